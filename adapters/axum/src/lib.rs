@@ -1,0 +1,1 @@
+//! The Liveset WebSocket endpoint as an axum handler.

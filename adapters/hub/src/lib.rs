@@ -1,0 +1,1 @@
+//! Sessions times engine, without IO: who watches what in a Liveset endpoint.

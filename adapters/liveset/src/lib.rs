@@ -1,0 +1,1 @@
+//! Live queries and events over WebSocket inside your own service.

@@ -1,0 +1,1 @@
+//! Benchmarks of Liveset against named baselines.

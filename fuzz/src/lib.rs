@@ -1,0 +1,1 @@
+//! Fuzz targets of Liveset, replayed as ordinary tests on stable Rust.
