@@ -1,0 +1,127 @@
+//! The laws of the house that a machine can check: which package may know which, and that the sans-IO ones have
+//! nothing below them that opens a socket, reads a clock or runs a task.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::Command,
+};
+
+use serde_json::Value;
+
+/// Who may depend on whom inside the workspace, for the product itself (tests and benches may use more).
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("liveset-core", &[]),
+    ("liveset-engine", &[]),
+    ("liveset-hub", &["liveset-core", "liveset-engine"]),
+    ("liveset", &["liveset-core", "liveset-engine", "liveset-hub"]),
+    ("liveset-axum", &["liveset"]),
+    ("liveset-server", &["liveset-core", "liveset-engine", "liveset-hub", "liveset", "liveset-axum"]),
+    ("liveset-benches", &["liveset-core", "liveset-engine", "liveset-hub", "liveset"]),
+    ("liveset-fuzz", &["liveset-core", "liveset-engine", "liveset-hub"]),
+];
+
+/// What a sans-IO package may have below it, at any depth.
+const SANS_IO: &[&str] = &["liveset-core", "liveset-engine", "liveset-hub"];
+const BELOW_SANS_IO: &[&str] = &[
+    "allocator-api2",
+    "bytes",
+    "equivalent",
+    "foldhash",
+    "hashbrown",
+    "indexmap",
+    "itoa",
+    "jiff",
+    "jiff-core",
+    "log",
+    "memchr",
+    "nom",
+    "ryu",
+    "serde",
+    "serde_core",
+    "serde_json",
+    "smallvec",
+    "thiserror",
+    "zmij",
+];
+
+/// Build-time code: runs in the compiler, not in the product.
+const PROC_MACROS: &[&str] = &["jiff-static", "serde_derive", "thiserror-impl"];
+
+struct Workspace {
+    /// Names of the members.
+    members: BTreeSet<String>,
+    /// Normal dependencies, by package name.
+    below: BTreeMap<String, BTreeSet<String>>,
+}
+
+fn workspace() -> Workspace {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["metadata", "--format-version=1", "--locked", "--offline", "--manifest-path", manifest])
+        .args(["--filter-platform", "x86_64-unknown-linux-gnu"])
+        .output()
+        .expect("cargo metadata runs");
+    assert!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo metadata prints JSON");
+
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let names: BTreeMap<String, String> =
+        list(&metadata["packages"]).iter().map(|p| (text(&p["id"]), text(&p["name"]))).collect();
+    let members = list(&metadata["workspace_members"]).iter().map(|id| names[&text(id)].clone()).collect();
+    let mut below: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for node in list(&metadata["resolve"]["nodes"]) {
+        let dependencies = below.entry(names[&text(&node["id"])].clone()).or_default();
+        for dependency in list(&node["deps"]) {
+            if list(&dependency["dep_kinds"]).iter().any(|kind| kind["kind"].is_null()) {
+                dependencies.insert(names[&text(&dependency["pkg"])].clone());
+            }
+        }
+    }
+    Workspace { members, below }
+}
+
+#[test]
+fn packages_know_only_those_below_them() {
+    let workspace = workspace();
+    let listed: BTreeSet<String> = ALLOWED.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(workspace.members, listed, "every package of the workspace has its line in ALLOWED");
+    for (name, allowed) in ALLOWED {
+        let known = workspace.below[*name].iter().filter(|dep| workspace.members.contains(*dep));
+        let foreign: Vec<_> = known.filter(|dep| !allowed.contains(&dep.as_str())).collect();
+        assert!(foreign.is_empty(), "{name} must not know {foreign:?}");
+    }
+}
+
+#[test]
+fn sans_io_packages_have_no_io_below_them() {
+    let workspace = workspace();
+    for name in SANS_IO {
+        let mut seen = BTreeSet::new();
+        let mut open = vec![(*name).to_owned()];
+        while let Some(package) = open.pop() {
+            for dependency in &workspace.below[&package] {
+                if !PROC_MACROS.contains(&dependency.as_str()) && seen.insert(dependency.clone()) {
+                    open.push(dependency.clone());
+                }
+            }
+        }
+        let foreign: Vec<_> = seen
+            .iter()
+            .filter(|dep| !BELOW_SANS_IO.contains(&dep.as_str()) && !SANS_IO.contains(&dep.as_str()))
+            .collect();
+        assert!(foreign.is_empty(), "{name} must not have {foreign:?} below it");
+    }
+}
+
+#[test]
+fn sans_io_packages_forbid_clocks_by_lint() {
+    for folder in ["core", "engine", "adapters/hub"] {
+        let path = format!("{}/../{folder}/clippy.toml", env!("CARGO_MANIFEST_DIR"));
+        let lints = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        for clock in ["std::time::Instant::now", "std::time::SystemTime::now"] {
+            assert!(lints.contains(clock), "{path} must forbid {clock}");
+        }
+    }
+}
