@@ -1,0 +1,81 @@
+//! The messages of the protocol, both directions, read and written in place.
+//!
+//! Reading borrows from the text wherever nothing is escaped, and passes JSON that belongs to the host
+//! ([`Raw`]) through as it stands. Writing appends exactly one JSON object to the caller's buffer, its fields
+//! in the order in which the protocol shows them.
+
+mod client;
+mod query;
+mod read;
+mod server;
+mod write;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+pub use client::{ClientBody, ClientMessage, ClientMessageError, SubscriptionEntry};
+pub use query::{QuerySpec, QuerySpecError};
+pub(crate) use read::{Fields, fields, text};
+pub use server::{ServerMessage, ServerMessageError};
+
+/// A JSON text that is passed through as it stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Raw<'a>(pub &'a [u8]);
+
+impl fmt::Debug for Raw<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(self.0))
+    }
+}
+
+/// The opt-in extensions of one live query. All off by default: a client gets only what it asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LiveQueryOptions {
+    /// Additions and updates carry `index`, the node's place in the window after the message.
+    pub positions: bool,
+    /// `liveQueryCount` whenever the total count or its capping changed.
+    pub counts: bool,
+    /// Additions and removals carry `reason`.
+    pub reasons: bool,
+    /// `liveQueryCreated` and the diffs carry `version`, from which a later create can resume.
+    pub resume: bool,
+}
+
+impl LiveQueryOptions {
+    /// Whether no extension was asked for.
+    pub fn is_none(&self) -> bool {
+        *self == LiveQueryOptions::default()
+    }
+}
+
+/// One subscription to the events of a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubscriptionSpec {
+    /// The client's name for it, unique among the connection's subscriptions.
+    pub id: Arc<str>,
+    /// The path, as the client wrote it.
+    pub path: Arc<str>,
+    /// The event types wanted, as the client wrote them; never empty.
+    pub events: Vec<Arc<str>>,
+}
+
+impl SubscriptionSpec {
+    pub(crate) fn as_entry(&self) -> SubscriptionEntry<'_> {
+        SubscriptionEntry {
+            id: Cow::Borrowed(&self.id),
+            path: Cow::Borrowed(&self.path),
+            events: self.events.iter().map(|event| Cow::Borrowed(&**event)).collect(),
+        }
+    }
+}
+
+impl From<&SubscriptionEntry<'_>> for SubscriptionSpec {
+    fn from(entry: &SubscriptionEntry<'_>) -> SubscriptionSpec {
+        SubscriptionSpec {
+            id: Arc::from(&*entry.id),
+            path: Arc::from(&*entry.path),
+            events: entry.events.iter().map(|event| Arc::from(&**event)).collect(),
+        }
+    }
+}

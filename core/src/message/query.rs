@@ -1,0 +1,166 @@
+//! The query object: which set, which of its nodes, in which order, how many, which of their fields.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use super::read::{Malformed, fields, shortened, text, texts, whole_number};
+use super::write::ObjectWriter;
+
+/// A query as the client wrote it. Expressions are texts here: the conversation does not know them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct QuerySpec {
+    /// The name of the set.
+    pub edge: String,
+    /// The filter expression; `None`: every node.
+    pub filter: Option<String>,
+    /// The order expression; `None`: by node id.
+    pub order_by: Option<String>,
+    /// The most rows wanted, at least 1; `None`: the server's cap.
+    pub limit: Option<u64>,
+    /// The fields wanted (`node.fields`), as paths; `None`: the whole node.
+    pub fields: Option<Vec<String>>,
+}
+
+/// What is wrong with a query object, and where: `INVALID_QUERY`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct QuerySpecError(String);
+
+const QUERY: [&str; 5] = ["edge", "filter", "orderBy", "limit", "node"];
+const NODE: [&str; 1] = ["fields"];
+
+impl QuerySpec {
+    /// Reads a query object, strictly: an unknown or duplicate field, a wrong type and `limit` 0 are errors.
+    /// A misspelt `filtr` must not serve the wrong set. One pass over the text.
+    pub fn parse(json: &[u8]) -> Result<QuerySpec, QuerySpecError> {
+        match std::str::from_utf8(json) {
+            Ok(json) => QuerySpec::parse_str(json).map_err(QuerySpecError),
+            Err(_) => Err(QuerySpecError("the query is not UTF-8".into())),
+        }
+    }
+
+    pub(crate) fn parse_str(json: &str) -> Result<QuerySpec, String> {
+        let object = fields(json, &QUERY).map_err(|Malformed(what)| format!("query: {what}"))?;
+        if let Some(name) = object.unknown {
+            return Err(format!("unknown field '{name}' in query: expected one of {}", listed(&QUERY)));
+        }
+        let [edge, filter, order_by, limit, node] = object.values;
+        let edge = wanted_text("query.edge", edge)?.ok_or("'query.edge' is missing")?;
+        let limit = match limit.map(|piece| (piece, whole_number(piece))) {
+            None => None,
+            Some((_, Some(0))) => return Err("'query.limit' must be at least 1".into()),
+            Some((_, Some(limit))) => Some(limit),
+            Some((piece, None)) => {
+                let found = shortened(piece.get());
+                return Err(format!("'query.limit' must be a whole number of at least 1, found {found}"));
+            }
+        };
+        Ok(QuerySpec {
+            edge: edge.into_owned(),
+            filter: wanted_text("query.filter", filter)?.map(Cow::into_owned),
+            order_by: wanted_text("query.orderBy", order_by)?.map(Cow::into_owned),
+            limit,
+            fields: node.map(node_fields).transpose()?.flatten(),
+        })
+    }
+
+    /// Appends the query as one JSON object.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let mut object = ObjectWriter::begin(out);
+        self.write_fields(&mut object);
+        object.end();
+    }
+
+    pub(crate) fn write_fields(&self, object: &mut ObjectWriter<'_>) {
+        object.text("edge", &self.edge);
+        object.maybe_text("filter", self.filter.as_deref());
+        object.maybe_text("orderBy", self.order_by.as_deref());
+        if let Some(limit) = self.limit {
+            object.number("limit", limit);
+        }
+        if let Some(fields) = &self.fields {
+            object.object("node", |node| node.texts("fields", fields.iter().map(String::as_str)));
+        }
+    }
+}
+
+fn node_fields(piece: &RawValue) -> Result<Option<Vec<String>>, String> {
+    let object = fields(piece.get(), &NODE).map_err(|Malformed(what)| format!("query.node: {what}"))?;
+    if let Some(name) = object.unknown {
+        return Err(format!("unknown field '{name}' in query.node: expected {}", listed(&NODE)));
+    }
+    let [fields] = object.values;
+    fields
+        .map(|piece| {
+            let names = texts(piece).ok_or("'query.node.fields' must be a list of texts")?;
+            Ok(names.into_iter().map(Cow::into_owned).collect())
+        })
+        .transpose()
+}
+
+fn wanted_text<'a>(name: &str, piece: Option<&'a RawValue>) -> Result<Option<Cow<'a, str>>, String> {
+    piece.map(|piece| text(piece).ok_or_else(|| format!("'{name}' must be a text"))).transpose()
+}
+
+fn listed(names: &[&str]) -> String {
+    names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(json: &str) -> String {
+        QuerySpec::parse(json.as_bytes()).expect_err(json).to_string()
+    }
+
+    #[test]
+    fn reads_back_what_it_writes() {
+        let full = QuerySpec {
+            edge: "orders".into(),
+            filter: Some("status == \"a\\b\"".into()),
+            order_by: Some("createdAt desc".into()),
+            limit: Some(50),
+            fields: Some(vec!["id".into(), "customer.name".into()]),
+        };
+        let bare = QuerySpec { edge: "orders".into(), ..QuerySpec::default() };
+        let key_only = QuerySpec { fields: Some(vec![]), ..bare.clone() };
+        for query in [full, bare, key_only] {
+            let mut out = Vec::new();
+            query.write(&mut out);
+            assert_eq!(QuerySpec::parse(&out), Ok(query));
+        }
+    }
+
+    #[test]
+    fn null_is_absent() {
+        let json = br#"{"edge":"a","filter":null,"orderBy":null,"limit":null,"node":{"fields":null}}"#;
+        assert_eq!(QuerySpec::parse(json), Ok(QuerySpec { edge: "a".into(), ..QuerySpec::default() }));
+    }
+
+    #[test]
+    fn is_strict() {
+        assert_eq!(
+            refused(r#"{"edge":"a","filtr":"x"}"#),
+            "unknown field 'filtr' in query: expected one of 'edge', 'filter', 'orderBy', 'limit', 'node'"
+        );
+        assert_eq!(refused(r#"{"filter":"x"}"#), "'query.edge' is missing");
+        assert_eq!(refused(r#"{"edge":null}"#), "'query.edge' is missing");
+        assert_eq!(refused(r#"{"edge":"a","filter":5}"#), "'query.filter' must be a text");
+        assert_eq!(refused(r#"{"edge":"a","limit":0}"#), "'query.limit' must be at least 1");
+        assert!(refused(r#"{"edge":"a","limit":-1}"#).ends_with("found -1"));
+        assert!(refused(r#"{"edge":"a","limit":1.5}"#).ends_with("found 1.5"));
+        assert!(refused(r#"{"edge":"a","edge":"b"}"#).contains("duplicate field 'edge'"));
+        assert!(refused(r#"{"edge":"a","node":{"navigate":[]}}"#).contains("'navigate' in query.node"));
+        assert!(refused(r#"{"edge":"a","node":{"fields":["a",1]}}"#).contains("list of texts"));
+        assert!(refused(r#"{"edge":"a"} x"#).contains("trailing characters"));
+        assert!(refused(r#"["a"]"#).contains("expected a JSON object"));
+    }
+
+    #[test]
+    fn a_limit_beyond_every_number_is_the_largest() {
+        let query = QuerySpec::parse(br#"{"edge":"a","limit":99999999999999999999999}"#);
+        assert_eq!(query.map(|query| query.limit), Ok(Some(u64::MAX)));
+    }
+}

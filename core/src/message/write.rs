@@ -1,0 +1,156 @@
+//! Writing JSON: one object, field by field, into the caller's buffer.
+
+/// Writes the fields of one object. Close it with [`ObjectWriter::end`].
+pub(crate) struct ObjectWriter<'o> {
+    out: &'o mut Vec<u8>,
+    empty: bool,
+}
+
+impl<'o> ObjectWriter<'o> {
+    pub(crate) fn begin(out: &'o mut Vec<u8>) -> ObjectWriter<'o> {
+        out.push(b'{');
+        ObjectWriter { out, empty: true }
+    }
+
+    /// A message: an object whose first field is its type.
+    pub(crate) fn message(out: &'o mut Vec<u8>, message_type: &str) -> ObjectWriter<'o> {
+        let mut object = ObjectWriter::begin(out);
+        object.text("type", message_type);
+        object
+    }
+
+    fn name(&mut self, name: &str) {
+        if !std::mem::replace(&mut self.empty, false) {
+            self.out.push(b',');
+        }
+        self.out.push(b'"');
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"\":");
+    }
+
+    pub(crate) fn text(&mut self, name: &str, value: &str) {
+        self.name(name);
+        write_text(self.out, value);
+    }
+
+    pub(crate) fn maybe_text(&mut self, name: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.text(name, value);
+        }
+    }
+
+    pub(crate) fn number(&mut self, name: &str, value: u64) {
+        use std::io::Write as _;
+        self.name(name);
+        // Writing to a `Vec` cannot fail.
+        let _ = write!(self.out, "{value}");
+    }
+
+    pub(crate) fn boolean(&mut self, name: &str, value: bool) {
+        self.name(name);
+        self.out.extend_from_slice(if value { b"true" } else { b"false" });
+    }
+
+    /// A value that is JSON already.
+    pub(crate) fn raw(&mut self, name: &str, json: &[u8]) {
+        self.name(name);
+        self.out.extend_from_slice(json);
+    }
+
+    pub(crate) fn texts<'t>(&mut self, name: &str, values: impl IntoIterator<Item = &'t str>) {
+        self.list(name, values, write_text);
+    }
+
+    pub(crate) fn list<T>(
+        &mut self,
+        name: &str,
+        values: impl IntoIterator<Item = T>,
+        write: impl Fn(&mut Vec<u8>, T),
+    ) {
+        self.name(name);
+        self.out.push(b'[');
+        for (index, value) in values.into_iter().enumerate() {
+            if index > 0 {
+                self.out.push(b',');
+            }
+            write(self.out, value);
+        }
+        self.out.push(b']');
+    }
+
+    pub(crate) fn object(&mut self, name: &str, write: impl FnOnce(&mut ObjectWriter<'_>)) {
+        self.name(name);
+        let mut object = ObjectWriter::begin(self.out);
+        write(&mut object);
+        object.end();
+    }
+
+    pub(crate) fn end(self) {
+        self.out.push(b'}');
+    }
+}
+
+/// Writes a text with its quotes. Beyond what JSON asks for, the line separators that JavaScript once took
+/// for line ends are escaped.
+pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    let bytes = text.as_bytes();
+    let mut plain = 0;
+    let mut at = 0;
+    while at < bytes.len() {
+        let (escape, length): (&[u8], usize) = match bytes[at] {
+            b'"' => (b"\\\"", 1),
+            b'\\' => (b"\\\\", 1),
+            b'\n' => (b"\\n", 1),
+            b'\r' => (b"\\r", 1),
+            b'\t' => (b"\\t", 1),
+            0x08 => (b"\\b", 1),
+            0x0c => (b"\\f", 1),
+            control @ 0..0x20 => {
+                out.extend_from_slice(&bytes[plain..at]);
+                out.extend_from_slice(b"\\u00");
+                out.push(b"0123456789abcdef"[usize::from(control >> 4)]);
+                out.push(b"0123456789abcdef"[usize::from(control & 15)]);
+                at += 1;
+                plain = at;
+                continue;
+            }
+            0xe2 if bytes[at..].starts_with(b"\xe2\x80\xa8") => (b"\\u2028", 3),
+            0xe2 if bytes[at..].starts_with(b"\xe2\x80\xa9") => (b"\\u2029", 3),
+            _ => {
+                at += 1;
+                continue;
+            }
+        };
+        out.extend_from_slice(&bytes[plain..at]);
+        out.extend_from_slice(escape);
+        at += length;
+        plain = at;
+    }
+    out.extend_from_slice(&bytes[plain..]);
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_reads_back() {
+        let mut all: Vec<String> = (0..0x250).filter_map(char::from_u32).map(String::from).collect();
+        all.extend(["\u{2027}\u{2028}\u{2029}\u{202a}", "", "a\u{0}b\"\\/\u{7f}é🦀"].map(String::from));
+        all.push(all.concat());
+        for text in all {
+            let mut out = Vec::new();
+            write_text(&mut out, &text);
+            assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn controls_and_line_separators_are_escaped() {
+        let mut out = Vec::new();
+        write_text(&mut out, "\u{1f}\n\u{2028}x\"");
+        assert_eq!(out, br#""\u001f\n\u2028x\"""#);
+    }
+}

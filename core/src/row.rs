@@ -1,0 +1,125 @@
+//! Rows as the conversation sees them: opaque JSON with a rank, and how a result changes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+/// One projected node: its JSON and its place in the order of its query. Cloning shares both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Doc {
+    /// The node as one JSON object, projected, as it goes on the wire. Never parsed here.
+    pub data: Bytes,
+    /// Order-preserving bytes, unique per node: comparing them as bytes is comparing in the query's order.
+    pub rank: Bytes,
+}
+
+/// Why a node entered a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AddedReason {
+    /// The node is new.
+    Created,
+    /// The node changed and now matches.
+    Filter,
+    /// Another node made room.
+    Refilled,
+    /// Time passed.
+    Time,
+}
+
+impl AddedReason {
+    /// The reason as it stands in the message.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            AddedReason::Created => "created",
+            AddedReason::Filter => "filter",
+            AddedReason::Refilled => "refilled",
+            AddedReason::Time => "time",
+        }
+    }
+
+    pub(crate) fn from_wire(text: &str) -> Option<AddedReason> {
+        use AddedReason::{Created, Filter, Refilled, Time};
+        [Created, Filter, Refilled, Time].into_iter().find(|reason| reason.as_str() == text)
+    }
+}
+
+/// Why a node left a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RemovedReason {
+    /// The node changed and no longer matches.
+    Filter,
+    /// A node before it took its place in a full window.
+    Displaced,
+    /// Time passed.
+    Expired,
+    /// The node was removed from its set.
+    Deleted,
+    /// The principal may no longer see it.
+    Forbidden,
+}
+
+impl RemovedReason {
+    /// The reason as it stands in the message.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            RemovedReason::Filter => "filter",
+            RemovedReason::Displaced => "displaced",
+            RemovedReason::Expired => "expired",
+            RemovedReason::Deleted => "deleted",
+            RemovedReason::Forbidden => "forbidden",
+        }
+    }
+
+    pub(crate) fn from_wire(text: &str) -> Option<RemovedReason> {
+        use RemovedReason::{Deleted, Displaced, Expired, Filter, Forbidden};
+        [Filter, Displaced, Expired, Deleted, Forbidden].into_iter().find(|reason| reason.as_str() == text)
+    }
+}
+
+/// Why a node entered or left a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ChangeReason {
+    /// It entered.
+    Added(AddedReason),
+    /// It left.
+    Removed(RemovedReason),
+}
+
+/// The net change of one node: the window before against the window after.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The node's id, as text.
+    pub id: Arc<str>,
+    /// The node as it stood in the window before; `None`: it was not in it.
+    pub before: Option<Doc>,
+    /// The node as it stands in the window after; `None`: it is not in it.
+    pub after: Option<Doc>,
+    /// Why it entered or left; `None` for updates.
+    pub reason: Option<ChangeReason>,
+}
+
+/// The net changes of one commit, or of one step of time, to one result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeBatch {
+    /// The number of the commit or step, strictly increasing from batch to batch of one result.
+    pub version: u64,
+    /// How many nodes match after it.
+    pub total_count: u64,
+    /// Whether `total_count` exceeds the cap after it.
+    pub capped: bool,
+    /// Removals first, then additions and updates in the order of the result.
+    pub changes: Vec<Change>,
+}
+
+/// A whole result at one version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The number of the last commit or step that it includes.
+    pub version: u64,
+    /// How many nodes match.
+    pub total_count: u64,
+    /// Whether `total_count` exceeds the cap.
+    pub capped: bool,
+    /// The window, in order: node id and node.
+    pub rows: Vec<(Arc<str>, Doc)>,
+}

@@ -1,0 +1,235 @@
+//! What each message of the client leads to.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::Session;
+use super::requests::Request;
+use super::state::{Reauth, State};
+use super::subscriptions::Unanswered;
+use crate::error::ErrorCode;
+use crate::message::{
+    ClientBody, ClientMessage, ClientMessageError, LiveQueryOptions, QuerySpec, ServerMessage,
+    SubscriptionEntry, SubscriptionSpec,
+};
+use crate::time::Moment;
+use crate::token::Token;
+
+impl Session {
+    /// A message that size, encoding and rate let pass.
+    pub(super) fn take_message(&mut self, now: Moment, text: &str) {
+        match &mut self.state {
+            State::AwaitingAuth { deadline } => {
+                let deadline = *deadline;
+                self.take_first(deadline, text);
+            }
+            State::Verifying { held, .. } => {
+                if !held.push(&self.limits, text) {
+                    self.close_for_held();
+                }
+            }
+            State::Active(active) => {
+                let message = ClientMessage::parse(text.as_bytes(), self.limits.id_bytes);
+                let waits = match &message {
+                    // Pings and pongs depend on nothing, and a pong must not come late.
+                    Ok(ClientMessage { body: ClientBody::Ping | ClientBody::Pong, .. }) => false,
+                    Ok(message) => !active.held.is_empty() || active.must_wait(&message.body),
+                    Err(_) => !active.held.is_empty(),
+                };
+                if !waits {
+                    self.handle_message(now, message);
+                } else if !active.held.push(&self.limits, text) {
+                    self.close_for_held();
+                }
+            }
+            State::Draining { .. } | State::Closing(_) | State::Closed(_) => {}
+        }
+    }
+
+    /// "`auth` must be the first message. Anything else first: `error` `NOT_AUTHENTICATED`, close 1008."
+    fn take_first(&mut self, deadline: Moment, text: &str) {
+        let (request_id, token) = match ClientMessage::parse(text.as_bytes(), self.limits.id_bytes) {
+            Ok(ClientMessage { request_id, body: ClientBody::Auth { token } }) => (request_id, token),
+            Err(error) if error.is_auth => return self.refuse_malformed(&error),
+            Ok(ClientMessage { request_id, .. }) => {
+                return self.close_unauthenticated(request_id.as_deref());
+            }
+            Err(error) => return self.close_unauthenticated(error.request_id.as_deref()),
+        };
+        let attempt = self.requests.attempt();
+        let request_id = request_id.as_deref().map(Box::from);
+        self.requests.push(Request::Verify { attempt, token: Token::new(&*token) });
+        self.state = State::Verifying { deadline, attempt, request_id, held: super::held::Held::default() };
+    }
+
+    fn close_unauthenticated(&mut self, request_id: Option<&str>) {
+        let message = "The first message must be 'auth'";
+        self.close_with(ErrorCode::NotAuthenticated, message, request_id);
+    }
+
+    fn close_for_held(&mut self) {
+        let message = "Too many messages were sent ahead of an answer";
+        self.close_with(ErrorCode::LimitExceeded, message, None);
+    }
+
+    /// Handles messages that were held, up to the first that still has to wait.
+    pub(super) fn replay(&mut self, now: Moment) {
+        while let State::Active(active) = &mut self.state {
+            let Some(text) = active.held.pop() else { return };
+            let message = ClientMessage::parse(text.as_bytes(), self.limits.id_bytes);
+            if message.as_ref().is_ok_and(|message| active.must_wait(&message.body)) {
+                drop(message);
+                active.held.unpop(text);
+                return;
+            }
+            self.handle_message(now, message);
+        }
+    }
+
+    fn handle_message(
+        &mut self,
+        now: Moment,
+        message: Result<ClientMessage<'_>, ClientMessageError>,
+    ) {
+        let ClientMessage { request_id, body } = match message {
+            Ok(message) => message,
+            Err(error) => return self.refuse_malformed(&error),
+        };
+        self.invalid_in_a_row = 0;
+        let State::Active(active) = &mut self.state else { return };
+        match body {
+            ClientBody::Pong => active.keep_alive.pong(&self.limits, now),
+            ClientBody::Ping => self.answer(&ServerMessage::Pong { request_id }),
+            ClientBody::Auth { token } => {
+                let attempt = self.requests.attempt();
+                active.reauth = Some(Reauth { attempt, request_id: request_id.as_deref().map(Box::from) });
+                self.requests.push(Request::Verify { attempt, token: Token::new(&*token) });
+            }
+            ClientBody::SubscribeEvents { subscriptions } => {
+                self.subscribe(request_id.as_deref(), &subscriptions);
+            }
+            ClientBody::UnsubscribeEvents { ids } => self.unsubscribe(request_id, ids),
+            ClientBody::CreateLiveQuery { id, query, options, since } => {
+                self.create_live_query(request_id.as_deref(), &id, query, options, since);
+            }
+            ClientBody::DestroyLiveQuery { id } => self.destroy_live_query(request_id, &id),
+        }
+    }
+
+    /// All or nothing: ids and limits are checked here, then the owner checks paths, events and permission.
+    fn subscribe(&mut self, request_id: Option<&str>, entries: &[SubscriptionEntry<'_>]) {
+        let State::Active(active) = &mut self.state else { return };
+        let subscriptions = &mut active.streams.subscriptions;
+        let mut named = BTreeSet::new();
+        let in_use = entries.iter().find(|entry| {
+            subscriptions.contains(&entry.id) || !named.insert(&*entry.id)
+        });
+        if let Some(entry) = in_use {
+            let message = format!("Subscription id '{}' is in use on this connection", entry.id);
+            return self.error(ErrorCode::DuplicateId, &message, request_id, Some(&entry.id));
+        }
+        let limit = self.limits.subscriptions;
+        let free = limit.saturating_sub(subscriptions.len());
+        if let Some(entry) = entries.get(free) {
+            let message = format!("A connection may have at most {limit} subscriptions");
+            return self.error(ErrorCode::LimitExceeded, &message, request_id, Some(&entry.id));
+        }
+        let ticket = self.requests.ticket();
+        let wanted: Vec<_> = entries.iter().map(SubscriptionSpec::from).collect();
+        let request =
+            Unanswered { request_id: request_id.map(Box::from), subscriptions: wanted.clone() };
+        subscriptions.reserve(ticket, request);
+        self.requests.push(Request::Subscribe { ticket, subscriptions: wanted });
+    }
+
+    /// All or nothing. Answered "only where a `requestId` was given (the original shows no answer)".
+    fn unsubscribe(&mut self, request_id: Option<Cow<'_, str>>, ids: Vec<Cow<'_, str>>) {
+        let State::Active(active) = &mut self.state else { return };
+        let subscriptions = &mut active.streams.subscriptions;
+        let mut named = BTreeSet::new();
+        let unknown = ids.iter().find(|id| !subscriptions.contains(id) || !named.insert(&***id));
+        if let Some(id) = unknown {
+            let message = match named.contains(&**id) {
+                true => format!("Subscription id '{id}' is named twice"),
+                false => format!("No subscription '{id}' on this connection"),
+            };
+            return self.error(ErrorCode::UnknownId, &message, request_id.as_deref(), Some(id));
+        }
+        let gone = ids.iter().filter_map(|id| subscriptions.remove(id)).collect();
+        self.requests.push(Request::Unsubscribed { subscriptions: gone });
+        if request_id.is_some() {
+            self.answer(&ServerMessage::UnsubscribedEvents { request_id, ids });
+        }
+    }
+
+    fn create_live_query(
+        &mut self,
+        request_id: Option<&str>,
+        id: &str,
+        query: QuerySpec,
+        options: LiveQueryOptions,
+        since: Option<Cow<'_, str>>,
+    ) {
+        let State::Active(active) = &mut self.state else { return };
+        let live_queries = &mut active.streams.live_queries;
+        if live_queries.contains(id) {
+            let message = format!("Live query id '{id}' is in use on this connection");
+            return self.error(ErrorCode::DuplicateId, &message, request_id, Some(id));
+        }
+        let limit = self.limits.live_queries;
+        if live_queries.len() >= limit {
+            let message = format!("A connection may have at most {limit} live queries");
+            return self.error(ErrorCode::LimitExceeded, &message, request_id, Some(id));
+        }
+        let ticket = self.requests.ticket();
+        let id: Arc<str> = Arc::from(id);
+        let version = since.as_deref().map(Box::from);
+        live_queries.request(ticket, id.clone(), request_id.map(Box::from), options, version);
+        let since = since.map(Cow::into_owned);
+        self.requests.push(Request::CreateLiveQuery { ticket, id, query, options, since });
+    }
+
+    /// "drops what is pending and stops the stream: nothing of that query follows `liveQueryDestroyed`"
+    fn destroy_live_query(&mut self, request_id: Option<Cow<'_, str>>, id: &str) {
+        let State::Active(active) = &mut self.state else { return };
+        let Some((ticket, id)) = active.streams.live_queries.remove_by_id(id) else {
+            let message = format!("No live query '{id}' on this connection");
+            return self.error(ErrorCode::UnknownId, &message, request_id.as_deref(), Some(id));
+        };
+        self.answer(&ServerMessage::LiveQueryDestroyed { request_id, id: Cow::Borrowed(&id) });
+        self.requests.push(Request::LiveQueryDestroyed { ticket, id });
+    }
+
+    /// Answers what is no message, no known message, or no query.
+    fn refuse_malformed(&mut self, error: &ClientMessageError) {
+        let ClientMessageError { code, message, request_id, id, .. } = error;
+        self.error(*code, message, request_id.as_deref(), id.as_deref());
+        if *code != ErrorCode::InvalidMessage {
+            self.invalid_in_a_row = 0;
+            return;
+        }
+        self.stats.invalid += 1;
+        self.invalid_in_a_row += 1;
+        if self.invalid_in_a_row >= self.limits.invalid_in_a_row {
+            self.close(code.close_code());
+        }
+    }
+
+    /// The message is not handled; it is only looked at for the mark that its error carries back.
+    pub(super) fn refuse_for_rate(&mut self, text: &str) {
+        let request_id = match ClientMessage::parse(text.as_bytes(), self.limits.id_bytes) {
+            Ok(message) => message.request_id.map(Cow::into_owned),
+            Err(error) => error.request_id,
+        };
+        let limit = self.limits.messages_per_second;
+        let message = format!("More than {limit} messages a second; this one was not handled");
+        let code = ErrorCode::RateLimited;
+        self.error(code, &message, request_id.as_deref(), None);
+        self.stats.rate_limited += 1;
+        self.rate_limited_in_a_row += 1;
+        if self.rate_limited_in_a_row >= self.limits.rate_limited_in_a_row {
+            self.close(code.close_code());
+        }
+    }
+}

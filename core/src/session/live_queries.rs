@@ -1,0 +1,201 @@
+//! The connection's live queries: by id, by ticket, and in the order in which they get to send.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use super::live_query::Stream;
+use super::requests::Ticket;
+use crate::limits::SessionLimits;
+use crate::message::LiveQueryOptions;
+use crate::row::{ChangeBatch, Snapshot};
+
+/// All live queries of one connection, unanswered ones included.
+#[derive(Debug, Default)]
+pub(super) struct LiveQueries {
+    by_id: BTreeMap<Arc<str>, Ticket>,
+    by_ticket: BTreeMap<Ticket, LiveQuery>,
+    /// Those with something to send, each once: round robin.
+    ready: VecDeque<Ticket>,
+}
+
+#[derive(Debug)]
+struct LiveQuery {
+    id: Arc<str>,
+    options: LiveQueryOptions,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// The owner has not answered.
+    Requested { request_id: Option<Box<str>>, since: Option<Box<str>> },
+    /// The owner accepted.
+    Live(Box<Stream>),
+}
+
+/// What is to be answered for a live query that was accepted.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    pub(super) id: Arc<str>,
+    pub(super) request_id: Option<Box<str>>,
+    pub(super) options: LiveQueryOptions,
+}
+
+impl LiveQueries {
+    /// Live queries, unanswered ones included.
+    pub(super) fn len(&self) -> usize {
+        self.by_ticket.len()
+    }
+
+    pub(super) fn contains(&self, id: &str) -> bool {
+        self.by_id.contains_key(id)
+    }
+
+    /// Whether the id belongs to a request that the owner has not answered.
+    pub(super) fn is_requested(&self, id: &str) -> bool {
+        let ticket = self.by_id.get(id);
+        ticket.and_then(|ticket| self.by_ticket.get(ticket)).is_some_and(|query| !query.is_live())
+    }
+
+    /// Ticket and id of those that the owner accepted.
+    pub(super) fn live(&self) -> impl Iterator<Item = (Ticket, &Arc<str>)> {
+        self.by_ticket.iter().filter(|(_, query)| query.is_live()).map(|(ticket, query)| (*ticket, &query.id))
+    }
+
+    pub(super) fn has_news(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Changes that wait, of all live queries.
+    pub(super) fn waiting(&self) -> usize {
+        self.by_ticket
+            .values()
+            .map(|query| match &query.state {
+                State::Live(stream) => stream.waiting(),
+                State::Requested { .. } => 0,
+            })
+            .sum()
+    }
+
+    pub(super) fn request(
+        &mut self,
+        ticket: Ticket,
+        id: Arc<str>,
+        request_id: Option<Box<str>>,
+        options: LiveQueryOptions,
+        since: Option<Box<str>>,
+    ) {
+        self.by_id.insert(id.clone(), ticket);
+        let state = State::Requested { request_id, since };
+        self.by_ticket.insert(ticket, LiveQuery { id, options, state });
+    }
+
+    /// The owner accepted: the rows of `snapshot`, then what changes.
+    pub(super) fn accept(&mut self, ticket: Ticket, snapshot: Arc<Snapshot>) -> Option<Accepted> {
+        let query = self.by_ticket.get_mut(&ticket)?;
+        let stream = Stream::loading(snapshot, &query.options);
+        let (accepted, _) = query.begin(|_| stream)?;
+        self.ready.push_back(ticket);
+        Some(accepted)
+    }
+
+    /// The owner accepted, and knows what changed since the version asked for.
+    pub(super) fn resume(
+        &mut self,
+        ticket: Ticket,
+        batch: Arc<ChangeBatch>,
+        window: &Snapshot,
+        limits: &SessionLimits,
+        folded: &mut u64,
+    ) -> Option<Accepted> {
+        let query = self.by_ticket.get_mut(&ticket)?;
+        let options = query.options;
+        let (accepted, news) = query.begin(|since| {
+            Stream::resuming(since.unwrap_or_default(), batch, window, &options, limits, folded)
+        })?;
+        if news {
+            self.ready.push_back(ticket);
+        }
+        Some(accepted)
+    }
+
+    pub(super) fn changed(
+        &mut self,
+        ticket: Ticket,
+        batch: &Arc<ChangeBatch>,
+        limits: &SessionLimits,
+        folded: &mut u64,
+    ) {
+        let Some(LiveQuery { options, state: State::Live(stream), .. }) = self.by_ticket.get_mut(&ticket)
+        else {
+            return;
+        };
+        let before = stream.has_news();
+        stream.push(batch.clone(), options, limits, folded);
+        match (before, stream.has_news()) {
+            (false, true) => self.ready.push_back(ticket),
+            (true, false) => self.ready.retain(|other| *other != ticket),
+            (true, true) | (false, false) => {}
+        }
+    }
+
+    /// Takes out a live query that the client gave up: its id is free, what waits is dropped.
+    pub(super) fn remove_by_id(&mut self, id: &str) -> Option<(Ticket, Arc<str>)> {
+        let ticket = *self.by_id.get(id)?;
+        self.remove(ticket).map(|(id, _)| (ticket, id))
+    }
+
+    /// Takes out a live query: its id, and the request id of one that was not answered.
+    pub(super) fn remove(&mut self, ticket: Ticket) -> Option<(Arc<str>, Option<Box<str>>)> {
+        let LiveQuery { id, state, .. } = self.by_ticket.remove(&ticket)?;
+        self.by_id.remove(&id);
+        self.ready.retain(|other| *other != ticket);
+        match state {
+            State::Requested { request_id, .. } => Some((id, request_id)),
+            State::Live(_) => Some((id, None)),
+        }
+    }
+
+    /// Takes out a live query that the owner refused to make; one that is live stays.
+    pub(super) fn remove_request(&mut self, ticket: Ticket) -> Option<(Arc<str>, Option<Box<str>>)> {
+        if self.by_ticket.get(&ticket)?.is_live() { None } else { self.remove(ticket) }
+    }
+
+    /// Appends the next message of the live query whose turn it is.
+    pub(super) fn transmit(&mut self, limits: &SessionLimits, out: &mut Vec<u8>) -> bool {
+        while let Some(ticket) = self.ready.pop_front() {
+            let Some(LiveQuery { id, options, state: State::Live(stream) }) =
+                self.by_ticket.get_mut(&ticket)
+            else {
+                continue;
+            };
+            let sent = stream.transmit(id, options, limits, out);
+            if stream.has_news() {
+                self.ready.push_back(ticket);
+            }
+            if sent {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+impl LiveQuery {
+    fn is_live(&self) -> bool {
+        matches!(self.state, State::Live(_))
+    }
+
+    /// Requested → Live; `None` where it is live already. Also says whether the stream has something to send.
+    fn begin(&mut self, stream: impl FnOnce(Option<Box<str>>) -> Stream) -> Option<(Accepted, bool)> {
+        let State::Requested { request_id, since } = &mut self.state else {
+            return None;
+        };
+        let accepted =
+            Accepted { id: self.id.clone(), request_id: request_id.take(), options: self.options };
+        let stream = stream(since.take());
+        let news = stream.has_news();
+        self.state = State::Live(Box::new(stream));
+        Some((accepted, news))
+    }
+}

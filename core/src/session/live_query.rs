@@ -1,0 +1,308 @@
+//! One live query that the owner accepted: what of it the client still has to be told.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::positions::Positions;
+use crate::fold::Pending;
+use crate::limits::SessionLimits;
+use crate::message::{LiveQueryOptions, Raw, ServerMessage};
+use crate::row::{Change, ChangeBatch, ChangeReason, Snapshot};
+
+/// The initial rows, then the diffs, each produced when the transport can take it.
+#[derive(Debug)]
+pub(super) struct Stream {
+    /// The snapshot that is being sent, and how many of its rows were. Diffs wait behind it.
+    load: Option<(Arc<Snapshot>, usize)>,
+    backlog: Backlog,
+    /// Count and cap after all that was pushed.
+    latest: Count,
+    /// Count and cap as the client knows them.
+    sent: Count,
+    positions: Option<Positions>,
+    /// With `resume`: the version to which the client can come back.
+    version: Option<Box<str>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Count {
+    total_count: u64,
+    capped: bool,
+}
+
+/// Diffs that wait.
+///
+/// ```text
+/// Waiting ──more changes than the backlog may have──► Folded
+///    ▲                                                  │
+///    └──────────────────── all sent ────────────────────┘
+/// ```
+#[derive(Debug)]
+enum Backlog {
+    /// Commit by commit, as they are. Each has something to tell.
+    Waiting {
+        batches: VecDeque<Arc<ChangeBatch>>,
+        /// How many changes of the first batch were sent.
+        sent: usize,
+        /// Changes that wait; a batch that has none counts as one.
+        weight: usize,
+    },
+    /// Net, per node, against what the client was sent.
+    Folded(Box<Pending>),
+}
+
+impl Backlog {
+    const EMPTY: Backlog = Backlog::Waiting { batches: VecDeque::new(), sent: 0, weight: 0 };
+}
+
+impl Stream {
+    /// A stream that begins with the rows of a snapshot.
+    pub(super) fn loading(snapshot: Arc<Snapshot>, options: &LiveQueryOptions) -> Stream {
+        let count = Count { total_count: snapshot.total_count, capped: snapshot.capped };
+        Stream {
+            backlog: Backlog::EMPTY,
+            latest: count,
+            sent: count,
+            positions: options.positions.then(|| Positions::of(&snapshot)),
+            version: options.resume.then(|| version_text(snapshot.version)),
+            load: Some((snapshot, 0)),
+        }
+    }
+
+    /// A stream that begins with the diffs since `since`, which led to `window`.
+    pub(super) fn resuming(
+        since: Box<str>,
+        batch: Arc<ChangeBatch>,
+        window: &Snapshot,
+        options: &LiveQueryOptions,
+        limits: &SessionLimits,
+        folded: &mut u64,
+    ) -> Stream {
+        let count = Count { total_count: batch.total_count, capped: batch.capped };
+        let mut stream = Stream {
+            load: None,
+            backlog: Backlog::EMPTY,
+            latest: count,
+            sent: count,
+            positions: options.positions.then(|| Positions::before(&batch, window)),
+            version: options.resume.then_some(since),
+        };
+        stream.push(batch, options, limits, folded);
+        stream
+    }
+
+    /// Adds the next commit. Adds the changes that were folded to `folded`.
+    pub(super) fn push(
+        &mut self,
+        batch: Arc<ChangeBatch>,
+        options: &LiveQueryOptions,
+        limits: &SessionLimits,
+        folded: &mut u64,
+    ) {
+        let count = Count { total_count: batch.total_count, capped: batch.capped };
+        let news = !batch.changes.is_empty() || (options.counts && count != self.latest);
+        self.latest = count;
+        if !news {
+            return;
+        }
+        match &mut self.backlog {
+            Backlog::Waiting { batches, sent, weight } => {
+                *weight += weight_of(&batch);
+                batches.push_back(batch);
+                if *weight > limits.backlog_changes {
+                    let mut pending = Box::new(Pending::new());
+                    for (index, batch) in batches.iter().enumerate() {
+                        let sent = if index == 0 { *sent } else { 0 };
+                        *folded += batch.changes.len().saturating_sub(sent) as u64;
+                        pending.push_from(batch, sent);
+                    }
+                    self.backlog = Backlog::Folded(pending);
+                }
+            }
+            Backlog::Folded(pending) => {
+                *folded += batch.changes.len() as u64;
+                pending.push(&batch);
+            }
+        }
+        self.unfold_if_told(options);
+    }
+
+    /// A fold that has come to nothing is over.
+    fn unfold_if_told(&mut self, options: &LiveQueryOptions) {
+        if let Backlog::Folded(pending) = &self.backlog {
+            if pending.is_empty() && !(options.counts && self.latest != self.sent) {
+                self.backlog = Backlog::EMPTY;
+            }
+        }
+    }
+
+    /// Whether there is something to send.
+    pub(super) fn has_news(&self) -> bool {
+        self.load.is_some()
+            || match &self.backlog {
+                Backlog::Waiting { batches, .. } => !batches.is_empty(),
+                Backlog::Folded(_) => true,
+            }
+    }
+
+    /// Changes that wait.
+    pub(super) fn waiting(&self) -> usize {
+        match &self.backlog {
+            Backlog::Waiting { batches, sent, .. } => {
+                batches.iter().map(|batch| batch.changes.len()).sum::<usize>() - sent
+            }
+            Backlog::Folded(pending) => pending.len(),
+        }
+    }
+
+    /// Appends the next message, if there is something to send.
+    pub(super) fn transmit(
+        &mut self,
+        id: &str,
+        options: &LiveQueryOptions,
+        limits: &SessionLimits,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        if let Some((snapshot, sent)) = &mut self.load {
+            *sent = write_chunk(id, snapshot, *sent, limits, out);
+            if *sent == snapshot.rows.len() {
+                self.load = None;
+            }
+            return true;
+        }
+        let Some((change, told)) = self.next_change() else {
+            return self.transmit_count(id, options, out);
+        };
+        // A connection that is cut within a commit must not lose the rest of it: only the commit's last
+        // diff carries its version, those before it the version before.
+        if let Some(version) = told {
+            if options.resume {
+                self.version = Some(version_text(version));
+            }
+            self.finish_batch(options);
+        }
+        self.write_change(id, &change, options, out);
+        true
+    }
+
+    /// Takes the next diff, and the version to which the client has come with it, if it is a commit's last.
+    fn next_change(&mut self) -> Option<(Change, Option<u64>)> {
+        match &mut self.backlog {
+            Backlog::Waiting { batches, sent, weight } => {
+                let batch = batches.front()?;
+                let change = batch.changes.get(*sent)?.clone();
+                *sent += 1;
+                let last = *sent == batch.changes.len();
+                if !last {
+                    *weight -= 1;
+                }
+                let version = last.then_some(batch.version);
+                Some((change, version))
+            }
+            Backlog::Folded(pending) => {
+                let change = pending.pop()?;
+                let version = pending.is_empty().then(|| pending.version());
+                Some((change, version))
+            }
+        }
+    }
+
+    /// After a commit's last diff: it is over, unless its count is still to be told.
+    fn finish_batch(&mut self, options: &LiveQueryOptions) {
+        match &mut self.backlog {
+            Backlog::Waiting { batches, sent, weight } => {
+                let Some(batch) = batches.front() else { return };
+                let count = Count { total_count: batch.total_count, capped: batch.capped };
+                if !(options.counts && count != self.sent) {
+                    *weight -= 1;
+                    *sent = 0;
+                    batches.pop_front();
+                    if batches.is_empty() {
+                        batches.shrink_to(4);
+                    }
+                }
+            }
+            Backlog::Folded(_) => self.unfold_if_told(options),
+        }
+    }
+
+    /// Appends the count of the commit whose diffs were all sent.
+    fn transmit_count(&mut self, id: &str, options: &LiveQueryOptions, out: &mut Vec<u8>) -> bool {
+        let count = match &self.backlog {
+            Backlog::Waiting { batches, .. } => match batches.front() {
+                Some(batch) => Count { total_count: batch.total_count, capped: batch.capped },
+                None => return false,
+            },
+            Backlog::Folded(_) => self.latest,
+        };
+        self.sent = count;
+        self.finish_batch(options);
+        let Count { total_count, capped } = count;
+        ServerMessage::LiveQueryCount { id: Cow::Borrowed(id), total_count, capped }.write(out);
+        true
+    }
+
+    fn write_change(&mut self, id: &str, change: &Change, options: &LiveQueryOptions, out: &mut Vec<u8>) {
+        let id = Cow::Borrowed(id);
+        let node_id = Cow::Borrowed(&*change.id);
+        if let (Some(positions), Some(before)) = (&mut self.positions, &change.before) {
+            positions.remove(&before.rank);
+        }
+        let index = match (&mut self.positions, &change.after) {
+            (Some(positions), Some(after)) => Some(positions.insert(&after.rank)),
+            _ => None,
+        };
+        let reason = change.reason.filter(|_| options.reasons);
+        let version = self.version.as_deref().map(Cow::Borrowed);
+        match (&change.before, &change.after) {
+            (_, None) => {
+                let reason = match reason {
+                    Some(ChangeReason::Removed(reason)) => Some(reason),
+                    _ => None,
+                };
+                ServerMessage::LiveQueryRemovedNode { id, node_id, reason, version }.write(out);
+            }
+            (None, Some(after)) => {
+                let reason = match reason {
+                    Some(ChangeReason::Added(reason)) => Some(reason),
+                    _ => None,
+                };
+                let data = Raw(&after.data);
+                ServerMessage::LiveQueryAddedNode { id, node_id, data, index, reason, version }.write(out);
+            }
+            (Some(_), Some(after)) => {
+                let data = Raw(&after.data);
+                ServerMessage::LiveQueryUpdatedNode { id, node_id, data, index, version }.write(out);
+            }
+        }
+    }
+}
+
+/// What a batch adds to the backlog: at least one, so that the number of batches is bounded too.
+fn weight_of(batch: &ChangeBatch) -> usize {
+    batch.changes.len().max(1)
+}
+
+fn version_text(version: u64) -> Box<str> {
+    version.to_string().into_boxed_str()
+}
+
+/// Writes the chunk that begins at row `from`, and returns where the next one begins: "at most 200 rows and
+/// about 64 KiB (at least one row)".
+fn write_chunk(id: &str, snapshot: &Snapshot, from: usize, limits: &SessionLimits, out: &mut Vec<u8>) -> usize {
+    let rows = snapshot.rows.get(from..).unwrap_or_default();
+    let mut data: Vec<Raw<'_>> = Vec::new();
+    let mut bytes = 0;
+    for (_, doc) in rows.iter().take(limits.chunk_rows.max(1)) {
+        bytes += doc.data.len();
+        if bytes > limits.chunk_bytes && !data.is_empty() {
+            break;
+        }
+        data.push(Raw(&doc.data));
+    }
+    let next = from + data.len();
+    let has_more = next < snapshot.rows.len();
+    ServerMessage::LiveQueryData { id: Cow::Borrowed(id), data, has_more, capped: snapshot.capped }.write(out);
+    next
+}

@@ -1,0 +1,531 @@
+//! The server's end of one connection.
+
+mod control;
+mod dialogue;
+mod held;
+mod keep_alive;
+mod live_queries;
+mod live_query;
+mod positions;
+mod rate;
+mod requests;
+mod state;
+mod subscriptions;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use control::Control;
+use keep_alive::Due;
+use rate::TokenBucket;
+use requests::Requests;
+pub use requests::{Attempt, Event, Refusal, Request, Ticket, Transmit, Verdict};
+use state::{Active, State, Streams};
+
+use crate::error::{CloseCode, Consequence, ErrorCode, Violation};
+use crate::limits::SessionLimits;
+use crate::message::{ServerMessage, SubscriptionSpec};
+use crate::row::{ChangeBatch, Snapshot};
+use crate::time::Moment;
+
+/// The server's end of one connection: states, deadlines, answers, queues.
+///
+/// # The contract
+///
+/// * **Inputs** are [`handle_text`](Session::handle_text), [`handle_violation`](Session::handle_violation),
+///   [`handle_timeout`](Session::handle_timeout) and [`handle_verdict`](Session::handle_verdict);
+///   **commands** are the plain verbs. After any of them, drain [`poll_request`](Session::poll_request) until
+///   `None` and answer each request (at once or later), and drain
+///   [`poll_transmit`](Session::poll_transmit) as far as the transport can take it. Any number of inputs and
+///   commands between two drains is legal.
+/// * [`poll_timeout`](Session::poll_timeout) says when to call [`handle_timeout`](Session::handle_timeout).
+///   After that call the next deadline is later than the moment given, or there is none.
+/// * Time never runs backwards between two calls; all moments are of one clock.
+/// * After [`Transmit::Close`] was handed out, drop the session and what was held for it. No request needs
+///   an answer then; answers and commands that come too late are ignored.
+///
+/// The crate's front page shows the run loop.
+#[derive(Debug)]
+pub struct Session {
+    limits: Arc<SessionLimits>,
+    state: State,
+    control: Control,
+    requests: Requests,
+    bucket: TokenBucket,
+    rate_limited_in_a_row: u32,
+    invalid_in_a_row: u32,
+    stats: SessionStats,
+}
+
+/// Where a [`Session`] stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SessionState {
+    /// Waits for the first message.
+    AwaitingAuth,
+    /// Waits for the owner's verdict.
+    Verifying,
+    /// Serves.
+    Active,
+    /// Was told to shut down and sends what was queued.
+    Draining,
+    /// Sends its last answers, then closes.
+    Closing(CloseCode),
+    /// The close was handed out.
+    Closed(CloseCode),
+}
+
+/// What happened in a [`Session`] so far: counts that only grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SessionStats {
+    /// Messages that came.
+    pub messages_in: u64,
+    /// Messages that were handed to the transport.
+    pub messages_out: u64,
+    /// Events dropped because a subscription's queue was full, counted once for each subscription.
+    pub events_dropped: u64,
+    /// Changes of live queries that were folded because the client was slow.
+    pub changes_folded: u64,
+    /// Messages that the rate limit refused.
+    pub rate_limited: u64,
+    /// Messages answered with `INVALID_MESSAGE`.
+    pub invalid: u64,
+}
+
+/// What waits in a [`Session`] for its transport.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Backlog {
+    /// Answers and other control messages.
+    pub control: usize,
+    /// Bytes of those.
+    pub control_bytes: usize,
+    /// Event messages.
+    pub events: usize,
+    /// Changes of live queries (initial rows do not count: they are shared).
+    pub changes: usize,
+}
+
+impl Session {
+    /// A connection that opened at `now`.
+    pub fn new(limits: Arc<SessionLimits>, now: Moment) -> Session {
+        Session {
+            state: State::AwaitingAuth { deadline: now + limits.auth_timeout },
+            control: Control::default(),
+            requests: Requests::default(),
+            bucket: TokenBucket::full(&limits, now),
+            rate_limited_in_a_row: 0,
+            invalid_in_a_row: 0,
+            stats: SessionStats::default(),
+            limits,
+        }
+    }
+
+    // ---- inputs ----
+
+    /// A text message came. At most three passes over it.
+    pub fn handle_text(&mut self, now: Moment, text: &[u8]) {
+        self.handle_timeout(now);
+        if !self.listens() {
+            return;
+        }
+        self.stats.messages_in += 1;
+        if text.len() > self.limits.message_bytes {
+            return self.handle_violation(now, Violation::TooLarge);
+        }
+        let Ok(text) = std::str::from_utf8(text) else {
+            return self.handle_violation(now, Violation::InvalidUtf8);
+        };
+        if self.bucket.take(&self.limits, now) {
+            self.rate_limited_in_a_row = 0;
+            self.take_message(now, text);
+        } else {
+            self.refuse_for_rate(text);
+        }
+    }
+
+    /// The transport saw something that no conversation survives.
+    pub fn handle_violation(&mut self, now: Moment, violation: Violation) {
+        self.handle_timeout(now);
+        if !self.listens() && !matches!(self.state, State::Draining { .. }) {
+            return;
+        }
+        match violation {
+            Violation::Protocol => self.close(CloseCode::Protocol),
+            Violation::InvalidUtf8 => self.close(CloseCode::InvalidData),
+            Violation::TooLarge => {
+                let message = format!("Messages may have at most {} bytes", self.limits.message_bytes);
+                self.close_with(ErrorCode::MessageTooLarge, &message, None);
+            }
+            Violation::BinaryMessage => {
+                let message = "Binary messages are not supported: send JSON as text messages";
+                self.close_with(ErrorCode::UnsupportedFrame, message, None);
+            }
+        }
+    }
+
+    /// The time is `now`: steps over every deadline that has come. Cheap, and harmless when nothing is due.
+    pub fn handle_timeout(&mut self, now: Moment) {
+        while self.poll_timeout().is_some_and(|deadline| deadline <= now) {
+            match &mut self.state {
+                State::AwaitingAuth { .. } | State::Verifying { .. } => {
+                    let message = "Authentication was not completed in time";
+                    self.close_with(ErrorCode::AuthTimeout, message, None);
+                }
+                State::Active(active) => {
+                    if active.expires.is_some_and(|expires| expires <= now) {
+                        self.expire(None);
+                    } else {
+                        match active.keep_alive.step(&self.limits, now) {
+                            Due::Nothing => return,
+                            Due::Ping => self.answer(&ServerMessage::Ping),
+                            Due::Gone => {
+                                let message = "No pong came in time";
+                                self.close_with(ErrorCode::PingTimeout, message, None);
+                            }
+                        }
+                    }
+                }
+                State::Draining { .. } => self.expire(None),
+                State::Closing(_) | State::Closed(_) => return,
+            }
+        }
+    }
+
+    /// The owner's verdict on a token. True when it was accepted and is the one that the session waits for:
+    /// then the owner installs the principal, and after a re-authentication checks every subscription and
+    /// live query against it, ending those that it may no longer have.
+    ///
+    /// An `expires` that has passed already closes with `TOKEN_EXPIRED`.
+    pub fn handle_verdict(&mut self, now: Moment, attempt: Attempt, verdict: Verdict) -> bool {
+        self.handle_timeout(now);
+        let request_id = match &mut self.state {
+            State::Verifying { attempt: current, request_id, .. } if *current == attempt => request_id.take(),
+            State::Active(active) => match active.reauth.take_if(|reauth| reauth.attempt == attempt) {
+                Some(reauth) => reauth.request_id,
+                None => return false,
+            },
+            _ => return false,
+        };
+        let Verdict::Accepted { expires } = verdict else {
+            self.close_with(ErrorCode::AuthFailed, "Authentication failed", request_id.as_deref());
+            return false;
+        };
+        if expires.is_some_and(|expires| expires <= now) {
+            self.expire(request_id.as_deref());
+            return false;
+        }
+        match &mut self.state {
+            State::Verifying { held, .. } => {
+                let held = std::mem::take(held);
+                let active = Active::new(&self.limits, now, expires);
+                self.state = State::Active(Box::new(Active { held, ..active }));
+            }
+            State::Active(active) => active.expires = expires,
+            _ => return false,
+        }
+        self.answer(&ServerMessage::Authenticated { request_id: request_id.as_deref().map(Cow::Borrowed) });
+        self.replay(now);
+        self.listens()
+    }
+
+    // ---- commands of the owner ----
+
+    /// Answers [`Request::Subscribe`]: all of them are there from now on.
+    pub fn accept_subscriptions(&mut self, now: Moment, ticket: Ticket) {
+        let State::Active(active) = &mut self.state else { return };
+        let Some(request) = active.streams.subscriptions.answered(ticket) else { return };
+        for spec in &request.subscriptions {
+            active.streams.subscriptions.insert(spec.clone());
+        }
+        self.answer(&ServerMessage::SubscribedEvents {
+            request_id: request.request_id.as_deref().map(Cow::Borrowed),
+            subscriptions: request.subscriptions.iter().map(SubscriptionSpec::as_entry).collect(),
+        });
+        self.replay(now);
+    }
+
+    /// Answers [`Request::Subscribe`] or [`Request::CreateLiveQuery`]: no. The ids are free again. A code
+    /// that closes the connection by the protocol's table closes it.
+    pub fn refuse(&mut self, now: Moment, ticket: Ticket, refusal: Refusal) {
+        let State::Active(active) = &mut self.state else { return };
+        let Refusal { code, message, id } = refusal;
+        let (id, request_id) = match active.streams.subscriptions.answered(ticket) {
+            Some(request) => (id, request.request_id),
+            None => match active.streams.live_queries.remove_request(ticket) {
+                Some((own, request_id)) => (Some(own), request_id),
+                None => return,
+            },
+        };
+        self.error(code, &message, request_id.as_deref(), id.as_deref());
+        match code.consequence() {
+            Consequence::Closes(close) => self.close(close),
+            Consequence::Stays | Consequence::StaysAtFirst(_) => self.replay(now),
+        }
+    }
+
+    /// Answers [`Request::CreateLiveQuery`]: `liveQueryCreated`, then the rows of the snapshot.
+    ///
+    /// From now on every change of the result after the snapshot goes to
+    /// [`live_query_changed`](Session::live_query_changed) with the same ticket.
+    pub fn accept_live_query(&mut self, now: Moment, ticket: Ticket, snapshot: Arc<Snapshot>) {
+        let State::Active(active) = &mut self.state else { return };
+        let Snapshot { version, total_count, capped, .. } = *snapshot;
+        let Some(accepted) = active.streams.live_queries.accept(ticket, snapshot) else { return };
+        self.answer(&ServerMessage::LiveQueryCreated {
+            request_id: accepted.request_id.as_deref().map(Cow::Borrowed),
+            id: Cow::Borrowed(&accepted.id),
+            total_count,
+            capped,
+            version: accepted.options.resume.then(|| Cow::Owned(version.to_string())),
+        });
+        self.replay(now);
+    }
+
+    /// Answers [`Request::CreateLiveQuery`] that named a version: `liveQueryResumed`, then the net changes
+    /// since that version as one batch. `window` is the result after the batch; its rows are looked at only
+    /// where the client asked for `positions`.
+    pub fn resume_live_query(
+        &mut self,
+        now: Moment,
+        ticket: Ticket,
+        batch: Arc<ChangeBatch>,
+        window: &Snapshot,
+    ) {
+        let State::Active(active) = &mut self.state else { return };
+        let ChangeBatch { total_count, capped, .. } = *batch;
+        let folded = &mut self.stats.changes_folded;
+        let live_queries = &mut active.streams.live_queries;
+        let Some(accepted) = live_queries.resume(ticket, batch, window, &self.limits, folded) else {
+            return;
+        };
+        self.answer(&ServerMessage::LiveQueryResumed {
+            request_id: accepted.request_id.as_deref().map(Cow::Borrowed),
+            id: Cow::Borrowed(&accepted.id),
+            total_count,
+            capped,
+        });
+        self.replay(now);
+    }
+
+    /// The result of a live query changed. Batches come in order of their versions, none is left out.
+    ///
+    /// Costs a reference while the client keeps up, and O(log n) for each change when it does not.
+    pub fn live_query_changed(&mut self, ticket: Ticket, batch: &Arc<ChangeBatch>) {
+        if let State::Active(active) = &mut self.state {
+            let folded = &mut self.stats.changes_folded;
+            active.streams.live_queries.changed(ticket, batch, &self.limits, folded);
+        }
+    }
+
+    /// Ends a live query from the server's side: an `error` that names it, nothing of it follows. One that
+    /// was not answered is refused. The connection stays, whatever the code.
+    pub fn end_live_query(&mut self, ticket: Ticket, code: ErrorCode, message: &str) {
+        let State::Active(active) = &mut self.state else { return };
+        if let Some((id, request_id)) = active.streams.live_queries.remove(ticket) {
+            self.error(code, message, request_id.as_deref(), Some(&id));
+        }
+    }
+
+    /// Ends a subscription from the server's side: an `error` that names it, no event of it follows. The
+    /// connection stays, whatever the code.
+    pub fn end_subscription(&mut self, id: &str, code: ErrorCode, message: &str) {
+        let State::Active(active) = &mut self.state else { return };
+        if active.streams.subscriptions.remove(id).is_some() {
+            self.error(code, message, None, Some(id));
+        }
+    }
+
+    /// An event at a path: queues one message for the subscriptions of exactly that path (as subscribed)
+    /// that want its type, and returns how many those are.
+    ///
+    /// O(log) in the subscriptions to find the path, then O(1) for each of its subscriptions.
+    pub fn deliver(&mut self, path: &str, event: &Arc<Event>) -> usize {
+        let State::Active(active) = &mut self.state else { return 0 };
+        let dropped = &mut self.stats.events_dropped;
+        active.streams.subscriptions.deliver(path, event, self.limits.event_queue, dropped)
+    }
+
+    /// Takes nothing more, sends what is queued, closes with 1001. How long that may take is the owner's to
+    /// bound: drop the session when it is too long.
+    pub fn shutdown(&mut self, now: Moment) {
+        self.handle_timeout(now);
+        self.requests.clear();
+        match std::mem::replace(&mut self.state, State::Closing(CloseCode::GoingAway)) {
+            State::AwaitingAuth { .. } | State::Verifying { .. } => {}
+            State::Active(active) => {
+                let Active { expires, streams, .. } = *active;
+                self.state = State::Draining { expires, streams: Box::new(streams) };
+            }
+            state @ (State::Draining { .. } | State::Closing(_) | State::Closed(_)) => self.state = state,
+        }
+    }
+
+    /// The owner gives up on this connection ([`ErrorCode::Internal`] for a fault of ours,
+    /// [`ErrorCode::Overloaded`] for one that cannot be served or stayed unwritable for too long): an `error`,
+    /// then the close that the code stands for. What waits in streams is dropped.
+    pub fn fail(&mut self, now: Moment, code: ErrorCode, message: &str) {
+        self.handle_timeout(now);
+        if self.listens() || matches!(self.state, State::Draining { .. }) {
+            self.close_with(code, message, None);
+        }
+    }
+
+    // ---- outputs ----
+
+    /// The next thing that the session needs of its owner.
+    pub fn poll_request(&mut self) -> Option<Request> {
+        self.requests.poll()
+    }
+
+    /// The next thing for the transport to do; appends at most one message to `out`.
+    ///
+    /// Answers and other control messages go first, in the order in which they arose; then events and live
+    /// queries take turns, live queries among themselves too. Rows and diffs become messages only here, so
+    /// what the transport does not ask for costs (almost) nothing.
+    pub fn poll_transmit(&mut self, now: Moment, out: &mut Vec<u8>) -> Option<Transmit> {
+        // Nothing of a stream goes out to a principal that has expired.
+        self.handle_timeout(now);
+        let text = self.control.pop(out)
+            || match &mut self.state {
+                State::Active(active) => active.streams.transmit(&self.limits, out),
+                State::Draining { streams, .. } => streams.transmit(&self.limits, out),
+                _ => false,
+            };
+        if text {
+            self.stats.messages_out += 1;
+            return Some(Transmit::Text);
+        }
+        let code = match self.state {
+            State::Draining { .. } => CloseCode::GoingAway,
+            State::Closing(code) => code,
+            _ => return None,
+        };
+        self.state = State::Closed(code);
+        Some(Transmit::Close(code))
+    }
+
+    /// When to call [`handle_timeout`](Session::handle_timeout).
+    pub fn poll_timeout(&self) -> Option<Moment> {
+        match &self.state {
+            State::AwaitingAuth { deadline } | State::Verifying { deadline, .. } => Some(*deadline),
+            State::Active(active) => {
+                let keep_alive = active.keep_alive.deadline();
+                Some(active.expires.map_or(keep_alive, |expires| expires.min(keep_alive)))
+            }
+            State::Draining { expires, .. } => *expires,
+            State::Closing(_) | State::Closed(_) => None,
+        }
+    }
+
+    /// Whether [`poll_transmit`](Session::poll_transmit) has something for the transport.
+    pub fn wants_transmit(&self) -> bool {
+        !self.control.is_empty()
+            || match &self.state {
+                State::Active(active) => active.streams.has_news(),
+                State::Draining { .. } | State::Closing(_) => true,
+                State::AwaitingAuth { .. } | State::Verifying { .. } | State::Closed(_) => false,
+            }
+    }
+
+    // ---- reading ----
+
+    /// Whether the close was handed out.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed(_))
+    }
+
+    /// Where the conversation stands.
+    pub fn state(&self) -> SessionState {
+        match &self.state {
+            State::AwaitingAuth { .. } => SessionState::AwaitingAuth,
+            State::Verifying { .. } => SessionState::Verifying,
+            State::Active(_) => SessionState::Active,
+            State::Draining { .. } => SessionState::Draining,
+            State::Closing(code) => SessionState::Closing(*code),
+            State::Closed(code) => SessionState::Closed(*code),
+        }
+    }
+
+    /// The limits that it was made with.
+    pub fn limits(&self) -> &SessionLimits {
+        &self.limits
+    }
+
+    /// The subscriptions that are there, by id; not those that the owner has not answered.
+    pub fn subscriptions(&self) -> impl Iterator<Item = &SubscriptionSpec> {
+        self.streams().into_iter().flat_map(|streams| streams.subscriptions.specs())
+    }
+
+    /// Ticket and id of the live queries that are there, in order of creation; not those that the owner has
+    /// not answered.
+    pub fn live_queries(&self) -> impl Iterator<Item = (Ticket, &Arc<str>)> {
+        self.streams().into_iter().flat_map(|streams| streams.live_queries.live())
+    }
+
+    /// What happened so far.
+    pub fn stats(&self) -> SessionStats {
+        self.stats
+    }
+
+    /// What waits for the transport. O(waiting batches).
+    pub fn backlog(&self) -> Backlog {
+        let streams = self.streams();
+        Backlog {
+            control: self.control.len(),
+            control_bytes: self.control.bytes(),
+            events: streams.map_or(0, |streams| streams.subscriptions.queued()),
+            changes: streams.map_or(0, |streams| streams.live_queries.waiting()),
+        }
+    }
+
+    fn streams(&self) -> Option<&Streams> {
+        match &self.state {
+            State::Active(active) => Some(&active.streams),
+            State::Draining { streams, .. } => Some(streams),
+            _ => None,
+        }
+    }
+
+    // ---- ways out ----
+
+    /// Whether the client's messages are taken.
+    fn listens(&self) -> bool {
+        matches!(self.state, State::AwaitingAuth { .. } | State::Verifying { .. } | State::Active(_))
+    }
+
+    /// Queues an answer. "Control messages and answers are never dropped": a client that lets too many of
+    /// them pile up is not served any longer.
+    fn answer(&mut self, message: &ServerMessage<'_>) {
+        self.control.push(message);
+        let too_many = self.control.len() > self.limits.control_messages;
+        if (too_many || self.control.bytes() > self.limits.control_bytes) && self.listens() {
+            self.close_with(ErrorCode::Overloaded, "Answers were not read in time", None);
+        }
+    }
+
+    fn error(&mut self, code: ErrorCode, message: &str, request_id: Option<&str>, id: Option<&str>) {
+        self.answer(&ServerMessage::Error {
+            code: Cow::Borrowed(code.as_str()),
+            message: Cow::Borrowed(message),
+            request_id: request_id.map(Cow::Borrowed),
+            id: id.map(Cow::Borrowed),
+        });
+    }
+
+    fn expire(&mut self, request_id: Option<&str>) {
+        self.close_with(ErrorCode::TokenExpired, "The token has expired", request_id);
+    }
+
+    /// The `error` first, then the close that its code stands for.
+    fn close_with(&mut self, code: ErrorCode, message: &str, request_id: Option<&str>) {
+        self.close(code.close_code());
+        self.error(code, message, request_id, None);
+    }
+
+    /// Frees everything but the answers that were queued.
+    fn close(&mut self, code: CloseCode) {
+        if !matches!(self.state, State::Closed(_) | State::Closing(_)) {
+            self.state = State::Closing(code);
+            self.requests.clear();
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Where a conversation stands, and what belongs to each stand.
+
+use crate::error::CloseCode;
+use crate::limits::SessionLimits;
+use crate::message::ClientBody;
+use crate::time::Moment;
+
+use super::held::Held;
+use super::keep_alive::KeepAlive;
+use super::live_queries::LiveQueries;
+use super::requests::Attempt;
+use super::subscriptions::Subscriptions;
+
+/// ```text
+/// open ──► AwaitingAuth ──auth──► Verifying ──accepted──► Active ──shutdown──► Draining
+///               │                     │                     │                     │
+///               │ deadline            │ refused, deadline   │ expiry, no pong,    │ all sent
+///               │ anything else       │                     │ violation, fault    │
+///               └────────► Closing ◄──┴─────────────────────┴─────────────────────┘
+///                             │ close frame handed out
+///                             ▼
+///                          Closed
+/// ```
+#[derive(Debug)]
+pub(super) enum State {
+    /// Nothing came yet.
+    AwaitingAuth { deadline: Moment },
+    /// The owner has the token.
+    Verifying { deadline: Moment, attempt: Attempt, request_id: Option<Box<str>>, held: Held },
+    /// The conversation proper.
+    Active(Box<Active>),
+    /// Shutting down: what was queued goes out, nothing comes in.
+    Draining { expires: Option<Moment>, streams: Box<Streams> },
+    /// What was answered goes out, then the close frame.
+    Closing(CloseCode),
+    /// The close frame was handed out.
+    Closed(CloseCode),
+}
+
+/// What an authenticated connection has.
+#[derive(Debug)]
+pub(super) struct Active {
+    pub(super) keep_alive: KeepAlive,
+    /// When the principal expires.
+    pub(super) expires: Option<Moment>,
+    /// A later `auth` that the owner is verifying; until it is answered the old principal serves.
+    pub(super) reauth: Option<Reauth>,
+    /// Messages behind one that needs an answer of the owner first.
+    pub(super) held: Held,
+    pub(super) streams: Streams,
+}
+
+#[derive(Debug)]
+pub(super) struct Reauth {
+    pub(super) attempt: Attempt,
+    pub(super) request_id: Option<Box<str>>,
+}
+
+/// Events and live queries, and whose turn it is.
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    pub(super) subscriptions: Subscriptions,
+    pub(super) live_queries: LiveQueries,
+    live_queries_first: bool,
+}
+
+impl Active {
+    pub(super) fn new(limits: &SessionLimits, now: Moment, expires: Option<Moment>) -> Active {
+        Active {
+            keep_alive: KeepAlive::start(limits, now),
+            expires,
+            reauth: None,
+            held: Held::default(),
+            streams: Streams::default(),
+        }
+    }
+
+    /// Whether a message can only be handled when the owner has answered an earlier one: it names an id
+    /// whose fate is open, or is a second `auth` during a first.
+    pub(super) fn must_wait(&self, body: &ClientBody<'_>) -> bool {
+        let Streams { subscriptions, live_queries, .. } = &self.streams;
+        match body {
+            ClientBody::Auth { .. } => self.reauth.is_some(),
+            ClientBody::Ping | ClientBody::Pong => false,
+            ClientBody::SubscribeEvents { subscriptions: wanted } => {
+                wanted.iter().any(|entry| subscriptions.is_reserved(&entry.id))
+            }
+            ClientBody::UnsubscribeEvents { ids } => ids.iter().any(|id| subscriptions.is_reserved(id)),
+            ClientBody::CreateLiveQuery { id, .. } | ClientBody::DestroyLiveQuery { id } => {
+                live_queries.is_requested(id)
+            }
+        }
+    }
+}
+
+impl Streams {
+    pub(super) fn has_news(&self) -> bool {
+        self.subscriptions.queued() > 0 || self.live_queries.has_news()
+    }
+
+    /// Appends the next message. Events and live queries take turns.
+    pub(super) fn transmit(&mut self, limits: &SessionLimits, out: &mut Vec<u8>) -> bool {
+        let live_queries_first = self.live_queries_first;
+        self.live_queries_first = !live_queries_first;
+        if live_queries_first {
+            self.live_queries.transmit(limits, out) || self.subscriptions.transmit(out)
+        } else {
+            self.subscriptions.transmit(out) || self.live_queries.transmit(limits, out)
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The connection's event subscriptions, and the events that wait for the transport.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::requests::{Event, Ticket};
+use crate::message::{Raw, ServerMessage, SubscriptionSpec};
+
+/// Subscriptions by id and by path, and one queue of event messages in publish order.
+///
+/// An event is one message per path, shared by the subscriptions that want it. Each subscription counts its
+/// own messages in that queue; the oldest is dropped for it alone, by taking its id out of the message.
+#[derive(Debug, Default)]
+pub(super) struct Subscriptions {
+    by_id: BTreeMap<Arc<str>, Subscription>,
+    /// Ids in the order in which they were subscribed.
+    by_path: BTreeMap<Arc<str>, Vec<Arc<str>>>,
+    /// Requests that the owner has not answered, and all their ids.
+    unanswered: BTreeMap<Ticket, Unanswered>,
+    reserved: BTreeSet<Arc<str>>,
+    /// Messages by number, in publish order; none without ids.
+    queue: BTreeMap<u64, Message>,
+    published: u64,
+}
+
+#[derive(Debug)]
+struct Subscription {
+    spec: SubscriptionSpec,
+    /// Numbers of the messages that carry its id, oldest first.
+    queued: VecDeque<u64>,
+    /// Events dropped since the last warning.
+    dropped: u64,
+}
+
+#[derive(Debug)]
+struct Message {
+    path: Arc<str>,
+    event: Arc<Event>,
+    ids: SmallVec<[Arc<str>; 2]>,
+}
+
+/// A `subscribeEvents` that the owner has not answered.
+#[derive(Debug)]
+pub(super) struct Unanswered {
+    pub(super) request_id: Option<Box<str>>,
+    pub(super) subscriptions: Vec<SubscriptionSpec>,
+}
+
+impl Subscriptions {
+    /// Subscriptions, unanswered ones included.
+    pub(super) fn len(&self) -> usize {
+        self.by_id.len() + self.reserved.len()
+    }
+
+    pub(super) fn contains(&self, id: &str) -> bool {
+        self.by_id.contains_key(id)
+    }
+
+    /// Whether the id belongs to a request that the owner has not answered.
+    pub(super) fn is_reserved(&self, id: &str) -> bool {
+        self.reserved.contains(id)
+    }
+
+    pub(super) fn specs(&self) -> impl Iterator<Item = &SubscriptionSpec> {
+        self.by_id.values().map(|subscription| &subscription.spec)
+    }
+
+    /// Event messages that wait.
+    pub(super) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Reserves the ids of a request for the owner's answer.
+    pub(super) fn reserve(&mut self, ticket: Ticket, request: Unanswered) {
+        self.reserved.extend(request.subscriptions.iter().map(|spec| spec.id.clone()));
+        self.unanswered.insert(ticket, request);
+    }
+
+    /// Takes back a request with the owner's answer; its ids are free.
+    pub(super) fn answered(&mut self, ticket: Ticket) -> Option<Unanswered> {
+        let request = self.unanswered.remove(&ticket)?;
+        for spec in &request.subscriptions {
+            self.reserved.remove(&spec.id);
+        }
+        Some(request)
+    }
+
+    pub(super) fn insert(&mut self, spec: SubscriptionSpec) {
+        self.by_path.entry(spec.path.clone()).or_default().push(spec.id.clone());
+        self.by_id.insert(spec.id.clone(), Subscription { spec, queued: VecDeque::new(), dropped: 0 });
+    }
+
+    /// Removes a subscription and what waits for it.
+    pub(super) fn remove(&mut self, id: &str) -> Option<SubscriptionSpec> {
+        let subscription = self.by_id.remove(id)?;
+        for number in subscription.queued {
+            take_out(&mut self.queue, number, id);
+        }
+        let path = &subscription.spec.path;
+        if let Some(ids) = self.by_path.get_mut(path) {
+            ids.retain(|other| &**other != id);
+            if ids.is_empty() {
+                self.by_path.remove(path);
+            }
+        }
+        Some(subscription.spec)
+    }
+
+    /// Queues an event for every subscription of the path that wants its type. Returns how many those are,
+    /// and adds what was dropped to `dropped`.
+    pub(super) fn deliver(
+        &mut self,
+        path: &str,
+        event: &Arc<Event>,
+        limit: usize,
+        dropped: &mut u64,
+    ) -> usize {
+        let Some((path, subscribed)) = self.by_path.get_key_value(path) else {
+            return 0;
+        };
+        let mut ids = SmallVec::new();
+        let number = self.published;
+        for id in subscribed {
+            let Some(subscription) = self.by_id.get_mut(id) else { continue };
+            if !subscription.spec.events.contains(&event.event_type) {
+                continue;
+            }
+            if subscription.queued.len() >= limit.max(1) {
+                if let Some(oldest) = subscription.queued.pop_front() {
+                    take_out(&mut self.queue, oldest, id);
+                    subscription.dropped += 1;
+                    *dropped += 1;
+                }
+            }
+            subscription.queued.push_back(number);
+            ids.push(id.clone());
+        }
+        let wanted = ids.len();
+        if wanted > 0 {
+            self.published += 1;
+            self.queue.insert(number, Message { path: path.clone(), event: event.clone(), ids });
+        }
+        wanted
+    }
+
+    /// Appends the next message: the oldest event, or first the warning of a subscription that lost some.
+    pub(super) fn transmit(&mut self, out: &mut Vec<u8>) -> bool {
+        let Some(entry) = self.queue.first_entry() else {
+            return false;
+        };
+        for id in &entry.get().ids {
+            let Some(subscription) = self.by_id.get_mut(id) else { continue };
+            if subscription.dropped > 0 {
+                write_overflow(id, std::mem::take(&mut subscription.dropped), out);
+                return true;
+            }
+        }
+        let Message { path, event, ids } = entry.remove();
+        for id in &ids {
+            if let Some(subscription) = self.by_id.get_mut(id) {
+                subscription.queued.pop_front();
+                if subscription.queued.is_empty() {
+                    subscription.queued.shrink_to(4);
+                }
+            }
+        }
+        ServerMessage::Event {
+            subscription_ids: ids.iter().map(|id| Cow::Borrowed(&**id)).collect(),
+            event_type: Cow::Borrowed(&event.event_type),
+            path: Cow::Borrowed(&path),
+            data: Raw(&event.data),
+            timestamp: Cow::Borrowed(&event.timestamp),
+        }
+        .write(out);
+        true
+    }
+}
+
+/// Takes a subscription's id out of a shared message; a message without ids is gone.
+fn take_out(queue: &mut BTreeMap<u64, Message>, number: u64, id: &str) {
+    if let Some(message) = queue.get_mut(&number) {
+        message.ids.retain(|other| &**other != id);
+        if message.ids.is_empty() {
+            queue.remove(&number);
+        }
+    }
+}
+
+/// "one `warning` `QUEUE_OVERFLOW` with the exact count goes out (text as above, always "events")"
+fn write_overflow(id: &str, dropped: u64, out: &mut Vec<u8>) {
+    ServerMessage::Warning {
+        code: Cow::Borrowed("QUEUE_OVERFLOW"),
+        message: Cow::Owned(format!("{dropped} events dropped for subscription '{id}' due to slow consumption")),
+        subscription_id: Cow::Borrowed(id),
+    }
+    .write(out);
+}
