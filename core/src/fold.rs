@@ -93,19 +93,15 @@ impl Pending {
                 if change.before == change.after {
                     return;
                 }
-                let net = Net {
-                    before: change.before.clone(),
-                    after: change.after.clone(),
-                    reason: change.reason,
-                };
+                let net =
+                    Net { before: change.before.clone(), after: change.after.clone(), reason: change.reason };
                 if let Some((set, key)) = place(&mut self.removals, &mut self.writes, entry.key(), &net) {
                     set.insert(key);
                 }
                 entry.insert(net);
             }
             Entry::Occupied(mut entry) => {
-                if let Some((set, key)) =
-                    place(&mut self.removals, &mut self.writes, &change.id, entry.get())
+                if let Some((set, key)) = place(&mut self.removals, &mut self.writes, &change.id, entry.get())
                 {
                     set.remove(&key);
                 }
@@ -119,8 +115,7 @@ impl Pending {
                 };
                 if net.before == net.after {
                     entry.remove();
-                } else if let Some((set, key)) =
-                    place(&mut self.removals, &mut self.writes, &change.id, net)
+                } else if let Some((set, key)) = place(&mut self.removals, &mut self.writes, &change.id, net)
                 {
                     set.insert(key);
                 }
@@ -150,9 +145,10 @@ impl Pending {
     }
 
     fn next_write(&self) -> Option<(Bytes, Arc<str>)> {
-        let behind = self.sweep.as_ref().and_then(|last| {
-            self.writes.range((Bound::Excluded(last), Bound::Unbounded)).next()
-        });
+        let behind = self
+            .sweep
+            .as_ref()
+            .and_then(|last| self.writes.range((Bound::Excluded(last), Bound::Unbounded)).next());
         behind.or_else(|| self.writes.first()).cloned()
     }
 
@@ -164,12 +160,7 @@ impl Pending {
         while let Some(change) = self.pop() {
             changes.push(change);
         }
-        ChangeBatch {
-            version: self.version,
-            total_count: self.total_count,
-            capped: self.capped,
-            changes,
-        }
+        ChangeBatch { version: self.version, total_count: self.total_count, capped: self.capped, changes }
     }
 }
 

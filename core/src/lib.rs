@@ -10,6 +10,9 @@ mod session;
 mod time;
 mod token;
 
+pub use client::{
+    ClientError, ClientEvent, ClientSession, Ended, LiveQueryRequest, LiveResult, NodeChange, RequestId,
+};
 pub use error::{CloseCode, Consequence, ErrorCode, UnknownErrorCode, Violation};
 pub use fold::Pending;
 pub use limits::{ClientLimits, SessionLimits};

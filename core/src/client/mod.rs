@@ -1,1 +1,455 @@
 //! The client's end of one connection.
+
+mod event;
+mod result;
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+pub use event::{ClientError, ClientEvent, Ended, NodeChange, RequestId};
+pub use result::LiveResult;
+
+use crate::limits::ClientLimits;
+use crate::message::{
+    ClientBody, ClientMessage, LiveQueryOptions, QuerySpec, ServerMessage, ServerMessageError,
+    SubscriptionSpec,
+};
+use crate::session::Event;
+use crate::time::Moment;
+use crate::token::Token;
+
+/// The client's end of one connection: says what its owner wants, answers pings, folds live queries.
+///
+/// **Inputs** are [`handle_text`](ClientSession::handle_text) and
+/// [`handle_timeout`](ClientSession::handle_timeout), **commands** are the plain verbs; after any of them drain
+/// [`poll_transmit`](ClientSession::poll_transmit) and [`poll_event`](ClientSession::poll_event).
+/// [`poll_timeout`](ClientSession::poll_timeout) says when to call `handle_timeout`. Every request carries a
+/// number as its `requestId`, which the events that answer it name.
+///
+/// It trusts its server in size (a result is as large as the server's cap lets it be), not in form: what does
+/// not fit is an error, never a panic.
+#[derive(Debug)]
+pub struct ClientSession {
+    limits: ClientLimits,
+    heard: Moment,
+    lost: bool,
+    authenticated: bool,
+    requests: u64,
+    asked: BTreeMap<RequestId, Asked>,
+    subscriptions: BTreeMap<Arc<str>, SubscriptionSpec>,
+    live_queries: BTreeMap<Arc<str>, LiveResult>,
+    outbox: VecDeque<Box<[u8]>>,
+    events: VecDeque<ClientEvent>,
+}
+
+/// A request that the server has not answered.
+#[derive(Debug)]
+enum Asked {
+    Authenticate,
+    Ping,
+    Subscribe(Vec<SubscriptionSpec>),
+    Unsubscribe,
+    Create { id: Arc<str>, result: Box<LiveResult> },
+    Destroy,
+}
+
+/// A live query that a client wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveQueryRequest {
+    /// The client's name for it, at most 128 bytes.
+    pub id: String,
+    /// What it asks for.
+    pub query: QuerySpec,
+    /// The extensions that it opts in to.
+    pub options: LiveQueryOptions,
+    /// The key field of the set: initial rows name their nodes by it. Default `id`.
+    pub key: String,
+    /// With `resume`: the result of an earlier connection, from which to go on. The query and the options
+    /// must be the same.
+    pub resume_from: Option<LiveResult>,
+}
+
+impl LiveQueryRequest {
+    /// A live query without extensions over a set whose key field is `id`.
+    pub fn new(id: impl Into<String>, query: QuerySpec) -> LiveQueryRequest {
+        LiveQueryRequest {
+            id: id.into(),
+            query,
+            options: LiveQueryOptions::default(),
+            key: "id".into(),
+            resume_from: None,
+        }
+    }
+}
+
+impl ClientSession {
+    /// A connection that opened at `now`.
+    pub fn new(limits: ClientLimits, now: Moment) -> ClientSession {
+        ClientSession {
+            limits,
+            heard: now,
+            lost: false,
+            authenticated: false,
+            requests: 0,
+            asked: BTreeMap::new(),
+            subscriptions: BTreeMap::new(),
+            live_queries: BTreeMap::new(),
+            outbox: VecDeque::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    // ---- commands ----
+
+    /// Sends the token (without `Bearer `). Must be the first message.
+    pub fn authenticate(&mut self, token: &Token) -> RequestId {
+        self.ask(Asked::Authenticate, ClientBody::Auth { token: Cow::Borrowed(token.expose()) })
+    }
+
+    /// Asks for all of these subscriptions, or none.
+    pub fn subscribe(&mut self, subscriptions: Vec<SubscriptionSpec>) -> RequestId {
+        let entries = subscriptions.iter().map(SubscriptionSpec::as_entry).collect();
+        let body = ClientBody::SubscribeEvents { subscriptions: entries };
+        let (request, text) = self.encode(body);
+        self.asked.insert(request, Asked::Subscribe(subscriptions));
+        self.outbox.push_back(text);
+        request
+    }
+
+    /// Gives up all of these subscriptions, or none.
+    pub fn unsubscribe<'i>(&mut self, ids: impl IntoIterator<Item = &'i str>) -> RequestId {
+        let ids = ids.into_iter().map(Cow::Borrowed).collect();
+        self.ask(Asked::Unsubscribe, ClientBody::UnsubscribeEvents { ids })
+    }
+
+    /// Asks for a live query.
+    pub fn create_live_query(&mut self, wanted: LiveQueryRequest) -> RequestId {
+        let LiveQueryRequest { id, query, options, key, resume_from } = wanted;
+        let mut result = match resume_from {
+            Some(result) if options.resume => result,
+            _ => LiveResult::new(&key, &options),
+        };
+        result.rewind();
+        let since = result.version().map(|version| Cow::Owned(version.to_owned()));
+        let body = ClientBody::CreateLiveQuery { id: Cow::Borrowed(&id), query, options, since };
+        self.ask(Asked::Create { id: Arc::from(&*id), result: Box::new(result) }, body)
+    }
+
+    /// Gives up a live query.
+    pub fn destroy_live_query(&mut self, id: &str) -> RequestId {
+        self.ask(Asked::Destroy, ClientBody::DestroyLiveQuery { id: Cow::Borrowed(id) })
+    }
+
+    /// Asks for a pong.
+    pub fn ping(&mut self) -> RequestId {
+        self.ask(Asked::Ping, ClientBody::Ping)
+    }
+
+    fn ask(&mut self, asked: Asked, body: ClientBody<'_>) -> RequestId {
+        let (request, text) = self.encode(body);
+        self.asked.insert(request, asked);
+        self.outbox.push_back(text);
+        request
+    }
+
+    fn encode(&mut self, body: ClientBody<'_>) -> (RequestId, Box<[u8]>) {
+        self.requests += 1;
+        let request = RequestId(self.requests);
+        let mut text = Vec::new();
+        ClientMessage { request_id: Some(Cow::Owned(request.to_string())), body }.write(&mut text);
+        (request, text.into_boxed_slice())
+    }
+
+    // ---- inputs ----
+
+    /// A text message came. Unknown types are ignored.
+    ///
+    /// # Errors
+    ///
+    /// What the server may not say: it is no message, or does not fit what was said before.
+    pub fn handle_text(&mut self, now: Moment, text: &[u8]) -> Result<(), ClientError> {
+        self.heard = self.heard.max(now);
+        match ServerMessage::parse(text) {
+            Ok(message) => self.handle_message(message),
+            Err(ServerMessageError::UnknownType(_)) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The time is `now`: notices that the server is gone.
+    pub fn handle_timeout(&mut self, now: Moment) {
+        if self.poll_timeout().is_some_and(|deadline| deadline <= now) {
+            self.lost = true;
+            self.events.push_back(ClientEvent::Lost);
+        }
+    }
+
+    // ---- outputs ----
+
+    /// Appends the next message to `out`, exactly one; false where there is none.
+    pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> bool {
+        match self.outbox.pop_front() {
+            Some(text) => {
+                out.extend_from_slice(&text);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The next fact.
+    pub fn poll_event(&mut self) -> Option<ClientEvent> {
+        self.events.pop_front()
+    }
+
+    /// When to call [`handle_timeout`](ClientSession::handle_timeout).
+    pub fn poll_timeout(&self) -> Option<Moment> {
+        (!self.lost).then(|| self.heard + self.limits.silence)
+    }
+
+    // ---- reading ----
+
+    /// Whether the server accepted a token.
+    pub fn is_authenticated(&self) -> bool {
+        self.authenticated
+    }
+
+    /// Requests that the server has not answered.
+    pub fn unanswered(&self) -> usize {
+        self.asked.len()
+    }
+
+    /// The subscriptions that are there.
+    pub fn subscriptions(&self) -> impl Iterator<Item = &SubscriptionSpec> {
+        self.subscriptions.values()
+    }
+
+    /// The result of one live query, once the server has accepted it.
+    pub fn live_query(&self, id: &str) -> Option<&LiveResult> {
+        self.live_queries.get(id)
+    }
+
+    /// Every live query that is there, by id.
+    pub fn live_queries(&self) -> impl Iterator<Item = (&Arc<str>, &LiveResult)> {
+        self.live_queries.iter()
+    }
+
+    // ---- what each message leads to ----
+
+    fn handle_message(&mut self, message: ServerMessage<'_>) -> Result<(), ClientError> {
+        let event = match message {
+            ServerMessage::Ping => {
+                let mut text = Vec::new();
+                ClientMessage { request_id: None, body: ClientBody::Pong }.write(&mut text);
+                self.outbox.push_back(text.into_boxed_slice());
+                return Ok(());
+            }
+            ServerMessage::Authenticated { request_id } => match self.answered(request_id.as_deref())? {
+                (request, Asked::Authenticate) => {
+                    self.authenticated = true;
+                    ClientEvent::Authenticated { request }
+                }
+                (request, _) => return Err(wrong_answer(request)),
+            },
+            ServerMessage::Pong { request_id } => match self.answered(request_id.as_deref())? {
+                (request, Asked::Ping) => ClientEvent::Pong { request },
+                (request, _) => return Err(wrong_answer(request)),
+            },
+            ServerMessage::SubscribedEvents { request_id, subscriptions } => {
+                let (request, Asked::Subscribe(asked)) = self.answered(request_id.as_deref())? else {
+                    return Err(inconsistent("'subscribedEvents' answers no subscription"));
+                };
+                if !subscriptions.iter().map(SubscriptionSpec::from).eq(asked.iter().cloned()) {
+                    return Err(inconsistent("'subscribedEvents' is not the list that was asked for"));
+                }
+                let ids = asked.iter().map(|spec| spec.id.clone()).collect();
+                self.subscriptions.extend(asked.into_iter().map(|spec| (spec.id.clone(), spec)));
+                ClientEvent::Subscribed { request, ids }
+            }
+            ServerMessage::UnsubscribedEvents { request_id, ids } => {
+                let (request, Asked::Unsubscribe) = self.answered(request_id.as_deref())? else {
+                    return Err(inconsistent("'unsubscribedEvents' answers no request"));
+                };
+                for id in &ids {
+                    self.subscriptions.remove(&**id);
+                }
+                ClientEvent::Unsubscribed { request, ids: ids.iter().map(|id| Arc::from(&**id)).collect() }
+            }
+            ServerMessage::Event { subscription_ids, event_type, path, data, timestamp } => {
+                for id in &subscription_ids {
+                    if self.subscriptions.get(&**id).is_none_or(|spec| *spec.path != *path) {
+                        return Err(inconsistent(&format!("an event for '{id}' on '{path}'")));
+                    }
+                }
+                ClientEvent::Event {
+                    subscription_ids: subscription_ids.iter().map(|id| Arc::from(&**id)).collect(),
+                    path: Arc::from(&*path),
+                    event: Event {
+                        event_type: Arc::from(&*event_type),
+                        data: Bytes::copy_from_slice(data.0),
+                        timestamp: Box::from(&*timestamp),
+                    },
+                }
+            }
+            ServerMessage::Warning { code, message, subscription_id } => ClientEvent::Warning {
+                code: code.into_owned(),
+                message: message.into_owned(),
+                subscription_id: Arc::from(&*subscription_id),
+            },
+            ServerMessage::Error { code, message, request_id, id } => {
+                self.failed(&code, message.into_owned(), request_id.as_deref(), id.as_deref())?
+            }
+            message => self.handle_live_query(message)?,
+        };
+        self.events.push_back(event);
+        Ok(())
+    }
+
+    fn handle_live_query(&mut self, message: ServerMessage<'_>) -> Result<ClientEvent, ClientError> {
+        match message {
+            ServerMessage::LiveQueryCreated { request_id, id, total_count, capped, version } => {
+                let (request, id, mut result) = self.accepted(request_id.as_deref(), &id)?;
+                result.created(total_count, capped, version.as_deref());
+                self.live_queries.insert(id.clone(), result);
+                Ok(ClientEvent::LiveQueryCreated { request, id })
+            }
+            ServerMessage::LiveQueryResumed { request_id, id, total_count, capped } => {
+                let (request, id, mut result) = self.accepted(request_id.as_deref(), &id)?;
+                if result.version().is_none() {
+                    return Err(inconsistent("'liveQueryResumed' where nothing was to be resumed"));
+                }
+                result.count(total_count, capped);
+                self.live_queries.insert(id.clone(), result);
+                Ok(ClientEvent::LiveQueryResumed { request, id })
+            }
+            ServerMessage::LiveQueryDestroyed { request_id, id } => {
+                let (request, Asked::Destroy) = self.answered(request_id.as_deref())? else {
+                    return Err(inconsistent("'liveQueryDestroyed' answers no request"));
+                };
+                match self.live_queries.remove_entry(&*id) {
+                    Some((id, _)) => Ok(ClientEvent::LiveQueryDestroyed { request, id }),
+                    None => Err(inconsistent(&format!("'{id}' was destroyed, but is not there"))),
+                }
+            }
+            ServerMessage::LiveQueryData { id, data, has_more, .. } => {
+                let (id, result) = self.known(&id)?;
+                for row in &data {
+                    result.load(row.0).map_err(ClientError::Inconsistent)?;
+                }
+                if !has_more {
+                    result.all_loaded();
+                }
+                Ok(ClientEvent::LiveQueryRows { id, rows: data.len(), loaded: !has_more })
+            }
+            ServerMessage::LiveQueryAddedNode { id, node_id, data, index, reason, version } => {
+                let (id, result) = self.known(&id)?;
+                result.added(&node_id, data.0, index).map_err(ClientError::Inconsistent)?;
+                result.reached(version.as_deref());
+                let change = NodeChange::Added { index, reason };
+                Ok(ClientEvent::LiveQueryChanged { id, node_id: Arc::from(&*node_id), change })
+            }
+            ServerMessage::LiveQueryUpdatedNode { id, node_id, data, index, version } => {
+                let (id, result) = self.known(&id)?;
+                result.updated(&node_id, data.0, index).map_err(ClientError::Inconsistent)?;
+                result.reached(version.as_deref());
+                let change = NodeChange::Updated { index };
+                Ok(ClientEvent::LiveQueryChanged { id, node_id: Arc::from(&*node_id), change })
+            }
+            ServerMessage::LiveQueryRemovedNode { id, node_id, reason, version } => {
+                let (id, result) = self.known(&id)?;
+                result.removed(&node_id).map_err(ClientError::Inconsistent)?;
+                result.reached(version.as_deref());
+                let change = NodeChange::Removed { reason };
+                Ok(ClientEvent::LiveQueryChanged { id, node_id: Arc::from(&*node_id), change })
+            }
+            ServerMessage::LiveQueryCount { id, total_count, capped } => {
+                let (id, result) = self.known(&id)?;
+                result.count(total_count, capped);
+                Ok(ClientEvent::LiveQueryCount { id })
+            }
+            other => Err(inconsistent(&format!("'{}' is out of place", other.type_name()))),
+        }
+    }
+
+    /// A request failed, or the server ended something.
+    fn failed(
+        &mut self,
+        code: &str,
+        message: String,
+        request_id: Option<&str>,
+        id: Option<&str>,
+    ) -> Result<ClientEvent, ClientError> {
+        let request = match request_id {
+            Some(_) => Some(self.answered(request_id)?.0),
+            None => None,
+        };
+        let ended = match (request, id) {
+            (None, Some(id)) => {
+                // The message does not say which of the two it names. Where both are there, it stays open.
+                match (self.live_queries.contains_key(id), self.subscriptions.contains_key(id)) {
+                    (true, false) => {
+                        self.live_queries.remove(id);
+                        Some(Ended::LiveQuery)
+                    }
+                    (false, true) => {
+                        self.subscriptions.remove(id);
+                        Some(Ended::Subscription)
+                    }
+                    (true, true) | (false, false) => None,
+                }
+            }
+            _ => None,
+        };
+        Ok(ClientEvent::Error {
+            code: code.parse().ok(),
+            code_text: code.to_owned(),
+            message,
+            request,
+            id: id.map(Arc::from),
+            ended,
+        })
+    }
+
+    /// The request that a message answers.
+    fn answered(&mut self, request_id: Option<&str>) -> Result<(RequestId, Asked), ClientError> {
+        let text = request_id.ok_or_else(|| inconsistent("an answer without its requestId"))?;
+        let request = text.parse().ok().map(RequestId).filter(|request| request.to_string() == text);
+        let asked = request.and_then(|request| self.asked.remove_entry(&request));
+        asked.ok_or_else(|| inconsistent("an answer to a request that was not made"))
+    }
+
+    fn accepted(
+        &mut self,
+        request_id: Option<&str>,
+        id: &str,
+    ) -> Result<(RequestId, Arc<str>, LiveResult), ClientError> {
+        match self.answered(request_id)? {
+            (request, Asked::Create { id: asked, result }) if *asked == *id => {
+                if self.live_queries.contains_key(id) {
+                    return Err(inconsistent(&format!("live query '{id}' was created twice")));
+                }
+                Ok((request, asked, *result))
+            }
+            (request, _) => Err(wrong_answer(request)),
+        }
+    }
+
+    fn known(&mut self, id: &str) -> Result<(Arc<str>, &mut LiveResult), ClientError> {
+        let known = self.live_queries.get_key_value(id).map(|(id, _)| id.clone());
+        match (known, self.live_queries.get_mut(id)) {
+            (Some(id), Some(result)) => Ok((id, result)),
+            _ => Err(inconsistent(&format!("no live query '{id}'"))),
+        }
+    }
+}
+
+fn inconsistent(what: &str) -> ClientError {
+    ClientError::Inconsistent(what.to_owned())
+}
+
+fn wrong_answer(request: RequestId) -> ClientError {
+    inconsistent(&format!("request {request} was answered with something else"))
+}

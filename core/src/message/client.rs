@@ -155,7 +155,9 @@ impl<'a> ClientMessage<'a> {
             Some(Some(kind)) => match &*kind {
                 "auth" => token
                     .ok_or_else(|| missing("token"))
-                    .and_then(|piece| text(piece).ok_or_else(|| String::from("'token' must be a text").into()))
+                    .and_then(|piece| {
+                        text(piece).ok_or_else(|| String::from("'token' must be a text").into())
+                    })
                     .map(|token| ClientBody::Auth { token }),
                 "pong" => Ok(ClientBody::Pong),
                 "ping" => Ok(ClientBody::Ping),
@@ -165,9 +167,7 @@ impl<'a> ClientMessage<'a> {
                     read_ids(ids, id_bytes).map(|ids| ClientBody::UnsubscribeEvents { ids })
                 }
                 "createLiveQuery" => read_create(id, query, options, since, id_bytes),
-                "destroyLiveQuery" => {
-                    required_id(id, id_bytes).map(|id| ClientBody::DestroyLiveQuery { id })
-                }
+                "destroyLiveQuery" => required_id(id, id_bytes).map(|id| ClientBody::DestroyLiveQuery { id }),
                 unknown => Err(BodyError {
                     code: ErrorCode::UnknownType,
                     message: format!("Unknown message type: {}", shortened(unknown)),

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 pub use client::{ClientBody, ClientMessage, ClientMessageError, SubscriptionEntry};
 pub use query::{QuerySpec, QuerySpecError};
-pub(crate) use read::{Fields, fields, text};
+pub(crate) use read::{fields, text};
 pub use server::{ServerMessage, ServerMessageError};
 
 /// A JSON text that is passed through as it stands.

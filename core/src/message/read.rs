@@ -24,7 +24,7 @@ pub(crate) struct Malformed(pub(crate) String);
 /// Reads one object. Costs one pass over the text.
 pub(crate) fn fields<'a, const N: usize>(
     json: &'a str,
-    names: &'static [&'static str; N],
+    names: &[&str; N],
 ) -> Result<Fields<'a, N>, Malformed> {
     // Without this the error of serde_json would quote the text, however long and secret it is.
     if !json.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{') {
@@ -38,11 +38,11 @@ pub(crate) fn fields<'a, const N: usize>(
     Ok(fields)
 }
 
-struct ObjectVisitor<const N: usize> {
-    names: &'static [&'static str; N],
+struct ObjectVisitor<'n, const N: usize> {
+    names: &'n [&'n str; N],
 }
 
-impl<'de, const N: usize> Visitor<'de> for ObjectVisitor<N> {
+impl<'de, const N: usize> Visitor<'de> for ObjectVisitor<'_, N> {
     type Value = Fields<'de, N>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -56,7 +56,10 @@ impl<'de, const N: usize> Visitor<'de> for ObjectVisitor<N> {
             match key {
                 Key::Known(index) => {
                     if std::mem::replace(&mut seen[index], true) {
-                        return Err(A::Error::custom(format_args!("duplicate field '{}'", self.names[index])));
+                        return Err(A::Error::custom(format_args!(
+                            "duplicate field '{}'",
+                            self.names[index]
+                        )));
                     }
                     let value: &'de RawValue = map.next_value()?;
                     fields.values[index] = (value.get() != "null").then_some(value);
@@ -76,11 +79,11 @@ enum Key {
     Unknown(String),
 }
 
-struct KeySeed<const N: usize> {
-    names: &'static [&'static str; N],
+struct KeySeed<'n, const N: usize> {
+    names: &'n [&'n str; N],
 }
 
-impl<'de, const N: usize> DeserializeSeed<'de> for KeySeed<N> {
+impl<'de, const N: usize> DeserializeSeed<'de> for KeySeed<'_, N> {
     type Value = Key;
 
     fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Key, D::Error> {
@@ -88,7 +91,7 @@ impl<'de, const N: usize> DeserializeSeed<'de> for KeySeed<N> {
     }
 }
 
-impl<const N: usize> Visitor<'_> for KeySeed<N> {
+impl<const N: usize> Visitor<'_> for KeySeed<'_, N> {
     type Value = Key;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -356,8 +356,7 @@ impl<'a> Pieces<'a> {
         name: &str,
         read: impl FnOnce(&'a RawValue) -> Option<T>,
     ) -> Result<T, ServerMessageError> {
-        self.maybe(name, read)?
-            .ok_or_else(|| ServerMessageError::Invalid(format!("'{name}' is missing")))
+        self.maybe(name, read)?.ok_or_else(|| ServerMessageError::Invalid(format!("'{name}' is missing")))
     }
 
     fn text(&self, name: &str) -> Result<Cow<'a, str>, ServerMessageError> {

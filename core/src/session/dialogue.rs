@@ -87,11 +87,7 @@ impl Session {
         }
     }
 
-    fn handle_message(
-        &mut self,
-        now: Moment,
-        message: Result<ClientMessage<'_>, ClientMessageError>,
-    ) {
+    fn handle_message(&mut self, now: Moment, message: Result<ClientMessage<'_>, ClientMessageError>) {
         let ClientMessage { request_id, body } = match message {
             Ok(message) => message,
             Err(error) => return self.refuse_malformed(&error),
@@ -122,9 +118,8 @@ impl Session {
         let State::Active(active) = &mut self.state else { return };
         let subscriptions = &mut active.streams.subscriptions;
         let mut named = BTreeSet::new();
-        let in_use = entries.iter().find(|entry| {
-            subscriptions.contains(&entry.id) || !named.insert(&*entry.id)
-        });
+        let in_use =
+            entries.iter().find(|entry| subscriptions.contains(&entry.id) || !named.insert(&*entry.id));
         if let Some(entry) = in_use {
             let message = format!("Subscription id '{}' is in use on this connection", entry.id);
             return self.error(ErrorCode::DuplicateId, &message, request_id, Some(&entry.id));
@@ -137,8 +132,7 @@ impl Session {
         }
         let ticket = self.requests.ticket();
         let wanted: Vec<_> = entries.iter().map(SubscriptionSpec::from).collect();
-        let request =
-            Unanswered { request_id: request_id.map(Box::from), subscriptions: wanted.clone() };
+        let request = Unanswered { request_id: request_id.map(Box::from), subscriptions: wanted.clone() };
         subscriptions.reserve(ticket, request);
         self.requests.push(Request::Subscribe { ticket, subscriptions: wanted });
     }

@@ -164,8 +164,7 @@ impl LiveQueries {
     /// Appends the next message of the live query whose turn it is.
     pub(super) fn transmit(&mut self, limits: &SessionLimits, out: &mut Vec<u8>) -> bool {
         while let Some(ticket) = self.ready.pop_front() {
-            let Some(LiveQuery { id, options, state: State::Live(stream) }) =
-                self.by_ticket.get_mut(&ticket)
+            let Some(LiveQuery { id, options, state: State::Live(stream) }) = self.by_ticket.get_mut(&ticket)
             else {
                 continue;
             };
@@ -191,8 +190,7 @@ impl LiveQuery {
         let State::Requested { request_id, since } = &mut self.state else {
             return None;
         };
-        let accepted =
-            Accepted { id: self.id.clone(), request_id: request_id.take(), options: self.options };
+        let accepted = Accepted { id: self.id.clone(), request_id: request_id.take(), options: self.options };
         let stream = stream(since.take());
         let news = stream.has_news();
         self.state = State::Live(Box::new(stream));

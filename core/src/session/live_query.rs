@@ -290,7 +290,13 @@ fn version_text(version: u64) -> Box<str> {
 
 /// Writes the chunk that begins at row `from`, and returns where the next one begins: "at most 200 rows and
 /// about 64 KiB (at least one row)".
-fn write_chunk(id: &str, snapshot: &Snapshot, from: usize, limits: &SessionLimits, out: &mut Vec<u8>) -> usize {
+fn write_chunk(
+    id: &str,
+    snapshot: &Snapshot,
+    from: usize,
+    limits: &SessionLimits,
+    out: &mut Vec<u8>,
+) -> usize {
     let rows = snapshot.rows.get(from..).unwrap_or_default();
     let mut data: Vec<Raw<'_>> = Vec::new();
     let mut bytes = 0;
@@ -303,6 +309,7 @@ fn write_chunk(id: &str, snapshot: &Snapshot, from: usize, limits: &SessionLimit
     }
     let next = from + data.len();
     let has_more = next < snapshot.rows.len();
-    ServerMessage::LiveQueryData { id: Cow::Borrowed(id), data, has_more, capped: snapshot.capped }.write(out);
+    ServerMessage::LiveQueryData { id: Cow::Borrowed(id), data, has_more, capped: snapshot.capped }
+        .write(out);
     next
 }

@@ -46,7 +46,10 @@ mod tests {
         let limits = SessionLimits { messages_per_second: 2, message_burst: 3, ..SessionLimits::default() };
         let start = Moment::from_nanos(5);
         let mut bucket = TokenBucket::full(&limits, start);
-        assert_eq!((0..5).map(|_| bucket.take(&limits, start)).collect::<Vec<_>>(), [true, true, true, false, false]);
+        assert_eq!(
+            (0..5).map(|_| bucket.take(&limits, start)).collect::<Vec<_>>(),
+            [true, true, true, false, false]
+        );
         let half = start + Duration::from_millis(500);
         assert!(!bucket.take(&limits, start + Duration::from_nanos(499_999_999)));
         assert!(bucket.take(&limits, half));

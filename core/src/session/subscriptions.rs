@@ -193,7 +193,9 @@ fn take_out(queue: &mut BTreeMap<u64, Message>, number: u64, id: &str) {
 fn write_overflow(id: &str, dropped: u64, out: &mut Vec<u8>) {
     ServerMessage::Warning {
         code: Cow::Borrowed("QUEUE_OVERFLOW"),
-        message: Cow::Owned(format!("{dropped} events dropped for subscription '{id}' due to slow consumption")),
+        message: Cow::Owned(format!(
+            "{dropped} events dropped for subscription '{id}' due to slow consumption"
+        )),
         subscription_id: Cow::Borrowed(id),
     }
     .write(out);

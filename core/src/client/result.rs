@@ -1,0 +1,220 @@
+//! The result of one live query as the client knows it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::message::{LiveQueryOptions, fields, text};
+
+/// The rows of one live query, folded from the messages so far.
+///
+/// Keep a clone when the connection is lost: with `resume` a new connection goes on from it (see
+/// [`LiveQueryRequest::resume_from`](crate::LiveQueryRequest::resume_from)).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LiveResult {
+    key: Box<str>,
+    rows: BTreeMap<Arc<str>, Bytes>,
+    /// With `positions`: the ids in the order of the result.
+    order: Option<Vec<Arc<str>>>,
+    total_count: u64,
+    capped: bool,
+    loaded: bool,
+    /// With `resume`: where a later connection can go on.
+    version: Option<Box<str>>,
+    /// With `resume`: how to get back to `version` from the middle of a commit.
+    undo: Vec<Undo>,
+}
+
+/// A row as it stood before one diff: its data and, with `positions`, its index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Undo {
+    id: Arc<str>,
+    before: Option<(Bytes, usize)>,
+}
+
+/// What of a server's message does not fit what it said before.
+pub(super) type Misfit = String;
+
+impl LiveResult {
+    pub(super) fn new(key: &str, options: &LiveQueryOptions) -> LiveResult {
+        LiveResult { key: key.into(), order: options.positions.then(Vec::new), ..LiveResult::default() }
+    }
+
+    /// The rows by node id: id and raw JSON.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = (&Arc<str>, &Bytes)> {
+        self.rows.iter()
+    }
+
+    /// The rows in the order of the result, where the live query was created with `positions`.
+    pub fn ordered(&self) -> Option<impl ExactSizeIterator<Item = (&Arc<str>, &Bytes)>> {
+        let order = self.order.as_ref()?;
+        // Every id in the order has a row; an impossible gap reads as empty.
+        static NOTHING: Bytes = Bytes::new();
+        Some(order.iter().map(|id| (id, self.rows.get(id).unwrap_or(&NOTHING))))
+    }
+
+    /// One row's raw JSON.
+    pub fn row(&self, id: &str) -> Option<&Bytes> {
+        self.rows.get(id)
+    }
+
+    /// Rows.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// How many nodes match: as of creation, and kept up to date with `counts`.
+    pub fn total_count(&self) -> u64 {
+        self.total_count
+    }
+
+    /// Whether more nodes match than the window holds; like [`total_count`](LiveResult::total_count).
+    pub fn capped(&self) -> bool {
+        self.capped
+    }
+
+    /// Whether all initial rows have come.
+    pub fn is_loaded(&self) -> bool {
+        self.loaded
+    }
+
+    /// With `resume`, once loaded: the version from which a later connection can go on.
+    pub fn version(&self) -> Option<&str> {
+        self.version.as_deref().filter(|_| self.loaded)
+    }
+
+    /// Goes back to the last version that was complete: a connection was cut within a commit.
+    pub(super) fn rewind(&mut self) {
+        while let Some(Undo { id, before }) = self.undo.pop() {
+            self.take(&id);
+            if let Some((data, index)) = before {
+                if let Some(order) = &mut self.order {
+                    order.insert(index.min(order.len()), id.clone());
+                }
+                self.rows.insert(id, data);
+            }
+        }
+    }
+
+    pub(super) fn created(&mut self, total_count: u64, capped: bool, version: Option<&str>) {
+        self.rows.clear();
+        self.undo.clear();
+        if let Some(order) = &mut self.order {
+            order.clear();
+        }
+        self.loaded = false;
+        self.version = version.map(Box::from);
+        self.count(total_count, capped);
+    }
+
+    pub(super) fn count(&mut self, total_count: u64, capped: bool) {
+        self.total_count = total_count;
+        self.capped = capped;
+    }
+
+    /// Adds one of the initial rows.
+    pub(super) fn load(&mut self, row: &[u8]) -> Result<(), Misfit> {
+        if self.loaded {
+            return Err("initial rows after the last of them".into());
+        }
+        let id = node_id(row, &self.key)?;
+        if let Some(order) = &mut self.order {
+            order.push(id.clone());
+        }
+        match self.rows.insert(id, Bytes::copy_from_slice(row)) {
+            None => Ok(()),
+            Some(_) => Err("an initial row came twice".into()),
+        }
+    }
+
+    pub(super) fn all_loaded(&mut self) {
+        self.loaded = true;
+    }
+
+    pub(super) fn added(&mut self, id: &str, data: &[u8], index: Option<u64>) -> Result<(), Misfit> {
+        self.check_loaded()?;
+        if self.rows.contains_key(id) {
+            return Err(format!("node '{id}' was added twice"));
+        }
+        self.put(Arc::from(id), data, index)?;
+        self.log(Undo { id: Arc::from(id), before: None });
+        Ok(())
+    }
+
+    pub(super) fn updated(&mut self, id: &str, data: &[u8], index: Option<u64>) -> Result<(), Misfit> {
+        self.check_loaded()?;
+        let (id, before) = self.take(id).ok_or_else(|| format!("node '{id}' is not there to update"))?;
+        self.put(id.clone(), data, index)?;
+        self.log(Undo { id, before: Some(before) });
+        Ok(())
+    }
+
+    pub(super) fn removed(&mut self, id: &str) -> Result<(), Misfit> {
+        self.check_loaded()?;
+        let (id, before) = self.take(id).ok_or_else(|| format!("node '{id}' is not there to remove"))?;
+        self.log(Undo { id, before: Some(before) });
+        Ok(())
+    }
+
+    /// After a diff: a new version means that its commit is complete.
+    pub(super) fn reached(&mut self, version: Option<&str>) {
+        if version.is_some() && version != self.version.as_deref() {
+            self.version = version.map(Box::from);
+            self.undo.clear();
+        }
+    }
+
+    fn log(&mut self, undo: Undo) {
+        if self.version.is_some() {
+            self.undo.push(undo);
+        }
+    }
+
+    fn check_loaded(&self) -> Result<(), Misfit> {
+        if self.loaded { Ok(()) } else { Err("a diff before the last initial row".into()) }
+    }
+
+    fn put(&mut self, id: Arc<str>, data: &[u8], index: Option<u64>) -> Result<(), Misfit> {
+        if let Some(order) = &mut self.order {
+            let index = index.and_then(|index| usize::try_from(index).ok());
+            match index.filter(|index| *index <= order.len()) {
+                Some(index) => order.insert(index, id.clone()),
+                None => return Err(format!("node '{id}' has no index within the window")),
+            }
+        }
+        self.rows.insert(id, Bytes::copy_from_slice(data));
+        Ok(())
+    }
+
+    /// Takes a row out: its data and index (0 without `positions`).
+    fn take(&mut self, id: &str) -> Option<(Arc<str>, (Bytes, usize))> {
+        let (id, data) = self.rows.remove_entry(id)?;
+        let index = match &mut self.order {
+            Some(order) => {
+                let index = order.iter().position(|other| *other == id)?;
+                order.remove(index);
+                index
+            }
+            None => 0,
+        };
+        Some((id, (data, index)))
+    }
+}
+
+/// "`nodeId` is always text; a key that is an integer has its decimal form."
+fn node_id(row: &[u8], key: &str) -> Result<Arc<str>, Misfit> {
+    let missing = || format!("a row without its key field '{key}'");
+    let row = std::str::from_utf8(row).map_err(|_| missing())?;
+    let [piece] = fields(row, &[key]).map_err(|_| missing())?.values;
+    let piece = piece.ok_or_else(missing)?;
+    match text(piece) {
+        Some(id) => Ok(Arc::from(&*id)),
+        None => Ok(Arc::from(piece.get())),
+    }
+}
