@@ -1,1 +1,135 @@
 //! Sessions times engine, without IO: who watches what in a Liveset endpoint.
+//!
+//! ```text
+//!  commits, events ──────────────┐
+//!                                ▼
+//!              ┌───────────────── Hub ─────────────────┐
+//!  text ──────►│ Session ─ requests ─►  routes: path → connections
+//!  verdicts ──►│    ▲                   feeds: query → watchers ◄── diffs ── Engine
+//!  time ──────►│    └── events, batches ◄──────────────┘           (sets, windows)
+//!              └──────────────┬────────────────────────┘
+//!                             ▼
+//!        poll_output: verify this token · this connection has something to send · this watch has something
+//! ```
+//!
+//! A [`Hub`] holds any number of connections and one engine. It knows no sockets, no runtime, no clock and no
+//! randomness: the owner brings bytes, commits and the time, and carries out what comes back. The same inputs give the
+//! same outputs, byte for byte. The data lives in memory only; the host is the truth.
+//!
+//! - A live query is maintained once however many watch it, in connections ([`createLiveQuery`]) or inside the process
+//!   ([`Hub::watch`]); each of its batches is converted once and shared.
+//! - Events are routed by declared [`Resources`] to subscribers of their path and of its declared ancestors.
+//! - Tokens are verified by the owner ([`Output::Verify`]); what a [`Principal`] may do is asked of a [`Policy`].
+//! - A client that lost its connection can resume its live queries: feeds remember a bounded number of changes.
+//!
+//! [`createLiveQuery`]: liveset_core::Request::CreateLiveQuery
+//!
+//! # The run loop
+//!
+//! ```
+//! use std::{collections::BTreeMap, time::Duration};
+//!
+//! use liveset_core::{Moment, Transmit};
+//! use liveset_engine::{Instant, Op, SetDef};
+//! use liveset_hub::{ConnectionId, Hub, HubConfig, Now, Output, Principal};
+//!
+//! /// Carries out what the hub asks for. `sockets` stands for what the network took.
+//! fn drain(hub: &mut Hub, now: Now, sockets: &mut BTreeMap<ConnectionId, Vec<String>>) {
+//!     while let Some(output) = hub.poll_output() {
+//!         match output {
+//!             // A real owner asks its authenticator, and answers when that has answered.
+//!             Output::Verify { conn, attempt, token: _ } => {
+//!                 hub.handle_verdict(now, conn, attempt, Ok(Principal::new("someone")));
+//!             }
+//!             // A real owner goes on with this only while the socket takes more.
+//!             Output::Transmit { conn } => {
+//!                 let mut text = Vec::new();
+//!                 while let Some(transmit) = hub.poll_transmit(now, conn, &mut text) {
+//!                     match transmit {
+//!                         Transmit::Text => {
+//!                             let text = String::from_utf8(std::mem::take(&mut text)).expect("JSON is UTF-8");
+//!                             sockets.entry(conn).or_default().push(text);
+//!                         }
+//!                         Transmit::Close(_code) => {
+//!                             hub.handle_disconnect(now, conn);
+//!                             break;
+//!                         }
+//!                     }
+//!                 }
+//!             }
+//!             Output::Watch { watch } => while hub.poll_watch(watch).is_some() {},
+//!             _ => {}
+//!         }
+//!     }
+//! }
+//!
+//! let mut hub = Hub::new(HubConfig::default());
+//! hub.define_set(SetDef::new("orders", "id"))?;
+//! let mut sockets = BTreeMap::new();
+//! let start = Moment::default();
+//! let wall = Instant::parse_rfc3339("2025-12-07T21:45:05Z").expect("an instant");
+//! let mut now = Now { monotonic: start, wall };
+//!
+//! let conn = hub.connect(now);
+//! hub.handle_text(now, conn, br#"{"type":"auth","token":"t"}"#);
+//! drain(&mut hub, now, &mut sockets);
+//! hub.handle_text(now, conn, br#"{"type":"createLiveQuery","id":"q","query":{"edge":"orders","filter":"open"}}"#);
+//! drain(&mut hub, now, &mut sockets);
+//! hub.commit(now, vec![Op::Upsert { set: "orders".into(), node: (&br#"{"id":7,"open":true}"#[..]).into() }])?;
+//! drain(&mut hub, now, &mut sockets);
+//!
+//! // Whichever of the two clocks comes first.
+//! let deadline = hub.poll_timeout().monotonic.expect("the next ping");
+//! assert_eq!(deadline, start.saturating_add(Duration::from_secs(30)));
+//! now.monotonic = deadline;
+//! hub.handle_timeout(now);
+//! drain(&mut hub, now, &mut sockets);
+//!
+//! assert_eq!(sockets[&conn], [
+//!     r#"{"type":"authenticated"}"#,
+//!     r#"{"type":"liveQueryCreated","id":"q","totalCount":0,"capped":false}"#,
+//!     r#"{"type":"liveQueryData","id":"q","data":[],"hasMore":false,"capped":false}"#,
+//!     r#"{"type":"liveQueryAddedNode","id":"q","nodeId":"7","data":{"id":7,"open":true}}"#,
+//!     r#"{"type":"ping"}"#,
+//! ]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Limits
+//!
+//! [`HubLimits`] for the hub, `liveset_core::SessionLimits` for each connection, `liveset_engine::EngineLimits` for sets
+//! and expressions.
+//!
+//! # Features
+//!
+//! - `test-kit`: [`test_kit`](crate::test_kit), a world on virtual time with clients, latency, stalled readers and cut
+//!   connections, to test what is built on a hub.
+
+mod connections;
+mod error;
+mod feeds;
+mod hub;
+mod ids;
+mod limits;
+mod output;
+mod policy;
+mod requests;
+mod resources;
+mod resume;
+mod routes;
+mod stats;
+#[cfg(feature = "test-kit")]
+pub mod test_kit;
+mod timers;
+mod updates;
+mod watches;
+
+pub use error::{PublishError, WatchError};
+pub use hub::{Hub, HubConfig, Now};
+pub use ids::{ConnectionId, WatchId};
+pub use limits::{HubLimits, MAX_EVENT_TYPES, MAX_PATH_SEGMENTS, MAX_TEMPLATES};
+pub use output::{Output, Timeouts};
+pub use policy::{AllowAll, AuthRefused, Policy, Principal};
+pub use resources::{DeclareError, ResourceError, Resources};
+pub use stats::Stats;
+pub use watches::WatchEvent;

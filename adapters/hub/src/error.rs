@@ -1,0 +1,30 @@
+//! Errors that are the caller's.
+
+use liveset_engine::{QueryError, TooManyViews};
+use thiserror::Error;
+
+use crate::ResourceError;
+
+/// Why an event was not published.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The path or the event type is not declared.
+    #[error(transparent)]
+    Resource(#[from] ResourceError),
+    /// The data is not one JSON value.
+    #[error("the data of an event is one JSON value: {0}")]
+    Data(#[from] serde_json::Error),
+}
+
+/// Why a watch was not made.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WatchError {
+    /// The query is wrong.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// The engine keeps as many different live queries as its limits allow.
+    #[error(transparent)]
+    TooMany(#[from] TooManyViews),
+}

@@ -1,0 +1,188 @@
+//! Engine feeds and who watches them.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use indexmap::IndexMap;
+use liveset_core::{ChangeBatch, Moment, Pending, Ticket};
+use liveset_engine::FeedId;
+
+use crate::{ConnectionId, HubLimits, WatchId, resume::ResumeLog};
+
+/// Who gets the batches of a feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Watcher {
+    /// A live query of a connection.
+    Connection(ConnectionId, Ticket),
+    /// A watch inside the process.
+    Process(WatchId),
+}
+
+/// What has become of a feed after someone left it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    /// It is still needed.
+    Kept,
+    /// It is gone from here; the engine is to close it.
+    Gone,
+}
+
+/// All feeds that the engine keeps for this hub. The hub holds exactly one of the engine's references for each,
+/// however many watch it.
+#[derive(Debug, Default)]
+pub(crate) struct Feeds {
+    feeds: HashMap<FeedId, Feed, FixedState>,
+    /// The feeds with `linger_until`, the first to end first.
+    lingering: BTreeSet<(Moment, FeedId)>,
+    /// The cost of all logs together.
+    log_cost: usize,
+}
+
+#[derive(Debug)]
+struct Feed {
+    /// Each with the version of its snapshot: later batches are for it.
+    watchers: IndexMap<Watcher, u64, FixedState>,
+    /// How many of the watchers may come back after a lost connection.
+    resumable: usize,
+    /// There while someone may come back.
+    log: Option<ResumeLog>,
+    linger_until: Option<Moment>,
+}
+
+impl Feeds {
+    /// Adds a watcher whose snapshot is that of `version`. True where the feed is new here; otherwise the engine's
+    /// reference that the caller has just got is one too many.
+    pub(crate) fn join(&mut self, feed: FeedId, watcher: Watcher, version: u64, resumable: bool) -> bool {
+        let mut new = false;
+        let entry = self.feeds.entry(feed).or_insert_with(|| {
+            new = true;
+            Feed { watchers: IndexMap::default(), resumable: 0, log: None, linger_until: None }
+        });
+        entry.watchers.insert(watcher, version);
+        if resumable {
+            entry.resumable += 1;
+            entry.log.get_or_insert_with(|| ResumeLog::new(version));
+        }
+        new
+    }
+
+    /// Takes a watcher out for good: nobody will come back for it.
+    pub(crate) fn leave(&mut self, feed: FeedId, watcher: Watcher, resumable: bool) -> After {
+        if let Some(entry) = self.feeds.get_mut(&feed)
+            && entry.watchers.swap_remove(&watcher).is_some()
+        {
+            entry.resumable -= usize::from(resumable);
+        }
+        self.tidy(feed)
+    }
+
+    /// Takes a watcher out whose connection was lost. Where it was the last that may come back, the feed is kept for
+    /// it until `now` plus the limit. Also returns a feed that had to end for that, by the limit on their number.
+    pub(crate) fn lose(
+        &mut self,
+        now: Moment,
+        feed: FeedId,
+        watcher: Watcher,
+        resumable: bool,
+        limits: &HubLimits,
+    ) -> (After, Option<FeedId>) {
+        let mut evicted = None;
+        if let Some(entry) = self.feeds.get_mut(&feed)
+            && entry.watchers.swap_remove(&watcher).is_some()
+            && resumable
+        {
+            entry.resumable -= 1;
+            if entry.resumable == 0 && limits.resume_linger_feeds > 0 && limits.resume_log_changes > 0 {
+                let until = now.saturating_add(limits.resume_linger);
+                if let Some(before) = entry.linger_until.replace(until) {
+                    self.lingering.remove(&(before, feed));
+                }
+                self.lingering.insert((until, feed));
+                if self.lingering.len() > limits.resume_linger_feeds
+                    && let Some((_, oldest)) = self.lingering.pop_first()
+                {
+                    evicted = self.end_linger(oldest);
+                }
+            }
+        }
+        (self.tidy(feed), evicted)
+    }
+
+    /// When [`take_lingered`](Self::take_lingered) has something to do.
+    pub(crate) fn next_linger(&self) -> Option<Moment> {
+        self.lingering.first().map(|(until, _)| *until)
+    }
+
+    /// Ends the first wait that is over at `now`; the engine is to close the feed in `Some(Some(_))`. `None` where no
+    /// wait is over.
+    pub(crate) fn take_lingered(&mut self, now: Moment) -> Option<Option<FeedId>> {
+        let (until, feed) = *self.lingering.first()?;
+        if until > now {
+            return None;
+        }
+        self.lingering.pop_first();
+        Some(self.end_linger(feed))
+    }
+
+    /// Keeps a batch for those who may come back, and says who is to get it now.
+    pub(crate) fn push<'a>(
+        &'a mut self,
+        feed: FeedId,
+        batch: &Arc<ChangeBatch>,
+        limits: &HubLimits,
+    ) -> impl Iterator<Item = Watcher> + use<'a> {
+        let version = batch.version;
+        let entry = self.feeds.get_mut(&feed);
+        if let Some(log) = entry.and_then(|entry| entry.log.as_mut()) {
+            let before = log.cost();
+            log.push(batch.clone());
+            // What this feed may hold: its own limit, and what the others leave of the common one.
+            let others = self.log_cost - before;
+            let room = limits.resume_log_changes_total.saturating_sub(others);
+            log.trim(limits.resume_log_changes.min(room));
+            self.log_cost = others + log.cost();
+        }
+        let watchers = self.feeds.get(&feed).into_iter().flat_map(|entry| &entry.watchers);
+        watchers.filter(move |(_, from)| version > **from).map(|(watcher, _)| *watcher)
+    }
+
+    /// The net changes of a feed since `version`, where they are known.
+    pub(crate) fn since(&self, feed: FeedId, version: u64) -> Option<Pending> {
+        self.feeds.get(&feed)?.log.as_ref()?.since(version)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.feeds.len()
+    }
+
+    pub(crate) fn lingering(&self) -> usize {
+        self.lingering.len()
+    }
+
+    pub(crate) fn log_cost(&self) -> usize {
+        self.log_cost
+    }
+
+    /// The entry in `lingering` is gone already.
+    fn end_linger(&mut self, feed: FeedId) -> Option<FeedId> {
+        self.feeds.get_mut(&feed)?.linger_until = None;
+        (self.tidy(feed) == After::Gone).then_some(feed)
+    }
+
+    /// Frees what nobody needs any more.
+    fn tidy(&mut self, feed: FeedId) -> After {
+        let Some(entry) = self.feeds.get_mut(&feed) else { return After::Kept };
+        if entry.resumable == 0
+            && entry.linger_until.is_none()
+            && let Some(log) = entry.log.take()
+        {
+            self.log_cost -= log.cost();
+        }
+        if entry.watchers.is_empty() && entry.linger_until.is_none() {
+            self.feeds.remove(&feed);
+            return After::Gone;
+        }
+        After::Kept
+    }
+}

@@ -1,0 +1,478 @@
+//! The hub: one way in, one way out.
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+use liveset_core::{
+    Attempt, ErrorCode, Event, Moment, QuerySpec, Refusal, Session, SessionLimits, Snapshot, Transmit,
+    Verdict, Violation,
+};
+use liveset_engine::{
+    CommitError, Committed, DefineError, Engine, EngineLimits, Instant, Op, Plan, Query, SetDef,
+};
+use serde_json::value::RawValue;
+
+use crate::{
+    AllowAll, AuthRefused, ConnectionId, HubLimits, Output, Policy, Principal, PublishError, Resources,
+    Stats, Timeouts, WatchError, WatchEvent, WatchId,
+    connections::Connections,
+    feeds::{After, Feeds, Watcher},
+    output::Outputs,
+    routes::Routes,
+    timers::{Timer, Timers},
+    watches::Watches,
+};
+
+/// The two clocks, read by the owner at the same moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// For deadlines: never goes back.
+    pub monotonic: Moment,
+    /// For `now` in queries and for the timestamps of events: may be set, also back.
+    pub wall: Instant,
+}
+
+/// Everything a [`Hub`] is made with.
+pub struct HubConfig {
+    /// Limits of sets and expressions.
+    pub engine: EngineLimits,
+    /// Limits of each connection.
+    pub session: SessionLimits,
+    /// Limits of the hub itself.
+    pub hub: HubLimits,
+    /// What clients can subscribe to.
+    pub resources: Resources,
+    /// Who may do what.
+    pub policy: Box<dyn Policy>,
+    /// Where the versions of this run begin, so that a version which a client kept from an earlier run (or from another
+    /// server) is not mistaken for one of this: higher than any version given out before, and at most 2^63 - 1. The
+    /// nanoseconds of the wall clock at the start will do until the year 2262.
+    pub epoch: u64,
+}
+
+impl Default for HubConfig {
+    /// All limits at their defaults, the stock resources, [`AllowAll`], epoch 0.
+    fn default() -> Self {
+        Self {
+            engine: EngineLimits::default(),
+            session: SessionLimits::default(),
+            hub: HubLimits::default(),
+            resources: Resources::stock(),
+            policy: Box::new(AllowAll),
+            epoch: 0,
+        }
+    }
+}
+
+impl fmt::Debug for HubConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HubConfig")
+            .field("hub", &self.hub)
+            .field("epoch", &self.epoch)
+            .finish_non_exhaustive()
+    }
+}
+
+/// All connections of an endpoint over one engine, without IO: the owner brings bytes, commits and the time, and carries
+/// out what comes back.
+///
+/// - **Inputs**: `connect`, `handle_*`, and the host's verbs `commit`, `publish`, `query`, `watch`, `unwatch`, `shutdown`.
+/// - **Outputs**: after inputs, drain [`poll_output`](Hub::poll_output) until `None`, and each connection it names by
+///   [`poll_transmit`](Hub::poll_transmit) as fast as that connection takes it.
+/// - **Time**: call [`handle_timeout`](Hub::handle_timeout) no later than [`poll_timeout`](Hub::poll_timeout) says. Inputs
+///   may change what it says.
+///
+/// Several inputs without a drain between them are legal. A connection that takes nothing costs a bounded amount of
+/// memory: events are dropped with a warning, live queries are folded. The same inputs give the same outputs, byte for
+/// byte. The [crate's front page](crate) shows the run loop.
+pub struct Hub {
+    pub(crate) engine: Engine,
+    pub(crate) session_limits: Arc<SessionLimits>,
+    pub(crate) limits: HubLimits,
+    pub(crate) resources: Resources,
+    pub(crate) policy: Box<dyn Policy>,
+    pub(crate) epoch: u64,
+    pub(crate) connections: Connections,
+    pub(crate) routes: Routes,
+    pub(crate) feeds: Feeds,
+    pub(crate) watches: Watches,
+    pub(crate) timers: Timers,
+    pub(crate) outputs: Outputs,
+    pub(crate) counts: Counts,
+    shutting_down: bool,
+}
+
+/// Counters that only grow.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) resumed: u64,
+    pub(crate) resumes_missed: u64,
+    pub(crate) events: u64,
+    pub(crate) batches: u64,
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+impl Hub {
+    /// A hub without sets and connections.
+    pub fn new(config: HubConfig) -> Self {
+        Self {
+            engine: Engine::new(config.engine),
+            session_limits: Arc::new(config.session),
+            limits: config.hub,
+            resources: config.resources,
+            policy: config.policy,
+            epoch: config.epoch.min(u64::MAX / 2),
+            connections: Connections::default(),
+            routes: Routes::default(),
+            feeds: Feeds::default(),
+            watches: Watches::default(),
+            timers: Timers::default(),
+            outputs: Outputs::default(),
+            counts: Counts::default(),
+            shutting_down: false,
+        }
+    }
+
+    /// Declares a set of nodes.
+    ///
+    /// # Errors
+    ///
+    /// The name is taken, or the declaration is wrong.
+    pub fn define_set(&mut self, def: SetDef) -> Result<(), DefineError> {
+        self.engine.define_set(def)
+    }
+
+    // --- connections ---
+
+    /// A connection was opened; its deadline for authentication runs from now.
+    pub fn connect(&mut self, now: Now) -> ConnectionId {
+        let session = Session::new(self.session_limits.clone(), now.monotonic);
+        let conn = self.connections.insert(session);
+        if self.shutting_down
+            && let Some(connection) = self.connections.find_mut(conn)
+        {
+            connection.session.shutdown(now.monotonic);
+        }
+        self.settle(now, conn);
+        conn
+    }
+
+    /// A whole text message arrived. An unknown connection is ignored here and everywhere: a transport may be late.
+    pub fn handle_text(&mut self, now: Now, conn: ConnectionId, text: &[u8]) {
+        self.with_session(now, conn, |session| session.handle_text(now.monotonic, text));
+    }
+
+    /// The transport saw something that the protocol does not allow.
+    pub fn handle_violation(&mut self, now: Now, conn: ConnectionId, violation: Violation) {
+        self.with_session(now, conn, |session| session.handle_violation(now.monotonic, violation));
+    }
+
+    /// The connection is gone: everything it held is freed. Live queries that may be resumed are remembered for a time.
+    pub fn handle_disconnect(&mut self, now: Now, conn: ConnectionId) {
+        self.release(now, conn);
+        self.connections.remove(conn);
+        self.timers.set(Timer::Connection(conn), None);
+    }
+
+    /// Answers an [`Output::Verify`]. An answer that comes too late is ignored. When a connection re-authenticates,
+    /// everything it holds is asked of the policy again, and what is not allowed any more ends with `FORBIDDEN`.
+    pub fn handle_verdict(
+        &mut self,
+        now: Now,
+        conn: ConnectionId,
+        attempt: Attempt,
+        verdict: Result<Principal, AuthRefused>,
+    ) {
+        let Some(connection) = self.connections.find_mut(conn) else { return };
+        let answer = match &verdict {
+            Ok(principal) => Verdict::Accepted { expires: principal.expires },
+            Err(AuthRefused) => Verdict::Refused,
+        };
+        let current = connection.session.handle_verdict(now.monotonic, attempt, answer);
+        if current && let Ok(principal) = verdict {
+            connection.principal = Some(principal);
+            self.recheck(conn);
+        }
+        self.settle(now, conn);
+    }
+
+    /// Ends a connection after a fault of ours: `INTERNAL`, close 1011.
+    pub fn fail(&mut self, now: Now, conn: ConnectionId) {
+        self.with_session(now, conn, |session| {
+            session.fail(now.monotonic, ErrorCode::Internal, "internal error");
+        });
+    }
+
+    /// Ends a connection to shed load, for example one that cannot be written to for too long: `OVERLOADED`, close 1013.
+    pub fn overload(&mut self, now: Now, conn: ConnectionId, message: &str) {
+        self.with_session(now, conn, |session| session.fail(now.monotonic, ErrorCode::Overloaded, message));
+    }
+
+    /// Closes every connection with 1001 after what is queued for it was sent, and those that are still to come at once.
+    /// The owner bounds how long it waits.
+    pub fn shutdown(&mut self, now: Now) {
+        self.shutting_down = true;
+        for conn in self.connections.ids() {
+            self.with_session(now, conn, |session| session.shutdown(now.monotonic));
+        }
+    }
+
+    // --- the host ---
+
+    /// Applies `ops` as one: all of them, or none. Every live query that they change gets one batch of net changes.
+    ///
+    /// # Errors
+    ///
+    /// The first operation that is wrong; nothing was applied then.
+    pub fn commit(&mut self, now: Now, ops: Vec<Op>) -> Result<Committed, CommitError> {
+        let committed = self.engine.commit(now.wall, ops);
+        self.distribute();
+        committed
+    }
+
+    /// Publishes an event at `path`; it reaches the subscriptions of the path and of its declared ancestors. `data` is
+    /// one JSON value; without a `timestamp` it is now. Returns for how many subscriptions it was queued.
+    ///
+    /// # Errors
+    ///
+    /// The path or event type is not declared, or `data` is not JSON.
+    pub fn publish(
+        &mut self,
+        now: Now,
+        path: &str,
+        event_type: &str,
+        data: Bytes,
+        timestamp: Option<Instant>,
+    ) -> Result<usize, PublishError> {
+        self.resources.declares_event(path, event_type)?;
+        serde_json::from_slice::<&RawValue>(&data)?;
+        self.counts.events += 1;
+        let timestamp = timestamp.unwrap_or(now.wall).to_millis_string();
+        let event = Arc::new(Event { event_type: event_type.into(), data, timestamp: timestamp.into() });
+        let mut queued = 0;
+        for reached in self.resources.reached(path) {
+            for conn in self.routes.of(reached) {
+                let Some(connection) = self.connections.find_mut(conn) else { continue };
+                queued += connection.session.deliver(reached, &event);
+                connection.signal(conn, &mut self.outputs);
+            }
+        }
+        Ok(queued)
+    }
+
+    /// The result of a query now, once. `who` is asked of the policy; `None` is the host itself.
+    ///
+    /// # Errors
+    ///
+    /// `FORBIDDEN` or `INVALID_QUERY`, with the text for whoever asked.
+    pub fn query(
+        &mut self,
+        now: Now,
+        who: Option<&Principal>,
+        query: &QuerySpec,
+    ) -> Result<Snapshot, Refusal> {
+        if who.is_some_and(|who| !self.policy.may_query(who, query)) {
+            return Err(crate::requests::query_forbidden(query));
+        }
+        let plan = self.plan(query).map_err(|error| Refusal {
+            code: ErrorCode::InvalidQuery,
+            message: error.to_string(),
+            id: None,
+        })?;
+        let snapshot = self.engine.evaluate(now.wall, &plan);
+        self.distribute();
+        Ok(self.wire_snapshot(snapshot))
+    }
+
+    /// Opens a live query inside the process: [`poll_watch`](Self::poll_watch) gives one snapshot, then batches of net
+    /// changes. A watch that is not polled folds, as a slow connection does. It is the host's own: no policy is asked.
+    ///
+    /// # Errors
+    ///
+    /// The query is wrong, or there are too many.
+    pub fn watch(&mut self, now: Now, query: &QuerySpec) -> Result<WatchId, WatchError> {
+        let plan = self.plan(query)?;
+        let watch = self.watches.next_id();
+        let (feed, snapshot) = self.open(now, &plan, Watcher::Process(watch), false)?;
+        self.watches.insert(watch, feed, snapshot);
+        self.outputs.push(Output::Watch { watch });
+        Ok(watch)
+    }
+
+    /// The next event of a watch; `None` where there is none now, and for an unknown watch.
+    pub fn poll_watch(&mut self, watch: WatchId) -> Option<WatchEvent> {
+        self.watches.poll(watch)
+    }
+
+    /// Ends a watch and frees what it held.
+    pub fn unwatch(&mut self, watch: WatchId) {
+        if let Some(feed) = self.watches.remove(watch) {
+            let after = self.feeds.leave(feed, Watcher::Process(watch), false);
+            self.close_gone(feed, after);
+        }
+    }
+
+    /// A node's JSON as stored.
+    pub fn node(&self, set: &str, id: &str) -> Option<Bytes> {
+        self.engine.node(set, id)
+    }
+
+    /// The names of the sets, in the order of their definition.
+    pub fn set_names(&self) -> impl Iterator<Item = &str> {
+        self.engine.set_names()
+    }
+
+    /// What clients can subscribe to.
+    pub fn resources(&self) -> &Resources {
+        &self.resources
+    }
+
+    /// Who may do what.
+    pub fn policy(&self) -> &dyn Policy {
+        &*self.policy
+    }
+
+    // --- outputs and time ---
+
+    /// The next thing for the owner to do; drain until `None` after inputs.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        loop {
+            let output = self.outputs.pop()?;
+            let current = match &output {
+                Output::Verify { conn, .. } | Output::Transmit { conn } => {
+                    self.connections.find(*conn).is_some()
+                }
+                Output::Watch { watch } => self.watches.contains(*watch),
+            };
+            if current {
+                return Some(output);
+            }
+        }
+    }
+
+    /// Appends the next message of a connection to `out`. Call it whenever the connection can be written to, until it
+    /// returns `None` (or [`Transmit::Close`], which nothing follows); what is not fetched is bounded and folded.
+    pub fn poll_transmit(&mut self, now: Now, conn: ConnectionId, out: &mut Vec<u8>) -> Option<Transmit> {
+        let connection = self.connections.find_mut(conn)?;
+        let transmit = connection.session.poll_transmit(now.monotonic, out);
+        match transmit {
+            Some(Transmit::Text) => {}
+            Some(Transmit::Close(_)) | None => {
+                connection.signalled = false;
+                let at = connection.session.poll_timeout();
+                self.timers.set(Timer::Connection(conn), at);
+                if transmit.is_some() {
+                    self.release(now, conn);
+                }
+            }
+        }
+        transmit
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    pub fn poll_timeout(&self) -> Timeouts {
+        Timeouts { monotonic: self.timers.next(), wall: self.engine.poll_timeout() }
+    }
+
+    /// Does what is due at `now`, by either clock. Calling it early or often is harmless; call it also when the wall
+    /// clock was set.
+    pub fn handle_timeout(&mut self, now: Now) {
+        for timer in self.timers.take_due(now.monotonic) {
+            match timer {
+                Timer::Connection(conn) => {
+                    self.with_session(now, conn, |session| session.handle_timeout(now.monotonic));
+                }
+                Timer::Linger => {
+                    while let Some(gone) = self.feeds.take_lingered(now.monotonic) {
+                        if let Some(feed) = gone {
+                            self.engine.close(feed);
+                        }
+                    }
+                    self.timers.set(Timer::Linger, self.feeds.next_linger());
+                }
+            }
+        }
+        self.engine.handle_timeout(now.wall);
+        self.distribute();
+    }
+
+    /// Counts of what is held and what was done. Cost: O(connections).
+    pub fn stats(&self) -> Stats {
+        Stats {
+            connections: self.connections.len(),
+            subscriptions: self.connections.iter().map(|c| c.held.subscriptions.len()).sum(),
+            subscribed_paths: self.routes.len(),
+            live_queries: self.connections.iter().map(|c| c.held.queries.len()).sum(),
+            watches: self.watches.len(),
+            feeds: self.feeds.len(),
+            lingering_feeds: self.feeds.lingering(),
+            resume_log_changes: self.feeds.log_cost(),
+            deadlines: self.timers.len(),
+            resumed: self.counts.resumed,
+            resumes_missed: self.counts.resumes_missed,
+            events: self.counts.events,
+            batches: self.counts.batches,
+            engine: self.engine.stats(),
+        }
+    }
+
+    /// The session of a connection, to look at; `None` where the connection is unknown.
+    pub fn session(&self, conn: ConnectionId) -> Option<&Session> {
+        self.connections.find(conn).map(|connection| &connection.session)
+    }
+
+    /// Whom a connection acts for; `None` before it has authenticated.
+    pub fn principal(&self, conn: ConnectionId) -> Option<&Principal> {
+        self.connections.find(conn)?.principal.as_ref()
+    }
+
+    // --- between the tables ---
+
+    /// Gives a session an input and does what follows from it.
+    fn with_session(&mut self, now: Now, conn: ConnectionId, input: impl FnOnce(&mut Session)) {
+        if let Some(connection) = self.connections.find_mut(conn) {
+            input(&mut connection.session);
+            self.settle(now, conn);
+        }
+    }
+
+    /// Takes out of the tables what a connection held whose conversation is over.
+    pub(crate) fn release(&mut self, now: Now, conn: ConnectionId) {
+        let Some(connection) = self.connections.find_mut(conn) else { return };
+        let held = std::mem::take(&mut connection.held);
+        for subscription in held.subscriptions.values() {
+            self.routes.remove(&subscription.path, conn);
+        }
+        for (ticket, query) in held.queries {
+            let watcher = Watcher::Connection(conn, ticket);
+            let (after, evicted) =
+                self.feeds.lose(now.monotonic, query.feed, watcher, query.resumable, &self.limits);
+            self.close_gone(query.feed, after);
+            if let Some(evicted) = evicted {
+                self.engine.close(evicted);
+            }
+        }
+        self.timers.set(Timer::Linger, self.feeds.next_linger());
+    }
+
+    pub(crate) fn close_gone(&mut self, feed: liveset_engine::FeedId, after: After) {
+        if after == After::Gone {
+            self.engine.close(feed);
+        }
+    }
+
+    pub(crate) fn plan(&self, query: &QuerySpec) -> Result<Plan, liveset_engine::QueryError> {
+        self.engine.prepare(&Query {
+            set: query.edge.clone(),
+            filter: query.filter.clone(),
+            order_by: query.order_by.clone(),
+            limit: query.limit,
+            fields: query.fields.clone(),
+        })
+    }
+}

@@ -1,0 +1,9 @@
+//! Handles that a hub gives out. None is ever used twice by one hub.
+
+/// One connection, from [`Hub::connect`](crate::Hub::connect) to [`Hub::handle_disconnect`](crate::Hub::handle_disconnect).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub(crate) u64);
+
+/// One live query inside the process, from [`Hub::watch`](crate::Hub::watch) to [`Hub::unwatch`](crate::Hub::unwatch).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WatchId(pub(crate) u64);

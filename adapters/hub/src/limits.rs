@@ -1,0 +1,45 @@
+//! Every limit of this package, in one place.
+
+use std::time::Duration;
+
+/// Limits of a [`Hub`](crate::Hub). Those of one connection are in `liveset_core::SessionLimits`, those of sets and
+/// expressions in `liveset_engine::EngineLimits`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HubLimits {
+    /// How many changes wait unfolded for a watcher inside the process; more, and everything that waits is folded per
+    /// node into one batch. 0 always folds. Default 256.
+    pub watch_backlog_changes: usize,
+    /// How many changes a feed remembers for clients that resume. 0 turns resuming off: every resume is answered by
+    /// the ordinary snapshot. Default 4,096.
+    pub resume_log_changes: usize,
+    /// How many changes all feeds together remember for clients that resume. A feed that would exceed it forgets its own
+    /// oldest batches. Default 262,144.
+    pub resume_log_changes_total: usize,
+    /// How long a feed is kept after the connection of its last resume-capable watcher was lost. Default 60 s.
+    pub resume_linger: Duration,
+    /// How many feeds are kept that way; one more, and the one that would end first ends now. 0 keeps none.
+    /// Default 1,024.
+    pub resume_linger_feeds: usize,
+}
+
+impl Default for HubLimits {
+    fn default() -> Self {
+        Self {
+            watch_backlog_changes: 256,
+            resume_log_changes: 4_096,
+            resume_log_changes_total: 262_144,
+            resume_linger: Duration::from_secs(60),
+            resume_linger_feeds: 1_024,
+        }
+    }
+}
+
+/// The most segments a declared path may have.
+pub const MAX_PATH_SEGMENTS: usize = 16;
+
+/// The most path templates that can be declared.
+pub const MAX_TEMPLATES: usize = 1_024;
+
+/// The most event types that one path template can declare.
+pub const MAX_EVENT_TYPES: usize = 256;

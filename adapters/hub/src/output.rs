@@ -1,0 +1,62 @@
+//! What a hub asks of its owner.
+
+use std::collections::VecDeque;
+
+use liveset_core::{Attempt, Moment, Token};
+use liveset_engine::Instant;
+
+use crate::{ConnectionId, WatchId};
+
+/// Something for the owner to do; see [`Hub::poll_output`](crate::Hub::poll_output).
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Output {
+    /// Find out whom the token stands for and answer with [`Hub::handle_verdict`](crate::Hub::handle_verdict). The
+    /// session's deadline for authentication runs meanwhile.
+    Verify {
+        /// The connection.
+        conn: ConnectionId,
+        /// Names this attempt in the answer.
+        attempt: Attempt,
+        /// What the client sent.
+        token: Token,
+    },
+    /// The connection has something to send: call [`Hub::poll_transmit`](crate::Hub::poll_transmit) whenever the
+    /// connection can be written to, until it returns `None`. Said once until then.
+    Transmit {
+        /// The connection.
+        conn: ConnectionId,
+    },
+    /// The watch has something: call [`Hub::poll_watch`](crate::Hub::poll_watch) until it returns `None`. Said once until
+    /// then.
+    Watch {
+        /// The watch.
+        watch: WatchId,
+    },
+}
+
+/// When [`Hub::handle_timeout`](crate::Hub::handle_timeout) wants to be called, by each of the two clocks; the earlier
+/// counts. `None` waits for nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Deadlines of connections.
+    pub monotonic: Option<Moment>,
+    /// The next moment at which time alone changes the result of a live query.
+    pub wall: Option<Instant>,
+}
+
+/// Bounded by what exists: one `Transmit` a connection, one `Watch` a watch, and as many `Verify` as tokens were sent.
+#[derive(Debug, Default)]
+pub(crate) struct Outputs {
+    queue: VecDeque<Output>,
+}
+
+impl Outputs {
+    pub(crate) fn push(&mut self, output: Output) {
+        self.queue.push_back(output);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Output> {
+        self.queue.pop_front()
+    }
+}

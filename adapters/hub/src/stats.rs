@@ -1,0 +1,35 @@
+//! Counts for metrics, and for tests that assert on work instead of time.
+
+/// What a hub holds now, and what its engine has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Connections, in whatever state.
+    pub connections: usize,
+    /// Event subscriptions of all connections.
+    pub subscriptions: usize,
+    /// Distinct paths with a subscription.
+    pub subscribed_paths: usize,
+    /// Live queries of all connections.
+    pub live_queries: usize,
+    /// Live queries inside the process.
+    pub watches: usize,
+    /// Distinct live queries that are maintained, those kept for clients that may resume included.
+    pub feeds: usize,
+    /// Feeds that are kept for clients that may resume, whether or not others watch them too.
+    pub lingering_feeds: usize,
+    /// Changes remembered for clients that may resume.
+    pub resume_log_changes: usize,
+    /// Monotonic deadlines waited for.
+    pub deadlines: usize,
+    /// Live queries that were resumed, since the hub was made.
+    pub resumed: u64,
+    /// Resumes that had to be answered by a snapshot, since the hub was made.
+    pub resumes_missed: u64,
+    /// Events published, since the hub was made.
+    pub events: u64,
+    /// Batches of the engine handed to watchers, each counted once however many watch, since the hub was made.
+    pub batches: u64,
+    /// The engine's own.
+    pub engine: liveset_engine::Stats,
+}

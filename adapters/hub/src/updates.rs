@@ -1,0 +1,84 @@
+//! From the engine to those who watch: each update is converted once and shared.
+
+use std::sync::Arc;
+
+use liveset_core::{AddedReason, Change, ChangeBatch, ChangeReason, Doc, RemovedReason, Snapshot};
+use liveset_engine::{Reason, Update};
+
+use crate::{Hub, Output, feeds::Watcher};
+
+impl Hub {
+    /// Hands out everything that the engine has queued. Cost: the updates, and for each its watchers.
+    pub(crate) fn distribute(&mut self) {
+        while let Some(update) = self.engine.poll_update() {
+            let feed = update.feed;
+            let batch = Arc::new(self.wire_batch(update));
+            self.counts.batches += 1;
+            for watcher in self.feeds.push(feed, &batch, &self.limits) {
+                match watcher {
+                    Watcher::Connection(conn, ticket) => {
+                        let Some(connection) = self.connections.find_mut(conn) else { continue };
+                        connection.session.live_query_changed(ticket, &batch);
+                        connection.signal(conn, &mut self.outputs);
+                    }
+                    Watcher::Process(watch) => {
+                        if self.watches.push(watch, &batch, self.limits.watch_backlog_changes) {
+                            self.outputs.push(Output::Watch { watch });
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    pub(crate) fn wire_snapshot(&self, snapshot: liveset_engine::Snapshot) -> Snapshot {
+        Snapshot {
+            version: self.wire_version(snapshot.version),
+            total_count: snapshot.total_count,
+            capped: snapshot.capped,
+            rows: snapshot.rows.into_iter().map(|(id, doc)| (id, wire_doc(doc))).collect(),
+        }
+    }
+
+    fn wire_batch(&self, update: Update) -> ChangeBatch {
+        ChangeBatch {
+            version: self.wire_version(update.version),
+            total_count: update.total_count,
+            capped: update.capped,
+            changes: update.changes.into_iter().map(wire_change).collect(),
+        }
+    }
+
+    /// Outside of the engine, versions begin at the epoch, which [`Hub::new`] keeps in the lower half of the numbers.
+    fn wire_version(&self, version: u64) -> u64 {
+        self.epoch.saturating_add(version)
+    }
+}
+
+fn wire_change(change: liveset_engine::Change) -> Change {
+    let added = change.before.is_none();
+    Change {
+        id: change.id,
+        before: change.before.map(wire_doc),
+        after: change.after.map(wire_doc),
+        reason: change.reason.map(|reason| wire_reason(reason, added)),
+    }
+}
+
+fn wire_doc(doc: liveset_engine::Doc) -> Doc {
+    Doc { data: doc.data, rank: doc.rank }
+}
+
+/// The engine says why in one word; on the wire, coming and going have words of their own.
+fn wire_reason(reason: Reason, added: bool) -> ChangeReason {
+    match (reason, added) {
+        (Reason::Created, _) => ChangeReason::Added(AddedReason::Created),
+        (Reason::Refilled, _) => ChangeReason::Added(AddedReason::Refilled),
+        (Reason::Filter, true) => ChangeReason::Added(AddedReason::Filter),
+        (Reason::Time, true) => ChangeReason::Added(AddedReason::Time),
+        (Reason::Filter, false) => ChangeReason::Removed(RemovedReason::Filter),
+        (Reason::Time, false) => ChangeReason::Removed(RemovedReason::Expired),
+        (Reason::Displaced, _) => ChangeReason::Removed(RemovedReason::Displaced),
+        (Reason::Deleted, _) => ChangeReason::Removed(RemovedReason::Deleted),
+    }
+}

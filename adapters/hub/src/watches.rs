@@ -1,0 +1,126 @@
+//! Live queries inside the process: what waits for their owners.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use liveset_core::{ChangeBatch, Pending, Snapshot};
+use liveset_engine::FeedId;
+
+use crate::WatchId;
+
+/// What a watch inside the process sees, in this order: one snapshot, then batches. Applying the batches to the rows
+/// of the snapshot gives the query's result of the batch's version.
+#[derive(Clone, Debug)]
+pub enum WatchEvent {
+    /// The result when the watch was made. The first event, and only that.
+    Snapshot(Arc<Snapshot>),
+    /// What a commit, a moment of time, or several of them since the last event changed.
+    Changes(Arc<ChangeBatch>),
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Watches {
+    watches: HashMap<WatchId, Watch, FixedState>,
+    made: u64,
+}
+
+#[derive(Debug)]
+struct Watch {
+    feed: FeedId,
+    snapshot: Option<Arc<Snapshot>>,
+    backlog: Backlog,
+    /// The owner was told that there is something, and has not yet found that there is nothing more.
+    signalled: bool,
+}
+
+/// Batches as they came while they are few; folded per node once they are many, so that what waits is bounded by twice
+/// the window.
+#[derive(Debug)]
+enum Backlog {
+    Batches { batches: VecDeque<Arc<ChangeBatch>>, changes: usize },
+    Folded(Pending),
+}
+
+impl Watches {
+    /// The next id; ids are not used again.
+    pub(crate) fn next_id(&mut self) -> WatchId {
+        self.made += 1;
+        WatchId(self.made)
+    }
+
+    pub(crate) fn insert(&mut self, id: WatchId, feed: FeedId, snapshot: Arc<Snapshot>) {
+        let watch = Watch { feed, snapshot: Some(snapshot), backlog: Backlog::default(), signalled: true };
+        self.watches.insert(id, watch);
+    }
+
+    pub(crate) fn remove(&mut self, id: WatchId) -> Option<FeedId> {
+        self.watches.remove(&id).map(|watch| watch.feed)
+    }
+
+    /// True where the owner has to be told.
+    pub(crate) fn push(&mut self, id: WatchId, batch: &Arc<ChangeBatch>, limit: usize) -> bool {
+        let Some(watch) = self.watches.get_mut(&id) else { return false };
+        watch.backlog.push(batch, limit);
+        !std::mem::replace(&mut watch.signalled, true)
+    }
+
+    pub(crate) fn poll(&mut self, id: WatchId) -> Option<WatchEvent> {
+        let watch = self.watches.get_mut(&id)?;
+        if let Some(snapshot) = watch.snapshot.take() {
+            return Some(WatchEvent::Snapshot(snapshot));
+        }
+        let batch = watch.backlog.pop();
+        watch.signalled = batch.is_some();
+        batch.map(WatchEvent::Changes)
+    }
+
+    pub(crate) fn contains(&self, id: WatchId) -> bool {
+        self.watches.contains_key(&id)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.watches.len()
+    }
+}
+
+impl Default for Backlog {
+    fn default() -> Self {
+        Self::Batches { batches: VecDeque::new(), changes: 0 }
+    }
+}
+
+impl Backlog {
+    fn push(&mut self, batch: &Arc<ChangeBatch>, limit: usize) {
+        match self {
+            Self::Batches { batches, changes } => {
+                batches.push_back(batch.clone());
+                // A batch that changes only the count is not free either.
+                *changes += batch.changes.len().max(1);
+                if *changes > limit {
+                    let mut net = Pending::default();
+                    for batch in batches.iter() {
+                        net.push(batch);
+                    }
+                    *self = Self::Folded(net);
+                }
+            }
+            Self::Folded(net) => net.push(batch),
+        }
+    }
+
+    fn pop(&mut self) -> Option<Arc<ChangeBatch>> {
+        match self {
+            Self::Batches { batches, changes } => {
+                let batch = batches.pop_front()?;
+                *changes -= batch.changes.len().max(1);
+                Some(batch)
+            }
+            Self::Folded(net) => {
+                let batch = net.drain();
+                *self = Self::default();
+                Some(Arc::new(batch))
+            }
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! Filter expressions as trees, and what they mean.
+
+use std::cmp::Ordering;
+
+use super::{
+    calendar::{Nanos, Unit, instant, step},
+    value::{Num, Val, same},
+};
+
+pub type Path = Vec<String>;
+
+#[derive(Clone, Debug)]
+pub enum Expr {
+    Const(bool),
+    And(Vec<Expr>),
+    Or(Vec<Expr>),
+    Not(Box<Expr>),
+    Compare(Sum, Cmp, Sum),
+    In(Sum, Vec<Lit>),
+    AnyOf(Sum, Vec<Lit>),
+    AllOf(Sum, Vec<Lit>),
+    Text(Sum, TextOp, Sum),
+    /// A path alone: true where it is `true`.
+    Flag(Path),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cmp {
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    Gt,
+    Ge,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextOp {
+    StartsWith,
+    EndsWith,
+    Contains,
+}
+
+#[derive(Clone, Debug)]
+pub enum Sum {
+    Lit(Lit),
+    Now,
+    Path(Path),
+    Add(Box<Sum>, Box<Sum>),
+    Sub(Box<Sum>, Box<Sum>),
+}
+
+/// A literal; numbers and instants keep their spelling.
+#[derive(Clone, Debug)]
+pub enum Lit {
+    Nothing,
+    Bool(bool),
+    Num(String),
+    Text(String),
+    Instant(String),
+    Duration(u64, Unit),
+}
+
+/// What a sum comes to.
+enum Term<'a> {
+    Val(&'a Val),
+    Num(Num),
+    Text(&'a str),
+    Bool(bool),
+    Nothing,
+    Instant(Nanos),
+    Duration(u64, Unit),
+    /// A type error or an overflow: the test is false.
+    Broken,
+}
+
+impl Expr {
+    pub fn eval(&self, node: &Val, now: Nanos) -> bool {
+        match self {
+            Self::Const(b) => *b,
+            Self::And(all) => all.iter().all(|e| e.eval(node, now)),
+            Self::Or(any) => any.iter().any(|e| e.eval(node, now)),
+            Self::Not(e) => !e.eval(node, now),
+            Self::Flag(path) => matches!(node.at(path), Val::Bool(true)),
+            Self::Compare(a, cmp, b) => compare(&a.eval(node, now), *cmp, &b.eval(node, now)),
+            Self::In(sum, list) => {
+                let term = sum.eval(node, now);
+                list.iter().any(|lit| equal(&term, &lit.term()))
+            }
+            Self::AnyOf(sum, list) => match sum.eval(node, now) {
+                Term::Val(Val::List(items)) => list.iter().any(|lit| has(items, lit)),
+                _ => false,
+            },
+            Self::AllOf(sum, list) => match sum.eval(node, now) {
+                Term::Val(Val::List(items)) => list.iter().all(|lit| has(items, lit)),
+                _ => false,
+            },
+            Self::Text(a, op, b) => match (text(&a.eval(node, now)), text(&b.eval(node, now))) {
+                (Some(a), Some(b)) => match op {
+                    TextOp::StartsWith => a.starts_with(b),
+                    TextOp::EndsWith => a.ends_with(b),
+                    TextOp::Contains => a.contains(b),
+                },
+                _ => false,
+            },
+        }
+    }
+
+    pub fn uses_now(&self) -> bool {
+        match self {
+            Self::Const(_) | Self::Flag(_) => false,
+            Self::And(es) | Self::Or(es) => es.iter().any(Self::uses_now),
+            Self::Not(e) => e.uses_now(),
+            Self::Compare(a, _, b) | Self::Text(a, _, b) => a.uses_now() || b.uses_now(),
+            Self::In(a, _) | Self::AnyOf(a, _) | Self::AllOf(a, _) => a.uses_now(),
+        }
+    }
+}
+
+impl Sum {
+    fn eval<'a>(&'a self, node: &'a Val, now: Nanos) -> Term<'a> {
+        match self {
+            Self::Lit(lit) => lit.term(),
+            Self::Now => Term::Instant(now),
+            Self::Path(path) => Term::Val(node.at(path)),
+            Self::Add(a, b) => arithmetic(a.eval(node, now), b.eval(node, now), false),
+            Self::Sub(a, b) => arithmetic(a.eval(node, now), b.eval(node, now), true),
+        }
+    }
+
+    fn uses_now(&self) -> bool {
+        match self {
+            Self::Now => true,
+            Self::Lit(_) | Self::Path(_) => false,
+            Self::Add(a, b) | Self::Sub(a, b) => a.uses_now() || b.uses_now(),
+        }
+    }
+}
+
+impl Lit {
+    fn term(&self) -> Term<'_> {
+        match self {
+            Self::Nothing => Term::Nothing,
+            Self::Bool(b) => Term::Bool(*b),
+            Self::Num(text) => Term::Num(Num::parse(text).expect("a number literal is a number")),
+            Self::Text(text) => Term::Text(text),
+            Self::Instant(text) => Term::Instant(instant(text).expect("an instant literal is an instant")),
+            Self::Duration(count, unit) => Term::Duration(*count, *unit),
+        }
+    }
+}
+
+fn arithmetic<'a>(a: Term<'a>, b: Term<'a>, back: bool) -> Term<'a> {
+    if let (Some(a), Some(b)) = (number(&a), number(&b)) {
+        return a.add(b, back).map_or(Term::Broken, Term::Num);
+    }
+    match (&a, &b) {
+        (Term::Duration(x, u), Term::Duration(y, v)) if u == v => {
+            let sum = if back { x.checked_sub(*y) } else { x.checked_add(*y) };
+            sum.map_or(Term::Broken, |sum| Term::Duration(sum, *u))
+        }
+        (_, Term::Duration(count, unit)) => match moment(&a) {
+            Some(at) => step(at, *count, *unit, back).map_or(Term::Broken, Term::Instant),
+            None => Term::Broken,
+        },
+        _ => Term::Broken,
+    }
+}
+
+fn number(term: &Term<'_>) -> Option<Num> {
+    match term {
+        Term::Num(n) | Term::Val(Val::Num(n)) => Some(*n),
+        _ => None,
+    }
+}
+
+fn text<'a>(term: &Term<'a>) -> Option<&'a str> {
+    match term {
+        Term::Text(text) => Some(text),
+        Term::Val(Val::Text(text)) => Some(text),
+        Term::Val(Val::Instant(text, _)) => Some(text),
+        _ => None,
+    }
+}
+
+/// The term read as an instant, for a place that wants one.
+fn moment(term: &Term<'_>) -> Option<Nanos> {
+    match term {
+        Term::Instant(at) | Term::Val(Val::Instant(_, at)) => Some(*at),
+        Term::Text(text) => instant(text),
+        Term::Val(Val::Text(text)) => instant(text),
+        _ => None,
+    }
+}
+
+fn is_instant(term: &Term<'_>) -> bool {
+    matches!(term, Term::Instant(_) | Term::Val(Val::Instant(..)))
+}
+
+/// How two terms of one comparable type compare; `None` for anything else.
+fn relation(a: &Term<'_>, b: &Term<'_>) -> Option<Ordering> {
+    if is_instant(a) || is_instant(b) {
+        return Some(moment(a)?.cmp(&moment(b)?));
+    }
+    if let (Some(a), Some(b)) = (number(a), number(b)) {
+        return Some(a.compare(b));
+    }
+    if let (Some(a), Some(b)) = (text(a), text(b)) {
+        return Some(a.chars().cmp(b.chars()));
+    }
+    let boolean = |term: &Term<'_>| match term {
+        Term::Bool(b) | Term::Val(Val::Bool(b)) => Some(*b),
+        _ => None,
+    };
+    Some(boolean(a)?.cmp(&boolean(b)?))
+}
+
+fn equal(a: &Term<'_>, b: &Term<'_>) -> bool {
+    let nothing = |term: &Term<'_>| matches!(term, Term::Nothing | Term::Val(Val::Nothing));
+    match (a, b) {
+        (Term::Val(a @ (Val::List(_) | Val::Object(_))), Term::Val(b @ (Val::List(_) | Val::Object(_)))) => {
+            same(a, b)
+        }
+        _ if nothing(a) || nothing(b) => nothing(a) && nothing(b),
+        _ => relation(a, b) == Some(Ordering::Equal),
+    }
+}
+
+fn compare(a: &Term<'_>, cmp: Cmp, b: &Term<'_>) -> bool {
+    // "A type error that depends on the node makes the test false."
+    if matches!(a, Term::Broken) || matches!(b, Term::Broken) {
+        return false;
+    }
+    match cmp {
+        Cmp::Eq => equal(a, b),
+        Cmp::Ne => !equal(a, b),
+        Cmp::Lt => relation(a, b) == Some(Ordering::Less),
+        Cmp::Le => matches!(relation(a, b), Some(Ordering::Less | Ordering::Equal)),
+        Cmp::Gt => relation(a, b) == Some(Ordering::Greater),
+        Cmp::Ge => matches!(relation(a, b), Some(Ordering::Greater | Ordering::Equal)),
+    }
+}
+
+fn has(items: &[Val], lit: &Lit) -> bool {
+    items.iter().any(|item| equal(&Term::Val(item), &lit.term()))
+}
+
+/// Short ways to write trees by hand.
+pub mod build {
+    use super::{Cmp, Expr, Lit, Path, Sum, TextOp, Unit};
+
+    /// `a.b.c`, split at the dots.
+    pub fn path(dotted: &str) -> Sum {
+        Sum::Path(names(dotted))
+    }
+
+    pub fn names(dotted: &str) -> Path {
+        dotted.split('.').map(str::to_owned).collect()
+    }
+
+    pub fn num(text: &str) -> Sum {
+        Sum::Lit(Lit::Num(text.to_owned()))
+    }
+
+    pub fn text(text: &str) -> Sum {
+        Sum::Lit(Lit::Text(text.to_owned()))
+    }
+
+    pub fn at(text: &str) -> Sum {
+        Sum::Lit(Lit::Instant(text.to_owned()))
+    }
+
+    pub fn nothing() -> Sum {
+        Sum::Lit(Lit::Nothing)
+    }
+
+    pub fn now() -> Sum {
+        Sum::Now
+    }
+
+    pub fn flag(dotted: &str) -> Expr {
+        Expr::Flag(names(dotted))
+    }
+
+    pub fn all(of: impl IntoIterator<Item = Expr>) -> Expr {
+        Expr::And(of.into_iter().collect())
+    }
+
+    pub fn any(of: impl IntoIterator<Item = Expr>) -> Expr {
+        Expr::Or(of.into_iter().collect())
+    }
+
+    pub fn not(e: Expr) -> Expr {
+        Expr::Not(Box::new(e))
+    }
+
+    pub fn texts(list: &[&str]) -> Vec<Lit> {
+        list.iter().map(|text| Lit::Text((*text).to_owned())).collect()
+    }
+
+    impl Sum {
+        pub fn plus(self, count: u64, unit: Unit) -> Self {
+            Self::Add(Box::new(self), Box::new(Self::Lit(Lit::Duration(count, unit))))
+        }
+
+        pub fn minus(self, count: u64, unit: Unit) -> Self {
+            Self::Sub(Box::new(self), Box::new(Self::Lit(Lit::Duration(count, unit))))
+        }
+
+        pub fn eq(self, other: Sum) -> Expr {
+            Expr::Compare(self, Cmp::Eq, other)
+        }
+
+        pub fn ne(self, other: Sum) -> Expr {
+            Expr::Compare(self, Cmp::Ne, other)
+        }
+
+        pub fn lt(self, other: Sum) -> Expr {
+            Expr::Compare(self, Cmp::Lt, other)
+        }
+
+        pub fn le(self, other: Sum) -> Expr {
+            Expr::Compare(self, Cmp::Le, other)
+        }
+
+        pub fn gt(self, other: Sum) -> Expr {
+            Expr::Compare(self, Cmp::Gt, other)
+        }
+
+        pub fn ge(self, other: Sum) -> Expr {
+            Expr::Compare(self, Cmp::Ge, other)
+        }
+
+        pub fn is_in(self, list: Vec<Lit>) -> Expr {
+            Expr::In(self, list)
+        }
+
+        pub fn starts_with(self, other: Sum) -> Expr {
+            Expr::Text(self, TextOp::StartsWith, other)
+        }
+    }
+}
