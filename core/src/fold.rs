@@ -19,16 +19,23 @@ use crate::row::{Change, ChangeBatch, ChangeReason, Doc};
 /// the window as it is, together.
 ///
 /// Pushing a change costs O(log n) in the pending changes, popping one too.
+///
+/// ```
+/// use liveset_core::{Change, ChangeBatch, Doc, Pending};
+///
+/// let doc = |json: &str| Some(Doc { data: json.to_owned().into(), rank: "n1".into() });
+/// let change = |before, after| Change { id: "n1".into(), before, after, reason: None };
+/// let batch = |version, change| ChangeBatch { version, total_count: 1, capped: false, changes: vec![change] };
+///
+/// let mut pending = Pending::new();
+/// pending.push(&batch(1, change(None, doc("{\"a\":1}"))));
+/// pending.push(&batch(2, change(doc("{\"a\":1}"), doc("{\"a\":2}"))));
+/// assert_eq!(pending.drain(), batch(2, change(None, doc("{\"a\":2}"))));
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Pending {
     nodes: Map<Arc<str>, Net>,
-    /// Ranks (as last sent) and ids of the nodes that leave.
-    removals: BTreeSet<(Bytes, Arc<str>)>,
-    /// Ranks (as they are) and ids of the nodes that enter or change.
-    writes: BTreeSet<(Bytes, Arc<str>)>,
-    /// The last write popped: the next one comes after it, so that a node at the end of the window is
-    /// reached although nodes before it keep changing.
-    sweep: Option<(Bytes, Arc<str>)>,
+    order: Order,
     version: u64,
     total_count: u64,
     capped: bool,
@@ -90,22 +97,16 @@ impl Pending {
     fn push_change(&mut self, change: &Change) {
         match self.nodes.entry(change.id.clone()) {
             Entry::Vacant(entry) => {
-                if change.before == change.after {
-                    return;
+                let Change { id, before, after, reason } = change.clone();
+                if before != after {
+                    let net = Net { before, after, reason };
+                    self.order.insert(&id, &net);
+                    entry.insert(net);
                 }
-                let net =
-                    Net { before: change.before.clone(), after: change.after.clone(), reason: change.reason };
-                if let Some((set, key)) = place(&mut self.removals, &mut self.writes, entry.key(), &net) {
-                    set.insert(key);
-                }
-                entry.insert(net);
             }
             Entry::Occupied(mut entry) => {
-                if let Some((set, key)) = place(&mut self.removals, &mut self.writes, &change.id, entry.get())
-                {
-                    set.remove(&key);
-                }
                 let net = entry.get_mut();
+                self.order.remove(&change.id, net);
                 net.after = change.after.clone();
                 net.reason = match (&net.before, &net.after) {
                     // An update of what the reader has not seen yet is still the addition that it was.
@@ -115,9 +116,8 @@ impl Pending {
                 };
                 if net.before == net.after {
                     entry.remove();
-                } else if let Some((set, key)) = place(&mut self.removals, &mut self.writes, &change.id, net)
-                {
-                    set.insert(key);
+                } else {
+                    self.order.insert(&change.id, net);
                 }
             }
         }
@@ -126,54 +126,78 @@ impl Pending {
     /// Takes the next change: removals first, so that the reader never holds more than the cap, then
     /// additions and updates in the order of the result.
     ///
-    /// More batches may be pushed between two pops; the order then starts anew at its end.
+    /// More batches may be pushed between two pops. Then the order goes on from where it was and starts anew
+    /// at its end, so that a row at the end of a window is reached although rows before it keep changing.
     pub fn pop(&mut self) -> Option<Change> {
-        let (_, id) = match self.removals.pop_first() {
-            Some(key) => key,
-            None => {
-                let key = self.next_write()?;
-                self.writes.remove(&key);
-                self.sweep = Some(key.clone());
-                key
-            }
-        };
-        let net = self.nodes.remove(&id)?;
+        let id = self.order.pop()?;
+        let Net { before, after, reason } = self.nodes.remove(&id)?;
         if self.nodes.is_empty() {
-            self.sweep = None;
+            self.order.start_anew();
         }
-        Some(Change { id, before: net.before, after: net.after, reason: net.reason })
-    }
-
-    fn next_write(&self) -> Option<(Bytes, Arc<str>)> {
-        let behind = self
-            .sweep
-            .as_ref()
-            .and_then(|last| self.writes.range((Bound::Excluded(last), Bound::Unbounded)).next());
-        behind.or_else(|| self.writes.first()).cloned()
+        Some(Change { id, before, after, reason })
     }
 
     /// Takes everything as one batch: removals first, then additions and updates in the order of the
     /// result. O(n log n) in the pending changes.
     pub fn drain(&mut self) -> ChangeBatch {
-        self.sweep = None;
-        let mut changes = Vec::with_capacity(self.nodes.len());
-        while let Some(change) = self.pop() {
-            changes.push(change);
+        self.order.start_anew();
+        ChangeBatch {
+            version: self.version,
+            total_count: self.total_count,
+            capped: self.capped,
+            changes: std::iter::from_fn(|| self.pop()).collect(),
         }
-        ChangeBatch { version: self.version, total_count: self.total_count, capped: self.capped, changes }
     }
 }
 
-/// The set in which a net change waits, and its key there.
-fn place<'a>(
-    removals: &'a mut BTreeSet<(Bytes, Arc<str>)>,
-    writes: &'a mut BTreeSet<(Bytes, Arc<str>)>,
-    id: &Arc<str>,
-    net: &Net,
-) -> Option<(&'a mut BTreeSet<(Bytes, Arc<str>)>, (Bytes, Arc<str>))> {
-    match (&net.before, &net.after) {
-        (_, Some(after)) => Some((writes, (after.rank.clone(), id.clone()))),
-        (Some(before), None) => Some((removals, (before.rank.clone(), id.clone()))),
-        (None, None) => None,
+/// A node's place among the pending changes: its rank, then its id.
+type Place = (Bytes, Arc<str>);
+
+/// In which order pending changes leave.
+#[derive(Debug, Clone, Default)]
+struct Order {
+    /// Nodes that leave, by the rank under which the reader knows them.
+    removals: BTreeSet<Place>,
+    /// Nodes that enter or change, by their rank as it is.
+    writes: BTreeSet<Place>,
+    /// The last of those that was taken.
+    last: Option<Place>,
+}
+
+impl Order {
+    fn insert(&mut self, id: &Arc<str>, net: &Net) {
+        if let Some((set, rank)) = self.place(net) {
+            set.insert((rank, id.clone()));
+        }
+    }
+
+    fn remove(&mut self, id: &Arc<str>, net: &Net) {
+        if let Some((set, rank)) = self.place(net) {
+            set.remove(&(rank, id.clone()));
+        }
+    }
+
+    fn place(&mut self, net: &Net) -> Option<(&mut BTreeSet<Place>, Bytes)> {
+        match (&net.before, &net.after) {
+            (_, Some(after)) => Some((&mut self.writes, after.rank.clone())),
+            (Some(before), None) => Some((&mut self.removals, before.rank.clone())),
+            (None, None) => None,
+        }
+    }
+
+    fn pop(&mut self) -> Option<Arc<str>> {
+        if let Some((_, id)) = self.removals.pop_first() {
+            return Some(id);
+        }
+        let behind = |last| self.writes.range((Bound::Excluded(last), Bound::Unbounded)).next();
+        let next = self.last.as_ref().and_then(behind).or_else(|| self.writes.first())?.clone();
+        self.writes.remove(&next);
+        let id = next.1.clone();
+        self.last = Some(next);
+        Some(id)
+    }
+
+    fn start_anew(&mut self) {
+        self.last = None;
     }
 }

@@ -130,10 +130,11 @@ impl Stream {
 
     /// A fold that has come to nothing is over.
     fn unfold_if_told(&mut self, options: &LiveQueryOptions) {
-        if let Backlog::Folded(pending) = &self.backlog {
-            if pending.is_empty() && !(options.counts && self.latest != self.sent) {
-                self.backlog = Backlog::EMPTY;
-            }
+        if let Backlog::Folded(pending) = &self.backlog
+            && pending.is_empty()
+            && !(options.counts && self.latest != self.sent)
+        {
+            self.backlog = Backlog::EMPTY;
         }
     }
 

@@ -61,7 +61,7 @@ pub(super) struct Reauth {
 pub(super) struct Streams {
     pub(super) subscriptions: Subscriptions,
     pub(super) live_queries: LiveQueries,
-    live_queries_first: bool,
+    events_had_turn: bool,
 }
 
 impl Active {
@@ -98,14 +98,19 @@ impl Streams {
         self.subscriptions.queued() > 0 || self.live_queries.has_news()
     }
 
-    /// Appends the next message. Events and live queries take turns.
+    /// Appends the next message. Events and live queries take turns; who has nothing passes.
     pub(super) fn transmit(&mut self, limits: &SessionLimits, out: &mut Vec<u8>) -> bool {
-        let live_queries_first = self.live_queries_first;
-        self.live_queries_first = !live_queries_first;
-        if live_queries_first {
-            self.live_queries.transmit(limits, out) || self.subscriptions.transmit(out)
-        } else {
-            self.subscriptions.transmit(out) || self.live_queries.transmit(limits, out)
+        for _ in 0..2 {
+            self.events_had_turn = !self.events_had_turn;
+            let sent = if self.events_had_turn {
+                self.subscriptions.transmit(out)
+            } else {
+                self.live_queries.transmit(limits, out)
+            };
+            if sent {
+                return true;
+            }
         }
+        false
     }
 }

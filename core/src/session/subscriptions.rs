@@ -128,12 +128,12 @@ impl Subscriptions {
             if !subscription.spec.events.contains(&event.event_type) {
                 continue;
             }
-            if subscription.queued.len() >= limit.max(1) {
-                if let Some(oldest) = subscription.queued.pop_front() {
-                    take_out(&mut self.queue, oldest, id);
-                    subscription.dropped += 1;
-                    *dropped += 1;
-                }
+            if subscription.queued.len() >= limit.max(1)
+                && let Some(oldest) = subscription.queued.pop_front()
+            {
+                take_out(&mut self.queue, oldest, id);
+                subscription.dropped += 1;
+                *dropped += 1;
             }
             subscription.queued.push_back(number);
             ids.push(id.clone());
