@@ -1,0 +1,216 @@
+//! A filter as a tree.
+
+use crate::path::Path;
+pub use crate::syntax::Literal;
+
+/// A filter, or a part of one: true or false of every node at every moment.
+///
+/// Never deeper than [`QueryLimits::nesting`](crate::QueryLimits::nesting) parentheses and `not`s, so that walking it by recursion is
+/// safe. `and`, `or` and sums are flat however long they are. Prints as the query language writes it and reads back as the same
+/// tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expr {
+    /// `true` or `false`.
+    Constant(bool),
+    /// A path alone: whether the field is `true`.
+    Field(Path),
+    /// Whether not.
+    Not(Box<Expr>),
+    /// Whether all of them; two or more.
+    And(Vec<Expr>),
+    /// Whether any of them; two or more.
+    Or(Vec<Expr>),
+    /// A comparison.
+    Compare {
+        /// The left side.
+        left: Sum,
+        /// What is asked of the two.
+        operator: Comparison,
+        /// The right side.
+        right: Sum,
+    },
+    /// A membership.
+    Member {
+        /// What is looked up, or looked into.
+        left: Sum,
+        /// What is asked of it.
+        operator: Membership,
+        /// The list in brackets.
+        list: Vec<Literal>,
+    },
+    /// A test of text.
+    Text {
+        /// The text that is tested.
+        left: Sum,
+        /// What is asked of it.
+        operator: TextTest,
+        /// The text that it is tested for.
+        right: Sum,
+    },
+}
+
+/// `==`, `!=`, `<`, `<=`, `>` or `>=`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    /// `==`
+    Equal,
+    /// `!=`, the opposite of `==` in every case
+    NotEqual,
+    /// `<`
+    Less,
+    /// `<=`
+    LessOrEqual,
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterOrEqual,
+}
+
+impl Comparison {
+    /// As it is written.
+    pub fn word(self) -> &'static str {
+        match self {
+            Comparison::Equal => "==",
+            Comparison::NotEqual => "!=",
+            Comparison::Less => "<",
+            Comparison::LessOrEqual => "<=",
+            Comparison::Greater => ">",
+            Comparison::GreaterOrEqual => ">=",
+        }
+    }
+
+    /// Whether it asks for equality alone, which values of every kind have.
+    pub(crate) fn is_equality(self) -> bool {
+        matches!(self, Comparison::Equal | Comparison::NotEqual)
+    }
+}
+
+/// `in`, `anyof` or `allof`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Membership {
+    /// `in`: equals one item of the list
+    In,
+    /// `anyof`: is a list that has any of the items
+    AnyOf,
+    /// `allof`: is a list that has all of the items
+    AllOf,
+}
+
+impl Membership {
+    /// As it is written.
+    pub fn word(self) -> &'static str {
+        match self {
+            Membership::In => "in",
+            Membership::AnyOf => "anyof",
+            Membership::AllOf => "allof",
+        }
+    }
+}
+
+/// `startswith`, `endswith` or `contains`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextTest {
+    /// `startswith`
+    StartsWith,
+    /// `endswith`
+    EndsWith,
+    /// `contains`
+    Contains,
+}
+
+impl TextTest {
+    /// As it is written.
+    pub fn word(self) -> &'static str {
+        match self {
+            TextTest::StartsWith => "startswith",
+            TextTest::EndsWith => "endswith",
+            TextTest::Contains => "contains",
+        }
+    }
+}
+
+/// A value: one term, or terms added and subtracted from left to right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sum {
+    /// The first term; never a sum in parentheses, which would be the same sum without them.
+    pub first: Term,
+    /// What is added and subtracted, in order.
+    pub rest: Vec<(Sign, Term)>,
+}
+
+impl Sum {
+    pub(crate) fn of(first: Term) -> Sum {
+        match first {
+            Term::Sum(sum) => *sum,
+            first => Sum { first, rest: Vec::new() },
+        }
+    }
+}
+
+/// Whether a term is added or subtracted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    /// `+`
+    Plus,
+    /// `-`
+    Minus,
+}
+
+/// One term of a sum.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Term {
+    /// A literal.
+    Literal(Literal),
+    /// The current time.
+    Now,
+    /// The value of a field.
+    Path(Path),
+    /// A sum in parentheses; it has at least two terms.
+    Sum(Box<Sum>),
+}
+
+impl Expr {
+    /// Calls `each` for every sum in the tree.
+    pub(crate) fn sums<'a>(&'a self, each: &mut impl FnMut(&'a Sum)) {
+        match self {
+            Expr::Constant(_) | Expr::Field(_) => {}
+            Expr::Not(inner) => inner.sums(each),
+            Expr::And(operands) | Expr::Or(operands) => {
+                operands.iter().for_each(|operand| operand.sums(each))
+            }
+            Expr::Compare { left, right, .. } | Expr::Text { left, right, .. } => {
+                each(left);
+                each(right);
+            }
+            Expr::Member { left, .. } => each(left),
+        }
+    }
+
+    /// Calls `each` for every path in the tree, as often as it occurs.
+    pub(crate) fn paths<'a>(&'a self, each: &mut impl FnMut(&'a Path)) {
+        match self {
+            Expr::Field(path) => each(path),
+            Expr::Not(inner) => inner.paths(each),
+            Expr::And(operands) | Expr::Or(operands) => {
+                operands.iter().for_each(|operand| operand.paths(each))
+            }
+            _ => self.sums(&mut |sum| sum.paths(each)),
+        }
+    }
+}
+
+impl Sum {
+    pub(crate) fn terms(&self) -> impl Iterator<Item = &Term> {
+        std::iter::once(&self.first).chain(self.rest.iter().map(|(_, term)| term))
+    }
+
+    pub(crate) fn paths<'a>(&'a self, each: &mut impl FnMut(&'a Path)) {
+        for term in self.terms() {
+            match term {
+                Term::Path(path) => each(path),
+                Term::Sum(inner) => inner.paths(each),
+                Term::Now | Term::Literal(_) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Filters: which nodes a query wants.
+//!
+//! # What is refused, and what is false
+//!
+//! A test is true or false of every node, never an error and never unknown. What shows in the text to be wrong, whatever the
+//! node, is refused while parsing:
+//!
+//! - `<`, `<=`, `>`, `>=` between values of known kinds without a common order (`'a' < 5 days`, `now < 5`, `createdAt < 5 days`,
+//!   `'abc' < now`); with `nothing` they are legal, and false;
+//! - sums that cannot add up (`now + 3`, `'a' + 1`, `5 days + 1 hours`, `5 days + now`: an instant comes first);
+//! - a text operator on a known kind other than text, `anyof` and `allof` into a known kind other than a list;
+//! - a constant that overflows (`18446744073709551615 + 1`, `1 days - 2 days`).
+//!
+//! `==`, `!=` and `in` compare values of all kinds; different ones are not equal. Where the text is sound but the node is not (a sum
+//! that overflows or adds what does not add up), `==`, `in` and every other test are false, and `!=`, which is `not ==`, is true.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::limits::QueryLimits;
+use crate::path::Path;
+use crate::syntax::ExprError;
+use crate::time::Instant;
+use crate::value::Value;
+
+mod ast;
+mod canonical;
+mod check;
+mod eval;
+mod flips;
+mod parse;
+mod print;
+
+pub use ast::{Comparison, Expr, Literal, Membership, Sign, Sum, Term, TextTest};
+
+/// A parsed and checked filter. Cheap to clone.
+///
+/// Two filters are equal when their canonical forms are.
+#[derive(Clone)]
+pub struct Filter {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    expr: Expr,
+    canonical: String,
+    paths: Vec<Path>,
+    now_tests: Vec<flips::NowTest>,
+}
+
+impl Filter {
+    /// Reads a filter. A blank one lets every node pass.
+    ///
+    /// Takes time in proportion to the length of the text, and sorting for the canonical form.
+    ///
+    /// # Errors
+    ///
+    /// Says what was found and what was expected, at which place, and which known word was probably meant.
+    pub fn parse(text: &str, limits: &QueryLimits) -> Result<Filter, ExprError> {
+        parse::parse(text, limits).map(Filter::of)
+    }
+
+    /// The filter that lets every node pass.
+    pub fn all() -> Filter {
+        Filter::of(Expr::Constant(true))
+    }
+
+    fn of(expr: Expr) -> Filter {
+        let canonical = canonical::canonical(&expr).to_string();
+        let mut paths = Vec::new();
+        expr.paths(&mut |path| paths.push(path.clone()));
+        paths.sort_unstable();
+        paths.dedup();
+        let now_tests = flips::now_tests(&expr);
+        Filter { inner: Arc::new(Inner { expr, canonical, paths, now_tests }) }
+    }
+
+    /// Whether this is [`Filter::all`], by its canonical form: a filter that lets every node pass for other reasons is not known
+    /// to do so.
+    pub fn is_all(&self) -> bool {
+        self.inner.canonical == "true"
+    }
+
+    /// The canonical spelling, which reads back as a filter that is equal: the filter's identity, with `now` as a symbol.
+    ///
+    /// It may be longer than the text that was parsed (white space, doubled quotes), and then longer than a limit that the text kept.
+    pub fn canonical(&self) -> &str {
+        &self.inner.canonical
+    }
+
+    /// The filter as it was written, but for white space, redundant parentheses around single values and the like.
+    pub fn expr(&self) -> &Expr {
+        &self.inner.expr
+    }
+
+    /// Whether a node passes at the moment `now`. Allocates nothing; costs at most the size of the filter, times the length of
+    /// the lists that `anyof` and `allof` look into.
+    pub fn matches(&self, node: &Value, now: Instant) -> bool {
+        eval::matches(&self.inner.expr, node, now)
+    }
+
+    /// Whether the result depends on the time.
+    pub fn uses_now(&self) -> bool {
+        !self.inner.now_tests.is_empty()
+    }
+
+    /// The next moment at which time alone may change whether `node` passes: strictly after `now`, and never late, that is, the
+    /// result stays what it is at `now` for every moment before the one returned. `None` where it never changes.
+    ///
+    /// The moment is exact but for filters that combine many tests over `now` which change without changing the whole, or that
+    /// race `now` against itself (`now - 1 months < now - 30 days`): there it may be a moment at which nothing changes, from which
+    /// the next call goes on. Costs a few evaluations of the filter.
+    pub fn next_flip(&self, node: &Value, now: Instant) -> Option<Instant> {
+        if !self.uses_now() {
+            return None;
+        }
+        flips::next_flip(&self.inner.expr, &self.inner.now_tests, node, now)
+    }
+
+    /// The paths that the filter reads, sorted, each once.
+    pub fn paths(&self) -> impl ExactSizeIterator<Item = &Path> {
+        self.inner.paths.iter()
+    }
+
+    /// The filter that lets pass what both let pass.
+    #[must_use]
+    pub fn and(&self, other: &Filter) -> Filter {
+        match (self.is_all(), other.is_all()) {
+            (true, _) => other.clone(),
+            (_, true) => self.clone(),
+            _ => Filter::of(Expr::And(vec![self.inner.expr.clone(), other.inner.expr.clone()])),
+        }
+    }
+}
+
+impl PartialEq for Filter {
+    fn eq(&self, other: &Filter) -> bool {
+        self.inner.canonical == other.inner.canonical
+    }
+}
+
+impl Eq for Filter {}
+
+impl std::hash::Hash for Filter {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.inner.canonical.hash(state);
+    }
+}
+
+/// As it was written.
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.expr.fmt(f)
+    }
+}
+
+impl fmt::Debug for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Filter").field(&self.inner.canonical).finish()
+    }
+}

@@ -1,0 +1,91 @@
+//! Quoted text of JSON.
+
+use std::borrow::Cow;
+
+use super::Problem;
+
+/// The length of the quoted token at the beginning of `text`, its quotes included; all of `text` where it is not closed.
+pub(crate) fn token_length(text: &[u8]) -> usize {
+    let mut place = 1;
+    while let Some(byte) = text.get(place) {
+        match byte {
+            b'"' => return place + 1,
+            b'\\' => place += 2,
+            _ => place += 1,
+        }
+    }
+    text.len()
+}
+
+/// The text that stands between two quotes, with the place of the trouble where an escape or a control character is not legal.
+pub(crate) fn unescape(inside: &str) -> Result<Cow<'_, str>, (usize, Problem)> {
+    let Some(first) = inside.bytes().position(|byte| byte == b'\\' || byte < b' ') else {
+        return Ok(Cow::Borrowed(inside));
+    };
+    let mut text = String::with_capacity(inside.len());
+    let mut place = first;
+    text.push_str(&inside[..first]);
+    while let Some(rest) = inside.get(place..).filter(|rest| !rest.is_empty()) {
+        let bytes = rest.as_bytes();
+        match bytes[0] {
+            b'\\' => {
+                let (character, length) = escape(bytes).map_err(|problem| (place, problem))?;
+                text.push(character);
+                place += length;
+            }
+            byte if byte < b' ' => return Err((place, Problem::ControlCharacter(byte))),
+            _ => {
+                let plain =
+                    bytes.iter().position(|byte| *byte == b'\\' || *byte < b' ').unwrap_or(bytes.len());
+                text.push_str(&rest[..plain]);
+                place += plain;
+            }
+        }
+    }
+    Ok(Cow::Owned(text))
+}
+
+/// The character that the escape at the beginning of `bytes` stands for, and the length of the escape.
+fn escape(bytes: &[u8]) -> Result<(char, usize), Problem> {
+    let character = match bytes.get(1) {
+        Some(b'"') => '"',
+        Some(b'\\') => '\\',
+        Some(b'/') => '/',
+        Some(b'b') => '\u{8}',
+        Some(b'f') => '\u{c}',
+        Some(b'n') => '\n',
+        Some(b'r') => '\r',
+        Some(b't') => '\t',
+        Some(b'u') => return unicode(bytes),
+        _ => {
+            return Err(Problem::Syntax {
+                found: "an unknown escape".into(),
+                expected: "one of \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\u",
+            });
+        }
+    };
+    Ok((character, 2))
+}
+
+/// `\uXXXX`, or the two of them that make one character.
+fn unicode(bytes: &[u8]) -> Result<(char, usize), Problem> {
+    let broken =
+        || Problem::Syntax { found: "a broken \\u escape".into(), expected: "four hexadecimal digits" };
+    let first = code_unit(bytes).ok_or_else(broken)?;
+    if let Some(character) = char::from_u32(first) {
+        return Ok((character, 6));
+    }
+    let behind = bytes.get(6..).unwrap_or_default();
+    match behind.starts_with(b"\\u").then(|| code_unit(behind)).flatten() {
+        Some(second) if first < 0xdc00 && (0xdc00..0xe000).contains(&second) => {
+            let code = 0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+            char::from_u32(code).map(|character| (character, 12)).ok_or(Problem::LoneSurrogate)
+        }
+        _ => Err(Problem::LoneSurrogate),
+    }
+}
+
+/// The number of `\uXXXX`.
+fn code_unit(bytes: &[u8]) -> Option<u32> {
+    bytes.get(2..6)?.iter().try_fold(0, |code, byte| Some(code * 16 + char::from(*byte).to_digit(16)?))
+}

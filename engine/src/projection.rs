@@ -1,0 +1,239 @@
+//! Which fields of a node are sent.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::limits::QueryLimits;
+use crate::path::Path;
+use crate::syntax::ExprError;
+use crate::value::Value;
+
+mod write;
+
+/// The fields of a node that a query wants, the key always among them; or the whole node.
+///
+/// A projected node keeps the nesting (`b.c` of `{"a":1,"b":{"c":2,"d":3}}` is `{"b":{"c":2}}`) and omits what is absent, together with
+/// the objects that would be empty for it. Where fields overlap the wider one counts: `b` and `b.c` are `b`. A field that is
+/// `null` is there.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Projection {
+    fields: Fields,
+    canonical: Box<str>,
+}
+
+/// What of a value is wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Fields {
+    /// All of it.
+    All,
+    /// These members of it, if it is an object. A tree as deep as the longest path.
+    Members(BTreeMap<Box<str>, Fields>),
+}
+
+impl Projection {
+    /// Reads the fields of a projection, each a path; `key` is the name of the key field, which is added.
+    ///
+    /// # Errors
+    ///
+    /// Names the field that is no path, or says that there are too many.
+    pub fn parse(fields: &[String], key: &str, limits: &QueryLimits) -> Result<Projection, ExprError> {
+        if fields.len() > limits.fields {
+            return Err(ExprError::at(
+                "",
+                0,
+                format!("{} fields", fields.len()),
+                format!("at most {} fields", limits.fields),
+            ));
+        }
+        let mut tree = BTreeMap::from([(Box::from(key), Fields::All)]);
+        for field in fields {
+            let path = Path::parse(field, limits).map_err(|error| error.in_field(field))?;
+            insert(&mut tree, &path);
+        }
+        let mut paths = Vec::new();
+        list(&tree, &mut Vec::new(), &mut paths);
+        let canonical = paths.join(", ").into();
+        Ok(Projection { fields: Fields::Members(tree), canonical })
+    }
+
+    /// The whole node.
+    pub fn whole() -> Projection {
+        Projection { fields: Fields::All, canonical: "*".into() }
+    }
+
+    /// Whether this is the whole node.
+    pub fn is_whole(&self) -> bool {
+        self.fields == Fields::All
+    }
+
+    /// The fields in one spelling whatever their order and overlaps: the projection's identity. `*` for the whole node.
+    pub fn canonical(&self) -> &str {
+        &self.canonical
+    }
+
+    /// Appends the projection of a node to `out`. The tokens of the wanted values are copied as they are; white space between
+    /// members goes. `raw` is the node as JSON, valid as [`json::parse`](crate::json::parse) has it; of what is not valid,
+    /// nothing but what could be read is written.
+    ///
+    /// Costs one pass over the node.
+    pub fn write(&self, raw: &[u8], out: &mut Vec<u8>) {
+        match &self.fields {
+            Fields::All => out.extend_from_slice(raw),
+            Fields::Members(members) => write::object(members, raw, out),
+        }
+    }
+
+    /// Whether the projections of two nodes are equal as JSON values.
+    pub fn same(&self, a: &Value, b: &Value) -> bool {
+        match &self.fields {
+            Fields::All => a == b,
+            Fields::Members(members) => same_members(members, Some(a), Some(b)),
+        }
+    }
+}
+
+/// Adds a path to the tree of wanted members.
+fn insert(tree: &mut BTreeMap<Box<str>, Fields>, path: &Path) {
+    let mut members = tree;
+    let mut names = path.names().peekable();
+    while let Some(name) = names.next() {
+        if names.peek().is_none() {
+            members.insert(name.into(), Fields::All);
+            return;
+        }
+        match members.entry(name.into()).or_insert_with(|| Fields::Members(BTreeMap::new())) {
+            Fields::All => return,
+            Fields::Members(inner) => members = inner,
+        }
+    }
+}
+
+/// Lists the wanted paths in the order of their names.
+fn list(members: &BTreeMap<Box<str>, Fields>, way: &mut Vec<Box<str>>, paths: &mut Vec<String>) {
+    for (name, fields) in members {
+        way.push(name.clone());
+        match fields {
+            Fields::All => paths.push(Path::from_names(way.clone()).to_string()),
+            Fields::Members(inner) => list(inner, way, paths),
+        }
+        way.pop();
+    }
+}
+
+fn same_members(members: &BTreeMap<Box<str>, Fields>, a: Option<&Value>, b: Option<&Value>) -> bool {
+    members.iter().all(|(name, fields)| {
+        let (a, b) = (member(a, name), member(b, name));
+        match fields {
+            Fields::All => a == b,
+            Fields::Members(inner) => same_members(inner, a, b),
+        }
+    })
+}
+
+fn member<'a>(value: Option<&'a Value>, name: &str) -> Option<&'a Value> {
+    match value? {
+        Value::Object(object) => object.find(name),
+        _ => None,
+    }
+}
+
+/// The canonical spelling.
+impl fmt::Display for Projection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.canonical)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json;
+    use crate::limits::JsonLimits;
+
+    fn projection(fields: &[&str]) -> Projection {
+        let fields: Vec<String> = fields.iter().map(|field| field.to_string()).collect();
+        Projection::parse(&fields, "id", &QueryLimits::default()).unwrap()
+    }
+
+    fn written(fields: &[&str], raw: &str) -> String {
+        let mut out = Vec::new();
+        projection(fields).write(raw.as_bytes(), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn value(raw: &str) -> Value {
+        json::parse(raw.as_bytes(), &JsonLimits::default()).unwrap()
+    }
+
+    #[test]
+    fn nesting_is_kept_and_what_is_absent_is_omitted() {
+        let raw = r#"{"a":1,"b":{"c":2.50,"d":[1,{"c":3}]},"id":"x","n":null,"in":{"in":true}}"#;
+        let cases: [(&[&str], &str); 11] = [
+            (&[], r#"{"id":"x"}"#),
+            (&["b.c"], r#"{"b":{"c":2.50},"id":"x"}"#),
+            (&["b"], r#"{"b":{"c":2.50,"d":[1,{"c":3}]},"id":"x"}"#),
+            (&["b.c", "b"], r#"{"b":{"c":2.50,"d":[1,{"c":3}]},"id":"x"}"#),
+            (&["b", "b.c"], r#"{"b":{"c":2.50,"d":[1,{"c":3}]},"id":"x"}"#),
+            (&["b.x", "y", "a.z"], r#"{"id":"x"}"#),
+            (&["b.d.c"], r#"{"id":"x"}"#),
+            (&["n", "n.x"], r#"{"id":"x","n":null}"#),
+            (&["n.x"], r#"{"id":"x"}"#),
+            (&["in.in"], r#"{"id":"x","in":{"in":true}}"#),
+            (&["id.x", "a"], r#"{"a":1,"id":"x"}"#),
+        ];
+        for (fields, expected) in cases {
+            assert_eq!(written(fields, raw), expected, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn keys_are_known_by_their_meaning_and_copied_as_written() {
+        let raw = "{ \"\\u0069d\" : \"a\\\"}\" , \"x y\" : { \"b\" : [ \"]\" , 1 ] } , \"z\":0}";
+        assert_eq!(written(&["`x y`.b"], raw), "{\"\\u0069d\":\"a\\\"}\",\"x y\":{\"b\":[ \"]\" , 1 ]}}");
+    }
+
+    #[test]
+    fn spellings_of_one_projection_are_one() {
+        assert_eq!(projection(&["b", "a", "b.c"]), projection(&["a", "b", "id", "b.d.e"]));
+        assert_eq!(projection(&["b.`x y`", "b.in"]).canonical(), "b.in, b.`x y`, id");
+        assert_ne!(projection(&["id"]), Projection::whole());
+        assert!(Projection::whole().is_whole());
+    }
+
+    #[test]
+    fn sameness_is_that_of_what_is_sent() {
+        let fields = projection(&["a", "b.c"]);
+        let cases = [
+            (r#"{"id":1,"a":1,"b":{"c":1,"d":1}}"#, r#"{"b":{"d":2,"c":1.0},"a":1.0,"id":1}"#, true),
+            (r#"{"id":1,"a":null}"#, r#"{"id":1}"#, false),
+            (r#"{"id":1,"b":{}}"#, r#"{"id":1}"#, true),
+            (r#"{"id":1,"b":{"c":null}}"#, r#"{"id":1,"b":{}}"#, false),
+            (r#"{"id":1,"b":[1]}"#, r#"{"id":1,"b":2}"#, true),
+            (r#"{"id":1,"a":{"x":1}}"#, r#"{"id":1,"a":{"x":2}}"#, false),
+        ];
+        for (a, b, same) in cases {
+            assert_eq!(fields.same(&value(a), &value(b)), same, "{a} {b}");
+            let same_text = value(&written(&["a", "b.c"], a)) == value(&written(&["a", "b.c"], b));
+            assert_eq!(same_text, same, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn bad_fields_are_named() {
+        let fields = ["a".to_string(), "b..c".to_string()];
+        let error = Projection::parse(&fields, "id", &QueryLimits::default()).unwrap_err();
+        assert_eq!(error.to_string(), "field 'b..c': line 1, column 3: found '.', expected a name");
+        let limits = QueryLimits { fields: 1, ..QueryLimits::default() };
+        assert!(Projection::parse(&fields, "id", &limits).is_err());
+        assert!(Projection::parse(&[String::new()], "id", &QueryLimits::default()).is_err());
+    }
+
+    #[test]
+    fn broken_json_never_panics() {
+        let raw = r#"{"id":"x","b":{"c":[1,"\"]}"],"d":2}}"#;
+        for end in 0..raw.len() {
+            written(&["b.c", "b.d"], &raw[..end]);
+            written(&["b.c", "b.d"], &raw[end..]);
+        }
+    }
+}

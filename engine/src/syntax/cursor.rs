@@ -1,0 +1,143 @@
+//! One token of foresight over an expression, and the paths that all expressions share.
+
+use super::error::excerpt;
+use super::lexer::Lexer;
+use super::{ExprError, KEYWORDS, Symbol, Token};
+use crate::limits::QueryLimits;
+use crate::path::Path;
+
+/// The place up to which an expression is parsed.
+#[derive(Debug)]
+pub(crate) struct Cursor<'a> {
+    text: &'a str,
+    limits: &'a QueryLimits,
+    lexer: Lexer<'a>,
+    token: Token<'a>,
+    start: usize,
+    end: usize,
+    before: usize,
+}
+
+impl<'a> Cursor<'a> {
+    /// At the first token of an expression.
+    pub(crate) fn new(text: &'a str, limits: &'a QueryLimits) -> Result<Cursor<'a>, ExprError> {
+        if text.len() > limits.expression_bytes {
+            return Err(ExprError::at(
+                text,
+                0,
+                format!("an expression of {} bytes", text.len()),
+                format!("at most {} bytes", limits.expression_bytes),
+            ));
+        }
+        let mut lexer = Lexer::new(text);
+        let (token, start, end) = lexer.token()?;
+        Ok(Cursor { text, limits, lexer, token, start, end, before: 0 })
+    }
+
+    pub(crate) fn limits(&self) -> &'a QueryLimits {
+        self.limits
+    }
+
+    /// The token that comes next.
+    pub(crate) fn token(&self) -> &Token<'a> {
+        &self.token
+    }
+
+    /// The byte at which the next token begins.
+    pub(crate) fn start(&self) -> usize {
+        self.start
+    }
+
+    /// The byte behind the last token that was taken.
+    pub(crate) fn before(&self) -> usize {
+        self.before
+    }
+
+    /// The expression between two bytes.
+    pub(crate) fn slice(&self, start: usize, end: usize) -> &'a str {
+        self.text.get(start..end).unwrap_or_default()
+    }
+
+    /// The next token's word, where it is one without backticks.
+    pub(crate) fn word(&self) -> Option<&str> {
+        match &self.token {
+            Token::Word { text, quoted: false } => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Takes the next token.
+    pub(crate) fn take(&mut self) -> Result<Token<'a>, ExprError> {
+        let (token, start, end) = self.lexer.token()?;
+        self.before = self.end;
+        (self.start, self.end) = (start, end);
+        Ok(std::mem::replace(&mut self.token, token))
+    }
+
+    /// Takes the next token if it is this word.
+    pub(crate) fn skip_word(&mut self, word: &str) -> Result<bool, ExprError> {
+        let is = self.word() == Some(word);
+        if is {
+            self.take()?;
+        }
+        Ok(is)
+    }
+
+    /// Takes the next token if it is this sign.
+    pub(crate) fn skip(&mut self, symbol: Symbol) -> Result<bool, ExprError> {
+        let is = self.token == Token::Symbol(symbol);
+        if is {
+            self.take()?;
+        }
+        Ok(is)
+    }
+
+    /// An error at the next token, which is not what was expected.
+    pub(crate) fn unexpected(&self, expected: impl Into<String>) -> ExprError {
+        let found = match self.token {
+            Token::End => String::from("the end"),
+            _ => excerpt(self.slice(self.start, self.end)),
+        };
+        self.error(self.start, found, expected)
+    }
+
+    /// An error at a byte of the expression.
+    pub(crate) fn error(
+        &self,
+        start: usize,
+        found: impl Into<String>,
+        expected: impl Into<String>,
+    ) -> ExprError {
+        ExprError::at(self.text, start, found, expected)
+    }
+
+    /// `name { "." name }`. A keyword as the first name is an error unless the place allows for nothing but a path.
+    pub(crate) fn path(&mut self, keywords: bool) -> Result<Path, ExprError> {
+        if !keywords && let Some(word) = self.word().filter(|word| KEYWORDS.contains(word)) {
+            return Err(self.unexpected(format!(
+                "a value or a path (a field of that name is written `{word}`, in backticks)"
+            )));
+        }
+        let mut names = Vec::new();
+        loop {
+            if !matches!(self.token, Token::Word { .. }) {
+                let expected = if names.is_empty() { "a path" } else { "a name" };
+                return Err(self.unexpected(expected));
+            }
+            if names.len() == self.limits.path_names {
+                let found = format!("a path of more than {} names", self.limits.path_names);
+                return Err(self.error(
+                    self.start,
+                    found,
+                    format!("at most {} names", self.limits.path_names),
+                ));
+            }
+            if let Token::Word { text, .. } = self.take()? {
+                names.push(Box::from(&*text));
+            }
+            if !self.skip(Symbol::Dot)? {
+                return Ok(Path::from_names(names));
+            }
+        }
+    }
+}

@@ -1,0 +1,432 @@
+//! Words, signs and literals of an expression, one at a time.
+//!
+//! Where several literals begin alike the longest wins: uuid, then instant, then duration, then number. What has the shape of a
+//! date and is none is an error rather than a subtraction. A minus belongs to a number only where no operand stands before it,
+//! so the lexer remembers whether one does. Every token is read once, looking ahead no further than one word behind it, so
+//! reading an expression takes time in proportion to its length.
+
+use std::borrow::Cow;
+
+use nom::bytes::complete::{tag, take_while, take_while_m_n};
+use nom::character::complete::{char, digit1, one_of, satisfy};
+use nom::combinator::{not, opt, recognize};
+use nom::sequence::terminated;
+use nom::{IResult, Parser};
+
+use super::error::excerpt;
+use super::{ExprError, KEYWORDS, Literal, begins_name, continues_name};
+use crate::suggest;
+use crate::time::{Instant, Span, Unit};
+use crate::value::Number;
+
+/// A sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Symbol {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+    Plus,
+    Minus,
+    Dot,
+    Comma,
+    OpenParenthesis,
+    CloseParenthesis,
+    OpenBracket,
+    CloseBracket,
+}
+
+/// Two characters before one, so that the longest is found first.
+const SYMBOLS: &[(&str, Symbol)] = &[
+    ("==", Symbol::Equal),
+    ("!=", Symbol::NotEqual),
+    ("<=", Symbol::LessOrEqual),
+    (">=", Symbol::GreaterOrEqual),
+    ("<", Symbol::Less),
+    (">", Symbol::Greater),
+    ("+", Symbol::Plus),
+    ("-", Symbol::Minus),
+    (".", Symbol::Dot),
+    (",", Symbol::Comma),
+    ("(", Symbol::OpenParenthesis),
+    (")", Symbol::CloseParenthesis),
+    ("[", Symbol::OpenBracket),
+    ("]", Symbol::CloseBracket),
+];
+
+/// What people write who come from other languages, and what it is called here.
+const FOREIGN: &[(&str, Option<&str>)] = &[
+    ("===", Some("==")),
+    ("!==", Some("!=")),
+    ("<>", Some("!=")),
+    ("=<", Some("<=")),
+    ("=>", Some(">=")),
+    ("&&", Some("and")),
+    ("||", Some("or")),
+    ("&", Some("and")),
+    ("|", Some("or")),
+];
+
+/// A word, sign or literal.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Token<'a> {
+    /// A name or, unless quoted, perhaps a keyword.
+    Word { text: Cow<'a, str>, quoted: bool },
+    /// A literal that is not a word.
+    Literal(Literal),
+    /// A sign.
+    Symbol(Symbol),
+    /// The end of the expression.
+    End,
+}
+
+/// Reads tokens.
+#[derive(Debug)]
+pub(crate) struct Lexer<'a> {
+    text: &'a str,
+    place: usize,
+    /// Whether the last token was (the end of) an operand, so that a minus subtracts.
+    after_operand: bool,
+    /// Whether the last token was a dot, so that a name follows, whatever it looks like.
+    after_dot: bool,
+}
+
+impl<'a> Lexer<'a> {
+    pub(crate) fn new(text: &'a str) -> Lexer<'a> {
+        Lexer { text, place: 0, after_operand: false, after_dot: false }
+    }
+
+    /// The next token with the bytes from where to where it stands; [`Token::End`] for ever after the last.
+    pub(crate) fn token(&mut self) -> Result<(Token<'a>, usize, usize), ExprError> {
+        let rest = &self.text[self.place..];
+        let rest = rest.trim_start_matches(char::is_whitespace);
+        let start = self.text.len() - rest.len();
+        self.place = start;
+
+        let token = match rest.chars().next() {
+            None => Token::End,
+            Some('\'' | '"') => Token::Literal(Literal::Text(self.quoted("text")?.into())),
+            Some('`') => Token::Word { text: self.quoted("name")?, quoted: true },
+            Some(first) if self.after_dot && begins_name(first) => self.word(rest),
+            Some(first) if first.is_ascii_digit() => self.digits(rest)?,
+            Some('-') if !self.after_operand && rest[1..].starts_with(|c: char| c.is_ascii_digit()) => {
+                self.negative(rest)?
+            }
+            Some(first) if begins_name(first) => match uuid(rest) {
+                Ok((after, text)) => self.uuid(after, text),
+                Err(_) => self.word(rest),
+            },
+            Some(_) => self.symbol(rest)?,
+        };
+
+        self.after_dot = token == Token::Symbol(Symbol::Dot);
+        self.after_operand = match &token {
+            Token::Word { text, quoted: false } => {
+                !KEYWORDS.contains(&&**text)
+                    || matches!(&**text, "now" | "true" | "false" | "nothing" | "null")
+            }
+            Token::Word { .. } | Token::Literal(_) => true,
+            Token::Symbol(symbol) => matches!(symbol, Symbol::CloseParenthesis | Symbol::CloseBracket),
+            Token::End => false,
+        };
+        Ok((token, start, self.place))
+    }
+
+    fn error(&self, found: impl Into<String>, expected: impl Into<String>) -> ExprError {
+        ExprError::at(self.text, self.place, found, expected)
+    }
+
+    fn advance_to(&mut self, rest: &str) {
+        self.place = self.text.len() - rest.len();
+    }
+
+    /// `'…'`, `"…"` or `` `…` ``, the quote doubled to include it.
+    fn quoted(&mut self, what: &str) -> Result<Cow<'a, str>, ExprError> {
+        let rest = &self.text[self.place..];
+        let quote = &rest[..1];
+        let mut length = 1;
+        loop {
+            match rest[length..].find(quote) {
+                None => {
+                    return Err(self.error(
+                        format!(
+                            "{} that is not closed",
+                            if what == "text" { "text" } else { "a name in backticks" }
+                        ),
+                        format!("a closing {quote}"),
+                    ));
+                }
+                Some(place) => {
+                    length += place + 1;
+                    if !rest[length..].starts_with(quote) {
+                        break;
+                    }
+                    length += 1;
+                }
+            }
+        }
+        self.place += length;
+        let inside = &rest[1..length - 1];
+        Ok(if inside.contains(quote) {
+            Cow::Owned(inside.replace(&quote.repeat(2), quote))
+        } else {
+            Cow::Borrowed(inside)
+        })
+    }
+
+    fn word(&mut self, rest: &'a str) -> Token<'a> {
+        let word = leading_word(rest);
+        self.place += word.len();
+        Token::Word { text: Cow::Borrowed(word), quoted: false }
+    }
+
+    fn uuid(&mut self, after: &str, text: &str) -> Token<'a> {
+        self.advance_to(after);
+        Token::Literal(Literal::Text(text.to_ascii_lowercase().into()))
+    }
+
+    fn symbol(&mut self, rest: &'a str) -> Result<Token<'a>, ExprError> {
+        if let Some((found, known)) = FOREIGN.iter().find(|(foreign, _)| rest.starts_with(foreign)) {
+            return Err(self.error(excerpt(found), "an operator").suggest(*known));
+        }
+        if let Some((sign, symbol)) = SYMBOLS.iter().find(|(sign, _)| rest.starts_with(sign)) {
+            self.place += sign.len();
+            return Ok(Token::Symbol(*symbol));
+        }
+        let first = rest.chars().next().map(String::from).unwrap_or_default();
+        let suggestion = match first.as_str() {
+            "=" => Some("=="),
+            "!" => Some("not"),
+            "‘" | "’" => Some("'"),
+            "“" | "”" => Some("\""),
+            _ => None,
+        };
+        let expected = if self.after_operand { "an operator or the end" } else { "a value or a path" };
+        Err(self.error(excerpt(&first), expected).suggest(suggestion))
+    }
+
+    /// What begins with a digit.
+    fn digits(&mut self, rest: &'a str) -> Result<Token<'a>, ExprError> {
+        if let Ok((after, text)) = uuid(rest) {
+            return Ok(self.uuid(after, text));
+        }
+        if date(rest).is_ok() {
+            return self.instant(rest);
+        }
+        if let Some((count, unit, after)) = duration(rest) {
+            let Ok(count) = count.parse() else {
+                let found = excerpt(&rest[..rest.len() - after.len()]);
+                return Err(self.error(found, format!("a duration of at most {} {}", u64::MAX, unit.word())));
+            };
+            self.advance_to(after);
+            return Ok(Token::Literal(Literal::Duration(Span { count, unit })));
+        }
+        self.number(rest)
+    }
+
+    /// A minus with a digit behind it, where no operand stands before it.
+    fn negative(&mut self, rest: &'a str) -> Result<Token<'a>, ExprError> {
+        let behind = &rest[1..];
+        if date(behind).is_ok() {
+            return Err(self.error("a minus before an instant", "an instant, which has no sign"));
+        }
+        if duration(behind).is_some() {
+            return Err(self.error("a minus before a duration", "a duration, which has no sign"));
+        }
+        self.number(rest)
+    }
+
+    fn instant(&mut self, rest: &'a str) -> Result<Token<'a>, ExprError> {
+        if let Ok((after, text)) = instant(rest) {
+            let fraction = text.split_once('.').map_or("", |(_, fraction)| fraction);
+            let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
+            if let Some(at) = Instant::parse_rfc3339(text).filter(|_| digits <= 9) {
+                self.advance_to(after);
+                return Ok(Token::Literal(Literal::Instant(at)));
+            }
+        }
+        let shape = rest.find(|c: char| !(c.is_alphanumeric() || "-:.+_".contains(c))).unwrap_or(rest.len());
+        Err(self.error(
+            excerpt(&rest[..shape]),
+            "a date such as 2023-01-31, or a date and time such as 2023-01-31T15:14:13.123Z",
+        ))
+    }
+
+    fn number(&mut self, rest: &'a str) -> Result<Token<'a>, ExprError> {
+        let Ok((after, text)) = number(rest) else {
+            return Err(self.error(excerpt(leading_word(rest)), "a number"));
+        };
+        if after.starts_with(begins_name) {
+            let word = leading_word(after);
+            let found = excerpt(&rest[..text.len() + word.len()]);
+            let units = Unit::WORDS.iter().map(|(unit, _)| *unit);
+            return Err(self.error(found, "a number or a duration").suggest(suggest::nearest(word, units)));
+        }
+        let value = if text.contains(['.', 'e', 'E']) {
+            text.parse().ok().and_then(Number::from_f64).map(|number| match number {
+                // There is no negative zero to tell apart: it equals zero everywhere.
+                Number::Float(0.0) => Number::Float(0.0),
+                number => number,
+            })
+        } else {
+            text.parse().ok().and_then(Number::from_i128)
+        };
+        let Some(value) = value else {
+            return Err(self.error(excerpt(text), "a number that 64 bits can hold (a constant overflows)"));
+        };
+        self.advance_to(after);
+        Ok(Token::Literal(Literal::Number(value)))
+    }
+}
+
+/// The longest word at the beginning, perhaps empty.
+fn leading_word(text: &str) -> &str {
+    &text[..text.find(|c| !continues_name(c)).unwrap_or(text.len())]
+}
+
+fn hexadecimal(count: usize) -> impl Fn(&str) -> IResult<&str, &str> {
+    move |input| take_while_m_n(count, count, |c: char| c.is_ascii_hexdigit()).parse(input)
+}
+
+fn decimal(count: usize) -> impl Fn(&str) -> IResult<&str, &str> {
+    move |input| take_while_m_n(count, count, |c: char| c.is_ascii_digit()).parse(input)
+}
+
+fn uuid(input: &str) -> IResult<&str, &str> {
+    let dash = || char('-');
+    let groups =
+        (hexadecimal(8), dash(), hexadecimal(4), dash(), hexadecimal(4), dash(), hexadecimal(4), dash());
+    terminated(recognize((groups, hexadecimal(12))), not(satisfy(continues_name))).parse(input)
+}
+
+/// What has the shape of a date, whatever follows it.
+fn date(input: &str) -> IResult<&str, &str> {
+    recognize((decimal(4), char('-'), decimal(2), char('-'), decimal(2))).parse(input)
+}
+
+/// A date or a date-time, its numbers not yet checked, with nothing behind it that would go on.
+fn instant(input: &str) -> IResult<&str, &str> {
+    let clock = (decimal(2), char(':'), decimal(2), char(':'), decimal(2), opt((char('.'), digit1)));
+    let offset = recognize((one_of("+-"), decimal(2), char(':'), decimal(2))).or(tag("Z"));
+    let time = (char('T'), clock, opt(offset));
+    terminated(recognize((date, opt(time))), not(satisfy(|c| continues_name(c) || c == '.' || c == ':')))
+        .parse(input)
+}
+
+/// An integer and a unit behind it: the digits, the unit, and what follows.
+fn duration(input: &str) -> Option<(&str, Unit, &str)> {
+    let word = take_while(continues_name);
+    let parsed: IResult<&str, (&str, &str)> =
+        (terminated(digit1, take_while(char::is_whitespace)), word).parse(input);
+    let (rest, (count, word)) = parsed.ok()?;
+    Some((count, Unit::from_word(word)?, rest))
+}
+
+fn number(input: &str) -> IResult<&str, &str> {
+    let fraction = (char('.'), digit1);
+    let exponent = (one_of("eE"), opt(one_of("+-")), digit1);
+    recognize((opt(char('-')), digit1, opt(fraction), opt(exponent))).parse(input)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens(text: &str) -> Vec<Token<'_>> {
+        let mut lexer = Lexer::new(text);
+        std::iter::from_fn(|| match lexer.token().unwrap() {
+            (Token::End, ..) => None,
+            (token, ..) => Some(token),
+        })
+        .collect()
+    }
+
+    fn printed(text: &str) -> String {
+        let show = |token: &Token<'_>| match token {
+            Token::Word { text, quoted: true } => format!("`{text}`"),
+            Token::Word { text, .. } => text.to_string(),
+            Token::Literal(literal) => format!("<{literal}>"),
+            Token::Symbol(symbol) => SYMBOLS.iter().find(|(_, s)| s == symbol).unwrap().0.to_string(),
+            Token::End => String::new(),
+        };
+        tokens(text).iter().map(show).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn the_longest_literal_wins() {
+        let cases = [
+            ("550e8400-E29B-41d4-a716-446655440000", "<'550e8400-e29b-41d4-a716-446655440000'>"),
+            ("deadbeef-e29b-41d4-a716-446655440000", "<'deadbeef-e29b-41d4-a716-446655440000'>"),
+            ("deadbeef-e29b", "deadbeef - e29b"),
+            ("2023-01-01", "<2023-01-01>"),
+            ("2023-01-01T15:14:13.5+01:00", "<2023-01-01T14:14:13.5Z>"),
+            ("2023-01-01T15:14:13-5 days", "<2023-01-01T15:14:13Z> - <5 days>"),
+            ("2023-01-01-5 days", "<2023-01-01> - <5 days>"),
+            ("2023-1-1", "<2023> - <1> - <1>"),
+            ("12023-01-01", "<12023> - <1> - <1>"),
+            ("7days", "<7 days>"),
+            ("7 \n day", "<7 days>"),
+            ("5 ms", "<5 milliseconds>"),
+            ("5 dayz", "<5> dayz"),
+            ("1e3", "<1000.0>"),
+            ("-5", "<-5>"),
+            ("n -1", "n - <1>"),
+            ("n - -1", "n - <-1>"),
+            ("now -1 days", "now - <1 days>"),
+            ("(1)-1", "( <1> ) - <1>"),
+            ("[-1,-2]", "[ <-1> , <-2> ]"),
+            ("a.in -1", "a . in - <1>"),
+            ("in -1", "in <-1>"),
+            ("`in` -1", "`in` - <1>"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(printed(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn quotes_are_doubled() {
+        assert_eq!(printed("'it''s'"), "<'it''s'>");
+        assert_eq!(printed("\"a\"\"b'c\""), "<'a\"b''c'>");
+        assert_eq!(tokens("````"), [Token::Word { text: "`".into(), quoted: true }]);
+        assert_eq!(tokens("``"), [Token::Word { text: "".into(), quoted: true }]);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let cases = [
+            ("2023-13-01", "'2023-13-01'", None),
+            ("2023-01-01T15:14", "'2023-01-01T15:14'", None),
+            ("2023-01-01x", "'2023-01-01x'", None),
+            ("2023-01-011", "'2023-01-011'", None),
+            ("2023-01-01T00:00:00.0123456789", "'2023-01-01T00:00:00.0123456789'", None),
+            ("5dayz", "'5dayz'", Some("days")),
+            ("=", "'='", Some("==")),
+            ("&&", "'&&'", Some("and")),
+            ("||", "'||'", Some("or")),
+            ("!x", "'!'", Some("not")),
+            ("<>", "'<>'", Some("!=")),
+            ("18446744073709551616", "'18446744073709551616'", None),
+            ("1e400", "'1e400'", None),
+            ("99999999999999999999 days", "'99999999999999999999 days'", None),
+            ("'x", "text that is not closed", None),
+            ("`x", "a name in backticks that is not closed", None),
+            ("-5 days", "a minus before a duration", None),
+            ("-2023-01-01", "a minus before an instant", None),
+            ("ä#", "'#'", None),
+        ];
+        for (text, found, suggestion) in cases {
+            let mut lexer = Lexer::new(text);
+            let error = loop {
+                match lexer.token() {
+                    Ok((Token::End, ..)) => panic!("{text} is accepted"),
+                    Ok(_) => {}
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!((error.found.as_str(), error.suggestion), (found, suggestion), "{text}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The proleptic Gregorian calendar in UTC: days and months as numbers.
+
+use jiff::SignedDuration;
+use jiff::civil::Date;
+
+use super::{Instant, NANOS_PER_DAY};
+
+const EPOCH: Date = Date::constant(1970, 1, 1);
+
+/// The first month of the calendar: January of the year -9999.
+pub(super) const FIRST_MONTH: i128 = -9_999 * 12;
+/// The last month of the calendar: December of the year 9999.
+pub(super) const LAST_MONTH: i128 = 9_999 * 12 + 11;
+/// The nanosecond after the last of the calendar: January 10000 begins, which no [`Instant`] can say.
+pub(super) const END: i128 = Instant::MAX.0 + 1;
+
+/// A moment as the calendar has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Civil {
+    /// Months since January of the year 0.
+    pub(super) month: i128,
+    /// Day of the month, from 1.
+    pub(super) day: i8,
+    /// Nanoseconds since the day began.
+    pub(super) nanos: i128,
+}
+
+impl Civil {
+    /// Of nanoseconds since 1970 from the first instant up to [`END`].
+    pub(super) fn of(nanos: i128) -> Civil {
+        if nanos >= END {
+            return Civil { month: LAST_MONTH + 1, day: 1, nanos: 0 };
+        }
+        let date = date_of(nanos);
+        Civil {
+            month: i128::from(date.year()) * 12 + i128::from(date.month()) - 1,
+            day: date.day(),
+            nanos: nanos.rem_euclid(NANOS_PER_DAY),
+        }
+    }
+}
+
+/// The date in UTC of nanoseconds since 1970.
+pub(super) fn date_of(nanos: i128) -> Date {
+    // The nanoseconds of an instant are at most 4.4e6 days, so neither the cast nor the sum is ever cut.
+    let days = nanos.div_euclid(NANOS_PER_DAY) as i64;
+    EPOCH.saturating_add(SignedDuration::from_secs(days.saturating_mul(86_400)))
+}
+
+/// The nanoseconds since 1970 at which a date begins, or `None` where the calendar lacks it.
+pub(super) fn start_of_date(year: i16, month: i8, day: i8) -> Option<i128> {
+    let date = Date::new(year, month, day).ok()?;
+    Some(i128::from(date.duration_since(EPOCH).as_secs() / 86_400) * NANOS_PER_DAY)
+}
+
+/// The nanoseconds since 1970 at which a day of a month begins; `month` counts from January of the year 0 and the day is one
+/// that it has. [`END`] for what lies behind the calendar, the first instant for what lies before it.
+pub(super) fn start_of_day(month: i128, day: i8) -> i128 {
+    if month > LAST_MONTH {
+        return END;
+    }
+    let parts = i16::try_from(month.div_euclid(12)).ok().zip(i8::try_from(month.rem_euclid(12) + 1).ok());
+    parts.and_then(|(year, month)| start_of_date(year, month, day)).unwrap_or(Instant::MIN.0)
+}
+
+/// How many days a month has; `month` counts from January of the year 0.
+pub(super) fn days_in_month(month: i128) -> i8 {
+    let year = month.div_euclid(12);
+    match month.rem_euclid(12) + 1 {
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn months_agree_with_the_calendar_library() {
+        for month in (FIRST_MONTH..=LAST_MONTH).step_by(7) {
+            let date = Date::new((month.div_euclid(12)) as i16, (month.rem_euclid(12) + 1) as i8, 1).unwrap();
+            assert_eq!(days_in_month(month), date.days_in_month(), "{date}");
+            assert_eq!(Civil::of(start_of_day(month, 1)), Civil { month, day: 1, nanos: 0 });
+        }
+    }
+
+    #[test]
+    fn the_ends_have_their_months() {
+        assert_eq!(Civil::of(Instant::MIN.0), Civil { month: FIRST_MONTH, day: 1, nanos: 0 });
+        assert_eq!(Civil::of(Instant::MAX.0), Civil { month: LAST_MONTH, day: 31, nanos: NANOS_PER_DAY - 1 });
+        assert_eq!(start_of_day(LAST_MONTH + 1, 1), END);
+    }
+}

@@ -1,0 +1,197 @@
+//! RFC 3339, read and written.
+
+use std::fmt;
+
+use super::{Instant, NANOS_PER_DAY, NANOS_PER_SECOND, calendar};
+
+/// Reads a date or a date-time; see [`Instant::parse_rfc3339`].
+pub(super) fn parse(text: &str) -> Option<Instant> {
+    let mut rest = Reader(text.as_bytes());
+    let year = rest.digits(4)?;
+    rest.skip(b"-")?;
+    let month = rest.digits(2)?;
+    rest.skip(b"-")?;
+    let day = rest.digits(2)?;
+    let midnight = calendar::start_of_date(year as i16, month as i8, day as i8)?;
+    if rest.0.is_empty() {
+        return Some(Instant(midnight));
+    }
+
+    rest.skip(b"Tt")?;
+    let hour = rest.digits(2)?;
+    rest.skip(b":")?;
+    let minute = rest.digits(2)?;
+    rest.skip(b":")?;
+    // A leap second is the second before it, as nothing behind this line counts leap seconds.
+    let second = match rest.digits(2)? {
+        60 => 59,
+        second => second,
+    };
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let fraction = if rest.skip(b".").is_some() { rest.fraction()? } else { 0 };
+    let offset = rest.offset()?;
+    if !rest.0.is_empty() {
+        return None;
+    }
+
+    let seconds = i128::from(hour * 3600 + minute * 60 + second) - i128::from(offset);
+    let nanos = midnight + seconds * NANOS_PER_SECOND + i128::from(fraction);
+    // Years before 0 could not be written again.
+    Instant::from_unix_nanos(nanos).filter(|at| calendar::date_of(at.0).year() >= 0)
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    /// Takes exactly `count` digits.
+    fn digits(&mut self, count: usize) -> Option<u32> {
+        let (digits, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        digits
+            .iter()
+            .try_fold(0, |value, byte| byte.is_ascii_digit().then(|| value * 10 + u32::from(byte - b'0')))
+    }
+
+    /// Takes one of the given bytes.
+    fn skip(&mut self, any: &[u8]) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        any.contains(first).then(|| {
+            self.0 = rest;
+            *first
+        })
+    }
+
+    /// Takes one or more digits as a fraction of a second, in nanoseconds; what is finer is cut off.
+    fn fraction(&mut self) -> Option<u32> {
+        let count = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let (digits, rest) = self.0.split_at(count);
+        self.0 = rest;
+        let nine = digits.iter().copied().chain(std::iter::repeat(b'0')).take(9);
+        (count > 0).then(|| nine.fold(0, |value, byte| value * 10 + u32::from(byte - b'0')))
+    }
+
+    /// Takes `Z` or an offset, in seconds; nothing is UTC.
+    fn offset(&mut self) -> Option<i32> {
+        if self.0.is_empty() || self.skip(b"Zz").is_some() {
+            return Some(0);
+        }
+        let sign = self.skip(b"+-")?;
+        let hours = self.digits(2)?;
+        self.skip(b":")?;
+        let minutes = self.digits(2)?;
+        if hours > 23 || minutes > 59 {
+            return None;
+        }
+        let seconds = (hours * 3600 + minutes * 60) as i32;
+        Some(if sign == b'-' { -seconds } else { seconds })
+    }
+}
+
+/// Writes the shortest date-time in UTC.
+pub(super) fn write(at: Instant, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write_to_the_second(at, f)?;
+    let fraction = at.0.rem_euclid(NANOS_PER_SECOND);
+    if fraction != 0 {
+        let digits = format!("{fraction:09}");
+        write!(f, ".{}", digits.trim_end_matches('0'))?;
+    }
+    f.write_str("Z")
+}
+
+/// Writes an instant with milliseconds.
+pub(super) struct Millis(pub(super) Instant);
+
+impl fmt::Display for Millis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_to_the_second(self.0, f)?;
+        write!(f, ".{:03}Z", self.0.0.rem_euclid(NANOS_PER_SECOND) / 1_000_000)
+    }
+}
+
+fn write_to_the_second(at: Instant, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let date = calendar::date_of(at.0);
+    match date.year() {
+        year @ 0..=9999 => write!(f, "{year:04}")?,
+        year => write!(f, "{year:+07}")?,
+    }
+    let seconds = at.0.rem_euclid(NANOS_PER_DAY) / NANOS_PER_SECOND;
+    write!(
+        f,
+        "-{:02}-{:02}T{:02}:{:02}:{:02}",
+        date.month(),
+        date.day(),
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_rfc_3339_allows() {
+        let cases = [
+            ("2023-01-01", "2023-01-01T00:00:00Z"),
+            ("2023-01-01T15:14:13", "2023-01-01T15:14:13Z"),
+            ("2023-01-01T15:14:13Z", "2023-01-01T15:14:13Z"),
+            ("2023-01-01t15:14:13z", "2023-01-01T15:14:13Z"),
+            ("2023-01-01T15:14:13.120Z", "2023-01-01T15:14:13.12Z"),
+            ("2023-01-01T15:14:13.1234567899Z", "2023-01-01T15:14:13.123456789Z"),
+            ("2023-01-01T01:14:13+02:00", "2022-12-31T23:14:13Z"),
+            ("2023-01-01T15:14:13-05:30", "2023-01-01T20:44:13Z"),
+            ("2016-12-31T23:59:60Z", "2016-12-31T23:59:59Z"),
+            ("2024-02-29", "2024-02-29T00:00:00Z"),
+            ("0000-01-01", "0000-01-01T00:00:00Z"),
+            ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
+            ("1969-12-31T23:59:59.5Z", "1969-12-31T23:59:59.5Z"),
+        ];
+        for (text, shown) in cases {
+            assert_eq!(parse(text).map(|at| at.to_string()).as_deref(), Some(shown), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_everything_else() {
+        let cases = [
+            "",
+            "2023",
+            "2023-1-1",
+            "2023-13-01",
+            "2023-02-29",
+            "2023-00-10",
+            "2023-01-00",
+            "2023-01-01T",
+            "2023-01-01T15:14",
+            "2023-01-01T24:00:00",
+            "2023-01-01T15:60:00",
+            "2023-01-01T15:14:61",
+            "2023-01-01T15:14:13.",
+            "2023-01-01T15:14:13.Z",
+            "2023-01-01T15:14:13+0200",
+            "2023-01-01T15:14:13+24:00",
+            "2023-01-01T15:14:13+02:60",
+            "2023-01-01T15:14:13ZZ",
+            "2023-01-01 15:14:13",
+            "2023-01-01Z",
+            " 2023-01-01",
+            "2023-01-01 ",
+            "+2023-01-01",
+            "２023-01-01",
+            "0000-01-01T00:00:00+00:01",
+            "9999-12-31T23:59:59-00:01",
+        ];
+        for text in cases {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn milliseconds_are_cut_not_rounded() {
+        assert_eq!(parse("2025-12-07T21:45:05").unwrap().to_millis_string(), "2025-12-07T21:45:05.000Z");
+        assert_eq!(parse("1969-12-31T23:59:59.9999").unwrap().to_millis_string(), "1969-12-31T23:59:59.999Z");
+    }
+}
