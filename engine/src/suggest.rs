@@ -71,7 +71,7 @@ mod tests {
             ("nad", Some("and")),
             ("adn", Some("and")),
             ("min", Some("minutes")),
-            ("containing", Some("contains")),
+            ("contain", Some("contains")),
             ("i", Some("in")),
             ("x", None),
             ("xy", None),

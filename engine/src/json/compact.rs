@@ -10,7 +10,7 @@ pub fn compact(text: &[u8], out: &mut Vec<u8>) {
         match first {
             b' ' | b'\t' | b'\n' | b'\r' => rest = behind,
             b'"' => {
-                let (token, behind) = rest.split_at(super::text::token_length(rest));
+                let (token, behind) = rest.split_at(super::text::token_length(rest).unwrap_or(rest.len()));
                 out.extend_from_slice(token);
                 rest = behind;
             }

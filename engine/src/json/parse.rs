@@ -6,7 +6,7 @@ use crate::value::{DuplicateKey, Object, Value};
 /// A list or an object that is not closed yet.
 enum Open {
     List(Vec<Value>),
-    Object { start: usize, members: Vec<(Box<str>, Value)>, key: Box<str> },
+    Object { start: usize, members: Vec<(Box<str>, Value)>, key: Option<Box<str>> },
 }
 
 struct Reader<'a> {
@@ -39,7 +39,7 @@ impl Reader<'_> {
                 Some(b'{') => {
                     self.enter(nesting)?;
                     let start = self.place - 1;
-                    self.open.push(Open::Object { start, members: Vec::new(), key: Box::default() });
+                    self.open.push(Open::Object { start, members: Vec::new(), key: None });
                     self.white_space();
                     if self.peek() != Some(b'}') {
                         self.key()?;
@@ -76,7 +76,7 @@ impl Reader<'_> {
                         }
                     }
                     Some(Open::Object { members, key, .. }) => {
-                        members.push((std::mem::take(key), value));
+                        members.push((key.take().unwrap_or_default(), value));
                         if comma {
                             self.place += 1;
                             self.white_space();
@@ -121,7 +121,7 @@ impl Reader<'_> {
         }
         let name = self.quoted()?;
         if let Some(Open::Object { key, .. }) = self.open.last_mut() {
-            *key = name;
+            *key = Some(name);
         }
         self.white_space();
         if self.peek() != Some(b':') {
@@ -133,11 +133,11 @@ impl Reader<'_> {
 
     fn quoted(&mut self) -> Result<Box<str>, JsonError> {
         let token = &self.text[self.place..];
-        let length = text::token_length(token.as_bytes());
-        let Some(inside) = token[..length].strip_prefix('"').and_then(|token| token.strip_suffix('"')) else {
+        let Some(length) = text::token_length(token.as_bytes()) else {
             let found = String::from("text that is not closed");
             return Err(self.error(self.place, Problem::Syntax { found, expected: "a closing quote" }));
         };
+        let inside = &token[1..length - 1];
         let text =
             text::unescape(inside).map_err(|(place, problem)| self.error(self.place + 1 + place, problem))?;
         self.place += length;
@@ -196,7 +196,8 @@ impl Reader<'_> {
         for open in &self.open {
             match open {
                 Open::List(items) => path.push_str(&format!("[{}]", items.len())),
-                Open::Object { key, .. } => {
+                Open::Object { key: None, .. } => {}
+                Open::Object { key: Some(key), .. } => {
                     if !path.is_empty() {
                         path.push('.');
                     }
@@ -268,13 +269,13 @@ mod tests {
     fn broken_syntax_is_refused_at_its_place() {
         let cases = [
             ("", "found the end at byte 0, expected a value"),
-            ("{\"a\":1,}", "found '}' at a (byte 7), expected a key in quotes"),
+            ("{\"a\":1,}", "found '}' at byte 7, expected a key in quotes"),
             ("[1,]", "found ']' at [1] (byte 3), expected a value"),
             ("[1 2]", "found '2' at [1] (byte 3), expected ',' or ']'"),
             ("{\"a\" 1}", "found '1' at a (byte 5), expected ':'"),
             ("{a:1}", "found 'a' at byte 1, expected a key in quotes"),
             ("[", "found the end at [0] (byte 1), expected a value"),
-            ("{\"a\":1", "found the end at a (byte 6), expected ',' or '}'"),
+            ("{\"a\":1", "found the end at byte 6, expected ',' or '}'"),
             ("1 1", "found '1' at byte 2, expected the end"),
             ("nul", "found 'n' at byte 0, expected a value"),
             ("\u{feff}1", "found '\\u{feff}' at byte 0, expected a value"),
@@ -292,11 +293,7 @@ mod tests {
             ("[}", "found '}' at [0] (byte 1), expected a value"),
         ];
         for (text, message) in cases {
-            if text != "{\"a\":1,}" && text != "{\"a\":1" {
-                assert_eq!(refused(text), message, "{text}");
-            } else {
-                assert!(parse(text).is_err());
-            }
+            assert_eq!(refused(text), message, "{text}");
         }
     }
 

@@ -4,17 +4,17 @@ use std::borrow::Cow;
 
 use super::Problem;
 
-/// The length of the quoted token at the beginning of `text`, its quotes included; all of `text` where it is not closed.
-pub(crate) fn token_length(text: &[u8]) -> usize {
+/// The length of the quoted token at the beginning of `text`, its quotes included; `None` where it is not closed.
+pub(crate) fn token_length(text: &[u8]) -> Option<usize> {
     let mut place = 1;
     while let Some(byte) = text.get(place) {
         match byte {
-            b'"' => return place + 1,
+            b'"' => return Some(place + 1),
             b'\\' => place += 2,
             _ => place += 1,
         }
     }
-    text.len()
+    None
 }
 
 /// The text that stands between two quotes, with the place of the trouble where an escape or a control character is not legal.

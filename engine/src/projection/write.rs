@@ -9,7 +9,9 @@ use crate::json::{token_length, unescape};
 pub(super) fn object(members: &BTreeMap<Box<str>, Fields>, raw: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     let mut reader = Reader { raw, place: 0 };
-    reader.members(members, out);
+    if reader.peek() == Some(b'{') {
+        reader.members(members, out);
+    }
     if out.len() == start {
         out.extend_from_slice(b"{}");
     }
@@ -92,7 +94,10 @@ impl<'a> Reader<'a> {
         let mut end = start;
         while let Some(byte) = self.raw.get(end) {
             match byte {
-                b'"' => end += token_length(&self.raw[end..]),
+                b'"' => match token_length(&self.raw[end..]) {
+                    Some(length) => end += length,
+                    None => end = self.raw.len(),
+                },
                 b'{' | b'[' => {
                     depth += 1;
                     end += 1;

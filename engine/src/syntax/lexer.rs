@@ -121,10 +121,10 @@ impl<'a> Lexer<'a> {
             Some(_) => self.symbol(rest)?,
         };
 
-        self.after_dot = token == Token::Symbol(Symbol::Dot);
+        let name = std::mem::replace(&mut self.after_dot, token == Token::Symbol(Symbol::Dot));
         self.after_operand = match &token {
             Token::Word { text, quoted: false } => {
-                !KEYWORDS.contains(&&**text)
+                name || !KEYWORDS.contains(&&**text)
                     || matches!(&**text, "now" | "true" | "false" | "nothing" | "null")
             }
             Token::Word { .. } | Token::Literal(_) => true,
