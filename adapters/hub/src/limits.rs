@@ -5,7 +5,6 @@ use std::time::Duration;
 /// Limits of a [`Hub`](crate::Hub). Those of one connection are in `liveset_core::SessionLimits`, those of sets and
 /// expressions in `liveset_engine::EngineLimits`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct HubLimits {
     /// How many changes wait unfolded for a watcher inside the process; more, and everything that waits is folded per
     /// node into one batch. 0 always folds. Default 256.

@@ -9,7 +9,7 @@ use std::{
 use liveset_core::{LiveQueryOptions, LiveQueryRequest, QuerySpec, SessionLimits, SubscriptionSpec, Token};
 use liveset_engine::{FieldKind, Instant, SetDef};
 use liveset_hub::{
-    AllowAll, AuthRefused, Hub, HubConfig, HubLimits, Policy, Principal, WatchEvent, WatchId,
+    AllowAll, AuthRefused, Hub, HubConfig, Policy, Principal, WatchEvent, WatchId,
     test_kit::{ClientId, Prng, World},
 };
 
@@ -119,7 +119,7 @@ impl Sim {
         };
         config.session = session;
         config.engine.max_window = setup.cap;
-        config.hub = hub_limits(setup.backlog);
+        config.hub.watch_backlog_changes = setup.backlog;
         let mut world = World::new(seed, config);
         world.set_latency(Duration::ZERO..=setup.latency);
         world.set_auth_delay(Duration::ZERO..=setup.latency);
@@ -745,12 +745,6 @@ fn define(hub: &mut Hub) {
     }
     hub.define_set(SetDef::new(THINGS, "id")).expect("a set");
     hub.define_set(dated).expect("a set");
-}
-
-fn hub_limits(backlog: usize) -> HubLimits {
-    let mut limits = HubLimits::default();
-    limits.watch_backlog_changes = backlog;
-    limits
 }
 
 fn spec(query: &Query, r: &mut Prng) -> QuerySpec {

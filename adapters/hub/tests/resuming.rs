@@ -1,0 +1,219 @@
+//! A client whose connection was lost goes on where it was, while the hub still knows what happened since.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{client, create, messages, order, orders, request, shown, types, world};
+use liveset_core::LiveResult;
+use liveset_hub::{
+    HubConfig, HubLimits,
+    test_kit::{ClientId, World},
+};
+
+const QUERY: &str = r#"{"edge":"orders","filter":"total < 100","orderBy":"total","limit":5}"#;
+
+fn create_resumable(world: &mut World, client: ClientId, from: Option<LiveResult>) {
+    let mut wanted = request("q", QUERY);
+    wanted.options.resume = true;
+    wanted.options.positions = true;
+    wanted.resume_from = from;
+    world.session(client).create_live_query(wanted);
+    world.settle();
+}
+
+fn ordered(world: &mut World, client: ClientId) -> Vec<String> {
+    let result = world.session(client).live_query("q").unwrap();
+    result.ordered().unwrap().map(|(id, _)| id.to_string()).collect()
+}
+
+/// A client that has five orders, of which it lost sight.
+fn lost(config: HubConfig) -> (World, ClientId, LiveResult) {
+    let mut world = world(config);
+    world.commit(orders(8)).unwrap();
+    let client = client(&mut world, "a");
+    create_resumable(&mut world, client, None);
+    assert_eq!(ordered(&mut world, client), ["0", "1", "2", "3", "4"]);
+    let result = world.session(client).live_query("q").unwrap().clone();
+    world.cut(client);
+    world.settle();
+    (world, client, result)
+}
+
+fn change(world: &mut World) {
+    world.commit(vec![order(0, 200), order(2, 50)]).unwrap();
+    world.commit(vec![order(9, 0), order(3, 3)]).unwrap();
+    world.commit(vec![order(10, 1)]).unwrap();
+    world.commit(vec![order(10, 500)]).unwrap();
+}
+
+fn come_back(world: &mut World, client: ClientId, result: LiveResult) -> Vec<String> {
+    world.reconnect(client, "a");
+    messages(world, client);
+    create_resumable(world, client, Some(result));
+    let types = types(world, client);
+    assert_eq!(ordered(world, client), ["9", "1", "3", "4", "5"]);
+    // And on from there.
+    world.commit(vec![order(11, 2)]).unwrap();
+    world.settle();
+    assert_eq!(ordered(world, client), ["9", "1", "11", "3", "4"]);
+    types[1..].to_vec()
+}
+
+#[test]
+fn net_changes_since_then_are_sent() {
+    let (mut world, client, result) = lost(HubConfig::default());
+    assert_eq!((world.hub().stats().feeds, world.hub().stats().lingering_feeds), (1, 1));
+    change(&mut world);
+    let types = come_back(&mut world, client, result);
+    // 0 and 2 have left, 9 and 5 have come; 10 came and went.
+    let expected = [
+        "liveQueryResumed",
+        "liveQueryRemovedNode",
+        "liveQueryRemovedNode",
+        "liveQueryAddedNode",
+        "liveQueryAddedNode",
+    ];
+    assert_eq!(types, expected);
+    assert_eq!(world.hub().stats().resumed, 1);
+}
+
+#[test]
+fn nothing_happened_is_nothing_sent() {
+    let (mut world, client, result) = lost(HubConfig::default());
+    world.reconnect(client, "a");
+    create_resumable(&mut world, client, Some(result));
+    assert_eq!(types(&mut world, client), ["authenticated", "liveQueryResumed"]);
+    assert_eq!(ordered(&mut world, client), ["0", "1", "2", "3", "4"]);
+}
+
+#[test]
+fn what_is_not_known_any_more_is_answered_by_a_snapshot() {
+    let snapshot = ["liveQueryCreated", "liveQueryData"];
+    let with = |hub: HubLimits| HubConfig { hub, ..HubConfig::default() };
+
+    // Too long away.
+    let (mut world, client, result) = lost(HubConfig::default());
+    change(&mut world);
+    world.run_for(Duration::from_secs(61));
+    assert_eq!(world.hub().stats().feeds, 0);
+    assert_eq!(come_back(&mut world, client, result), snapshot);
+    assert_eq!(world.hub().stats().resumes_missed, 1);
+
+    // Too much happened, for the feed and for all of them.
+    for hub in [
+        HubLimits { resume_log_changes: 3, ..HubLimits::default() },
+        HubLimits { resume_log_changes: 0, ..HubLimits::default() },
+        HubLimits { resume_log_changes_total: 2, ..HubLimits::default() },
+        HubLimits { resume_linger_feeds: 0, ..HubLimits::default() },
+        HubLimits { resume_linger: Duration::ZERO, ..HubLimits::default() },
+    ] {
+        let (mut world, client, result) = lost(with(hub.clone()));
+        world.run_for(Duration::from_millis(1));
+        change(&mut world);
+        assert_eq!(come_back(&mut world, client, result), snapshot, "{hub:?}");
+        assert!(
+            world.hub().stats().resume_log_changes
+                <= hub.resume_log_changes.min(hub.resume_log_changes_total)
+        );
+    }
+}
+
+#[test]
+fn versions_of_another_run_are_not_known() {
+    let (_, _, earlier) = lost(HubConfig { epoch: 0, ..HubConfig::default() });
+    let (_, _, later) = lost(HubConfig { epoch: 2_000_000, ..HubConfig::default() });
+    for result in [earlier, later] {
+        let (mut world, client, _) = lost(HubConfig { epoch: 1_000_000, ..HubConfig::default() });
+        change(&mut world);
+        assert_eq!(come_back(&mut world, client, result), ["liveQueryCreated", "liveQueryData"]);
+    }
+}
+
+#[test]
+fn any_text_is_a_version_that_is_not_known() {
+    let mut world = world(HubConfig::default());
+    let client = client(&mut world, "a");
+    for since in ["", "x", "-1", "18446744073709551616", "1.5", "９"] {
+        let text = format!(
+            r#"{{"type":"createLiveQuery","id":"r","query":{{"edge":"orders"}},"options":{{"resume":true}},"since":"{since}"}}"#
+        );
+        // Told to the hub directly: the client of the world would not know of it.
+        let now = world.now();
+        let conn = world.connection(client).unwrap();
+        world.hub_mut().handle_text(now, conn, text.as_bytes());
+        let mut out = Vec::new();
+        while world.hub_mut().poll_transmit(now, conn, &mut out).is_some() {}
+        let out = String::from_utf8(out).unwrap();
+        assert!(out.contains("liveQueryCreated") && out.contains("liveQueryData"), "{since}: {out}");
+        world.hub_mut().handle_text(now, conn, br#"{"type":"destroyLiveQuery","id":"r"}"#);
+        while world.hub_mut().poll_transmit(now, conn, &mut Vec::new()).is_some() {}
+    }
+}
+
+#[test]
+fn only_so_many_feeds_linger() {
+    let hub = HubLimits { resume_linger_feeds: 2, ..HubLimits::default() };
+    let mut world = world(HubConfig { hub, ..HubConfig::default() });
+    for n in 0..5 {
+        let client = client(&mut world, "a");
+        let mut wanted = request("q", &format!(r#"{{"edge":"orders","filter":"total > {n}"}}"#));
+        wanted.options.resume = true;
+        world.session(client).create_live_query(wanted);
+        world.settle();
+        world.cut(client);
+        world.run_for(Duration::from_secs(1));
+    }
+    let stats = world.hub().stats();
+    assert_eq!((stats.feeds, stats.lingering_feeds, stats.engine.feeds), (2, 2, 2));
+    world.run_for(Duration::from_secs(60));
+    let stats = world.hub().stats();
+    assert_eq!((stats.feeds, stats.lingering_feeds, stats.engine.feeds, stats.deadlines), (0, 0, 0, 0));
+}
+
+#[test]
+fn a_destroyed_live_query_does_not_linger() {
+    let mut world = world(HubConfig::default());
+    let client = client(&mut world, "a");
+    create_resumable(&mut world, client, None);
+    world.session(client).destroy_live_query("q");
+    world.settle();
+    assert_eq!(world.hub().stats().feeds, 0);
+}
+
+#[test]
+fn those_who_did_not_ask_to_resume_cost_no_log() {
+    let mut world = world(HubConfig::default());
+    let client = client(&mut world, "a");
+    create(&mut world, client, "q", QUERY);
+    change(&mut world);
+    world.settle();
+    assert_eq!(world.hub().stats().resume_log_changes, 0);
+    assert_eq!(shown(&mut world, client, "q").len(), 3);
+    world.cut(client);
+    world.settle();
+    assert_eq!(world.hub().stats().feeds, 0);
+}
+
+#[test]
+fn a_connection_cut_within_a_commit_loses_nothing() {
+    // The way to the client takes one message at a time: it is cut after each possible number of them.
+    for read in 0..9 {
+        let mut world = world(HubConfig::default());
+        world.commit(orders(4)).unwrap();
+        let client = client(&mut world, "a");
+        create_resumable(&mut world, client, None);
+        world.set_room(1);
+        world.set_latency(Duration::from_millis(1)..=Duration::from_millis(1));
+        world.commit(vec![order(0, 50), order(1, 200), order(7, 0)]).unwrap();
+        world.commit(vec![order(7, 300), order(8, 1), order(9, 2)]).unwrap();
+        world.run_for(Duration::from_millis(read));
+        let result = world.session(client).live_query("q").unwrap().clone();
+        world.cut(client);
+        world.commit(vec![order(9, 60)]).unwrap();
+        world.run_for(Duration::from_millis(10));
+        world.reconnect(client, "a");
+        create_resumable(&mut world, client, Some(result));
+        assert_eq!(ordered(&mut world, client), ["8", "2", "3", "0", "9"], "after {read} messages");
+    }
+}
