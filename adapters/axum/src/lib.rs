@@ -1,1 +1,67 @@
-//! The Liveset WebSocket endpoint as an axum handler.
+//! The Liveset endpoint as a route of an axum service.
+//!
+//! ```no_run
+#![doc = include_str!("../examples/axum.rs")]
+//! ```
+//!
+//! **The data lives in memory, and only there. The host is the truth:** it fills the sets when it starts, and commits
+//! what changes. See [`liveset`] for all that a handle can do.
+//!
+//! axum's own WebSocket support is not used, and need not be on. Serve the router over HTTP/1.1: an upgrade is a part of
+//! that. A client that dawdles over its request is axum's, and your proxy's, to bound; what comes after the handshake is
+//! bounded by [`liveset::Limits`].
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use axum::routing::{MethodRouter, any};
+use liveset::Liveset;
+use liveset::http::{Endpoint, Origins};
+
+/// The endpoint, for pages of any origin.
+///
+/// A right handshake is answered by 101 and then served; anything else by 400, 405 or 426 with what is wrong as JSON.
+///
+/// ```
+/// use axum::Router;
+/// use liveset::Liveset;
+///
+/// let liveset = Liveset::builder().build()?;
+/// let app: Router = Router::new().route("/ws", liveset_axum::websocket(liveset));
+/// # Ok::<(), liveset::BuildError>(())
+/// ```
+pub fn websocket<S>(liveset: Liveset) -> MethodRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    endpoint(Endpoint::new(liveset))
+}
+
+/// The endpoint, for pages of some origins only; others are answered by 403.
+///
+/// ```
+/// # use axum::Router;
+/// # let liveset = liveset::Liveset::builder().build()?;
+/// use liveset::http::Origins;
+///
+/// let origins = Origins::list(["https://app.example.com"]);
+/// let app: Router = Router::new().route("/ws", liveset_axum::websocket_from(liveset, origins));
+/// # Ok::<(), liveset::BuildError>(())
+/// ```
+pub fn websocket_from<S>(liveset: Liveset, origins: Origins) -> MethodRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    endpoint(Endpoint::new(liveset).origins(origins))
+}
+
+fn endpoint<S>(endpoint: Endpoint) -> MethodRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    // Every method comes here, so that a wrong one gets the same kind of answer as a wrong header.
+    any(move |mut request: Request| {
+        let response: Response = endpoint.upgrade(&mut request).map(Body::from);
+        std::future::ready(response)
+    })
+}

@@ -1,1 +1,178 @@
-//! Live queries and events over WebSocket inside your own service.
+//! Live queries and events over WebSocket, inside your own service.
+//!
+//! ```text
+//!                 ┌──────────────────── Liveset ────────────────────┐
+//!  commit ───────►│ sets of nodes ─► live queries ─► net diffs ──┐  │      serve(io)
+//!  publish ──────►│ events ─► subscriptions ─────────────────────┼──┼──► WebSocket ──► client
+//!  query ◄────────│                                              │  │
+//!  live ◄─────────│◄─────────────────────────────────────────────┘  │
+//!                 └─────────────────────────────────────────────────┘
+//! ```
+//!
+//! A [`Liveset`] holds sets of JSON nodes. Whoever asks a query over a set, over a WebSocket or [inside the
+//! process](Liveset::live), gets its result, and from then on what every [commit](Liveset::commit) changes of it: net,
+//! in order, without loss. [Events](Liveset::publish) go the same way, to whoever subscribed to their path.
+//!
+//! **The data lives in memory, and only there. Nothing is written to disk, and nothing survives the process. The host
+//! is the truth:** it fills the sets when it starts, from wherever its data is kept, and commits what changes.
+//!
+//! ```
+//! use liveset::{FieldKind, Grant, LiveUpdate, Liveset, Query, Set, StaticTokens};
+//! use serde_json::json;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let liveset = Liveset::builder()
+//!     .set(Set::new("orders").key("id").required("status", FieldKind::Text))
+//!     .authenticator(StaticTokens::new([("s3cret", Grant::new("alice"))]))
+//!     .build()?;
+//!
+//! // All of a commit is applied, or nothing.
+//! liveset.commit(|tx| {
+//!     tx.upsert("orders", &json!({ "id": 1, "status": "processing", "total": 12.5 }))?;
+//!     tx.upsert("orders", &json!({ "id": 2, "status": "done", "total": 3 }))?;
+//!     tx.remove("orders", 0)?;
+//!     Ok(())
+//! })?;
+//!
+//! let mut open = liveset.live(Query::new("orders").filter("status == 'processing'").order_by("total desc"))?;
+//! assert!(matches!(open.next().await, LiveUpdate::Snapshot(result) if result.rows.len() == 1));
+//!
+//! // Clients: give every upgraded connection to `serve`.
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! let serving = liveset.clone();
+//! tokio::spawn(async move {
+//!     while let Ok((stream, _)) = listener.accept().await {
+//!         let liveset = serving.clone();
+//!         // The opening handshake belongs here: see `liveset-axum`, and the module `http`.
+//!         tokio::spawn(async move { liveset.serve(stream).await });
+//!     }
+//! });
+//!
+//! liveset.shutdown(std::time::Duration::from_secs(5)).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! With axum the endpoint is a route, `liveset_axum::websocket(liveset)`; with hyper it is `http::Endpoint::upgrade`
+//! (feature `hyper`, with an example to run: `cargo run -p liveset --features hyper --example hyper`).
+//!
+//! # What holds
+//!
+//! - A commit is atomic: its diffs are net, and all of them are queued before those of the next.
+//! - Applying what a client is sent to what it was sent first gives exactly the query's result, after every commit, or,
+//!   where it reads slowly, at the moments when it has caught up: what waits for it is folded.
+//! - Queries over `now` stay true as time passes, without a commit.
+//! - What is asked twice is kept once: cost follows what changes, not who watches.
+//! - A panic while a connection is served (in the host's policy or authenticator, too) closes that connection with 1011
+//!   and no other. Everything that a connection held is freed when it ends, however it ends.
+//!
+//! # Runtime
+//!
+//! Connections need a tokio runtime with its timer. Each is one task, in which reading and writing take turns; the handle
+//! itself can be used from any thread. One more task per endpoint keeps time; it starts with the first use inside a
+//! runtime and ends with the last handle. Without a runtime, time moves with commits and queries only.
+//!
+//! # Limits
+//!
+//! All numbers are in [`Limits`]. The defaults, for one connection:
+//!
+//! | what | default | beyond it |
+//! | --- | --- | --- |
+//! | authentication | 10 s | `AUTH_TIMEOUT`, 1008 |
+//! | answer to a ping | 30 s, asked every 30 s | `PING_TIMEOUT`, 1008 |
+//! | message, summed over its fragments | 64 KiB | `MESSAGE_TOO_LARGE`, 1009 |
+//! | fragments of a message | 1,024 | `MESSAGE_TOO_LARGE`, 1009 |
+//! | messages | 100 a second, 300 at once | `RATE_LIMITED`, in the end 1008 |
+//! | pings and pongs of the transport | 50 a second, 100 at once | 1008 |
+//! | subscriptions, live queries | 256 each | `LIMIT_EXCEEDED` |
+//! | events waiting, for each subscription | 256 | the oldest go, with a `warning` |
+//! | changes waiting, for each live query | 256, then folded: twice the window | |
+//! | answers waiting | 4,096, 1 MiB | `OVERLOADED`, 1013 |
+//! | a socket that takes nothing | 10 s | 1013 |
+//! | closing | 2 s | the socket is closed |
+//!
+//! A window holds at most 1,000 nodes; an expression may have 16 KiB. How many connections there may be, and how long a
+//! handshake may take, is for whoever accepts them.
+//!
+//! # Metrics
+//!
+//! Counted through the `metrics` facade; no recorder is installed. What is held now is recorded by
+//! [`Liveset::record_metrics`], to be called before metrics are read.
+//!
+//! | name | kind | labels |
+//! | --- | --- | --- |
+//! | `liveset_connections_opened_total` | counter | |
+//! | `liveset_connections_closed_total` | counter | `by`: `peer`, `server`, `gone`, `stuck`, `aborted`, `panicked` |
+//! | `liveset_messages_received_total`, `liveset_bytes_received_total` | counter | |
+//! | `liveset_messages_sent_total`, `liveset_bytes_sent_total`, `liveset_writes_total` | counter | |
+//! | `liveset_transport_faults_total` | counter | `fault`: `protocol`, `utf8`, `too_large`, `binary`, `flood` |
+//! | `liveset_write_timeouts_total` | counter | |
+//! | `liveset_authentications_total` | counter | `outcome`: `accepted`, `refused`, `panicked` |
+//! | `liveset_authentication_seconds` | histogram | |
+//! | `liveset_commits_total` | counter | `outcome`: `applied`, `refused`, `failed` |
+//! | `liveset_commit_seconds`, `liveset_commit_ops` | histogram | |
+//! | `liveset_queries_total` | counter | `outcome`: `answered`, `refused` |
+//! | `liveset_query_seconds` | histogram | |
+//! | `liveset_events_published_total`, `liveset_event_deliveries_total` | counter | |
+//! | `liveset_panics_total` | counter | `place`: `hub`, `connection`, `authenticator` |
+//! | `liveset_connections`, `liveset_subscriptions`, `liveset_live_queries`, `liveset_watches`, `liveset_feeds`, `liveset_resume_log_changes` | gauge | |
+//! | `liveset_engine_nodes`, `liveset_engine_views`, `liveset_engine_feeds`, `liveset_engine_deadlines` | gauge | |
+//! | `liveset_engine_nodes_changed_total`, `liveset_engine_changes_out_total`, `liveset_engine_flips_total` | counter | |
+//! | `liveset_engine_predicates_evaluated_total`, `liveset_engine_rows_visited_total` | counter | |
+//! | `liveset_engine_refilled_total`, `liveset_engine_displaced_total`, `liveset_engine_clock_set_back_total` | counter | |
+//!
+//! # Logs
+//!
+//! Through `tracing`; no subscriber is installed. What concerns a connection is inside the span `connection` with its
+//! `id`. Neither tokens nor what clients or hosts send are logged.
+//!
+//! # Features
+//!
+//! - `hyper`: the module `http`, which answers the opening handshake of requests of hyper and of what is built on it.
+
+mod auth;
+mod builder;
+mod clock;
+mod commit;
+mod connection;
+mod contain;
+mod finite;
+mod handle;
+#[cfg(feature = "hyper")]
+pub mod http;
+mod limits;
+mod live;
+mod peer;
+mod query;
+mod shared;
+mod telemetry;
+mod timer;
+mod transport;
+
+pub use auth::{
+    AnyToken, AuthError, Authenticator, BoxFuture, FromFn, Grant, NoToken, StaticTokens, from_fn,
+};
+pub use builder::{BuildError, Builder, Set};
+pub use clock::Clock;
+pub use commit::{CommitError, PublishError, Tx};
+pub use handle::{Liveset, Stats};
+pub use limits::{Limits, TransportLimits};
+pub use live::{Change, Diff, LiveQuery, LiveRows, LiveUpdate};
+pub use query::{Json, Query, QueryError, QueryResult, Row};
+
+#[doc(no_inline)]
+pub use liveset_core::{
+    AddedReason, ErrorCode, QuerySpec, QuerySpecError, RemovedReason, SessionLimits, Token,
+};
+#[doc(no_inline)]
+pub use liveset_engine::{Committed, EngineLimits, FieldDef, FieldKind, Instant, Op, QueryLimits, SetDef};
+#[doc(no_inline)]
+pub use liveset_hub::{AllowAll, DeclareError, HubLimits, Policy, Principal, Resources};
+
+/// The packages below this one, for what is not named here.
+pub mod parts {
+    pub use liveset_core as core;
+    pub use liveset_engine as engine;
+    pub use liveset_hub as hub;
+}

@@ -1,0 +1,15 @@
+use axum::Router;
+use liveset::{Grant, Liveset, Set, StaticTokens};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let tokens = StaticTokens::new([("s3cret", Grant::new("alice"))]);
+    let liveset = Liveset::builder().set(Set::new("orders").key("id")).authenticator(tokens).build()?;
+
+    // The data lives in memory: fill it from where it is kept, then commit what changes.
+    liveset.commit(|tx| tx.upsert("orders", &serde_json::json!({ "id": 1, "status": "processing" })))?;
+
+    let app = Router::new().route("/ws", liveset_axum::websocket(liveset));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+    Ok(axum::serve(listener, app).await?)
+}

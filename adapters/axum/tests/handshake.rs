@@ -1,0 +1,156 @@
+//! The opening handshake through axum, with a client that we did not write and with hand-written requests.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use futures_util::{SinkExt, StreamExt};
+use liveset::http::Origins;
+use liveset::{AnyToken, Liveset, Set};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+fn liveset() -> Liveset {
+    Liveset::builder().set(Set::new("orders")).authenticator(AnyToken).build().unwrap()
+}
+
+async fn serve(app: Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    address
+}
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+async fn send(socket: &mut Socket, message: Value) {
+    socket.send(Message::text(message.to_string())).await.unwrap();
+}
+
+async fn receive(socket: &mut Socket) -> Value {
+    let message = tokio::time::timeout(Duration::from_secs(20), socket.next()).await;
+    let message = message.expect("a message in time").expect("a message").unwrap();
+    serde_json::from_str(message.to_text().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_client_connects_and_follows_a_live_query_beside_other_routes() {
+    let liveset = liveset();
+    let app = Router::new()
+        .route("/", get(|| async { "hello" }))
+        .route("/ws", liveset_axum::websocket(liveset.clone()));
+    let address = serve(app).await;
+
+    let (mut socket, response) = connect_async(format!("ws://{address}/ws")).await.unwrap();
+    assert_eq!(response.status(), 101);
+    send(&mut socket, json!({ "type": "auth", "token": "t" })).await;
+    assert_eq!(receive(&mut socket).await, json!({ "type": "authenticated" }));
+    send(&mut socket, json!({ "type": "createLiveQuery", "id": "q", "query": { "edge": "orders" } })).await;
+    assert_eq!(receive(&mut socket).await["type"], "liveQueryCreated");
+    assert_eq!(receive(&mut socket).await["type"], "liveQueryData");
+    liveset.commit(|tx| tx.upsert("orders", &json!({ "id": 1 }))).unwrap();
+    assert_eq!(receive(&mut socket).await["nodeId"], "1");
+
+    assert_eq!(request(address, "GET / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").await.0, 200);
+    socket.close(None).await.unwrap();
+}
+
+/// Sends a request by hand; gives status and whole answer.
+async fn request(address: SocketAddr, text: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let reading = stream.read_to_end(&mut answer);
+    tokio::time::timeout(Duration::from_secs(20), reading).await.expect("the end in time").unwrap();
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    (status, answer)
+}
+
+const RIGHT: [&str; 5] = [
+    "host: h",
+    "upgrade: websocket",
+    "connection: upgrade",
+    "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
+    "sec-websocket-version: 13",
+];
+
+fn handshake(method: &str, replaced: &str, by: &[&str]) -> String {
+    let kept = RIGHT.iter().filter(|header| replaced.is_empty() || !header.starts_with(replaced));
+    let headers: Vec<&str> = kept.chain(by).copied().collect();
+    format!("{method} /ws HTTP/1.1\r\n{}\r\n\r\n", headers.join("\r\n"))
+}
+
+#[tokio::test]
+async fn wrong_handshakes_are_refused_with_the_right_status() {
+    let address = serve(Router::new().route("/ws", liveset_axum::websocket(liveset()))).await;
+    let close = "connection: close";
+    let cases = [
+        (handshake("POST", "connection", &[close]), 405, "allow: GET"),
+        (handshake("PUT", "connection", &[close]), 405, "allow: GET"),
+        (handshake("GET", "connection", &[close]), 426, "upgrade: websocket"),
+        (handshake("GET", "upgrade", &["upgrade: h2c", close]), 426, "upgrade: websocket"),
+        (
+            handshake("GET", "sec-websocket-version", &["sec-websocket-version: 8", close]),
+            426,
+            "sec-websocket-version: 13",
+        ),
+        (handshake("GET", "sec-websocket-version", &[close]), 400, "BAD_HANDSHAKE"),
+        (handshake("GET", "sec-websocket-key", &[close]), 400, "BAD_HANDSHAKE"),
+        (handshake("GET", "sec-websocket-key", &["sec-websocket-key: ", close]), 400, "BAD_HANDSHAKE"),
+        (handshake("GET", "sec-websocket-key", &["sec-websocket-key: abc", close]), 400, "BAD_HANDSHAKE"),
+        (handshake("GET", "host", &[close]), 400, ""),
+    ];
+    for (text, status, says) in cases {
+        let (given, answer) = request(address, &text).await;
+        assert_eq!(given, status, "{text}{answer}");
+        assert!(answer.contains(says), "{text}{answer}");
+    }
+}
+
+#[tokio::test]
+async fn the_sample_handshake_of_the_rfc() {
+    let address = serve(Router::new().route("/ws", liveset_axum::websocket(liveset()))).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // Frames that come together with the handshake are not lost: a close frame, which is answered.
+    let early = [handshake("GET", "", &[]).as_bytes(), b"\x88\x82\0\0\0\0\x03\xe8"].concat();
+    stream.write_all(&early).await.unwrap();
+    let mut answer = Vec::new();
+    tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await.unwrap().unwrap();
+    let (head, frames) = answer.split_at(answer.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4);
+    let head = String::from_utf8_lossy(head);
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    assert!(head.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}");
+    assert_eq!(frames, b"\x88\x02\x03\xe8");
+}
+
+#[tokio::test]
+async fn origins_that_are_not_listed_are_refused() {
+    let origins = Origins::list(["https://app.example.com"]);
+    let address = serve(Router::new().route("/ws", liveset_axum::websocket_from(liveset(), origins))).await;
+    let connect = async |origin: &str| {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(handshake("GET", "", &[origin]).as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    assert_eq!(connect("origin: https://evil.example.org").await, "HTTP/1.1 403");
+    assert_eq!(connect("origin: https://app.example.com").await, "HTTP/1.1 101");
+    assert_eq!(connect("x-none: given").await, "HTTP/1.1 101");
+}
+
+#[tokio::test]
+async fn a_server_that_shuts_down_takes_no_more() {
+    let liveset = liveset();
+    let address = serve(Router::new().route("/ws", liveset_axum::websocket(liveset.clone()))).await;
+    liveset.shutdown(Duration::from_secs(1)).await;
+    match connect_async(format!("ws://{address}/ws")).await {
+        Err(Error::Http(response)) => assert_eq!(response.status(), 503),
+        other => panic!("{other:?}"),
+    }
+}

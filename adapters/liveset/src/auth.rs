@@ -1,0 +1,253 @@
+//! Who may come in: tokens to principals.
+
+use std::fmt;
+use std::future::Future;
+use std::hint::black_box;
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::SystemTime;
+
+use liveset_core::Token;
+
+/// A future on the heap, as [`Authenticator`] returns it.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What a token entitles to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Grant {
+    /// The name of whoever it is; given to the policy, and to logs.
+    pub subject: Arc<str>,
+    /// May read and subscribe, but not write.
+    pub read_only: bool,
+    /// When the token stops being good, by the wall clock; the connection is closed then. `None`: never.
+    pub expires: Option<SystemTime>,
+}
+
+impl Grant {
+    /// Reading and writing, without an end.
+    pub fn new(subject: impl Into<Arc<str>>) -> Self {
+        Self { subject: subject.into(), read_only: false, expires: None }
+    }
+
+    /// Takes writing away.
+    #[must_use]
+    pub fn read_only(mut self) -> Self {
+        self.read_only = true;
+        self
+    }
+
+    /// Sets the end.
+    #[must_use]
+    pub fn expires(mut self, at: SystemTime) -> Self {
+        self.expires = Some(at);
+        self
+    }
+}
+
+/// The token was refused. Clients are told that, and never why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AuthError;
+
+impl fmt::Display for AuthError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the token was refused")
+    }
+}
+
+impl std::error::Error for AuthError {}
+
+/// Finds out whom a token stands for.
+///
+/// It is asked once for every `auth` message, in a task of its own, so it may take its time: up to the session's
+/// authentication deadline (10 s by default), after which the answer is not waited for. The task is cancelled when the
+/// connection goes. A panic counts as a refusal.
+///
+/// Every cause of a refusal should take the same time: whoever guesses tokens learns from a difference.
+pub trait Authenticator: Send + Sync + 'static {
+    /// Judges `token`.
+    fn authenticate<'a>(&'a self, token: &'a Token) -> BoxFuture<'a, Result<Grant, AuthError>>;
+}
+
+impl<A: Authenticator + ?Sized> Authenticator for Arc<A> {
+    fn authenticate<'a>(&'a self, token: &'a Token) -> BoxFuture<'a, Result<Grant, AuthError>> {
+        (**self).authenticate(token)
+    }
+}
+
+/// Takes any token, for demonstrations and tests. The subject is always `anyone`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AnyToken;
+
+impl Authenticator for AnyToken {
+    fn authenticate<'a>(&'a self, _: &'a Token) -> BoxFuture<'a, Result<Grant, AuthError>> {
+        Box::pin(std::future::ready(Ok(Grant::new("anyone"))))
+    }
+}
+
+/// Takes no token at all: what a [`Liveset`](crate::Liveset) has that was given no authenticator.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoToken;
+
+impl Authenticator for NoToken {
+    fn authenticate<'a>(&'a self, _: &'a Token) -> BoxFuture<'a, Result<Grant, AuthError>> {
+        Box::pin(std::future::ready(Err(AuthError)))
+    }
+}
+
+/// Makes an authenticator of a closure that returns a future.
+///
+/// ```
+/// let authenticator = liveset::from_fn(|token| async move {
+///     // Ask whoever knows. The token's text shows only where it is asked for.
+///     if token.expose() == "open sesame" { Ok(liveset::Grant::new("ali baba")) } else { Err(liveset::AuthError) }
+/// });
+/// # let _ = authenticator;
+/// ```
+pub fn from_fn<F, R>(f: F) -> FromFn<F>
+where
+    F: Fn(Token) -> R + Send + Sync + 'static,
+    R: Future<Output = Result<Grant, AuthError>> + Send + 'static,
+{
+    FromFn(f)
+}
+
+/// See [`from_fn`].
+#[derive(Clone, Copy)]
+pub struct FromFn<F>(F);
+
+impl<F> fmt::Debug for FromFn<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FromFn").finish_non_exhaustive()
+    }
+}
+
+impl<F, R> Authenticator for FromFn<F>
+where
+    F: Fn(Token) -> R + Send + Sync + 'static,
+    R: Future<Output = Result<Grant, AuthError>> + Send + 'static,
+{
+    fn authenticate<'a>(&'a self, token: &'a Token) -> BoxFuture<'a, Result<Grant, AuthError>> {
+        Box::pin((self.0)(token.clone()))
+    }
+}
+
+/// A fixed list of tokens. A clone shares the list, so that one can be kept to [`replace`](Self::replace) it later.
+///
+/// A token is compared with every one of the list, byte by byte, whether an earlier one or an earlier byte decided
+/// already: the time depends on how long the tokens are, not on how much of one was guessed.
+///
+/// ```
+/// use liveset::{Grant, StaticTokens};
+///
+/// let tokens = StaticTokens::new([("s3cret", Grant::new("alice")), ("v1ewer", Grant::new("bob").read_only())]);
+/// let kept = tokens.clone();
+/// let liveset = liveset::Liveset::builder().authenticator(tokens).build()?;
+/// kept.replace([("n3w", Grant::new("alice"))]);
+/// # Ok::<(), liveset::BuildError>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct StaticTokens {
+    list: Arc<RwLock<Vec<Known>>>,
+}
+
+/// A token of the list and what it entitles to.
+type Known = (Box<[u8]>, Grant);
+
+impl StaticTokens {
+    /// The list. An empty token is never accepted. Of two equal tokens the first counts.
+    pub fn new<T: Into<String>>(tokens: impl IntoIterator<Item = (T, Grant)>) -> Self {
+        let made = Self::default();
+        made.replace(tokens);
+        made
+    }
+
+    /// Puts another list in its place. Connections that are authenticated stay as they are.
+    pub fn replace<T: Into<String>>(&self, tokens: impl IntoIterator<Item = (T, Grant)>) {
+        let list: Vec<Known> = tokens
+            .into_iter()
+            .map(|(token, grant)| (token.into().into_bytes().into_boxed_slice(), grant))
+            .filter(|(token, _)| !token.is_empty())
+            .collect();
+        *self.list.write().unwrap_or_else(PoisonError::into_inner) = list;
+    }
+
+    /// How many tokens there are.
+    pub fn len(&self) -> usize {
+        self.list.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn find(&self, token: &[u8]) -> Result<Grant, AuthError> {
+        let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
+        let mut found = None;
+        for (known, grant) in list.iter() {
+            if is_equal(known, token) && found.is_none() {
+                found = Some(grant);
+            }
+        }
+        found.cloned().ok_or(AuthError)
+    }
+}
+
+impl fmt::Debug for StaticTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StaticTokens").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+impl Authenticator for StaticTokens {
+    fn authenticate<'a>(&'a self, token: &'a Token) -> BoxFuture<'a, Result<Grant, AuthError>> {
+        let verdict = self.find(token.expose().as_bytes());
+        Box::pin(std::future::ready(verdict))
+    }
+}
+
+/// Equality in a time that depends on the lengths alone. `known` is not empty.
+fn is_equal(known: &[u8], given: &[u8]) -> bool {
+    let mut difference = u8::from(known.len() != given.len());
+    for (byte, of_known) in given.iter().zip(known.iter().cycle()) {
+        // The barrier keeps the compiler from leaving the loop at the first difference.
+        difference = black_box(difference | (byte ^ of_known));
+    }
+    difference == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_tokens_only() {
+        let tokens = StaticTokens::new([
+            ("alpha", Grant::new("a")),
+            ("beta", Grant::new("b")),
+            ("", Grant::new("none")),
+        ]);
+        assert_eq!(tokens.len(), 2);
+        assert_eq!(tokens.find(b"alpha").map(|grant| grant.subject), Ok("a".into()));
+        assert_eq!(tokens.find(b"beta").map(|grant| grant.subject), Ok("b".into()));
+        for wrong in ["", "a", "alph", "alphaa", "alphaalpha", "Alpha", "gamma"] {
+            assert_eq!(tokens.find(wrong.as_bytes()), Err(AuthError), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_clone_shares_the_list() {
+        let tokens = StaticTokens::new([("old", Grant::new("a"))]);
+        let kept = tokens.clone();
+        kept.replace([("new", Grant::new("a"))]);
+        assert!(tokens.find(b"old").is_err());
+        assert!(tokens.find(b"new").is_ok());
+    }
+
+    #[test]
+    fn no_token_shows_in_debug() {
+        let tokens = StaticTokens::new([("s3cret", Grant::new("a"))]);
+        assert!(!format!("{tokens:?}").contains("s3cret"));
+    }
+}

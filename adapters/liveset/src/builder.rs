@@ -1,0 +1,190 @@
+//! How an endpoint is made.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use liveset_engine::{DefineError, FieldKind, SetDef};
+use liveset_hub::{AllowAll, DeclareError, Hub, HubConfig, Policy, Resources};
+use thiserror::Error;
+
+use crate::auth::{Authenticator, NoToken};
+use crate::clock::{Clock, WallClock};
+use crate::handle::Liveset;
+use crate::limits::Limits;
+use crate::shared::Shared;
+
+/// A set of nodes, declared. What is not declared of its fields is not checked.
+///
+/// ```
+/// use liveset::{FieldKind, Set};
+///
+/// let orders = Set::new("orders")
+///     .key("orderId")
+///     .required("status", FieldKind::Text)
+///     .field("createdAt", FieldKind::Instant);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Set(SetDef);
+
+impl Set {
+    /// A set whose nodes are told apart by their field `id`.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self(SetDef::new(name, "id"))
+    }
+
+    /// Names the top-level field that tells nodes apart: text or an integer.
+    #[must_use]
+    pub fn key(mut self, field: impl Into<String>) -> Self {
+        self.0.key = field.into();
+        self
+    }
+
+    /// Declares a field that may be absent. `path` may go into objects: `customer.since`.
+    #[must_use]
+    pub fn field(mut self, path: impl Into<String>, kind: FieldKind) -> Self {
+        self.0 = self.0.field(path, kind, false);
+        self
+    }
+
+    /// Declares a field that every node must have.
+    #[must_use]
+    pub fn required(mut self, path: impl Into<String>, kind: FieldKind) -> Self {
+        self.0 = self.0.field(path, kind, true);
+        self
+    }
+}
+
+impl From<SetDef> for Set {
+    fn from(def: SetDef) -> Self {
+        Self(def)
+    }
+}
+
+/// Makes a [`Liveset`].
+#[must_use = "nothing is made before `build`"]
+pub struct Builder {
+    sets: Vec<SetDef>,
+    resources: Option<Resources>,
+    declared: Vec<(String, Vec<String>)>,
+    limits: Limits,
+    authenticator: Box<dyn Authenticator>,
+    policy: Box<dyn Policy>,
+    clock: Clock,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            sets: Vec::new(),
+            resources: None,
+            declared: Vec::new(),
+            limits: Limits::default(),
+            authenticator: Box::new(NoToken),
+            policy: Box::new(AllowAll),
+            clock: Clock::default(),
+        }
+    }
+}
+
+impl Builder {
+    /// Adds a set.
+    pub fn set(mut self, set: impl Into<Set>) -> Self {
+        self.sets.push(set.into().0);
+        self
+    }
+
+    /// Declares a path that events are published at, such as `jobs/{jobId}`, with its event types. What is declared
+    /// comes in place of the stock catalogue, unless that is named by [`resources`](Self::resources).
+    pub fn resource<S: Into<String>>(
+        mut self,
+        path: impl Into<String>,
+        event_types: impl IntoIterator<Item = S>,
+    ) -> Self {
+        self.declared.push((path.into(), event_types.into_iter().map(Into::into).collect()));
+        self
+    }
+
+    /// Takes declared resources whole. Without this and without [`resource`](Self::resource), it is
+    /// [`Resources::stock`].
+    pub fn resources(mut self, resources: Resources) -> Self {
+        self.resources = Some(resources);
+        self
+    }
+
+    /// Sets the limits.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets who judges tokens. Without one every token is refused.
+    pub fn authenticator(mut self, authenticator: impl Authenticator) -> Self {
+        self.authenticator = Box::new(authenticator);
+        self
+    }
+
+    /// Sets what principals may do. Without one everyone with a good token may read everything.
+    pub fn policy(mut self, policy: impl Policy + 'static) -> Self {
+        self.policy = Box::new(policy);
+        self
+    }
+
+    /// Sets where the `now` of queries comes from. Without it, the machine's clock.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Makes it. Needs no runtime; connections do.
+    ///
+    /// # Errors
+    ///
+    /// Where a set or a resource is declared wrongly, or twice.
+    pub fn build(self) -> Result<Liveset, BuildError> {
+        let Self { sets, resources, declared, limits, authenticator, policy, clock } = self;
+        let mut resources = match resources {
+            Some(resources) => resources,
+            None if declared.is_empty() => Resources::stock(),
+            None => Resources::new(),
+        };
+        for (path, event_types) in declared {
+            resources.declare(&path, event_types.iter().map(String::as_str))?;
+        }
+        let Limits { engine, session, hub, transport } = limits;
+        let max_message_bytes = session.message_bytes;
+        let mut hub = Hub::new(HubConfig { engine, session, hub, resources, policy, epoch: epoch() });
+        for set in sets {
+            hub.define_set(set)?;
+        }
+        Ok(Liveset::new(Shared::new(hub, WallClock::new(clock), authenticator, transport, max_message_bytes)))
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("sets", &self.sets)
+            .field("limits", &self.limits)
+            .field("clock", &self.clock)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Versions of this run begin higher than those of any run before: a client that resumes with a version of another run
+/// must not be given the changes since a number that only looks like one of ours.
+fn epoch() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// An endpoint was declared wrongly.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A set.
+    #[error(transparent)]
+    Set(#[from] DefineError),
+    /// A resource.
+    #[error(transparent)]
+    Resource(#[from] DeclareError),
+}

@@ -1,0 +1,60 @@
+//! Which `now` the queries see.
+
+use std::time::{Duration, SystemTime};
+
+use liveset_engine::Instant;
+
+/// Where the `now` of queries comes from. Deadlines of connections go by a monotonic clock of their own, always.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Clock {
+    /// The wall clock of the machine.
+    #[default]
+    System,
+    /// The data: `now` is the latest moment that a commit (or
+    /// [`set_now`](crate::Liveset::set_now)) named, and stands still in between. For replays and tests that live in
+    /// the time of their data. Before the first it is 1970-01-01T00:00:00Z.
+    Commits,
+}
+
+/// How far the wall clock is trusted: it may be set, forward too, while we sleep.
+const WALL_CHECK: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(crate) enum WallClock {
+    System,
+    Commits { latest: Instant },
+}
+
+impl WallClock {
+    pub(crate) fn new(clock: Clock) -> Self {
+        match clock {
+            Clock::System => Self::System,
+            Clock::Commits => Self::Commits { latest: Instant::UNIX_EPOCH },
+        }
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        match self {
+            Self::System => Instant::from(SystemTime::now()),
+            Self::Commits { latest } => *latest,
+        }
+    }
+
+    /// The data names a moment. The system's clock is not moved by it; a moment before the latest moves nothing.
+    pub(crate) fn observe(&mut self, at: Instant) {
+        if let Self::Commits { latest } = self {
+            *latest = at.max(*latest);
+        }
+    }
+
+    /// How long to sleep before looking whether `at` has come; `None` where sleeping does not help.
+    pub(crate) fn until(&self, at: Instant) -> Option<Duration> {
+        match self {
+            Self::Commits { .. } => None,
+            Self::System => {
+                let left = at.saturating_duration_since(Instant::from(SystemTime::now()));
+                Some(left.min(WALL_CHECK))
+            }
+        }
+    }
+}

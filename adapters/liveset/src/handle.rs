@@ -1,0 +1,346 @@
+//! The handle that hosts hold.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use liveset_core::{ErrorCode, QuerySpec, Token};
+use liveset_engine::{Committed, Instant, Op};
+use liveset_hub::Principal;
+use serde::Serialize;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::auth::AuthError;
+use crate::builder::Builder;
+use crate::commit::{CommitError, PublishError, Tx};
+use crate::contain::Panicked;
+use crate::live::LiveQuery;
+use crate::query::{Json, Query, QueryError, QueryResult};
+use crate::shared::Shared;
+use crate::{connection, finite, telemetry};
+
+/// An endpoint: sets of nodes in memory, and the connections that watch them. Cloning gives another handle on the same.
+///
+/// **The data lives in memory, and only there. The host is the truth:** it fills the sets when it starts, and commits
+/// what changes.
+///
+/// All methods can be called from any thread, inside a tokio runtime or not, but for the asynchronous ones, which need
+/// one with its timer enabled. Each call takes a lock for as long as its work lasts.
+#[derive(Clone)]
+pub struct Liveset {
+    shared: Arc<Shared>,
+}
+
+impl Liveset {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Begins to make one.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    // --- writing ---
+
+    /// Changes data: the operations that the closure gathers are applied as one, all of them or none, and every live
+    /// query that they change gets one batch of net changes.
+    ///
+    /// Cost: that of what changes, times the queries that it concerns; nothing is looked at twice for the same query.
+    ///
+    /// ```
+    /// # use liveset::{Liveset, Query, Set};
+    /// let liveset = Liveset::builder().set(Set::new("orders")).build()?;
+    /// liveset.commit(|tx| {
+    ///     tx.upsert("orders", &serde_json::json!({ "id": 7, "status": "processing" }))?;
+    ///     tx.remove("orders", 6)?;
+    ///     Ok(())
+    /// })?;
+    /// assert_eq!(liveset.query(Query::new("orders").filter("status == 'processing'"))?.total_count, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Where the closure errs, or an operation is refused. Nothing was applied then.
+    pub fn commit(
+        &self,
+        gather: impl FnOnce(&mut Tx) -> Result<(), CommitError>,
+    ) -> Result<Committed, CommitError> {
+        self.commit_gathered(None, gather)
+    }
+
+    /// The same, of a change that was made at a known moment: with [`Clock::Commits`](crate::Clock::Commits), `now`
+    /// becomes `at` first, if it is later. With the machine's clock `at` changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`commit`](Self::commit).
+    pub fn commit_at(
+        &self,
+        at: Instant,
+        gather: impl FnOnce(&mut Tx) -> Result<(), CommitError>,
+    ) -> Result<Committed, CommitError> {
+        self.commit_gathered(Some(at), gather)
+    }
+
+    /// Applies operations that are gathered already, as one.
+    ///
+    /// # Errors
+    ///
+    /// As [`commit`](Self::commit).
+    pub fn commit_ops(&self, at: Option<Instant>, ops: Vec<Op>) -> Result<Committed, CommitError> {
+        let started = std::time::Instant::now();
+        let count = ops.len();
+        let result = match self.shared.run_at(at, |hub, now| hub.commit(now, ops).map_err(CommitError::from))
+        {
+            Ok(result) => result,
+            Err(Panicked) => {
+                tracing::error!("a commit made the engine panic; how much of it was applied is unknown");
+                Err(CommitError::Internal)
+            }
+        };
+        let outcome = match &result {
+            Ok(_) => "applied",
+            Err(CommitError::Internal) => "failed",
+            Err(_) => "refused",
+        };
+        telemetry::committed(outcome, count, started.elapsed());
+        result
+    }
+
+    fn commit_gathered(
+        &self,
+        at: Option<Instant>,
+        gather: impl FnOnce(&mut Tx) -> Result<(), CommitError>,
+    ) -> Result<Committed, CommitError> {
+        // Gathered before the lock is taken: the closure is the host's and may take its time.
+        let mut tx = Tx::default();
+        gather(&mut tx)?;
+        self.commit_ops(at, tx.into_ops())
+    }
+
+    /// Moves the `now` of [`Clock::Commits`](crate::Clock::Commits) forward, without a change to the data: live queries
+    /// over `now` change as they must. A moment before the latest, or the machine's clock, changes nothing.
+    pub fn set_now(&self, at: Instant) {
+        if self.shared.run_at(Some(at), |hub, now| hub.handle_timeout(now)).is_err() {
+            tracing::error!("moving the clock made the engine panic");
+        }
+    }
+
+    /// Publishes an event, stamped with the time: subscribers of `path` and of its declared ancestors get it, as far as
+    /// they keep up. Returns for how many subscriptions it was queued.
+    ///
+    /// ```
+    /// # let liveset = liveset::Liveset::builder().build()?;
+    /// liveset.publish("jobs/7", "jobCompleted", &serde_json::json!({ "jobId": 7, "elapsedMs": 4000.5 }))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Where the path or the event type is not declared, or the data cannot be written as JSON.
+    pub fn publish<T: Serialize + ?Sized>(
+        &self,
+        path: &str,
+        event_type: &str,
+        data: &T,
+    ) -> Result<usize, PublishError> {
+        self.publish_json(path, event_type, finite::to_json(data)?, None)
+    }
+
+    /// The same, with a timestamp of the host's.
+    ///
+    /// # Errors
+    ///
+    /// As [`publish`](Self::publish).
+    pub fn publish_at<T: Serialize + ?Sized>(
+        &self,
+        path: &str,
+        event_type: &str,
+        data: &T,
+        timestamp: Instant,
+    ) -> Result<usize, PublishError> {
+        self.publish_json(path, event_type, finite::to_json(data)?, Some(timestamp))
+    }
+
+    /// The same, of data that is JSON text already.
+    ///
+    /// # Errors
+    ///
+    /// As [`publish`](Self::publish).
+    pub fn publish_json(
+        &self,
+        path: &str,
+        event_type: &str,
+        data: impl Into<Bytes>,
+        timestamp: Option<Instant>,
+    ) -> Result<usize, PublishError> {
+        let data = data.into();
+        match self.shared.run(|hub, now| hub.publish(now, path, event_type, data, timestamp)) {
+            Ok(result) => {
+                let queued = result?;
+                telemetry::published(queued);
+                Ok(queued)
+            }
+            Err(Panicked) => {
+                tracing::error!("publishing an event made the hub panic");
+                Err(PublishError::Internal)
+            }
+        }
+    }
+
+    // --- reading ---
+
+    /// The result of a query now, once. The host may ask anything.
+    ///
+    /// Cost: O(nodes of the set), unless a live query with the same filter, order and limit is kept already.
+    ///
+    /// # Errors
+    ///
+    /// Where the query is wrong; the text says where.
+    pub fn query(&self, query: impl Into<QuerySpec>) -> Result<QueryResult, QueryError> {
+        self.ask(None, &query.into())
+    }
+
+    /// The same, for a principal, whose permission is asked of the policy.
+    ///
+    /// # Errors
+    ///
+    /// Where the query is wrong or not allowed.
+    pub fn query_as(&self, who: &Principal, query: &QuerySpec) -> Result<QueryResult, QueryError> {
+        self.ask(Some(who), query)
+    }
+
+    fn ask(&self, who: Option<&Principal>, query: &QuerySpec) -> Result<QueryResult, QueryError> {
+        let started = std::time::Instant::now();
+        let result = match self.shared.run(|hub, now| hub.query(now, who, query)) {
+            Ok(result) => result.map(QueryResult::from).map_err(QueryError::from),
+            Err(Panicked) => Err(internal()),
+        };
+        telemetry::queried(if result.is_ok() { "answered" } else { "refused" }, started.elapsed());
+        result
+    }
+
+    /// Keeps a query's result inside the process, as a stream of one snapshot and then of atomic diffs. What is shared
+    /// with connections that ask the same is kept once.
+    ///
+    /// ```
+    /// # use liveset::{Liveset, LiveUpdate, Query, Set};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let liveset = Liveset::builder().set(Set::new("orders")).build()?;
+    /// let mut open = liveset.live(Query::new("orders").filter("open").order_by("total desc").limit(10))?;
+    /// assert!(matches!(open.next().await, LiveUpdate::Snapshot(_)));
+    /// liveset.commit(|tx| tx.upsert("orders", &serde_json::json!({ "id": 7, "open": true, "total": 9.5 })))?;
+    /// let LiveUpdate::Diff(diff) = open.next().await else { unreachable!() };
+    /// assert_eq!(diff.total_count, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Where the query is wrong, or the engine keeps as many as its limits allow.
+    pub fn live(&self, query: impl Into<QuerySpec>) -> Result<LiveQuery, QueryError> {
+        let query = query.into();
+        match self.shared.run(|hub, now| hub.watch(now, &query)) {
+            Ok(watch) => Ok(LiveQuery::new(self.shared.clone(), watch?)),
+            Err(Panicked) => Err(internal()),
+        }
+    }
+
+    /// One node's JSON, by its id. O(1).
+    pub fn node(&self, set: &str, id: &str) -> Option<Json> {
+        self.shared.look(|hub| hub.node(set, id)).map(Json::new)
+    }
+
+    /// The names of the sets, in the order of their declaration.
+    pub fn set_names(&self) -> Vec<String> {
+        self.shared.look(|hub| hub.set_names().map(str::to_owned).collect())
+    }
+
+    // --- connections ---
+
+    /// Serves one WebSocket connection, whose handshake is done, to its end. Everything that was held for it is freed
+    /// when this is done, and when it is dropped.
+    ///
+    /// `io` may be anything that carries bytes: a TCP or TLS stream, an upgraded HTTP connection, one half of
+    /// [`tokio::io::duplex`]. Bytes that arrived together with the handshake must come out of it first.
+    ///
+    /// A panic while serving closes this connection with 1011, and no other.
+    pub async fn serve<IO>(&self, io: IO)
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        connection::serve(self.shared.clone(), io).await;
+    }
+
+    /// Closes all connections: what was queued is sent, then close 1001, then they go. Those that are left at the
+    /// deadline are cut. Connections that come later are closed at once.
+    ///
+    /// The data stays, and the handle can be used as before.
+    pub async fn shutdown(&self, deadline: Duration) {
+        self.shared.shutdown(deadline).await;
+    }
+
+    /// Whether [`shutdown`](Self::shutdown) was called.
+    pub fn is_shutting_down(&self) -> bool {
+        self.shared.is_closing()
+    }
+
+    /// Judges a token as `auth` does, for what a host offers beside the endpoint.
+    ///
+    /// # Errors
+    ///
+    /// Where the token is refused.
+    pub async fn authenticate(&self, token: impl Into<Box<str>>) -> Result<Principal, AuthError> {
+        self.shared.authenticate(&Token::new(token)).await
+    }
+
+    /// Whether a principal may commit and publish, by the policy. The endpoint itself offers no writing.
+    pub fn may_write(&self, who: &Principal) -> bool {
+        self.shared.run(|hub, _| hub.policy().may_write(who)).unwrap_or(false)
+    }
+
+    // --- looking in ---
+
+    /// What is held now, and what was done. O(connections).
+    pub fn stats(&self) -> Stats {
+        Stats { connections: self.shared.serving(), hub: self.shared.look(|hub| hub.stats()) }
+    }
+
+    /// Writes [`stats`](Self::stats) into the gauges and counters of the `metrics` facade. Call it before the metrics
+    /// are read. What happens (messages, commits, …) is counted as it happens.
+    pub fn record_metrics(&self) {
+        telemetry::record(&self.stats());
+    }
+}
+
+fn internal() -> QueryError {
+    tracing::error!("a query made the engine panic");
+    QueryError::new(ErrorCode::Internal, "internal fault")
+}
+
+impl fmt::Debug for Liveset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Liveset").field("connections", &self.shared.serving()).finish_non_exhaustive()
+    }
+}
+
+impl From<&Query> for QuerySpec {
+    fn from(query: &Query) -> Self {
+        query.spec().clone()
+    }
+}
+
+/// What an endpoint holds now, and what it has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Connections that are being served, those that are closing included.
+    pub connections: usize,
+    /// The hub's counts, and in them the engine's.
+    pub hub: liveset_hub::Stats,
+}

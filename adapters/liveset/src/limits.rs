@@ -1,0 +1,61 @@
+//! Every limit in one place: those of this package, and the ones of the packages below it.
+
+use std::time::Duration;
+
+use liveset_core::SessionLimits;
+use liveset_engine::EngineLimits;
+use liveset_hub::HubLimits;
+
+/// All limits of a [`Liveset`](crate::Liveset). The defaults are those that the documentation names.
+///
+/// ```
+/// let mut limits = liveset::Limits::default();
+/// limits.transport.write_timeout = std::time::Duration::from_secs(5);
+/// ```
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Sets, nodes, expressions, windows.
+    pub engine: EngineLimits,
+    /// One connection's conversation: deadlines, queues, rates, the size of a message.
+    pub session: SessionLimits,
+    /// What connections and watchers share.
+    pub hub: HubLimits,
+    /// Frames and sockets.
+    pub transport: TransportLimits,
+}
+
+/// Limits of the transport. The size of a message is the session's: a message is refused while it is being read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TransportLimits {
+    /// The most frames that one message may come in; more closes the connection with 1009. Default 1,024.
+    pub max_fragments: usize,
+    /// Pings and pongs of the transport that a client may send each second; more, beyond the burst, closes the
+    /// connection with 1008. Default 50.
+    pub control_frames_per_second: u32,
+    /// How many of them may come at once. Default 100.
+    pub control_burst: u32,
+    /// About how many bytes are written at once: frames are gathered up to here and sent in one write. A single
+    /// message may be larger. Default 32 KiB.
+    pub batch_bytes: usize,
+    /// How long a socket may take no byte while there is something to be written; then the connection is given up,
+    /// with 1013 if it can still be told. Default 10 s.
+    pub write_timeout: Duration,
+    /// How long a closing connection may take: for the answer to our close frame, while what still arrives is read and
+    /// thrown away. Default 2 s.
+    pub close_timeout: Duration,
+}
+
+impl Default for TransportLimits {
+    fn default() -> Self {
+        Self {
+            max_fragments: 1_024,
+            control_frames_per_second: 50,
+            control_burst: 100,
+            batch_bytes: 32 * 1024,
+            write_timeout: Duration::from_secs(10),
+            close_timeout: Duration::from_secs(2),
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! One connection, as others see it: how to wake it, close it, cut it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use liveset_hub::ConnectionId;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+/// Shared by a connection's reader and writer, and by everyone who has something for it.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    id: ConnectionId,
+    runtime: Handle,
+    wake: Notify,
+    abort: Notify,
+    /// The hub does not know the connection any more.
+    over: AtomicBool,
+    /// A panic was put down to the connection.
+    failed: AtomicBool,
+    orders: Mutex<Orders>,
+    verifications: Mutex<Vec<AbortHandle>>,
+}
+
+/// What the transport itself has to send, besides what the session has.
+#[derive(Debug, Default)]
+pub(crate) struct Orders {
+    /// The payload of the latest ping that was not answered yet: only that one is.
+    pub(crate) pong: Option<Vec<u8>>,
+    /// A close frame that goes out without the session: the answer to the peer's, or for a fault of the transport.
+    pub(crate) close: Option<Option<u16>>,
+}
+
+impl Peer {
+    pub(crate) fn new(id: ConnectionId, runtime: Handle) -> Self {
+        Self {
+            id,
+            runtime,
+            wake: Notify::new(),
+            abort: Notify::new(),
+            over: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+            orders: Mutex::default(),
+            verifications: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    /// The runtime that the connection is served on.
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    /// Something is to be sent. Kept until the writer looks.
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    pub(crate) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Ends the connection without another word.
+    pub(crate) fn abort(&self) {
+        self.abort.notify_one();
+    }
+
+    pub(crate) async fn aborted(&self) {
+        self.abort.notified().await;
+    }
+
+    /// Whether what the peer still sends means nothing any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_over(&self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+
+    /// Puts a panic down to the connection; whether it was the first.
+    pub(crate) fn set_failed(&self) -> bool {
+        !self.failed.swap(true, Ordering::Relaxed)
+    }
+
+    fn orders(&self) -> MutexGuard<'_, Orders> {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answer this ping; one that was not answered yet is forgotten.
+    pub(crate) fn pong(&self, payload: Vec<u8>) {
+        self.orders().pong = Some(payload);
+        self.wake();
+    }
+
+    /// Send this close frame and nothing after it.
+    pub(crate) fn close(&self, code: u16) {
+        self.orders().close.get_or_insert(Some(code));
+        self.wake();
+    }
+
+    /// Answer the peer's close frame with the same code.
+    pub(crate) fn answer_close(&self, code: Option<u16>) {
+        self.orders().close.get_or_insert(code);
+        self.wake();
+    }
+
+    pub(crate) fn take_orders(&self) -> Orders {
+        std::mem::take(&mut self.orders())
+    }
+
+    fn verifications(&self) -> MutexGuard<'_, Vec<AbortHandle>> {
+        self.verifications.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers a task to be cancelled with the connection.
+    pub(crate) fn keep_verification(&self, task: AbortHandle) {
+        let mut tasks = self.verifications();
+        tasks.retain(|task| !task.is_finished());
+        tasks.push(task);
+    }
+
+    pub(crate) fn cancel_verifications(&self) {
+        for task in self.verifications().drain(..) {
+            task.abort();
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Queries, and the rows that answer them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use liveset_core::{Doc, ErrorCode, QuerySpec, Refusal, Snapshot};
+use liveset_hub::WatchError;
+use serde::Deserialize;
+use thiserror::Error;
+
+/// A query over one set: which nodes, in which order, how many, which of their fields.
+///
+/// It is checked where it is used, by [`Liveset::query`](crate::Liveset::query) and
+/// [`Liveset::live`](crate::Liveset::live).
+///
+/// ```
+/// use liveset::Query;
+///
+/// let query = Query::new("orders")
+///     .filter("status == 'processing' and createdAt > now - 7 days")
+///     .order_by("createdAt desc")
+///     .limit(50)
+///     .fields(["status", "customer.name"]);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query(QuerySpec);
+
+impl Query {
+    /// Every node of a set, by id.
+    pub fn new(set: impl Into<String>) -> Self {
+        Self(QuerySpec { edge: set.into(), filter: None, order_by: None, limit: None, fields: None })
+    }
+
+    /// Only nodes for which the expression is true.
+    #[must_use]
+    pub fn filter(mut self, filter: impl Into<String>) -> Self {
+        self.0.filter = Some(filter.into());
+        self
+    }
+
+    /// In this order, such as `total desc, createdAt`; ties go by id.
+    #[must_use]
+    pub fn order_by(mut self, keys: impl Into<String>) -> Self {
+        self.0.order_by = Some(keys.into());
+        self
+    }
+
+    /// At most so many nodes, at least one. More than the cap (1,000 by default) is the cap.
+    #[must_use]
+    pub fn limit(mut self, limit: u64) -> Self {
+        self.0.limit = Some(limit);
+        self
+    }
+
+    /// Only these fields, as paths; the key is always there.
+    #[must_use]
+    pub fn fields<S: Into<String>>(mut self, fields: impl IntoIterator<Item = S>) -> Self {
+        self.0.fields = Some(fields.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// The query as the protocol has it.
+    pub fn spec(&self) -> &QuerySpec {
+        &self.0
+    }
+}
+
+impl From<QuerySpec> for Query {
+    fn from(spec: QuerySpec) -> Self {
+        Self(spec)
+    }
+}
+
+impl From<Query> for QuerySpec {
+    fn from(query: Query) -> Self {
+        query.0
+    }
+}
+
+/// One JSON value as text. Cloning shares it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Json(Bytes);
+
+impl Json {
+    pub(crate) fn new(text: Bytes) -> Self {
+        Self(text)
+    }
+
+    /// The text.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The text, shared.
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+
+    /// Reads a `T` out of the text.
+    ///
+    /// # Errors
+    ///
+    /// Where the value does not have the form of a `T`.
+    pub fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, serde_json::Error> {
+        serde_json::from_slice(&self.0)
+    }
+}
+
+impl fmt::Debug for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.0))
+    }
+}
+
+/// One node of a result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Row {
+    /// The node's id: its key as text.
+    pub id: Arc<str>,
+    /// The node as the host wrote it, cut down to the query's fields where it named some.
+    pub data: Json,
+    /// The node's place in the query's order: rows compare as these bytes do. Unique in a result, and meaningless
+    /// outside of its query.
+    pub order_key: Bytes,
+}
+
+impl Row {
+    pub(crate) fn new(id: Arc<str>, doc: Doc) -> Self {
+        Self { id, data: Json::new(doc.data), order_key: doc.rank }
+    }
+}
+
+/// The result of a query at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct QueryResult {
+    /// The first nodes, in the query's order, at most the cap.
+    pub rows: Vec<Row>,
+    /// How many nodes match.
+    pub total_count: u64,
+    /// Whether more match than `rows` may hold.
+    pub capped: bool,
+    /// The state of the data: grows with every commit, and with every moment that changes a result.
+    pub version: u64,
+}
+
+impl From<Snapshot> for QueryResult {
+    fn from(snapshot: Snapshot) -> Self {
+        let Snapshot { version, total_count, capped, rows } = snapshot;
+        let rows = rows.into_iter().map(|(id, doc)| Row::new(id, doc)).collect();
+        Self { rows, total_count, capped, version }
+    }
+}
+
+/// A query was refused. The text says what is wrong, and where.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{message}")]
+pub struct QueryError {
+    code: ErrorCode,
+    message: String,
+}
+
+impl QueryError {
+    pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    /// The protocol's word for it: `INVALID_QUERY`, `FORBIDDEN`, `LIMIT_EXCEEDED`, …
+    pub fn code(&self) -> ErrorCode {
+        self.code
+    }
+}
+
+impl From<Refusal> for QueryError {
+    fn from(refusal: Refusal) -> Self {
+        Self { code: refusal.code, message: refusal.message }
+    }
+}
+
+impl From<WatchError> for QueryError {
+    fn from(error: WatchError) -> Self {
+        let code = match &error {
+            WatchError::Query(_) => ErrorCode::InvalidQuery,
+            _ => ErrorCode::LimitExceeded,
+        };
+        Self { code, message: error.to_string() }
+    }
+}

@@ -1,0 +1,345 @@
+//! What all handles, connections and streams of one endpoint share: the hub behind its lock, and everything that must
+//! happen after it was touched.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+use liveset_core::{Attempt, CloseCode, Moment, Token};
+use liveset_engine::Instant;
+use liveset_hub::{AuthRefused, ConnectionId, Hub, Now, Output, Principal, Timeouts, WatchEvent, WatchId};
+use tokio::sync::watch;
+use tracing::Instrument;
+
+use crate::auth::{AuthError, Authenticator, Grant};
+use crate::clock::WallClock;
+use crate::contain::{Panicked, contain, contain_future};
+use crate::limits::TransportLimits;
+use crate::peer::Peer;
+use crate::telemetry;
+use crate::timer::Timer;
+
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    authenticator: Box<dyn Authenticator>,
+    pub(crate) transport: TransportLimits,
+    pub(crate) max_message_bytes: usize,
+    /// Where the monotonic clock begins.
+    start: tokio::time::Instant,
+    timer: Arc<Timer>,
+    closing: AtomicBool,
+    /// How many connections are being served.
+    serving: watch::Sender<usize>,
+}
+
+/// What the lock protects. Only [`Shared::run`] and its like touch it.
+struct State {
+    hub: Hub,
+    wall: WallClock,
+    peers: HashMap<ConnectionId, Arc<Peer>>,
+    /// Streams that wait for their next update.
+    wakers: HashMap<WatchId, Waker>,
+    /// The timeouts that the timer task knows of.
+    armed: Timeouts,
+}
+
+/// What is to be done after the lock was let go: it may call code that is not ours, or take the lock again.
+#[derive(Default)]
+struct Effects {
+    wake: Vec<Arc<Peer>>,
+    wakers: Vec<Waker>,
+    verify: Vec<(Arc<Peer>, Attempt, Token)>,
+    rearm: bool,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        hub: Hub,
+        wall: WallClock,
+        authenticator: Box<dyn Authenticator>,
+        transport: TransportLimits,
+        max_message_bytes: usize,
+    ) -> Arc<Self> {
+        let state =
+            State { hub, wall, peers: HashMap::new(), wakers: HashMap::new(), armed: Timeouts::default() };
+        Arc::new(Self {
+            state: Mutex::new(state),
+            authenticator,
+            transport,
+            max_message_bytes,
+            start: tokio::time::Instant::now(),
+            timer: Arc::new(Timer::default()),
+            closing: AtomicBool::new(false),
+            serving: watch::Sender::new(0),
+        })
+    }
+
+    /// A panic under the lock is contained and dealt with where it happened, so poison says nothing more.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn monotonic(&self) -> Moment {
+        Moment::from_epoch(self.start.elapsed())
+    }
+
+    /// Gives the hub one input and carries out what comes of it. A panic of the hub (or of a host's policy in it) is
+    /// contained; what follows from it is the caller's to decide.
+    pub(crate) fn run<T>(self: &Arc<Self>, input: impl FnOnce(&mut Hub, Now) -> T) -> Result<T, Panicked> {
+        self.run_at(None, input)
+    }
+
+    /// The same, with a moment that the data itself names; see [`WallClock::observe`].
+    pub(crate) fn run_at<T>(
+        self: &Arc<Self>,
+        at: Option<Instant>,
+        input: impl FnOnce(&mut Hub, Now) -> T,
+    ) -> Result<T, Panicked> {
+        let mut effects = Effects::default();
+        let result = {
+            let mut state = self.lock();
+            if let Some(at) = at {
+                state.wall.observe(at);
+            }
+            let now = Now { monotonic: self.monotonic(), wall: state.wall.now() };
+            let result = contain(|| input(&mut state.hub, now));
+            let drained = contain(|| state.drain(&mut effects));
+            if result.is_err() || drained.is_err() {
+                telemetry::panicked("hub");
+            }
+            result
+        };
+        self.carry_out(effects);
+        result
+    }
+
+    /// Reads of the hub, which have no consequences.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&Hub) -> T) -> T {
+        look(&self.lock().hub)
+    }
+
+    fn carry_out(self: &Arc<Self>, effects: Effects) {
+        let Effects { wake, wakers, verify, rearm } = effects;
+        for peer in wake {
+            peer.wake();
+        }
+        for waker in wakers {
+            waker.wake();
+        }
+        for (peer, attempt, token) in verify {
+            self.verify(&peer, attempt, token);
+        }
+        if rearm {
+            self.timer.rearm();
+            self.ensure_timer();
+        }
+    }
+
+    // --- time ---
+
+    /// Starts the timer task, unless it runs or there is no runtime to run it on.
+    pub(crate) fn ensure_timer(self: &Arc<Self>) {
+        self.timer.ensure(self);
+    }
+
+    /// Does what is due, and says after which time something is due again.
+    pub(crate) fn fire(self: &Arc<Self>) -> Option<Duration> {
+        if self.run(|hub, now| hub.handle_timeout(now)).is_err() {
+            tracing::error!("the hub panicked over what was due");
+            // What is due may still be: not at once again.
+            return Some(Duration::from_secs(1));
+        }
+        let mut state = self.lock();
+        let timeouts = state.hub.poll_timeout();
+        state.armed = timeouts;
+        let monotonic = timeouts.monotonic.map(|at| at.saturating_since(self.monotonic()));
+        let wall = timeouts.wall.and_then(|at| state.wall.until(at));
+        monotonic.into_iter().chain(wall).min()
+    }
+
+    // --- connections ---
+
+    /// Takes a connection in.
+    pub(crate) fn connect(self: &Arc<Self>, runtime: tokio::runtime::Handle) -> Result<Arc<Peer>, Panicked> {
+        let mut effects = Effects::default();
+        let peer = {
+            let mut state = self.lock();
+            let now = Now { monotonic: self.monotonic(), wall: state.wall.now() };
+            let conn = contain(|| state.hub.connect(now))?;
+            let peer = Arc::new(Peer::new(conn, runtime));
+            state.peers.insert(conn, peer.clone());
+            // What the hub says of the connection can only be carried out now that it is known.
+            contain(|| state.drain(&mut effects))?;
+            peer
+        };
+        self.carry_out(effects);
+        self.serving.send_modify(|count| *count += 1);
+        telemetry::opened();
+        Ok(peer)
+    }
+
+    /// Lets a connection go, with everything that was held for it.
+    pub(crate) fn disconnect(self: &Arc<Self>, peer: &Peer) {
+        peer.set_over();
+        peer.cancel_verifications();
+        let _ = self.run(|hub, now| hub.handle_disconnect(now, peer.id()));
+        let known = self.lock().peers.remove(&peer.id()).is_some();
+        if known {
+            self.serving.send_modify(|count| *count = count.saturating_sub(1));
+        }
+    }
+
+    /// Gives an input of one connection to the hub. If that panics, this connection is the one to go.
+    pub(crate) fn run_for(self: &Arc<Self>, peer: &Peer, input: impl FnOnce(&mut Hub, Now, ConnectionId)) {
+        let conn = peer.id();
+        if self.run(|hub, now| input(hub, now, conn)).is_ok() {
+            return;
+        }
+        tracing::error!("a message of this connection made the hub panic; the connection is closed");
+        // The session may be in any state: if it cannot even say that it failed, the transport does.
+        if !peer.set_failed() || self.run(|hub, now| hub.fail(now, conn)).is_err() {
+            peer.close(CloseCode::Internal.as_u16());
+        }
+        // Whatever the hub still has queued for this connection may not have been announced.
+        peer.wake();
+    }
+
+    pub(crate) fn serving(&self) -> usize {
+        *self.serving.borrow()
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
+
+    /// Closes all connections with 1001, and gives those up that are not gone by `deadline`.
+    pub(crate) async fn shutdown(self: &Arc<Self>, deadline: Duration) {
+        self.closing.store(true, Ordering::Relaxed);
+        let _ = self.run(|hub, now| hub.shutdown(now));
+        let mut serving = self.serving.subscribe();
+        let gone = |count: &usize| *count == 0;
+        if tokio::time::timeout(deadline, serving.wait_for(gone)).await.is_ok() {
+            return;
+        }
+        let left: Vec<Arc<Peer>> = self.lock().peers.values().cloned().collect();
+        tracing::warn!(connections = left.len(), "connections were cut at the deadline of the shutdown");
+        for peer in left {
+            peer.abort();
+        }
+        // They go as soon as their tasks run once more. A task that is never run again must not hold us.
+        let _ = tokio::time::timeout(Duration::from_secs(1), serving.wait_for(gone)).await;
+    }
+
+    // --- authentication ---
+
+    /// Asks the authenticator in a task of its own, which ends with the connection.
+    fn verify(self: &Arc<Self>, peer: &Arc<Peer>, attempt: Attempt, token: Token) {
+        let shared = self.clone();
+        let of = peer.clone();
+        let asking = async move {
+            let verdict = shared.authenticate(&token).await.map_err(|AuthError| AuthRefused);
+            shared.run_for(&of, |hub, now, conn| hub.handle_verdict(now, conn, attempt, verdict));
+        };
+        let task = peer.runtime().spawn(asking.in_current_span());
+        peer.keep_verification(task.abort_handle());
+    }
+
+    /// Asks the authenticator. A panic counts as a refusal.
+    pub(crate) async fn authenticate(&self, token: &Token) -> Result<Principal, AuthError> {
+        let started = tokio::time::Instant::now();
+        let verdict = contain_future(async { self.authenticator.authenticate(token).await }).await;
+        let outcome = match &verdict {
+            Ok(Ok(_)) => "accepted",
+            Ok(Err(AuthError)) => "refused",
+            Err(Panicked) => "panicked",
+        };
+        telemetry::authenticated(outcome, started.elapsed());
+        match verdict {
+            Ok(verdict) => self.principal(verdict?),
+            Err(Panicked) => {
+                telemetry::panicked("authenticator");
+                tracing::error!("the authenticator panicked; the token counts as refused");
+                Err(AuthError)
+            }
+        }
+    }
+
+    /// The end of a grant is given by the wall clock of the world, whatever clock the data goes by, and kept by the
+    /// monotonic one.
+    fn principal(&self, grant: Grant) -> Result<Principal, AuthError> {
+        let mut principal = Principal::new(grant.subject);
+        principal.read_only = grant.read_only;
+        if let Some(at) = grant.expires {
+            let left = at.duration_since(std::time::SystemTime::now()).map_err(|_| AuthError)?;
+            principal.expires = Some(self.monotonic().saturating_add(left));
+        }
+        Ok(principal)
+    }
+
+    // --- watches ---
+
+    /// The next event of a watch; where there is none, `waker` is told when there is.
+    pub(crate) fn poll_watch(&self, watch: WatchId, waker: Option<&Waker>) -> Option<WatchEvent> {
+        let mut state = self.lock();
+        let event = contain(|| state.hub.poll_watch(watch)).unwrap_or_default();
+        if event.is_none()
+            && let Some(waker) = waker
+        {
+            state
+                .wakers
+                .entry(watch)
+                .and_modify(|known| known.clone_from(waker))
+                .or_insert_with(|| waker.clone());
+        }
+        event
+    }
+
+    pub(crate) fn unwatch(self: &Arc<Self>, watch: WatchId) {
+        let _ = self.run(|hub, _| hub.unwatch(watch));
+        let waker = self.lock().wakers.remove(&watch);
+        // Its drop may run code that is not ours: not under the lock.
+        drop(waker);
+    }
+}
+
+impl State {
+    fn drain(&mut self, effects: &mut Effects) {
+        while let Some(output) = self.hub.poll_output() {
+            match output {
+                Output::Verify { conn, attempt, token } => {
+                    if let Some(peer) = self.peers.get(&conn) {
+                        effects.verify.push((peer.clone(), attempt, token));
+                    }
+                }
+                Output::Transmit { conn } => effects.wake.extend(self.peers.get(&conn).cloned()),
+                Output::Watch { watch } => effects.wakers.extend(self.wakers.remove(&watch)),
+                // Outputs that a later hub may have are none that this driver asked for.
+                _ => {}
+            }
+        }
+        let timeouts = self.hub.poll_timeout();
+        effects.rearm = is_earlier(timeouts.monotonic, self.armed.monotonic)
+            || is_earlier(timeouts.wall, self.armed.wall);
+        if effects.rearm {
+            self.armed = timeouts;
+        }
+    }
+}
+
+/// Whether the timer task would wake too late: it may wake too early.
+fn is_earlier<T: Ord>(wanted: Option<T>, armed: Option<T>) -> bool {
+    match (wanted, armed) {
+        (None, _) => false,
+        (Some(_), None) => true,
+        (Some(wanted), Some(armed)) => wanted < armed,
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // The timer task holds no handle: it wakes, finds that there is none, and ends.
+        self.timer.rearm();
+    }
+}

@@ -1,0 +1,121 @@
+//! What is counted. Names and meanings are on the front page of the crate; no recorder is installed here.
+
+use std::time::Duration;
+
+use metrics::{counter, gauge, histogram};
+
+use crate::handle::Stats;
+use crate::transport::Fault;
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The peer closed it.
+    ByPeer,
+    /// We closed it.
+    ByUs,
+    /// The socket ended or failed without a close frame.
+    Gone,
+    /// The socket could not be written to for too long.
+    Stuck,
+    /// It was cut at the deadline of a shutdown.
+    Aborted,
+    /// A panic ended it.
+    Panicked,
+}
+
+impl Ended {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::ByPeer => "peer",
+            Self::ByUs => "server",
+            Self::Gone => "gone",
+            Self::Stuck => "stuck",
+            Self::Aborted => "aborted",
+            Self::Panicked => "panicked",
+        }
+    }
+}
+
+pub(crate) fn opened() {
+    counter!("liveset_connections_opened_total").increment(1);
+}
+
+pub(crate) fn ended(how: Ended) {
+    counter!("liveset_connections_closed_total", "by" => how.as_str()).increment(1);
+}
+
+pub(crate) fn stuck() {
+    counter!("liveset_write_timeouts_total").increment(1);
+}
+
+pub(crate) fn fault(fault: Fault) {
+    let fault = match fault {
+        Fault::Protocol => "protocol",
+        Fault::Utf8 => "utf8",
+        Fault::TooLarge => "too_large",
+        Fault::Binary => "binary",
+        Fault::Flood => "flood",
+    };
+    counter!("liveset_transport_faults_total", "fault" => fault).increment(1);
+}
+
+pub(crate) fn received(bytes: usize) {
+    counter!("liveset_messages_received_total").increment(1);
+    counter!("liveset_bytes_received_total").increment(bytes as u64);
+}
+
+pub(crate) fn sent(messages: u64, bytes: usize) {
+    counter!("liveset_messages_sent_total").increment(messages);
+    counter!("liveset_bytes_sent_total").increment(bytes as u64);
+    counter!("liveset_writes_total").increment(1);
+}
+
+pub(crate) fn authenticated(outcome: &'static str, took: Duration) {
+    counter!("liveset_authentications_total", "outcome" => outcome).increment(1);
+    histogram!("liveset_authentication_seconds").record(took.as_secs_f64());
+}
+
+pub(crate) fn committed(outcome: &'static str, ops: usize, took: Duration) {
+    counter!("liveset_commits_total", "outcome" => outcome).increment(1);
+    histogram!("liveset_commit_ops").record(ops as f64);
+    histogram!("liveset_commit_seconds").record(took.as_secs_f64());
+}
+
+pub(crate) fn published(deliveries: usize) {
+    counter!("liveset_events_published_total").increment(1);
+    counter!("liveset_event_deliveries_total").increment(deliveries as u64);
+}
+
+pub(crate) fn queried(outcome: &'static str, took: Duration) {
+    counter!("liveset_queries_total", "outcome" => outcome).increment(1);
+    histogram!("liveset_query_seconds").record(took.as_secs_f64());
+}
+
+pub(crate) fn panicked(place: &'static str) {
+    counter!("liveset_panics_total", "place" => place).increment(1);
+}
+
+/// Writes what is held now into gauges, and what the engine has counted into counters.
+pub(crate) fn record(stats: &Stats) {
+    let hub = &stats.hub;
+    gauge!("liveset_connections").set(stats.connections as f64);
+    gauge!("liveset_subscriptions").set(hub.subscriptions as f64);
+    gauge!("liveset_live_queries").set(hub.live_queries as f64);
+    gauge!("liveset_watches").set(hub.watches as f64);
+    gauge!("liveset_feeds").set(hub.feeds as f64);
+    gauge!("liveset_resume_log_changes").set(hub.resume_log_changes as f64);
+    let engine = &hub.engine;
+    gauge!("liveset_engine_nodes").set(engine.nodes as f64);
+    gauge!("liveset_engine_views").set(engine.views as f64);
+    gauge!("liveset_engine_feeds").set(engine.feeds as f64);
+    gauge!("liveset_engine_deadlines").set(engine.deadlines as f64);
+    counter!("liveset_engine_nodes_changed_total").absolute(engine.nodes_changed);
+    counter!("liveset_engine_predicates_evaluated_total").absolute(engine.predicates_evaluated);
+    counter!("liveset_engine_rows_visited_total").absolute(engine.rows_visited);
+    counter!("liveset_engine_flips_total").absolute(engine.flips);
+    counter!("liveset_engine_refilled_total").absolute(engine.refilled);
+    counter!("liveset_engine_displaced_total").absolute(engine.displaced);
+    counter!("liveset_engine_changes_out_total").absolute(engine.changes_out);
+    counter!("liveset_engine_clock_set_back_total").absolute(engine.clock_set_back);
+}

@@ -1,0 +1,65 @@
+//! The one task that keeps time for an endpoint.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::shared::Shared;
+
+/// Never sleeps longer than this: a far deadline is looked at again, and the wall clock may have been set meanwhile.
+const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
+
+/// Whether the task runs, and how to tell it that a deadline came nearer.
+#[derive(Debug, Default)]
+pub(crate) struct Timer {
+    running: AtomicBool,
+    rearm: Notify,
+}
+
+impl Timer {
+    pub(crate) fn rearm(&self) {
+        self.rearm.notify_one();
+    }
+
+    /// Starts the task on the current runtime, unless it runs already, or there is none: then it starts with the next
+    /// use from within one.
+    pub(crate) fn ensure(self: &Arc<Self>, shared: &Arc<Shared>) {
+        if self.running.load(Ordering::Acquire) {
+            return;
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        if self.running.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let running = Running(self.clone());
+        runtime.spawn(keep_time(running, Arc::downgrade(shared)));
+    }
+}
+
+/// Says that the task is gone, also where its runtime was shut down under it: the next use starts another.
+struct Running(Arc<Timer>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.store(false, Ordering::Release);
+    }
+}
+
+/// Ends when the last handle does.
+async fn keep_time(running: Running, shared: Weak<Shared>) {
+    loop {
+        let Some(wait) = shared.upgrade().map(|shared| shared.fire()) else {
+            return;
+        };
+        let rearmed = running.0.rearm.notified();
+        match wait {
+            // Whether it was told or the time came, what is due is looked at.
+            Some(wait) => drop(tokio::time::timeout(wait.min(LONGEST_SLEEP), rearmed).await),
+            None => rearmed.await,
+        }
+    }
+}

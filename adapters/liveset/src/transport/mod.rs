@@ -1,0 +1,73 @@
+//! WebSocket frames, and nothing of the protocol that travels in them.
+//!
+//! The rest of the crate sees two small traits, [`Receive`] and [`Encode`], so that the next major version of the
+//! WebSocket library changes this folder only. What the library accepts although RFC 6455 forbids it is refused here:
+//! see [`reader`] for the list.
+
+pub(crate) mod assembler;
+pub(crate) mod control;
+pub(crate) mod reader;
+pub(crate) mod utf8;
+pub(crate) mod writer;
+
+use std::future::Future;
+
+use bytes::BytesMut;
+
+/// What arrived next on a connection.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// A whole text message, all its fragments joined; valid UTF-8, within the limit.
+    Text(BytesMut),
+    /// A ping to be answered with this payload (at most 125 bytes).
+    Ping(Vec<u8>),
+    /// The peer closes, with this code where it gave one. Nothing follows.
+    Close(Option<u16>),
+    /// The peer broke the rules of the transport.
+    Fault {
+        /// Which rule.
+        fault: Fault,
+        /// Whether the boundaries of the following frames are still known. If not, only [`Received::Gone`] can follow
+        /// and whatever still comes in can only be thrown away as bytes.
+        in_step: bool,
+    },
+    /// The stream ended, or failed. Nothing follows.
+    Gone,
+}
+
+/// A rule of the transport that the peer broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// RFC 6455 was violated: close 1002.
+    Protocol,
+    /// Text that is not UTF-8: close 1007.
+    Utf8,
+    /// A message over the size limit, or in more fragments than allowed: close 1009.
+    TooLarge,
+    /// A binary message: close 1003.
+    Binary,
+    /// More control frames a second than allowed: close 1008.
+    Flood,
+}
+
+/// Reads what a peer sends. `receive` is not cancel-safe: whoever calls it keeps the future until it is done.
+pub(crate) trait Receive: Send {
+    /// The next message or control frame that matters to the owner.
+    fn receive(&mut self) -> impl Future<Output = Received> + Send;
+}
+
+/// Writes frames into a buffer that the owner sends when it likes. No frame is ever written in part.
+pub(crate) trait Encode {
+    /// Appends one unfragmented text message.
+    fn text(payload: &[u8], out: &mut Vec<u8>);
+    /// Appends a pong with the payload of the ping it answers.
+    fn pong(payload: &[u8], out: &mut Vec<u8>);
+    /// Appends a close frame; no code gives one without a body.
+    fn close(code: Option<u16>, out: &mut Vec<u8>);
+}
+
+/// Whether a peer may send this close code (RFC 6455, 7.4, and the registry it founded).
+pub(crate) fn is_close_code_allowed(code: u16) -> bool {
+    // 1004 is reserved; 1005, 1006 and 1015 stand for the absence of a frame and must never be in one.
+    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
+}

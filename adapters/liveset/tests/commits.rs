@@ -1,0 +1,94 @@
+//! A commit is applied whole, or not at all.
+
+use liveset::{CommitError, ErrorCode, FieldKind, Liveset, Query, Set};
+use serde_json::json;
+
+fn liveset() -> Liveset {
+    let orders = Set::new("orders").required("status", FieldKind::Text).field("total", FieldKind::Number);
+    Liveset::builder().set(orders).set(Set::new("items").key("sku")).build().unwrap()
+}
+
+#[test]
+fn nothing_is_applied_where_one_operation_is_refused() {
+    let liveset = liveset();
+    let error = liveset
+        .commit(|tx| {
+            tx.upsert("orders", &json!({ "id": 1, "status": "open" }))?;
+            tx.upsert("orders", &json!({ "id": 2, "status": 5 }))
+        })
+        .unwrap_err();
+    assert!(matches!(error, CommitError::Refused(_)));
+    assert!(error.to_string().contains("status"), "{error}");
+    assert_eq!(liveset.query(Query::new("orders")).unwrap().total_count, 0);
+    assert_eq!(liveset.stats().hub.engine.commits, 0);
+}
+
+#[test]
+fn nothing_is_applied_where_the_closure_gives_up() {
+    let liveset = liveset();
+    let error = liveset
+        .commit(|tx| {
+            tx.upsert("items", &json!({ "sku": "a" }))?;
+            Err(CommitError::abort("changed my mind"))
+        })
+        .unwrap_err();
+    assert_eq!(error.to_string(), "changed my mind");
+    assert_eq!(liveset.node("items", "a"), None);
+}
+
+#[test]
+fn a_float_that_json_cannot_say_is_an_error() {
+    let liveset = liveset();
+    #[derive(serde::Serialize)]
+    struct Item {
+        sku: &'static str,
+        price: f64,
+    }
+    let error = liveset.commit(|tx| tx.upsert("items", &Item { sku: "a", price: f64::NAN })).unwrap_err();
+    assert!(matches!(error, CommitError::Json(_)));
+    liveset.commit(|tx| tx.upsert("items", &Item { sku: "a", price: 0.1 })).unwrap();
+    let node = liveset.node("items", "a").unwrap();
+    assert_eq!(node.as_bytes(), br#"{"sku":"a","price":0.1}"#);
+}
+
+#[test]
+fn commits_count_what_changed() {
+    let liveset = liveset();
+    let first = liveset
+        .commit(|tx| {
+            tx.upsert("items", &json!({ "sku": 1 }))?;
+            tx.upsert_json("items", &br#"{ "sku": 2 }"#[..]);
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(first.changed, 2);
+    let second = liveset
+        .commit(|tx| {
+            tx.upsert("items", &json!({ "sku": 1 }))?;
+            tx.remove("items", 2)?;
+            tx.remove("items", "never there")
+        })
+        .unwrap();
+    assert_eq!(second.changed, 1);
+    assert!(second.commit > first.commit);
+}
+
+#[test]
+fn queries_are_refused_with_the_protocols_code() {
+    let liveset = liveset();
+    let error = liveset.query(Query::new("orders").filter("status = 'open'")).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::InvalidQuery);
+    assert_eq!(liveset.live(Query::new("nowhere")).unwrap_err().code(), ErrorCode::InvalidQuery);
+    let result = liveset.query(Query::new("items").fields(["sku"]).limit(1)).unwrap();
+    assert_eq!((result.total_count, result.capped, result.rows.len()), (0, false, 0));
+}
+
+#[test]
+fn declarations_are_checked_when_it_is_built() {
+    assert!(Liveset::builder().set(Set::new("a")).set(Set::new("a")).build().is_err());
+    assert!(Liveset::builder().set(Set::new("")).build().is_err());
+    assert!(Liveset::builder().resource("jobs//x", ["e"]).build().is_err());
+    let own = Liveset::builder().resource("invoices/{id}", ["paid"]).build().unwrap();
+    assert!(own.publish("invoices/1", "paid", &json!(null)).is_ok());
+    assert!(own.publish("jobs/1", "jobStarted", &json!(null)).is_err());
+}

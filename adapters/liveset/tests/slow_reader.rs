@@ -1,0 +1,179 @@
+//! A client that does not read costs a bounded amount of memory, loses nothing of its live queries, and is given up
+//! in the end.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use common::{Client, Raw, authenticated, builder, eventually, limited, listen};
+use liveset::Query;
+use serde_json::{Value, json};
+
+/// A node whose JSON is about a kilobyte.
+fn node(id: u64, n: u64) -> Value {
+    json!({ "id": id, "n": n, "padding": "x".repeat(1000) })
+}
+
+#[tokio::test(start_paused = true)]
+async fn diffs_fold_while_the_socket_takes_nothing() {
+    let liveset = builder().build().unwrap();
+    // A pipe that holds much less than what will be sent.
+    let (server, client) = tokio::io::duplex(4 * 1024);
+    let serving = tokio::spawn({
+        let liveset = liveset.clone();
+        async move { liveset.serve(server).await }
+    });
+    let mut client = Client::over(client).await;
+    client.authenticate().await;
+    assert!(client.create("q", json!({ "edge": "orders" })).await.is_empty());
+
+    // 10,000 commits over 50 nodes, while the client reads nothing.
+    for n in 0..10_000 {
+        liveset.commit(|tx| tx.upsert("orders", &node(n % 50, n))).unwrap();
+        if n % 100 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    // What arrives now is far less than one message a commit, and ends at the present.
+    let mut rows = BTreeMap::new();
+    let mut messages = 0;
+    while rows.len() < 50 || rows.values().any(|n| *n < 9_950) {
+        let message = client.receive().await;
+        messages += 1;
+        let n = message["data"]["n"].as_u64().unwrap();
+        rows.insert(message["nodeId"].as_str().unwrap().to_owned(), n);
+    }
+    assert!(messages <= 400, "{messages} messages");
+    client.assert_alive().await;
+    client.close().await;
+    serving.await.unwrap();
+}
+
+#[tokio::test]
+async fn folds_over_a_real_socket_and_another_client_is_not_held_up() {
+    let liveset = builder().build().unwrap();
+    let address = listen(&liveset).await;
+    let mut slow = authenticated(address).await;
+    let mut quick = authenticated(address).await;
+    for client in [&mut slow, &mut quick] {
+        client.create("q", json!({ "edge": "orders", "orderBy": "n desc" })).await;
+    }
+    let commits = 20_000;
+    for n in 0..commits {
+        liveset.commit(|tx| tx.upsert("orders", &node(n % 20, n))).unwrap();
+        if n % 50 == 0 {
+            // The quick one keeps up with everything it is sent.
+            tokio::task::yield_now().await;
+        }
+    }
+    for client in [&mut quick, &mut slow] {
+        let mut latest = 0;
+        let mut messages: u64 = 0;
+        while latest < commits - 1 {
+            let message = client.receive().await;
+            latest = latest.max(message["data"]["n"].as_u64().unwrap_or(0));
+            messages += 1;
+        }
+        assert!(messages < commits, "{messages}");
+        client.assert_alive().await;
+    }
+    assert_eq!(liveset.query(Query::new("orders")).unwrap().total_count, 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_socket_that_takes_nothing_is_given_up() {
+    let liveset = builder().build().unwrap();
+    let (server, client) = tokio::io::duplex(4 * 1024);
+    let serving = tokio::spawn({
+        let liveset = liveset.clone();
+        async move { liveset.serve(server).await }
+    });
+    let mut peer = Raw { stream: client };
+    peer.authenticate().await;
+    peer.text(r#"{"type":"createLiveQuery","id":"q","query":{"edge":"orders"}}"#).await;
+    assert_eq!(peer.receive_json().await["type"], "liveQueryCreated");
+    assert_eq!(peer.receive_json().await["type"], "liveQueryData");
+    let started = tokio::time::Instant::now();
+    for n in 0..20 {
+        liveset.commit(|tx| tx.upsert("orders", &node(n, n))).unwrap();
+    }
+    serving.await.unwrap();
+    // Ten seconds without a byte, and two to be told of it.
+    let waited = started.elapsed();
+    assert!(waited >= Duration::from_secs(10) && waited < Duration::from_secs(13), "{waited:?}");
+    let stats = liveset.stats();
+    assert_eq!(
+        (stats.connections, stats.hub.connections, stats.hub.live_queries, stats.hub.feeds),
+        (0, 0, 0, 0)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_comes_back_in_time_is_told_why() {
+    let liveset = builder().build().unwrap();
+    let (server, client) = tokio::io::duplex(4 * 1024);
+    let serving = tokio::spawn({
+        let liveset = liveset.clone();
+        async move { liveset.serve(server).await }
+    });
+    let mut peer = Raw { stream: client };
+    peer.authenticate().await;
+    peer.text(r#"{"type":"createLiveQuery","id":"q","query":{"edge":"orders"}}"#).await;
+    assert_eq!(peer.receive_json().await["type"], "liveQueryCreated");
+    assert_eq!(peer.receive_json().await["type"], "liveQueryData");
+    for n in 0..20 {
+        liveset.commit(|tx| tx.upsert("orders", &node(n, n))).unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    loop {
+        let message = peer.receive_json().await;
+        if message["type"] == "error" {
+            assert_eq!(message["code"], "OVERLOADED");
+            break;
+        }
+    }
+    assert_eq!(peer.close_code().await, Some(1013));
+    serving.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_socket_is_served_at_its_pace() {
+    let liveset = builder().build().unwrap();
+    let (server, client) = tokio::io::duplex(1024);
+    tokio::spawn({
+        let liveset = liveset.clone();
+        async move { liveset.serve(server).await }
+    });
+    let mut client = Client::over(client).await;
+    client.authenticate().await;
+    client.create("q", json!({ "edge": "orders" })).await;
+    for n in 0..50 {
+        liveset.commit(|tx| tx.upsert("orders", &node(n, n))).unwrap();
+    }
+    // One message every five seconds: minutes for all of them, and never ten seconds without a byte.
+    for _ in 0..50 {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(client.receive().await["type"], "liveQueryAddedNode");
+    }
+}
+
+#[tokio::test]
+async fn a_real_socket_that_takes_nothing_is_given_up_too() {
+    let liveset = limited(|limits| {
+        limits.transport.write_timeout = Duration::from_millis(300);
+        limits.transport.close_timeout = Duration::from_millis(200);
+    });
+    let address = listen(&liveset).await;
+    let mut bystander = authenticated(address).await;
+    let mut slow = authenticated(address).await;
+    slow.create("q", json!({ "edge": "orders" })).await;
+    // More than the kernel's buffers take, in nodes that cannot fold away.
+    let padding = "x".repeat(50_000);
+    for id in 0..400 {
+        liveset.commit(|tx| tx.upsert("orders", &json!({ "id": id, "padding": padding }))).unwrap();
+    }
+    eventually("the slow one is given up", || liveset.stats().connections == 1).await;
+    assert_eq!(liveset.stats().hub.live_queries, 0);
+    bystander.assert_alive().await;
+}
