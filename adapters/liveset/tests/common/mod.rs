@@ -1,6 +1,6 @@
 //! What the tests over sockets share: an endpoint on loopback, a client that we did not write, and one that follows no
 //! rules.
-#![allow(dead_code, reason = "every test file uses a part")]
+#![allow(dead_code, unreachable_pub, reason = "every test file uses a part")]
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 /// Longer than anything that a test waits for.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// An endpoint with a set `orders`, the stock resources, and any token.
 pub fn builder() -> Builder {
