@@ -135,8 +135,14 @@ impl FilterParser<'_> {
                 Item::Value(right) => right,
                 Item::Test(_) => return Err(self.cursor.error(start, "a test in a sum", "a value")),
             };
-            left.known =
-                left.known.plus(sign, &right.known).map_err(|mismatch| self.mismatch(start, mismatch))?;
+            left.known = match left.known.plus(sign, &right.known) {
+                Ok(known) => known,
+                // `now - 7 dayz`: the word behind the number is what is wrong.
+                Err(_) if self.cursor.word().and_then(|word| suggest::nearest(word, units())).is_some() => {
+                    return Err(self.unexpected_behind(&Item::Value(right), "the end"));
+                }
+                Err(mismatch) => return Err(self.mismatch(start, mismatch)),
+            };
             left.end = right.end;
             // The terms so far are a sum of their own until the last has come; as it is flat, this moves it and copies nothing.
             let mut sum = Sum::of(left.term);
@@ -234,8 +240,7 @@ impl FilterParser<'_> {
                 return Ok(items);
             }
             if !self.cursor.skip(Symbol::Comma)? {
-                let units = Unit::WORDS.iter().map(|(unit, _)| *unit);
-                let near = self.cursor.word().and_then(|word| suggest::nearest(word, units));
+                let near = self.cursor.word().and_then(|word| suggest::nearest(word, units()));
                 return Err(self.cursor.unexpected("',' or ']'").suggest(near));
             }
         }
@@ -323,7 +328,7 @@ impl FilterParser<'_> {
     fn unexpected_behind(&self, item: &Item, end: &str) -> ExprError {
         // Behind a number a unit is nearer than an operator that is as near.
         let number = self.cursor.slice(0, self.cursor.before()).ends_with(|c: char| c.is_ascii_digit());
-        let units = Unit::WORDS.iter().map(|(unit, _)| *unit).filter(|_| number);
+        let units = units().filter(|_| number);
         let near = |operators: &'static [&'static str]| {
             self.cursor.word().and_then(|word| suggest::nearest(word, units.chain(operators.iter().copied())))
         };
@@ -340,4 +345,9 @@ impl FilterParser<'_> {
         };
         self.cursor.unexpected(format!("an operator or {end}")).suggest(near.or(not))
     }
+}
+
+/// The words that make a number a duration.
+fn units() -> impl Iterator<Item = &'static str> {
+    Unit::WORDS.iter().map(|(word, _)| *word)
 }

@@ -1,0 +1,283 @@
+//! What is refused, where the error points, and which word it suggests.
+
+mod lang_support;
+
+use std::time::Instant as Stopwatch;
+
+use liveset_engine::{ExprError, Filter, QueryLimits};
+
+fn parse(text: &str) -> Result<Filter, ExprError> {
+    Filter::parse(text, &QueryLimits::default())
+}
+
+fn refused(text: &str) -> ExprError {
+    match parse(text) {
+        Ok(filter) => panic!("{text} is accepted as {filter}"),
+        Err(error) => error,
+    }
+}
+
+#[test]
+fn errors_point_at_their_place() {
+    // The text; the column; a part of the message; the word that was probably meant.
+    let cases: &[(&str, usize, &str, Option<&str>)] = &[
+        ("status = 'x'", 8, "found '='", Some("==")),
+        ("status === 'x'", 8, "found '==='", Some("==")),
+        ("a && b", 3, "found '&&'", Some("and")),
+        ("a || b", 3, "found '||'", Some("or")),
+        ("!a", 1, "found '!'", Some("not")),
+        ("a <> b", 3, "found '<>'", Some("!=")),
+        ("tags anyoff ['x']", 6, "found 'anyoff'", Some("anyof")),
+        ("a IN [1]", 3, "found 'IN'", Some("in")),
+        ("name startsWith 'x'", 6, "found 'startsWith'", Some("startswith")),
+        ("a == 1 adn b", 8, "found 'adn'", Some("and")),
+        ("a AND b", 3, "found 'AND'", Some("and")),
+        ("nto a", 5, "found 'a'", Some("not")),
+        ("t > now - 7 dayz", 13, "found 'dayz'", Some("days")),
+        ("t > now - 7dayz", 12, "found 'dayz'", Some("days")),
+        ("a == ", 6, "found the end", None),
+        ("== 1", 1, "found '=='", None),
+        ("a == b == c", 8, "comparisons do not chain", None),
+        ("(a == b) == c", 10, "a test is no value", None),
+        ("a == (b == c)", 6, "a test in parentheses", None),
+        ("a + (b and c) == 1", 3, "a test in a sum", None),
+        ("a == not b", 6, "found 'not'", None),
+        ("a b", 3, "found 'b', expected an operator or the end", None),
+        ("(a", 3, "found the end, expected an operator or ')'", None),
+        ("(a == 1", 8, "found the end, expected 'and', 'or' or ')'", None),
+        ("a)", 2, "found ')'", None),
+        ("a and", 6, "found the end", None),
+        ("and a", 1, "`and`", None),
+        ("in == 1", 1, "`in`", None),
+        ("a == in", 6, "`in`", None),
+        ("5", 1, "'5' alone", None),
+        ("'x'", 1, "''x'' alone", None),
+        ("now", 1, "'now' alone", None),
+        ("nothing", 1, "'nothing' alone", None),
+        ("a + 1", 1, "'a + 1' alone", None),
+        ("a and (b + 1)", 7, "'(b + 1)' alone", None),
+        ("2024-01-01 and a", 1, "'2024-01-01' alone", None),
+        ("a in 1", 6, "a list in brackets", None),
+        ("a in [b]", 7, "a literal", None),
+        ("a in [now]", 7, "a literal", None),
+        ("a in [1,]", 9, "a literal", None),
+        ("a in [1 2]", 9, "',' or ']'", None),
+        ("a in [1", 8, "',' or ']'", None),
+        ("a in [[1]]", 7, "a literal", None),
+        ("a == 2023-02-30", 6, "'2023-02-30'", None),
+        ("a == 2023-01-01T25:00:00", 6, "a date", None),
+        ("a == 'x", 6, "not closed", None),
+        ("a == 1e400", 6, "overflows", None),
+        ("a == 18446744073709551616", 6, "overflows", None),
+        ("a == -9223372036854775809", 6, "overflows", None),
+        ("a == .5", 6, "found '.'", None),
+        ("a == 5.", 7, "found '.'", None),
+        ("a == +5", 6, "found '+'", None),
+        ("a == - 5", 6, "found '-'", None),
+        ("a == -b", 6, "found '-'", None),
+        ("a.5 == 1", 3, "a name", None),
+        ("a..b", 3, "a name", None),
+        ("a == 1;", 7, "found ';'", None),
+        ("a == ‘x’", 6, "found '‘'", Some("'")),
+        ("a\n  and\n  é = 1", 5, "found '='", Some("==")),
+    ];
+    for (text, column, part, suggestion) in cases {
+        let error = refused(text);
+        assert_eq!(error.column, *column, "{text}: {error}");
+        assert_eq!(error.line, text.matches('\n').count() + 1, "{text}: {error}");
+        assert!(error.to_string().contains(part), "{text}: {error}");
+        assert_eq!(error.suggestion, *suggestion, "{text}: {error}");
+    }
+}
+
+#[test]
+fn a_message_reads_as_one_line() {
+    assert_eq!(
+        refused("tags anyoff ['x']").to_string(),
+        "line 1, column 6: found 'anyoff', expected an operator or the end; did you mean 'anyof'?"
+    );
+    assert_eq!(
+        refused("'a' < 5 days").to_string(),
+        "line 1, column 5: found text < a duration, expected two numbers, two texts, two instants or two booleans"
+    );
+}
+
+#[test]
+fn type_errors_that_can_be_seen_are_refused() {
+    let cases = [
+        "'a' < 5 days",
+        "a < 5 days",
+        "5 days < a",
+        "5 days < 6 days",
+        "5 < 'a'",
+        "true < 1",
+        "now < 5",
+        "'abc' < now",
+        "now > true",
+        "2024-01-01 >= 1",
+        "now + 3 == a",
+        "now + a == b",
+        "now - now == a",
+        "now - 2024-01-01 == a",
+        "t - 5 days + 1 == a",
+        "5 days + now == a",
+        "5 days + t == a",
+        "5 days + 1 hours == a",
+        "'a' + 1 == a",
+        "'a' + 'b' == a",
+        "'2024-01-01' + 5 days == t",
+        "true + 1 == a",
+        "nothing + 1 == a",
+        "1 + nothing == a",
+        "a + 'b' == c",
+        "1 + 5 days == a",
+        "(a + b) + 5 days == t",
+        "a + b < 'x'",
+        "t + 5 days < 1",
+        "a startswith 5",
+        "5 startswith 'a'",
+        "now contains 'x'",
+        "a + 1 endswith 'x'",
+        "5 anyof [5]",
+        "'a' allof ['a']",
+        "now anyof [1]",
+    ];
+    for text in cases {
+        refused(text);
+    }
+}
+
+#[test]
+fn constants_that_overflow_are_refused() {
+    let cases = [
+        "18446744073709551615 + 1 == a",
+        "-9223372036854775808 - 1 == a",
+        "a == 9223372036854775807 + 9223372036854775807 + 2",
+        "1e308 + 1e308 == a",
+        "5 days - 6 days == a",
+        "t > now - (1 days - 2 days)",
+        "18446744073709551615 days + 1 days == a",
+        "a == 18446744073709551616 days",
+        "2024-01-01 + 8000 years == t",
+        "2024-01-01 - 18446744073709551615 weeks == t",
+    ];
+    for text in cases {
+        let error = refused(text).to_string();
+        assert!(error.contains("overflows") || error.contains("at most"), "{text}: {error}");
+    }
+    // What depends on the node or the time overflows there.
+    for text in
+        ["a + 18446744073709551615 + 18446744073709551615 == 1", "t > now - 18446744073709551615 years"]
+    {
+        assert!(parse(text).is_ok(), "{text}");
+    }
+}
+
+#[test]
+fn what_looks_odd_and_is_legal() {
+    let cases = [
+        "5 == 'x'",
+        "a == 5 days",
+        "a in [5 days]",
+        "a < nothing",
+        "nothing < nothing",
+        "now < nothing",
+        "nothing < 5",
+        "nothing startswith 'a'",
+        "'2024-01-01' < now",
+        "5 days == 5 days",
+        "true == false",
+        "true < false",
+        "true",
+        "not not not a",
+        "(((a)))",
+        "(a) == (1)",
+        "a in []",
+        "a anyof []",
+        "asc == desc and days > 5 and year == month",
+        "a.and.or.not.in.now.true == 1",
+        "`and` == `not`",
+        "n -1 == 0",
+        "n - -1 == 0",
+        "n-1==0",
+        "2023-1-1 == 2021",
+        "a==1and b==2",
+        "`` == 1",
+        "a == \"\"",
+    ];
+    for text in cases {
+        if let Err(error) = parse(text) {
+            panic!("{text}: {error}");
+        }
+    }
+}
+
+#[test]
+fn limits_are_clear_errors() {
+    let parentheses = |depth: usize| format!("{}a{}", "(".repeat(depth), ")".repeat(depth));
+    let nots = |depth: usize| format!("{}a", "not ".repeat(depth));
+    let list = |items: usize| format!("a in [{}]", vec!["1"; items].join(","));
+    let path = |names: usize| format!("{} == 1", vec!["a"; names].join("."));
+    let bytes = |length: usize| format!("a == '{}'", "x".repeat(length - 7));
+    for (just, over, part) in [
+        (parentheses(64), parentheses(65), "nesting deeper than 64"),
+        (nots(64), nots(65), "nesting deeper than 64"),
+        (format!("not {}", parentheses(63)), format!("not {}", parentheses(64)), "nesting deeper than 64"),
+        (format!("{} == 1", parentheses(64)), format!("{} == 1", parentheses(65)), "nesting deeper than 64"),
+        (list(1_000), list(1_001), "more than 1000 items"),
+        (path(16), path(17), "more than 16 names"),
+        (bytes(16_384), bytes(16_385), "at most 16384 bytes"),
+    ] {
+        assert!(parse(&just).is_ok(), "{part}: {:?}", parse(&just));
+        let error = refused(&over).to_string();
+        assert!(error.contains(part), "{error}");
+    }
+    let none = QueryLimits { nesting: 0, list_items: 0, path_names: 0, ..QueryLimits::default() };
+    for text in ["(true)", "not true", "a", "1 in [1]"] {
+        assert!(Filter::parse(text, &none).is_err(), "{text}");
+    }
+    assert!(Filter::parse("1 in [] or true", &none).is_ok());
+}
+
+/// Whatever 16 KiB hold: a wide tree is no deep one, and nothing is tried twice.
+#[test]
+fn the_time_to_parse_is_bounded() {
+    let fill = |piece: &str, end: &str| {
+        let mut text = piece.repeat((16_384 - end.len()) / piece.len());
+        text.push_str(end);
+        text
+    };
+    let deep = |inner: &str| format!("{}{inner}{}", "(".repeat(64), ")".repeat(64));
+    let texts = [
+        fill("(", ""),
+        fill("not ", "a"),
+        fill("not(", ""),
+        fill("a+", "a==1"),
+        fill("a-(", ""),
+        fill("a and ", "a"),
+        fill("a or b and ", "a"),
+        fill("a==", "a"),
+        fill("a.", "a"),
+        fill("`", ""),
+        fill("''", ""),
+        fill("5 ", "days"),
+        fill("9", ""),
+        fill("\n", "!"),
+        fill("(a+(b)) and ", "c"),
+        fill("(((((((((((a))))))))))) or ", "c"),
+        fill("deadbee-", ""),
+        fill("2023-01-0", ""),
+        fill("t>now-1 months or ", "c"),
+        deep(&fill("a or ", "b")[..16_000]),
+        deep(&format!("{}1 == 1", "1 - ".repeat(3_900))),
+    ];
+    for text in &texts {
+        let watch = Stopwatch::now();
+        let parsed = parse(text);
+        // Debug builds on a busy machine: milliseconds are usual, exponential time would be centuries.
+        assert!(watch.elapsed().as_secs() < 5, "{} took {:?}", &text[..20], watch.elapsed());
+        if let Ok(filter) = parsed {
+            assert!(lang_support::printed_limits().expression_bytes > filter.canonical().len());
+        }
+    }
+}
