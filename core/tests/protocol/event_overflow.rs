@@ -1,0 +1,227 @@
+//! "Each subscription has a bounded queue (default 256). When it is full the **oldest** event goes, and is counted;
+//! before the next event of that subscription goes out, one `warning` `QUEUE_OVERFLOW` with the exact count goes out …,
+//! and the count starts anew. An event shared by several subscriptions of a path is dropped for one by taking its id out
+//! of the shared message. Control messages and answers are never dropped."
+
+use std::collections::{BTreeMap, VecDeque};
+
+use liveset_core::SessionLimits;
+
+use crate::util::*;
+
+fn warning(count: usize, id: &str) -> String {
+    format!(
+        r#"{{"type":"warning","code":"QUEUE_OVERFLOW","message":"{count} events dropped for subscription '{id}' due to slow consumption","subscriptionId":"{id}"}}"#
+    )
+}
+
+fn message(ids: &[&str], path: &str, kind: &str, number: u64) -> String {
+    let ids: Vec<_> = ids.iter().map(|id| format!("\"{id}\"")).collect();
+    let ids = ids.join(",");
+    format!(
+        r#"{{"type":"event","subscriptionIds":[{ids}],"eventType":"{kind}","path":"{path}","data":{number},"timestamp":"2025-12-07T21:45:05.000Z"}}"#
+    )
+}
+
+#[test]
+fn the_oldest_goes_and_is_counted() {
+    for (limit, kept) in [(256, 256), (1, 1), (0, 1)] {
+        let limits = SessionLimits { event_queue: limit, ..SessionLimits::default() };
+        let mut server = Server::active(limits);
+        server.subscribe("my-jobs", "jobs", &["x"]);
+        for number in 0..kept + 5 {
+            assert_eq!(server.session.deliver("jobs", &event("x", number)), 1);
+        }
+        assert_eq!(server.session.backlog().events, kept as usize);
+        assert_eq!(server.session.stats().events_dropped, 5);
+        let mut expected = vec![warning(5, "my-jobs")];
+        expected.extend((5..kept + 5).map(|number| message(&["my-jobs"], "jobs", "x", number)));
+        assert_eq!(server.texts(), expected);
+        // The count starts anew.
+        server.session.deliver("jobs", &event("x", 1));
+        assert_eq!(server.texts(), [message(&["my-jobs"], "jobs", "x", 1)]);
+    }
+}
+
+#[test]
+fn one_event_dropped_is_still_events() {
+    let mut server = Server::active(SessionLimits { event_queue: 1, ..SessionLimits::default() });
+    server.subscribe("s", "jobs", &["x"]);
+    server.session.deliver("jobs", &event("x", 1));
+    server.session.deliver("jobs", &event("x", 2));
+    assert_eq!(server.texts(), [warning(1, "s"), message(&["s"], "jobs", "x", 2)]);
+}
+
+#[test]
+fn a_shared_event_is_dropped_for_one_by_taking_its_id_out() {
+    let mut server = Server::active(SessionLimits { event_queue: 2, ..SessionLimits::default() });
+    server.subscribe("a", "jobs", &["x", "y"]);
+    server.subscribe("b", "jobs", &["x"]);
+    for (kind, number) in [("x", 1), ("x", 2), ("y", 3)] {
+        server.session.deliver("jobs", &event(kind, number));
+    }
+    assert_eq!(
+        server.texts(),
+        [
+            message(&["b"], "jobs", "x", 1),
+            warning(1, "a"),
+            message(&["a", "b"], "jobs", "x", 2),
+            message(&["a"], "jobs", "y", 3),
+        ]
+    );
+}
+
+#[test]
+fn the_count_goes_with_its_subscription() {
+    let mut server = Server::active(SessionLimits { event_queue: 1, ..SessionLimits::default() });
+    server.subscribe("s", "jobs", &["x"]);
+    server.session.deliver("jobs", &event("x", 1));
+    server.session.deliver("jobs", &event("x", 2));
+    server.send(r#"{"type":"unsubscribeEvents","ids":["s"]}"#);
+    server.requests();
+    server.subscribe("s", "jobs", &["x"]);
+    server.session.deliver("jobs", &event("x", 3));
+    assert_eq!(server.texts(), [message(&["s"], "jobs", "x", 3)]);
+}
+
+#[test]
+fn answers_are_never_dropped() {
+    let mut server = Server::active(SessionLimits { event_queue: 1, ..SessionLimits::default() });
+    server.subscribe("s", "jobs", &["x"]);
+    for number in 0..200 {
+        server.session.deliver("jobs", &event("x", number));
+        server.send(r#"{"type":"ping"}"#);
+    }
+    assert_eq!(server.texts().iter().filter(|text| **text == r#"{"type":"pong"}"#).count(), 200);
+}
+
+/// What happens to the model and to the session alike.
+#[derive(Debug)]
+enum Op {
+    Subscribe { id: usize, path: usize, kinds: usize },
+    Unsubscribe { id: usize },
+    Publish { path: usize, kind: usize },
+    Transmit { messages: usize },
+}
+
+/// A naive reference: every subscription has a queue of its own, and a message is sent when the oldest event that any
+/// queue holds is taken from all queues of its path.
+#[derive(Default)]
+struct Model {
+    /// By id: path, types, queued event numbers, dropped; and the order in which they were subscribed.
+    subscriptions: BTreeMap<usize, Subscription>,
+    events: BTreeMap<u64, (usize, usize)>,
+    next: u64,
+    order: u64,
+}
+
+struct Subscription {
+    path: usize,
+    kinds: usize,
+    queue: VecDeque<u64>,
+    dropped: usize,
+    order: u64,
+}
+
+const KINDS: [&str; 2] = ["x", "y"];
+const PATHS: [&str; 2] = ["jobs", "actors"];
+const LIMIT: usize = 3;
+
+impl Model {
+    fn publish(&mut self, path: usize, kind: usize) -> usize {
+        let number = self.next;
+        self.next += 1;
+        self.events.insert(number, (path, kind));
+        let mut wanted = 0;
+        for subscription in self.subscriptions.values_mut() {
+            if subscription.path == path && subscription.kinds & (1 << kind) != 0 {
+                wanted += 1;
+                subscription.queue.push_back(number);
+                if subscription.queue.len() > LIMIT {
+                    subscription.queue.pop_front();
+                    subscription.dropped += 1;
+                }
+            }
+        }
+        wanted
+    }
+
+    fn transmit(&mut self) -> Option<String> {
+        let oldest = self.subscriptions.values().filter_map(|subscription| subscription.queue.front()).min();
+        let oldest = *oldest?;
+        let mut takers: Vec<_> =
+            self.subscriptions.iter_mut().filter(|(_, s)| s.queue.front() == Some(&oldest)).collect();
+        takers.sort_by_key(|(_, subscription)| subscription.order);
+        for (id, subscription) in &mut takers {
+            if subscription.dropped > 0 {
+                return Some(warning(std::mem::take(&mut subscription.dropped), &format!("s{id}")));
+            }
+        }
+        let ids: Vec<_> = takers.iter().map(|(id, _)| format!("s{id}")).collect();
+        for (_, subscription) in takers {
+            subscription.queue.pop_front();
+        }
+        let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+        let (path, kind) = self.events[&oldest];
+        Some(message(&ids, PATHS[path], KINDS[kind], oldest))
+    }
+}
+
+#[test]
+fn counts_and_ids_are_those_of_a_naive_reference() {
+    for seed in 0..300 {
+        let mut random = Random(seed);
+        let limits = SessionLimits { event_queue: LIMIT, message_burst: 10_000, ..SessionLimits::default() };
+        let mut server = Server::active(limits);
+        let mut model = Model::default();
+        for _ in 0..200 {
+            let op = match random.below(10) {
+                0 => Op::Subscribe { id: random.below(5), path: random.below(2), kinds: 1 + random.below(3) },
+                1 => Op::Unsubscribe { id: random.below(5) },
+                2..8 => Op::Publish { path: random.below(2), kind: random.below(2) },
+                _ => Op::Transmit { messages: random.below(5) },
+            };
+            match op {
+                Op::Subscribe { id, path, kinds } => {
+                    if model.subscriptions.contains_key(&id) {
+                        continue;
+                    }
+                    model.order += 1;
+                    let order = model.order;
+                    let subscription =
+                        Subscription { path, kinds, queue: VecDeque::new(), dropped: 0, order };
+                    model.subscriptions.insert(id, subscription);
+                    let kinds = [&KINDS[..1], &KINDS[1..], &KINDS[..]][kinds - 1];
+                    let kinds: Vec<_> = kinds.iter().map(|kind| format!("\"{kind}\"")).collect();
+                    server.send(&format!(
+                        r#"{{"type":"subscribeEvents","subscriptions":[{{"id":"s{id}","path":"{}","events":[{}]}}]}}"#,
+                        PATHS[path],
+                        kinds.join(",")
+                    ));
+                    server.accept_subscriptions();
+                    assert!(server.text().is_some_and(|text| text.contains("subscribedEvents")));
+                }
+                Op::Unsubscribe { id } => {
+                    if model.subscriptions.remove(&id).is_some() {
+                        server.send(&format!(r#"{{"type":"unsubscribeEvents","ids":["s{id}"]}}"#));
+                        assert_eq!(server.requests().len(), 1);
+                    }
+                }
+                Op::Publish { path, kind } => {
+                    let event = event(KINDS[kind], model.next);
+                    let wanted = model.publish(path, kind);
+                    assert_eq!(server.session.deliver(PATHS[path], &event), wanted);
+                }
+                Op::Transmit { messages } => {
+                    for _ in 0..messages {
+                        assert_eq!(server.text(), model.transmit(), "seed {seed}");
+                    }
+                }
+            }
+        }
+        while let Some(expected) = model.transmit() {
+            assert_eq!(server.text(), Some(expected), "seed {seed}");
+        }
+        assert_eq!(server.text(), None);
+    }
+}

@@ -1,0 +1,198 @@
+//! Both ends and a wire of changing speed, on random histories: whenever the queue has run empty the client holds the
+//! result, in order, with its count; and on the way it never holds more than the cap.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use liveset_core::{
+    AddedReason, Change, ChangeBatch, ChangeReason, Doc, LiveQueryOptions, LiveQueryRequest, QuerySpec,
+    RemovedReason, SessionLimits, Snapshot, Ticket,
+};
+
+use crate::pair::Pair;
+use crate::util::{Random, doc};
+
+#[derive(Debug)]
+enum Op {
+    Write { node: usize, number: Option<u32> },
+    Commit,
+    Receive(usize),
+    Recreate,
+    Reconnect,
+}
+
+const CAP: usize = 5;
+
+/// The data, and the window that was last published.
+struct World {
+    nodes: BTreeMap<usize, u32>,
+    window: Snapshot,
+    version: u64,
+    /// Every window so far, by its version: what a client can resume from.
+    history: BTreeMap<u64, Snapshot>,
+}
+
+impl World {
+    fn compute(&self) -> Snapshot {
+        let mut rows: Vec<(Arc<str>, Doc)> = self
+            .nodes
+            .iter()
+            .map(|(node, number)| (format!("n{node}").into(), doc(&format!("n{node}"), *number)))
+            .collect();
+        rows.sort_by(|(_, one), (_, other)| one.rank.cmp(&other.rank));
+        let (total_count, capped) = (rows.len() as u64, rows.len() > CAP);
+        rows.truncate(CAP);
+        Snapshot { version: self.version, total_count, capped, rows }
+    }
+
+    fn difference(before: &Snapshot, after: &Snapshot) -> ChangeBatch {
+        let find = |window: &Snapshot, id: &Arc<str>| {
+            window.rows.iter().find(|(other, _)| other == id).map(|(_, doc)| doc.clone())
+        };
+        let left = before.rows.iter().filter(|(id, _)| find(after, id).is_none()).map(|(id, doc)| Change {
+            id: id.clone(),
+            before: Some(doc.clone()),
+            after: None,
+            reason: Some(ChangeReason::Removed(RemovedReason::Filter)),
+        });
+        let came = after.rows.iter().filter_map(|(id, doc)| {
+            let old = find(before, id);
+            let reason = old.is_none().then_some(ChangeReason::Added(AddedReason::Created));
+            let change = Change { id: id.clone(), before: old, after: Some(doc.clone()), reason };
+            (change.before != change.after).then_some(change)
+        });
+        ChangeBatch {
+            version: after.version,
+            total_count: after.total_count,
+            capped: after.capped,
+            changes: left.chain(came).collect(),
+        }
+    }
+
+    fn commit(&mut self) -> ChangeBatch {
+        self.version += 1;
+        let after = self.compute();
+        let batch = World::difference(&self.window, &after);
+        self.history.insert(self.version, after.clone());
+        self.window = after;
+        batch
+    }
+}
+
+fn check(pair: &Pair, world: &World, options: LiveQueryOptions, seed: u64) {
+    let result = pair.client.live_query("q").unwrap();
+    assert!(result.is_loaded());
+    let rows: BTreeMap<_, _> = world.window.rows.iter().map(|(id, doc)| (id, &doc.data)).collect();
+    assert!(result.rows().eq(rows), "seed {seed}");
+    if options.positions {
+        let ordered = world.window.rows.iter().map(|(id, doc)| (id, &doc.data));
+        assert!(result.ordered().unwrap().eq(ordered), "seed {seed}: order");
+    }
+    if options.counts {
+        assert_eq!(result.total_count(), world.window.total_count, "seed {seed}");
+        assert_eq!(result.capped(), world.window.capped, "seed {seed}");
+    }
+}
+
+#[test]
+fn the_client_holds_the_result_whenever_the_queue_ran_empty() {
+    for seed in 0..1500 {
+        let mut random = Random(seed);
+        let limits = || SessionLimits {
+            backlog_changes: [0, 1, 4, 256][seed as usize % 4],
+            chunk_rows: 2,
+            message_burst: 10_000,
+            ..SessionLimits::default()
+        };
+        let bits = seed / 4;
+        let options = LiveQueryOptions {
+            positions: bits & 1 != 0,
+            counts: bits & 2 != 0,
+            reasons: bits & 4 != 0,
+            resume: bits & 8 != 0,
+        };
+        let mut world = World {
+            nodes: (0..random.below(8)).map(|node| (node, node as u32)).collect(),
+            window: Snapshot { version: 1, total_count: 0, capped: false, rows: vec![] },
+            version: 1,
+            history: BTreeMap::new(),
+        };
+        world.window = world.compute();
+        world.history.insert(1, world.window.clone());
+        let query = QuerySpec { edge: "e".into(), ..QuerySpec::default() };
+        let request = LiveQueryRequest { options, ..LiveQueryRequest::new("q", query) };
+        let mut pair = Pair::new(limits());
+        pair.client.create_live_query(request.clone());
+        let mut ticket = accept(&mut pair, &world);
+        for _ in 0..120 {
+            let op = match random.below(24) {
+                0..10 => {
+                    let number = (random.below(3) > 0).then(|| random.below(9) as u32);
+                    Op::Write { node: random.below(10), number }
+                }
+                10..17 => Op::Commit,
+                17..22 => Op::Receive(random.below(6)),
+                22 => Op::Recreate,
+                _ => Op::Reconnect,
+            };
+            match op {
+                Op::Write { node, number: Some(number) } => drop(world.nodes.insert(node, number)),
+                Op::Write { node, number: None } => drop(world.nodes.remove(&node)),
+                Op::Commit => {
+                    let batch = Arc::new(world.commit());
+                    pair.server.live_query_changed(ticket, &batch);
+                    assert!(pair.server.backlog().changes <= 2 * CAP.max(limits().backlog_changes));
+                }
+                Op::Receive(count) => {
+                    for _ in 0..count {
+                        pair.one_to_client().unwrap();
+                        let held = pair.client.live_query("q").map_or(0, |result| result.len());
+                        assert!(held <= CAP, "seed {seed}: more than the cap");
+                    }
+                }
+                Op::Recreate => {
+                    pair.client.destroy_live_query("q");
+                    pair.client.create_live_query(request.clone());
+                    ticket = accept(&mut pair, &world);
+                }
+                Op::Reconnect => {
+                    let resume_from = pair.client.live_query("q").cloned();
+                    pair = Pair::new(limits());
+                    pair.client.create_live_query(LiveQueryRequest { resume_from, ..request.clone() });
+                    ticket = accept(&mut pair, &world);
+                }
+            }
+            if !pair.server.wants_transmit() {
+                check(&pair, &world, options, seed);
+            }
+        }
+        pair.to_client().unwrap();
+        check(&pair, &world, options, seed);
+    }
+}
+
+/// Answers until the live query was accepted: resumed where the client names a version, else from the start.
+fn accept(pair: &mut Pair, world: &World) -> Ticket {
+    pair.to_server();
+    loop {
+        match pair.server.poll_request() {
+            Some(liveset_core::Request::CreateLiveQuery { ticket, since, .. }) => {
+                match since
+                    .and_then(|since| since.parse().ok())
+                    .and_then(|version: u64| world.history.get(&version))
+                {
+                    Some(before) => {
+                        let batch = Arc::new(World::difference(before, &world.window));
+                        pair.server.resume_live_query(pair.now, ticket, batch, &world.window);
+                    }
+                    None => {
+                        pair.server.accept_live_query(pair.now, ticket, Arc::new(world.window.clone()));
+                    }
+                }
+                return ticket;
+            }
+            Some(_) => {}
+            None => panic!("nothing was asked for"),
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! "`subscribeEvents` and `unsubscribeEvents` are all or nothing: if any entry is invalid, nothing is changed and one
+//! `error` names the first bad one." `subscribedEvents` carries the same list.
+
+use liveset_core::{ErrorCode, Refusal, Request, SessionLimits};
+
+use crate::util::*;
+
+fn subscribe(ids: &[&str]) -> String {
+    let entries: Vec<_> =
+        ids.iter().map(|id| format!(r#"{{"id":"{id}","path":"jobs","events":["x","x"]}}"#)).collect();
+    format!(r#"{{"type":"subscribeEvents","subscriptions":[{}]}}"#, entries.join(","))
+}
+
+#[test]
+fn the_answer_carries_the_same_list() {
+    let mut server = Server::active(SessionLimits::default());
+    server.send(&subscribe(&["b", "a"]));
+    let specs = server.accept_subscriptions();
+    assert_eq!(specs.iter().map(|spec| &*spec.id).collect::<Vec<_>>(), ["b", "a"]);
+    let same = subscribe(&["b", "a"]).replace("subscribeEvents", "subscribedEvents");
+    assert_eq!(server.texts(), [same]);
+    assert_eq!(server.session.subscriptions().count(), 2);
+}
+
+#[test]
+fn an_id_in_use_refuses_the_whole_request() {
+    let mut server = Server::active(SessionLimits::default());
+    server.subscribe("a", "jobs", &["x"]);
+    for (ids, bad) in [(&["b", "a", "c", "c"][..], "a"), (&["b", "c", "b"], "b")] {
+        let texts = server.ask(&subscribe(ids));
+        assert_error(&texts, "DUPLICATE_ID");
+        assert!(texts[0].ends_with(&format!(r#","id":"{bad}"}}"#)), "{texts:?}");
+        assert_eq!(server.requests(), []);
+    }
+    assert_eq!(server.session.subscriptions().count(), 1);
+    // What was refused is free.
+    server.send(&subscribe(&["b", "c"]));
+    assert_eq!(server.accept_subscriptions().len(), 2);
+}
+
+#[test]
+fn live_queries_have_their_own_names() {
+    let mut server = Server::active(SessionLimits::default());
+    server.create("a", "", snapshot(1, &[]));
+    server.texts();
+    server.subscribe("a", "jobs", &["x"]);
+    assert_eq!(server.session.subscriptions().count(), 1);
+    assert_eq!(server.session.live_queries().count(), 1);
+}
+
+#[test]
+fn a_refusal_of_the_owner_changes_nothing() {
+    let mut server = Server::active(SessionLimits::default());
+    server.send(&subscribe(&["a", "b"]));
+    let Some(Request::Subscribe { ticket, .. }) = server.session.poll_request() else { panic!() };
+    let refusal = Refusal { code: ErrorCode::InvalidEvent, message: "no".into(), id: Some("b".into()) };
+    server.session.refuse(server.now, ticket, refusal);
+    assert_eq!(server.texts(), [r#"{"type":"error","code":"INVALID_EVENT","message":"no","id":"b"}"#]);
+    assert_eq!(server.session.deliver("jobs", &event("x", 1)), 0);
+    server.send(&subscribe(&["a", "b"]));
+    assert_eq!(server.accept_subscriptions().len(), 2);
+    // The ticket of a request that was answered means nothing any more.
+    server.session.accept_subscriptions(server.now, ticket);
+    assert_eq!(server.session.subscriptions().count(), 2);
+}
+
+#[test]
+fn more_than_the_limit_are_limit_exceeded() {
+    for limit in [0, 1, 256] {
+        let limits = SessionLimits { subscriptions: limit, ..SessionLimits::default() };
+        let mut server = Server::active(limits);
+        let ids: Vec<_> = (0..=limit).map(|number| format!("s{number}")).collect();
+        let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+        let texts = server.ask(&subscribe(&ids));
+        assert_error(&texts, "LIMIT_EXCEEDED");
+        assert!(texts[0].ends_with(&format!(r#","id":"s{limit}"}}"#)), "the first that is too many");
+        if limit > 0 {
+            server.send(&subscribe(&ids[..limit]));
+            // Unanswered ones count too.
+            assert_error(&server.ask(&subscribe(&["more"])), "LIMIT_EXCEEDED");
+            server.accept_subscriptions();
+            server.texts();
+            assert_error(&server.ask(&subscribe(&["more"])), "LIMIT_EXCEEDED");
+        }
+        assert_eq!(server.closed, None);
+    }
+}
+
+#[test]
+fn unsubscribe_is_answered_only_where_a_request_id_was_given() {
+    let mut server = Server::active(SessionLimits::default());
+    server.subscribe("a", "jobs", &["x"]);
+    server.subscribe("b", "jobs", &["x"]);
+    server.subscribe("c", "jobs", &["x"]);
+    assert!(server.ask(r#"{"type":"unsubscribeEvents","ids":["a"]}"#).is_empty());
+    let texts = server.ask(r#"{"type":"unsubscribeEvents","requestId":"r","ids":["c","b"]}"#);
+    assert_eq!(texts, [r#"{"type":"unsubscribedEvents","requestId":"r","ids":["c","b"]}"#]);
+    let requests = server.requests();
+    let [Request::Unsubscribed { subscriptions: first }, Request::Unsubscribed { subscriptions: second }] =
+        &requests[..]
+    else {
+        panic!("{requests:?}")
+    };
+    assert_eq!((&*first[0].id, &*second[0].id, &*second[1].id), ("a", "c", "b"));
+    assert_eq!(server.session.deliver("jobs", &event("x", 1)), 0);
+}
+
+#[test]
+fn an_unknown_id_refuses_the_whole_unsubscribe() {
+    let mut server = Server::active(SessionLimits::default());
+    server.subscribe("a", "jobs", &["x"]);
+    for (ids, bad) in [(r#"["a","b","c"]"#, "b"), (r#"["a","a"]"#, "a")] {
+        let texts = server.ask(&format!(r#"{{"type":"unsubscribeEvents","ids":{ids}}}"#));
+        assert_error(&texts, "UNKNOWN_ID");
+        assert!(texts[0].ends_with(&format!(r#","id":"{bad}"}}"#)), "{texts:?}");
+    }
+    assert_eq!(server.session.subscriptions().count(), 1);
+    assert_eq!(server.requests(), []);
+}
+
+#[test]
+fn no_event_follows_unsubscribed() {
+    let mut server = Server::active(SessionLimits::default());
+    server.subscribe("a", "jobs", &["x"]);
+    server.subscribe("b", "jobs", &["x"]);
+    server.session.deliver("jobs", &event("x", 1));
+    let texts = server.ask(r#"{"type":"unsubscribeEvents","requestId":"r","ids":["a"]}"#);
+    assert_eq!(texts.len(), 2);
+    assert!(texts[1].contains(r#""subscriptionIds":["b"]"#), "{texts:?}");
+    server.session.deliver("jobs", &event("x", 2));
+    assert!(server.ask(r#"{"type":"unsubscribeEvents","ids":["b"]}"#).is_empty());
+    assert_eq!(server.session.backlog().events, 0);
+    assert_eq!(server.requests().len(), 2);
+    server.subscribe("a", "jobs", &["x"]);
+    assert!(server.texts().is_empty(), "what a subscription missed does not come to its successor");
+}
