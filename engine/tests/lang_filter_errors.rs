@@ -241,6 +241,7 @@ fn limits_are_clear_errors() {
 
 /// Whatever 16 KiB hold: a wide tree is no deep one, and nothing is tried twice.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the time that parsing takes is what is tested")]
 fn the_time_to_parse_is_bounded() {
     let fill = |piece: &str, end: &str| {
         let mut text = piece.repeat((16_384 - end.len()) / piece.len());

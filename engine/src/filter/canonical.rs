@@ -23,14 +23,26 @@ pub(super) fn canonical(expr: &Expr) -> Expr {
             }
             inner => Expr::Not(Box::new(inner)),
         },
-        Expr::And(operands) => joined(operands, Expr::And, |operand| match operand {
-            Expr::And(inner) => Ok(inner),
-            other => Err(other),
-        }),
-        Expr::Or(operands) => joined(operands, Expr::Or, |operand| match operand {
-            Expr::Or(inner) => Ok(inner),
-            other => Err(other),
-        }),
+        Expr::And(operands) => {
+            let mut flat = Vec::with_capacity(operands.len());
+            for operand in operands {
+                match canonical(operand) {
+                    Expr::And(inner) => flat.extend(inner),
+                    other => flat.push(other),
+                }
+            }
+            joined(flat, Expr::And)
+        }
+        Expr::Or(operands) => {
+            let mut flat = Vec::with_capacity(operands.len());
+            for operand in operands {
+                match canonical(operand) {
+                    Expr::Or(inner) => flat.extend(inner),
+                    other => flat.push(other),
+                }
+            }
+            joined(flat, Expr::Or)
+        }
         Expr::Compare { left, operator, right } => compare(left.clone(), *operator, right.clone()),
         Expr::Member { left, operator, list } => member(left, *operator, list),
     }
@@ -52,24 +64,15 @@ fn member(left: &Sum, operator: Membership, list: &[Literal]) -> Expr {
     Expr::Member { left: left.clone(), operator, list }
 }
 
-/// The canonical operands without those that are joined the same way, whose operands take their place.
-fn joined(operands: &[Expr], join: fn(Vec<Expr>) -> Expr, open: fn(Expr) -> Result<Vec<Expr>, Expr>) -> Expr {
-    let mut flat = Vec::with_capacity(operands.len());
-    for operand in operands {
-        match open(canonical(operand)) {
-            Ok(inner) => flat.extend(inner),
-            Err(other) => flat.push(other),
+/// Operands sorted and deduplicated; one alone needs no joining.
+fn joined(operands: Vec<Expr>, join: fn(Vec<Expr>) -> Expr) -> Expr {
+    let mut operands = sorted(operands);
+    match operands.pop() {
+        Some(only) if operands.is_empty() => only,
+        last => {
+            operands.extend(last);
+            join(operands)
         }
-    }
-    let mut flat = sorted(flat);
-    match flat.pop() {
-        Some(only) if flat.is_empty() => only,
-        Some(last) => {
-            flat.push(last);
-            join(flat)
-        }
-        // No parser makes a chain of nothing.
-        None => join(flat),
     }
 }
 

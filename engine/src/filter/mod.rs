@@ -36,6 +36,29 @@ pub use ast::{Comparison, Expr, Literal, Membership, Sign, Sum, Term, TextTest};
 /// A parsed and checked filter. Cheap to clone.
 ///
 /// Two filters are equal when their canonical forms are.
+///
+/// ```
+/// use liveset_engine::{Filter, Instant, JsonLimits, QueryLimits, json};
+///
+/// let limits = QueryLimits::default();
+/// let filter = Filter::parse("status == 'open' and createdAt > now - 7 days", &limits).unwrap();
+///
+/// let node = br#"{ "status": "open", "createdAt": "2025-12-01T10:00:00Z" }"#;
+/// let node = json::parse(node, &JsonLimits::default()).unwrap();
+/// let now = Instant::parse_rfc3339("2025-12-07T21:45:05Z").unwrap();
+/// assert!(filter.matches(&node, now));
+///
+/// // The node leaves as time passes, at an exact moment.
+/// let flip = filter.next_flip(&node, now).unwrap();
+/// assert_eq!(flip.to_string(), "2025-12-08T10:00:00Z");
+/// assert!(!filter.matches(&node, flip));
+///
+/// let error = Filter::parse("status = 'open'", &limits).unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "line 1, column 8: found '=', expected an operator or the end; did you mean '=='?"
+/// );
+/// ```
 #[derive(Clone)]
 pub struct Filter {
     inner: Arc<Inner>,
