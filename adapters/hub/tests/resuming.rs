@@ -37,6 +37,7 @@ fn lost(config: HubConfig) -> (World, ClientId, LiveResult) {
     let result = world.session(client).live_query("q").unwrap().clone();
     world.cut(client);
     world.settle();
+    messages(&mut world, client);
     (world, client, result)
 }
 
@@ -49,7 +50,6 @@ fn change(world: &mut World) {
 
 fn come_back(world: &mut World, client: ClientId, result: LiveResult) -> Vec<String> {
     world.reconnect(client, "a");
-    messages(world, client);
     create_resumable(world, client, Some(result));
     let types = types(world, client);
     assert_eq!(ordered(world, client), ["9", "1", "3", "4", "5"]);

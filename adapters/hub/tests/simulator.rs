@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! LIVESET_SIM_SEED=17 LIVESET_SIM_OPS=500 cargo test -p liveset-hub --test simulator
+//! LIVESET_SIM_SEED=1000..2000 cargo test -p liveset-hub --test simulator in_step
 //! ```
 
 #[path = "simulator/generate.rs"]
@@ -35,9 +36,11 @@ fn setup(ops: usize) -> Setup {
 
 /// Runs seeds, and says how to run one again that fails.
 fn simulate(name: &str, seeds: std::ops::Range<u64>, setup: Setup) -> Tally {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let seeds = number("LIVESET_SIM_SEED").map_or(seeds, |seed| seed..seed + 1);
-    let ops = number("LIVESET_SIM_OPS").map_or(setup.ops, |ops| ops as usize);
+    let seeds = std::env::var("LIVESET_SIM_SEED").map_or(seeds, |text| match text.split_once("..") {
+        Some((from, to)) => from.parse().expect("a seed")..to.parse().expect("a seed"),
+        None => text.parse().map(|seed| seed..seed + 1).expect("a seed"),
+    });
+    let ops = std::env::var("LIVESET_SIM_OPS").map_or(setup.ops, |text| text.parse().expect("a number"));
     let mut last = Tally::default();
     for seed in seeds {
         let setup = Setup { ops, ..setup.clone() };

@@ -161,8 +161,10 @@ impl World {
         &mut self.clients[id.0].session
     }
 
-    /// Sends any text in the name of a client. Nothing happens where it is not connected.
+    /// Sends any text in the name of a client, behind what its session has to send. Nothing happens where it is not
+    /// connected.
     pub fn send_raw(&mut self, id: ClientId, text: &str) {
+        self.write_to_hub();
         self.send_up(id, text.as_bytes().to_vec());
     }
 

@@ -410,8 +410,7 @@ impl Sim {
         client.token = token;
         self.world.session(client.id).authenticate(&Token::new(token));
         self.trace(|| format!("client {c} is {token}"));
-        self.world.settle();
-        self.drain_records();
+        self.arrive();
         let client = &mut self.clients[c];
         assert!(client.mirror.authenticated >= 2, "re-authentication is answered");
         if token == "narrow" {
@@ -475,8 +474,7 @@ impl Sim {
         let queued = self.world.hub_mut().publish(now, path, event, "{\"n\":1}".into(), None);
         let queued = queued.expect("the event is declared");
         self.trace(|| format!("{event} at {path}, queued for {queued}"));
-        self.world.settle();
-        self.drain_records();
+        self.arrive();
         self.tally.events += 1;
         for (c, client) in self.clients.iter().enumerate() {
             if client.stalled || !client.connected {
@@ -499,6 +497,7 @@ impl Sim {
     }
 
     fn bad_request(&mut self) {
+        self.arrive();
         let c = self.r.below(self.clients.len());
         let client = &mut self.clients[c];
         if !client.connected || client.stalled {
@@ -514,8 +513,7 @@ impl Sim {
             (r#"{"type":"subscribeEvents","subscriptions":[{"id":"bad","path":"jobs","events":["x"]}]}"#, "INVALID_EVENT"),
         ]);
         self.world.send_raw(client.id, request);
-        self.world.settle();
-        self.drain_records();
+        self.arrive();
         let errors = std::mem::take(&mut self.clients[c].mirror.errors);
         assert!(
             errors.iter().any(|(got, _)| got == code),
@@ -562,8 +560,7 @@ impl Sim {
 
     /// Lets everything arrive, then compares every client that reads, and every watch, with the oracle.
     fn check(&mut self) {
-        self.world.settle();
-        self.drain_records();
+        self.arrive();
         let now = self.wall();
         let mut cache: BTreeMap<String, Shown> = BTreeMap::new();
         for c in 0..self.clients.len() {
@@ -654,7 +651,17 @@ impl Sim {
 
     // --- helpers ---
 
-    fn drain_records(&mut self) {
+    /// Lets everything that is under way arrive, also at those who had to connect anew.
+    fn arrive(&mut self) {
+        self.world.settle();
+        while self.drain_records() {
+            self.world.settle();
+        }
+    }
+
+    /// True where a client had to connect anew.
+    fn drain_records(&mut self) -> bool {
+        let mut reconnected = false;
         for c in 0..self.clients.len() {
             let client = &mut self.clients[c];
             for frame in self.world.take_record(client.id) {
@@ -665,8 +672,10 @@ impl Sim {
                 // Only a client that was stalled past a ping is closed by the hub.
                 self.trace.push(format!("client {c} was closed: {:?}", self.clients[c].mirror.errors));
                 self.reconnect(c);
+                reconnected = true;
             }
         }
+        reconnected
     }
 
     fn wall(&self) -> Nanos {
