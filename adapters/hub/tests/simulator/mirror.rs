@@ -3,7 +3,10 @@
 //! Every message is checked against what the client holds: nothing may be added twice, changed before it is there,
 //! follow its end, or exceed the cap at any moment.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    rc::Rc,
+};
 
 use liveset_core::LiveResult;
 use liveset_hub::test_kit::Frame;
@@ -22,7 +25,7 @@ pub(crate) struct Options {
 /// One live query that the client has asked for.
 #[derive(Clone, Debug)]
 pub(crate) struct Held {
-    pub(crate) query: Query,
+    pub(crate) query: Rc<Query>,
     pub(crate) options: Options,
     pub(crate) cap: usize,
     pub(crate) state: State,
@@ -68,7 +71,7 @@ pub(crate) struct Mirror {
 }
 
 impl Held {
-    pub(crate) fn new(query: Query, options: Options, cap: usize) -> Self {
+    pub(crate) fn new(query: Rc<Query>, options: Options, cap: usize) -> Self {
         let cap = query.limit.map_or(cap, |limit| cap.min(limit as usize));
         Self {
             query,
@@ -93,8 +96,10 @@ impl Held {
         if self.rows.len() != shown.rows.len() {
             return Some(format!("{} rows instead of {}", self.rows.len(), shown.rows.len()));
         }
+        let places: HashMap<&str, usize> =
+            self.rows.iter().enumerate().map(|(at, (id, _))| (&**id, at)).collect();
         for (i, (id, data)) in shown.rows.iter().enumerate() {
-            let Some(at) = self.position(id) else { return Some(format!("'{id}' is missing")) };
+            let Some(&at) = places.get(&**id) else { return Some(format!("'{id}' is missing")) };
             if self.options.positions && at != i {
                 return Some(format!("'{id}' stands at {at} instead of {i}"));
             }
