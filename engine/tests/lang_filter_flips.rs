@@ -147,6 +147,7 @@ fn nodes_leave_at_the_exact_moment() {
         ("t > now or true", "2024-03-01T10:00:00Z", "2024-02-02", None),
         ("now - 1 months < now", "", "2024-02-02", None),
         ("now + 7977 years > t", "2024-03-01", "2022-06-01", Some("2023-01-01")),
+        ("now - 12000 years < t", "2024-03-01", "2000-06-01", Some("2001-01-01")),
         ("t > now - 1 days", "9999-12-31T23:59:59.999999999Z", "2024-01-01", None),
     ];
     for (text, field, now, flip) in cases {
@@ -162,6 +163,56 @@ fn nodes_leave_at_the_exact_moment() {
             continue;
         }
         assert_eq!(found, flip.map(at), "{text} of {field} at {now}");
+    }
+}
+
+/// `now` on both sides: the flips of the next months, one after the other, passing by moments at which nothing changes.
+#[test]
+fn now_races_itself_at_the_ends_of_months() {
+    let cases: &[(&str, &str, &[&str])] = &[
+        (
+            "now - 1 months == now - 31 days",
+            "2024-03-28",
+            // All of March waits for the end of February, and April is as far from March as 31 days.
+            &[
+                "2024-03-31T23:59:59.999999999Z",
+                "2024-05-01",
+                "2024-05-31T23:59:59.999999999Z",
+                "2024-07-01",
+                "2024-07-31T23:59:59.999999999Z",
+            ],
+        ),
+        (
+            "now - 1 months == now - 30 days - 12 hours",
+            "2024-03-30T01:00:00Z",
+            &["2024-03-31T11:59:59.999999999Z", "2024-03-31T12:00:00Z", "2024-05-31T11:59:59.999999999Z"],
+        ),
+        (
+            "now - 30 days - 12 hours > now - 1 months",
+            "2024-03-30T01:00:00Z",
+            &["2024-03-31T12:00:00Z", "2024-05-01", "2024-05-31T12:00:00Z", "2024-07-01"],
+        ),
+        (
+            "now - 1 months < now - 30 days",
+            "2024-04-15",
+            &["2024-05-01", "2024-05-31", "2024-07-01", "2024-07-31"],
+        ),
+        ("now - 12000 years < now", "2000-06-01", &["2001-01-01"]),
+        ("now + 1 months > now", "9999-11-05", &["9999-12-01"]),
+    ];
+    for (text, now, flips) in cases {
+        let filter = parse(text);
+        let mut from = at(now);
+        for flip in *flips {
+            let passes = filter.matches(&Value::Nothing, from);
+            let mut found = filter.next_flip(&Value::Nothing, from);
+            while let Some(moment) = found.filter(|moment| filter.matches(&Value::Nothing, *moment) == passes)
+            {
+                found = filter.next_flip(&Value::Nothing, moment);
+            }
+            assert_eq!(found, Some(at(flip)), "{text} from {from}");
+            from = at(flip);
+        }
     }
 }
 

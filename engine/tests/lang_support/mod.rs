@@ -186,7 +186,13 @@ fn comparison(random: &mut Random) -> &'static str {
 pub fn now_test(random: &mut Random, races: bool) -> String {
     let operator = comparison(random);
     let now = moved(random, "now");
-    match random.below(7) {
+    match random.below(8) {
+        7 if races => {
+            // A month is about 30 days: these two overtake each other.
+            let months = 1 + random.below(3);
+            let hours = months * 730 + random.below(60) - 30;
+            format!("now - {months} months {operator} now - {hours} hours")
+        }
         0 | 1 => format!("{} {operator} {now}", random.pick(&["t", "u", "a"])),
         2 => format!("{now} {operator} {}", moved(random, "t")),
         3 => format!("{now} {operator} {}", random.pick(INSTANTS)),
