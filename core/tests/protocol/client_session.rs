@@ -24,8 +24,8 @@ fn it_answers_pings_and_lives_on() {
         pair.now = next;
         pair.server.handle_timeout(next);
         pair.client.handle_timeout(next);
-        pair.to_client().unwrap();
-        pair.to_server();
+        pair.server_speaks().unwrap();
+        pair.client_speaks();
     }
     assert_eq!(pair.events(), []);
     assert!(!pair.server.is_closed());
@@ -49,18 +49,18 @@ fn a_server_silent_for_a_minute_is_lost_once() {
 fn subscriptions_come_and_go() {
     let mut pair = Pair::new(SessionLimits::default());
     let request = pair.client.subscribe(vec![spec("a"), spec("b")]);
-    pair.to_server();
+    pair.client_speaks();
     let Some(Request::Subscribe { ticket, .. }) = pair.server.poll_request() else { panic!() };
     pair.server.accept_subscriptions(pair.now, ticket);
     pair.server.deliver("jobs", &event("x", 7));
-    pair.to_client().unwrap();
+    pair.server_speaks().unwrap();
     let events = pair.events();
     assert_eq!(events[0], ClientEvent::Subscribed { request, ids: vec!["a".into(), "b".into()] });
     let ClientEvent::Event { subscription_ids, path, event: got } = &events[1] else { panic!() };
     assert_eq!((subscription_ids.len(), &**path, got), (2, "jobs", &*event("x", 7)));
     let request = pair.client.unsubscribe(["b"]);
-    pair.to_server();
-    pair.to_client().unwrap();
+    pair.client_speaks();
+    pair.server_speaks().unwrap();
     assert_eq!(pair.events(), [ClientEvent::Unsubscribed { request, ids: vec!["b".into()] }]);
     assert_eq!(pair.client.subscriptions().count(), 1);
     assert_eq!(pair.client.unanswered(), 0);
@@ -74,7 +74,7 @@ fn a_live_query_is_folded_into_its_result() {
     let ticket = pair.create_with(snapshot(1, &[("a", 1), ("b", 2)]));
     let changes = batch(2, 2, [removed("a", 1), updated("b", 2, 3), added("c", 4)]);
     pair.server.live_query_changed(ticket, &std::sync::Arc::new(changes));
-    pair.to_client().unwrap();
+    pair.server_speaks().unwrap();
     let changed =
         |node: &str, change| ClientEvent::LiveQueryChanged { id: "q".into(), node_id: node.into(), change };
     assert_eq!(
@@ -92,8 +92,8 @@ fn a_live_query_is_folded_into_its_result() {
     assert_eq!(result.row("b").map(|row| &row[..]), Some(&br#"{"id":"b","n":3}"#[..]));
     assert!(result.ordered().is_none() && result.version().is_none());
     let request = pair.client.destroy_live_query("q");
-    pair.to_server();
-    pair.to_client().unwrap();
+    pair.client_speaks();
+    pair.server_speaks().unwrap();
     assert_eq!(pair.events(), [ClientEvent::LiveQueryDestroyed { request, id: "q".into() }]);
     assert!(pair.client.live_query("q").is_none());
 }
@@ -102,8 +102,8 @@ fn a_live_query_is_folded_into_its_result() {
 fn errors_say_which_request_failed_and_what_ended() {
     let mut pair = Pair::new(SessionLimits::default());
     let request = pair.client.destroy_live_query("q");
-    pair.to_server();
-    pair.to_client().unwrap();
+    pair.client_speaks();
+    pair.server_speaks().unwrap();
     let events = pair.events();
     let ClientEvent::Error { code, request: failed, id, ended, .. } = &events[0] else { panic!() };
     assert_eq!(
@@ -115,7 +115,7 @@ fn errors_say_which_request_failed_and_what_ended() {
     let ticket = pair.create_with(snapshot(1, &[]));
     pair.events();
     pair.server.end_live_query(ticket, ErrorCode::Forbidden, "no");
-    pair.to_client().unwrap();
+    pair.server_speaks().unwrap();
     let events = pair.events();
     let ClientEvent::Error { request, ended, .. } = &events[0] else { panic!() };
     assert_eq!((*request, *ended), (None, Some(Ended::LiveQuery)));

@@ -145,7 +145,7 @@ fn the_client_holds_the_result_whenever_the_queue_ran_empty() {
                 }
                 Op::Receive(count) => {
                     for _ in 0..count {
-                        pair.one_to_client().unwrap();
+                        pair.one_from_server().unwrap();
                         let held = pair.client.live_query("q").map_or(0, |result| result.len());
                         assert!(held <= CAP, "seed {seed}: more than the cap");
                     }
@@ -166,14 +166,14 @@ fn the_client_holds_the_result_whenever_the_queue_ran_empty() {
                 check(&pair, &world, options, seed);
             }
         }
-        pair.to_client().unwrap();
+        pair.server_speaks().unwrap();
         check(&pair, &world, options, seed);
     }
 }
 
 /// Answers until the live query was accepted: resumed where the client names a version, else from the start.
 fn accept(pair: &mut Pair, world: &World) -> Ticket {
-    pair.to_server();
+    pair.client_speaks();
     loop {
         match pair.server.poll_request() {
             Some(liveset_core::Request::CreateLiveQuery { ticket, since, .. }) => {

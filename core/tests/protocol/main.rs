@@ -29,6 +29,7 @@ mod rule_05_added_and_updated_carry_the_node;
 mod rule_06_commit_by_commit;
 mod rule_07_slow_consumers_fold;
 mod rule_08_destroy;
+mod rule_09_projection_is_the_owners;
 mod rule_10_ended_by_the_server;
 mod rule_11_node_ids_are_text;
 mod rule_12_fair_turns;

@@ -92,7 +92,7 @@ fn a_client_that_was_cut_anywhere_goes_on() {
         pair.server.live_query_changed(ticket, &Arc::new(batch(2, 3, first.clone())));
         pair.server.live_query_changed(ticket, &Arc::new(batch(3, 3, second.clone())));
         for _ in 0..arrived {
-            assert!(pair.one_to_client().unwrap());
+            assert!(pair.one_from_server().unwrap());
         }
         let result = pair.client.live_query("q").unwrap().clone();
         let version = result.version().unwrap().to_owned();
@@ -109,7 +109,7 @@ fn a_client_that_was_cut_anywhere_goes_on() {
         };
         let window = snapshot(3, &[("e", 0), ("b", 5), ("c", 9)]);
         pair.server.resume_live_query(pair.now, ticket, Arc::new(batch(3, 3, changes)), &window);
-        pair.to_client().unwrap();
+        pair.server_speaks().unwrap();
         let result = pair.client.live_query("q").unwrap();
         assert_eq!(result.version(), Some("3"));
         let ordered: Vec<_> = result.ordered().unwrap().map(|(_, row)| row.clone()).collect();
@@ -136,8 +136,8 @@ fn a_load_that_was_cut_is_not_resumed() {
     pair.client.create_live_query(request(None));
     let (ticket, _) = pair.create_request();
     pair.server.accept_live_query(pair.now, ticket, Arc::new(snapshot(1, &[("a", 1), ("b", 2)])));
-    pair.one_to_client().unwrap();
-    pair.one_to_client().unwrap();
+    pair.one_from_server().unwrap();
+    pair.one_from_server().unwrap();
     let result = pair.client.live_query("q").unwrap().clone();
     assert_eq!((result.len(), result.is_loaded(), result.version()), (1, false, None));
     let mut pair = Pair::new(SessionLimits::default());

@@ -26,17 +26,17 @@ impl Pair {
             wire: VecDeque::new(),
         };
         let request = pair.client.authenticate(&Token::new("t"));
-        pair.to_server();
+        pair.client_speaks();
         let Some(Request::Verify { attempt, .. }) = pair.server.poll_request() else { panic!() };
         assert!(pair.server.handle_verdict(now, attempt, Verdict::Accepted { expires: None }));
-        pair.to_client().unwrap();
+        pair.server_speaks().unwrap();
         assert!(pair.client.is_authenticated());
         assert_eq!(pair.client.poll_event(), Some(ClientEvent::Authenticated { request }));
         pair
     }
 
     /// Everything that the client says arrives.
-    pub(crate) fn to_server(&mut self) {
+    pub(crate) fn client_speaks(&mut self) {
         let mut text = Vec::new();
         while self.client.poll_transmit(&mut text) {
             self.server.handle_text(self.now, &text);
@@ -45,7 +45,7 @@ impl Pair {
     }
 
     /// One message that the server says arrives; false where it has none.
-    pub(crate) fn one_to_client(&mut self) -> Result<bool, ClientError> {
+    pub(crate) fn one_from_server(&mut self) -> Result<bool, ClientError> {
         let mut text = Vec::new();
         if let Some(Transmit::Text) = self.server.poll_transmit(self.now, &mut text) {
             self.wire.push_back(text);
@@ -57,8 +57,8 @@ impl Pair {
     }
 
     /// Everything that the server says arrives.
-    pub(crate) fn to_client(&mut self) -> Result<(), ClientError> {
-        while self.one_to_client()? {}
+    pub(crate) fn server_speaks(&mut self) -> Result<(), ClientError> {
+        while self.one_from_server()? {}
         Ok(())
     }
 
@@ -69,7 +69,7 @@ impl Pair {
 
     /// The ticket of the next request, which must be a live query, and the version to resume from.
     pub(crate) fn create_request(&mut self) -> (Ticket, Option<String>) {
-        self.to_server();
+        self.client_speaks();
         match self.server.poll_request() {
             Some(Request::CreateLiveQuery { ticket, since, .. }) => (ticket, since),
             other => panic!("no live query but {other:?}"),
@@ -80,7 +80,7 @@ impl Pair {
     pub(crate) fn create_with(&mut self, snapshot: Snapshot) -> Ticket {
         let (ticket, _) = self.create_request();
         self.server.accept_live_query(self.now, ticket, Arc::new(snapshot));
-        self.to_client().unwrap();
+        self.server_speaks().unwrap();
         ticket
     }
 }
