@@ -1,3 +1,5 @@
+//! A service with a live endpoint at `ws://127.0.0.1:8080/ws`.
+
 use axum::Router;
 use liveset::{Grant, Liveset, Set, StaticTokens};
 

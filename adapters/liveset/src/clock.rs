@@ -40,10 +40,20 @@ impl WallClock {
         }
     }
 
-    /// The data names a moment. The system's clock is not moved by it; a moment before the latest moves nothing.
-    pub(crate) fn observe(&mut self, at: Instant) {
+    /// The `now` of an input for which the data names a moment. The system's clock is not moved by it; a moment before
+    /// the latest moves nothing.
+    pub(crate) fn now_with(&self, at: Option<Instant>) -> Instant {
+        let now = self.now();
+        match (self, at) {
+            (Self::Commits { .. }, Some(at)) => at.max(now),
+            _ => now,
+        }
+    }
+
+    /// The input was taken, and its `now` counts.
+    pub(crate) fn advance(&mut self, now: Instant) {
         if let Self::Commits { latest } = self {
-            *latest = at.max(*latest);
+            *latest = now;
         }
     }
 

@@ -44,6 +44,8 @@ where
     };
     let span = tracing::info_span!("connection", id = ?peer.id());
     let registered = Registered { shared, peer };
+    let mut counted = Counted(Ended::Dropped);
+    let how = &mut counted.0;
     async move {
         tracing::debug!("opened");
         let aborted = registered.peer.aborted();
@@ -51,7 +53,7 @@ where
             Either::First(ended) => ended,
             Either::Second(()) => Ended::Aborted,
         };
-        telemetry::ended(ended);
+        *how = ended;
         tracing::debug!(?ended, "closed");
     }
     .instrument(span)
@@ -73,6 +75,15 @@ impl Registered {
 impl Drop for Registered {
     fn drop(&mut self) {
         self.release();
+    }
+}
+
+/// How the connection ended, counted also where the host drops it.
+struct Counted(Ended);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        telemetry::ended(self.0);
     }
 }
 

@@ -10,9 +10,9 @@ use serde_json::Error;
 
 /// Writes `value` as JSON text.
 pub(crate) fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, Error> {
-    let text = serde_json::to_vec(value)?;
+    let text = serde_json::to_string(value)?;
     // Only what was written as null can have been a float; the value is walked a second time only then.
-    if text.windows(4).any(|word| word == b"null") {
+    if text.contains("null") {
         value.serialize(Check)?;
     }
     Ok(text.into())

@@ -1,5 +1,6 @@
 //! The handle that hosts hold.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,7 +73,7 @@ impl Liveset {
     }
 
     /// The same, of a change that was made at a known moment: with [`Clock::Commits`](crate::Clock::Commits), `now`
-    /// becomes `at` first, if it is later. With the machine's clock `at` changes nothing.
+    /// becomes `at` first, if it is later (and the commit is not refused). With the machine's clock `at` changes nothing.
     ///
     /// # Errors
     ///
@@ -124,7 +125,11 @@ impl Liveset {
     /// Moves the `now` of [`Clock::Commits`](crate::Clock::Commits) forward, without a change to the data: live queries
     /// over `now` change as they must. A moment before the latest, or the machine's clock, changes nothing.
     pub fn set_now(&self, at: Instant) {
-        if self.shared.run_at(Some(at), |hub, now| hub.handle_timeout(now)).is_err() {
+        let moved = self.shared.run_at(Some(at), |hub, now| {
+            hub.handle_timeout(now);
+            Ok::<_, Infallible>(())
+        });
+        if moved.is_err() {
             tracing::error!("moving the clock made the engine panic");
         }
     }

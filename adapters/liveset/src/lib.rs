@@ -103,7 +103,7 @@
 //! | name | kind | labels |
 //! | --- | --- | --- |
 //! | `liveset_connections_opened_total` | counter | |
-//! | `liveset_connections_closed_total` | counter | `by`: `peer`, `server`, `gone`, `stuck`, `aborted`, `panicked` |
+//! | `liveset_connections_closed_total` | counter | `by`: `peer`, `server`, `gone`, `stuck`, `aborted`, `dropped`, `panicked` |
 //! | `liveset_messages_received_total`, `liveset_bytes_received_total` | counter | |
 //! | `liveset_messages_sent_total`, `liveset_bytes_sent_total`, `liveset_writes_total` | counter | |
 //! | `liveset_transport_faults_total` | counter | `fault`: `protocol`, `utf8`, `too_large`, `binary`, `flood` |

@@ -78,10 +78,6 @@ impl Peer {
         self.over.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn set_over(&self) {
-        self.over.store(true, Ordering::Relaxed);
-    }
-
     /// Puts a panic down to the connection; whether it was the first.
     pub(crate) fn set_failed(&self) -> bool {
         !self.failed.swap(true, Ordering::Relaxed)
@@ -121,11 +117,19 @@ impl Peer {
     pub(crate) fn keep_verification(&self, task: AbortHandle) {
         let mut tasks = self.verifications();
         tasks.retain(|task| !task.is_finished());
-        tasks.push(task);
+        if self.is_over() {
+            // Asked for just before the connection went, and spawned just after.
+            task.abort();
+        } else {
+            tasks.push(task);
+        }
     }
 
-    pub(crate) fn cancel_verifications(&self) {
-        for task in self.verifications().drain(..) {
+    /// The connection is gone: nothing of what it sends counts, and its tasks are cancelled.
+    pub(crate) fn end(&self) {
+        let mut tasks = self.verifications();
+        self.over.store(true, Ordering::Relaxed);
+        for task in tasks.drain(..) {
             task.abort();
         }
     }

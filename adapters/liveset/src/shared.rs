@@ -88,23 +88,34 @@ impl Shared {
     /// Gives the hub one input and carries out what comes of it. A panic of the hub (or of a host's policy in it) is
     /// contained; what follows from it is the caller's to decide.
     pub(crate) fn run<T>(self: &Arc<Self>, input: impl FnOnce(&mut Hub, Now) -> T) -> Result<T, Panicked> {
-        self.run_at(None, input)
+        self.run_locked(|state, monotonic| {
+            let now = Now { monotonic, wall: state.wall.now() };
+            input(&mut state.hub, now)
+        })
     }
 
-    /// The same, with a moment that the data itself names; see [`WallClock::observe`].
-    pub(crate) fn run_at<T>(
+    /// The same, with a moment that the data itself names; it counts where the input is taken, see [`WallClock`].
+    pub(crate) fn run_at<T, E>(
         self: &Arc<Self>,
         at: Option<Instant>,
-        input: impl FnOnce(&mut Hub, Now) -> T,
-    ) -> Result<T, Panicked> {
+        input: impl FnOnce(&mut Hub, Now) -> Result<T, E>,
+    ) -> Result<Result<T, E>, Panicked> {
+        self.run_locked(|state, monotonic| {
+            let wall = state.wall.now_with(at);
+            let result = input(&mut state.hub, Now { monotonic, wall });
+            if result.is_ok() {
+                state.wall.advance(wall);
+            }
+            result
+        })
+    }
+
+    fn run_locked<T>(self: &Arc<Self>, input: impl FnOnce(&mut State, Moment) -> T) -> Result<T, Panicked> {
         let mut effects = Effects::default();
         let result = {
             let mut state = self.lock();
-            if let Some(at) = at {
-                state.wall.observe(at);
-            }
-            let now = Now { monotonic: self.monotonic(), wall: state.wall.now() };
-            let result = contain(|| input(&mut state.hub, now));
+            let now = self.monotonic();
+            let result = contain(|| input(&mut state, now));
             let drained = contain(|| state.drain(&mut effects));
             if result.is_err() || drained.is_err() {
                 telemetry::panicked("hub");
@@ -163,18 +174,14 @@ impl Shared {
 
     /// Takes a connection in.
     pub(crate) fn connect(self: &Arc<Self>, runtime: tokio::runtime::Handle) -> Result<Arc<Peer>, Panicked> {
-        let mut effects = Effects::default();
-        let peer = {
-            let mut state = self.lock();
-            let now = Now { monotonic: self.monotonic(), wall: state.wall.now() };
-            let conn = contain(|| state.hub.connect(now))?;
+        // Known under the same lock: what the hub says of the connection finds it.
+        let peer = self.run_locked(|state, monotonic| {
+            let now = Now { monotonic, wall: state.wall.now() };
+            let conn = state.hub.connect(now);
             let peer = Arc::new(Peer::new(conn, runtime));
             state.peers.insert(conn, peer.clone());
-            // What the hub says of the connection can only be carried out now that it is known.
-            contain(|| state.drain(&mut effects))?;
             peer
-        };
-        self.carry_out(effects);
+        })?;
         self.serving.send_modify(|count| *count += 1);
         telemetry::opened();
         Ok(peer)
@@ -182,8 +189,7 @@ impl Shared {
 
     /// Lets a connection go, with everything that was held for it.
     pub(crate) fn disconnect(self: &Arc<Self>, peer: &Peer) {
-        peer.set_over();
-        peer.cancel_verifications();
+        peer.end();
         let _ = self.run(|hub, now| hub.handle_disconnect(now, peer.id()));
         let known = self.lock().peers.remove(&peer.id()).is_some();
         if known {

@@ -20,6 +20,8 @@ pub(crate) enum Ended {
     Stuck,
     /// It was cut at the deadline of a shutdown.
     Aborted,
+    /// The host dropped it while it was served.
+    Dropped,
     /// A panic ended it.
     Panicked,
 }
@@ -32,6 +34,7 @@ impl Ended {
             Self::Gone => "gone",
             Self::Stuck => "stuck",
             Self::Aborted => "aborted",
+            Self::Dropped => "dropped",
             Self::Panicked => "panicked",
         }
     }

@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use common::{Client, Raw, authenticated, builder, eventually, limited, listen};
+use common::{Client, Raw, authenticated, builder, eventually, limited, listen, narrow};
 use liveset::Query;
 use serde_json::{Value, json};
 
@@ -28,8 +28,8 @@ async fn diffs_fold_while_the_socket_takes_nothing() {
     client.authenticate().await;
     assert!(client.create("q", json!({ "edge": "orders" })).await.is_empty());
 
-    // 10,000 commits over 50 nodes, while the client reads nothing.
-    for n in 0..10_000 {
+    // 4,000 commits over 50 nodes, while the client reads nothing.
+    for n in 0..4_000 {
         liveset.commit(|tx| tx.upsert("orders", &node(n % 50, n))).unwrap();
         if n % 100 == 0 {
             tokio::task::yield_now().await;
@@ -38,7 +38,7 @@ async fn diffs_fold_while_the_socket_takes_nothing() {
     // What arrives now is far less than one message a commit, and ends at the present.
     let mut rows = BTreeMap::new();
     let mut messages = 0;
-    while rows.len() < 50 || rows.values().any(|n| *n < 9_950) {
+    while rows.len() < 50 || rows.values().any(|n| *n < 3_950) {
         let message = client.receive().await;
         messages += 1;
         let n = message["data"]["n"].as_u64().unwrap();
@@ -54,12 +54,12 @@ async fn diffs_fold_while_the_socket_takes_nothing() {
 async fn folds_over_a_real_socket_and_another_client_is_not_held_up() {
     let liveset = builder().build().unwrap();
     let address = listen(&liveset).await;
-    let mut slow = authenticated(address).await;
+    let mut slow = narrow(address).await;
     let mut quick = authenticated(address).await;
     for client in [&mut slow, &mut quick] {
-        client.create("q", json!({ "edge": "orders", "orderBy": "n desc" })).await;
+        client.create("q", json!({ "edge": "orders", "orderBy": "n" })).await;
     }
-    let commits = 20_000;
+    let commits = 5_000;
     for n in 0..commits {
         liveset.commit(|tx| tx.upsert("orders", &node(n % 20, n))).unwrap();
         if n % 50 == 0 {
@@ -67,7 +67,8 @@ async fn folds_over_a_real_socket_and_another_client_is_not_held_up() {
             tokio::task::yield_now().await;
         }
     }
-    for client in [&mut quick, &mut slow] {
+    for (client, folds) in [(&mut quick, false), (&mut slow, true)] {
+        // In the query's order, and so in the order of the commits: the last is the latest.
         let mut latest = 0;
         let mut messages: u64 = 0;
         while latest < commits - 1 {
@@ -75,7 +76,8 @@ async fn folds_over_a_real_socket_and_another_client_is_not_held_up() {
             latest = latest.max(message["data"]["n"].as_u64().unwrap_or(0));
             messages += 1;
         }
-        assert!(messages < commits, "{messages}");
+        assert!(messages <= commits);
+        assert!(!folds || messages < commits, "{messages}");
         client.assert_alive().await;
     }
     assert_eq!(liveset.query(Query::new("orders")).unwrap().total_count, 20);
@@ -151,9 +153,9 @@ async fn a_slow_socket_is_served_at_its_pace() {
     for n in 0..50 {
         liveset.commit(|tx| tx.upsert("orders", &node(n, n))).unwrap();
     }
-    // One message every five seconds: minutes for all of them, and never ten seconds without a byte.
+    // Much longer than ten seconds for all of them, and never ten seconds without a byte.
     for _ in 0..50 {
-        tokio::time::sleep(Duration::from_secs(5)).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
         assert_eq!(client.receive().await["type"], "liveQueryAddedNode");
     }
 }
@@ -166,11 +168,11 @@ async fn a_real_socket_that_takes_nothing_is_given_up_too() {
     });
     let address = listen(&liveset).await;
     let mut bystander = authenticated(address).await;
-    let mut slow = authenticated(address).await;
+    let mut slow = narrow(address).await;
     slow.create("q", json!({ "edge": "orders" })).await;
     // More than the kernel's buffers take, in nodes that cannot fold away.
-    let padding = "x".repeat(50_000);
-    for id in 0..400 {
+    let padding = "x".repeat(20_000);
+    for id in 0..500 {
         liveset.commit(|tx| tx.upsert("orders", &json!({ "id": id, "padding": padding }))).unwrap();
     }
     eventually("the slow one is given up", || liveset.stats().connections == 1).await;

@@ -9,7 +9,7 @@ use futures_util::{SinkExt, StreamExt};
 use liveset::{AnyToken, Builder, Limits, Liveset, Set};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -53,6 +53,15 @@ pub async fn connect(address: SocketAddr) -> Client<TcpStream> {
     let stream = TcpStream::connect(address).await.unwrap();
     stream.set_nodelay(true).unwrap();
     Client::over(stream).await
+}
+
+/// A client for which the kernel holds little, so that it is soon seen not to read.
+pub async fn narrow(address: SocketAddr) -> Client<TcpStream> {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(16 * 1024).unwrap();
+    let mut client = Client::over(socket.connect(address).await.unwrap()).await;
+    client.authenticate().await;
+    client
 }
 
 /// A client that is authenticated already.
