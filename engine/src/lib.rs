@@ -25,7 +25,7 @@ pub use limits::{EngineLimits, JsonLimits, QueryLimits};
 pub use order::Order;
 pub use path::Path;
 pub use projection::Projection;
-pub use suggest::nearest;
+pub use suggest::{hint, nearest};
 pub use syntax::ExprError;
 pub use time::{Instant, Span, Unit};
 pub use value::{DuplicateKey, Number, Object, Timed, Value};

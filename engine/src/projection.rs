@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use bytes::Bytes;
+
 use crate::limits::QueryLimits;
 use crate::path::Path;
 use crate::syntax::ExprError;
@@ -83,6 +85,18 @@ impl Projection {
         }
     }
 
+    /// The projection of a node as bytes of its own; the same bytes, shared, where it is the whole node. See
+    /// [`write`](Projection::write).
+    pub fn project(&self, raw: &Bytes) -> Bytes {
+        if self.is_whole() {
+            return raw.clone();
+        }
+        let mut out = Vec::new();
+        self.write(raw, &mut out);
+        // Into a buffer of its exact size: projections are kept and shared for long.
+        Bytes::from(out.into_boxed_slice())
+    }
+
     /// Whether the projections of two nodes are equal as JSON values.
     pub fn same(&self, a: &Value, b: &Value) -> bool {
         match &self.fields {
@@ -132,7 +146,7 @@ fn same_members(members: &BTreeMap<Box<str>, Fields>, a: Option<&Value>, b: Opti
 
 fn member<'a>(value: Option<&'a Value>, name: &str) -> Option<&'a Value> {
     match value? {
-        Value::Object(object) => object.find(name),
+        Value::Object(object) => object.field(name),
         _ => None,
     }
 }
@@ -198,6 +212,9 @@ mod tests {
         assert_eq!(projection(&["b.`x y`", "b.in"]).canonical(), "b.in, b.`x y`, id");
         assert_ne!(projection(&["id"]), Projection::whole());
         assert!(Projection::whole().is_whole());
+        let raw = Bytes::from_static(b"{ \"id\": 1, \"a\": 2 }");
+        assert_eq!(Projection::whole().project(&raw), raw);
+        assert_eq!(projection(&["a"]).project(&raw), "{\"id\":1,\"a\":2}");
     }
 
     #[test]

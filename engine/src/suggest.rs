@@ -37,6 +37,11 @@ pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Opti
     best.map(|(_, candidate)| candidate)
 }
 
+/// [`nearest`] as the end of a message: ` (did you mean 'orders'?)`, or nothing.
+pub fn hint<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> String {
+    nearest(word, known).map(|word| format!(" (did you mean '{word}'?)")).unwrap_or_default()
+}
+
 /// How many letters must be added, dropped, changed or swapped with their neighbour.
 fn edits(a: &[char], b: &[char]) -> usize {
     let mut before_last: Vec<usize> = Vec::new();
@@ -82,5 +87,7 @@ mod tests {
             assert_eq!(nearest(word, known), near, "{word}");
         }
         assert_eq!(nearest(&"a".repeat(10_000), known), None);
+        assert_eq!(hint("anyoff", known), " (did you mean 'anyof'?)");
+        assert_eq!(hint("elephant", known), "");
     }
 }

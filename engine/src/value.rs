@@ -51,15 +51,15 @@ impl Value {
     /// The value at `path`, or `None` where there is none. Unlike [`at`](Value::at) this tells `null` from absent.
     pub fn find(&self, path: &Path) -> Option<&Value> {
         path.names().try_fold(self, |value, name| match value {
-            Value::Object(object) => object.find(name),
+            Value::Object(object) => object.field(name),
             _ => None,
         })
     }
 
     /// The value at `path`, to be changed in place, or `None` where there is none.
-    pub fn find_mut(&mut self, path: &Path) -> Option<&mut Value> {
+    pub fn at_mut(&mut self, path: &Path) -> Option<&mut Value> {
         path.names().try_fold(self, |value, name| match value {
-            Value::Object(object) => object.find_mut(name),
+            Value::Object(object) => object.field_mut(name),
             _ => None,
         })
     }
@@ -89,9 +89,9 @@ impl Value {
         }
     }
 
-    /// What kind of value this is, in the words of the query language: `nothing`, `a boolean`, `a number`, `text`,
+    /// What kind of value this is, with its article, for messages: `nothing`, `a boolean`, `a number`, `text`,
     /// `an instant`, `a list` or `an object`.
-    pub fn kind(&self) -> &'static str {
+    pub fn described(&self) -> &'static str {
         match self {
             Value::Nothing => "nothing",
             Value::Bool(_) => "a boolean",
@@ -125,8 +125,9 @@ impl Eq for Value {}
 /// Text in RFC 3339 form together with the moment that it names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Timed {
-    text: Box<str>,
-    at: Instant,
+    // Private outside, so that the moment is always the one that the text names.
+    pub(crate) text: Box<str>,
+    pub(crate) at: Instant,
 }
 
 impl Timed {
@@ -156,7 +157,7 @@ impl Timed {
 /// The members of a JSON object, sorted by key, each key once.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Object {
-    // Sorted by key without duplicates: `find` searches by halves, and equality is that of two vectors.
+    // Sorted by key without duplicates: `field` searches by halves, and equality is that of two vectors.
     entries: Vec<(Box<str>, Value)>,
 }
 
@@ -175,12 +176,12 @@ impl Object {
     }
 
     /// The value of `key`, if the object has it.
-    pub fn find(&self, key: &str) -> Option<&Value> {
+    pub fn field(&self, key: &str) -> Option<&Value> {
         self.entries.binary_search_by(|(name, _)| (**name).cmp(key)).ok().map(|place| &self.entries[place].1)
     }
 
     /// The value of `key`, to be changed in place.
-    pub fn find_mut(&mut self, key: &str) -> Option<&mut Value> {
+    pub fn field_mut(&mut self, key: &str) -> Option<&mut Value> {
         match self.entries.binary_search_by(|(name, _)| (**name).cmp(key)) {
             Ok(place) => Some(&mut self.entries[place].1),
             Err(_) => None,

@@ -11,7 +11,7 @@ const NOW: &str = "2024-03-31T12:00:00Z";
 fn check(raw: &str, declared: &[&str], true_of_it: &[&str], false_of_it: &[&str]) {
     let mut value = node(raw);
     for field in declared {
-        let field = value.find_mut(&Path::field(field)).unwrap();
+        let field = value.at_mut(&Path::field(field)).unwrap();
         *field = std::mem::take(field).into_instant().unwrap();
     }
     for (texts, expected) in [(true_of_it, true), (false_of_it, false)] {

@@ -63,7 +63,7 @@ fn ranks_sort_as_values_do() {
                     random_json(&mut random, 2)
                 ));
                 if random.chance(20)
-                    && let Some(field) = value.find_mut(&liveset_engine::Path::field("a"))
+                    && let Some(field) = value.at_mut(&liveset_engine::Path::field("a"))
                 {
                     *field = Value::Text(random.pick(INSTANTS).into()).into_instant().unwrap();
                 }

@@ -19,7 +19,6 @@ use std::sync::Arc;
 
 use crate::limits::QueryLimits;
 use crate::path::Path;
-use crate::syntax::ExprError;
 use crate::time::Instant;
 use crate::value::Value;
 
@@ -31,6 +30,7 @@ mod flips;
 mod parse;
 mod print;
 
+pub use crate::syntax::ExprError;
 pub use ast::{Comparison, Expr, Literal, Membership, Sign, Sum, Term, TextTest};
 
 /// A parsed and checked filter. Cheap to clone.

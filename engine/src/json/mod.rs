@@ -13,10 +13,11 @@ use crate::value::Value;
 mod compact;
 mod number;
 mod parse;
+mod skim;
 mod text;
 
 pub use compact::compact;
-pub(crate) use text::{token_length, unescape};
+pub(crate) use skim::{Skim, guess_text_field, text_of};
 
 /// Reads one JSON value with nothing but white space around it.
 ///

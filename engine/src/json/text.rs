@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::Problem;
 
 /// The length of the quoted token at the beginning of `text`, its quotes included; `None` where it is not closed.
-pub(crate) fn token_length(text: &[u8]) -> Option<usize> {
+pub(super) fn token_length(text: &[u8]) -> Option<usize> {
     let mut place = 1;
     while let Some(byte) = text.get(place) {
         match byte {
@@ -18,7 +18,7 @@ pub(crate) fn token_length(text: &[u8]) -> Option<usize> {
 }
 
 /// The text that stands between two quotes, with the place of the trouble where an escape or a control character is not legal.
-pub(crate) fn unescape(inside: &str) -> Result<Cow<'_, str>, (usize, Problem)> {
+pub(super) fn unescape(inside: &str) -> Result<Cow<'_, str>, (usize, Problem)> {
     let Some(first) = inside.bytes().position(|byte| byte == b'\\' || byte < b' ') else {
         return Ok(Cow::Borrowed(inside));
     };
