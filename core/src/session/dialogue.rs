@@ -26,7 +26,7 @@ impl Session {
             }
             State::Verifying { held, .. } => {
                 if !held.push(&self.limits, text) {
-                    self.close_for_held();
+                    self.close_for_held(text);
                 }
             }
             State::Active(active) => {
@@ -40,7 +40,7 @@ impl Session {
                 if !waits {
                     self.handle_message(now, message);
                 } else if !active.held.push(&self.limits, text) {
-                    self.close_for_held();
+                    self.close_for_held(text);
                 }
             }
             State::Draining { .. } | State::Closing(_) | State::Closed(_) => {}
@@ -68,9 +68,18 @@ impl Session {
         self.close_with(ErrorCode::NotAuthenticated, message, request_id);
     }
 
-    fn close_for_held(&mut self) {
+    fn close_for_held(&mut self, text: &str) {
         let message = "Too many messages were sent ahead of an answer";
-        self.close_with(ErrorCode::LimitExceeded, message, None);
+        let request_id = self.request_id_of(text);
+        self.close_with(ErrorCode::LimitExceeded, message, request_id.as_deref());
+    }
+
+    /// The mark that the error for a message carries back which is not handled.
+    fn request_id_of(&self, text: &str) -> Option<String> {
+        match ClientMessage::parse(text.as_bytes(), self.limits.id_bytes) {
+            Ok(message) => message.request_id.map(Cow::into_owned),
+            Err(error) => error.request_id,
+        }
     }
 
     /// Handles messages that were held, up to the first that still has to wait.
@@ -212,10 +221,7 @@ impl Session {
 
     /// The message is not handled; it is only looked at for the mark that its error carries back.
     pub(super) fn refuse_for_rate(&mut self, text: &str) {
-        let request_id = match ClientMessage::parse(text.as_bytes(), self.limits.id_bytes) {
-            Ok(message) => message.request_id.map(Cow::into_owned),
-            Err(error) => error.request_id,
-        };
+        let request_id = self.request_id_of(text);
         let limit = self.limits.messages_per_second;
         let message = format!("More than {limit} messages a second; this one was not handled");
         let code = ErrorCode::RateLimited;

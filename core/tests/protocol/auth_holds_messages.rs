@@ -34,7 +34,9 @@ fn one_message_more_closes() {
         for number in 0..held {
             assert!(server.ask(&ping(number)).is_empty());
         }
-        assert_error(&server.ask(&ping(held)), "LIMIT_EXCEEDED");
+        let texts = server.ask(&ping(held));
+        assert_error(&texts, "LIMIT_EXCEEDED");
+        assert!(texts[0].ends_with(&format!(r#","requestId":"{held}"}}"#)));
         assert_eq!(server.closed, Some(CloseCode::Policy));
     }
 }
