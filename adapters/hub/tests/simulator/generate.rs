@@ -185,7 +185,12 @@ impl Gen<'_> {
     }
 
     fn number(&mut self) -> String {
-        if self.r.chance(1, 2) { self.r.below(5).to_string() } else { self.word(&NUMBERS).to_owned() }
+        match self.r.below(6) {
+            0 => self.word(&NUMBERS).to_owned(),
+            // Where an f64 does not tell neighbours apart.
+            1 => self.word(&NUMBERS[16..19]).to_owned(),
+            _ => self.r.below(5).to_string(),
+        }
     }
 
     fn list(&mut self, depth: usize) -> String {
