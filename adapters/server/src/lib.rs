@@ -1,1 +1,31 @@
 //! The Liveset server: live queries and events over WebSocket and HTTP, from one binary.
+//!
+//! ```text
+//! liveset serve --config liveset.toml      a server
+//! liveset replay FILE --url URL            a change stream into a server
+//! liveset watch URL --edge E --filter F    a live query in the terminal
+//! liveset demo                             a server with a small simulated shop and a page
+//! ```
+//!
+//! **What is kept where:** the data lives in the memory of the server, and nowhere else. Whoever writes it
+//! (over `POST /batch`, or from the files that a set loads) is the truth; after a restart it is written again.
+//!
+//! The library of this package is the program's own: [`accept`] and [`http`] may be useful to others who
+//! build a server, but come without a promise of stability.
+
+pub mod accept;
+mod backoff;
+pub mod changes;
+pub mod cli;
+pub mod config;
+pub mod demo;
+pub mod http;
+pub mod load;
+pub mod log;
+pub mod ndjson;
+pub mod replay;
+pub mod serve;
+pub mod signals;
+mod terminal;
+mod url;
+pub mod watch;

@@ -1,0 +1,357 @@
+//! `[limits]`: every limit of every part, under the name that it has there.
+//!
+//! ```toml
+//! [limits.session]
+//! auth_timeout = "10s"
+//! live_queries = 256
+//!
+//! [limits.http]
+//! max_body_bytes = 8388608
+//! ```
+//!
+//! The table below is the whole list. A name that a part gains is added to it, and a name that it loses
+//! stops this file from compiling.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor};
+use serde::ser::{SerializeMap, Serializer};
+use serde::{Deserialize, Serialize};
+
+use super::{Problem, duration};
+use crate::accept::AcceptLimits;
+
+/// `[limits.http]`: the limits of this program's own sockets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerLimits {
+    /// Connections open at once, WebSockets included. Default 10,000.
+    pub max_connections: usize,
+    /// Connections open at once from one address (one /64 of IPv6). Loopback is not counted. Default 256.
+    pub max_connections_per_address: usize,
+    /// How long the head of a request may take, and how long a connection may be idle before one. Default 5 s.
+    pub header_timeout: Duration,
+    /// The largest head of a request. Default 16 KiB.
+    pub max_header_bytes: usize,
+    /// The largest body. Default 8 MiB.
+    pub max_body_bytes: usize,
+    /// How long a body may take. Default 30 s.
+    pub body_timeout: Duration,
+    /// How long a shutdown waits for requests and connections. Default 10 s.
+    pub shutdown_timeout: Duration,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        let accept = AcceptLimits::default();
+        ServerLimits {
+            max_connections: accept.max_connections,
+            max_connections_per_address: accept.max_connections_per_address,
+            header_timeout: accept.header_timeout,
+            max_header_bytes: accept.max_header_bytes,
+            max_body_bytes: 8 * 1024 * 1024,
+            body_timeout: Duration::from_secs(30),
+            shutdown_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// `[limits]`. `Default` has the defaults of each part.
+#[derive(Debug, Clone, Default)]
+pub struct LimitsConfig {
+    /// `[limits.http]`
+    pub http: ServerLimits,
+    /// All the others.
+    pub liveset: liveset::Limits,
+}
+
+macro_rules! limits {
+    ($($part:literal, $limits:ident => $place:expr => { $($name:ident),+ $(,)? })+) => {
+        const PARTS: &[&str] = &[$($part),+];
+
+        fn names(part: &str) -> &'static [&'static str] {
+            match part {
+                $($part => &[$(stringify!($name)),+],)+
+                _ => &[],
+            }
+        }
+
+        impl LimitsConfig {
+            fn write(&mut self, part: &str, name: &str, raw: &Raw) -> Result<(), String> {
+                match part {
+                    $($part => {
+                        let $limits = self;
+                        match name {
+                            $(stringify!($name) => $place.$name = Limit::read(raw)?,)+
+                            _ => return Err(format!("{part} has no limit {name}")),
+                        }
+                    })+
+                    _ => return Err(format!("there are no limits of {part}")),
+                }
+                Ok(())
+            }
+
+            fn entries(&self, part: &str) -> Vec<(&'static str, Raw)> {
+                match part {
+                    $($part => {
+                        let $limits = self;
+                        vec![$((stringify!($name), $place.$name.print())),+]
+                    })+
+                    _ => Vec::new(),
+                }
+            }
+        }
+    };
+}
+
+limits! {
+    "http", limits => limits.http => {
+        max_connections, max_connections_per_address, header_timeout, max_header_bytes, max_body_bytes,
+        body_timeout, shutdown_timeout,
+    }
+    "transport", limits => limits.liveset.transport => {
+        max_fragments, control_frames_per_second, control_burst, batch_bytes, write_timeout, close_timeout,
+    }
+    "session", limits => limits.liveset.session => {
+        auth_timeout, ping_interval, pong_timeout, message_bytes, id_bytes, held_messages, held_bytes,
+        subscriptions, live_queries, messages_per_second, message_burst, rate_limited_in_a_row,
+        invalid_in_a_row, event_queue, chunk_rows, chunk_bytes, backlog_changes, control_messages, control_bytes,
+    }
+    "engine", limits => limits.liveset.engine => {
+        max_sets, max_nodes_per_set, max_node_bytes, max_id_bytes, max_ops_per_commit, max_window, max_views,
+    }
+    "json", limits => limits.liveset.engine.json => { nesting }
+    "query", limits => limits.liveset.engine.query => {
+        expression_bytes, nesting, list_items, order_keys, path_names, fields,
+    }
+    "hub", limits => limits.liveset.hub => {
+        watch_backlog_changes, resume_log_changes, resume_log_changes_total, resume_linger, resume_linger_feeds,
+    }
+}
+
+/// A limit as it is written: a number, or a length of time as text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Raw {
+    Number(u64),
+    Text(String),
+}
+
+trait Limit: Sized {
+    fn read(raw: &Raw) -> Result<Self, String>;
+    fn print(&self) -> Raw;
+}
+
+macro_rules! numbers {
+    ($($number:ty),+) => {$(
+        impl Limit for $number {
+            fn read(raw: &Raw) -> Result<Self, String> {
+                match raw {
+                    Raw::Number(number) => <$number>::try_from(*number).map_err(|_| format!("{number} is too large")),
+                    Raw::Text(text) => Err(format!("{text:?} is not a number")),
+                }
+            }
+
+            fn print(&self) -> Raw {
+                // TOML has no larger integers.
+                Raw::Number(u64::try_from(*self).unwrap_or(u64::MAX).min(i64::MAX as u64))
+            }
+        }
+    )+};
+}
+
+numbers!(usize, u64, u32);
+
+impl Limit for Duration {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        match raw {
+            Raw::Text(text) => duration::parse(text),
+            Raw::Number(number) => {
+                Err(format!("a length of time has a unit: write \"{number}s\" or \"{number}ms\""))
+            }
+        }
+    }
+
+    fn print(&self) -> Raw {
+        Raw::Text(duration::print(*self))
+    }
+}
+
+impl LimitsConfig {
+    /// Sets one limit from text, as `session.auth_timeout` and `10s`.
+    ///
+    /// # Errors
+    ///
+    /// There is no such limit, or the value is none for it.
+    pub(super) fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
+        let (part, limit) = name.split_once('.').unwrap_or(("", name));
+        if !PARTS.contains(&part) {
+            return Err(format!(
+                "--limit {name}: write PART.NAME=VALUE, where PART is one of {}",
+                PARTS.join(", ")
+            ));
+        }
+        if !names(part).contains(&limit) {
+            return Err(format!("--limit {name}: {part} has {}", names(part).join(", ")));
+        }
+        let raw = match value.replace('_', "").parse() {
+            Ok(number) => Raw::Number(number),
+            Err(_) => Raw::Text(value.into()),
+        };
+        self.write(part, limit, &raw).map_err(|error| format!("--limit {name}: {error}"))
+    }
+
+    /// What the accept loop needs of these.
+    pub fn accept(&self) -> AcceptLimits {
+        AcceptLimits {
+            max_connections: self.http.max_connections,
+            max_connections_per_address: self.http.max_connections_per_address,
+            header_timeout: self.http.header_timeout,
+            max_header_bytes: self.http.max_header_bytes,
+        }
+    }
+
+    pub(super) fn validate(&self) -> Result<(), Problem> {
+        let zero = [
+            ("header_timeout", self.http.header_timeout.is_zero()),
+            ("body_timeout", self.http.body_timeout.is_zero()),
+            ("max_connections", self.http.max_connections == 0),
+        ];
+        match zero.into_iter().find(|(_, is_zero)| *is_zero) {
+            Some((name, _)) => Err(Problem {
+                key: format!("limits.http.{name}"),
+                message: "with 0 nobody could connect".into(),
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl PartialEq for LimitsConfig {
+    fn eq(&self, other: &Self) -> bool {
+        PARTS.iter().all(|part| self.entries(part) == other.entries(part))
+    }
+}
+
+impl Serialize for LimitsConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        struct Part(Vec<(&'static str, Raw)>);
+        impl Serialize for Part {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let mut map = serializer.serialize_map(Some(self.0.len()))?;
+                for (name, raw) in &self.0 {
+                    match raw {
+                        Raw::Number(number) => map.serialize_entry(name, number)?,
+                        Raw::Text(text) => map.serialize_entry(name, text)?,
+                    }
+                }
+                map.end()
+            }
+        }
+        let mut map = serializer.serialize_map(Some(PARTS.len()))?;
+        for part in PARTS {
+            map.serialize_entry(part, &Part(self.entries(part)))?;
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for LimitsConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Parts;
+        impl<'de> Visitor<'de> for Parts {
+            type Value = LimitsConfig;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<LimitsConfig, A::Error> {
+                let mut limits = LimitsConfig::default();
+                while let Some(part) = map.next_key_seed(NameSeed(PARTS))? {
+                    map.next_value_seed(PartSeed { part, limits: &mut limits })?;
+                }
+                Ok(limits)
+            }
+        }
+        deserializer.deserialize_map(Parts)
+    }
+}
+
+/// One name out of a list. The error comes from here, so that it points at the name.
+struct NameSeed(&'static [&'static str]);
+
+impl<'de> DeserializeSeed<'de> for NameSeed {
+    type Value = &'static str;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<&'static str, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        self.0
+            .iter()
+            .find(|known| **known == name)
+            .copied()
+            .ok_or_else(|| D::Error::unknown_field(&name, self.0))
+    }
+}
+
+struct PartSeed<'l> {
+    part: &'static str,
+    limits: &'l mut LimitsConfig,
+}
+
+impl<'de> DeserializeSeed<'de> for PartSeed<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for PartSeed<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a table of limits")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(name) = map.next_key_seed(NameSeed(names(self.part)))? {
+            map.next_value_seed(ValueSeed { part: self.part, name, limits: self.limits })?;
+        }
+        Ok(())
+    }
+}
+
+struct ValueSeed<'l> {
+    part: &'static str,
+    name: &'static str,
+    limits: &'l mut LimitsConfig,
+}
+
+impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        struct RawVisitor;
+        impl Visitor<'_> for RawVisitor {
+            type Value = Raw;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number, or a length of time as \"10s\"")
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Raw, E> {
+                u64::try_from(number).map(Raw::Number).map_err(|_| E::custom("a limit cannot be negative"))
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Raw, E> {
+                Ok(Raw::Number(number))
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Raw, E> {
+                Ok(Raw::Text(text.into()))
+            }
+        }
+        let raw = deserializer.deserialize_any(RawVisitor)?;
+        self.limits.write(self.part, self.name, &raw).map_err(D::Error::custom)
+    }
+}

@@ -1,0 +1,310 @@
+//! The configuration: one TOML file, each part of which may also come from a flag or the environment.
+//!
+//! ```toml
+//! listen = "127.0.0.1:8080"
+//! metrics_public = false           # true opens /metrics to everyone
+//! log = "info"                     # as RUST_LOG
+//!
+//! [auth]
+//! tokens = [
+//!   { token = "a-long-secret", subject = "shop" },
+//!   { token = "another-one", subject = "dashboard", read_only = true },
+//! ]
+//!
+//! [[set]]
+//! name = "orders"
+//! key = "id"
+//! load = "orders.ndjson.gz"        # beside this file
+//! fields = [{ name = "createdAt", type = "instant", required = true }]
+//!
+//! [[resource]]                     # without any: the stock catalogue
+//! path = "jobs/{jobId}"
+//! events = ["jobStarted"]
+//!
+//! [limits]                         # see `limits`
+//! auth_timeout = "10s"
+//!
+//! [clock]
+//! source = "system"                # or "commits": now is the largest `at` seen
+//!
+//! [cors]
+//! origins = ["https://shop.example"]
+//! ```
+
+mod duration;
+mod limits;
+mod locate;
+mod overrides;
+mod validate;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+pub use limits::{LimitsConfig, ServerLimits};
+pub use overrides::Overrides;
+pub use validate::Problem;
+
+/// What `--print-config` writes in place of a token. It is refused as a token.
+pub const REDACTED: &str = "<redacted>";
+
+/// The whole configuration. `Default` is what an empty file means.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Address and port; port 0 takes a free one. A host name is looked up.
+    pub listen: String,
+    /// Whether `/metrics` answers without a token.
+    pub metrics_public: bool,
+    /// What is logged, in the form of `RUST_LOG`.
+    pub log: String,
+    /// Who may connect.
+    pub auth: AuthConfig,
+    /// Where `now` comes from.
+    pub clock: ClockConfig,
+    /// Which web pages may call the HTTP endpoints.
+    pub cors: CorsConfig,
+    /// Every limit.
+    pub limits: LimitsConfig,
+    /// The sets.
+    #[serde(rename = "set")]
+    pub sets: Vec<SetConfig>,
+    /// The event resources; empty is the stock catalogue.
+    #[serde(rename = "resource", skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<ResourceConfig>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            listen: "127.0.0.1:8080".into(),
+            metrics_public: false,
+            log: "info".into(),
+            auth: AuthConfig::default(),
+            clock: ClockConfig::default(),
+            cors: CorsConfig::default(),
+            limits: LimitsConfig::default(),
+            sets: Vec::new(),
+            resources: Vec::new(),
+        }
+    }
+}
+
+/// `[auth]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuthConfig {
+    /// The tokens that are accepted.
+    pub tokens: Vec<TokenConfig>,
+}
+
+/// One token.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenConfig {
+    /// The secret.
+    pub token: String,
+    /// Who it stands for.
+    pub subject: String,
+    /// Whether it may only read.
+    #[serde(default)]
+    pub read_only: bool,
+}
+
+impl fmt::Debug for TokenConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenConfig")
+            .field("token", &REDACTED)
+            .field("subject", &self.subject)
+            .field("read_only", &self.read_only)
+            .finish()
+    }
+}
+
+/// `[clock]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClockConfig {
+    /// Where `now` comes from.
+    pub source: ClockSource,
+}
+
+/// Where `now` comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum ClockSource {
+    /// The clock of the machine.
+    #[default]
+    System,
+    /// The largest `at` of any commit: the server lives in its data's time.
+    Commits,
+}
+
+/// `[cors]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CorsConfig {
+    /// Exact origins, as `https://shop.example`; empty allows none.
+    pub origins: Vec<String>,
+}
+
+/// `[[set]]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetConfig {
+    /// The name, which queries call `edge`.
+    pub name: String,
+    /// The field that identifies a node.
+    #[serde(default = "default_key")]
+    pub key: String,
+    /// What the set holds at start: `.ndjson` or `.ndjson.gz`, relative to the configuration file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<PathBuf>,
+    /// Declared fields; a node that has them otherwise is refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<FieldConfig>,
+}
+
+fn default_key() -> String {
+    "id".into()
+}
+
+/// A declared field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FieldConfig {
+    /// Its name, or a path with dots.
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: FieldType,
+    /// Whether it must be there.
+    #[serde(default)]
+    pub required: bool,
+}
+
+/// The type of a declared field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FieldType {
+    /// JSON text.
+    Text,
+    /// A JSON number.
+    Number,
+    /// `true` or `false`.
+    Bool,
+    /// Text in RFC 3339 form.
+    Instant,
+    /// A JSON list.
+    List,
+    /// A JSON object.
+    Object,
+}
+
+/// `[[resource]]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResourceConfig {
+    /// A path template, as `jobs/{jobId}`.
+    pub path: String,
+    /// The event types of it.
+    pub events: Vec<String>,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{}: {source}", file.display())]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Something in the file is wrong: place, key and reason, with the line underneath.
+    #[error("{0}")]
+    Wrong(String),
+}
+
+impl Config {
+    /// Reads a configuration. `file` only names it in errors.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong, with the line, the column and the key.
+    pub fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
+        let config: Config =
+            toml::from_str(text).map_err(|error| ConfigError::Wrong(locate::describe(file, text, &error)))?;
+        config.validate().map_err(|problem| {
+            ConfigError::Wrong(locate::describe_at(file, text, &problem.key, &problem.message))
+        })?;
+        Ok(config)
+    }
+
+    /// Reads the file, if there is one, and puts what flags and environment say over it. Paths of `load`
+    /// become relative to the file's folder.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read or is wrong, or what flags and environment say is.
+    pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, ConfigError> {
+        let mut config = match file {
+            Some(file) => {
+                let text = std::fs::read_to_string(file)
+                    .map_err(|source| ConfigError::Read { file: file.into(), source })?;
+                let mut config = Config::parse(file, &text)?;
+                let folder = file.parent().unwrap_or(Path::new(""));
+                for set in &mut config.sets {
+                    set.load = set.load.take().map(|load| folder.join(load));
+                }
+                config
+            }
+            None => Config::default(),
+        };
+        overrides.apply(&mut config).map_err(ConfigError::Wrong)?;
+        config.validate().map_err(|problem| {
+            ConfigError::Wrong(format!(
+                "{}: {} (from a flag or the environment)",
+                problem.key, problem.message
+            ))
+        })?;
+        Ok(config)
+    }
+
+    /// The configuration as TOML that can be read back. Without `secrets` each token is [`REDACTED`].
+    ///
+    /// # Errors
+    ///
+    /// A path of `load` is not UTF-8.
+    pub fn print(&self, secrets: bool) -> Result<String, toml::ser::Error> {
+        let mut shown = self.clone();
+        if !secrets {
+            for token in &mut shown.auth.tokens {
+                token.token = REDACTED.into();
+            }
+        }
+        toml::to_string(&shown)
+    }
+
+    /// What differs between two configurations besides the tokens, by the names of the file.
+    pub fn changed_beside_tokens(&self, other: &Config) -> Vec<&'static str> {
+        [
+            ("listen", self.listen != other.listen),
+            ("metrics_public", self.metrics_public != other.metrics_public),
+            ("log", self.log != other.log),
+            ("clock", self.clock != other.clock),
+            ("cors", self.cors != other.cors),
+            ("limits", self.limits != other.limits),
+            ("set", self.sets != other.sets),
+            ("resource", self.resources != other.resources),
+        ]
+        .into_iter()
+        .filter_map(|(name, differs)| differs.then_some(name))
+        .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! Flags and environment variables, which win over the file.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{ClockSource, Config, ResourceConfig, SetConfig, TokenConfig};
+
+/// Settings that a flag or an environment variable may give. A flag wins over the variable, both over the
+/// file. Lists are added to those of the file, except the origins and the resources, which replace them.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Overrides {
+    /// Address and port to listen on; port 0 takes a free one [default: 127.0.0.1:8080]
+    #[arg(long, env = "LIVESET_LISTEN", value_name = "ADDRESS:PORT")]
+    pub listen: Option<String>,
+
+    /// A token that is accepted, and who it stands for; can be repeated. Better in the file or the
+    /// environment: others on this machine can see a command line
+    #[arg(
+        long = "token",
+        env = "LIVESET_TOKENS",
+        value_name = "SUBJECT=TOKEN",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
+    pub tokens: Vec<String>,
+
+    /// As --token, for tokens that may only read
+    #[arg(
+        long = "read-only-token",
+        env = "LIVESET_READ_ONLY_TOKENS",
+        value_name = "SUBJECT=TOKEN",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
+    pub read_only_tokens: Vec<String>,
+
+    /// A set, its key (default `id`) and what it holds at start; can be repeated
+    #[arg(long = "set", env = "LIVESET_SETS", value_name = "NAME[:KEY][=FILE]", value_delimiter = ',')]
+    pub sets: Vec<String>,
+
+    /// An event resource and its events; can be repeated. Replaces those of the file
+    #[arg(
+        long = "resource",
+        env = "LIVESET_RESOURCES",
+        value_name = "PATH=EVENT+EVENT",
+        value_delimiter = ','
+    )]
+    pub resources: Vec<String>,
+
+    /// A limit by the name it has under [limits]; can be repeated
+    #[arg(long = "limit", env = "LIVESET_LIMITS", value_name = "NAME=VALUE", value_delimiter = ',')]
+    pub limits: Vec<String>,
+
+    /// Where `now` comes from: the machine's clock, or the largest `at` of any commit
+    #[arg(long, env = "LIVESET_CLOCK", value_name = "SOURCE")]
+    pub clock: Option<ClockSource>,
+
+    /// Answer /metrics without a token
+    #[arg(long, env = "LIVESET_METRICS_PUBLIC", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub metrics_public: Option<bool>,
+
+    /// An origin whose pages may call the HTTP endpoints; can be repeated. Replaces those of the file
+    #[arg(long = "cors-origin", env = "LIVESET_CORS_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
+    pub cors_origins: Vec<String>,
+
+    /// What is logged, in the form of RUST_LOG [default: info]
+    #[arg(long, env = "LIVESET_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+impl Overrides {
+    /// Puts these settings over a configuration.
+    pub(super) fn apply(&self, config: &mut Config) -> Result<(), String> {
+        if let Some(listen) = &self.listen {
+            config.listen.clone_from(listen);
+        }
+        for (texts, read_only) in [(&self.tokens, false), (&self.read_only_tokens, true)] {
+            for text in texts {
+                let (subject, token) = text.split_once('=').ok_or("--token: write SUBJECT=TOKEN")?;
+                config.auth.tokens.push(TokenConfig {
+                    token: token.into(),
+                    subject: subject.into(),
+                    read_only,
+                });
+            }
+        }
+        for text in &self.sets {
+            config.sets.push(set(text));
+        }
+        if !self.resources.is_empty() {
+            config.resources = self.resources.iter().map(|text| resource(text)).collect::<Result<_, _>>()?;
+        }
+        for text in &self.limits {
+            let (name, value) =
+                text.split_once('=').ok_or_else(|| format!("--limit {text}: write NAME=VALUE"))?;
+            config.limits.set(name.trim(), value.trim())?;
+        }
+        if let Some(clock) = self.clock {
+            config.clock.source = clock;
+        }
+        if let Some(metrics_public) = self.metrics_public {
+            config.metrics_public = metrics_public;
+        }
+        if !self.cors_origins.is_empty() {
+            config.cors.origins.clone_from(&self.cors_origins);
+        }
+        if let Some(log) = &self.log {
+            config.log.clone_from(log);
+        }
+        Ok(())
+    }
+}
+
+fn set(text: &str) -> SetConfig {
+    let (name, load) = match text.split_once('=') {
+        Some((name, load)) => (name, Some(PathBuf::from(load))),
+        None => (text, None),
+    };
+    let (name, key) = name.split_once(':').unwrap_or((name, "id"));
+    SetConfig { name: name.into(), key: key.into(), load, fields: Vec::new() }
+}
+
+fn resource(text: &str) -> Result<ResourceConfig, String> {
+    let (path, events) =
+        text.split_once('=').ok_or_else(|| format!("--resource {text}: write PATH=EVENT+EVENT"))?;
+    Ok(ResourceConfig { path: path.into(), events: events.split('+').map(str::to_owned).collect() })
+}

@@ -1,0 +1,174 @@
+use std::path::Path;
+use std::time::Duration;
+
+use super::*;
+
+fn parse(text: &str) -> Result<Config, String> {
+    Config::parse(Path::new("liveset.toml"), text).map_err(|error| error.to_string())
+}
+
+#[test]
+fn an_empty_file_is_the_defaults() {
+    assert_eq!(parse("").unwrap(), Config::default());
+}
+
+#[test]
+fn the_documented_file_is_read() {
+    let config = parse(
+        r#"
+        listen = "0.0.0.0:9000"
+        metrics_public = true
+        [auth]
+        tokens = [{ token = "a", subject = "shop" }, { token = "b", subject = "screen", read_only = true }]
+        [[set]]
+        name = "orders"
+        load = "orders.ndjson.gz"
+        fields = [{ name = "createdAt", type = "instant", required = true }]
+        [[set]]
+        name = "skus"
+        key = "sku"
+        [[resource]]
+        path = "jobs/{jobId}"
+        events = ["jobStarted"]
+        [limits.session]
+        auth_timeout = "3s"
+        live_queries = 7
+        [limits.http]
+        max_body_bytes = 1_000
+        [clock]
+        source = "commits"
+        [cors]
+        origins = ["https://shop.example"]
+        "#,
+    )
+    .unwrap();
+    assert_eq!(config.auth.tokens.len(), 2);
+    assert!(config.auth.tokens[1].read_only);
+    assert_eq!(config.sets[0].key, "id");
+    assert_eq!(config.sets[1].key, "sku");
+    assert_eq!(config.limits.liveset.session.auth_timeout, Duration::from_secs(3));
+    assert_eq!(config.limits.liveset.session.live_queries, 7);
+    assert_eq!(config.limits.http.max_body_bytes, 1000);
+    assert_eq!(config.clock.source, ClockSource::Commits);
+
+    // What is printed reads back as the same, and has no token unless asked.
+    assert_eq!(parse(&config.print(true).unwrap()).unwrap(), config);
+    let shown = config.print(false).unwrap();
+    assert!(!shown.contains("token = \"a\""), "{shown}");
+    assert!(toml::from_str::<toml::Table>(&shown).is_ok());
+    assert!(parse(&shown).unwrap_err().contains("--print-config"));
+}
+
+#[test]
+fn an_error_names_the_line_and_the_key() {
+    for (text, place, what) in [
+        ("\nlisen = 1", ":2:1: lisen: ", "unknown field `lisen`"),
+        ("listen = 1", ":1:10: listen: ", "expected a string"),
+        ("listen = \"here\"", ":1:10: listen: ", "not an address and a port"),
+        ("metrics_public = \"yes\"", ":1:18: metrics_public: ", "expected a boolean"),
+        ("a = = 1", ":1:5: ", "="),
+        ("log = \"a=b=c\"", ":1:7: log: ", "not a log filter"),
+        ("[auth]\ntoken = []", ":2:1: auth.token: ", "unknown field `token`"),
+        ("[auth]\ntokens = [\n  { token = \"a\" },\n]", ":3:3: auth.tokens[0]: ", "missing field `subject`"),
+        ("[auth]\ntokens = [{ token = \"\", subject = \"a\" }]", ":2:21: auth.tokens[0].token: ", "empty"),
+        (
+            "[auth]\ntokens = [{ token = \"a b\", subject = \"a\" }]",
+            ":2:21: auth.tokens[0].token: ",
+            "white space",
+        ),
+        (
+            "[auth]\ntokens = [\n{ token = \"a\", subject = \"a\" },\n{ token = \"a\", subject = \"b\" }]",
+            ":4:11: auth.tokens[1].token: ",
+            "already",
+        ),
+        ("[[set]]\nname = \"a\"\n[[set]]\nname = \"a\"", ":4:8: set[1].name: ", "already"),
+        ("[[set]]\nname = \"a\"\nkeys = \"b\"", ":3:1: set[0].keys: ", "unknown field `keys`"),
+        ("[[set]]\nkey = \"a\"", ":1:1: set[0]: ", "missing field `name`"),
+        ("[[set]]\nname = \"a\"\nload = \"a.json\"", ":3:8: set[0].load: ", ".ndjson"),
+        (
+            "[[set]]\nname = \"a\"\nfields = [{ name = \"x\", type = \"date\" }]",
+            ":3:32: set[0].fields[0].type: ",
+            "unknown variant `date`",
+        ),
+        (
+            "[[set]]\nname = \"a\"\nfields = [{ name = \"x\", type = \"text\" }, { name = \"x\", type = \"bool\" }]",
+            ":3:51: set[0].fields[1].name: ",
+            "declared already",
+        ),
+        ("[[resource]]\npath = \"a\"\nevents = []", ":3:10: resource[0].events: ", "at least one"),
+        (
+            "[limits.session]\nauth_timout = \"1s\"",
+            ":2:1: limits.session.auth_timout: ",
+            "unknown field `auth_timout`",
+        ),
+        ("[limits.sessions]\n", ":1:9: limits.sessions: ", "unknown field `sessions`"),
+        ("[limits.session]\nauth_timeout = 10", ":2:16: limits.session.auth_timeout: ", "write \"10s\""),
+        (
+            "[limits.session]\nauth_timeout = \"ten\"",
+            ":2:16: limits.session.auth_timeout: ",
+            "length of time",
+        ),
+        ("[limits.session]\nlive_queries = -1", ":2:16: limits.session.live_queries: ", "negative"),
+        ("[limits.session]\nlive_queries = \"7\"", ":2:16: limits.session.live_queries: ", "not a number"),
+        ("[limits.http]\nheader_timeout = \"0s\"", ":2:18: limits.http.header_timeout: ", "nobody"),
+        ("[clock]\nsource = \"sun\"", ":2:10: clock.source: ", "unknown variant `sun`"),
+        ("[cors]\norigins = [\"*\"]", ":2:12: cors.origins[0]: ", "exact origin"),
+        ("[cors]\norigins = [\"https://a.b/\"]", ":2:12: cors.origins[0]: ", "exact origin"),
+    ] {
+        let error = parse(text).expect_err(text);
+        assert!(error.starts_with("liveset.toml:"), "{error}");
+        assert!(error.contains(place), "{text}\nshould be at {place}\n{error}");
+        assert!(error.contains(what), "{text}\nshould say {what}\n{error}");
+    }
+}
+
+#[test]
+fn an_error_shows_no_token() {
+    let error = parse("[auth]\ntokens = [{ token = \"very secret\", subject = \"a\" }]").unwrap_err();
+    assert!(!error.contains("secret"), "{error}");
+    let error = parse("[auth]\ntokens = [{ token = \"very-secret\", sub = \"a\" }]").unwrap_err();
+    assert!(!error.contains("secret"), "{error}");
+}
+
+#[test]
+fn flags_win_over_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("liveset.toml");
+    std::fs::write(
+        &file,
+        "listen = \"127.0.0.1:1\"\n[auth]\ntokens = [{token=\"a\",subject=\"a\"}]\n[[set]]\nname = \"s\"\nload = \"s.ndjson\"",
+    )
+    .unwrap();
+    let overrides = Overrides {
+        listen: Some("127.0.0.1:2".into()),
+        tokens: vec!["bob=b=c".into()],
+        sets: vec!["flights:code=/data/flights.ndjson.gz".into(), "plain".into()],
+        resources: vec!["jobs=started+done".into()],
+        limits: vec!["session.live_queries=3".into(), "http.header_timeout=1s".into()],
+        clock: Some(ClockSource::Commits),
+        ..Overrides::default()
+    };
+    let config = Config::load(Some(&file), &overrides).unwrap();
+    assert_eq!(config.listen, "127.0.0.1:2");
+    assert_eq!(config.auth.tokens[1].token, "b=c");
+    assert_eq!(config.sets[0].load.as_deref(), Some(folder.path().join("s.ndjson").as_path()));
+    assert_eq!((config.sets[1].key.as_str(), config.sets[2].key.as_str()), ("code", "id"));
+    assert_eq!(config.resources[0].events, ["started", "done"]);
+    assert_eq!(config.limits.liveset.session.live_queries, 3);
+    assert_eq!(config.limits.http.header_timeout, Duration::from_secs(1));
+
+    let before = Config::load(Some(&file), &Overrides::default()).unwrap();
+    assert_eq!(before.changed_beside_tokens(&config), ["listen", "clock", "limits", "set", "resource"]);
+
+    for (limit, what) in [
+        ("live_queries=3", "PART.NAME=VALUE"),
+        ("session.live_querys=3", "session has"),
+        ("session.live_queries", "NAME=VALUE"),
+        ("session.live_queries=many", "not a number"),
+        ("session.auth_timeout=3", "\"3s\""),
+    ] {
+        let overrides = Overrides { limits: vec![limit.into()], ..Overrides::default() };
+        let error = Config::load(None, &overrides).unwrap_err().to_string();
+        assert!(error.contains(what), "{error}");
+    }
+}

@@ -1,0 +1,151 @@
+//! What must be true of a configuration beyond the types of its values.
+
+use super::{Config, REDACTED};
+
+/// The longest token, in bytes.
+const MAX_TOKEN_BYTES: usize = 16 * 1024;
+
+/// Something that is wrong, and the key that has it, as `set[1].name`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The key.
+    pub key: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+fn problem<T>(key: impl Into<String>, message: impl Into<String>) -> Result<T, Problem> {
+    Err(Problem { key: key.into(), message: message.into() })
+}
+
+impl Config {
+    /// Checks everything that can be checked without the world: addresses, names, repetitions, origins.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong.
+    pub fn validate(&self) -> Result<(), Problem> {
+        self.validate_listen()?;
+        if let Err(error) = self.log.parse::<tracing_subscriber::filter::Targets>() {
+            // The richer directives of `RUST_LOG` are checked by the filter itself.
+            if tracing_subscriber::EnvFilter::try_new(&self.log).is_err() {
+                return problem("log", format!("{:?} is not a log filter: {error}", self.log));
+            }
+        }
+        self.validate_tokens()?;
+        self.validate_origins()?;
+        self.validate_sets()?;
+        self.validate_resources()?;
+        self.limits.validate()
+    }
+
+    fn validate_listen(&self) -> Result<(), Problem> {
+        let port = self.listen.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
+        match port.map(str::parse::<u16>) {
+            Some(Ok(_)) => Ok(()),
+            _ => problem(
+                "listen",
+                format!("{:?} is not an address and a port, as \"127.0.0.1:8080\"", self.listen),
+            ),
+        }
+    }
+
+    fn validate_tokens(&self) -> Result<(), Problem> {
+        for (index, entry) in self.auth.tokens.iter().enumerate() {
+            let key = format!("auth.tokens[{index}].token");
+            let token = &entry.token;
+            if token.is_empty() {
+                return problem(key, "a token cannot be empty");
+            }
+            if token == REDACTED {
+                return problem(key, format!("{REDACTED} is what --print-config writes in place of a token"));
+            }
+            if token.len() > MAX_TOKEN_BYTES {
+                return problem(key, format!("a token has at most {MAX_TOKEN_BYTES} bytes"));
+            }
+            if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+                return problem(
+                    key,
+                    "a token is printable ASCII without white space, so that it fits a header",
+                );
+            }
+            if self.auth.tokens[..index].iter().any(|other| other.token == *token) {
+                return problem(key, "this token stands above already");
+            }
+            if entry.subject.is_empty() {
+                return problem(format!("auth.tokens[{index}].subject"), "a subject cannot be empty");
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_origins(&self) -> Result<(), Problem> {
+        for (index, origin) in self.cors.origins.iter().enumerate() {
+            let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+            let exact = host.is_some_and(|host| {
+                !host.is_empty()
+                    && host.bytes().all(|byte| byte.is_ascii_graphic() && !b"/?#*@".contains(&byte))
+                    && !host.bytes().any(|byte| byte.is_ascii_uppercase())
+            });
+            if !exact {
+                return problem(
+                    format!("cors.origins[{index}]"),
+                    format!(
+                        "{origin:?} is not an exact origin, as \"https://shop.example\" or \"http://localhost:5173\""
+                    ),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_sets(&self) -> Result<(), Problem> {
+        for (index, set) in self.sets.iter().enumerate() {
+            if set.name.is_empty() {
+                return problem(format!("set[{index}].name"), "a set needs a name");
+            }
+            if set.key.is_empty() {
+                return problem(format!("set[{index}].key"), "the key is the name of a field");
+            }
+            if self.sets[..index].iter().any(|other| other.name == set.name) {
+                return problem(
+                    format!("set[{index}].name"),
+                    format!("the set {:?} stands above already", set.name),
+                );
+            }
+            for (at, field) in set.fields.iter().enumerate() {
+                if set.fields[..at].iter().any(|other| other.name == field.name) {
+                    return problem(
+                        format!("set[{index}].fields[{at}].name"),
+                        format!("the field {:?} is declared already", field.name),
+                    );
+                }
+            }
+            if let Some(load) = &set.load {
+                let name = load.to_string_lossy();
+                if !(name.ends_with(".ndjson") || name.ends_with(".ndjson.gz")) {
+                    return problem(
+                        format!("set[{index}].load"),
+                        format!("{name:?} does not end in .ndjson or .ndjson.gz"),
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_resources(&self) -> Result<(), Problem> {
+        for (index, resource) in self.resources.iter().enumerate() {
+            if resource.events.is_empty() {
+                return problem(format!("resource[{index}].events"), "a resource needs at least one event");
+            }
+            if self.resources[..index].iter().any(|other| other.path == resource.path) {
+                return problem(
+                    format!("resource[{index}].path"),
+                    format!("the resource {:?} stands above already", resource.path),
+                );
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,51 @@
+//! `Authorization: Bearer <token>`, checked by the same authenticator as `/ws`.
+
+use axum::extract::FromRequestParts;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use liveset::Principal;
+
+use super::{ApiError, App};
+
+/// Whoever sent the request. Extracting it is the check.
+#[derive(Debug)]
+pub(super) struct Caller(pub(super) Principal);
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let mut values = parts.headers.get_all(AUTHORIZATION).iter();
+        let (Some(value), None) = (values.next(), values.next()) else {
+            return Err(ApiError::not_authenticated());
+        };
+        let (scheme, token) = value
+            .to_str()
+            .ok()
+            .and_then(|text| text.split_once(' '))
+            .ok_or_else(ApiError::not_authenticated)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(ApiError::not_authenticated());
+        }
+        let principal = app.liveset.authenticate(token.trim()).await;
+        match principal {
+            Ok(principal) => Ok(Caller(principal)),
+            Err(_) => {
+                metrics::counter!("liveset_http_auth_failures_total").increment(1);
+                Err(ApiError::auth_failed())
+            }
+        }
+    }
+}
+
+impl Caller {
+    /// # Errors
+    ///
+    /// 403 where the policy does not let them write.
+    pub(super) fn may_write(&self, app: &App) -> Result<(), ApiError> {
+        match app.liveset.may_write(&self.0) {
+            true => Ok(()),
+            false => Err(ApiError::forbidden("this token may only read")),
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! `POST /batch`: one atomic commit.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use liveset::CommitError;
+
+use super::auth::Caller;
+use super::{ApiError, App, body, error};
+use crate::changes::Changes;
+
+pub(super) async fn commit(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    caller.may_write(&app)?;
+    let text = body::read(&app, &headers, body).await?;
+    let changes = Changes::parse(&text).map_err(|error| ApiError::invalid_message(error.to_string()))?;
+    let committed = app.liveset.commit_ops(changes.at, changes.ops).map_err(|error| match error {
+        CommitError::Internal => ApiError::internal(),
+        refused => ApiError::refused("INVALID_NODE", refused.to_string()),
+    })?;
+    let answer = format!(r#"{{"commit":{},"changed":{}}}"#, committed.commit, committed.changed);
+    Ok(error::json(StatusCode::OK, answer))
+}

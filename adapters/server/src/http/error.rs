@@ -1,0 +1,138 @@
+//! What a request that fails is answered: a status, a code and a message, as JSON.
+
+use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+/// Which realm a browser or a client is told to authenticate for.
+const CHALLENGE: &str = "Bearer realm=\"liveset\"";
+
+/// A request that failed. The codes of the wire protocol are used where they fit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+}
+
+impl ApiError {
+    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        ApiError { status, code, message: message.into() }
+    }
+
+    /// The status that is answered.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// 400: the body is not JSON, or not of the form that the endpoint takes.
+    pub fn invalid_message(message: impl Into<String>) -> Self {
+        ApiError::new(StatusCode::BAD_REQUEST, "INVALID_MESSAGE", message)
+    }
+
+    /// 401: there is no `Authorization: Bearer …`.
+    pub fn not_authenticated() -> Self {
+        ApiError::new(
+            StatusCode::UNAUTHORIZED,
+            "NOT_AUTHENTICATED",
+            "this needs a token: Authorization: Bearer <token>",
+        )
+    }
+
+    /// 401: the token was refused; never why.
+    pub fn auth_failed() -> Self {
+        ApiError::new(StatusCode::UNAUTHORIZED, "AUTH_FAILED", "the token was refused")
+    }
+
+    /// 403: the token is good, but not for this.
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        ApiError::new(StatusCode::FORBIDDEN, "FORBIDDEN", message)
+    }
+
+    /// 404: there is no such endpoint.
+    pub fn not_found(path: &str) -> Self {
+        ApiError::new(StatusCode::NOT_FOUND, "NOT_FOUND", format!("there is nothing at {path}"))
+    }
+
+    /// 405: the endpoint is there, the method is not.
+    pub fn method_not_allowed() -> Self {
+        ApiError::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "METHOD_NOT_ALLOWED",
+            "that method is not for this path",
+        )
+    }
+
+    /// 408: the body did not arrive in time.
+    pub fn too_slow() -> Self {
+        ApiError::new(StatusCode::REQUEST_TIMEOUT, "TIMEOUT", "the body did not arrive in time")
+    }
+
+    /// 413: the body is larger than the limit.
+    pub fn too_large(limit: usize) -> Self {
+        ApiError::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "MESSAGE_TOO_LARGE",
+            format!("the body is larger than the limit of {limit} bytes"),
+        )
+    }
+
+    /// 415: the body says that it is something other than JSON.
+    pub fn not_json(found: &str) -> Self {
+        ApiError::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "UNSUPPORTED_MEDIA_TYPE",
+            format!("send Content-Type: application/json, not {found}"),
+        )
+    }
+
+    /// 422: readable, but refused: a node, a query or an event.
+    pub fn refused(code: &'static str, message: impl Into<String>) -> Self {
+        ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, code, message)
+    }
+
+    /// 503: not now.
+    pub fn overloaded(message: impl Into<String>) -> Self {
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "OVERLOADED", message)
+    }
+
+    /// 500: a fault of ours. What it was stands in the log, not in the answer.
+    pub fn internal() -> Self {
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "a fault of the server")
+    }
+}
+
+/// A body of JSON text with its content type.
+pub(super) fn json(status: StatusCode, body: impl Into<axum::body::Body>) -> Response {
+    (status, [(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body.into()).into_response()
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            code: &'a str,
+            message: &'a str,
+        }
+        // Writing two texts as JSON cannot fail.
+        let body = serde_json::to_vec(&Body { code: self.code, message: &self.message }).unwrap_or_default();
+        let mut response = json(self.status, body);
+        let headers = response.headers_mut();
+        match self.status {
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
+            }
+            // What is left of the body will not be read, so the connection cannot be used again.
+            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT => {
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            // The router adds which methods there are, unless something stands here already.
+            StatusCode::METHOD_NOT_ALLOWED => {
+                headers.remove(ALLOW);
+            }
+            _ => {}
+        }
+        response
+    }
+}

@@ -1,0 +1,123 @@
+//! The HTTP endpoints beside `/ws`. All but `/healthz` want `Authorization: Bearer <token>`.
+//!
+//! | endpoint | takes | answers |
+//! | --- | --- | --- |
+//! | `POST /batch` | a list of ops, or `{"at"?, "ops"}`: one atomic commit | `{"commit": n, "changed": nodes whose value changed}` once it is applied |
+//! | `POST /events` | `{"path", "eventType", "data", "timestamp"?}` | `{"delivered": subscribers}` |
+//! | `POST /query` | a query, as in `createLiveQuery` | `{"nodes": […], "totalCount": n, "capped": b}` |
+//! | `GET /healthz` | | `{"status": "ok"}`, open to all |
+//! | `GET /metrics` | | Prometheus text |
+//!
+//! An op is `{"op":"upsert","set","node"}` or `{"op":"remove","set","id"}`. Removing what is not there is no
+//! error. Errors are `{"code", "message"}`:
+//!
+//! | status | code | when |
+//! | --- | --- | --- |
+//! | 400 | `INVALID_MESSAGE` | not JSON, or not of the form above; a bad op is named by its index |
+//! | 401 | `NOT_AUTHENTICATED`, `AUTH_FAILED` | no token, a wrong token |
+//! | 403 | `FORBIDDEN` | a read-only token that writes, a query that the policy refuses |
+//! | 404, 405 | `NOT_FOUND`, `METHOD_NOT_ALLOWED` | |
+//! | 408 | `TIMEOUT` | the body did not arrive in time |
+//! | 413 | `MESSAGE_TOO_LARGE` | the body is over the limit (8 MiB by default) |
+//! | 415 | `UNSUPPORTED_MEDIA_TYPE` | the body says that it is not JSON |
+//! | 422 | `INVALID_NODE`, `INVALID_QUERY`, `INVALID_PATH`, `INVALID_EVENT` | read, and refused; of a batch nothing was applied |
+//! | 500 | `INTERNAL` | a fault of the server |
+//! | 503 | `OVERLOADED` | not now |
+
+mod auth;
+mod batch;
+mod body;
+mod cors;
+mod error;
+mod events;
+mod metrics;
+mod query;
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{StatusCode, Uri};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{get, post};
+use liveset::Liveset;
+use metrics_exporter_prometheus::PrometheusHandle;
+
+pub use self::cors::Cors;
+pub use self::error::ApiError;
+pub use self::metrics::{install_recorder, upkeep};
+
+/// What the endpoints need besides the handle.
+#[derive(Debug, Clone)]
+pub struct HttpOptions {
+    /// The largest body, in bytes.
+    pub max_body_bytes: usize,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
+    /// Which pages may call.
+    pub cors: Cors,
+    /// Where `/metrics` finds its text; without it there is no `/metrics`.
+    pub metrics: Option<PrometheusHandle>,
+    /// Whether `/metrics` answers without a token.
+    pub metrics_public: bool,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        HttpOptions {
+            max_body_bytes: 8 * 1024 * 1024,
+            body_timeout: Duration::from_secs(30),
+            cors: Cors::default(),
+            metrics: None,
+            metrics_public: false,
+        }
+    }
+}
+
+/// What each endpoint sees.
+#[derive(Debug, Clone)]
+pub(crate) struct App {
+    pub(crate) liveset: Liveset,
+    pub(crate) options: HttpOptions,
+}
+
+/// `/ws` and the endpoints. `more` is merged in below the common layers, so that its routes are counted and
+/// its errors look the same.
+pub fn router(liveset: Liveset, options: HttpOptions, more: Router) -> Router {
+    let cors = options.cors.clone();
+    let has_metrics = options.metrics.is_some();
+    let app = App { liveset: liveset.clone(), options };
+    let mut routes = Router::new()
+        .route("/batch", post(batch::commit))
+        .route("/events", post(events::publish))
+        .route("/query", post(query::run))
+        .route("/healthz", get(healthz));
+    if has_metrics {
+        routes = routes.route("/metrics", get(metrics::render));
+    }
+    Router::new()
+        .merge(routes.with_state(app))
+        .route("/ws", liveset_axum::websocket(liveset))
+        .merge(more)
+        .method_not_allowed_fallback(async || ApiError::method_not_allowed())
+        .fallback(async |uri: Uri| ApiError::not_found(uri.path()))
+        .layer(middleware::from_fn_with_state(cors, cors::apply))
+        .layer(middleware::from_fn(count))
+}
+
+async fn healthz() -> Response {
+    error::json(StatusCode::OK, r#"{"status":"ok"}"#)
+}
+
+/// Counts requests by status. Paths are the router's own, never the client's, so that there are few.
+async fn count(request: Request, next: Next) -> Response {
+    let path = match request.uri().path() {
+        path @ ("/ws" | "/batch" | "/events" | "/query" | "/healthz" | "/metrics") => path.to_owned(),
+        _ => "other".to_owned(),
+    };
+    let response = next.run(request).await;
+    let status = response.status().as_u16().to_string();
+    ::metrics::counter!("liveset_http_requests_total", "path" => path, "status" => status).increment(1);
+    response
+}

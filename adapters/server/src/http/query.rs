@@ -1,0 +1,48 @@
+//! `POST /query`: the result of a query, now.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use liveset::QueryError;
+use liveset_core::{ErrorCode, QuerySpec};
+use serde::de::IgnoredAny;
+
+use super::auth::Caller;
+use super::{ApiError, App, body, error};
+
+pub(super) async fn run(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let text = body::read(&app, &headers, body).await?;
+    // A body that is no JSON and a query that is wrong are different faults.
+    serde_json::from_slice::<IgnoredAny>(&text)
+        .map_err(|error| ApiError::invalid_message(error.to_string()))?;
+    let query =
+        QuerySpec::parse(&text).map_err(|error| ApiError::refused("INVALID_QUERY", error.to_string()))?;
+    let result = app.liveset.query_as(&caller.0, &query).map_err(|error| refused(&error))?;
+    let size: usize = result.rows.iter().map(|row| row.data.as_bytes().len() + 1).sum();
+    let mut answer = Vec::with_capacity(size + 64);
+    answer.extend_from_slice(b"{\"nodes\":[");
+    for (index, row) in result.rows.iter().enumerate() {
+        if index > 0 {
+            answer.push(b',');
+        }
+        answer.extend_from_slice(row.data.as_bytes());
+    }
+    let end = format!(r#"],"totalCount":{},"capped":{}}}"#, result.total_count, result.capped);
+    answer.extend_from_slice(end.as_bytes());
+    Ok(error::json(StatusCode::OK, answer))
+}
+
+fn refused(error: &QueryError) -> ApiError {
+    match error.code() {
+        ErrorCode::Forbidden => ApiError::forbidden(error.to_string()),
+        ErrorCode::Internal => ApiError::internal(),
+        ErrorCode::Overloaded | ErrorCode::LimitExceeded => ApiError::overloaded(error.to_string()),
+        _ => ApiError::refused("INVALID_QUERY", error.to_string()),
+    }
+}

@@ -1,0 +1,86 @@
+//! What a set holds at start: a file of nodes, or of commits, a line each.
+
+use bytes::Bytes;
+use liveset::{CommitError, Liveset};
+use liveset_engine::Op;
+
+use crate::changes::{Changes, looks_like_commit};
+use crate::config::SetConfig;
+use crate::ndjson::{FileError, Lines};
+
+/// So many nodes are put in with one commit.
+const NODES_PER_COMMIT: usize = 1_000;
+
+/// What was loaded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Loaded {
+    /// Lines that were a node.
+    pub nodes: u64,
+    /// Lines that were a commit.
+    pub commits: u64,
+}
+
+/// Fills a set from its file, if it names one. A line is a node of this set, or a commit of any set (an
+/// object of `ops` and perhaps `at`, and nothing else). Blocks while it reads.
+///
+/// # Errors
+///
+/// The file or a line of it is wrong. What stands before that line was put in.
+pub fn load(liveset: &Liveset, set: &SetConfig) -> Result<Loaded, FileError> {
+    let Some(file) = &set.load else { return Ok(Loaded::default()) };
+    let mut loaded = Loaded::default();
+    let mut nodes = Nodes { set: &set.name, ops: Vec::new(), lines: Vec::new() };
+    let mut lines = Lines::open(file)?;
+    while let Some((number, text)) = lines.next_line()? {
+        let text = Bytes::copy_from_slice(text);
+        if looks_like_commit(&text) {
+            let changes = Changes::parse(&text).map_err(|error| lines.wrong_at(number, error.to_string()))?;
+            nodes.commit(liveset, &lines)?;
+            commit(liveset, changes).map_err(|error| lines.wrong(error.to_string()))?;
+            loaded.commits += 1;
+        } else {
+            nodes.push(number, text);
+            loaded.nodes += 1;
+            if nodes.ops.len() >= NODES_PER_COMMIT {
+                nodes.commit(liveset, &lines)?;
+            }
+        }
+    }
+    nodes.commit(liveset, &lines)?;
+    Ok(loaded)
+}
+
+fn commit(liveset: &Liveset, changes: Changes) -> Result<liveset::Committed, CommitError> {
+    liveset.commit_ops(changes.at, changes.ops)
+}
+
+/// Nodes that wait for their commit, and the lines where they stand.
+struct Nodes<'s> {
+    set: &'s str,
+    ops: Vec<Op>,
+    lines: Vec<u64>,
+}
+
+impl Nodes<'_> {
+    fn push(&mut self, line: u64, node: Bytes) {
+        self.ops.push(Op::Upsert { set: self.set.to_owned(), node });
+        self.lines.push(line);
+    }
+
+    fn commit(&mut self, liveset: &Liveset, file: &Lines) -> Result<(), FileError> {
+        if self.ops.is_empty() {
+            return Ok(());
+        }
+        let lines = std::mem::take(&mut self.lines);
+        let changes = Changes { at: None, ops: std::mem::take(&mut self.ops) };
+        match commit(liveset, changes) {
+            Ok(_) => Ok(()),
+            // The operation is the line: say only what is wrong with it.
+            Err(CommitError::Refused(error)) => {
+                let line = lines.get(error.index).copied().unwrap_or_default();
+                Err(file.wrong_at(line, error.problem.to_string()))
+            }
+            Err(error) => Err(file.wrong_at(lines.first().copied().unwrap_or_default(), error.to_string())),
+        }
+    }
+}

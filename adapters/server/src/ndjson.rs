@@ -1,0 +1,179 @@
+//! Files of one JSON value a line, plain or gzipped by name (`.gz`).
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use flate2::read::MultiGzDecoder;
+
+/// The longest line that is read, in bytes. A longer one is an error rather than a full memory.
+pub const MAX_LINE_BYTES: usize = 16 * 1024 * 1024;
+
+/// Something is wrong with a file, at a line.
+#[derive(Debug, thiserror::Error)]
+#[error("{}{}: {message}", file.display(), line.map(|line| format!(":{line}")).unwrap_or_default())]
+pub struct FileError {
+    /// The file, as it was opened.
+    pub file: PathBuf,
+    /// The line, from 1; nothing where the file as a whole is meant.
+    pub line: Option<u64>,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// Reads lines, skipping blank ones. The reader blocks: run it where that is allowed.
+pub struct Lines {
+    file: PathBuf,
+    input: BufReader<Box<dyn Read + Send>>,
+    buffer: Vec<u8>,
+    line: u64,
+    progress: Progress,
+}
+
+/// How far a file was read, shared with whoever shows it.
+#[derive(Debug, Clone, Default)]
+pub struct Progress {
+    read: Arc<AtomicU64>,
+    /// The size of the file in bytes, compressed as it is; nothing where it has none (standard input).
+    pub size: Option<u64>,
+}
+
+impl Progress {
+    /// Bytes of the file that were read, compressed as they are.
+    pub fn read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+}
+
+struct Counted<R> {
+    inner: R,
+    read: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.read.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+impl std::fmt::Debug for Lines {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lines").field("file", &self.file).field("line", &self.line).finish_non_exhaustive()
+    }
+}
+
+impl Lines {
+    /// Opens a file; `-` is standard input, plain.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be opened.
+    pub fn open(file: &Path) -> Result<Lines, FileError> {
+        let mut progress = Progress::default();
+        let input: Box<dyn Read + Send> = if file == Path::new("-") {
+            Box::new(std::io::stdin())
+        } else {
+            let opened = File::open(file).map_err(|error| FileError {
+                file: file.into(),
+                line: None,
+                message: error.to_string(),
+            })?;
+            progress.size = opened.metadata().ok().filter(|data| data.is_file()).map(|data| data.len());
+            let opened = Counted { inner: opened, read: Arc::clone(&progress.read) };
+            match file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz")) {
+                true => Box::new(MultiGzDecoder::new(opened)),
+                false => Box::new(opened),
+            }
+        };
+        let input = BufReader::with_capacity(128 * 1024, input);
+        Ok(Lines { file: file.into(), input, buffer: Vec::new(), line: 0, progress })
+    }
+
+    /// How far the file was read; a clone keeps telling.
+    pub fn progress(&self) -> Progress {
+        self.progress.clone()
+    }
+
+    /// The next line that is not blank, with its number from 1 and without its line end; nothing at the end
+    /// of the file.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, is not gzip where its name says so, or a line is too long.
+    pub fn next_line(&mut self) -> Result<Option<(u64, &[u8])>, FileError> {
+        loop {
+            self.buffer.clear();
+            let limit = MAX_LINE_BYTES as u64 + 2;
+            let read = (&mut self.input).take(limit).read_until(b'\n', &mut self.buffer);
+            match read {
+                Ok(0) => return Ok(None),
+                Ok(_) => self.line += 1,
+                Err(error) => {
+                    self.line += 1;
+                    return Err(self.wrong(format!("cannot be read: {error}")));
+                }
+            }
+            if self.buffer.len() > MAX_LINE_BYTES {
+                return Err(self.wrong(format!("the line is longer than {MAX_LINE_BYTES} bytes")));
+            }
+            // A byte order mark is not part of the first value.
+            if self.line == 1 && self.buffer.starts_with(b"\xef\xbb\xbf") {
+                self.buffer.drain(..3);
+            }
+            if !self.buffer.trim_ascii().is_empty() {
+                break;
+            }
+        }
+        Ok(Some((self.line, self.buffer.trim_ascii())))
+    }
+
+    /// An error of the line that was read last.
+    pub fn wrong(&self, message: impl Into<String>) -> FileError {
+        FileError { file: self.file.clone(), line: Some(self.line), message: message.into() }
+    }
+
+    /// An error of an earlier line.
+    pub fn wrong_at(&self, line: u64, message: impl Into<String>) -> FileError {
+        FileError { file: self.file.clone(), line: Some(line), message: message.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn lines_are_numbered_and_blank_ones_skipped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.ndjson");
+        std::fs::write(&path, b"\xef\xbb\xbf{}\r\n\n  \n[1]\n2").unwrap();
+        let mut lines = Lines::open(&path).unwrap();
+        assert_eq!(lines.next_line().unwrap(), Some((1, &b"{}"[..])));
+        assert_eq!(lines.next_line().unwrap(), Some((4, &b"[1]"[..])));
+        assert_eq!(lines.next_line().unwrap(), Some((5, &b"2"[..])));
+        assert_eq!(lines.next_line().unwrap(), None);
+    }
+
+    #[test]
+    fn gzip_is_read_by_name_and_checked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.ndjson.gz");
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(b"1\n2\n").unwrap();
+        std::fs::write(&path, gzip.finish().unwrap()).unwrap();
+        let mut lines = Lines::open(&path).unwrap();
+        assert_eq!(lines.next_line().unwrap(), Some((1, &b"1"[..])));
+        assert_eq!(lines.next_line().unwrap(), Some((2, &b"2"[..])));
+        assert_eq!(lines.next_line().unwrap(), None);
+
+        std::fs::write(&path, b"1\n2\n").unwrap();
+        let error = Lines::open(&path).unwrap().next_line().unwrap_err().to_string();
+        assert!(error.contains("a.ndjson.gz:1: cannot be read"), "{error}");
+    }
+}

@@ -1,0 +1,115 @@
+//! One keep-alive connection to a server, and what became of a request on it.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::url::ServerUrl;
+
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an answer may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// A server closes connections that are idle. One that was idle for longer than this is not used again, so that
+/// a request does not cross with the close.
+const IDLE: Duration = Duration::from_secs(1);
+/// The largest answer that is read.
+const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+
+/// What became of a request.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// It was answered.
+    Answered(StatusCode, Bytes),
+    /// The server never had it.
+    NotSent(String),
+    /// It was sent, wholly or in part, and no answer came: whether it was applied is unknown.
+    Unanswered(String),
+}
+
+/// Sends commits to `/batch`.
+pub(super) struct Client {
+    url: ServerUrl,
+    token: HeaderValue,
+    open: Option<(SendRequest<Full<Bytes>>, Instant)>,
+}
+
+impl Client {
+    /// # Errors
+    ///
+    /// The token cannot stand in a header.
+    pub(super) fn new(url: ServerUrl, token: &str) -> Result<Client, String> {
+        let mut token = HeaderValue::from_str(&format!("Bearer {token}"))
+            .map_err(|_| "the token has characters that no header can have".to_owned())?;
+        token.set_sensitive(true);
+        Ok(Client { url, token, open: None })
+    }
+
+    /// Sends one body and waits for what becomes of it.
+    pub(super) async fn batch(&mut self, body: Bytes) -> Outcome {
+        let mut sender = match self.open.take() {
+            Some((sender, used)) if used.elapsed() < IDLE && !sender.is_closed() => sender,
+            _ => match self.connect().await {
+                Ok(sender) => sender,
+                Err(error) => return Outcome::NotSent(error),
+            },
+        };
+        if let Err(error) = sender.ready().await {
+            return Outcome::NotSent(error.to_string());
+        }
+        let request = match self.request(body) {
+            Ok(request) => request,
+            Err(error) => return Outcome::NotSent(error.to_string()),
+        };
+        let answer = async {
+            let answer = match sender.try_send_request(request).await {
+                Ok(answer) => answer,
+                Err(mut error) => {
+                    let was_kept = error.take_message().is_some();
+                    let error = error.into_error().to_string();
+                    return if was_kept { Outcome::NotSent(error) } else { Outcome::Unanswered(error) };
+                }
+            };
+            let status = answer.status();
+            match Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await {
+                Ok(body) => Outcome::Answered(status, body.to_bytes()),
+                Err(error) => Outcome::Unanswered(error.to_string()),
+            }
+        };
+        let outcome = tokio::time::timeout(ANSWER_TIMEOUT, answer)
+            .await
+            .unwrap_or_else(|_| Outcome::Unanswered(format!("no answer in {ANSWER_TIMEOUT:?}")));
+        if matches!(outcome, Outcome::Answered(..)) {
+            self.open = Some((sender, Instant::now()));
+        }
+        outcome
+    }
+
+    fn request(&self, body: Bytes) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
+        Request::post(self.url.path("/batch"))
+            .header(HOST, &self.url.authority)
+            .header(AUTHORIZATION, &self.token)
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(body))
+    }
+
+    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, String> {
+        let connecting = async {
+            let stream = TcpStream::connect(self.url.address()).await.map_err(|error| error.to_string())?;
+            stream.set_nodelay(true).map_err(|error| error.to_string())?;
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())
+        };
+        let (sender, connection) = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
+            .await
+            .map_err(|_| format!("no connection in {CONNECT_TIMEOUT:?}"))??;
+        // Ends with the sender, or with the connection; what went wrong reaches the request.
+        tokio::spawn(connection);
+        Ok(sender)
+    }
+}

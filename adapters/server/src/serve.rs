@@ -1,0 +1,273 @@
+//! `liveset serve`: a server from a configuration.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use liveset::{Clock, Grant, Liveset, StaticTokens};
+use liveset_engine::{FieldKind, SetDef};
+use liveset_hub::Resources;
+use tokio::net::TcpListener;
+
+use crate::config::{ClockSource, Config, ConfigError, FieldType, Overrides, SetConfig};
+use crate::http::{self, Cors, HttpOptions};
+use crate::ndjson::FileError;
+use crate::signals::{Reloads, Stop};
+use crate::{accept, load, log};
+
+/// Arguments of `liveset serve`.
+#[derive(Debug, Clone, Args)]
+pub struct ServeArgs {
+    /// The configuration file
+    #[arg(short, long, env = "LIVESET_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// What flags and environment say over it.
+    #[command(flatten)]
+    pub overrides: Overrides,
+
+    /// Print the effective configuration as TOML, without the tokens, and end
+    #[arg(long)]
+    pub print_config: bool,
+
+    /// With --print-config: print the tokens too
+    #[arg(long, requires = "print_config")]
+    pub show_tokens: bool,
+}
+
+/// Why a server did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A path of the configuration cannot be printed.
+    #[error("the configuration cannot be printed: {0}")]
+    Print(#[from] toml::ser::Error),
+    /// Nobody could connect.
+    #[error(
+        "there are no tokens, so nobody could connect: add `tokens = [{{ token = \"…\", subject = \"…\" }}]` under \
+         [auth] of the configuration, or --token SUBJECT=TOKEN (to try things out, there is `liveset demo`)"
+    )]
+    NoTokens,
+    /// A resource of the configuration is wrong.
+    #[error("resource {path:?}: {message}")]
+    Resource {
+        /// Its path.
+        path: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The sets or limits do not make a server.
+    #[error(transparent)]
+    Build(#[from] liveset::BuildError),
+    /// What a set should hold cannot be loaded.
+    #[error(transparent)]
+    Load(#[from] FileError),
+    /// The address cannot be listened to.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Something that the system should give was not given.
+    #[error("{what}: {source}")]
+    System {
+        /// What.
+        what: &'static str,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The recorder of the metrics cannot be installed.
+    #[error("cannot record metrics: {0}")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+}
+
+/// Runs a server until a signal stops it. Prints `listening on http://ADDRESS:PORT` to standard output once
+/// it does.
+///
+/// # Errors
+///
+/// The configuration is wrong, a file cannot be loaded, or the address is taken.
+pub async fn run(args: ServeArgs) -> Result<(), ServeError> {
+    let config = Config::load(args.config.as_deref(), &args.overrides)?;
+    if args.print_config {
+        print(&config.print(args.show_tokens)?);
+        return Ok(());
+    }
+    if config.auth.tokens.is_empty() {
+        return Err(ServeError::NoTokens);
+    }
+    log::start(&config.log);
+    let tokens = StaticTokens::new(grants(&config));
+    let liveset = build(&config, tokens.clone())?;
+    let recorder = http::install_recorder()?;
+    let stop = Stop::on_signals()
+        .map_err(|source| ServeError::System { what: "cannot listen to signals", source })?;
+    let mut reloads = Reloads::listen()
+        .map_err(|source| ServeError::System { what: "cannot listen to signals", source })?;
+
+    load_all(&liveset, config.sets.clone()).await?;
+    let listener = listen(&config.listen).await?;
+    let options = HttpOptions {
+        max_body_bytes: config.limits.http.max_body_bytes,
+        body_timeout: config.limits.http.body_timeout,
+        cors: Cors::new(config.cors.origins.iter().map(String::as_str)),
+        metrics: Some(recorder.clone()),
+        metrics_public: config.metrics_public,
+    };
+    let router = http::router(liveset.clone(), options, axum::Router::new());
+
+    let limits = config.limits.accept();
+    let shutdown_timeout = config.limits.http.shutdown_timeout;
+    let upkeep = tokio::spawn(http::upkeep(recorder));
+    let reloading = tokio::spawn(async move {
+        let mut running = config;
+        loop {
+            reloads.next().await;
+            reload(&args, &mut running, &tokens);
+        }
+    });
+    serve_until(listener, router, limits, liveset, stop, shutdown_timeout).await;
+    reloading.abort();
+    upkeep.abort();
+    Ok(())
+}
+
+/// Serves until stopped, then closes HTTP and WebSockets together, within a deadline.
+pub async fn serve_until(
+    listener: TcpListener,
+    router: axum::Router,
+    limits: accept::AcceptLimits,
+    liveset: Liveset,
+    stop: Stop,
+    shutdown_timeout: Duration,
+) {
+    let mut serving = tokio::spawn(accept::serve(listener, router, limits, stop.clone().wait()));
+    tokio::select! {
+        ended = &mut serving => {
+            if let Err(error) = ended {
+                tracing::error!(%error, "the accept loop ended");
+            }
+        }
+        () = stop.wait() => {}
+    }
+    liveset.shutdown(shutdown_timeout).await;
+    if !serving.is_finished() && tokio::time::timeout(shutdown_timeout, &mut serving).await.is_err() {
+        tracing::warn!("requests were cut off");
+        serving.abort();
+    }
+    tracing::info!("stopped");
+}
+
+/// Binds an address, and says which it became.
+///
+/// # Errors
+///
+/// The address is taken, or is none of this machine.
+pub async fn listen(address: &str) -> Result<TcpListener, ServeError> {
+    let failed = |source| ServeError::Listen { address: address.to_owned(), source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    print(&format!("listening on http://{bound}\n"));
+    tracing::info!(address = %bound, "listening");
+    Ok(listener)
+}
+
+fn print(text: &str) {
+    let mut stdout = std::io::stdout();
+    // Whoever closed our output does not want it.
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+/// The handle that a configuration describes, without its data.
+fn build(config: &Config, tokens: StaticTokens) -> Result<Liveset, ServeError> {
+    let mut builder = Liveset::builder().limits(config.limits.liveset.clone()).authenticator(tokens);
+    for set in &config.sets {
+        builder = builder.set(definition(set));
+    }
+    if !config.resources.is_empty() {
+        builder = builder.resources(resources(config)?);
+    }
+    let clock = match config.clock.source {
+        ClockSource::System => Clock::System,
+        ClockSource::Commits => Clock::Commits,
+    };
+    Ok(builder.clock(clock).build()?)
+}
+
+fn definition(set: &SetConfig) -> SetDef {
+    let mut definition = SetDef::new(&set.name, &set.key);
+    for field in &set.fields {
+        let kind = match field.kind {
+            FieldType::Text => FieldKind::Text,
+            FieldType::Number => FieldKind::Number,
+            FieldType::Bool => FieldKind::Bool,
+            FieldType::Instant => FieldKind::Instant,
+            FieldType::List => FieldKind::List,
+            FieldType::Object => FieldKind::Object,
+        };
+        definition = definition.field(&field.name, kind, field.required);
+    }
+    definition
+}
+
+fn resources(config: &Config) -> Result<Resources, ServeError> {
+    let mut resources = Resources::new();
+    for resource in &config.resources {
+        resources.declare(&resource.path, resource.events.iter().map(String::as_str)).map_err(|error| {
+            ServeError::Resource { path: resource.path.clone(), message: error.to_string() }
+        })?;
+    }
+    Ok(resources)
+}
+
+fn grants(config: &Config) -> Vec<(String, Grant)> {
+    let grant = |entry: &crate::config::TokenConfig| {
+        let grant = Grant::new(entry.subject.as_str());
+        (entry.token.clone(), if entry.read_only { grant.read_only() } else { grant })
+    };
+    config.auth.tokens.iter().map(grant).collect()
+}
+
+/// Reads the tokens again. What else changed is named, and waits for a restart.
+fn reload(args: &ServeArgs, running: &mut Config, tokens: &StaticTokens) {
+    let read = match Config::load(args.config.as_deref(), &args.overrides) {
+        Ok(read) if read.auth.tokens.is_empty() => {
+            tracing::error!("the configuration has no tokens any more; the old ones stay");
+            return;
+        }
+        Ok(read) => read,
+        Err(error) => {
+            tracing::error!("the configuration is wrong, the old tokens stay: {error}");
+            return;
+        }
+    };
+    tokens.replace(grants(&read));
+    tracing::info!(tokens = read.auth.tokens.len(), "read the tokens again");
+    let changed = running.changed_beside_tokens(&read);
+    if !changed.is_empty() {
+        tracing::warn!(changed = changed.join(", "), "needs a restart to take effect");
+    }
+    running.auth = read.auth;
+}
+
+async fn load_all(liveset: &Liveset, sets: Vec<SetConfig>) -> Result<(), ServeError> {
+    for set in sets {
+        let Some(file) = set.load.clone() else { continue };
+        let handle = liveset.clone();
+        let name = set.name.clone();
+        let loaded = tokio::task::spawn_blocking(move || load::load(&handle, &set)).await;
+        let loaded = loaded.map_err(|error| FileError {
+            file: file.clone(),
+            line: None,
+            message: format!("reading it failed: {error}"),
+        })??;
+        tracing::info!(set = name, file = %file.display(), nodes = loaded.nodes, commits = loaded.commits, "loaded");
+    }
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! `liveset watch`: a live query in the terminal.
+//!
+//! As a table that is redrawn, with what changed in the last moments marked, or (`--json`) as the messages of
+//! the server, a line each. A lost connection is made again, and goes on where it was lost if the server still
+//! knows what changed since.
+
+mod follow;
+mod output;
+mod row;
+mod socket;
+mod table;
+mod trouble;
+
+use clap::Args;
+use liveset_core::{LiveQueryOptions, LiveResult, QuerySpec, Token};
+
+use self::follow::End;
+use self::output::Output;
+use crate::backoff::Backoff;
+use crate::signals::Stop;
+use crate::url::ServerUrl;
+
+/// Arguments of `liveset watch`.
+#[derive(Clone, Args)]
+pub struct WatchArgs {
+    /// The server, as ws://127.0.0.1:8080/ws
+    #[arg(value_name = "URL", env = "LIVESET_URL")]
+    url: ServerUrl,
+
+    /// The token
+    #[arg(long, env = "LIVESET_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    pub token: String,
+
+    /// The set
+    #[arg(long, value_name = "SET")]
+    pub edge: String,
+
+    /// Which of its nodes
+    #[arg(long, value_name = "EXPRESSION")]
+    pub filter: Option<String>,
+
+    /// In which order, as 'createdAt desc, id'
+    #[arg(long, value_name = "KEYS")]
+    pub order_by: Option<String>,
+
+    /// At most so many
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+
+    /// Only these fields
+    #[arg(long, value_name = "FIELD,…", value_delimiter = ',')]
+    pub fields: Option<Vec<String>>,
+
+    /// The field that identifies a node of the set
+    #[arg(long, value_name = "FIELD", default_value = "id")]
+    pub key: String,
+
+    /// Print the messages of the server instead of a table, a line each
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl std::fmt::Debug for WatchArgs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WatchArgs")
+            .field("url", &self.url)
+            .field("query", &self.query())
+            .finish_non_exhaustive()
+    }
+}
+
+impl WatchArgs {
+    fn query(&self) -> QuerySpec {
+        QuerySpec {
+            edge: self.edge.clone(),
+            filter: self.filter.clone(),
+            order_by: self.order_by.clone(),
+            limit: self.limit,
+            fields: self.fields.clone(),
+        }
+    }
+}
+
+/// Why a watch ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WatchError {
+    /// The server refuses the token or the query; trying again would not help. The text shows where the query
+    /// is wrong, as far as the server said.
+    #[error("{0}")]
+    Refused(String),
+    /// The system gives no signals.
+    #[error("cannot listen to signals: {0}")]
+    Signals(#[from] std::io::Error),
+}
+
+/// What a watch wants, and how far it is.
+struct Wanted {
+    url: ServerUrl,
+    token: Token,
+    query: QuerySpec,
+    options: LiveQueryOptions,
+    key: String,
+    /// What was held when the connection was lost.
+    held: Option<LiveResult>,
+}
+
+/// Shows a live query until it is stopped, or nobody reads any more.
+///
+/// # Errors
+///
+/// The server refuses the token or the query. A server that is away is waited for.
+pub async fn run(args: WatchArgs) -> Result<(), WatchError> {
+    let stop = Stop::on_signals()?;
+    let mut output = Output::new(&args);
+    let options = LiveQueryOptions { positions: true, counts: true, reasons: args.json, resume: true };
+    let mut wanted = Wanted {
+        query: args.query(),
+        url: args.url,
+        token: Token::new(args.token),
+        options,
+        key: args.key,
+        held: None,
+    };
+    let mut backoff = Backoff::default();
+    let result = loop {
+        match follow::follow(&mut wanted, &mut output, &mut backoff, &stop).await {
+            End::Quit => break Ok(()),
+            End::Refused(message) => break Err(WatchError::Refused(message)),
+            End::Lost(reason) => {
+                let pause = backoff.next();
+                output.lost(&reason, pause, wanted.held.as_ref());
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = stop.clone().wait() => break Ok(()),
+                }
+            }
+        }
+    };
+    output.end();
+    result
+}
