@@ -1,0 +1,399 @@
+//! The HTTP endpoints of `liveset serve`, each with every status it can answer.
+
+mod support;
+
+use serde_json::json;
+use support::http::Http;
+use support::{READER, Server, TOKEN};
+
+const ORDERS: &str = r#"
+    [[set]]
+    name = "orders"
+    fields = [{ name = "total", type = "number", required = true }, { name = "createdAt", type = "instant" }]
+
+    [[set]]
+    name = "skus"
+    key = "sku"
+"#;
+
+#[tokio::test]
+async fn a_batch_is_one_atomic_commit() {
+    let server = Server::start(ORDERS);
+    let mut http = Http::connect(&server.address).await;
+    let batch = r#"[{"op":"upsert","set":"orders","node":{"id":"a","total":1.10}},
+                    {"op":"upsert","set":"orders","node":{"total":9007199254740993,"id":7}},
+                    {"op":"upsert","set":"skus","node":{"sku":"x"}}]"#;
+    let first = http.post("/batch", batch).await;
+    assert_eq!((first.status, first.header("content-type")), (200, Some("application/json")));
+    let first = first.json();
+    assert_eq!(first["changed"], 3);
+
+    // The same again changes nothing, and is a commit of its own.
+    let again = http.post("/batch", batch).await.json();
+    assert_eq!(again["changed"], 0);
+    assert!(again["commit"].as_u64() > first["commit"].as_u64(), "{again} after {first}");
+
+    // One bad op, and nothing is applied.
+    let bad = r#"[{"op":"remove","set":"orders","id":"a"},{"op":"upsert","set":"orders","node":{"id":"b"}}]"#;
+    let refused = http.post("/batch", bad).await;
+    assert_eq!((refused.status, refused.code().as_str()), (422, "INVALID_NODE"));
+    assert!(refused.text().contains("operation 1") && refused.text().contains("total"), "{}", refused.text());
+
+    // What was sent comes back byte for byte, whatever a float would make of it.
+    let all = http.post("/query", r#"{"edge":"orders","orderBy":"total"}"#).await;
+    assert_eq!(
+        all.text(),
+        r#"{"nodes":[{"id":"a","total":1.10},{"total":9007199254740993,"id":7}],"totalCount":2,"capped":false}"#
+    );
+
+    // Removing what is there, what is not there, and by a number.
+    let removed = http
+        .post(
+            "/batch",
+            r#"{"ops":[{"op":"remove","set":"orders","id":"a"},{"op":"remove","set":"orders","id":"zzz"},
+                       {"op":"remove","set":"orders","id":7}]}"#,
+        )
+        .await;
+    assert_eq!(removed.json()["changed"], 2, "{}", removed.text());
+    assert_eq!(http.post("/batch", "[]").await.json()["changed"], 0);
+}
+
+#[tokio::test]
+async fn with_the_clock_of_the_commits_now_is_the_largest_at() {
+    let server = Server::start(&format!("[clock]\nsource = \"commits\"\n{ORDERS}"));
+    let mut http = Http::connect(&server.address).await;
+    let batch = r#"{"at":"2024-05-01T12:00:00Z","ops":[
+        {"op":"upsert","set":"orders","node":{"id":"a","total":1,"createdAt":"2024-05-01T11:59:00Z"}}]}"#;
+    assert_eq!(http.post("/batch", batch).await.status, 200);
+    let recent = r#"{"edge":"orders","filter":"createdAt > now - 5 minutes"}"#;
+    assert_eq!(http.post("/query", recent).await.json()["totalCount"], 1);
+    // An earlier moment does not set the clock back, a later one makes the node old.
+    http.post("/batch", r#"{"at":"2024-01-01T00:00:00Z","ops":[]}"#).await;
+    assert_eq!(http.post("/query", recent).await.json()["totalCount"], 1);
+    http.post("/batch", r#"{"at":"2024-05-01T12:04:00Z","ops":[]}"#).await;
+    assert_eq!(http.post("/query", recent).await.json()["totalCount"], 0);
+}
+
+#[tokio::test]
+async fn what_is_not_of_the_form_is_400() {
+    let server = Server::start(ORDERS);
+    let mut http = Http::connect(&server.address).await;
+    for (path, body, what) in [
+        ("/batch", "", "found nothing"),
+        ("/batch", "{", "EOF"),
+        ("/batch", "7", "a list of ops"),
+        ("/batch", r#"{"ops":[],"att":1}"#, "unknown field `att`"),
+        ("/batch", r#"{"ops":[],"at":"yesterday"}"#, "RFC 3339"),
+        (
+            "/batch",
+            r#"[{"op":"remove","set":"orders","id":1},{"op":"move","set":"orders"}]"#,
+            "operation 1: unknown variant",
+        ),
+        ("/batch", r#"[{"op":"upsert","set":"orders","node":{"id":"a" "b"}}]"#, "operation 0: "),
+        ("/batch", "[]]", "trailing characters"),
+        ("/batch", "\u{0}", "a list of ops"),
+        ("/query", "{", "EOF"),
+        ("/query", "", "EOF"),
+        ("/events", "[]", "invalid type"),
+        ("/events", r#"{"path":"jobs","eventType":"jobStarted"}"#, "missing field `data`"),
+        ("/events", r#"{"path":"jobs","eventType":"jobStarted","data":{},"time":1}"#, "unknown field `time`"),
+        ("/events", r#"{"path":"jobs","path":"jobs","eventType":"jobStarted","data":{}}"#, "duplicate field"),
+        ("/events", r#"{"path":"jobs","eventType":"jobStarted","data":{},"timestamp":"now"}"#, "RFC 3339"),
+    ] {
+        let answer = http.post(path, body).await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (400, "INVALID_MESSAGE"),
+            "{path} {body}: {}",
+            answer.text()
+        );
+        assert!(answer.text().contains(what), "{path} {body}\nshould say {what}: {}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_is_422() {
+    let server = Server::start(ORDERS);
+    let mut http = Http::connect(&server.address).await;
+    for (path, body, code, what) in [
+        (
+            "/batch",
+            r#"[{"op":"upsert","set":"order","node":{"id":1,"total":1}}]"#,
+            "INVALID_NODE",
+            "did you mean 'orders'",
+        ),
+        ("/batch", r#"[{"op":"upsert","set":"orders","node":[1]}]"#, "INVALID_NODE", "operation 0"),
+        ("/batch", r#"[{"op":"upsert","set":"orders","node":{"total":1}}]"#, "INVALID_NODE", "id"),
+        (
+            "/batch",
+            r#"[{"op":"upsert","set":"orders","node":{"id":1,"id":2,"total":1}}]"#,
+            "INVALID_NODE",
+            "operation 0",
+        ),
+        (
+            "/batch",
+            r#"[{"op":"upsert","set":"orders","node":{"id":1,"total":1e400}}]"#,
+            "INVALID_NODE",
+            "operation 0",
+        ),
+        (
+            "/batch",
+            r#"[{"op":"upsert","set":"orders","node":{"id":1,"total":18446744073709551616}}]"#,
+            "INVALID_NODE",
+            "operation 0",
+        ),
+        (
+            "/batch",
+            r#"[{"op":"upsert","set":"orders","node":{"id":1,"total":1,"createdAt":"soon"}}]"#,
+            "INVALID_NODE",
+            "createdAt",
+        ),
+        ("/batch", r#"[{"op":"remove","set":"nothing","id":1}]"#, "INVALID_NODE", "nothing"),
+        ("/query", r#"{"edge":"order"}"#, "INVALID_QUERY", "orders"),
+        ("/query", r#"{"edge":"orders","filtr":"total > 1"}"#, "INVALID_QUERY", "filtr"),
+        ("/query", r#"{"edge":"orders","filter":"total = 1"}"#, "INVALID_QUERY", "line 1, column 7"),
+        ("/query", r#"{"edge":"orders","orderBy":"total up"}"#, "INVALID_QUERY", "line 1, column 7"),
+        ("/query", r#"{"edge":"orders","limit":0}"#, "INVALID_QUERY", "limit"),
+        ("/query", "[]", "INVALID_QUERY", "query"),
+        ("/query", "{}", "INVALID_QUERY", "edge"),
+        (
+            "/events",
+            r#"{"path":"invalid/path","eventType":"jobStarted","data":1}"#,
+            "INVALID_PATH",
+            "invalid/path",
+        ),
+        ("/events", r#"{"path":"jobs/1","eventType":"jobLost","data":1}"#, "INVALID_EVENT", "jobLost"),
+    ] {
+        let answer = http.post(path, body).await;
+        assert_eq!((answer.status, answer.code().as_str()), (422, code), "{path} {body}: {}", answer.text());
+        assert!(answer.text().contains(what), "{path} {body}\nshould say {what}: {}", answer.text());
+    }
+    assert_eq!(
+        http.post("/query", r#"{"edge":"orders"}"#).await.json()["totalCount"],
+        0,
+        "nothing was applied"
+    );
+}
+
+#[tokio::test]
+async fn tokens_are_asked_for_and_may_be_read_only() {
+    let server = Server::start(ORDERS);
+    let mut http = Http::connect(&server.address).await;
+    let valid = [
+        ("/batch", "[]"),
+        ("/query", r#"{"edge":"orders"}"#),
+        ("/events", r#"{"path":"jobs","eventType":"jobStarted","data":{}}"#),
+    ];
+    for (path, body) in valid {
+        for header in [None, Some("Basic YTpi"), Some("Bearer"), Some(TOKEN)] {
+            let headers: Vec<_> = header.iter().map(|value| ("authorization", *value)).collect();
+            let answer = http.request("POST", path, &headers, body.as_bytes()).await;
+            assert_eq!(
+                (answer.status, answer.code().as_str()),
+                (401, "NOT_AUTHENTICATED"),
+                "{path} {header:?}"
+            );
+            assert!(answer.header("www-authenticate").is_some_and(|value| value.starts_with("Bearer")));
+        }
+        for wrong in ["Bearer nonsense", "Bearer  ", "bearer writer-toke", "BEARER writer-tokenn"] {
+            let answer = http.request("POST", path, &[("authorization", wrong)], body.as_bytes()).await;
+            assert_eq!((answer.status, answer.code().as_str()), (401, "AUTH_FAILED"), "{path} {wrong}");
+            assert!(answer.header("www-authenticate").is_some());
+        }
+        let reader = format!("bearer {READER}");
+        let answer = http.request("POST", path, &[("authorization", &reader)], body.as_bytes()).await;
+        match path {
+            "/query" => assert_eq!(answer.status, 200),
+            _ => assert_eq!((answer.status, answer.code().as_str()), (403, "FORBIDDEN"), "{path}"),
+        }
+        let twice = [("authorization", reader.as_str()), ("authorization", "Bearer writer-token")];
+        assert_eq!(
+            http.request("POST", path, &twice, body.as_bytes()).await.status,
+            401,
+            "two tokens are none"
+        );
+        assert_eq!(http.post(path, body).await.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn other_paths_and_methods_are_404_and_405() {
+    let server = Server::start(ORDERS);
+    let mut http = Http::connect(&server.address).await;
+    for path in ["/", "/batch/", "/graph"] {
+        let answer = http.get(path, Some(TOKEN)).await;
+        assert_eq!((answer.status, answer.code().as_str()), (404, "NOT_FOUND"), "{path}");
+    }
+    for (method, path, allow) in [
+        ("GET", "/batch", "POST"),
+        ("PUT", "/query", "POST"),
+        ("DELETE", "/events", "POST"),
+        ("POST", "/healthz", "GET,HEAD"),
+    ] {
+        let answer = http.request(method, path, &[], b"").await;
+        assert_eq!((answer.status, answer.code().as_str()), (405, "METHOD_NOT_ALLOWED"), "{method} {path}");
+        assert_eq!(answer.header("allow"), Some(allow), "{method} {path}");
+    }
+    // Without an upgrade there is nothing at /ws.
+    let answer = http.get("/ws", None).await;
+    assert!(matches!(answer.status, 400 | 426), "{}", answer.status);
+}
+
+#[tokio::test]
+async fn bodies_are_limited_and_must_be_json() {
+    let server =
+        Server::start(&format!("{ORDERS}\n[limits.http]\nmax_body_bytes = 1000\nbody_timeout = \"500ms\"\n"));
+    let mut http = Http::connect(&server.address).await;
+    let authorization = format!("Bearer {TOKEN}");
+    let token = ("authorization", authorization.as_str());
+
+    let node = |size: usize| {
+        format!(
+            r#"[{{"op":"upsert","set":"orders","node":{{"id":1,"total":1,"x":"{}"}}}}]"#,
+            "x".repeat(size)
+        )
+    };
+    let fits = node(1000 - node(0).len());
+    assert_eq!(http.post("/batch", &fits).await.status, 200);
+    let answer = http.post("/batch", &node(1001 - node(0).len())).await;
+    assert_eq!((answer.status, answer.code().as_str()), (413, "MESSAGE_TOO_LARGE"));
+    assert!(answer.text().contains("1000"), "{}", answer.text());
+
+    // In chunks, where nobody says beforehand how much it will be.
+    let mut http = Http::connect(&server.address).await;
+    let head = format!(
+        "POST /batch HTTP/1.1\r\nhost: x\r\nauthorization: {authorization}\r\ntransfer-encoding: chunked\r\n\r\n"
+    );
+    http.send(head.as_bytes()).await;
+    http.send(format!("3e9\r\n{}\r\n", " ".repeat(1001)).as_bytes()).await;
+    assert_eq!(http.answer().await.status, 413);
+
+    let mut http = Http::connect(&server.address).await;
+    for content_type in ["text/plain", "application/x-www-form-urlencoded", "application/xml"] {
+        let answer = http.request("POST", "/batch", &[token, ("content-type", content_type)], b"[]").await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (415, "UNSUPPORTED_MEDIA_TYPE"),
+            "{content_type}"
+        );
+    }
+    for content_type in ["application/json", "Application/JSON; charset=utf-8", "application/vnd.x+json"] {
+        let answer = http.request("POST", "/batch", &[token, ("content-type", content_type)], b"[]").await;
+        assert_eq!(answer.status, 200, "{content_type}");
+    }
+
+    // A body that does not come.
+    let mut http = Http::connect(&server.address).await;
+    let head = format!(
+        "POST /batch HTTP/1.1\r\nhost: x\r\nauthorization: {authorization}\r\ncontent-length: 10\r\n\r\n["
+    );
+    http.send(head.as_bytes()).await;
+    let answer = http.answer().await;
+    assert_eq!((answer.status, answer.code().as_str()), (408, "TIMEOUT"));
+}
+
+#[tokio::test]
+async fn eight_mebibytes_are_the_limit_unless_said_otherwise() {
+    let server = Server::start(ORDERS);
+    let mut http = Http::connect(&server.address).await;
+    let space = 8 * 1024 * 1024 - 2;
+    assert_eq!(http.post("/batch", &format!("[{}]", " ".repeat(space))).await.status, 200);
+    // Refused by its length alone.
+    let head = format!(
+        "POST /batch HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\ncontent-length: {}\r\n\r\n",
+        space + 3
+    );
+    http.send(head.as_bytes()).await;
+    let answer = http.answer().await;
+    assert_eq!(answer.status, 413);
+    assert_eq!(answer.header("connection"), Some("close"));
+}
+
+#[tokio::test]
+async fn health_and_metrics() {
+    let server = Server::start(ORDERS);
+    let mut http = Http::connect(&server.address).await;
+    let health = http.get("/healthz", None).await;
+    assert_eq!((health.status, health.json()), (200, json!({ "status": "ok" })));
+
+    assert_eq!(http.get("/metrics", None).await.status, 401);
+    assert_eq!(http.get("/metrics", Some("nonsense")).await.status, 401);
+    http.post("/batch", r#"[{"op":"upsert","set":"orders","node":{"id":1,"total":1}}]"#).await;
+    let metrics = http.get("/metrics", Some(READER)).await;
+    assert_eq!(metrics.status, 200);
+    assert!(metrics.header("content-type").is_some_and(|value| value.starts_with("text/plain")));
+    for line in [
+        "liveset_engine_nodes 1",
+        "liveset_commits_total{outcome=\"applied\"} 1",
+        "liveset_http_requests_total{path=\"/healthz\",status=\"200\"} 1",
+        "liveset_http_connections 1",
+    ] {
+        assert!(metrics.text().lines().any(|found| found == line), "no {line} in\n{}", metrics.text());
+    }
+
+    let open = Server::start(&format!("metrics_public = true\n{ORDERS}"));
+    let mut http = Http::connect(&open.address).await;
+    assert_eq!(http.get("/metrics", None).await.status, 200);
+}
+
+#[tokio::test]
+async fn only_allowed_origins_may_read() {
+    let server = Server::start(&format!("{ORDERS}\n[cors]\norigins = [\"https://shop.example\"]\n"));
+    let mut http = Http::connect(&server.address).await;
+    let preflight = |origin| {
+        [
+            ("origin", origin),
+            ("access-control-request-method", "POST"),
+            ("access-control-request-headers", "authorization"),
+        ]
+    };
+    let allowed = http.request("OPTIONS", "/batch", &preflight("https://shop.example"), b"").await;
+    assert_eq!(allowed.status, 204);
+    assert_eq!(allowed.header("access-control-allow-origin"), Some("https://shop.example"));
+    assert!(
+        allowed.header("access-control-allow-headers").is_some_and(|value| value.contains("authorization"))
+    );
+    for other in ["https://shop.example.evil", "http://shop.example", "null"] {
+        let refused = http.request("OPTIONS", "/batch", &preflight(other), b"").await;
+        assert_eq!(refused.status, 403, "{other}");
+        assert_eq!(refused.header("access-control-allow-origin"), None);
+        let answer = http.request("GET", "/healthz", &[("origin", other)], b"").await;
+        assert_eq!(answer.header("access-control-allow-origin"), None);
+        assert_eq!(answer.header("vary"), Some("origin"));
+    }
+    // An error too must be readable.
+    let unauthorized = http.request("POST", "/batch", &[("origin", "https://shop.example")], b"[]").await;
+    assert_eq!(unauthorized.status, 401);
+    assert_eq!(unauthorized.header("access-control-allow-origin"), Some("https://shop.example"));
+
+    let closed = Server::start(ORDERS);
+    let mut http = Http::connect(&closed.address).await;
+    let answer = http.request("GET", "/healthz", &[("origin", "https://shop.example")], b"").await;
+    assert_eq!(answer.header("access-control-allow-origin"), None);
+    assert_eq!(http.request("OPTIONS", "/batch", &preflight("https://shop.example"), b"").await.status, 405);
+}
+
+#[tokio::test]
+async fn an_event_reaches_its_subscribers() {
+    let server = Server::start(ORDERS);
+    let mut http = Http::connect(&server.address).await;
+    let mut ws = support::ws::Ws::open(&server.address).await;
+    let subscribe = json!({ "type": "subscribeEvents", "subscriptions": [
+        { "id": "all", "path": "jobs", "events": ["jobStarted", "jobCompleted"] },
+        { "id": "one", "path": "jobs/7", "events": ["jobCompleted"] },
+    ]});
+    assert_eq!(ws.ask(subscribe).await["type"], "subscribedEvents");
+    let event = r#"{"path":"jobs/7","eventType":"jobCompleted","data":{"n": 1.10},"timestamp":"2025-12-07T22:45:05+01:00"}"#;
+    let answer = http.post("/events", event).await;
+    assert_eq!((answer.status, answer.text()), (200, r#"{"delivered":2}"#));
+    let mut paths = Vec::new();
+    for _ in 0..2 {
+        let event = ws.next().await;
+        assert_eq!(event["timestamp"], "2025-12-07T21:45:05.000Z", "{event}");
+        paths.push(event["path"].as_str().unwrap_or_default().to_owned());
+    }
+    paths.sort();
+    assert_eq!(paths, ["jobs", "jobs/7"]);
+    let nobody = r#"{"path":"actors/orders","eventType":"actorCheckpoint","data":null}"#;
+    assert_eq!(http.post("/events", nobody).await.text(), r#"{"delivered":0}"#);
+}

@@ -1,0 +1,78 @@
+//! `liveset serve` and signals: reading the tokens again, and stopping.
+#![cfg(unix)]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use support::http::Http;
+use support::ws::Ws;
+use support::{Server, TOKEN};
+
+fn config(tokens: &str, more: &str) -> String {
+    format!("{more}\n[auth]\ntokens = [{tokens}]\n[[set]]\nname = \"orders\"\n")
+}
+
+const FIRST: &str = r#"{ token = "writer-token", subject = "a" }"#;
+const SECOND: &str = r#"{ token = "another-token", subject = "b", read_only = true }"#;
+
+#[tokio::test]
+async fn hangup_reads_the_tokens_again() {
+    let server = Server::start(&config(FIRST, ""));
+    let mut http = Http::connect(&server.address).await;
+    let query = (r#"{"edge":"orders"}"#, "/query");
+    let ask = async |http: &mut Http, token: &str| {
+        let authorization = format!("Bearer {token}");
+        http.request("POST", query.1, &[("authorization", &authorization)], query.0.as_bytes()).await.status
+    };
+    assert_eq!((ask(&mut http, TOKEN).await, ask(&mut http, "another-token").await), (200, 401));
+    let mut connected = Ws::open(&server.address).await;
+
+    std::fs::write(
+        server.config_file(),
+        config(SECOND, "metrics_public = true\n[limits.session]\nlive_queries = 7"),
+    )
+    .unwrap();
+    server.signal("HUP");
+    server.wait_for_log("needs a restart");
+    let mut http = Http::connect(&server.address).await;
+    assert_eq!((ask(&mut http, TOKEN).await, ask(&mut http, "another-token").await), (401, 200));
+    assert!(server.log().contains("metrics_public, limits"), "{}", server.log());
+    assert_eq!(http.get("/metrics", None).await.status, 401, "the rest waits for a restart");
+    // Whoever is connected stays.
+    assert_eq!(connected.ask(json!({ "type": "ping" })).await, json!({ "type": "pong" }));
+
+    // A file that is wrong, or has no tokens, changes nothing.
+    for (wrong, said) in [("[auth]\ntoken = []", "unknown field `token`"), ("", "no tokens any more")] {
+        std::fs::write(server.config_file(), wrong).unwrap();
+        server.signal("HUP");
+        server.wait_for_log(said);
+        assert_eq!(ask(&mut http, "another-token").await, 200);
+    }
+    for secret in [TOKEN, "another-token"] {
+        assert!(!server.log().contains(secret), "{}", server.log());
+    }
+}
+
+#[tokio::test]
+async fn a_terminated_server_says_goodbye() {
+    for name in ["TERM", "INT"] {
+        let mut server = Server::start(&config(FIRST, ""));
+        let mut ws = Ws::open(&server.address).await;
+        let created = json!({ "type": "createLiveQuery", "id": "q", "query": { "edge": "orders" } });
+        assert_eq!(ws.ask(created).await["type"], "liveQueryCreated");
+        assert_eq!(ws.next().await["hasMore"], false);
+        let mut idle = Http::connect(&server.address).await;
+        idle.get("/healthz", None).await;
+
+        let before = Instant::now();
+        server.signal(name);
+        ws.expect_close(1001).await;
+        drop(ws);
+        let status = server.wait();
+        assert!(status.success(), "{name}: {status}");
+        assert!(before.elapsed() < Duration::from_secs(8), "{name} took {:?}", before.elapsed());
+        assert!(tokio::net::TcpStream::connect(&server.address).await.is_err());
+    }
+}

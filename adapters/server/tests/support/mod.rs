@@ -1,0 +1,182 @@
+//! Runs `liveset serve` for a test, and talks to it over HTTP and WebSocket with libraries that are not ours.
+#![allow(dead_code, unreachable_pub, reason = "each test includes this, and uses a part of it")]
+
+pub mod http;
+pub mod ws;
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// Tokens that [`Server::start`] adds to every configuration that has none.
+pub const TOKEN: &str = "writer-token";
+pub const READER: &str = "reader-token";
+
+/// How long anything may take on a machine that is busy with other tests.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running server, killed when dropped.
+pub struct Server {
+    child: Child,
+    /// `127.0.0.1:port`.
+    pub address: String,
+    pub folder: TempDir,
+    log: Arc<Mutex<String>>,
+}
+
+impl Server {
+    /// Starts with this configuration, to which the tokens are added.
+    pub fn start(config: &str) -> Server {
+        Server::start_with(config, &[], &[])
+    }
+
+    /// The same, with files (name and content) beside the configuration, and more arguments.
+    pub fn start_with(config: &str, files: &[(&str, &[u8])], more: &[&str]) -> Server {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (name, content) in files {
+            std::fs::write(folder.path().join(name), content).expect("the file is written");
+        }
+        let config = match config.contains("[auth]") {
+            true => config.to_owned(),
+            false => format!(
+                "{config}\n[auth]\ntokens = [{{ token = \"{TOKEN}\", subject = \"writer\" }}, \
+                 {{ token = \"{READER}\", subject = \"reader\", read_only = true }}]\n"
+            ),
+        };
+        let file = folder.path().join("liveset.toml");
+        std::fs::write(&file, config).expect("the configuration is written");
+        let listen: &[&str] = if more.contains(&"--listen") { &[] } else { &["--listen", "127.0.0.1:0"] };
+        let mut child = liveset(&["serve", "--config"])
+            .arg(&file)
+            .args(listen)
+            .args(more)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let log = Arc::new(Mutex::new(String::new()));
+        let stderr = child.stderr.take().expect("stderr is piped");
+        thread::spawn({
+            let log = Arc::clone(&log);
+            move || {
+                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                    log.lock().expect("the log").push_str(&format!("{line}\n"));
+                }
+            }
+        });
+        let mut first = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        stdout.read_line(&mut first).expect("stdout is read");
+        let address = match first.trim().strip_prefix("listening on http://") {
+            Some(address) => address.to_owned(),
+            None => {
+                let _ = child.wait();
+                thread::sleep(Duration::from_millis(200));
+                panic!("the server did not start: {first}{}", log.lock().expect("the log"));
+            }
+        };
+        // What it still says must not fill the pipe.
+        thread::spawn(move || for _ in stdout.lines() {});
+        Server { child, address, folder, log }
+    }
+
+    pub fn config_file(&self) -> PathBuf {
+        self.folder.path().join("liveset.toml")
+    }
+
+    /// What was logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("the log").clone()
+    }
+
+    /// Waits until the log has this text.
+    pub fn wait_for_log(&self, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.log().contains(text) {
+            assert!(Instant::now() < deadline, "the log never said {text:?}:\n{}", self.log());
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Sends a signal by its name, as `HUP`.
+    pub fn signal(&self, name: &str) {
+        signal(self.child.id(), name);
+    }
+
+    /// Waits for the end of the process.
+    pub fn wait(&mut self) -> ExitStatus {
+        wait(&mut self.child)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("--- the server's log ---\n{}", self.log());
+        }
+    }
+}
+
+/// Sends a signal to a process that this test started.
+pub fn signal(process: u32, name: &str) {
+    let status = Command::new("kill").args([&format!("-{name}"), &process.to_string()]).status();
+    assert!(status.is_ok_and(|status| status.success()), "kill -{name} {process}");
+}
+
+/// Waits for the end of a process, with patience.
+pub fn wait(child: &mut Child) -> ExitStatus {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(status) = child.try_wait().expect("the process can be waited for") {
+            return status;
+        }
+        assert!(Instant::now() < deadline, "the process does not end");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The binary with these arguments, and nothing of our own environment that would configure it.
+pub fn liveset(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_liveset"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LIVESET_")) {
+        command.env_remove(name);
+    }
+    command.args(args).stdin(Stdio::null());
+    command
+}
+
+/// Runs the binary to its end: whether it succeeded, standard output, standard error.
+pub fn run(args: &[&str]) -> (bool, String, String) {
+    run_with(liveset(args))
+}
+
+/// The same, of a command that was prepared further.
+pub fn run_with(mut command: Command) -> (bool, String, String) {
+    let output = command.output().expect("the binary runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    (output.status.success(), text(output.stdout), text(output.stderr))
+}
+
+/// `../shared/data` beside the repository, or where `LIVESET_DATA` says. Where it is missing, CI fails and
+/// others are told.
+pub fn real_data(name: &str) -> Option<PathBuf> {
+    let folder = match std::env::var_os("LIVESET_DATA") {
+        Some(folder) => PathBuf::from(folder),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
+    };
+    let file = folder.join(name);
+    if file.is_file() {
+        return Some(file);
+    }
+    let missing = format!("{} is not there (LIVESET_DATA may say where)", file.display());
+    assert!(std::env::var_os("CI").is_none(), "{missing}");
+    eprintln!("skipped: {missing}");
+    None
+}
