@@ -9,7 +9,7 @@
 pub struct QueryLimits {
     /// Bytes of one filter, one `orderBy`, or one field of a projection. Default 16 384.
     pub expression_bytes: usize,
-    /// How deep parentheses and chains of `not` may nest. Default 64; values above 256 count as 256, because an
+    /// How deep parentheses and chains of `not` may nest. Default 64; values above 128 count as 128, because an
     /// expression is checked, evaluated and dropped by recursion.
     pub nesting: usize,
     /// Items of one `[…]`. Default 1 000.
@@ -38,15 +38,15 @@ impl Default for QueryLimits {
 impl QueryLimits {
     /// The nesting that is enforced: what the owner asked for, but never what recursion could not bear.
     pub(crate) fn enforced_nesting(&self) -> usize {
-        self.nesting.min(256)
+        self.nesting.min(128)
     }
 }
 
 /// How large the JSON of a node may be. Its bytes are bounded by whoever receives them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JsonLimits {
-    /// How deep lists and objects may nest; the node itself is the first level. Default 64; values above 256 count as
-    /// 256, because values are compared and dropped by recursion.
+    /// How deep lists and objects may nest; the node itself is the first level. Default 64; values above 128 count as
+    /// 128, because values are compared and dropped by recursion.
     pub nesting: usize,
 }
 
@@ -59,15 +59,45 @@ impl Default for JsonLimits {
 impl JsonLimits {
     /// The nesting that is enforced: what the owner asked for, but never what recursion could not bear.
     pub(crate) fn enforced_nesting(&self) -> usize {
-        self.nesting.min(256)
+        self.nesting.min(128)
     }
 }
 
 /// Every limit of the engine.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineLimits {
     /// Limits of filters, orders and projections.
     pub query: QueryLimits,
     /// Limits of the JSON of nodes.
     pub json: JsonLimits,
+    /// Sets that can be defined. Default 1 000.
+    pub max_sets: usize,
+    /// Nodes of one set. Default 10 000 000.
+    pub max_nodes_per_set: usize,
+    /// Bytes of one node's JSON, as it comes in. Default 1 MiB.
+    pub max_node_bytes: usize,
+    /// Bytes of a node's id, and of the names of sets and keys. Default 512.
+    pub max_id_bytes: usize,
+    /// Operations of one commit. Default 1 000 000.
+    pub max_ops_per_commit: usize,
+    /// The cap: the most nodes that a query's result holds. Default 1 000.
+    pub max_window: usize,
+    /// Different live queries maintained at once; projections of one query count once. Default 100 000.
+    pub max_views: usize,
+}
+
+impl Default for EngineLimits {
+    fn default() -> EngineLimits {
+        EngineLimits {
+            query: QueryLimits::default(),
+            json: JsonLimits::default(),
+            max_sets: 1_000,
+            max_nodes_per_set: 10_000_000,
+            max_node_bytes: 1024 * 1024,
+            max_id_bytes: 512,
+            max_ops_per_commit: 1_000_000,
+            max_window: 1_000,
+            max_views: 100_000,
+        }
+    }
 }

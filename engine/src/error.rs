@@ -1,0 +1,161 @@
+//! Errors, by whose fault they are: all of these are the caller's.
+
+use thiserror::Error;
+
+use crate::{json::JsonError, syntax::ExprError};
+
+/// Why a set could not be defined.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DefineError {
+    /// The name or the key is empty or too long.
+    #[error("a set needs a name and a key of 1 to {max} bytes")]
+    Name {
+        /// The longest name allowed, in bytes.
+        max: usize,
+    },
+    /// A set of that name is defined already.
+    #[error("set '{0}' is defined already")]
+    Duplicate(String),
+    /// There are as many sets as the limits allow.
+    #[error("no more than {0} sets can be defined")]
+    TooMany(usize),
+    /// A declared field is not a path, or is declared twice.
+    #[error("set '{set}', field '{field}': {what}")]
+    Field {
+        /// The set.
+        set: String,
+        /// The field as declared.
+        field: String,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+/// Why a commit was refused. Nothing of it was applied.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("operation {index}: {problem}")]
+pub struct CommitError {
+    /// Which operation of the commit is at fault, counted from 0.
+    pub index: usize,
+    /// What is wrong with it.
+    pub problem: OpProblem,
+}
+
+/// What is wrong with one operation of a commit.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OpProblem {
+    /// The set is not defined.
+    #[error("unknown set '{set}'{hint}")]
+    UnknownSet {
+        /// The name as given.
+        set: String,
+        /// ` (did you mean '…'?)` or nothing.
+        hint: String,
+    },
+    /// The node is not the JSON that a node must be.
+    #[error("set '{set}', node {node}: {source}")]
+    Json {
+        /// The set.
+        set: String,
+        /// The node's id where it could be found, else `?`.
+        node: String,
+        /// What is wrong, and where.
+        source: JsonError,
+    },
+    /// The node is JSON, but not an object.
+    #[error("set '{set}': a node is a JSON object, this is {found}")]
+    NotAnObject {
+        /// The set.
+        set: String,
+        /// What it is instead.
+        found: &'static str,
+    },
+    /// The key field is missing or neither text nor an integer.
+    #[error("set '{set}': the key field '{key}' must be text or an integer, it is {found}")]
+    Key {
+        /// The set.
+        set: String,
+        /// The key field.
+        key: String,
+        /// What the node has there.
+        found: &'static str,
+    },
+    /// The id is empty or too long.
+    #[error("set '{set}': an id has 1 to {max} bytes, this one has {len}")]
+    IdLength {
+        /// The set.
+        set: String,
+        /// The longest id allowed, in bytes.
+        max: usize,
+        /// The length found, in bytes.
+        len: usize,
+    },
+    /// A declared field is missing or of another type.
+    #[error("set '{set}', node '{node}': field '{field}' must be {expected}, it is {found}")]
+    Field {
+        /// The set.
+        set: String,
+        /// The node's id.
+        node: String,
+        /// The declared field.
+        field: String,
+        /// The declared type.
+        expected: &'static str,
+        /// What the node has there.
+        found: &'static str,
+    },
+    /// The node is larger than the limits allow.
+    #[error("set '{set}': a node has at most {max} bytes, this one has {len}")]
+    TooLarge {
+        /// The set.
+        set: String,
+        /// The largest node allowed, in bytes.
+        max: usize,
+        /// The size found, in bytes.
+        len: usize,
+    },
+    /// The commit has more operations, or the set more nodes, than the limits allow.
+    #[error("no more than {max} {what}")]
+    TooMany {
+        /// Of what there are too many.
+        what: &'static str,
+        /// The limit.
+        max: usize,
+    },
+}
+
+/// Why a query was refused. The text is meant for whoever wrote the query.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum QueryError {
+    /// The set is not defined.
+    #[error("unknown edge '{edge}'{hint}")]
+    UnknownSet {
+        /// The name as given.
+        edge: String,
+        /// ` (did you mean '…'?)` or nothing.
+        hint: String,
+    },
+    /// The filter is wrong.
+    #[error("filter, {0}")]
+    Filter(ExprError),
+    /// The order is wrong.
+    #[error("orderBy, {0}")]
+    Order(ExprError),
+    /// A projected field is wrong.
+    #[error("node.fields, {0}")]
+    Fields(ExprError),
+    /// The limit is 0.
+    #[error("limit must be at least 1")]
+    ZeroLimit,
+}
+
+/// Why a live query could not be opened although the query is right.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("no more than {max} different live queries are kept at once")]
+pub struct TooManyViews {
+    /// The limit.
+    pub max: usize,
+}

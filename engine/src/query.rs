@@ -1,0 +1,82 @@
+//! A query as its owner wrote it, and as the engine will run it.
+
+use crate::{filter::Filter, order::Order, projection::Projection};
+
+/// A query in text: which set, which of its nodes, in which order, how many, and which of their fields.
+///
+/// [`crate::Engine::prepare`] checks it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query {
+    /// The set's name.
+    pub set: String,
+    /// An expression of the filter language; none or blank takes every node.
+    pub filter: Option<String>,
+    /// Order keys; none or blank orders by node id.
+    pub order_by: Option<String>,
+    /// At most so many nodes; more than the engine's cap is the cap.
+    pub limit: Option<u64>,
+    /// Only these fields and the key; none takes nodes whole.
+    pub fields: Option<Vec<String>>,
+}
+
+impl Query {
+    /// All nodes of a set.
+    pub fn new(set: impl Into<String>) -> Self {
+        Self { set: set.into(), ..Self::default() }
+    }
+
+    /// Takes only nodes for which `filter` is true.
+    #[must_use]
+    pub fn filter(mut self, filter: impl Into<String>) -> Self {
+        self.filter = Some(filter.into());
+        self
+    }
+
+    /// Orders by `keys`, such as `createdAt desc, id`.
+    #[must_use]
+    pub fn order_by(mut self, keys: impl Into<String>) -> Self {
+        self.order_by = Some(keys.into());
+        self
+    }
+
+    /// Takes at most `limit` nodes.
+    #[must_use]
+    pub fn limit(mut self, limit: u64) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
+    /// Cuts nodes down to `fields` (paths) and the key.
+    #[must_use]
+    pub fn fields<S: Into<String>>(mut self, fields: impl IntoIterator<Item = S>) -> Self {
+        self.fields = Some(fields.into_iter().map(Into::into).collect());
+        self
+    }
+}
+
+/// A query that was checked: it can be run, any number of times.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub(crate) set: usize,
+    pub(crate) filter: Filter,
+    pub(crate) order: Order,
+    pub(crate) cap: usize,
+    pub(crate) projection: Projection,
+}
+
+impl Plan {
+    /// The most nodes that the result may hold: the smaller of the query's limit and the engine's cap.
+    pub fn cap(&self) -> usize {
+        self.cap
+    }
+
+    /// The filter as parsed.
+    pub fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
+    /// The order as parsed.
+    pub fn order(&self) -> &Order {
+        &self.order
+    }
+}
