@@ -45,7 +45,7 @@ impl Order {
         loop {
             if count == limits.order_keys {
                 let found = format!("more than {} keys", limits.order_keys);
-                return Err(cursor.error(cursor.start(), found, format!("at most {}", limits.order_keys)));
+                return Err(*cursor.error(cursor.start(), found, format!("at most {}", limits.order_keys)));
             }
             count += 1;
             let path = cursor.path(false)?;
@@ -62,7 +62,7 @@ impl Order {
             }
             if !cursor.skip(Symbol::Comma)? {
                 let suggestion = cursor.word().and_then(|word| suggest::nearest(word, ["asc", "desc"]));
-                return Err(cursor.unexpected("'asc', 'desc', ',' or the end").suggest(suggestion));
+                return Err(*cursor.unexpected("'asc', 'desc', ',' or the end").suggest(suggestion));
             }
         }
     }

@@ -25,7 +25,7 @@ impl Path {
         let path = cursor.path(true)?;
         match cursor.token() {
             Token::End => Ok(path),
-            _ => Err(cursor
+            _ => Err(*cursor
                 .unexpected("'.' or the end (other names than letters, digits and _ stand in backticks)")),
         }
     }

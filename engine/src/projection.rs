@@ -40,7 +40,7 @@ impl Projection {
     /// Names the field that is no path, or says that there are too many.
     pub fn parse(fields: &[String], key: &str, limits: &QueryLimits) -> Result<Projection, ExprError> {
         if fields.len() > limits.fields {
-            return Err(ExprError::at(
+            return Err(*ExprError::at(
                 "",
                 0,
                 format!("{} fields", fields.len()),

@@ -239,6 +239,32 @@ fn limits_are_clear_errors() {
     assert!(Filter::parse("1 in [] or true", &none).is_ok());
 }
 
+/// A host may raise the nesting, but never beyond what the stack of a small thread bears.
+#[test]
+fn nesting_never_costs_more_stack_than_there_is() {
+    let limits = QueryLimits { nesting: usize::MAX, ..QueryLimits::default() };
+    let small = std::thread::Builder::new().stack_size(1 << 20);
+    let nested = |open: &str, inner: &str, close: &str, depth: usize| {
+        format!("{}{inner}{}", open.repeat(depth), close.repeat(depth))
+    };
+    let test = move || {
+        for (open, inner, close) in
+            [("(", "a", ")"), ("not (", "a == 1", ")"), ("(b - ", "a", ")"), ("(c or b and ", "a", ")")]
+        {
+            let levels = if open.starts_with("not") { 64 } else { 128 };
+            let end = if open == "(b - " { " == 1" } else { "" };
+            let text = format!("{}{end}", nested(open, inner, close, levels));
+            let filter = Filter::parse(&text, &limits).unwrap_or_else(|error| panic!("{error}"));
+            filter.matches(&lang_support::node("{}"), lang_support::at("2024-01-01"));
+            let text = format!("{}{end}", nested(open, inner, close, levels + 1));
+            assert!(Filter::parse(&text, &limits).is_err());
+            assert!(Filter::parse(&nested(open, inner, close, 2_000), &limits).is_err());
+        }
+    };
+    let thread = small.spawn(test);
+    assert!(thread.is_ok_and(|thread| thread.join().is_ok()));
+}
+
 /// Whatever 16 KiB hold: a wide tree is no deep one, and nothing is tried twice.
 #[test]
 #[expect(clippy::disallowed_methods, reason = "the time that parsing takes is what is tested")]

@@ -80,7 +80,7 @@ impl Filter {
     ///
     /// Says what was found and what was expected, at which place, and which known word was probably meant.
     pub fn parse(text: &str, limits: &QueryLimits) -> Result<Filter, ExprError> {
-        parse::parse(text, limits).map(Filter::of)
+        Ok(Filter::of(parse::parse(text, limits)?))
     }
 
     /// The filter that lets every node pass.

@@ -1,22 +1,24 @@
 //! Text into a tree, checked while it is read.
 //!
 //! A parenthesis may hold a value or a test, which shows only behind its first operand. So nothing is tried twice: every level
-//! yields an [`Item`], which is a value until something makes it a test, and each token is read once. Chains of `and`, of `or`
-//! and of sums are loops; parentheses and `not` recurse and are counted.
+//! yields an [`Item`], which is a value until something makes it a test, and each token is read once. Chains of `and`, of `or`,
+//! of `not` and of sums are loops; parentheses recurse, and they and `not`s are counted.
 
 use super::ast::{Comparison, Expr, Membership, Sign, Sum, Term, TextTest};
 use super::check::{Known, Mismatch};
 use crate::limits::QueryLimits;
 use crate::suggest;
-use crate::syntax::{Cursor, ExprError, Literal, Symbol, Token};
+use crate::syntax::{Cursor, ExprError, Literal, Symbol, Token, excerpt};
 use crate::time::Unit;
 
 const OPERATORS: &[&str] = &["and", "or", "in", "anyof", "allof", "startswith", "endswith", "contains"];
 
 /// What stands at one place: a value, which a comparison may follow, or a test, which only `and` and `or` may follow.
+///
+/// Boxed like the errors, so that the frames of the recursion stay small.
 enum Item {
-    Value(Operand),
-    Test(Expr),
+    Value(Box<Operand>),
+    Test(Box<Expr>),
 }
 
 /// A value, what is known of it, and the bytes where it stands.
@@ -27,92 +29,86 @@ struct Operand {
     end: usize,
 }
 
+type Parsed<T> = Result<T, Box<ExprError>>;
+
 struct FilterParser<'a> {
     cursor: Cursor<'a>,
     depth: usize,
 }
 
 /// Reads a filter; a blank one is `true`.
-pub(super) fn parse(text: &str, limits: &QueryLimits) -> Result<Expr, ExprError> {
+pub(super) fn parse(text: &str, limits: &QueryLimits) -> Parsed<Expr> {
     let mut parser = FilterParser { cursor: Cursor::new(text, limits)?, depth: 0 };
     if *parser.cursor.token() == Token::End {
         return Ok(Expr::Constant(true));
     }
-    let item = parser.or()?;
+    let item = parser.expression()?;
     if *parser.cursor.token() != Token::End {
         return Err(parser.unexpected_behind(&item, "the end"));
     }
-    parser.test_of(item)
+    parser.test_of(item).map(|test| *test)
 }
 
 impl FilterParser<'_> {
-    fn or(&mut self) -> Result<Item, ExprError> {
-        self.chain("or", FilterParser::and, Expr::Or)
-    }
-
-    fn and(&mut self) -> Result<Item, ExprError> {
-        self.chain("and", FilterParser::unary, Expr::And)
-    }
-
-    /// Operands with a word between them.
-    fn chain(
-        &mut self,
-        word: &str,
-        operand: fn(&mut Self) -> Result<Item, ExprError>,
-        joined: fn(Vec<Expr>) -> Expr,
-    ) -> Result<Item, ExprError> {
-        let first = operand(self)?;
-        if self.cursor.word() != Some(word) {
-            return Ok(first);
+    /// Operands with `and` and `or` between them, or a single one, which may be a value.
+    fn expression(&mut self) -> Parsed<Item> {
+        let first = self.unary()?;
+        match self.cursor.word() {
+            Some("and" | "or") => self.chain(first),
+            _ => Ok(first),
         }
-        let mut operands = vec![self.test_of(first)?];
-        while self.cursor.skip_word(word)? {
-            let next = operand(self)?;
-            operands.push(self.test_of(next)?);
-        }
-        Ok(Item::Test(joined(operands)))
     }
 
-    fn unary(&mut self) -> Result<Item, ExprError> {
-        if self.cursor.word() != Some("not") {
-            return self.test();
+    fn chain(&mut self, first: Item) -> Parsed<Item> {
+        let mut any: Vec<Expr> = Vec::new();
+        let mut all = vec![*self.test_of(first)?];
+        loop {
+            if self.cursor.skip_word("or")? {
+                any.push(joined(std::mem::take(&mut all), Expr::And));
+            } else if !self.cursor.skip_word("and")? {
+                break;
+            }
+            let next = self.unary()?;
+            all.push(*self.test_of(next)?);
         }
-        self.enter()?;
-        self.cursor.take()?;
-        let inner = self.unary()?;
-        let inner = self.test_of(inner)?;
-        self.depth -= 1;
-        Ok(Item::Test(Expr::Not(Box::new(inner))))
+        any.push(joined(all, Expr::And));
+        Ok(Item::Test(Box::new(joined(any, Expr::Or))))
     }
 
-    fn test(&mut self) -> Result<Item, ExprError> {
+    /// A test behind any number of `not`s, or a value.
+    fn unary(&mut self) -> Parsed<Item> {
+        let depth = self.depth;
+        while self.cursor.word() == Some("not") {
+            self.enter()?;
+            self.cursor.take()?;
+        }
+        let inner = self.test()?;
+        let nots = self.depth - depth;
+        self.depth = depth;
+        if nots == 0 {
+            return Ok(inner);
+        }
+        let mut test = self.test_of(inner)?;
+        for _ in 0..nots {
+            test = Box::new(Expr::Not(test));
+        }
+        Ok(Item::Test(test))
+    }
+
+    fn test(&mut self) -> Parsed<Item> {
         let left = match self.sum()? {
             Item::Value(left) => left,
-            Item::Test(test) => {
-                if self.at_operator() {
-                    return Err(self.cursor.unexpected("'and', 'or' or the end, as a test is no value"));
-                }
-                return Ok(Item::Test(test));
+            Item::Test(_) if self.at_operator() => {
+                return Err(self.cursor.unexpected("'and', 'or' or the end, as a test is no value"));
             }
+            test => return Ok(test),
         };
-        let start = self.cursor.start();
         let test = if let Some(operator) = self.comparison() {
-            self.cursor.take()?;
-            let right = self.value("a value to compare with")?;
-            left.known.compare(operator, &right.known).map_err(|mismatch| self.mismatch(start, mismatch))?;
-            Expr::Compare { left: Sum::of(left.term), operator, right: Sum::of(right.term) }
+            self.compare(left, operator)?
         } else if let Some(operator) = self.membership() {
-            self.cursor.take()?;
-            if operator != Membership::In {
-                left.known.be_list().map_err(|mismatch| self.mismatch(left.start, mismatch))?;
-            }
-            Expr::Member { left: Sum::of(left.term), operator, list: self.list()? }
+            self.member(*left, operator)?
         } else if let Some(operator) = self.text_test() {
-            self.cursor.take()?;
-            let right = self.value("text to look for")?;
-            left.known.be_text().map_err(|mismatch| self.mismatch(left.start, mismatch))?;
-            right.known.be_text().map_err(|mismatch| self.mismatch(right.start, mismatch))?;
-            Expr::Text { left: Sum::of(left.term), operator, right: Sum::of(right.term) }
+            self.test_text(left, operator)?
         } else {
             return Ok(Item::Value(left));
         };
@@ -122,72 +118,32 @@ impl FilterParser<'_> {
         Ok(Item::Test(test))
     }
 
-    /// Terms added and subtracted.
-    fn sum(&mut self) -> Result<Item, ExprError> {
-        let mut left = match self.atom()? {
-            Item::Value(left) => left,
-            test => return Ok(test),
-        };
-        while let Some(sign) = self.sign() {
-            let start = self.cursor.start();
-            self.cursor.take()?;
-            let right = match self.atom()? {
-                Item::Value(right) => right,
-                Item::Test(_) => return Err(self.cursor.error(start, "a test in a sum", "a value")),
-            };
-            left.known = match left.known.plus(sign, &right.known) {
-                Ok(known) => known,
-                // `now - 7 dayz`: the word behind the number is what is wrong.
-                Err(_) if self.cursor.word().and_then(|word| suggest::nearest(word, units())).is_some() => {
-                    return Err(self.unexpected_behind(&Item::Value(right), "the end"));
-                }
-                Err(mismatch) => return Err(self.mismatch(start, mismatch)),
-            };
-            left.end = right.end;
-            // The terms so far are a sum of their own until the last has come; as it is flat, this moves it and copies nothing.
-            let mut sum = Sum::of(left.term);
-            sum.rest.push((sign, right.term));
-            left.term = Term::Sum(Box::new(sum));
-        }
-        Ok(Item::Value(left))
+    fn compare(&mut self, left: Box<Operand>, operator: Comparison) -> Parsed<Box<Expr>> {
+        let start = self.cursor.start();
+        self.cursor.take()?;
+        let right = self.value("a value to compare with")?;
+        left.known.compare(operator, &right.known).map_err(|mismatch| self.mismatch(start, mismatch))?;
+        Ok(Box::new(Expr::Compare { left: Sum::of(left.term), operator, right: Sum::of(right.term) }))
     }
 
-    fn atom(&mut self) -> Result<Item, ExprError> {
-        let start = self.cursor.start();
-        let (term, known) = match self.cursor.token() {
-            Token::Symbol(Symbol::OpenParenthesis) => {
-                self.enter()?;
-                self.cursor.take()?;
-                let inner = self.or()?;
-                if !self.cursor.skip(Symbol::CloseParenthesis)? {
-                    return Err(self.unexpected_behind(&inner, "')'"));
-                }
-                self.depth -= 1;
-                return Ok(match inner {
-                    Item::Value(inner) => Item::Value(Operand { start, end: self.cursor.before(), ..inner }),
-                    test => test,
-                });
-            }
-            Token::Word { quoted: false, text } if text == "now" => {
-                self.cursor.take()?;
-                (Term::Now, Known::now())
-            }
-            _ => match self.literal()? {
-                Some(literal) => {
-                    let known = Known::literal(&literal);
-                    (Term::Literal(literal), known)
-                }
-                None if matches!(self.cursor.token(), Token::Word { .. }) => {
-                    (Term::Path(self.cursor.path(false)?), Known::path())
-                }
-                None => return Err(self.cursor.unexpected("a value, a path, 'not' or '('")),
-            },
-        };
-        Ok(Item::Value(Operand { term, known, start, end: self.cursor.before() }))
+    fn member(&mut self, left: Operand, operator: Membership) -> Parsed<Box<Expr>> {
+        self.cursor.take()?;
+        if operator != Membership::In {
+            left.known.be_list().map_err(|mismatch| self.mismatch(left.start, mismatch))?;
+        }
+        Ok(Box::new(Expr::Member { left: Sum::of(left.term), operator, list: self.list()? }))
+    }
+
+    fn test_text(&mut self, left: Box<Operand>, operator: TextTest) -> Parsed<Box<Expr>> {
+        self.cursor.take()?;
+        let right = self.value("text to look for")?;
+        left.known.be_text().map_err(|mismatch| self.mismatch(left.start, mismatch))?;
+        right.known.be_text().map_err(|mismatch| self.mismatch(right.start, mismatch))?;
+        Ok(Box::new(Expr::Text { left: Sum::of(left.term), operator, right: Sum::of(right.term) }))
     }
 
     /// A sum where a test cannot stand.
-    fn value(&mut self, expected: &str) -> Result<Operand, ExprError> {
+    fn value(&mut self, expected: &str) -> Parsed<Box<Operand>> {
         let start = self.cursor.start();
         if self.cursor.word() == Some("not") {
             return Err(self.cursor.unexpected(expected));
@@ -198,8 +154,87 @@ impl FilterParser<'_> {
         }
     }
 
+    /// Terms added and subtracted.
+    fn sum(&mut self) -> Parsed<Item> {
+        let mut left = match self.atom()? {
+            Item::Value(left) => left,
+            test => return Ok(test),
+        };
+        while let Some(sign) = self.sign() {
+            let start = self.cursor.start();
+            self.cursor.take()?;
+            match self.atom()? {
+                Item::Value(right) => left = self.plus(left, sign, start, right)?,
+                Item::Test(_) => return Err(self.cursor.error(start, "a test in a sum", "a value")),
+            }
+        }
+        Ok(Item::Value(left))
+    }
+
+    /// The sum of a sum so far and one more term; the sign stands at `start`.
+    fn plus(
+        &self,
+        left: Box<Operand>,
+        sign: Sign,
+        start: usize,
+        right: Box<Operand>,
+    ) -> Parsed<Box<Operand>> {
+        let known = match left.known.plus(sign, &right.known) {
+            Ok(known) => known,
+            // `now - 7 dayz`: the word behind the number is what is wrong.
+            Err(_) if self.cursor.word().and_then(|word| suggest::nearest(word, units())).is_some() => {
+                return Err(self.unexpected_behind(&Item::Value(right), "the end"));
+            }
+            Err(mismatch) => return Err(self.mismatch(start, mismatch)),
+        };
+        // What there is of the sum is moved, not copied: a long sum takes time in proportion to its length.
+        let mut sum = Sum::of(left.term);
+        sum.rest.push((sign, right.term));
+        let term = Term::Sum(Box::new(sum));
+        Ok(Box::new(Operand { term, known, start: left.start, end: right.end }))
+    }
+
+    fn atom(&mut self) -> Parsed<Item> {
+        match self.cursor.token() {
+            Token::Symbol(Symbol::OpenParenthesis) => self.parenthesis(),
+            _ => self.simple_atom().map(Item::Value),
+        }
+    }
+
+    /// A value or a test in parentheses.
+    fn parenthesis(&mut self) -> Parsed<Item> {
+        let start = self.cursor.start();
+        self.enter()?;
+        self.cursor.take()?;
+        let mut inner = self.expression()?;
+        if !self.cursor.skip(Symbol::CloseParenthesis)? {
+            return Err(self.unexpected_behind(&inner, "')'"));
+        }
+        self.depth -= 1;
+        if let Item::Value(operand) = &mut inner {
+            (operand.start, operand.end) = (start, self.cursor.before());
+        }
+        Ok(inner)
+    }
+
+    /// A literal, `now` or a path.
+    fn simple_atom(&mut self) -> Parsed<Box<Operand>> {
+        let start = self.cursor.start();
+        let (term, known) = if self.cursor.skip_word("now")? {
+            (Term::Now, Known::now())
+        } else if let Some(literal) = self.literal()? {
+            let known = Known::literal(&literal);
+            (Term::Literal(literal), known)
+        } else if let Token::Word { .. } = self.cursor.token() {
+            (Term::Path(self.cursor.path(false)?), Known::path())
+        } else {
+            return Err(self.cursor.unexpected("a value, a path, 'not' or '('"));
+        };
+        Ok(Box::new(Operand { term, known, start, end: self.cursor.before() }))
+    }
+
     /// Takes a literal, if one comes next.
-    fn literal(&mut self) -> Result<Option<Literal>, ExprError> {
+    fn literal(&mut self) -> Parsed<Option<Literal>> {
         let literal = match self.cursor.token() {
             Token::Literal(_) => match self.cursor.take()? {
                 Token::Literal(literal) => return Ok(Some(literal)),
@@ -218,7 +253,7 @@ impl FilterParser<'_> {
     }
 
     /// `[ literal, … ]`
-    fn list(&mut self) -> Result<Vec<Literal>, ExprError> {
+    fn list(&mut self) -> Parsed<Vec<Literal>> {
         if !self.cursor.skip(Symbol::OpenBracket)? {
             return Err(self.cursor.unexpected("a list in brackets"));
         }
@@ -247,25 +282,23 @@ impl FilterParser<'_> {
     }
 
     /// The test that an item is, if it is one.
-    fn test_of(&self, item: Item) -> Result<Expr, ExprError> {
-        match item {
-            Item::Test(test) => Ok(test),
-            Item::Value(Operand { term: Term::Path(path), .. }) => Ok(Expr::Field(path)),
-            Item::Value(Operand { term: Term::Literal(Literal::Bool(value)), .. }) => {
-                Ok(Expr::Constant(value))
-            }
-            Item::Value(operand) => {
-                let found = crate::syntax::excerpt(self.cursor.slice(operand.start, operand.end));
-                Err(self.cursor.error(
-                    operand.start,
-                    format!("{found} alone"),
-                    "a test: a comparison, a membership, a boolean field, 'true' or 'false'",
-                ))
+    fn test_of(&self, item: Item) -> Parsed<Box<Expr>> {
+        let operand = match item {
+            Item::Test(test) => return Ok(test),
+            Item::Value(operand) => *operand,
+        };
+        match operand.term {
+            Term::Path(path) => Ok(Box::new(Expr::Field(path))),
+            Term::Literal(Literal::Bool(value)) => Ok(Box::new(Expr::Constant(value))),
+            _ => {
+                let found = excerpt(self.cursor.slice(operand.start, operand.end));
+                let expected = "a test: a comparison, a membership, a boolean field, 'true' or 'false'";
+                Err(self.cursor.error(operand.start, format!("{found} alone"), expected))
             }
         }
     }
 
-    fn enter(&mut self) -> Result<(), ExprError> {
+    fn enter(&mut self) -> Parsed<()> {
         let limit = self.cursor.limits().enforced_nesting();
         if self.depth == limit {
             let found = format!("nesting deeper than {limit}");
@@ -320,12 +353,12 @@ impl FilterParser<'_> {
             || self.sign().is_some()
     }
 
-    fn mismatch(&self, start: usize, mismatch: Mismatch) -> ExprError {
+    fn mismatch(&self, start: usize, mismatch: Mismatch) -> Box<ExprError> {
         self.cursor.error(start, mismatch.found, mismatch.expected)
     }
 
     /// An error at the next token, which cannot stand behind `item`, with the word that was probably meant.
-    fn unexpected_behind(&self, item: &Item, end: &str) -> ExprError {
+    fn unexpected_behind(&self, item: &Item, end: &str) -> Box<ExprError> {
         // Behind a number a unit is nearer than an operator that is as near.
         let number = self.cursor.slice(0, self.cursor.before()).ends_with(|c: char| c.is_ascii_digit());
         let units = units().filter(|_| number);
@@ -344,6 +377,17 @@ impl FilterParser<'_> {
             _ => None,
         };
         self.cursor.unexpected(format!("an operator or {end}")).suggest(near.or(not))
+    }
+}
+
+/// Tests joined by a word, or the only one.
+fn joined(mut tests: Vec<Expr>, join: fn(Vec<Expr>) -> Expr) -> Expr {
+    match tests.pop() {
+        Some(only) if tests.is_empty() => only,
+        last => {
+            tests.extend(last);
+            join(tests)
+        }
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     /// At the first token of an expression.
-    pub(crate) fn new(text: &'a str, limits: &'a QueryLimits) -> Result<Cursor<'a>, ExprError> {
+    pub(crate) fn new(text: &'a str, limits: &'a QueryLimits) -> Result<Cursor<'a>, Box<ExprError>> {
         if text.len() > limits.expression_bytes {
             return Err(ExprError::at(
                 text,
@@ -67,7 +67,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Takes the next token.
-    pub(crate) fn take(&mut self) -> Result<Token<'a>, ExprError> {
+    pub(crate) fn take(&mut self) -> Result<Token<'a>, Box<ExprError>> {
         let (token, start, end) = self.lexer.token()?;
         self.before = self.end;
         (self.start, self.end) = (start, end);
@@ -75,7 +75,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Takes the next token if it is this word.
-    pub(crate) fn skip_word(&mut self, word: &str) -> Result<bool, ExprError> {
+    pub(crate) fn skip_word(&mut self, word: &str) -> Result<bool, Box<ExprError>> {
         let is = self.word() == Some(word);
         if is {
             self.take()?;
@@ -84,7 +84,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Takes the next token if it is this sign.
-    pub(crate) fn skip(&mut self, symbol: Symbol) -> Result<bool, ExprError> {
+    pub(crate) fn skip(&mut self, symbol: Symbol) -> Result<bool, Box<ExprError>> {
         let is = self.token == Token::Symbol(symbol);
         if is {
             self.take()?;
@@ -93,7 +93,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// An error at the next token, which is not what was expected.
-    pub(crate) fn unexpected(&self, expected: impl Into<String>) -> ExprError {
+    pub(crate) fn unexpected(&self, expected: impl Into<String>) -> Box<ExprError> {
         let found = match self.token {
             Token::End => String::from("the end"),
             _ => excerpt(self.slice(self.start, self.end)),
@@ -107,12 +107,12 @@ impl<'a> Cursor<'a> {
         start: usize,
         found: impl Into<String>,
         expected: impl Into<String>,
-    ) -> ExprError {
+    ) -> Box<ExprError> {
         ExprError::at(self.text, start, found, expected)
     }
 
     /// `name { "." name }`. A keyword as the first name is an error unless the place allows for nothing but a path.
-    pub(crate) fn path(&mut self, keywords: bool) -> Result<Path, ExprError> {
+    pub(crate) fn path(&mut self, keywords: bool) -> Result<Path, Box<ExprError>> {
         if !keywords && let Some(word) = self.word().filter(|word| KEYWORDS.contains(word)) {
             return Err(self.unexpected(format!(
                 "a value or a path (a field of that name is written `{word}`, in backticks)"

@@ -26,28 +26,29 @@ pub struct ExprError {
 }
 
 impl ExprError {
-    /// An error at the byte `offset` of `text`.
+    /// An error at the byte `offset` of `text`. Boxed, as parsers hand it through many frames of a stack that must stay small.
     pub(crate) fn at(
         text: &str,
         offset: usize,
         found: impl Into<String>,
         expected: impl Into<String>,
-    ) -> ExprError {
+    ) -> Box<ExprError> {
         let before = text.get(..offset).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        ExprError {
+        Box::new(ExprError {
             field: None,
             line: before.matches('\n').count() + 1,
             column: before[line_start..].chars().count() + 1,
             found: found.into(),
             expected: expected.into(),
             suggestion: None,
-        }
+        })
     }
 
     /// The same with a word that was probably meant.
-    pub(crate) fn suggest(self, suggestion: Option<&'static str>) -> ExprError {
-        ExprError { suggestion, ..self }
+    pub(crate) fn suggest(mut self: Box<Self>, suggestion: Option<&'static str>) -> Box<ExprError> {
+        self.suggestion = suggestion;
+        self
     }
 
     /// The same within one field of several.
@@ -74,6 +75,12 @@ impl fmt::Display for ExprError {
 }
 
 impl std::error::Error for ExprError {}
+
+impl From<Box<ExprError>> for ExprError {
+    fn from(error: Box<ExprError>) -> ExprError {
+        *error
+    }
+}
 
 /// A piece of an expression in quotes, shortened, with control characters escaped so that a message stays one line.
 pub(crate) fn excerpt(text: &str) -> String {

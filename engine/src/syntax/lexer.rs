@@ -98,7 +98,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// The next token with the bytes from where to where it stands; [`Token::End`] for ever after the last.
-    pub(crate) fn token(&mut self) -> Result<(Token<'a>, usize, usize), ExprError> {
+    pub(crate) fn token(&mut self) -> Result<(Token<'a>, usize, usize), Box<ExprError>> {
         let rest = &self.text[self.place..];
         let rest = rest.trim_start_matches(char::is_whitespace);
         let start = self.text.len() - rest.len();
@@ -133,7 +133,7 @@ impl<'a> Lexer<'a> {
         Ok((token, start, self.place))
     }
 
-    fn error(&self, found: impl Into<String>, expected: impl Into<String>) -> ExprError {
+    fn error(&self, found: impl Into<String>, expected: impl Into<String>) -> Box<ExprError> {
         ExprError::at(self.text, self.place, found, expected)
     }
 
@@ -142,7 +142,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// `'…'`, `"…"` or `` `…` ``, the quote doubled to include it.
-    fn quoted(&mut self, what: &str) -> Result<Cow<'a, str>, ExprError> {
+    fn quoted(&mut self, what: &str) -> Result<Cow<'a, str>, Box<ExprError>> {
         let rest = &self.text[self.place..];
         let quote = &rest[..1];
         let mut length = 1;
@@ -186,7 +186,7 @@ impl<'a> Lexer<'a> {
         Token::Literal(Literal::Text(text.to_ascii_lowercase().into()))
     }
 
-    fn symbol(&mut self, rest: &'a str) -> Result<Token<'a>, ExprError> {
+    fn symbol(&mut self, rest: &'a str) -> Result<Token<'a>, Box<ExprError>> {
         if let Some((found, known)) = FOREIGN.iter().find(|(foreign, _)| rest.starts_with(foreign)) {
             return Err(self.error(excerpt(found), "an operator").suggest(*known));
         }
@@ -207,7 +207,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// What begins with a digit.
-    fn digits(&mut self, rest: &'a str) -> Result<Token<'a>, ExprError> {
+    fn digits(&mut self, rest: &'a str) -> Result<Token<'a>, Box<ExprError>> {
         if let Ok((after, text)) = uuid(rest) {
             return Ok(self.uuid(after, text));
         }
@@ -226,7 +226,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// A minus with a digit behind it, where no operand stands before it.
-    fn negative(&mut self, rest: &'a str) -> Result<Token<'a>, ExprError> {
+    fn negative(&mut self, rest: &'a str) -> Result<Token<'a>, Box<ExprError>> {
         let behind = &rest[1..];
         if date(behind).is_ok() {
             return Err(self.error("a minus before an instant", "an instant, which has no sign"));
@@ -237,7 +237,7 @@ impl<'a> Lexer<'a> {
         self.number(rest)
     }
 
-    fn instant(&mut self, rest: &'a str) -> Result<Token<'a>, ExprError> {
+    fn instant(&mut self, rest: &'a str) -> Result<Token<'a>, Box<ExprError>> {
         if let Ok((after, text)) = instant(rest) {
             let fraction = text.split_once('.').map_or("", |(_, fraction)| fraction);
             let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
@@ -253,7 +253,7 @@ impl<'a> Lexer<'a> {
         ))
     }
 
-    fn number(&mut self, rest: &'a str) -> Result<Token<'a>, ExprError> {
+    fn number(&mut self, rest: &'a str) -> Result<Token<'a>, Box<ExprError>> {
         let Ok((after, text)) = number(rest) else {
             return Err(self.error(excerpt(leading_word(rest)), "a number"));
         };
