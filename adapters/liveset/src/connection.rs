@@ -14,10 +14,11 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use liveset_core::{CloseCode, Transmit, Violation};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::Instrument;
 
 use crate::contain::{Panicked, contain_future};
@@ -249,9 +250,8 @@ async fn write<IO>(shared: &Arc<Shared>, peer: &Peer, stream: &mut WriteHalf<IO>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let limit = shared.transport.write_timeout;
     let mut batch = Batch::default();
-    match send_all(shared, peer, stream, &mut batch, limit).await {
+    match send_all(shared, peer, stream, &mut batch).await {
         Ok(()) => WriteEnd::Closed,
         Err(SendError::Broken) => WriteEnd::Broken,
         Err(SendError::Stuck) => {
@@ -261,7 +261,7 @@ where
                 hub.overload(now, conn, "the connection could not be written to for too long");
             });
             // It may come back while we go: then it is told why.
-            let last = send_all(shared, peer, stream, &mut batch, limit);
+            let last = send_all(shared, peer, stream, &mut batch);
             let _ = timeout(shared.transport.close_timeout, last).await;
             WriteEnd::Stuck
         }
@@ -292,15 +292,16 @@ async fn send_all<IO>(
     peer: &Peer,
     stream: &mut WriteHalf<IO>,
     batch: &mut Batch,
-    limit: std::time::Duration,
 ) -> Result<(), SendError>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send,
 {
+    let limit = shared.transport.write_timeout;
     loop {
+        let batch_ends = after(shared.transport.batch_timeout);
         while batch.sent < batch.bytes.len() {
-            // "Unwritable" is a socket that takes not a byte; a slow one is served at its pace.
-            match timeout(limit, stream.write(&batch.bytes[batch.sent..])).await {
+            // "Unwritable" is a socket that takes not a byte; a slow one is served at its pace, within reason.
+            match timeout_at(batch_ends.min(after(limit)), stream.write(&batch.bytes[batch.sent..])).await {
                 Ok(Ok(written)) if written > 0 => batch.sent += written,
                 Ok(_) => return Err(SendError::Broken),
                 Err(_) => return Err(SendError::Stuck),
@@ -332,6 +333,12 @@ where
         batch.rest();
         peer.woken().await;
     }
+}
+
+/// The moment after `wait`, or far away where that cannot be said: limits are the host's and may be anything.
+fn after(wait: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(wait).unwrap_or_else(|| now + Duration::from_secs(86_400))
 }
 
 /// Takes out of the session what fits into one write. Not before the socket is ready for it: what waits there folds.

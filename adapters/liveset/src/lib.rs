@@ -89,7 +89,7 @@
 //! | events waiting, for each subscription | 256 | the oldest go, with a `warning` |
 //! | changes waiting, for each live query | 256, then folded: twice the window | |
 //! | answers waiting | 4,096, 1 MiB | `OVERLOADED`, 1013 |
-//! | a socket that takes nothing | 10 s | 1013 |
+//! | a socket that takes nothing | 10 s (60 s for 32 KiB) | 1013 |
 //! | closing | 2 s | the socket is closed |
 //!
 //! A window holds at most 1,000 nodes; an expression may have 16 KiB. How many connections there may be, and how long a

@@ -42,6 +42,9 @@ pub struct TransportLimits {
     /// How long a socket may take no byte while there is something to be written; then the connection is given up,
     /// with 1013 if it can still be told. Default 10 s.
     pub write_timeout: Duration,
+    /// How long one batch may take in all: a peer that takes a byte now and then holds a connection no longer than this.
+    /// Default 60 s.
+    pub batch_timeout: Duration,
     /// How long a closing connection may take: for the answer to our close frame, while what still arrives is read and
     /// thrown away. Default 2 s.
     pub close_timeout: Duration,
@@ -55,6 +58,7 @@ impl Default for TransportLimits {
             control_burst: 100,
             batch_bytes: 32 * 1024,
             write_timeout: Duration::from_secs(10),
+            batch_timeout: Duration::from_secs(60),
             close_timeout: Duration::from_secs(2),
         }
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use common::{Client, Raw, authenticated, builder, eventually, limited, listen, narrow};
 use liveset::Query;
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt;
 
 /// A node whose JSON is about a kilobyte.
 fn node(id: u64, n: u64) -> Value {
@@ -158,6 +159,37 @@ async fn a_slow_socket_is_served_at_its_pace() {
         tokio::time::sleep(Duration::from_millis(500)).await;
         assert_eq!(client.receive().await["type"], "liveQueryAddedNode");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_socket_that_takes_a_byte_now_and_then_is_given_up_too() {
+    let liveset = builder().build().unwrap();
+    let (server, client) = tokio::io::duplex(1024);
+    let serving = tokio::spawn({
+        let liveset = liveset.clone();
+        async move { liveset.serve(server).await }
+    });
+    let mut peer = Raw { stream: client };
+    peer.authenticate().await;
+    peer.text(r#"{"type":"createLiveQuery","id":"q","query":{"edge":"orders"}}"#).await;
+    assert_eq!(peer.receive_json().await["type"], "liveQueryCreated");
+    assert_eq!(peer.receive_json().await["type"], "liveQueryData");
+    let started = tokio::time::Instant::now();
+    for n in 0..50 {
+        liveset.commit(|tx| tx.upsert("orders", &node(n, n))).unwrap();
+    }
+    let dripping = async {
+        while peer.stream.read_u8().await.is_ok() {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+        }
+    };
+    tokio::select! {
+        () = dripping => {}
+        result = serving => result.unwrap(),
+    }
+    let waited = started.elapsed();
+    assert!(waited >= Duration::from_secs(60) && waited < Duration::from_secs(70), "{waited:?}");
+    assert_eq!(liveset.stats().hub.connections, 0);
 }
 
 #[tokio::test]
