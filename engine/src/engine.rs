@@ -347,11 +347,11 @@ impl Engine {
         let max = self.limits.max_ops_per_commit;
         if ops.len() > max {
             let problem = OpProblem::TooMany { what: "operations in a commit", max };
-            return Err(CommitError { index: max, problem });
+            return Err(CommitError { index: max, problem: Box::new(problem) });
         }
         let mut staged: IndexMap<usize, SetChanges, FixedState> = IndexMap::default();
         for (index, op) in ops.into_iter().enumerate() {
-            let refused = |problem| CommitError { index, problem };
+            let refused = |problem| CommitError { index, problem: Box::new(problem) };
             let name = match &op {
                 Op::Upsert { set, .. } | Op::Remove { set, .. } => set,
             };

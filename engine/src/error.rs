@@ -39,7 +39,7 @@ pub struct CommitError {
     /// Which operation of the commit is at fault, counted from 0.
     pub index: usize,
     /// What is wrong with it.
-    pub problem: OpProblem,
+    pub problem: Box<OpProblem>,
 }
 
 /// What is wrong with one operation of a commit.

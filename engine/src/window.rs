@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn every_batch_of_moves_leads_to_the_window_computed_from_scratch() {
         for (seed, cap) in (1..=40).zip([1, 2, 3, 5, 8, 1000].into_iter().cycle()) {
-            let mut random = Random(seed * 0x9E37_79B9_7F4A_7C15);
+            let mut random = Random(0x9E37_79B9_7F4A_7C15u64.wrapping_mul(seed));
             let mut places: BTreeMap<u32, u8> = BTreeMap::new();
             let mut window = Window::new(cap, BTreeMap::new());
             let mut client: BTreeMap<Bytes, String> = BTreeMap::new();
