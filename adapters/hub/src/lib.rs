@@ -102,7 +102,7 @@
 //!
 //! # Features
 //!
-//! - `test-kit`: [`test_kit`](crate::test_kit), a world on virtual time with clients, latency, stalled readers and cut
+//! - `test-kit`: the module `test_kit`, a world on virtual time with clients, latency, stalled readers and cut
 //!   connections, to test what is built on a hub.
 
 mod connections;

@@ -59,9 +59,9 @@ impl Hub {
                 }
             }
             Request::CreateLiveQuery { ticket, id, query, options, since } => {
-                let asked = Asked { ticket, id, query, options, since };
-                if let Err((asked, refusal)) = self.create(now, conn, asked) {
-                    self.refuse(now, conn, asked.ticket, Refusal { id: Some(asked.id), ..refusal });
+                let asked = Asked { ticket, query: Arc::new(query), options, since };
+                if let Err(refusal) = self.create(now, conn, asked) {
+                    self.refuse(now, conn, ticket, Refusal { id: Some(id), ..refusal });
                 }
             }
             Request::LiveQueryDestroyed { ticket, .. } => self.forget_query(conn, ticket),
@@ -113,7 +113,7 @@ impl Hub {
 
     // --- live queries ---
 
-    fn create(&mut self, now: Now, conn: ConnectionId, asked: Asked) -> Result<(), (Asked, Refusal)> {
+    fn create(&mut self, now: Now, conn: ConnectionId, asked: Asked) -> Result<(), Refusal> {
         let Some(connection) = self.connections.find(conn) else { return Ok(()) };
         // Permission first: whoever may not ask is not told whether what they asked for exists.
         let allowed = match &connection.principal {
@@ -121,23 +121,19 @@ impl Hub {
             None => false,
         };
         if !allowed {
-            let refusal = query_forbidden(&asked.query);
-            return Err((asked, refusal));
+            return Err(query_forbidden(&asked.query));
         }
         let refusal = |code, message| Refusal { code, message, id: None };
-        let plan = match self.plan(&asked.query) {
-            Ok(plan) => plan,
-            Err(error) => return Err((asked, refusal(ErrorCode::InvalidQuery, error.to_string()))),
-        };
+        let plan =
+            self.plan(&asked.query).map_err(|error| refusal(ErrorCode::InvalidQuery, error.to_string()))?;
         let resumable = asked.options.resume;
         let watcher = Watcher::Connection(conn, asked.ticket);
-        let (feed, snapshot) = match self.open(now, &plan, watcher, resumable) {
-            Ok(opened) => opened,
-            Err(error) => return Err((asked, refusal(ErrorCode::LimitExceeded, error.to_string()))),
-        };
+        let (feed, snapshot) = self
+            .open(now, &plan, watcher, resumable)
+            .map_err(|error| refusal(ErrorCode::LimitExceeded, error.to_string()))?;
         let missed = asked.since.as_ref().map(|since| self.missed(feed, &snapshot, since));
         let Some(connection) = self.connections.find_mut(conn) else { return Ok(()) };
-        let held = HeldQuery { feed, query: Arc::new(asked.query), resumable };
+        let held = HeldQuery { feed, query: asked.query, resumable };
         connection.held.queries.insert(asked.ticket, held);
         match missed {
             Some(Some(batch)) => {
@@ -228,8 +224,7 @@ impl Hub {
 /// A `createLiveQuery`.
 struct Asked {
     ticket: Ticket,
-    id: Arc<str>,
-    query: QuerySpec,
+    query: Arc<QuerySpec>,
     options: LiveQueryOptions,
     since: Option<String>,
 }

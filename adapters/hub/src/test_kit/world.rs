@@ -402,15 +402,13 @@ impl World {
                 let delay = some(&mut self.prng, &self.auth_delay);
                 self.send(self.monotonic.saturating_add(delay), Arrival::Verdict(conn, attempt, verdict));
             }
-            Output::Transmit { conn } => match self.by_connection.get(&conn) {
-                Some(&id) => {
-                    if let Some(link) = self.link_mut(id) {
-                        link.ready = true;
-                    }
+            Output::Transmit { conn } => {
+                // Where the network has lost a connection and the hub does not know, bytes go nowhere.
+                let id = self.by_connection.get(&conn).copied();
+                if let Some(link) = id.and_then(|id| self.link_mut(id)) {
+                    link.ready = true;
                 }
-                // The network has lost the connection and the hub does not know: bytes go nowhere until it does.
-                None => {}
-            },
+            }
             Output::Watch { watch } => {
                 self.watches.insert(watch);
             }
@@ -423,8 +421,7 @@ impl World {
         let now = self.now();
         for i in 0..self.clients.len() {
             let mut text = Vec::new();
-            loop {
-                let Some(link) = self.clients[i].link.as_mut() else { break };
+            while let Some(link) = self.clients[i].link.as_mut() {
                 // One message always fits; a message that does not fit waits for the way to be empty.
                 if !link.ready || link.finished || (link.unread > 0 && link.unread >= self.room) {
                     break;

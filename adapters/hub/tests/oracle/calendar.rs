@@ -71,7 +71,7 @@ pub fn step(at: Nanos, count: u64, unit: Unit, back: bool) -> Option<Nanos> {
         Some(nanos) => at + count * nanos,
         None => step_months(at, if unit == Unit::Years { 12 * count } else { count })?,
     };
-    (FIRST <= stepped && stepped <= LAST).then_some(stepped)
+    (FIRST..=LAST).contains(&stepped).then_some(stepped)
 }
 
 fn step_months(at: Nanos, months: i128) -> Option<Nanos> {
@@ -177,7 +177,7 @@ pub fn instant(text: &str) -> Option<Nanos> {
         _ => return None,
     };
     let utc = midnight + ((hour * 60 + minute) * 60 + second) * SECOND + nanos - offset;
-    (FIRST <= utc && utc <= LAST).then_some(utc)
+    (FIRST..=LAST).contains(&utc).then_some(utc)
 }
 
 /// RFC 3339 in UTC, with as much of a fraction as is needed. For years 0 to 9999.

@@ -328,6 +328,8 @@ pub mod build {
             Expr::Compare(self, Cmp::Ge, other)
         }
 
+        // Consumes like the rest of them.
+        #[allow(clippy::wrong_self_convention)]
         pub fn is_in(self, list: Vec<Lit>) -> Expr {
             Expr::In(self, list)
         }

@@ -446,7 +446,8 @@ impl Sim {
             return;
         }
         let events: &[&str] = match path.split('/').next() {
-            Some("jobs") => *self.r.pick(&[&["jobStarted", "jobFailed"] as &[_], &["jobFailed"]]),
+            Some("jobs") if self.r.chance(1, 2) => &["jobStarted", "jobFailed"],
+            Some("jobs") => &["jobFailed"],
             Some("actors") => &["actorCheckpoint"],
             _ => &["jobStatistics"],
         };
