@@ -111,7 +111,9 @@ pub(super) fn draw(
     let widths = widths(&names, &cells, size.width);
 
     let mut lines = vec![title(status, size)];
-    lines.push(paint(size, "1", &format!("  {}", line(&names, &widths))));
+    if !names.is_empty() {
+        lines.push(paint(size, "1", &format!("  {}", line(&names, &widths))));
+    }
     for ((id, _), cells) in shown.iter().zip(&cells) {
         let (sign, color) = match marks.rows.get(*id) {
             Some((Mark::Added, _)) => ("+", "32"),
@@ -264,6 +266,6 @@ orders
                 drawn(&ROWS, &Columns::Found, &Marks::default(), Size { width, height, color: true });
             }
         }
-        assert_eq!(drawn(&[], &Columns::Found, &Marks::default(), SIZE), "orders\n  \n0 of 7 rows");
+        assert_eq!(drawn(&[], &Columns::Found, &Marks::default(), SIZE), "orders\n0 of 7 rows");
     }
 }
