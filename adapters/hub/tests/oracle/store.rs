@@ -93,6 +93,10 @@ impl Query {
         self
     }
 
+    pub fn matches(&self, node: &Val, now: Nanos) -> bool {
+        self.filter.as_ref().is_none_or(|filter| filter.eval(node, now))
+    }
+
     pub fn filter_text(&self) -> Option<String> {
         self.filter.as_ref().map(plain)
     }
@@ -182,6 +186,10 @@ impl Store {
         self.sets.get(set).into_iter().flat_map(|set| set.nodes.keys().map(String::as_str))
     }
 
+    pub fn node(&self, set: &str, id: &str) -> Option<&Val> {
+        self.sets.get(set)?.nodes.get(id)
+    }
+
     pub fn len(&self, set: &str) -> usize {
         self.sets.get(set).map_or(0, |set| set.nodes.len())
     }
@@ -189,8 +197,8 @@ impl Store {
     /// The result of a query at a moment, from scratch; `cap` is the server's.
     pub fn result(&self, query: &Query, now: Nanos, cap: usize) -> Shown {
         let set = &self.sets[&query.set];
-        let matches = |node: &Val| query.filter.as_ref().is_none_or(|filter| filter.eval(node, now));
-        let mut rows: Vec<(&String, &Val)> = set.nodes.iter().filter(|(_, node)| matches(node)).collect();
+        let mut rows: Vec<(&String, &Val)> =
+            set.nodes.iter().filter(|(_, node)| query.matches(node, now)).collect();
         rows.sort_by(|a, b| self.compare(query, *a, *b));
         let cap = query.limit.map_or(cap, |limit| cap.min(usize::try_from(limit).unwrap_or(usize::MAX)));
         let total = rows.len();

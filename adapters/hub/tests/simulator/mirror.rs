@@ -64,6 +64,8 @@ pub(crate) struct Mirror {
     pub(crate) dropped: BTreeMap<String, u64>,
     /// Codes of errors since they were last taken, with the id they name.
     pub(crate) errors: Vec<(String, Option<String>)>,
+    /// Removals since they were last taken, with their reasons: live query, node, reason.
+    pub(crate) left: Vec<(String, String, String)>,
     pub(crate) authenticated: usize,
     pub(crate) resumed: usize,
     pub(crate) diffs: usize,
@@ -263,6 +265,9 @@ impl Mirror {
             kind @ ("liveQueryAddedNode" | "liveQueryUpdatedNode" | "liveQueryRemovedNode") => {
                 self.diffs += 1;
                 let Some(held) = self.queries.get_mut(id) else { return fail("a diff of nothing") };
+                if let Some(reason) = json["reason"].as_str().filter(|_| kind == "liveQueryRemovedNode") {
+                    self.left.push((id.to_owned(), text(&json["nodeId"]), reason.to_owned()));
+                }
                 return held.diff(kind, json);
             }
             other => return Err(format!("an unknown type: {other}")),

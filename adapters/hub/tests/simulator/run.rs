@@ -1,5 +1,7 @@
 //! One simulated run: random operations on a world and on the oracle, compared as often as can be.
 
+mod check;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     rc::Rc,
@@ -10,14 +12,14 @@ use std::{
 use liveset_core::{LiveQueryOptions, LiveQueryRequest, QuerySpec, SessionLimits, SubscriptionSpec, Token};
 use liveset_engine::{FieldKind, Instant, SetDef};
 use liveset_hub::{
-    AllowAll, AuthRefused, Hub, HubConfig, Policy, Principal, WatchEvent, WatchId,
+    AllowAll, AuthRefused, Hub, HubConfig, Policy, Principal, WatchId,
     test_kit::{ClientId, Prng, World},
 };
 
 use crate::{
     generate::{DATED, DECLARED_INSTANTS, Gen, THINGS},
     mirror::{Held, Mirror, Options, State},
-    oracle::{self, Nanos, Query, Shown, Store, Val, step},
+    oracle::{self, Nanos, Query, Store, Val, step},
 };
 
 /// How the world of a run is.
@@ -80,7 +82,8 @@ struct Client {
     id: ClientId,
     mirror: Mirror,
     stalled: bool,
-    connected: bool,
+    /// It was stalled when it was last to be compared: what it reads now is folded.
+    behind: bool,
     /// The principal after what was sent so far is answered.
     token: &'static str,
     made: usize,
@@ -101,6 +104,8 @@ pub(crate) struct Sim {
     clients: Vec<Client>,
     watches: BTreeMap<WatchId, Watched>,
     tally: Tally,
+    /// Commits and steps of time since everything was last compared.
+    moves: usize,
     trace: Trace,
 }
 
@@ -145,6 +150,7 @@ impl Sim {
             clients: Vec::new(),
             watches: BTreeMap::new(),
             tally: Tally::default(),
+            moves: 0,
             trace: Trace::default(),
             setup,
         };
@@ -155,7 +161,7 @@ impl Sim {
                 id,
                 mirror: Mirror::default(),
                 stalled: false,
-                connected: true,
+                behind: false,
                 token: "wide",
                 made: 0,
             });
@@ -217,11 +223,13 @@ impl Sim {
         let committed = self.world.commit(engine_ops(&ops)).unwrap_or_else(|e| panic!("{e}, of {ops:?}"));
         let changed = self.store.apply(&ops).expect("the oracle takes what is good");
         self.tally.commits += 1;
+        self.moves += 1;
         assert_eq!((committed.commit, committed.changed), (self.tally.commits, changed), "of {ops:?}");
     }
 
     fn pass_time(&mut self) {
         self.tally.steps_of_time += 1;
+        self.moves += 1;
         match self.r.below(10) {
             0..=2 => {
                 let millis = self.r.within(0..=5_000);
@@ -236,6 +244,7 @@ impl Sim {
                 }
                 self.set_wall((at - 1).max(self.wall()));
                 self.check();
+                self.moves += 1;
                 self.set_wall(at);
             }
             7..=8 => {
@@ -266,7 +275,7 @@ impl Sim {
         let query = self.queries[q].clone();
         let client = &mut self.clients[c];
         let allowed = client.token == "wide" || query.set != DATED;
-        if !client.connected || client.mirror.queries.len() >= 8 || !allowed {
+        if client.mirror.queries.len() >= 8 || !allowed {
             return None;
         }
         client.made += 1;
@@ -312,7 +321,7 @@ impl Sim {
 
     fn destroy_as(&mut self, c: usize, id: &str) {
         let client = &mut self.clients[c];
-        if client.connected && client.mirror.destroying.insert(id.to_owned()) {
+        if client.mirror.destroying.insert(id.to_owned()) {
             self.trace.note(format!("client {c} destroys {id}"));
             self.world.session(client.id).destroy_live_query(id);
         }
@@ -334,9 +343,6 @@ impl Sim {
     fn stall_or_not(&mut self) {
         let c = self.r.below(self.clients.len());
         let client = &mut self.clients[c];
-        if !client.connected {
-            return;
-        }
         client.stalled = !client.stalled;
         if client.stalled {
             self.world.stall(client.id);
@@ -378,8 +384,8 @@ impl Sim {
         self.tally.resumed += before.resumed;
         self.tally.diffs += before.diffs;
         client.token = "wide";
-        client.connected = true;
         client.stalled = false;
+        client.behind = true;
         for (id, mut held) in before.queries {
             if before.destroying.contains(&id) {
                 continue;
@@ -404,7 +410,7 @@ impl Sim {
         self.check();
         let c = self.r.below(self.clients.len());
         let client = &mut self.clients[c];
-        if !client.connected || client.stalled {
+        if client.stalled {
             return;
         }
         let token = if client.token == "wide" { "narrow" } else { "wide" };
@@ -427,7 +433,7 @@ impl Sim {
     fn subscribe_or_not(&mut self) {
         let c = self.r.below(self.clients.len());
         let client = &mut self.clients[c];
-        if !client.connected || client.stalled {
+        if client.stalled {
             return;
         }
         if self.r.chance(1, 3) && !client.mirror.subscriptions.is_empty() {
@@ -479,7 +485,7 @@ impl Sim {
         self.arrive();
         self.tally.events += 1;
         for (c, client) in self.clients.iter().enumerate() {
-            if client.stalled || !client.connected {
+            if client.stalled {
                 continue;
             }
             let mut expected: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
@@ -502,7 +508,7 @@ impl Sim {
         self.arrive();
         let c = self.r.below(self.clients.len());
         let client = &mut self.clients[c];
-        if !client.connected || client.stalled {
+        if client.stalled {
             return;
         }
         let (request, code) = *self.r.pick(&[
@@ -556,102 +562,6 @@ impl Sim {
         let now = self.wall();
         let at = self.r.below(self.queries.len());
         self.queries[at] = Rc::new(Gen { r: &mut self.r, now }.query(self.setup.limits));
-    }
-
-    // --- comparisons ---
-
-    /// Lets everything arrive, then compares every client that reads, and every watch, with the oracle.
-    fn check(&mut self) {
-        self.arrive();
-        let now = self.wall();
-        let mut cache: BTreeMap<*const Query, Shown> = BTreeMap::new();
-        let sessions = self.r.chance(1, 4);
-        for c in 0..self.clients.len() {
-            let client = &self.clients[c];
-            if client.stalled || !client.connected {
-                continue;
-            }
-            for (id, held) in &client.mirror.queries {
-                assert_eq!(
-                    held.state,
-                    State::Loaded,
-                    "{id} of client {c} has loaded, {:?}",
-                    client.mirror.errors
-                );
-                let shown = cache
-                    .entry(Rc::as_ptr(&held.query))
-                    .or_insert_with(|| self.store.result(&held.query, now, self.setup.cap));
-                self.tally.comparisons += 1;
-                self.tally.rows_compared += shown.rows.len();
-                if let Some(what) = held.differs(shown) {
-                    panic!(
-                        "client {c}, {id}: {what}\n  at {}\n  query {:?}\n  text {}\n  holds {:?}\n  oracle {:?}",
-                        oracle::format_instant(now),
-                        held.query,
-                        held.query.json(&mut |_| 0),
-                        held.rows.iter().map(|(id, _)| id).collect::<Vec<_>>(),
-                        shown.rows.iter().map(|(id, _)| id).collect::<Vec<_>>(),
-                    );
-                }
-                if sessions {
-                    compare_session(&mut self.world, client.id, id, held);
-                }
-            }
-        }
-        if self.r.chance(1, 3) {
-            self.check_watches(now);
-        }
-    }
-
-    fn check_watches(&mut self, now: Nanos) {
-        for (id, watched) in &mut self.watches {
-            while let Some(event) = self.world.hub_mut().poll_watch(*id) {
-                watched.take(event, &mut self.tally);
-            }
-            let shown = self.store.result(&watched.query, now, self.setup.cap);
-            assert_eq!(
-                watched.count,
-                (shown.total, shown.capped),
-                "the count of a watch of {:?}",
-                watched.query
-            );
-            let mut rows: Vec<_> = watched.rows.iter().collect();
-            rows.sort_by(|a, b| a.1.0.cmp(&b.1.0));
-            assert_eq!(rows.len(), shown.rows.len(), "the rows of a watch of {:?}", watched.query);
-            for ((id, (_, data)), (expected, shown)) in rows.into_iter().zip(&shown.rows) {
-                assert!(
-                    id == expected && oracle::same(data, shown),
-                    "{id} {data:?} is not {expected} {shown:?}"
-                );
-            }
-        }
-    }
-
-    /// Everyone reads, everything is compared; then everyone goes, and nothing may stay.
-    fn end(&mut self) {
-        for c in 0..self.clients.len() {
-            if self.clients[c].stalled {
-                self.clients[c].stalled = false;
-                self.world.unstall(self.clients[c].id);
-            }
-        }
-        self.check();
-        self.tally.set_back = self.world.hub().stats().engine.clock_set_back;
-        self.tally.resumes_missed = self.world.hub().stats().resumes_missed;
-        for client in &self.clients {
-            self.world.cut(client.id);
-            self.tally.diffs += client.mirror.diffs;
-            self.tally.resumed += client.mirror.resumed;
-        }
-        for id in self.watches.keys() {
-            self.world.hub_mut().unwatch(*id);
-        }
-        // Those that vanished are found by their deadlines, feeds linger for a minute.
-        self.world.run_for(Duration::from_secs(180));
-        let stats = self.world.hub().stats();
-        assert_eq!((stats.subscriptions, stats.live_queries, stats.watches), (0, 0, 0), "{stats:?}");
-        assert_eq!((stats.feeds, stats.subscribed_paths, stats.resume_log_changes), (0, 0, 0), "{stats:?}");
-        assert_eq!((stats.engine.feeds, stats.engine.views, stats.engine.deadlines), (0, 0, 0), "{stats:?}");
     }
 
     // --- helpers ---
@@ -709,55 +619,6 @@ impl Drop for Sim {
                 eprintln!("  {line}");
             }
         }
-    }
-}
-
-impl Watched {
-    fn take(&mut self, event: WatchEvent, tally: &mut Tally) {
-        let parse = |data: &[u8]| Val::parse(data).expect("a node is JSON");
-        match event {
-            WatchEvent::Snapshot(snapshot) => {
-                self.count = (snapshot.total_count, snapshot.capped);
-                for (id, doc) in &snapshot.rows {
-                    self.rows.insert(id.to_string(), (doc.rank.to_vec(), parse(&doc.data)));
-                }
-            }
-            WatchEvent::Changes(batch) => {
-                tally.folded_watches += 1;
-                self.count = (batch.total_count, batch.capped);
-                for change in &batch.changes {
-                    assert_eq!(self.rows.contains_key(&*change.id), change.before.is_some(), "{change:?}");
-                    match &change.after {
-                        Some(doc) => {
-                            self.rows.insert(change.id.to_string(), (doc.rank.to_vec(), parse(&doc.data)))
-                        }
-                        None => self.rows.remove(&*change.id),
-                    };
-                }
-            }
-        }
-    }
-}
-
-/// The library's own client must show what the messages say.
-fn compare_session(world: &mut World, client: ClientId, id: &str, held: &Held) {
-    let result = world.session(client).live_query(id).expect("the client has it too");
-    assert!(result.is_loaded() && result.len() == held.rows.len(), "{id} in the client");
-    assert_eq!(result.version(), held.version.as_deref(), "the version of {id} in the client");
-    assert_eq!(
-        (result.total_count(), result.capped()),
-        (held.total, held.capped),
-        "the count of {id} in the client"
-    );
-    for (node, data) in &held.rows {
-        let row = result.row(node).and_then(|row| Val::parse(row)).expect("a row");
-        assert!(oracle::same(&row, data), "{node} of {id} in the client");
-    }
-    if let Some(ordered) = result.ordered() {
-        assert!(
-            ordered.map(|(node, _)| &**node).eq(held.rows.iter().map(|(node, _)| &**node)),
-            "the order of {id}"
-        );
     }
 }
 
