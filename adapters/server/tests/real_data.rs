@@ -284,6 +284,8 @@ async fn replay(name: &str, set: &str, instants: &[&str], queries: Vec<(&'static
         if is_last || before / CHECKPOINT != commits / CHECKPOINT {
             client.settle(&queries, &store, clock, &format!("{name} after {commits} commits")).await;
             checkpoints += 1;
+            // The oracle takes its time, and the server does not keep an idle connection.
+            http = Http::connect(&server.address).await;
         }
         if is_last {
             break;

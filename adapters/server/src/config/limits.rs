@@ -110,7 +110,8 @@ limits! {
         body_timeout, shutdown_timeout,
     }
     "transport", limits => limits.liveset.transport => {
-        max_fragments, control_frames_per_second, control_burst, batch_bytes, write_timeout, close_timeout,
+        max_fragments, control_frames_per_second, control_burst, batch_bytes, write_timeout, batch_timeout,
+        close_timeout,
     }
     "session", limits => limits.liveset.session => {
         auth_timeout, ping_interval, pong_timeout, message_bytes, id_bytes, held_messages, held_bytes,
@@ -353,5 +354,36 @@ impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
         }
         let raw = deserializer.deserialize_any(RawVisitor)?;
         self.limits.write(self.part, self.name, &raw).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The names of the fields that a `Debug` shows, without those of the parts inside.
+    fn fields(debug: &str) -> Vec<&str> {
+        let inner = debug.split_once('{').map_or("", |(_, inner)| inner);
+        inner.split([',', '{', '}']).filter_map(|field| Some(field.split_once(':')?.0.trim())).collect()
+    }
+
+    #[test]
+    fn every_limit_of_every_part_can_be_set() {
+        let LimitsConfig { http, liveset } = LimitsConfig::default();
+        let (engine, session) = (&liveset.engine, &liveset.session);
+        for (part, debug) in [
+            ("http", format!("{http:?}")),
+            ("transport", format!("{:?}", liveset.transport)),
+            ("session", format!("{session:?}")),
+            ("json", format!("{:?}", engine.json)),
+            ("query", format!("{:?}", engine.query)),
+            ("hub", format!("{:?}", liveset.hub)),
+        ] {
+            assert_eq!(fields(&debug), names(part), "{part}");
+        }
+        let debug = format!("{engine:?}");
+        let inside = [names("json"), names("query"), &["json", "query"]].concat();
+        let own: Vec<_> = fields(&debug).into_iter().filter(|field| !inside.contains(field)).collect();
+        assert_eq!(own, names("engine"));
     }
 }
