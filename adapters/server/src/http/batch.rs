@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
 use liveset::CommitError;
 
@@ -10,14 +10,9 @@ use super::auth::Caller;
 use super::{ApiError, App, body, error};
 use crate::changes::Changes;
 
-pub(super) async fn commit(
-    State(app): State<App>,
-    caller: Caller,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, ApiError> {
+pub(super) async fn commit(State(app): State<App>, caller: Caller, body: Body) -> Result<Response, ApiError> {
     caller.may_write(&app)?;
-    let text = body::read(&app, &headers, body).await?;
+    let text = body::read(&app, body).await?;
     let changes = Changes::parse(&text).map_err(|error| ApiError::invalid_message(error.to_string()))?;
     let committed = app.liveset.commit_ops(changes.at, changes.ops).map_err(|error| match error {
         CommitError::Internal => ApiError::internal(),

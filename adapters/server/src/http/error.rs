@@ -78,15 +78,6 @@ impl ApiError {
         )
     }
 
-    /// 415: the body says that it is something other than JSON.
-    pub fn not_json(found: &str) -> Self {
-        ApiError::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "UNSUPPORTED_MEDIA_TYPE",
-            format!("send Content-Type: application/json, not {found}"),
-        )
-    }
-
     /// 422: readable, but refused: a node, a query or an event.
     pub fn refused(code: &'static str, message: impl Into<String>) -> Self {
         ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, code, message)

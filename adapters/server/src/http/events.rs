@@ -5,7 +5,7 @@ use std::fmt;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
 use liveset::PublishError;
@@ -20,11 +20,10 @@ use super::{ApiError, App, body, error};
 pub(super) async fn publish(
     State(app): State<App>,
     caller: Caller,
-    headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
     caller.may_write(&app)?;
-    let text = body::read(&app, &headers, body).await?;
+    let text = body::read(&app, body).await?;
     let event: EventText<'_> =
         serde_json::from_slice(&text).map_err(|error| ApiError::invalid_message(error.to_string()))?;
     let timestamp = match &event.timestamp {

@@ -19,7 +19,6 @@
 //! | 404, 405 | `NOT_FOUND`, `METHOD_NOT_ALLOWED` | |
 //! | 408 | `TIMEOUT` | the body did not arrive in time |
 //! | 413 | `MESSAGE_TOO_LARGE` | the body is over the limit (8 MiB by default) |
-//! | 415 | `UNSUPPORTED_MEDIA_TYPE` | the body says that it is not JSON |
 //! | 422 | `INVALID_NODE`, `INVALID_QUERY`, `INVALID_PATH`, `INVALID_EVENT` | read, and refused; of a batch nothing was applied |
 //! | 500 | `INTERNAL` | a fault of the server |
 //! | 503 | `OVERLOADED` | not now |

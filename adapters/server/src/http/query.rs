@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
 use liveset::QueryError;
 use liveset_core::{ErrorCode, QuerySpec};
@@ -11,13 +11,8 @@ use serde::de::IgnoredAny;
 use super::auth::Caller;
 use super::{ApiError, App, body, error};
 
-pub(super) async fn run(
-    State(app): State<App>,
-    caller: Caller,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let text = body::read(&app, &headers, body).await?;
+pub(super) async fn run(State(app): State<App>, caller: Caller, body: Body) -> Result<Response, ApiError> {
+    let text = body::read(&app, body).await?;
     // A body that is no JSON and a query that is wrong are different faults.
     serde_json::from_slice::<IgnoredAny>(&text)
         .map_err(|error| ApiError::invalid_message(error.to_string()))?;
