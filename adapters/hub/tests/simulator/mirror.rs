@@ -31,6 +31,8 @@ pub(crate) struct Held {
     pub(crate) state: State,
     /// In the order of the result with `positions` or while nothing changed, else in some order.
     pub(crate) rows: Vec<(String, Val)>,
+    /// The data of those rows that a diff brought, as it was spelt.
+    raw: BTreeMap<String, String>,
     pub(crate) total: u64,
     pub(crate) capped: bool,
     pub(crate) version: Option<String>,
@@ -81,12 +83,19 @@ impl Held {
             cap,
             state: State::Asked,
             rows: Vec::new(),
+            raw: BTreeMap::new(),
             total: 0,
             capped: false,
             version: None,
             confirmed: Vec::new(),
             result: None,
         }
+    }
+
+    /// Back to the last version that was complete.
+    pub(crate) fn rewind(&mut self) {
+        self.rows = self.confirmed.clone();
+        self.raw.clear();
     }
 
     fn position(&self, id: &str) -> Option<usize> {
@@ -131,12 +140,12 @@ impl Mirror {
             }
         };
         let json: Value = serde_json::from_str(text).expect("a message is JSON");
-        if let Err(what) = self.take(&json) {
+        if let Err(what) = self.take(&json, raw_data(text)) {
             panic!("{what}\n  message: {text}");
         }
     }
 
-    fn take(&mut self, json: &Value) -> Result<(), String> {
+    fn take(&mut self, json: &Value, raw: &str) -> Result<(), String> {
         let id = json["id"].as_str().unwrap_or_default();
         let fail = |what: &str| Err(what.to_owned());
         match json["type"].as_str().expect("a message has a type") {
@@ -201,6 +210,7 @@ impl Mirror {
                 }
                 held.state = State::Loading;
                 held.rows.clear();
+                held.raw.clear();
                 held.read_count(json);
                 held.version = json["version"].as_str().map(str::to_owned);
                 if held.version.is_some() != held.options.resume {
@@ -268,7 +278,7 @@ impl Mirror {
                 if let Some(reason) = json["reason"].as_str().filter(|_| kind == "liveQueryRemovedNode") {
                     self.left.push((id.to_owned(), text(&json["nodeId"]), reason.to_owned()));
                 }
-                return held.diff(kind, json);
+                return held.diff(kind, json, raw);
             }
             other => return Err(format!("an unknown type: {other}")),
         }
@@ -288,7 +298,7 @@ impl Held {
         }
     }
 
-    fn diff(&mut self, kind: &str, json: &Value) -> Result<(), String> {
+    fn diff(&mut self, kind: &str, json: &Value, raw: &str) -> Result<(), String> {
         let fail = |what: &str| Err(what.to_owned());
         if self.state != State::Loaded {
             return fail("a diff before the last chunk");
@@ -311,17 +321,19 @@ impl Held {
             ("liveQueryAddedNode", None) => {}
             (_, None) => return fail("a diff of a node that is not there"),
             (_, Some(at)) => {
-                let (_, before) = self.rows.remove(at);
+                self.rows.remove(at);
+                let before = self.raw.remove(&node);
+                // Told by the bytes: what was folded may be spelt in another way than what was sent.
                 if kind == "liveQueryUpdatedNode"
-                    && json["index"].as_u64() == Some(at as u64)
                     && self.query.order.is_empty()
-                    && same(&before, &Val::from_json(&json["data"]))
+                    && before.as_deref() == Some(raw)
                 {
                     return fail("updated, and nothing is different");
                 }
             }
         }
         if kind != "liveQueryRemovedNode" {
+            self.raw.insert(node.clone(), raw.to_owned());
             let row = (node, Val::from_json(&json["data"]));
             match json["index"].as_u64() {
                 Some(index) if index as usize > self.rows.len() => return fail("an index beyond the end"),
@@ -340,6 +352,14 @@ impl Held {
         }
         Ok(())
     }
+}
+
+/// The `data` of a diff as it is spelt.
+fn raw_data(message: &str) -> &str {
+    let Some((_, rest)) = message.split_once(",\"data\":") else { return "" };
+    let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Value>();
+    values.next();
+    &rest[..values.byte_offset()]
 }
 
 fn text(value: &Value) -> String {

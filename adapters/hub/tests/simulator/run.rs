@@ -399,7 +399,7 @@ impl Sim {
             if held.state == State::Asked {
                 (held.rows, held.version, held.result) = (Vec::new(), None, None);
             } else {
-                held.rows = held.confirmed.clone();
+                held.rewind();
             }
             self.ask(c, &id, held);
         }
