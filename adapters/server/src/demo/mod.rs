@@ -27,15 +27,15 @@ use self::shop::ORDERS;
 use self::simulation::Simulation;
 use crate::accept::AcceptLimits;
 use crate::http::{self, HttpOptions};
+use crate::log;
 use crate::serve::{self, ServeError};
 use crate::signals::Stop;
-use crate::{config, log};
 
 /// Arguments of `liveset demo`.
 #[derive(Debug, Clone, Args)]
 pub struct DemoArgs {
     /// Address and port to listen on; port 0 takes a free one
-    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
+    #[arg(long, env = "LIVESET_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
     pub listen: String,
 
     /// Another number makes another shop
@@ -43,12 +43,16 @@ pub struct DemoArgs {
     pub seed: u64,
 
     /// How many things happen in the shop a second, on average; jobs and events follow from them
-    #[arg(long, default_value_t = 2.0, value_parser = rate, value_name = "PER_SECOND")]
+    #[arg(long, default_value_t = 1.0, value_parser = rate, value_name = "PER_SECOND")]
     pub rate: f64,
 
     /// Seconds between the pings of a connection, and for their answers
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3600), value_name = "SECONDS")]
     pub ping_interval: u32,
+
+    /// What is logged, in the form of `RUST_LOG`
+    #[arg(long, env = "LIVESET_LOG", default_value = "warn", value_name = "FILTER")]
+    pub log: String,
 }
 
 const MOST_A_SECOND: f64 = 1_000.0;
@@ -75,10 +79,11 @@ const SHORTEST_REST: Duration = Duration::from_millis(2);
 ///
 /// The address is taken, or the system refuses what a server needs.
 pub async fn run(args: DemoArgs) -> Result<(), ServeError> {
-    log::start(&config::Config::default().log);
+    log::start(&args.log);
     let liveset = build(&args)?;
     let recorder = http::install_recorder()?;
-    let stop = Stop::on_signals().map_err(|source| ServeError::System { what: "cannot listen to signals", source })?;
+    let stop = Stop::on_signals()
+        .map_err(|source| ServeError::System { what: "cannot listen to signals", source })?;
 
     let now = wall_clock();
     let world = Simulation::new(args.seed, now, args.rate);
@@ -129,7 +134,8 @@ fn say_what_this_is() {
 /// Lets the world go on, in step with the wall clock. Never ends.
 async fn live(liveset: Liveset, mut world: Simulation) {
     loop {
-        let rest = u64::try_from(world.next_due() - wall_clock()).map_or(Duration::ZERO, Duration::from_millis);
+        let rest =
+            u64::try_from(world.next_due() - wall_clock()).map_or(Duration::ZERO, Duration::from_millis);
         tokio::time::sleep(rest.max(SHORTEST_REST)).await;
         let happened = world.advance(wall_clock());
         if happened.len() > CAUGHT_UP_AT_ONCE {
@@ -145,18 +151,19 @@ async fn live(liveset: Liveset, mut world: Simulation) {
 
 /// Applies everything that happened as one commit.
 fn commit(liveset: &Liveset, happened: &[Happening]) {
-    let gather = |tx: &mut Tx| -> Result<(), CommitError> {
-        for change in happened.iter().flat_map(|happening| &happening.changes) {
-            match change {
-                Change::Upsert { set, node } => tx.upsert_json(*set, node.clone()),
-                Change::Remove { set, id } => tx.remove(*set, id)?,
-            }
-        }
-        Ok(())
-    };
-    if let Err(error) = liveset.commit(gather) {
+    if let Err(error) = liveset.commit(|tx| happened.iter().try_for_each(|happening| stage(tx, happening))) {
         tracing::error!(%error, "the simulation's commit was refused");
     }
+}
+
+fn stage(tx: &mut Tx, happening: &Happening) -> Result<(), CommitError> {
+    for change in &happening.changes {
+        match change {
+            Change::Upsert { set, node } => tx.upsert_json(*set, node.clone()),
+            Change::Remove { set, id } => tx.remove(*set, id)?,
+        }
+    }
+    Ok(())
 }
 
 fn publish(liveset: &Liveset, happening: &Happening) {
@@ -188,23 +195,15 @@ mod tests {
 
     #[test]
     fn the_engine_takes_whatever_happens() {
-        let args = DemoArgs { listen: String::new(), seed: 3, rate: 50.0, ping_interval: 30 };
+        let args =
+            DemoArgs { listen: String::new(), seed: 3, rate: 50.0, ping_interval: 30, log: String::new() };
         let liveset = build(&args).unwrap();
         let now = 1_765_143_905_000;
         let mut world = Simulation::new(args.seed, now, args.rate);
         let mut all = vec![world.snapshot(now)];
         all.extend(world.advance(now + 60_000));
         for happening in &all {
-            let ops = |tx: &mut Tx| {
-                for change in &happening.changes {
-                    match change {
-                        Change::Upsert { set, node } => tx.upsert_json(*set, node.clone()),
-                        Change::Remove { set, id } => tx.remove(*set, id)?,
-                    }
-                }
-                Ok(())
-            };
-            liveset.commit(ops).unwrap();
+            liveset.commit(|tx| stage(tx, happening)).unwrap();
             for event in &happening.events {
                 liveset.publish_json(&event.path, event.event_type, event.data.clone(), None).unwrap();
             }

@@ -18,8 +18,8 @@ const SCRIPT: &str = concat!(
     include_str!("page/main.js"),
 );
 /// SHA-256 of [`STYLE`] and [`SCRIPT`], in base64: a test computes them anew and says what to write here.
-const STYLE_HASH: &str = "lBYPg618tgV7Jlz61lGAIsBrEeRTnCJ5+62uzR/L5XA=";
-const SCRIPT_HASH: &str = "Sh/dmRy6QbQBaKawng0ecdfYaoKjtdb+rVJsRYlmUr0=";
+const STYLE_HASH: &str = "Ppk4rIVyjz245Siw4OpDCkKBPIQMToQyPtgS1xclA08=";
+const SCRIPT_HASH: &str = "FpZg7WKIvKfT2H6snuvLitKg76CU30/0yczD4VslewQ=";
 
 static PAGE: LazyLock<String> = LazyLock::new(|| {
     include_str!("page/page.html").replace("/*style*/", STYLE).replace("/*script*/", SCRIPT)

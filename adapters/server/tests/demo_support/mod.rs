@@ -8,15 +8,15 @@ use std::thread;
 use std::time::Duration;
 
 /// A running demo, killed when dropped.
-pub struct Demo {
+pub(crate) struct Demo {
     child: Child,
     /// `127.0.0.1:port`.
-    pub address: String,
+    pub(crate) address: String,
 }
 
 impl Demo {
     /// Starts the binary on `listen` (port 0: a free one) and waits until it says where it is.
-    pub fn start(listen: &str, more: &[&str]) -> Self {
+    pub(crate) fn start(listen: &str, more: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_liveset"))
             .args(["demo", "--listen", listen])
             .args(more)
@@ -43,7 +43,7 @@ impl Drop for Demo {
 }
 
 /// The lines that a program writes, as they come, until it closes the pipe.
-pub fn lines_of(pipe: impl std::io::Read + Send + 'static) -> Receiver<String> {
+pub(crate) fn lines_of(pipe: impl std::io::Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         for line in BufReader::new(pipe).lines() {
@@ -57,18 +57,18 @@ pub fn lines_of(pipe: impl std::io::Read + Send + 'static) -> Receiver<String> {
 }
 
 /// `tests/browser`.
-pub fn browser_dir() -> PathBuf {
+pub(crate) fn browser_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser")
 }
 
 /// Where something outside is missing: in CI that is a failure, elsewhere the test says so and is skipped.
-pub fn skip(missing: &str) {
+pub(crate) fn skip(missing: &str) {
     assert!(std::env::var_os("CI").is_none(), "{missing}");
     eprintln!("skipped: {missing}");
 }
 
 /// Whether that program is there and runs.
-pub fn runs(program: &str) -> bool {
+pub(crate) fn runs(program: &str) -> bool {
     let tried = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     tried.is_ok_and(|status| status.success())
 }

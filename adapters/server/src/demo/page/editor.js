@@ -135,7 +135,7 @@ class Editor {
   /** Shows a refusal at the field it is about. */
   fail(message) {
     const replace = (field) => (text) => { field.text = text; field.input.focus(); this.applyNow(); };
-    if (/^limit\b/.test(message)) this.#failLimit(message);
+    if (/^(?:'query\.)?limit\b/.test(message)) this.#failLimit(message);
     else if (/^orderBy\b/.test(message)) this.#order.fail(message, replace(this.#order));
     else if (/^filter\b/.test(message)) this.#filter.fail(message, replace(this.#filter));
     else this.#general.textContent = message;

@@ -119,7 +119,7 @@ class Table {
       button.type = "button";
       button.textContent = column.title;
       button.title = `Order by ${column.path}`;
-      button.onclick = () => this.#onOrder(`${column.path} ${head.ariaSort === "descending" ? "asc" : "desc"}`);
+      button.onclick = () => this.#onOrder(`${column.path} ${head.getAttribute("aria-sort") === "descending" ? "asc" : "desc"}`);
       head.append(button);
       return head;
     }));
@@ -200,7 +200,10 @@ class Table {
       if (top > view.top - 100 && top < view.bottom + 100) before.set(row, top);
     }
     change();
+    // A glide that has not begun yet means that frames come slower than changes: then rows jump.
+    const behind = [...before.keys()].some((row) => row.glide?.pending);
     for (const row of before.keys()) row.glide?.cancel();
+    if (behind) return;
     const shifts = [...before].map(([row, top]) => [row, top - row.element.getBoundingClientRect().top]);
     for (const [row, shift] of shifts) {
       if (Math.abs(shift) < 1 || !row.element.isConnected) continue;
