@@ -104,7 +104,7 @@ pub(crate) struct Sim {
     clients: Vec<Client>,
     watches: BTreeMap<WatchId, Watched>,
     tally: Tally,
-    /// Commits and steps of time since everything was last compared.
+    /// Commits and passages of time since everything was last compared.
     moves: usize,
     trace: Trace,
 }
@@ -333,6 +333,7 @@ impl Sim {
         if let Some(id) = self.create_as(c, q) {
             let millis = self.r.within(0..=20);
             self.world.run_for(Duration::from_millis(millis));
+            self.moves += 1;
             self.drain_records();
             if self.clients[c].mirror.queries.contains_key(&id) {
                 self.destroy_as(c, &id);
@@ -368,6 +369,7 @@ impl Sim {
         self.drain_records();
         let wait = self.r.pick(&[0, 0, 10, 1_000, 70_000]).to_owned();
         self.world.run_for(Duration::from_millis(wait));
+        self.moves += 1;
         self.drain_records();
         self.reconnect(c);
     }
