@@ -90,12 +90,14 @@
 //! # Determinism
 //!
 //! The same inputs give the same outputs, byte for byte. There is no randomness and no iteration over a randomly
-//! seeded map. The package has no features.
+//! seeded map. The package has no features for users: `fuzzing` makes the bodies of the fuzz targets
+//! public, and is no part of the interface.
 
 mod client;
 mod error;
 mod fold;
-#[cfg(any(fuzzing, test))]
+#[cfg(any(fuzzing, test, feature = "fuzzing"))]
+#[doc(hidden)]
 pub mod fuzzing;
 mod limits;
 mod message;

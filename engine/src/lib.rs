@@ -53,6 +53,9 @@ mod engine;
 mod error;
 mod feed;
 pub mod filter;
+#[cfg(any(fuzzing, test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod json;
 mod limits;
 mod order;

@@ -1,0 +1,281 @@
+//! Windows against recomputation: a list of operations drives an engine, and a plain model tells what must be in every
+//! result after each.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::{Engine, EngineLimits, FeedId, FieldKind, Instant, Op, Plan, Query, SetDef, Snapshot, Update};
+
+/// 2024-01-01T00:00:00Z, hour 0 of the model.
+const START: i128 = 1_704_067_200_000_000_000;
+const HOUR: i128 = 3_600_000_000_000;
+/// More live queries at once only repeat each other.
+const MAX_OPEN: usize = 12;
+
+/// A node as the model knows it: what filters and orders look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Node {
+    group: Option<u8>,
+    value: Option<u8>,
+    /// Hours since the start.
+    at: Option<i64>,
+}
+
+impl Node {
+    /// One of 60, most of them with a field missing.
+    fn new(choice: u8) -> Self {
+        let pick = |n: u8, of: u8| Some(n % of).filter(|n| *n > 0);
+        Self {
+            group: pick(choice, 3),
+            value: pick(choice / 3, 4),
+            at: pick(choice / 12, 5).map(|hour| i64::from(hour) * 2),
+        }
+    }
+
+    fn json(&self, id: &str, whole: bool) -> String {
+        let mut json = format!("{{\"id\":\"{id}\"");
+        if let (Some(group), true) = (self.group, whole) {
+            json += &format!(",\"group\":{group}");
+        }
+        if let Some(value) = self.value {
+            json += &format!(",\"value\":{value}");
+        }
+        if let (Some(at), true) = (self.at, whole) {
+            json += &format!(",\"at\":\"{}\"", instant(at));
+        }
+        json + "}"
+    }
+}
+
+fn instant(hour: i64) -> Instant {
+    Instant::from_unix_nanos(START + i128::from(hour) * HOUR).unwrap_or(Instant::MAX)
+}
+
+type Test = fn(&Node, i64) -> bool;
+type Compare = fn(&Node, &Node) -> Ordering;
+
+/// Filters in text and in Rust.
+const FILTERS: [(&str, Test); 6] = [
+    ("", |_, _| true),
+    ("group == 1", |node, _| node.group == Some(1)),
+    ("at > now - 2 hours", |node, now| node.at.is_some_and(|at| at > now - 2)),
+    ("not (value < 2) or group == 2", |node, _| node.value.is_none_or(|v| v >= 2) || node.group == Some(2)),
+    ("at <= now and value >= 1", |node, now| node.at.is_some_and(|at| at <= now) && node.value.is_some()),
+    ("not (at > now) and not (at <= now - 3 hours)", |node, now| {
+        node.at.is_none_or(|at| at <= now && at > now - 3)
+    }),
+];
+
+/// Orders in text and in Rust, up to the id.
+const ORDERS: [(&str, Compare); 3] = [
+    ("", |_, _| Ordering::Equal),
+    ("value desc", |a, b| b.value.cmp(&a.value)),
+    ("at, group desc", |a, b| a.at.cmp(&b.at).then(b.group.cmp(&a.group))),
+];
+
+const LIMITS: [u64; 4] = [1, 2, 3, 1_000];
+
+/// One of the queries.
+#[derive(Clone, Copy, Debug)]
+struct Choice {
+    filter: usize,
+    order: usize,
+    limit: u64,
+    whole: bool,
+}
+
+impl Choice {
+    fn new(choice: u8) -> Self {
+        let choice = usize::from(choice);
+        Self {
+            filter: choice % 6,
+            order: choice / 6 % 3,
+            limit: LIMITS[choice / 18 % 4],
+            whole: choice / 72 % 2 == 0,
+        }
+    }
+
+    fn query(self) -> Query {
+        let query = Query::new("nodes")
+            .filter(FILTERS[self.filter].0)
+            .order_by(ORDERS[self.order].0)
+            .limit(self.limit);
+        if self.whole { query } else { query.fields(["value"]) }
+    }
+}
+
+/// A live query as its watcher knows it: a snapshot, and the updates since.
+#[derive(Debug)]
+struct Watch {
+    feed: FeedId,
+    choice: Choice,
+    plan: Plan,
+    version: u64,
+    total_count: u64,
+    capped: bool,
+    rows: BTreeMap<Bytes, (String, Bytes)>,
+}
+
+impl Watch {
+    fn apply(&mut self, update: &Update) {
+        assert!(update.version > self.version, "versions rise");
+        (self.version, self.total_count, self.capped) = (update.version, update.total_count, update.capped);
+        let mut last = None;
+        for change in &update.changes {
+            assert_ne!(change.before, change.after, "a change changes something");
+            if let Some(before) = &change.before {
+                let held = self.rows.remove(&before.rank);
+                assert_eq!(held, Some((change.id.to_string(), before.data.clone())), "what goes was there");
+            }
+            match &change.after {
+                None => assert_eq!(last, None, "removals come first"),
+                Some(after) => {
+                    assert!(last.as_ref().is_none_or(|last| *last < after.rank), "in the result's order");
+                    last = Some(after.rank.clone());
+                    let old =
+                        self.rows.insert(after.rank.clone(), (change.id.to_string(), after.data.clone()));
+                    assert_eq!(old, None, "what comes was not there");
+                }
+            }
+        }
+    }
+}
+
+/// The engine, its watchers, and the plain model.
+struct World {
+    engine: Engine,
+    nodes: BTreeMap<String, Node>,
+    staged: BTreeMap<String, Option<Node>>,
+    watches: Vec<Watch>,
+    hour: i64,
+}
+
+impl World {
+    fn new(declared: bool) -> Self {
+        let mut engine = Engine::new(EngineLimits::default());
+        let mut set = SetDef::new("nodes", "id");
+        if declared {
+            set = set.field("at", FieldKind::Instant, false).field("value", FieldKind::Number, false);
+        }
+        engine.define_set(set).expect("a set");
+        Self { engine, nodes: BTreeMap::new(), staged: BTreeMap::new(), watches: Vec::new(), hour: 0 }
+    }
+
+    fn now(&self) -> Instant {
+        instant(self.hour)
+    }
+
+    fn commit(&mut self) {
+        let set = || String::from("nodes");
+        let mut changed = 0;
+        let mut ops = Vec::new();
+        for (id, node) in std::mem::take(&mut self.staged) {
+            changed += u64::from(self.nodes.get(&id) != node.as_ref());
+            ops.push(match &node {
+                Some(node) => Op::Upsert { set: set(), node: node.json(&id, true).into() },
+                None => Op::Remove { set: set(), id: id.clone() },
+            });
+            match node {
+                Some(node) => self.nodes.insert(id, node),
+                None => self.nodes.remove(&id),
+            };
+        }
+        let committed = self.engine.commit(self.now(), ops).expect("nodes are sound");
+        assert_eq!(committed.changed, changed);
+    }
+
+    fn open(&mut self, choice: Choice) {
+        if self.watches.len() == MAX_OPEN {
+            return;
+        }
+        let plan = self.engine.prepare(&choice.query()).expect("queries are sound");
+        let (feed, snapshot) = self.engine.open(self.now(), &plan).expect("there is room");
+        let Snapshot { version, total_count, capped, rows } = snapshot;
+        let rows = rows.into_iter().map(|(id, doc)| (doc.rank, (id.to_string(), doc.data))).collect();
+        self.watches.push(Watch { feed, choice, plan, version, total_count, capped, rows });
+    }
+
+    fn close(&mut self, which: u8) {
+        if !self.watches.is_empty() {
+            let watch = self.watches.swap_remove(usize::from(which) % self.watches.len());
+            self.engine.close(watch.feed);
+        }
+    }
+
+    fn pass(&mut self, hours: i64) {
+        self.hour += hours;
+        self.engine.handle_timeout(self.now());
+        let now = self.now();
+        assert!(self.engine.poll_timeout().is_none_or(|deadline| deadline > now), "all that is due is done");
+    }
+
+    fn drain(&mut self) {
+        while let Some(update) = self.engine.poll_update() {
+            let watches = self.watches.iter_mut().filter(|watch| watch.feed == update.feed);
+            watches.for_each(|watch| watch.apply(&update));
+        }
+    }
+
+    fn check(&mut self) {
+        for position in 0..self.watches.len() {
+            let Watch { choice, total_count, capped, rows, plan, .. } = &self.watches[position];
+            let (test, compare) = (FILTERS[choice.filter].1, ORDERS[choice.order].1);
+            let mut expected: Vec<_> = self.nodes.iter().filter(|(_, node)| test(node, self.hour)).collect();
+            expected.sort_by(|(id, a), (other, b)| compare(a, b).then(id.cmp(other)));
+            let total = expected.len() as u64;
+            expected.truncate(choice.limit as usize);
+            let expected: Vec<(String, Bytes)> = expected
+                .iter()
+                .map(|(id, node)| ((*id).clone(), node.json(id, choice.whole).into()))
+                .collect();
+
+            assert!(rows.values().eq(&expected), "{choice:?}: {rows:?}, expected {expected:?}");
+            assert_eq!((*total_count, *capped), (total, total > choice.limit), "{choice:?}");
+            let once = self.engine.evaluate(instant(self.hour), plan);
+            assert!(once.rows.iter().map(|(_, doc)| &doc.data).eq(expected.iter().map(|(_, data)| data)));
+            assert_eq!((once.total_count, once.capped), (total, total > choice.limit));
+        }
+    }
+}
+
+/// Drives an engine by operations read from the bytes: the first byte chooses whether fields are declared, and each
+/// operation is three bytes: what, which node, and a value. After each, every live query shows what a plain sort of the
+/// plain model shows. In the end nothing is left behind.
+///
+/// | first byte mod 8 | operation |
+/// | --- | --- |
+/// | 0, 1 | stages an upsert of the node by the second byte, with the fields by the third |
+/// | 2 | stages the removal of the node |
+/// | 3 | commits what is staged |
+/// | 4 | opens the live query by the third byte |
+/// | 5 | closes one |
+/// | 6 | lets time pass |
+/// | 7 | sets the clock back |
+pub fn window(data: &[u8]) {
+    let Some((first, ops)) = data.split_first() else { return };
+    let mut world = World::new(first % 2 == 1);
+    for op in ops.as_chunks::<3>().0.iter().take(500) {
+        let [what, which, value] = *op;
+        let id = char::from(b'a' + which % 8).to_string();
+        match what % 8 {
+            0 | 1 => drop(world.staged.insert(id, Some(Node::new(value)))),
+            2 => drop(world.staged.insert(id, None)),
+            3 => world.commit(),
+            4 => world.open(Choice::new(value)),
+            5 => world.close(value),
+            6 => world.pass(i64::from(value % 6)),
+            _ => world.pass(-i64::from(value % 4)),
+        }
+        world.drain();
+        world.check();
+    }
+    while !world.watches.is_empty() {
+        world.close(0);
+    }
+    let stats = world.engine.stats();
+    assert_eq!((stats.views, stats.feeds, stats.deadlines), (0, 0, 0), "closed queries leave nothing behind");
+    assert_eq!(world.engine.poll_timeout(), None);
+    assert_eq!(stats.nodes, world.nodes.len() as u64);
+}
