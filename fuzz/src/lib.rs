@@ -1,1 +1,114 @@
 //! Fuzz targets of Liveset, replayed as ordinary tests on stable Rust.
+//!
+//! ```text
+//! cargo +nightly fuzz run --fuzz-dir fuzz window -- -max_total_time=60    look for trouble (needs cargo-fuzz)
+//! cargo test -p liveset-fuzz                                             replay the corpora, and small changes of them
+//! cargo run -p liveset-fuzz --bin window -- FILE…                        replay what the fuzzer found
+//! ```
+//!
+//! A target is one line; its body stands in the package that it tests, beside what it tests (module `fuzzing`, behind a
+//! feature of that name), and panics where a promise of that package is broken:
+//!
+//! | target | input | promise |
+//! | --- | --- | --- |
+//! | [`messages`](targets::messages) | one message | what can be read is written and reads back the same |
+//! | [`session`](targets::session) | lines, each an operation byte and its argument | no input harms a session, and it says only what it may |
+//! | [`client_session`](targets::client_session) | lines from a server | no server harms a client |
+//! | [`filter`](targets::filter) | a filter, then nodes, one a line | print and canonical form read back; flips are never late |
+//! | [`order`](targets::order) | an `orderBy`, then nodes, one a line | the same, and ranks sort as promised |
+//! | [`json`](targets::json) | one JSON text | compaction and projection keep values |
+//! | [`window`](targets::window) | operations of three bytes | every live query equals a sort from scratch |
+//!
+//! # The corpus
+//!
+//! `corpus/TARGET/` holds seeds written by hand, most of them text, and whatever the fuzzer found that was worth to keep. Files
+//! with an extension are committed; what the fuzzer adds has none and is not. A crash becomes a named test in its package first,
+//! and, where it teaches the fuzzer something, a seed.
+//!
+//! # Features
+//!
+//! `host-json-features` switches on in `serde_json` what any other package of a user's program may switch on
+//! (`arbitrary_precision`, `preserve_order`), so that all tests can be run in such a company:
+//! `cargo test -p liveset-core -p liveset-hub -p liveset-fuzz --features liveset-fuzz/host-json-features`.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use libfuzzer_sys;
+
+/// The bodies, by the names of their targets.
+pub mod targets {
+    pub use liveset_core::fuzzing::{client_session, messages, session};
+    pub use liveset_engine::fuzzing::{filter, json, order, window};
+}
+
+/// What runs one input; it panics where a promise is broken.
+pub type Body = fn(&[u8]);
+
+/// Every target.
+pub const TARGETS: [(&str, Body); 7] = [
+    ("client_session", targets::client_session),
+    ("filter", targets::filter),
+    ("json", targets::json),
+    ("messages", targets::messages),
+    ("order", targets::order),
+    ("session", targets::session),
+    ("window", targets::window),
+];
+
+/// The whole of a target: under the fuzzer the body, on stable Rust a `main` that replays the files named as arguments.
+#[cfg(fuzzing)]
+#[macro_export]
+macro_rules! target {
+    ($name:ident) => {
+        $crate::libfuzzer_sys::fuzz_target!(|data: &[u8]| $crate::targets::$name(data));
+    };
+}
+
+/// The whole of a target: under the fuzzer the body, on stable Rust a `main` that replays the files named as arguments.
+#[cfg(not(fuzzing))]
+#[macro_export]
+macro_rules! target {
+    ($name:ident) => {
+        fn main() -> ::std::io::Result<()> {
+            $crate::replay(
+                $crate::targets::$name,
+                ::std::env::args_os().skip(1).map(::std::convert::Into::into),
+            )
+        }
+    };
+}
+
+/// Runs a body on files, and says which one it is at.
+///
+/// # Errors
+///
+/// A file cannot be read.
+pub fn replay(body: Body, files: impl IntoIterator<Item = PathBuf>) -> io::Result<()> {
+    for file in files {
+        println!("{}", file.display());
+        body(&fs::read(&file)?);
+    }
+    Ok(())
+}
+
+/// The folder with the corpora, one folder for each target.
+pub fn corpora() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus")
+}
+
+/// The files of a target's corpus, sorted by name.
+///
+/// # Errors
+///
+/// There is none.
+pub fn corpus(target: &str) -> io::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(corpora().join(target))?;
+    let mut files = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    files.sort();
+    Ok(files)
+}

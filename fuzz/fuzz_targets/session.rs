@@ -1,0 +1,3 @@
+//! Fuzzes `liveset_fuzz::targets::session`.
+#![cfg_attr(fuzzing, no_main)]
+liveset_fuzz::target!(session);
