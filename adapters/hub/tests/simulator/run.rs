@@ -104,7 +104,7 @@ pub(crate) struct Sim {
     clients: Vec<Client>,
     watches: BTreeMap<WatchId, Watched>,
     tally: Tally,
-    /// Commits and passages of time since everything was last compared.
+    /// Commits and steps of time since everything was last compared; two where time may have stepped more than once.
     moves: usize,
     trace: Trace,
 }
@@ -235,6 +235,7 @@ impl Sim {
                 let millis = self.r.within(0..=5_000);
                 self.trace.note(format!("{millis} ms"));
                 self.world.run_for(Duration::from_millis(millis));
+                self.moves += 2;
             }
             3..=6 => {
                 // To the next moment at which time alone changes a result, less one nanosecond, and then to it.
@@ -333,7 +334,7 @@ impl Sim {
         if let Some(id) = self.create_as(c, q) {
             let millis = self.r.within(0..=20);
             self.world.run_for(Duration::from_millis(millis));
-            self.moves += 1;
+            self.moves += 2;
             self.drain_records();
             if self.clients[c].mirror.queries.contains_key(&id) {
                 self.destroy_as(c, &id);
@@ -369,7 +370,7 @@ impl Sim {
         self.drain_records();
         let wait = self.r.pick(&[0, 0, 10, 1_000, 70_000]).to_owned();
         self.world.run_for(Duration::from_millis(wait));
-        self.moves += 1;
+        self.moves += 2;
         self.drain_records();
         self.reconnect(c);
     }
