@@ -97,7 +97,9 @@ fn answer(session: &mut Session, now: Moment, how: usize, tickets: &mut Vec<crat
             Request::Subscribe { ticket, .. } if how.is_multiple_of(2) => {
                 session.refuse(now, ticket, refusal())
             }
-            Request::Subscribe { ticket, .. } => session.accept_subscriptions(now, ticket),
+            Request::Subscribe { ticket, .. } => {
+                let _ = session.accept_subscriptions(now, ticket);
+            }
             Request::CreateLiveQuery { ticket, .. } if how.is_multiple_of(3) => {
                 session.refuse(now, ticket, refusal())
             }

@@ -97,7 +97,9 @@ impl Hub {
                 return;
             }
         }
-        connection.session.accept_subscriptions(now.monotonic, ticket);
+        if !connection.session.accept_subscriptions(now.monotonic, ticket) {
+            return;
+        }
         for subscription in subscriptions {
             self.routes.add(&subscription.path, conn);
             connection.held.subscriptions.insert(subscription.id.clone(), subscription);

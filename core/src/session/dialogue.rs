@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Session;
-use super::requests::Request;
+use super::requests::{Refusal, Request};
 use super::state::{Reauth, State};
 use super::subscriptions::Unanswered;
 use crate::error::ErrorCode;
@@ -122,26 +122,36 @@ impl Session {
         }
     }
 
-    /// All or nothing: ids and limits are checked here, then the owner checks paths, events and permission.
+    /// All or nothing: ids and limits are checked here, then the owner checks paths, events and permission of
+    /// the entries before the first that is bad here: theirs come first.
     fn subscribe(&mut self, request_id: Option<&str>, entries: &[SubscriptionEntry<'_>]) {
         let State::Active(active) = &mut self.state else { return };
         let subscriptions = &mut active.streams.subscriptions;
-        let mut named = BTreeSet::new();
-        let in_use =
-            entries.iter().find(|entry| subscriptions.contains(&entry.id) || !named.insert(&*entry.id));
-        if let Some(entry) = in_use {
-            let message = format!("Subscription id '{}' is in use on this connection", entry.id);
-            return self.error(ErrorCode::DuplicateId, &message, request_id, Some(&entry.id));
-        }
         let limit = self.limits.subscriptions;
         let free = limit.saturating_sub(subscriptions.len());
-        if let Some(entry) = entries.get(free) {
-            let message = format!("A connection may have at most {limit} subscriptions");
-            return self.error(ErrorCode::LimitExceeded, &message, request_id, Some(&entry.id));
+        let mut named = BTreeSet::new();
+        let (mut good, mut refusal) = (entries, None);
+        for (index, entry) in entries.iter().enumerate() {
+            let (code, message) = if subscriptions.contains(&entry.id) || !named.insert(&*entry.id) {
+                let message = format!("Subscription id '{}' is in use on this connection", entry.id);
+                (ErrorCode::DuplicateId, message)
+            } else if index >= free {
+                let message = format!("A connection may have at most {limit} subscriptions");
+                (ErrorCode::LimitExceeded, message)
+            } else {
+                continue;
+            };
+            if index == 0 {
+                return self.error(code, &message, request_id, Some(&entry.id));
+            }
+            good = &entries[..index];
+            refusal = Some(Refusal { code, message, id: Some(Arc::from(&*entry.id)) });
+            break;
         }
         let ticket = self.requests.ticket();
-        let wanted: Vec<_> = entries.iter().map(SubscriptionSpec::from).collect();
-        let request = Unanswered { request_id: request_id.map(Box::from), subscriptions: wanted.clone() };
+        let wanted: Vec<_> = good.iter().map(SubscriptionSpec::from).collect();
+        let request_id = request_id.map(Box::from);
+        let request = Unanswered { request_id, subscriptions: wanted.clone(), refusal };
         subscriptions.reserve(ticket, request);
         self.requests.push(Request::Subscribe { ticket, subscriptions: wanted });
     }

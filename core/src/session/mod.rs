@@ -229,10 +229,16 @@ impl Session {
 
     // ---- commands of the owner ----
 
-    /// Answers [`Request::Subscribe`]: all of them are there from now on.
-    pub fn accept_subscriptions(&mut self, now: Moment, ticket: Ticket) {
-        let State::Active(active) = &mut self.state else { return };
-        let Some(request) = active.streams.subscriptions.answered(ticket) else { return };
+    /// Answers [`Request::Subscribe`]: nothing is wrong with them. True when all of them are there from now on;
+    /// false when none is, because the client's list went on with an entry that cannot be.
+    pub fn accept_subscriptions(&mut self, now: Moment, ticket: Ticket) -> bool {
+        let State::Active(active) = &mut self.state else { return false };
+        let Some(request) = active.streams.subscriptions.answered(ticket) else { return false };
+        if let Some(Refusal { code, message, id }) = request.refusal {
+            self.error(code, &message, request.request_id.as_deref(), id.as_deref());
+            self.replay(now);
+            return false;
+        }
         for spec in &request.subscriptions {
             active.streams.subscriptions.insert(spec.clone());
         }
@@ -241,6 +247,7 @@ impl Session {
             subscriptions: request.subscriptions.iter().map(SubscriptionSpec::as_entry).collect(),
         });
         self.replay(now);
+        true
     }
 
     /// Answers [`Request::Subscribe`] or [`Request::CreateLiveQuery`]: no. The ids are free again. A code

@@ -31,7 +31,8 @@ pub enum Request {
         token: Token,
     },
     /// May these subscriptions be made? All or none. Their ids are new and within the limits; paths, event
-    /// types and permission are the owner's to check. Answered by
+    /// types and permission are the owner's to check. Where an entry of the client's list is bad already, only
+    /// those before it are asked for: the first bad one is named. Answered by
     /// [`Session::accept_subscriptions`](super::Session::accept_subscriptions) or
     /// [`Session::refuse`](super::Session::refuse).
     Subscribe {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::requests::{Event, Ticket};
+use super::requests::{Event, Refusal, Ticket};
 use crate::message::{Raw, ServerMessage, SubscriptionSpec};
 
 /// Subscriptions by id and by path, and one queue of event messages in publish order.
@@ -47,6 +47,8 @@ struct Message {
 pub(super) struct Unanswered {
     pub(super) request_id: Option<Box<str>>,
     pub(super) subscriptions: Vec<SubscriptionSpec>,
+    /// What is wrong with the entry behind them, where the owner finds nothing wrong with these.
+    pub(super) refusal: Option<Refusal>,
 }
 
 impl Subscriptions {

@@ -15,7 +15,9 @@ const DESTROY: &str = r#"{"type":"destroyLiveQuery","id":"q"}"#;
 fn settle(server: &mut Server) {
     while let Some(request) = server.session.poll_request() {
         match request {
-            Request::Subscribe { ticket, .. } => server.session.accept_subscriptions(server.now, ticket),
+            Request::Subscribe { ticket, .. } => {
+                server.session.accept_subscriptions(server.now, ticket);
+            }
             Request::CreateLiveQuery { ticket, .. } => {
                 server.session.accept_live_query(server.now, ticket, Arc::new(snapshot(1, &[])));
             }

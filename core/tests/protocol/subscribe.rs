@@ -27,15 +27,45 @@ fn an_id_in_use_refuses_the_whole_request() {
     let mut server = Server::active(SessionLimits::default());
     server.subscribe("a", "jobs", &["x"]);
     for (ids, bad) in [(&["b", "a", "c", "c"][..], "a"), (&["b", "c", "b"], "b")] {
-        let texts = server.ask(&subscribe(ids));
+        server.send(&subscribe(ids));
+        server.accept_subscriptions();
+        let texts = server.texts();
         assert_error(&texts, "DUPLICATE_ID");
         assert!(texts[0].ends_with(&format!(r#","id":"{bad}"}}"#)), "{texts:?}");
-        assert_eq!(server.requests(), []);
     }
     assert_eq!(server.session.subscriptions().count(), 1);
     // What was refused is free.
     server.send(&subscribe(&["b", "c"]));
     assert_eq!(server.accept_subscriptions().len(), 2);
+}
+
+#[test]
+fn the_first_bad_entry_is_named_whoever_finds_it() {
+    let mut server = Server::active(SessionLimits { subscriptions: 3, ..SessionLimits::default() });
+    server.subscribe("used", "jobs", &["x"]);
+    for ids in [&["a", "b", "used"][..], &["a", "b", "a"], &["a", "b", "c"]] {
+        // The owner finds something in the entries before it.
+        server.send(&subscribe(ids));
+        let Some(Request::Subscribe { ticket, subscriptions }) = server.session.poll_request() else {
+            panic!()
+        };
+        assert_eq!(subscriptions.iter().map(|spec| &*spec.id).collect::<Vec<_>>(), ["a", "b"]);
+        let refusal = Refusal { code: ErrorCode::InvalidPath, message: "no".into(), id: Some("b".into()) };
+        server.session.refuse(server.now, ticket, refusal);
+        assert_eq!(server.texts(), [r#"{"type":"error","code":"INVALID_PATH","message":"no","id":"b"}"#]);
+        // It does not.
+        server.send(&subscribe(ids));
+        let Some(Request::Subscribe { ticket, .. }) = server.session.poll_request() else { panic!() };
+        assert!(!server.session.accept_subscriptions(server.now, ticket));
+        let texts = server.texts();
+        let code = if ids[2] == "c" { "LIMIT_EXCEEDED" } else { "DUPLICATE_ID" };
+        assert_error(&texts, code);
+        assert!(texts[0].ends_with(&format!(r#","id":"{}"}}"#, ids[2])), "{texts:?}");
+        assert_eq!(server.session.subscriptions().count(), 1, "all or nothing");
+    }
+    server.send(&subscribe(&["a", "b"]));
+    assert_eq!(server.accept_subscriptions().len(), 2);
+    assert_eq!(server.session.subscriptions().count(), 3);
 }
 
 #[test]
@@ -71,7 +101,11 @@ fn more_than_the_limit_are_limit_exceeded() {
         let mut server = Server::active(limits);
         let ids: Vec<_> = (0..=limit).map(|number| format!("s{number}")).collect();
         let ids: Vec<_> = ids.iter().map(String::as_str).collect();
-        let texts = server.ask(&subscribe(&ids));
+        server.send(&subscribe(&ids));
+        if limit > 0 {
+            server.accept_subscriptions();
+        }
+        let texts = server.texts();
         assert_error(&texts, "LIMIT_EXCEEDED");
         assert!(texts[0].ends_with(&format!(r#","id":"s{limit}"}}"#)), "the first that is too many");
         if limit > 0 {
