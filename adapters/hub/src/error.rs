@@ -15,6 +15,10 @@ pub enum PublishError {
     /// The data is not one JSON value.
     #[error("the data of an event is one JSON value: {0}")]
     Data(#[from] serde_json::Error),
+    /// Lists and objects in the data are nested deeper than a node's may be: the readers of some clients would not
+    /// survive it.
+    #[error("the data of an event is nested deeper than {0}")]
+    TooDeep(usize),
 }
 
 /// Why a watch was not made.

@@ -92,6 +92,8 @@ pub struct Hub {
     pub(crate) resources: Resources,
     pub(crate) policy: Box<dyn Policy>,
     pub(crate) epoch: u64,
+    /// How deep the data of an event may be nested: as a node.
+    event_nesting: usize,
     pub(crate) connections: Connections,
     pub(crate) routes: Routes,
     pub(crate) feeds: Feeds,
@@ -121,6 +123,7 @@ impl Hub {
     /// A hub without sets and connections.
     pub fn new(config: HubConfig) -> Self {
         Self {
+            event_nesting: config.engine.json.nesting,
             engine: Engine::new(config.engine),
             session_limits: Arc::new(config.session),
             limits: config.hub,
@@ -240,7 +243,8 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// The path or event type is not declared, or `data` is not JSON.
+    /// The path or event type is not declared, `data` is not JSON, or it is nested deeper than `EngineLimits::json`
+    /// allows.
     pub fn publish(
         &mut self,
         now: Now,
@@ -251,6 +255,9 @@ impl Hub {
     ) -> Result<usize, PublishError> {
         self.resources.declares_event(path, event_type)?;
         serde_json::from_slice::<&RawValue>(&data)?;
+        if is_deeper(&data, self.event_nesting) {
+            return Err(PublishError::TooDeep(self.event_nesting));
+        }
         self.counts.events += 1;
         let timestamp = timestamp.unwrap_or(now.wall).to_millis_string();
         let event = Arc::new(Event { event_type: event_type.into(), data, timestamp: timestamp.into() });
@@ -475,4 +482,26 @@ impl Hub {
             fields: query.fields.clone(),
         })
     }
+}
+
+/// Whether lists and objects are nested deeper than `limit` in a JSON value. One pass, no stack.
+fn is_deeper(json: &[u8], limit: usize) -> bool {
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => in_text = !in_text,
+            _ if in_text => {}
+            b'[' | b'{' => {
+                depth += 1;
+                if depth > limit {
+                    return true;
+                }
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
 }

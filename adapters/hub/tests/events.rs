@@ -127,6 +127,28 @@ fn what_is_not_declared_or_not_json_is_not_published() {
 }
 
 #[test]
+fn data_nested_deeper_than_a_node_may_be_is_not_published() {
+    let mut world = world(HubConfig::default());
+    let client = client(&mut world, "a");
+    world.session(client).subscribe(vec![subscription("s", "jobs", &["jobFailed"])]);
+    world.settle();
+    messages(&mut world, client);
+    let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    assert_eq!(publish(&mut world, "jobs", "jobFailed", &nested(64)).unwrap(), 1);
+    for depth in [65, 1_000_000] {
+        assert!(matches!(
+            publish(&mut world, "jobs", "jobFailed", &nested(depth)),
+            Err(PublishError::TooDeep(64))
+        ));
+    }
+    // Brackets in texts are no nesting, and closed ones do not add up.
+    let flat = format!(r#"{{"a\"{b}":["\\","{b}"{}]}}"#, ",[{}]".repeat(100), b = "[".repeat(100));
+    assert_eq!(publish(&mut world, "jobs", "jobFailed", &flat).unwrap(), 1);
+    world.settle();
+    assert_eq!(messages(&mut world, client).len(), 2);
+}
+
+#[test]
 fn overflow_is_counted_exactly_for_each_subscription() {
     for queue in [1, 2, 10] {
         let session = SessionLimits { event_queue: queue, ..SessionLimits::default() };
