@@ -285,6 +285,22 @@ async fn bodies_are_limited_and_must_be_json() {
 }
 
 #[tokio::test]
+async fn a_client_that_sends_all_before_it_reads_sees_why_it_was_refused() {
+    let server = Server::start(ORDERS);
+    let body = " ".repeat(9 * 1024 * 1024);
+    for (authorization, status, code) in [
+        (format!("Bearer {TOKEN}"), 413, "MESSAGE_TOO_LARGE"),
+        ("Bearer wrong".to_owned(), 401, "AUTH_FAILED"),
+        (format!("Bearer {READER}"), 403, "FORBIDDEN"),
+    ] {
+        let mut http = Http::connect(&server.address).await;
+        let headers = [("authorization", authorization.as_str())];
+        let answer = http.request("POST", "/batch", &headers, body.as_bytes()).await;
+        assert_eq!((answer.status, answer.code().as_str()), (status, code));
+    }
+}
+
+#[tokio::test]
 async fn eight_mebibytes_are_the_limit_unless_said_otherwise() {
     let server = Server::start(ORDERS);
     let mut http = Http::connect(&server.address).await;

@@ -29,6 +29,7 @@ mod body;
 mod cors;
 mod error;
 mod events;
+mod linger;
 mod metrics;
 mod query;
 
@@ -102,6 +103,7 @@ pub fn router(liveset: Liveset, options: HttpOptions, more: Router) -> Router {
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .fallback(async |uri: Uri| ApiError::not_found(uri.path()))
         .layer(middleware::from_fn_with_state(cors, cors::apply))
+        .layer(middleware::from_fn(linger::apply))
         .layer(middleware::from_fn(count))
 }
 
