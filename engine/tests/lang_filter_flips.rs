@@ -262,3 +262,18 @@ fn the_ends_of_the_calendar_are_no_trap() {
         }
     }
 }
+
+/// Each of them was once asked anew for every moment at which any of them changes.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the time that the search takes is what is tested")]
+fn a_thousand_tests_over_now_do_not_multiply() {
+    let tests: Vec<String> = (0..1_000).map(|i| format!("t < now - {i} ms")).collect();
+    let filter = parse(&format!("{} and false", tests.join(" and ")));
+    let value = node(r#"{"t":"2024-01-01T00:00:00Z"}"#);
+    let watch = std::time::Instant::now();
+    for _ in 0..20 {
+        filter.next_flip(&value, at("2024-01-01"));
+    }
+    // Less than a second in a debug build; half a minute where they multiply.
+    assert!(watch.elapsed().as_secs() < 8, "{:?}", watch.elapsed());
+}

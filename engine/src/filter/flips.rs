@@ -6,6 +6,8 @@
 //! With `now` on both sides the two run in parallel or, at the ends of months, one waits for the other; then the moments are
 //! where they meet and where either begins or ceases to wait.
 
+use smallvec::SmallVec;
+
 use super::ast::{Comparison, Expr, Membership, Sign, Sum, Term};
 use super::eval::{self, Operand};
 use crate::syntax::Literal;
@@ -15,6 +17,9 @@ use crate::value::Value;
 /// So many candidates are tried before one is returned at which nothing may change, which is legal: asking again from there
 /// goes on. It bounds the cost of a filter whose tests flip often without changing the whole.
 const TRIES: usize = 64;
+
+/// A test, by its place, and the moment at which it changes next.
+type Change = (Instant, usize);
 
 /// A test that changes with time.
 #[derive(Debug, Clone)]
@@ -94,14 +99,24 @@ fn steps(sum: &Sum) -> Option<Steps> {
 /// [`Filter::next_flip`](super::Filter::next_flip).
 pub(super) fn next_flip(expr: &Expr, tests: &[NowTest], node: &Value, now: Instant) -> Option<Instant> {
     let passes = eval::matches(expr, node, now);
-    let mut at = now;
-    for _ in 0..TRIES {
-        at = tests.iter().filter_map(|test| test.next_change(node, at)).min()?;
-        if eval::matches(expr, node, at) != passes {
-            break;
+    // Each test is asked once, and again only when its moment has come: a filter may have a thousand of them.
+    let ask = |place: usize, at| tests[place].next_change(node, at).map(|moment| (moment, place));
+    let mut changes: SmallVec<[Change; 4]> = (0..tests.len()).filter_map(|place| ask(place, now)).collect();
+    let mut tries = 0;
+    loop {
+        let (at, _) = *changes.iter().min()?;
+        tries += 1;
+        if tries == TRIES || eval::matches(expr, node, at) != passes {
+            return Some(at);
         }
+        changes.retain(|change| {
+            if change.0 > at {
+                return true;
+            }
+            let next = ask(change.1, at);
+            next.inspect(|next| *change = *next).is_some()
+        });
     }
-    Some(at)
 }
 
 impl NowTest {
@@ -140,7 +155,7 @@ fn next_change_against(
     let target = instant(other)?;
     let holds = |at| {
         let left = now.apply(at).map_or(Operand::Invalid, |at| Operand::Instant(at, None));
-        eval::compare(left, operator, other)
+        eval::compare(left, operator, Operand::Instant(target, None))
     };
     let mut moments =
         [now.first_reaching(target), now.first_passing(target), now.first_inside(), now.first_beyond()];
