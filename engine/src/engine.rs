@@ -62,6 +62,17 @@ pub(crate) struct ViewKey(u64);
 
 type SetChanges = IndexMap<NodeId, Option<Arc<Row>>, FixedState>;
 
+/// What a commit is about to do to one set.
+#[derive(Debug, Default)]
+struct Staged {
+    /// The last word on each node, in the order of the first.
+    nodes: SetChanges,
+    /// How many nodes more the set will have.
+    growth: isize,
+    /// The last operation that made it grow.
+    grown_by: usize,
+}
+
 /// Sets of nodes and live queries over them, without a clock: time is an argument.
 ///
 /// Inputs are [`commit`](Engine::commit) and [`handle_timeout`](Engine::handle_timeout); after each, and after
@@ -76,7 +87,7 @@ pub struct Engine {
     sets: IndexMap<String, Set, FixedState>,
     views: HashMap<ViewKey, View, FixedState>,
     by_identity: HashMap<Identity, ViewKey, FixedState>,
-    /// Views over `now`, in the order of their making.
+    /// Views over `now`.
     timed: IndexSet<ViewKey, FixedState>,
     deadlines: Deadlines,
     feeds: HashMap<FeedId, Feed, FixedState>,
@@ -166,8 +177,8 @@ impl Engine {
         self.stats.commits += 1;
         let mut changed = 0;
         for (set, nodes) in staged {
-            let changes = self.net_changes(set, nodes);
-            changed += changes.len() as u64;
+            let (changes, of_value) = self.net_changes(set, nodes);
+            changed += of_value;
             self.apply(set, &changes);
         }
         self.stats.nodes_changed += changed;
@@ -349,7 +360,7 @@ impl Engine {
             let problem = OpProblem::TooMany { what: "operations in a commit", max };
             return Err(CommitError { index: max, problem: Box::new(problem) });
         }
-        let mut staged: IndexMap<usize, SetChanges, FixedState> = IndexMap::default();
+        let mut staged: IndexMap<usize, Staged, FixedState> = IndexMap::default();
         for (index, op) in ops.into_iter().enumerate() {
             let refused = |problem| CommitError { index, problem: Box::new(problem) };
             let name = match &op {
@@ -358,45 +369,65 @@ impl Engine {
             let Some((position, _, set)) = self.sets.get_full(name) else {
                 return Err(refused(OpProblem::UnknownSet { set: name.clone(), hint: self.hint(name) }));
             };
-            let nodes = staged.entry(position).or_default();
-            match op {
+            let (id, row) = match op {
                 Op::Upsert { node, .. } => {
                     let row = set.admit(&node, &self.limits).map_err(refused)?;
-                    nodes.insert(row.id.clone(), Some(Arc::new(row)));
+                    (row.id.clone(), Some(Arc::new(row)))
                 }
                 Op::Remove { id, .. } => {
                     set.check_id(&id, &self.limits).map_err(refused)?;
-                    nodes.insert(id.into(), None);
+                    (NodeId::from(id), None)
                 }
-            }
-            // Counted by what could come, not by what will: a commit that replaces a full set whole may be refused.
-            if set.rows.len() + nodes.len() > self.limits.max_nodes_per_set {
-                let fresh =
-                    nodes.iter().filter(|(id, row)| row.is_some() && !set.rows.contains_key(*id)).count();
-                if set.rows.len() + fresh > self.limits.max_nodes_per_set {
-                    let max = self.limits.max_nodes_per_set;
-                    return Err(refused(OpProblem::TooMany { what: "nodes in a set", max }));
-                }
+            };
+            let staged = staged.entry(position).or_default();
+            let is = row.is_some();
+            let was = match staged.nodes.insert(id.clone(), row) {
+                Some(earlier) => earlier.is_some(),
+                None => set.rows.contains_key(&id),
+            };
+            match (was, is) {
+                (false, true) => (staged.growth, staged.grown_by) = (staged.growth + 1, index),
+                (true, false) => staged.growth -= 1,
+                (true, true) | (false, false) => {}
             }
         }
-        Ok(staged)
+        let max = self.limits.max_nodes_per_set;
+        for (position, staged) in &staged {
+            let held = self.sets.get_index(*position).map_or(0, |(_, set)| set.rows.len());
+            if staged.growth > 0 && held.saturating_add_signed(staged.growth) > max {
+                let problem = OpProblem::TooMany { what: "nodes in a set", max };
+                return Err(CommitError { index: staged.grown_by, problem: Box::new(problem) });
+            }
+        }
+        Ok(staged.into_iter().map(|(position, staged)| (position, staged.nodes)).collect())
     }
 
-    /// Leaves out what is as it was.
-    fn net_changes(&self, set: usize, nodes: SetChanges) -> Vec<RowChange> {
-        let Some((_, set)) = self.sets.get_index(set) else { return Vec::new() };
-        nodes
-            .into_iter()
-            .filter_map(|(id, after)| {
-                let before = set.rows.get(&id).cloned();
-                let same = match (&before, &after) {
-                    (Some(before), Some(after)) => before.value == after.value,
-                    (None, None) => true,
-                    _ => false,
-                };
-                (!same).then_some(RowChange { before, after })
-            })
-            .collect()
+    /// Leaves out what is as it was; also tells how many nodes have another value.
+    fn net_changes(&self, set: usize, nodes: SetChanges) -> (Vec<RowChange>, u64) {
+        let Some((_, set)) = self.sets.get_index(set) else { return (Vec::new(), 0) };
+        let mut respelled = 0;
+        let mut changes = Vec::with_capacity(nodes.len());
+        for (id, mut after) in nodes {
+            let before = set.rows.get(&id).cloned();
+            match (&before, &mut after) {
+                (None, None) => continue,
+                (Some(before), Some(after)) if before.value == after.value => {
+                    if before.value.computes_alike(&after.value) {
+                        continue;
+                    }
+                    // The same value, of which sums can come out otherwise: the filter is to see it as it is now. What
+                    // was sent stays good, so its bytes stay: all who watch hold the same ones.
+                    respelled += 1;
+                    if let Some(after) = Arc::get_mut(after) {
+                        after.raw = before.raw.clone();
+                    }
+                }
+                _ => {}
+            }
+            changes.push(RowChange { before, after });
+        }
+        let changed = changes.len() as u64 - respelled;
+        (changes, changed)
     }
 
     fn apply(&mut self, set: usize, changes: &[RowChange]) {

@@ -28,7 +28,7 @@ pub(crate) struct Set {
     pub(crate) views: IndexSet<ViewKey, FixedState>,
 }
 
-/// One node's net change by a commit. The two sides differ.
+/// One node's net change by a commit. The two sides differ, if only in what sums make of a number (1 and 1.0).
 #[derive(Debug)]
 pub(crate) struct RowChange {
     pub(crate) before: Option<Arc<Row>>,

@@ -1,0 +1,94 @@
+//! What a commit does to its sets as a whole: limits, and what counts as a change.
+
+use std::time::Instant as Stopwatch;
+
+use liveset_engine::{Engine, EngineLimits, Instant, Op, OpProblem, Query, SetDef};
+
+fn now() -> Instant {
+    Instant::parse_rfc3339("2024-01-01").unwrap()
+}
+
+fn engine(max_nodes_per_set: usize) -> Engine {
+    let mut engine = Engine::new(EngineLimits { max_nodes_per_set, ..EngineLimits::default() });
+    engine.define_set(SetDef::new("s", "id")).unwrap();
+    engine
+}
+
+fn upsert(node: &str) -> Op {
+    Op::Upsert { set: "s".into(), node: node.as_bytes().to_vec().into() }
+}
+
+fn remove(id: &str) -> Op {
+    Op::Remove { set: "s".into(), id: id.into() }
+}
+
+#[test]
+fn a_full_set_takes_what_makes_room_for_itself() {
+    let mut engine = engine(2);
+    let a = || upsert(r#"{"id":"a"}"#);
+    let b = || upsert(r#"{"id":"b"}"#);
+    let c = || upsert(r#"{"id":"c"}"#);
+    engine.commit(now(), vec![a(), b(), a()]).unwrap();
+
+    for ops in [vec![c()], vec![remove("x"), c()], vec![c(), remove("a"), a()], vec![remove("a"), c(), a()]] {
+        let last = ops.len() - 1;
+        let error = engine.commit(now(), ops).unwrap_err();
+        assert_eq!(*error.problem, OpProblem::TooMany { what: "nodes in a set", max: 2 });
+        assert_eq!(error.index, last);
+    }
+    assert_eq!((engine.stats().nodes, engine.stats().commits), (2, 1));
+
+    // What counts is the set as the commit leaves it.
+    for (ops, changed) in
+        [(vec![c(), remove("c"), a()], 0), (vec![remove("a"), c()], 2), (vec![a(), remove("c")], 2)]
+    {
+        assert_eq!(engine.commit(now(), ops).unwrap().changed, changed);
+        assert_eq!(engine.stats().nodes, 2);
+    }
+}
+
+/// Each operation on a full set once cost a look at all those before it.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the time that a large commit takes is what is tested")]
+fn replacing_the_nodes_of_a_full_set_costs_what_filling_it_costs() {
+    let mut engine = engine(10_000);
+    for version in 0..2 {
+        let node = |id| upsert(&format!(r#"{{"id":{id},"v":{version}}}"#));
+        let ops = (0..10_000).map(node).collect();
+        let watch = Stopwatch::now();
+        assert_eq!(engine.commit(now(), ops).unwrap().changed, 10_000);
+        // Milliseconds in a release build; more than a minute where the cost grows with the square.
+        assert!(watch.elapsed().as_secs() < 10, "{:?}", watch.elapsed());
+    }
+}
+
+/// 2^53 and 2^53.0 are one value, but their sums are not: a filter goes by what was written last.
+#[test]
+fn a_number_written_otherwise_counts_as_it_is_written_last() {
+    let mut engine = engine(10);
+    let plan = engine.prepare(&Query::new("s").filter("a.n + 1 == 9007199254740993")).unwrap();
+    let all = engine.prepare(&Query::new("s")).unwrap();
+    let (feed, _) = engine.open(now(), &plan).unwrap();
+    let (other, _) = engine.open(now(), &all).unwrap();
+
+    let float = r#"{"id":"x","a":{"n":9007199254740992.0}}"#;
+    let integer = r#"{"id":"x","a":{"n":9007199254740992}}"#;
+    let reordered = r#"{"a":{"n":9007199254740992},"id":"x"}"#;
+    for (node, changed, total) in
+        [(float, 1, 0), (integer, 0, 1), (integer, 0, 1), (reordered, 0, 1), (float, 0, 0)]
+    {
+        let before = engine.evaluate(now(), &plan).total_count;
+        assert_eq!(engine.commit(now(), vec![upsert(node)]).unwrap().changed, changed, "{node}");
+        let mut updated = Vec::new();
+        while let Some(update) = engine.poll_update() {
+            updated.push(update.feed);
+        }
+        let of_plan = (before != total).then_some(feed);
+        let of_all = (changed > 0).then_some(other);
+        assert_eq!(updated, of_plan.into_iter().chain(of_all).collect::<Vec<_>>(), "{node}");
+        let result = engine.evaluate(now(), &plan);
+        assert_eq!(result.total_count, total, "{node}");
+        // To all who watch the node is the same, byte for byte.
+        assert_eq!(engine.node("s", "x").unwrap(), float);
+    }
+}
