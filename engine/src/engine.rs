@@ -23,6 +23,7 @@ use crate::{
     set::{RowChange, Set},
     stats::Stats,
     suggest,
+    syntax::shortened,
     time::Instant,
     update::{Doc, FeedId, NodeId, Snapshot, Update},
     view::{self, Identity, View},
@@ -189,16 +190,18 @@ impl Engine {
     pub fn prepare(&self, query: &Query) -> Result<Plan, QueryError> {
         let limits = &self.limits.query;
         let Some((set, _, def)) = self.sets.get_full(&query.set) else {
-            return Err(QueryError::UnknownSet { edge: query.set.clone(), hint: self.hint(&query.set) });
+            let edge = shortened(&query.set);
+            return Err(QueryError::UnknownSet { edge, hint: self.hint(&query.set) });
         };
         let filter =
             Filter::parse(query.filter.as_deref().unwrap_or(""), limits).map_err(QueryError::Filter)?;
         let order =
             Order::parse(query.order_by.as_deref().unwrap_or(""), limits).map_err(QueryError::Order)?;
+        let max = self.limits.enforced_window();
         let cap = match query.limit {
             Some(0) => return Err(QueryError::ZeroLimit),
-            Some(limit) => usize::try_from(limit).unwrap_or(usize::MAX).min(self.limits.max_window),
-            None => self.limits.max_window,
+            Some(limit) => usize::try_from(limit).map_or(max, |limit| limit.min(max)),
+            None => max,
         };
         let projection = match &query.fields {
             Some(fields) => Projection::parse(fields, &def.key, limits).map_err(QueryError::Fields)?,
@@ -367,7 +370,8 @@ impl Engine {
                 Op::Upsert { set, .. } | Op::Remove { set, .. } => set,
             };
             let Some((position, _, set)) = self.sets.get_full(name) else {
-                return Err(refused(OpProblem::UnknownSet { set: name.clone(), hint: self.hint(name) }));
+                let set = shortened(name);
+                return Err(refused(OpProblem::UnknownSet { set, hint: self.hint(name) }));
             };
             let (id, row) = match op {
                 Op::Upsert { node, .. } => {

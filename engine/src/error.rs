@@ -49,7 +49,7 @@ pub enum OpProblem {
     /// The set is not defined.
     #[error("unknown set '{set}'{hint}")]
     UnknownSet {
-        /// The name as given.
+        /// The name as given, shortened.
         set: String,
         /// ` (did you mean '…'?)` or nothing.
         hint: String,
@@ -133,7 +133,7 @@ pub enum QueryError {
     /// The set is not defined.
     #[error("unknown edge '{edge}'{hint}")]
     UnknownSet {
-        /// The name as given.
+        /// The name as given, shortened.
         edge: String,
         /// ` (did you mean '…'?)` or nothing.
         hint: String,

@@ -80,7 +80,7 @@ pub struct EngineLimits {
     pub max_id_bytes: usize,
     /// Operations of one commit. Default 1 000 000.
     pub max_ops_per_commit: usize,
-    /// The cap: the most nodes that a query's result holds. Default 1 000.
+    /// The cap: the most nodes that a query's result holds. Default 1 000; 0 counts as 1.
     pub max_window: usize,
     /// Different live queries maintained at once; projections of one query count once. Default 100 000.
     pub max_views: usize,
@@ -99,5 +99,12 @@ impl Default for EngineLimits {
             max_window: 1_000,
             max_views: 100_000,
         }
+    }
+}
+
+impl EngineLimits {
+    /// The cap that is enforced: a window of no nodes is none.
+    pub(crate) fn enforced_window(&self) -> usize {
+        self.max_window.max(1)
     }
 }

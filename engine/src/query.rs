@@ -54,7 +54,8 @@ impl Query {
     }
 }
 
-/// A query that was checked: it can be run, any number of times.
+/// A query that was checked: it can be run, any number of times, by the engine that prepared it. To another engine it means
+/// nothing.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub(crate) set: usize,

@@ -17,7 +17,7 @@ pub struct Stats {
     pub commits: u64,
     /// Nodes whose value changed, over all commits.
     pub nodes_changed: u64,
-    /// Filters evaluated against a node, for whatever reason.
+    /// Filters evaluated against a node, apart from those evaluated to find the next moment at which time flips it.
     pub predicates_evaluated: u64,
     /// Nodes visited to build a view, to answer a one-shot query, or to re-evaluate after the clock was set back.
     pub rows_visited: u64,

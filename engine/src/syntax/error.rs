@@ -82,9 +82,14 @@ impl From<Box<ExprError>> for ExprError {
     }
 }
 
-/// A piece of an expression in quotes, shortened, with control characters escaped so that a message stays one line.
+/// A piece of an expression in quotes, [`shortened`].
 pub(crate) fn excerpt(text: &str) -> String {
-    let mut shown = String::from("'");
+    format!("'{}'", shortened(text))
+}
+
+/// Text cut to what a message bears, with control characters escaped so that it stays one line.
+pub(crate) fn shortened(text: &str) -> String {
+    let mut shown = String::new();
     for (place, character) in text.chars().enumerate() {
         if place == EXCERPT {
             shown.push('…');
@@ -96,7 +101,6 @@ pub(crate) fn excerpt(text: &str) -> String {
             shown.push(character);
         }
     }
-    shown.push('\'');
     shown
 }
 

@@ -7,7 +7,7 @@ mod literal;
 
 pub(crate) use cursor::Cursor;
 pub use error::ExprError;
-pub(crate) use error::excerpt;
+pub(crate) use error::{excerpt, shortened};
 pub(crate) use lexer::{Symbol, Token};
 pub use literal::Literal;
 

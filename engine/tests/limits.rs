@@ -1,0 +1,83 @@
+//! Limits at 0 and 1, and what is said of input beyond every limit.
+
+use liveset_engine::{Engine, EngineLimits, Instant, Op, Query, SetDef};
+
+fn now() -> Instant {
+    Instant::parse_rfc3339("2024-01-01").unwrap()
+}
+
+fn engine(limits: EngineLimits) -> Engine {
+    let mut engine = Engine::new(limits);
+    engine.define_set(SetDef::new("s", "id")).unwrap();
+    engine
+}
+
+fn upsert(node: &str) -> Op {
+    Op::Upsert { set: "s".into(), node: node.as_bytes().to_vec().into() }
+}
+
+#[test]
+fn a_window_holds_one_node_at_least() {
+    for (max_window, held) in [(0, 1), (1, 1), (2, 2)] {
+        let mut engine = engine(EngineLimits { max_window, ..EngineLimits::default() });
+        for limit in [1, 7, u64::MAX] {
+            let plan = engine.prepare(&Query::new("s").limit(limit)).unwrap();
+            assert_eq!(plan.cap(), held.min(usize::try_from(limit).unwrap_or(usize::MAX)));
+        }
+        let plan = engine.prepare(&Query::new("s")).unwrap();
+        let (_, snapshot) = engine.open(now(), &plan).unwrap();
+        assert_eq!((snapshot.rows.len(), snapshot.capped), (0, false));
+        engine.commit(now(), (0..3).map(|id| upsert(&format!(r#"{{"id":{id}}}"#))).collect()).unwrap();
+        let update = engine.poll_update().unwrap();
+        assert_eq!((update.changes.len(), update.total_count, update.capped), (held, 3, true));
+        assert_eq!(engine.evaluate(now(), &plan).rows.len(), held);
+    }
+}
+
+#[test]
+fn nothing_is_accepted_where_a_limit_is_none() {
+    let default = EngineLimits::default;
+    let node = || vec![upsert(r#"{"id":1}"#)];
+    let refused = [
+        EngineLimits { max_nodes_per_set: 0, ..default() },
+        EngineLimits { max_node_bytes: 0, ..default() },
+        EngineLimits { max_ops_per_commit: 0, ..default() },
+    ];
+    for limits in refused {
+        let mut engine = engine(limits);
+        assert!(engine.commit(now(), node()).is_err());
+        assert_eq!(engine.commit(now(), Vec::new()).unwrap().commit, 1);
+    }
+    let mut engine = engine(EngineLimits { max_views: 0, ..default() });
+    let plan = engine.prepare(&Query::new("s")).unwrap();
+    assert!(engine.open(now(), &plan).is_err());
+    assert_eq!((engine.stats().views, engine.stats().feeds), (0, 0));
+    engine.commit(now(), node()).unwrap();
+    assert_eq!(engine.evaluate(now(), &plan).total_count, 1);
+}
+
+/// A peer's mistake is not sent back in its full length.
+#[test]
+fn errors_stay_short_whatever_they_are_about() {
+    let mut engine = engine(EngineLimits::default());
+    let long = "\u{1}x".repeat(100_000);
+    let texts = [
+        engine.prepare(&Query::new(&long)).unwrap_err().to_string(),
+        engine.prepare(&Query::new("s").filter(&long)).unwrap_err().to_string(),
+        engine.prepare(&Query::new("s").order_by(&long)).unwrap_err().to_string(),
+        engine.prepare(&Query::new("s").fields([&long])).unwrap_err().to_string(),
+        engine.commit(now(), vec![Op::Remove { set: long.clone(), id: "x".into() }]).unwrap_err().to_string(),
+        engine.commit(now(), vec![Op::Remove { set: "s".into(), id: long.clone() }]).unwrap_err().to_string(),
+        engine
+            .commit(now(), vec![upsert(&format!(r#"{{"id":"{}"}}"#, "x".repeat(100_000)))])
+            .unwrap_err()
+            .to_string(),
+        engine
+            .commit(now(), vec![upsert(&format!(r#"{{"id":"{}","a":}}"#, "x".repeat(100_000)))])
+            .unwrap_err()
+            .to_string(),
+    ];
+    for text in texts {
+        assert!(text.len() < 600 && !text.contains(char::is_control), "{} bytes: {text:.200}", text.len());
+    }
+}
