@@ -49,7 +49,10 @@ pub(super) fn parse(text: &str, limits: &QueryLimits) -> Parsed<Expr> {
     parser.test_of(item).map(|test| *test)
 }
 
-#[expect(clippy::boxed_local, reason = "taken out of their boxes, operands would lie on the frames of the recursion")]
+#[expect(
+    clippy::boxed_local,
+    reason = "taken out of their boxes, operands would lie on the frames of the recursion"
+)]
 impl FilterParser<'_> {
     /// Operands with `and` and `or` between them, or a single one, which may be a value.
     fn expression(&mut self) -> Parsed<Item> {
