@@ -22,7 +22,9 @@ const browser = await chromium.launch({
 });
 const context = await browser.newContext({ viewport: { width: 1360, height: 850 }, colorScheme: "light" });
 const page = await context.newPage();
-page.setDefaultTimeout(20_000);
+// Long, for machines that are busy with other things too.
+const PATIENCE_MS = 60_000;
+page.setDefaultTimeout(PATIENCE_MS);
 
 /** While the server is away the browser itself reports each refused attempt: that is no fault of the page. */
 let serverIsAway = false;
@@ -37,13 +39,15 @@ page.on("request", (request) => {
   if (!request.url().startsWith(url) && !request.url().startsWith("data:")) faults.push(`outside request: ${request.url()}`);
 });
 
+/** Pictures are for people: that one fails is said, and fails nothing. */
 async function picture(name) {
-  if (pictures) await page.screenshot({ path: `${pictures}/${name}.png` });
+  if (!pictures) return;
+  await page.screenshot({ path: `${pictures}/${name}.png` }).catch((error) => console.log(`no picture of ${name}: ${error}`));
 }
 const rows = page.locator("#table tbody tr:not(.leaving)");
 const texts = (locator) => locator.allTextContents();
 async function eventually(what, check) {
-  const until = Date.now() + 20_000;
+  const until = Date.now() + PATIENCE_MS;
   let last;
   while (Date.now() < until) {
     try {
@@ -54,7 +58,6 @@ async function eventually(what, check) {
     }
     await page.waitForTimeout(50);
   }
-  await picture("failed");
   throw new Error(`never: ${what}${last ? `: ${last}` : ""}`);
 }
 async function filter(text) {
@@ -163,6 +166,9 @@ try {
   assert.equal(await page.evaluate(() => globalThis.stillTheSamePage), true, "the page was never reloaded");
   assert.deepEqual(faults, []);
   console.log("ok: no errors in the console");
+} catch (error) {
+  await picture("failed");
+  throw error;
 } finally {
   await browser.close();
   answers.return?.();

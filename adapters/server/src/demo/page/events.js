@@ -113,7 +113,7 @@ class EventStream {
     while (this.#list.childElementCount > KEPT_EVENTS) this.#list.lastElementChild.remove();
     // Whoever scrolled down reads: what is read stays in place.
     if (held) this.#list.scrollTop += this.#list.scrollHeight - held;
-    else if (fresh < 20) items.forEach((item) => flash(item, "--news", 900));
+    else if (fresh <= 6) items.forEach((item) => flash(item, "--news", 900));
   }
 
   #item({ message, warning, at }) {

@@ -18,19 +18,27 @@ let dirty = false, paused = false, drawnQuery = null;
 function redraw() {
   if (dirty || paused) return;
   dirty = true;
-  requestAnimationFrame(() => {
+  const draw = () => requestAnimationFrame(() => {
     dirty = false;
     if (paused) return;
     drawRows();
     events.draw();
   });
+  if (rate.busy) setTimeout(draw, BUSY_PAUSE_MS);
+  else draw();
 }
+
+/** Above this many messages a second the display is refreshed a few times a second, without effects. */
+const BUSY_RATE = 60;
+const BUSY_PAUSE_MS = 150;
 
 const rate = {
   buckets: new Array(60).fill(0),
+  busy: false,
   count() { this.buckets[this.buckets.length - 1]++; },
   tick() {
     const recent = this.buckets.slice(-5).reduce((sum, n) => sum + n, 0) / 5;
+    this.busy = this.buckets[this.buckets.length - 1] > BUSY_RATE;
     by("rate").textContent = recent >= 10 ? counted.format(Math.round(recent)) : recent.toFixed(1);
     const top = Math.max(...this.buckets, 4);
     const points = this.buckets.map((n, at) => `${((at / 59) * 120).toFixed(1)},${(23 - (n / top) * 22).toFixed(1)}`);
@@ -80,7 +88,7 @@ function drawRows() {
   // The same query after a reconnect is drawn as changes to what is there; another query is drawn anew.
   const key = JSON.stringify(query);
   const fresh = key !== drawnQuery;
-  table.draw(query.edge, rows, fresh);
+  table.draw(query.edge, rows, fresh, rate.busy);
   if (fresh) {
     drawnQuery = key;
     table.showOrder(query.orderBy ?? "");

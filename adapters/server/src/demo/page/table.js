@@ -49,7 +49,7 @@ const COLUMNS = {
     { title: "Number", width: 5.8, path: "number", css: "mono", text: (n) => (n.number === undefined ? n.id : `#${n.number}`) },
     { title: "Status", width: 7.4, path: "status", text: (n) => n.status ?? "", draw: statusCell },
     { title: "Customer", path: "customer.name", text: (n) => n.customer?.name ?? "" },
-    { title: "Tags", width: 13, path: "tags", css: "wide", text: (n) => (n.tags ?? []).join("\n"), draw: tagsCell },
+    { title: "Tags", width: 11.5, path: "tags", css: "wide", text: (n) => (n.tags ?? []).join("\n"), draw: tagsCell },
     { title: "Items", width: 4.4, path: "items", css: "num soft wide", text: (n) => String(n.items?.length ?? ""), hint: (n) => (n.items ?? []).join("\n") },
     { title: "Total", width: 6.6, path: "total", css: "num", text: (n) => formatMoney(n.total, n.currency ?? "EUR") },
     { title: "Created", width: 6.1, path: "createdAt", css: "num soft narrow-off", text: (n) => formatTime(n.createdAt), hint: (n) => n.createdAt },
@@ -78,18 +78,20 @@ class Table {
     this.#onOrder = onOrder;
   }
 
-  /** Draws `rows` of the set `edge`. `fresh`: another query's rows, so nothing has changed, entered or left. */
-  draw(edge, rows, fresh) {
+  /** Draws `rows` of the set `edge`. `fresh`: another query's rows, so nothing has changed, entered or left.
+   *  `still`: so much changes that showing each change would only flicker. */
+  draw(edge, rows, fresh, still) {
     if (edge !== this.#edge) this.#useColumns(edge);
     if (fresh) this.#clear();
-    const glide = !fresh && !reducedMotion.matches && !document.hidden && rows.size <= GLIDING_ROWS;
+    still ||= fresh;
+    const glide = !still && !reducedMotion.matches && !document.hidden && rows.size <= GLIDING_ROWS;
     this.#move(glide, () => {
       for (const [id, row] of this.#rows) if (rows.node(id) === undefined) this.#leave(id, row, glide);
       let next = null;
       for (let at = rows.size - 1; at >= 0; at--) {
         const id = rows.ids[at];
-        const row = this.#rows.get(id) ?? this.#enter(id, fresh);
-        this.#fill(row, rows.node(id), fresh);
+        const row = this.#rows.get(id) ?? this.#enter(id, still);
+        this.#fill(row, rows.node(id), still);
         if (this.#nextStaying(row.element) !== next || !row.element.isConnected) this.#body.insertBefore(row.element, next);
         next = row.element;
       }
@@ -131,7 +133,7 @@ class Table {
     this.#body.replaceChildren();
   }
 
-  #enter(id, fresh) {
+  #enter(id, still) {
     const element = document.createElement("tr");
     element.dataset.id = id;
     const cells = this.#columns.map((column) => {
@@ -142,7 +144,7 @@ class Table {
     element.append(...cells);
     const row = { element, cells, node: null, texts: [] };
     this.#rows.set(id, row);
-    if (!fresh) {
+    if (!still) {
       flash(element, "--enter", 1600);
       // The rows below glide away from here first.
       if (!reducedMotion.matches) element.animate([{ opacity: 0 }, { opacity: 0.2, offset: 0.5 }, { opacity: 1 }], { duration: 320 });
@@ -150,7 +152,7 @@ class Table {
     return row;
   }
 
-  #fill(row, node, fresh) {
+  #fill(row, node, still) {
     if (row.node === node) return;
     const entering = row.node === null;
     row.node = node;
@@ -162,7 +164,7 @@ class Table {
       if (column.draw) column.draw(cell, text);
       else cell.textContent = text;
       if (column.hint) cell.title = column.hint(node) ?? "";
-      if (!entering && !fresh) flash(cell, "--flash", 1600);
+      if (!entering && !still) flash(cell, "--flash", 1600);
     });
   }
 
