@@ -374,7 +374,23 @@ async fn only_allowed_origins_may_read() {
     assert_eq!(unauthorized.status, 401);
     assert_eq!(unauthorized.header("access-control-allow-origin"), Some("https://shop.example"));
 
+    let upgrade = |origin| {
+        [
+            ("origin", origin),
+            ("connection", "upgrade"),
+            ("upgrade", "websocket"),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ]
+    };
+    for (origin, status) in [("https://shop.example", 101), ("https://other.example", 403)] {
+        let mut http = Http::connect(&server.address).await;
+        assert_eq!(http.request("GET", "/ws", &upgrade(origin), b"").await.status, status, "{origin}");
+    }
+
     let closed = Server::start(ORDERS);
+    let mut http = Http::connect(&closed.address).await;
+    assert_eq!(http.request("GET", "/ws", &upgrade("https://other.example"), b"").await.status, 101);
     let mut http = Http::connect(&closed.address).await;
     let answer = http.request("GET", "/healthz", &[("origin", "https://shop.example")], b"").await;
     assert_eq!(answer.header("access-control-allow-origin"), None);

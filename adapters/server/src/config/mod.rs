@@ -27,7 +27,7 @@
 //! [clock]
 //! source = "system"                # or "commits": now is the largest `at` seen
 //!
-//! [cors]
+//! [cors]                           # empty: no other page may call, and any page may open /ws
 //! origins = ["https://shop.example"]
 //! ```
 
@@ -145,7 +145,8 @@ pub enum ClockSource {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CorsConfig {
-    /// Exact origins, as `https://shop.example`; empty allows none.
+    /// Exact origins, as `https://shop.example`. Empty allows none to call the HTTP endpoints; `/ws`, which
+    /// needs a token in its first message, is open to all then, and with a list only to those on it.
     pub origins: Vec<String>,
 }
 

@@ -48,7 +48,7 @@ pub struct Overrides {
     )]
     pub resources: Vec<String>,
 
-    /// A limit by the name it has under [limits]; can be repeated
+    /// A limit by part and name, as session.auth_timeout=5s; can be repeated
     #[arg(long = "limit", env = "LIVESET_LIMITS", value_name = "NAME=VALUE", value_delimiter = ',')]
     pub limits: Vec<String>,
 

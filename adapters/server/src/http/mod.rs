@@ -86,6 +86,7 @@ pub(crate) struct App {
 /// its errors look the same.
 pub fn router(liveset: Liveset, options: HttpOptions, more: Router) -> Router {
     let cors = options.cors.clone();
+    let origins = cors.of_websocket();
     let has_metrics = options.metrics.is_some();
     let app = App { liveset: liveset.clone(), options };
     let mut routes = Router::new()
@@ -98,7 +99,7 @@ pub fn router(liveset: Liveset, options: HttpOptions, more: Router) -> Router {
     }
     Router::new()
         .merge(routes.with_state(app))
-        .route("/ws", liveset_axum::websocket(liveset))
+        .route("/ws", liveset_axum::websocket_from(liveset, origins))
         .merge(more)
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .fallback(async |uri: Uri| ApiError::not_found(uri.path()))
