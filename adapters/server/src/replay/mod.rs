@@ -400,7 +400,7 @@ impl Bar {
         }
         self.bar.set_position(self.progress.read());
         let at = sent.last.map(|at| format!(" · {at}")).unwrap_or_default();
-        let pace = if pace.is_max() { "" } else { " · in time" };
+        let pace = pace.times().map(|times| format!(" · {times}×")).unwrap_or_default();
         self.bar.set_message(format!("{} commits · {:.0}/s{at}{pace}", sent.commits, sent.rate()));
     }
 

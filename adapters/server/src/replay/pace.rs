@@ -19,8 +19,12 @@ impl Pace {
         Pace { speed, start: None, paused: None }
     }
 
-    pub(super) fn is_max(&self) -> bool {
-        self.speed == Speed::Max
+    /// How many times faster than it happened; nothing where it is as fast as it goes.
+    pub(super) fn times(&self) -> Option<f64> {
+        match self.speed {
+            Speed::Max => None,
+            Speed::Times(times) => Some(times),
+        }
     }
 
     /// How long it is until `at`; nothing where it is due.

@@ -213,9 +213,9 @@ impl Screen {
         self.last = table::draw(&rows(result), &self.columns, &self.marks, &self.status, size);
         let mut text = String::new();
         if self.terminal.is_some() {
-            // The other screen, without a cursor; then every line over the old one, and nothing below.
+            // The other screen, without a cursor and without wrapped lines; then every line over the old one, and nothing below.
             if !std::mem::replace(&mut self.is_entered, true) {
-                text.push_str("\x1b[?1049h\x1b[?25l");
+                text.push_str("\x1b[?1049h\x1b[?25l\x1b[?7l");
             }
             text.push_str("\x1b[H");
             text.push_str(&self.last.join("\x1b[K\r\n"));
@@ -229,7 +229,7 @@ impl Screen {
 
     fn end(&mut self) {
         if std::mem::take(&mut self.is_entered) {
-            let text = format!("\x1b[?25h\x1b[?1049l{}\n", self.last.join("\n"));
+            let text = format!("\x1b[?7h\x1b[?25h\x1b[?1049l{}\n", self.last.join("\n"));
             self.write(&text);
         }
     }
