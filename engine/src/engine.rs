@@ -11,6 +11,7 @@ use hashbrown::HashMap;
 use indexmap::{IndexMap, IndexSet};
 
 use crate::{
+    access::Access,
     error::{CommitError, DefineError, OpProblem, QueryError, TooManyViews},
     feed::Feed,
     filter::Filter,
@@ -26,7 +27,7 @@ use crate::{
     syntax::shortened,
     time::Instant,
     update::{Doc, FeedId, NodeId, Snapshot, Update},
-    view::{self, Identity, View},
+    view::{self, Identity, Touch, View},
     window::WindowChange,
 };
 
@@ -60,6 +61,18 @@ pub struct Committed {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ViewKey(u64);
+
+#[cfg(test)]
+impl ViewKey {
+    pub(crate) const TEST: Self = Self(0);
+}
+
+/// Which version of a changed node the predicate index was asked about.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Side {
+    Before,
+    After,
+}
 
 type SetChanges = IndexMap<NodeId, Option<Arc<Row>>, FixedState>;
 
@@ -169,7 +182,8 @@ impl Engine {
     /// Applies `ops` as one: all of them, or, on an error, none. Of several on one node the last counts.
     ///
     /// Moments of time up to `now` that are due are applied first, as a step of their own. Costs the parsing of the
-    /// nodes, one filter evaluation for each changed node and view of its set, and O(log matches) where it matches.
+    /// nodes, one filter evaluation for each changed node and view that the predicate index finds for it, and O(log matches)
+    /// where it matches.
     pub fn commit(&mut self, now: Instant, ops: Vec<Op>) -> Result<Committed, CommitError> {
         let staged = self.stage(ops)?;
         self.handle_timeout(now);
@@ -299,7 +313,7 @@ impl Engine {
             self.timed.swap_remove(&key);
             self.deadlines.set(key, None);
             if let Some((_, set)) = self.sets.get_index_mut(view.identity.set) {
-                set.views.swap_remove(&key);
+                set.index.remove(key, &view.access);
             }
         }
     }
@@ -440,15 +454,36 @@ impl Engine {
             return;
         }
         entry.store(changes);
-        let now = self.now;
-        for position in 0.. {
-            let Some(key) =
-                self.sets.get_index(set).and_then(|(_, set)| set.views.get_index(position)).copied()
-            else {
-                break;
-            };
-            self.step_view(key, |view, _, stats| view.apply(changes, now, stats));
+        let (now, entry) = (self.now, &*entry);
+        // Which change may touch which view, but for those that no index can tell.
+        let mut touching = 0;
+        let mut found: Vec<(ViewKey, usize, Side)> = Vec::new();
+        for (position, RowChange { before, after }) in changes.iter().enumerate() {
+            for (side, row) in [(Side::Before, before), (Side::After, after)] {
+                if let Some(row) = row {
+                    entry.index.candidates(&row.value, |view| found.push((view, position, side)));
+                }
+            }
         }
+        found.sort_unstable();
+        let scanned: Vec<ViewKey> = entry.index.scanned().collect();
+        self.stats.candidates_scanned += (scanned.len() * changes.len()) as u64;
+
+        for of_view in found.chunk_by(|(a, ..), (b, ..)| a == b) {
+            let touches = of_view.chunk_by(|(_, a, _), (_, b, _)| a == b).map(|sides| Touch {
+                change: &changes[sides[0].1],
+                before: sides.iter().any(|(.., side)| *side == Side::Before),
+                after: sides.iter().any(|(.., side)| *side == Side::After),
+            });
+            self.step_view(of_view[0].0, |view, _, stats| {
+                view.apply(touches.inspect(|_| touching += 1), now, stats)
+            });
+        }
+        for key in scanned {
+            let touches = changes.iter().map(|change| Touch { change, before: true, after: true });
+            self.step_view(key, |view, _, stats| view.apply(touches, now, stats));
+        }
+        self.stats.candidates_found += touching;
     }
 
     fn set_back(&mut self) {
@@ -505,10 +540,11 @@ impl Engine {
         }
         let key = ViewKey(self.fresh_key());
         if let Some((_, set)) = self.sets.get_index_mut(identity.set) {
+            let access = Access::of(plan.filter.expr(), &set.schema);
+            set.index.insert(key, &access);
             let (filter, order) = (plan.filter.clone(), plan.order.clone());
-            let view =
-                View::build(identity.clone(), filter, order, set.rows.values(), self.now, &mut self.stats);
-            set.views.insert(key);
+            let rows = set.rows.values();
+            let view = View::build(identity.clone(), access, filter, order, rows, self.now, &mut self.stats);
             if view.uses_now() {
                 self.timed.insert(key);
                 self.deadlines.set(key, view.deadline());

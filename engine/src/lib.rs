@@ -49,6 +49,7 @@
 //! [`Value`] with exact numbers. Time is an argument: a filter over `now` can be asked for the next moment at which a node enters
 //! or leaves it ([`Filter::next_flip`]).
 
+mod access;
 mod engine;
 mod error;
 mod feed;

@@ -94,6 +94,11 @@ impl Schema {
         Ok(Self { fields })
     }
 
+    /// Whether the field at `path` is declared as of this kind.
+    pub(crate) fn declares(&self, path: &Path, kind: FieldKind) -> bool {
+        self.fields.iter().any(|(declared, of, _)| declared == path && *of == kind)
+    }
+
     /// Refuses a node that is not as declared; turns the text of declared instants into instants.
     pub(crate) fn admit(&self, set: &str, id: &str, node: &mut Value) -> Result<(), OpProblem> {
         for (path, kind, required) in &self.fields {

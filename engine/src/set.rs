@@ -5,10 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use indexmap::IndexSet;
 
 use crate::{
-    engine::ViewKey,
+    access::PredicateIndex,
     error::OpProblem,
     json,
     limits::EngineLimits,
@@ -22,10 +21,10 @@ use crate::{
 pub(crate) struct Set {
     pub(crate) name: String,
     pub(crate) key: String,
-    schema: Schema,
+    pub(crate) schema: Schema,
     pub(crate) rows: HashMap<NodeId, Arc<Row>, FixedState>,
-    /// The views over this set.
-    pub(crate) views: IndexSet<ViewKey, FixedState>,
+    /// The views over this set, by what can touch them.
+    pub(crate) index: PredicateIndex,
 }
 
 /// One node's net change by a commit. The two sides differ, if only in what sums make of a number (1 and 1.0).
@@ -37,7 +36,13 @@ pub(crate) struct RowChange {
 
 impl Set {
     pub(crate) fn new(def: SetDef, schema: Schema) -> Self {
-        Self { name: def.name, key: def.key, schema, rows: HashMap::default(), views: IndexSet::default() }
+        Self {
+            name: def.name,
+            key: def.key,
+            schema,
+            rows: HashMap::default(),
+            index: PredicateIndex::default(),
+        }
     }
 
     /// Reads and checks a node; changes nothing.

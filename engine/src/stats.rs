@@ -19,6 +19,10 @@ pub struct Stats {
     pub nodes_changed: u64,
     /// Filters evaluated against a node, apart from those evaluated to find the next moment at which time flips it.
     pub predicates_evaluated: u64,
+    /// Pairs of a changed node and a view that the predicate index found.
+    pub candidates_found: u64,
+    /// Pairs of a changed node and a view that no index could find, and that were tried.
+    pub candidates_scanned: u64,
     /// Nodes visited to build a view, to answer a one-shot query, or to re-evaluate after the clock was set back.
     pub rows_visited: u64,
     /// Flips of filters by time alone.

@@ -10,6 +10,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use crate::{
+    access::Access,
     filter::Filter,
     order::Order,
     row::Row,
@@ -32,6 +33,8 @@ pub(crate) struct Identity {
 #[derive(Debug)]
 pub(crate) struct View {
     pub(crate) identity: Identity,
+    /// How the set's index finds this view.
+    pub(crate) access: Access,
     filter: Filter,
     order: Order,
     pub(crate) window: Window,
@@ -39,6 +42,14 @@ pub(crate) struct View {
     flips: Option<Flips>,
     /// The feeds that show this view, in the order of their making.
     pub(crate) feeds: Vec<FeedId>,
+}
+
+/// A change of a node that may touch a view, and which of its sides may: the filter is false of the others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Touch<'a> {
+    pub(crate) change: &'a RowChange,
+    pub(crate) before: bool,
+    pub(crate) after: bool,
 }
 
 /// When each node's match will flip by time alone; nodes that never flip are not in it.
@@ -80,6 +91,7 @@ impl View {
     /// Evaluates the filter on every node of the set: O(nodes).
     pub(crate) fn build<'a>(
         identity: Identity,
+        access: Access,
         filter: Filter,
         order: Order,
         rows: impl Iterator<Item = &'a Arc<Row>>,
@@ -88,7 +100,7 @@ impl View {
     ) -> Self {
         let window = Window::new(identity.cap, BTreeMap::new());
         let flips = filter.uses_now().then(Flips::default);
-        let mut view = Self { identity, filter, order, window, flips, feeds: Vec::new() };
+        let mut view = Self { identity, access, filter, order, window, flips, feeds: Vec::new() };
         view.rebuild(rows, now, stats);
         view
     }
@@ -109,27 +121,28 @@ impl View {
         self.window = Window::new(self.identity.cap, matches);
     }
 
-    /// The net change of the window by the changes of one commit to the view's set.
-    pub(crate) fn apply(
+    /// The net change of the window by those changes of one commit that the view's access lets through.
+    pub(crate) fn apply<'a>(
         &mut self,
-        changes: &[RowChange],
+        changes: impl Iterator<Item = Touch<'a>>,
         now: Instant,
         stats: &mut Stats,
     ) -> Vec<WindowChange> {
         let mut steps = Vec::new();
-        for RowChange { before, after } in changes {
+        for touch in changes {
+            let RowChange { before, after } = touch.change;
             let cause = match (before, after) {
                 (None, _) => Cause::Created,
                 (_, None) => Cause::Deleted,
                 _ => Cause::Changed,
             };
-            let was = before.as_ref().and_then(|row| self.held(row, stats));
-            let is = after.as_ref().and_then(|row| self.matched(row, now, stats));
+            let was = before.as_ref().filter(|_| touch.before).and_then(|row| self.held(row, stats));
             match (before, after) {
-                (_, Some(row)) => self.expect_flip(row, now),
-                (Some(row), None) => self.forget_flip(row),
+                (_, Some(row)) if touch.after => self.expect_flip(row, now),
+                (_, Some(row)) | (Some(row), None) => self.forget_flip(row),
                 (None, None) => {}
             }
+            let is = after.as_ref().filter(|_| touch.after).and_then(|row| self.matched(row, now, stats));
             if was.is_some() || is.is_some() {
                 steps.push(NodeStep { before: was, after: is, cause });
             }
