@@ -24,6 +24,7 @@ pub mod load;
 pub mod log;
 pub mod ndjson;
 pub mod replay;
+pub mod secret;
 pub mod serve;
 pub mod signals;
 mod terminal;

@@ -421,3 +421,20 @@ async fn an_event_reaches_its_subscribers() {
     let nobody = r#"{"path":"actors/orders","eventType":"actorCheckpoint","data":null}"#;
     assert_eq!(http.post("/events", nobody).await.text(), r#"{"delivered":0}"#);
 }
+
+#[tokio::test]
+async fn a_head_that_is_slow_or_large_is_not_waited_for() {
+    let server = Server::start(&format!("{ORDERS}\n[limits.http]\nheader_timeout = \"300ms\"\n"));
+    for head in ["", "GET /healthz HTTP/1.1\r\nhost: x\r\n"] {
+        let mut http = Http::connect(&server.address).await;
+        http.send(head.as_bytes()).await;
+        let closed = tokio::time::timeout(std::time::Duration::from_secs(10), http.closed()).await;
+        assert!(closed.is_ok(), "{head:?} is waited for");
+    }
+    let mut http = Http::connect(&server.address).await;
+    let large = format!("GET /healthz HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(20_000));
+    http.send(large.as_bytes()).await;
+    assert_eq!(http.answer().await.status, 431);
+    // Others are served all the while.
+    assert_eq!(Http::connect(&server.address).await.get("/healthz", None).await.status, 200);
+}

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::secret::Secret;
+
 use super::{ClockSource, Config, ResourceConfig, SetConfig, TokenConfig};
 
 /// Settings that a flag or an environment variable may give. A flag wins over the variable, both over the
@@ -23,7 +25,7 @@ pub struct Overrides {
         value_delimiter = ',',
         hide_env_values = true
     )]
-    pub tokens: Vec<String>,
+    pub tokens: Vec<Secret>,
 
     /// As --token, for tokens that may only read
     #[arg(
@@ -33,7 +35,7 @@ pub struct Overrides {
         value_delimiter = ',',
         hide_env_values = true
     )]
-    pub read_only_tokens: Vec<String>,
+    pub read_only_tokens: Vec<Secret>,
 
     /// A set, its key (default `id`) and what it holds at start; can be repeated
     #[arg(long = "set", env = "LIVESET_SETS", value_name = "NAME[:KEY][=FILE]", value_delimiter = ',')]
@@ -77,7 +79,7 @@ impl Overrides {
         }
         for (texts, read_only) in [(&self.tokens, false), (&self.read_only_tokens, true)] {
             for text in texts {
-                let (subject, token) = text.split_once('=').ok_or("--token: write SUBJECT=TOKEN")?;
+                let (subject, token) = text.expose().split_once('=').ok_or("--token: write SUBJECT=TOKEN")?;
                 config.auth.tokens.push(TokenConfig {
                     token: token.into(),
                     subject: subject.into(),

@@ -160,6 +160,7 @@ fn flags_win_over_the_file() {
     let before = Config::load(Some(&file), &Overrides::default()).unwrap();
     assert_eq!(before.changed_beside_tokens(&config), ["listen", "clock", "limits", "set", "resource"]);
 
+    assert!(!format!("{overrides:?}").contains("b=c"), "{overrides:?}");
     for (limit, what) in [
         ("live_queries=3", "PART.NAME=VALUE"),
         ("session.live_querys=3", "session has"),

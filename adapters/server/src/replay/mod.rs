@@ -26,6 +26,7 @@ use self::pace::Pace;
 use self::stream::Commit;
 use crate::backoff::Backoff;
 use crate::ndjson::{FileError, Progress};
+use crate::secret::Secret;
 use crate::signals::Interrupts;
 use crate::terminal;
 use crate::url::ServerUrl;
@@ -43,7 +44,7 @@ pub struct ReplayArgs {
 
     /// A token that may write
     #[arg(long, env = "LIVESET_TOKEN", value_name = "TOKEN", hide_env_values = true)]
-    pub token: String,
+    pub token: Secret,
 
     /// How many times faster than it happened; 0 or `max` is as fast as it goes
     #[arg(long, default_value = "1", value_name = "X|max")]
@@ -134,7 +135,7 @@ pub enum ReplayError {
 ///
 /// The file is wrong, or the server refuses a commit. A server that is away is waited for.
 pub async fn run(args: ReplayArgs) -> Result<(), ReplayError> {
-    let client = Client::new(args.url.clone(), &args.token).map_err(ReplayError::Token)?;
+    let client = Client::new(args.url.clone(), args.token.expose()).map_err(ReplayError::Token)?;
     let (progress, mut commits) = stream::read(&args.file)?;
     let mut replay = Replay {
         client,

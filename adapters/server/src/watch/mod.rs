@@ -17,11 +17,12 @@ use liveset_core::{LiveQueryOptions, LiveResult, QuerySpec, Token};
 use self::follow::End;
 use self::output::Output;
 use crate::backoff::Backoff;
+use crate::secret::Secret;
 use crate::signals::Stop;
 use crate::url::ServerUrl;
 
 /// Arguments of `liveset watch`.
-#[derive(Clone, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct WatchArgs {
     /// The server, as ws://127.0.0.1:8080/ws
     #[arg(value_name = "URL", env = "LIVESET_URL")]
@@ -29,7 +30,7 @@ pub struct WatchArgs {
 
     /// The token
     #[arg(long, env = "LIVESET_TOKEN", value_name = "TOKEN", hide_env_values = true)]
-    pub token: String,
+    pub token: Secret,
 
     /// The set
     #[arg(long, value_name = "SET")]
@@ -58,15 +59,6 @@ pub struct WatchArgs {
     /// Print the messages of the server instead of a table, a line each
     #[arg(long)]
     pub json: bool,
-}
-
-impl std::fmt::Debug for WatchArgs {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WatchArgs")
-            .field("url", &self.url)
-            .field("query", &self.query())
-            .finish_non_exhaustive()
-    }
 }
 
 impl WatchArgs {
@@ -117,7 +109,7 @@ pub async fn run(args: WatchArgs) -> Result<(), WatchError> {
     let mut wanted = Wanted {
         query: args.query(),
         url: args.url,
-        token: Token::new(args.token),
+        token: Token::new(args.token.expose()),
         options,
         key: args.key,
         held: None,
