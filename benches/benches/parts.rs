@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use liveset_benches::{Order, Workload, now, queries};
+use liveset_benches::{KINDS, Order, Workload, now, queries};
 use liveset_engine::{Filter, JsonLimits, Order as OrderBy, Projection, QueryLimits, json};
 
 fn parts(criterion: &mut Criterion) {

@@ -1,7 +1,7 @@
 //! A query's first result: live, live when others have it already, and once.
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use liveset_benches::{Live, NativeQuery, Recompute, Workload, queries};
+use liveset_benches::{KINDS, Live, NativeQuery, Recompute, Workload, queries};
 
 fn query(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("query");
@@ -10,8 +10,7 @@ fn query(criterion: &mut Criterion) {
         let workload = Workload::new(nodes, 1);
         let some = queries(5, nodes / 10);
         let mut live = Live::new(workload.orders(), []);
-        let kinds = ["status and region", "customer", "total and priority", "tags", "age"];
-        for (kind, NativeQuery { query, .. }) in kinds.into_iter().zip(&some) {
+        for (kind, NativeQuery { query, .. }) in KINDS.into_iter().zip(&some) {
             let size = format!("{nodes} nodes, by {kind}");
             let plan = live.prepare(query);
             group.bench_function(BenchmarkId::new("once", &size), |bench| bench.iter(|| live.count(&plan)));
@@ -31,7 +30,7 @@ fn query(criterion: &mut Criterion) {
             live.close(held);
         }
         let recompute = Recompute::new(workload.orders(), some);
-        for (place, kind) in kinds.into_iter().enumerate() {
+        for (place, kind) in KINDS.into_iter().enumerate() {
             let size = format!("{nodes} nodes, by {kind}");
             group.bench_function(BenchmarkId::new("recompute", size), |bench| {
                 bench.iter(|| recompute.once(place));

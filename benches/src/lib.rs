@@ -36,6 +36,6 @@ pub mod report;
 pub use fan_out::FanOut;
 pub use live::Live;
 pub use orders::{Order, STATUSES, Workload, now, orders_set};
-pub use queries::{NativeQuery, queries};
+pub use queries::{KINDS, NativeQuery, queries};
 pub use random::Random;
 pub use recompute::Recompute;

@@ -9,6 +9,9 @@ use crate::{Order, STATUSES};
 type Test = Box<dyn Fn(&Order) -> bool>;
 type Compare = fn(&Order, &Order) -> Ordering;
 
+/// The kinds of the queries, in their order.
+pub const KINDS: [&str; 5] = ["status and region", "customer", "total and priority", "tags", "age"];
+
 /// One query for both sides of a comparison.
 pub struct NativeQuery {
     /// In the query language.

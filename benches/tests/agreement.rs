@@ -63,6 +63,6 @@ fn the_table_is_whole() {
     for line in text.lines().filter(|line| line.starts_with('|')) {
         assert!(!line.contains("NaN") && !line.contains("inf"), "{line}");
     }
-    // 4 + 2 + 2 + 5 rows under four heads of two lines.
-    assert_eq!(text.lines().filter(|line| line.starts_with('|')).count(), 13 + 8, "{text}");
+    // 4 + 2 + 2 + 9 rows under four heads of two lines.
+    assert_eq!(text.lines().filter(|line| line.starts_with('|')).count(), 17 + 8, "{text}");
 }
