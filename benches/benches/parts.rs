@@ -28,10 +28,7 @@ fn parts(criterion: &mut Criterion) {
             bench.iter(|| Filter::parse(black_box(text), &limits));
         });
     }
-    for (kind, query) in ["status and region", "customer", "total and priority", "tags", "age"]
-        .into_iter()
-        .zip(queries(5, 100))
-    {
+    for (kind, query) in KINDS.into_iter().zip(queries(5, 100)) {
         let filter = Filter::parse(query.query.filter.as_deref().unwrap_or(""), &limits).expect("a filter");
         let mut node = values.iter().cycle();
         group.bench_function(format!("match a node by {kind}"), |bench| {
