@@ -120,6 +120,7 @@
 //! | `liveset_engine_nodes`, `liveset_engine_views`, `liveset_engine_feeds`, `liveset_engine_deadlines` | gauge | |
 //! | `liveset_engine_nodes_changed_total`, `liveset_engine_changes_out_total`, `liveset_engine_flips_total` | counter | |
 //! | `liveset_engine_predicates_evaluated_total`, `liveset_engine_rows_visited_total` | counter | |
+//! | `liveset_engine_candidates_found_total`, `liveset_engine_candidates_scanned_total` | counter | |
 //! | `liveset_engine_refilled_total`, `liveset_engine_displaced_total`, `liveset_engine_clock_set_back_total` | counter | |
 //!
 //! # Logs

@@ -116,6 +116,8 @@ pub(crate) fn record(stats: &Stats) {
     counter!("liveset_engine_nodes_changed_total").absolute(engine.nodes_changed);
     counter!("liveset_engine_predicates_evaluated_total").absolute(engine.predicates_evaluated);
     counter!("liveset_engine_rows_visited_total").absolute(engine.rows_visited);
+    counter!("liveset_engine_candidates_found_total").absolute(engine.candidates_found);
+    counter!("liveset_engine_candidates_scanned_total").absolute(engine.candidates_scanned);
     counter!("liveset_engine_flips_total").absolute(engine.flips);
     counter!("liveset_engine_refilled_total").absolute(engine.refilled);
     counter!("liveset_engine_displaced_total").absolute(engine.displaced);
