@@ -22,8 +22,7 @@ fn the_copy_of_the_example_is_that_of_the_document() {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/spec/websocket-api.txt");
     let Ok(document) = std::fs::read_to_string(document) else {
         // The document is not part of the repository: where it is not at hand the copy stands for it.
-        eprintln!("skipped: the document is not beside the repository");
-        return;
+        return skip("the document is not beside the repository");
     };
     let (_, rest) = document.split_once("Complete Example\n").expect("the document has a complete example");
     let (example_there, _) = rest.split_once("Best Practices").expect("and something behind it");
