@@ -70,6 +70,8 @@ mod stats;
 mod suggest;
 mod syntax;
 mod time;
+#[cfg_attr(not(test), expect(dead_code, reason = "windows and indexes move to it"))]
+mod tree;
 mod update;
 mod value;
 mod view;
