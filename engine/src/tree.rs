@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A tree of less than [`FULL`] entries is one leaf, and holds little more than the entries themselves. The order is known to
-//! the caller alone, who says at each search how a stored entry compares with what is sought. Such a comparison may look
+//! the caller alone where prefixes tie: at each search it says how a stored entry compares with what is sought. That may look
 //! at any stored row: **a row leaves the tree before its handle is given to another one, and before its place changes.**
 
 use std::{cmp::Ordering, iter::FusedIterator, slice};
@@ -39,10 +39,11 @@ impl Entry {
     }
 }
 
-/// Entries in an order that the caller gives as closures: how a stored entry compares with the sought one, `Less` where it
-/// stands before it.
+/// Entries by prefix, and those of one prefix in an order that the caller gives: `tie` says how a stored entry, which has the
+/// sought prefix, compares with the sought one; `Less` if it stands before it.
 ///
-/// A search costs O(log n) comparisons, a step of an iterator O(1). Memory follows the number of entries, up and down.
+/// A search costs O(log n), a step of an iterator O(1). `tie` is asked about O(log n) entries at worst, and where prefixes are
+/// unique about the sought entry alone. Memory follows the number of entries, up and down.
 #[derive(Debug, Default)]
 pub(crate) struct Tree {
     root: Node,
@@ -90,8 +91,8 @@ impl Tree {
     }
 
     /// Puts an entry to its place and tells its position there; `None` if an equal one has it already.
-    pub(crate) fn insert(&mut self, entry: Entry, mut cmp: impl FnMut(Entry) -> Ordering) -> Option<usize> {
-        let at = self.root.insert(entry, &mut cmp)?;
+    pub(crate) fn insert(&mut self, entry: Entry, tie: impl FnMut(Entry) -> Ordering) -> Option<usize> {
+        let at = self.root.insert(entry, &mut Sought { prefix: entry.prefix(), tie })?;
         if self.root.width() >= FULL {
             let mut root = Inner::of(vec![std::mem::take(&mut self.root)]);
             root.split(0, at);
@@ -101,22 +102,27 @@ impl Tree {
     }
 
     /// Removes the equal entry and tells the position that it had.
-    pub(crate) fn remove(&mut self, mut cmp: impl FnMut(Entry) -> Ordering) -> Option<(usize, Entry)> {
-        let removed = self.root.remove(&mut cmp)?;
+    pub(crate) fn remove(
+        &mut self,
+        prefix: u128,
+        tie: impl FnMut(Entry) -> Ordering,
+    ) -> Option<(usize, Entry)> {
+        let removed = self.root.remove(&mut Sought { prefix, tie })?;
         self.lower();
         Some(removed)
     }
 
     /// The position of the equal entry, or the one where it would stand.
-    pub(crate) fn find(&self, mut cmp: impl FnMut(Entry) -> Ordering) -> Result<usize, usize> {
+    pub(crate) fn find(&self, prefix: u128, tie: impl FnMut(Entry) -> Ordering) -> Result<usize, usize> {
+        let mut sought = Sought { prefix, tie };
         let (mut node, mut before) = (&self.root, 0);
         loop {
             match node {
                 Node::Leaf(entries) => {
-                    return search(entries, &mut cmp).map(|at| before + at).map_err(|at| before + at);
+                    return sought.place(entries).map(|at| before + at).map_err(|at| before + at);
                 }
                 Node::Inner(inner) => {
-                    let child = inner.child_of(&mut cmp);
+                    let child = inner.child_of(&mut sought);
                     before += inner.starts[child] as usize;
                     node = &inner.children[child];
                 }
@@ -139,7 +145,8 @@ impl Tree {
 
     pub(crate) fn pop_last(&mut self) -> Option<Entry> {
         let last = self.last()?;
-        let (_, entry) = self.remove(|entry| if entry == last { Ordering::Equal } else { Ordering::Less })?;
+        let by_handle = |entry| if entry == last { Ordering::Equal } else { Ordering::Less };
+        let (_, entry) = self.remove(last.prefix(), by_handle)?;
         Some(entry)
     }
 
@@ -248,6 +255,40 @@ impl Iterator for IterBack<'_> {
 impl ExactSizeIterator for IterBack<'_> {}
 impl FusedIterator for IterBack<'_> {}
 
+/// What a search looks for.
+struct Sought<F> {
+    prefix: u128,
+    tie: F,
+}
+
+impl<F: FnMut(Entry) -> Ordering> Sought<F> {
+    /// The place among the entries of a leaf.
+    fn place(&mut self, entries: &[Entry]) -> Result<usize, usize> {
+        let at = self.first_tie(entries);
+        let compare = |entry: &Entry| {
+            if entry.prefix() == self.prefix { (self.tie)(*entry) } else { Ordering::Greater }
+        };
+        entries[at..].binary_search_by(compare).map(|tie| at + tie).map_err(|tie| at + tie)
+    }
+
+    /// How many children begin at or before the place, of those that come after the first child.
+    fn child(&mut self, firsts: &[Entry]) -> usize {
+        let at = self.first_tie(firsts);
+        let begins = |first: &Entry| first.prefix() == self.prefix && (self.tie)(*first) != Ordering::Greater;
+        at + firsts[at..].partition_point(begins)
+    }
+
+    /// How many entries have a smaller prefix. All comparisons of a round are made, none waits for another one: in a tree
+    /// that is larger than the cache, a binary search would wait for memory at each of its steps.
+    fn first_tie(&self, entries: &[Entry]) -> usize {
+        const ROUND: usize = 8;
+        let before = |entry: &Entry| usize::from(entry.prefix() < self.prefix);
+        let skipped =
+            ROUND * entries.chunks_exact(ROUND).map(|round| before(&round[ROUND - 1])).sum::<usize>();
+        skipped + entries[skipped..].iter().take(ROUND).map(before).sum::<usize>()
+    }
+}
+
 /// All leaves are equally deep. None but the root is empty.
 #[derive(Debug)]
 enum Node {
@@ -291,27 +332,27 @@ impl Node {
         }
     }
 
-    fn insert(&mut self, entry: Entry, cmp: &mut impl FnMut(Entry) -> Ordering) -> Option<usize> {
+    fn insert(&mut self, entry: Entry, sought: &mut Sought<impl FnMut(Entry) -> Ordering>) -> Option<usize> {
         match self {
             Self::Leaf(entries) => {
-                let at = search(entries, cmp).err()?;
+                let at = sought.place(entries).err()?;
                 make_room(entries);
                 entries.insert(at, entry);
                 Some(at)
             }
-            Self::Inner(inner) => inner.insert(entry, cmp),
+            Self::Inner(inner) => inner.insert(entry, sought),
         }
     }
 
-    fn remove(&mut self, cmp: &mut impl FnMut(Entry) -> Ordering) -> Option<(usize, Entry)> {
+    fn remove(&mut self, sought: &mut Sought<impl FnMut(Entry) -> Ordering>) -> Option<(usize, Entry)> {
         match self {
             Self::Leaf(entries) => {
-                let at = search(entries, cmp).ok()?;
+                let at = sought.place(entries).ok()?;
                 let entry = entries.remove(at);
                 give_back(entries);
                 Some((at, entry))
             }
-            Self::Inner(inner) => inner.remove(cmp),
+            Self::Inner(inner) => inner.remove(sought),
         }
     }
 
@@ -381,8 +422,8 @@ impl Inner {
     }
 
     /// The child where the sought entry is, or would stand.
-    fn child_of(&self, cmp: &mut impl FnMut(Entry) -> Ordering) -> usize {
-        self.firsts.get(1..).unwrap_or_default().partition_point(|first| cmp(*first) != Ordering::Greater)
+    fn child_of(&self, sought: &mut Sought<impl FnMut(Entry) -> Ordering>) -> usize {
+        sought.child(self.firsts.get(1..).unwrap_or_default())
     }
 
     /// The child that holds the entry at `position`; the last if there is no such position.
@@ -397,9 +438,9 @@ impl Inner {
             + self.children.iter().map(Node::bytes).sum::<usize>()
     }
 
-    fn insert(&mut self, entry: Entry, cmp: &mut impl FnMut(Entry) -> Ordering) -> Option<usize> {
-        let child = self.child_of(cmp);
-        let at = self.children[child].insert(entry, cmp)?;
+    fn insert(&mut self, entry: Entry, sought: &mut Sought<impl FnMut(Entry) -> Ordering>) -> Option<usize> {
+        let child = self.child_of(sought);
+        let at = self.children[child].insert(entry, sought)?;
         self.len += 1;
         self.starts[child + 1..].iter_mut().for_each(|start| *start += 1);
         if at == 0 {
@@ -435,9 +476,9 @@ impl Inner {
         self.children.insert(child + 1, right);
     }
 
-    fn remove(&mut self, cmp: &mut impl FnMut(Entry) -> Ordering) -> Option<(usize, Entry)> {
-        let child = self.child_of(cmp);
-        let (at, entry) = self.children[child].remove(cmp)?;
+    fn remove(&mut self, sought: &mut Sought<impl FnMut(Entry) -> Ordering>) -> Option<(usize, Entry)> {
+        let child = self.child_of(sought);
+        let (at, entry) = self.children[child].remove(sought)?;
         self.len -= 1;
         self.starts[child + 1..].iter_mut().for_each(|start| *start -= 1);
         let position = self.starts[child] as usize + at;
@@ -520,10 +561,6 @@ impl Inner {
         self.children.append(&mut right.children);
         self.give_back();
     }
-}
-
-fn search(entries: &[Entry], cmp: &mut impl FnMut(Entry) -> Ordering) -> Result<usize, usize> {
-    entries.binary_search_by(|entry| cmp(*entry))
 }
 
 /// Equal parts of at most [`PACKED`].
@@ -633,7 +670,7 @@ mod tests {
         for op in 0..ops {
             let entry = random.entry(prefixes, rows);
             let found = model.binary_search_by_key(&place(entry), |stored| place(*stored));
-            assert_eq!(tree.find(by(entry)), found);
+            assert_eq!(tree.find(entry.prefix(), by(entry)), found);
             let grow = grow[op * grow.len() / ops];
             match random.below(1000) {
                 0..900 if random.below(10) < grow => {
@@ -644,12 +681,12 @@ mod tests {
                 }
                 0..800 => {
                     let removed = found.ok().map(|at| (at, model.remove(at)));
-                    assert_eq!(tree.remove(by(entry)), removed);
+                    assert_eq!(tree.remove(entry.prefix(), by(entry)), removed);
                 }
                 800..900 if !model.is_empty() => {
                     let at = random.below(model.len());
                     let entry = model.remove(at);
-                    assert_eq!(tree.remove(by(entry)), Some((at, entry)));
+                    assert_eq!(tree.remove(entry.prefix(), by(entry)), Some((at, entry)));
                 }
                 900..930 => assert_eq!(tree.pop_last(), model.pop()),
                 930..960 => {
@@ -677,7 +714,7 @@ mod tests {
         }
         same(&tree, &model);
         for entry in model.drain(..) {
-            assert_eq!(tree.remove(by(entry)), Some((0, entry)));
+            assert_eq!(tree.remove(entry.prefix(), by(entry)), Some((0, entry)));
         }
         same(&tree, &[]);
         assert_eq!(tree.bytes(), 0);
@@ -744,7 +781,7 @@ mod tests {
             assert!(tree.bytes() < 100_000 * 22, "{}", tree.bytes());
             for n in 0..99_000 {
                 let entry = Entry::new(order(n), n as u32);
-                tree.remove(by(entry)).unwrap();
+                tree.remove(entry.prefix(), by(entry)).unwrap();
             }
             check(&tree.root, true);
             assert!(tree.bytes() < 1_000 * 26, "{}", tree.bytes());
@@ -763,7 +800,7 @@ mod tests {
         assert!(tree.bytes() < entries.len() * 26, "{}", tree.bytes());
         while entries.len() > 50 {
             let entry = entries.swap_remove(random.below(entries.len()));
-            tree.remove(by(entry)).unwrap();
+            tree.remove(entry.prefix(), by(entry)).unwrap();
             if entries.len() % 5_000 == 0 {
                 check(&tree.root, true);
                 assert!(tree.bytes() < entries.len() * 30, "{} for {}", tree.bytes(), entries.len());
@@ -791,9 +828,9 @@ mod tests {
             let entry = live.swap_remove(random.below(live.len()));
             let cmp = |stored: Entry| {
                 assert!(!removed[stored.row as usize]);
-                (stored.prefix(), stored.row).cmp(&(entry.prefix(), entry.row))
+                stored.row.cmp(&entry.row)
             };
-            assert_eq!(tree.remove(cmp).unwrap().1, entry);
+            assert_eq!(tree.remove(entry.prefix(), cmp).unwrap().1, entry);
             removed[entry.row as usize] = true;
         }
     }
