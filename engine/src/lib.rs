@@ -57,6 +57,8 @@ pub mod filter;
 #[cfg(any(fuzzing, test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg_attr(not(test), expect(dead_code, reason = "the index of filters moves to it"))]
+mod intervals;
 pub mod json;
 mod limits;
 mod order;
