@@ -11,7 +11,8 @@ use crate::suggest;
 use crate::syntax::{Cursor, ExprError, Symbol, Token};
 use crate::value::Value;
 
-mod rank;
+#[cfg_attr(not(test), expect(dead_code, reason = "windows and indexes are to sort by these keys"))]
+pub(crate) mod rank;
 
 /// The order of a query's result. Without keys it is by id.
 ///
@@ -93,15 +94,7 @@ impl Order {
     ///
     /// Costs the size of the values that the order reads.
     pub fn rank(&self, node: &Value, id: &str, out: &mut Vec<u8>) {
-        for key in &self.keys {
-            let start = out.len();
-            rank::encode(node.at(&key.path), out);
-            if key.descending {
-                // No encoding is the beginning of another, so inverting the bytes reverses the order.
-                out[start..].iter_mut().for_each(|byte| *byte = !*byte);
-            }
-        }
-        out.extend_from_slice(id.as_bytes());
+        rank::write(self.keys.iter().map(|key| (node.at(&key.path), key.descending)), id, out);
     }
 }
 

@@ -2,34 +2,108 @@
 //!
 //! Every encoding begins with the kind of its value and ends where its own bytes say so: none is the beginning of another.
 //! That makes keys that follow one another compare key by key, and lets a key be reversed by inverting its bytes.
+//!
+//! Most comparisons are decided by the first 16 bytes. They are computed in a register ([`key`], [`prefix`]), without writing the
+//! rest, and the encodings are short so that as much as possible stands in them: a number and an instant always stand there whole.
 
+use crate::time::Instant;
 use crate::value::{Number, Value};
 
-/// Ends a list: less than every kind, so that a list comes before the longer ones that begin with it.
-const END_OF_LIST: u8 = 0;
-const NOTHING: u8 = 1;
-const FALSE: u8 = 2;
-const TRUE: u8 = 3;
-const NEGATIVE: u8 = 4;
-const ZERO: u8 = 5;
-const POSITIVE: u8 = 6;
-const INSTANT: u8 = 7;
-const TEXT: u8 = 8;
-const LIST: u8 = 9;
-const OBJECT: u8 = 10;
+mod head;
+
+use head::{
+    END_OF_LIST, END_OF_TEXT, FALSE, Head, INSTANT, LIST, NEGATIVE, POSITIVE, TEXT, TRUE, beginning_of_text,
+    head_of, head_of_instant, head_of_number, head_of_text,
+};
+
+/// Appends the encodings of an order's keys, a descending one reversed, and behind them the id that breaks ties.
+///
+/// Costs the size of the values.
+pub(crate) fn write<'a>(keys: impl Iterator<Item = (&'a Value, bool)>, id: &str, out: &mut Vec<u8>) {
+    for (value, descending) in keys {
+        let start = out.len();
+        encode(value, out);
+        if descending {
+            // No encoding is the beginning of another, so inverting the bytes reverses the order.
+            out[start..].iter_mut().for_each(|byte| *byte = !*byte);
+        }
+    }
+    out.extend_from_slice(id.as_bytes());
+}
+
+/// The first 16 bytes of what [`write`] would write, as a number that compares as they do; zeros where it is shorter.
+///
+/// Looks at no more than fits, and allocates nothing.
+pub(crate) fn prefix<'a>(keys: impl Iterator<Item = (&'a Value, bool)>, id: &str) -> u128 {
+    let mut head = Head::EMPTY;
+    for (value, descending) in keys {
+        let key = head_of(value);
+        head = head.then(if descending { key.inverted() } else { key });
+        if head.is_full() {
+            return head.bits;
+        }
+    }
+    head.then(Head::of_bytes(id.as_bytes())).bits
+}
+
+/// The first 16 bytes of a value's encoding, as a number that compares as they do; zeros where it is shorter.
+///
+/// Equal values have equal keys. Different values may share one only where they are lists, objects (which all do), or text of
+/// which the key is not the whole ([`text_is_whole`]).
+pub(crate) fn key(value: &Value) -> u128 {
+    head_of(value).bits
+}
+
+/// The [`key`] of a number: all of it.
+pub(crate) fn key_of_number(number: Number) -> u128 {
+    head_of_number(number).bits
+}
+
+/// The [`key`] of an instant: all of it.
+pub(crate) fn key_of_instant(at: Instant) -> u128 {
+    head_of_instant(at).bits
+}
+
+/// The [`key`] of a text.
+pub(crate) fn key_of_text(text: &str) -> u128 {
+    head_of_text(text).bits
+}
+
+/// Whether the [`key`] of a text says all of it, so that no other value has the same one: up to 13 bytes, fewer where some of
+/// them are zero.
+pub(crate) fn text_is_whole(text: &str) -> bool {
+    beginning_of_text(text).length + END_OF_TEXT.length <= Head::CAPACITY
+}
+
+/// The lowest and the highest [`key`] that a boolean can have.
+pub(crate) fn range_of_booleans() -> (u128, u128) {
+    (Head::of_kind(FALSE).bits, Head::of_kind(TRUE).bits)
+}
+
+/// What the [`key`] of every number lies between.
+pub(crate) fn range_of_numbers() -> (u128, u128) {
+    (Head::of_kind(NEGATIVE).bits, Head::of_kind(POSITIVE).highest())
+}
+
+/// What the [`key`] of every instant lies between.
+pub(crate) fn range_of_instants() -> (u128, u128) {
+    (Head::of_kind(INSTANT).bits, Head::of_kind(INSTANT).highest())
+}
+
+/// What the [`key`] of every text lies between.
+pub(crate) fn range_of_texts() -> (u128, u128) {
+    prefix_range("")
+}
+
+/// What the [`key`] of every text that begins with `text` lies between. Others may lie there too, where `text` is long.
+pub(crate) fn prefix_range(text: &str) -> (u128, u128) {
+    let beginning = beginning_of_text(text);
+    (beginning.bits, beginning.highest())
+}
 
 /// Appends the encoding of a value. Recursion is as deep as the value, which the reader of JSON bounds.
-pub(super) fn encode(value: &Value, out: &mut Vec<u8>) {
+fn encode(value: &Value, out: &mut Vec<u8>) {
     match value {
-        Value::Nothing => out.push(NOTHING),
-        Value::Bool(false) => out.push(FALSE),
-        Value::Bool(true) => out.push(TRUE),
-        Value::Number(number) => encode_number(*number, out),
-        Value::Instant(timed) => {
-            out.push(INSTANT);
-            // Flipping the sign bit makes two's complement sort as unsigned bytes.
-            out.extend_from_slice(&(timed.at().unix_nanos() ^ i128::MIN).to_be_bytes());
-        }
         Value::Text(text) => {
             out.push(TEXT);
             encode_text(text, out);
@@ -39,7 +113,11 @@ pub(super) fn encode(value: &Value, out: &mut Vec<u8>) {
             items.iter().for_each(|item| encode(item, out));
             out.push(END_OF_LIST);
         }
-        Value::Object(_) => out.push(OBJECT),
+        // What fits a head is written as one.
+        _ => {
+            let head = head_of(value);
+            out.extend_from_slice(&head.bits.to_be_bytes()[..head.length as usize]);
+        }
     }
 }
 
@@ -52,47 +130,6 @@ fn encode_text(text: &str, out: &mut Vec<u8>) {
         out.extend_from_slice(piece.as_bytes());
     }
     out.extend_from_slice(&[0, 0]);
-}
-
-/// The sign, the power of two of the leading bit, and 64 bits from the leading bit on: exact for every integer of 64 bits and
-/// every float, and the same bytes for the same number. The magnitude of negative numbers is inverted.
-fn encode_number(number: Number, out: &mut Vec<u8>) {
-    let (negative, power, mantissa) = parts(number);
-    if mantissa == 0 {
-        out.push(ZERO);
-        return;
-    }
-    // From 2^-1074 to 2^1023.
-    let mut magnitude = [0; 10];
-    magnitude[..2].copy_from_slice(&((power + 2_000) as u16).to_be_bytes());
-    magnitude[2..].copy_from_slice(&mantissa.to_be_bytes());
-    if negative {
-        magnitude.iter_mut().for_each(|byte| *byte = !*byte);
-    }
-    out.push(if negative { NEGATIVE } else { POSITIVE });
-    out.extend_from_slice(&magnitude);
-}
-
-/// Whether the number is negative, the power of two of its leading bit, and its bits from there on; 0 for the bits of zero.
-fn parts(number: Number) -> (bool, i32, u64) {
-    let (negative, bits, power) = match number {
-        Number::Int(value) => (value < 0, value.unsigned_abs(), 0),
-        Number::UInt(value) => (false, value, 0),
-        Number::Float(value) => {
-            let bits = value.to_bits();
-            let fraction = bits & ((1 << 52) - 1);
-            match (bits >> 52) & 0x7ff {
-                // Below the normal floats there is no hidden leading bit.
-                0 => (value < 0.0, fraction, -1_074),
-                exponent => (value < 0.0, fraction | (1 << 52), exponent as i32 - 1_075),
-            }
-        }
-    };
-    let shift = bits.leading_zeros();
-    match bits {
-        0 => (false, 0, 0),
-        _ => (negative, power + 63 - shift as i32, bits << shift),
-    }
 }
 
 #[cfg(test)]
@@ -188,5 +225,169 @@ mod tests {
         ];
         assert!(ascending.is_sorted_by(|a, b| encoded(a) < encoded(b)));
         assert_eq!(encoded(&read("2023-01-01")), encoded(&read("2023-01-01T01:00:00+01:00")));
+    }
+
+    #[test]
+    fn round_values_are_short() {
+        let cases = [("null", 1), ("0", 1), ("5", 4), ("-5", 4), ("1e300", 11), ("1000", 4), ("123456", 5)];
+        for (text, length) in cases {
+            let value = json::parse(text.as_bytes(), &JsonLimits::default()).unwrap();
+            assert_eq!(encoded(&value).len(), length, "{text}");
+        }
+        for (text, length) in [
+            ("2023-01-01", 7),
+            ("2023-01-01T10:11:12+01:00", 7),
+            ("2023-01-01T10:11:12.345Z", 8),
+            ("2023-01-01T10:11:12.345678Z", 10),
+            ("9999-12-31T23:59:59.999999999Z", 11),
+        ] {
+            let value = Value::Text(text.into()).into_instant().unwrap();
+            assert_eq!(encoded(&value).len(), length, "{text}");
+        }
+        assert_eq!(encoded(&Value::Number(Number::Int(i64::MAX))).len(), 12);
+        assert_eq!(encoded(&Value::Number(Number::Float(-123.45))).len(), 11);
+    }
+
+    /// A small generator of our own: the same numbers on every run.
+    struct Random(u64);
+
+    impl Random {
+        fn next(&mut self) -> u64 {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            self.0
+        }
+
+        fn below(&mut self, end: u64) -> u64 {
+            (self.next() >> 8) % end
+        }
+
+        /// Numbers of every kind and size, many of them neighbours.
+        fn number(&mut self) -> Number {
+            let bits = self.next() >> self.below(64);
+            let step = self.below(3) as i64 - 1;
+            match self.below(6) {
+                0 => Number::Int(self.below(20) as i64 - 10),
+                1 => Number::Int((1_i64 << self.below(63)).wrapping_add(step)),
+                2 => Number::Int(bits as i64),
+                3 => Number::UInt(bits),
+                4 => Number::Float((1_u64 << self.below(64)) as f64 / 8.0 * (step as f64)),
+                _ => Number::from_f64(f64::from_bits(self.next())).unwrap_or(Number::Float(-0.0)),
+            }
+        }
+
+        fn instant(&mut self) -> Instant {
+            let seconds = self.below(631_107_417_600);
+            let nanos = match self.below(4) {
+                0 => 0,
+                1 => self.below(1_000) * 1_000_000,
+                2 => self.below(3),
+                _ => self.below(1_000_000_000),
+            };
+            let seconds = if self.below(2) == 0 { 400_000_000_000 + seconds % 3 } else { seconds };
+            let nanos = i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
+            Instant::from_unix_nanos(Instant::MIN.unix_nanos() + nanos).unwrap()
+        }
+
+        fn text(&mut self) -> String {
+            let letters = ['a', 'b', '\0', '\u{1}', 'ÿ', '\u{10ffff}'];
+            let common = 3 + self.below(4);
+            (0..self.below(20)).map(|_| letters[self.below(common) as usize]).collect()
+        }
+
+        fn value(&mut self, depth: u64) -> Value {
+            match self.below(if depth == 0 { 6 } else { 8 }) {
+                0 => Value::Nothing,
+                1 => Value::Bool(self.below(2) == 0),
+                2 | 3 => Value::Number(self.number()),
+                4 => Value::Text(self.text().into()),
+                5 => {
+                    let at = self.instant();
+                    Value::Instant(Box::new(crate::value::Timed { text: "".into(), at }))
+                }
+                6 => Value::Object(Default::default()),
+                _ => Value::List((0..self.below(4)).map(|_| self.value(depth - 1)).collect()),
+            }
+        }
+    }
+
+    #[test]
+    fn random_numbers_sort_as_numbers() {
+        let mut random = Random(1);
+        for _ in 0..100_000 {
+            let (a, b) = (random.number(), random.number());
+            assert_eq!(key_of_number(a).cmp(&key_of_number(b)), a.cmp(&b), "{a} against {b}");
+            let (x, y) = (encoded(&Value::Number(a)), encoded(&Value::Number(b)));
+            assert!(x.len() <= 12);
+            assert_eq!(x.cmp(&y), a.cmp(&b), "{a} against {b}");
+            assert!(a == b || !y.starts_with(&x), "{a} begins {b}");
+            let (low, high) = range_of_numbers();
+            assert!((low..=high).contains(&key_of_number(a)));
+        }
+    }
+
+    #[test]
+    fn random_instants_sort_in_time() {
+        let mut random = Random(2);
+        let ends = [Instant::MIN, Instant::UNIX_EPOCH, Instant::MAX];
+        let some: Vec<Instant> = ends.into_iter().chain((0..800).map(|_| random.instant())).collect();
+        for &a in &some {
+            for &b in &some {
+                assert_eq!(key_of_instant(a).cmp(&key_of_instant(b)), a.cmp(&b), "{a} against {b}");
+                let (x, y) = (head_of_instant(a), head_of_instant(b));
+                assert!(x.length <= 11);
+                assert!(a == b || x.length > y.length || x.bits ^ y.bits >= 1 << (128 - 8 * x.length));
+            }
+            let (low, high) = range_of_instants();
+            assert!((low..=high).contains(&key_of_instant(a)));
+        }
+    }
+
+    #[test]
+    fn keys_of_text_say_what_they_hold() {
+        let mut random = Random(3);
+        for _ in 0..50_000 {
+            let (a, b) = (random.text(), random.text());
+            let (x, y) = (key_of_text(&a), key_of_text(&b));
+            assert!(x == y || x.cmp(&y) == a.cmp(&b), "{a:?} against {b:?}");
+            assert!(x != y || a == b || !text_is_whole(&a), "{a:?} and {b:?}");
+            let cut = b.char_indices().nth(random.below(6) as usize).map_or(b.len(), |(place, _)| place);
+            for begin in [&a, &b[..cut]] {
+                let (low, high) = prefix_range(begin);
+                assert!(!b.starts_with(begin) || (low..=high).contains(&y), "{begin:?} begins {b:?}");
+            }
+            let short = prefix_range("b");
+            assert_eq!((short.0..=short.1).contains(&x), a.starts_with('b'), "{a:?}");
+            let (low, high) = range_of_texts();
+            assert!((low..=high).contains(&x));
+        }
+        assert!(text_is_whole("abcdefghijklm") && !text_is_whole("abcdefghijklmn"));
+        assert!(text_is_whole("abcdefghijk\0") && !text_is_whole("abcdefghijkl\0"));
+    }
+
+    #[test]
+    fn a_prefix_is_the_beginning_of_the_rank() {
+        let mut random = Random(4);
+        let begin = |bytes: &[u8]| {
+            let mut padded = [0; 16];
+            let length = bytes.len().min(16);
+            padded[..length].copy_from_slice(&bytes[..length]);
+            u128::from_be_bytes(padded)
+        };
+        let (low, high) = range_of_booleans();
+        for _ in 0..50_000 {
+            let values: Vec<Value> = (0..random.below(4)).map(|_| random.value(2)).collect();
+            let descending = random.next();
+            let keys = || values.iter().enumerate().map(|(i, value)| (value, descending >> i & 1 == 1));
+            let id = random.text();
+            let mut rank = Vec::new();
+            write(keys(), &id, &mut rank);
+            assert_eq!(prefix(keys(), &id), begin(&rank), "{values:?} {descending:b} {id:?}");
+            for value in &values {
+                assert_eq!(key(value), begin(&encoded(value)), "{value:?}");
+                assert_eq!((low..=high).contains(&key(value)), matches!(value, Value::Bool(_)));
+            }
+        }
     }
 }
