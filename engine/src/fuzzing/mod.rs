@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::{Filter, Instant, JsonLimits, Order, Path, Projection, QueryLimits, Value, json};
+use crate::json::extract::{Sameness, Wanted, compare, extract, find};
+use crate::{Filter, Instant, JsonError, JsonLimits, Order, Path, Projection, QueryLimits, Value, json};
 
 mod window;
 
@@ -126,7 +127,9 @@ pub fn json(data: &[u8]) {
     let limits = JsonLimits::default();
     let mut compact = Vec::new();
     json::compact(data, &mut compact);
-    let value = match json::parse(data, &limits) {
+    let read = json::parse(data, &limits);
+    extraction(data, &compact, &read, &limits);
+    let value = match read {
         Ok(value) => value,
         Err(error) => {
             assert!(error.offset() <= data.len(), "{error}");
@@ -160,6 +163,45 @@ pub fn json(data: &[u8]) {
     let shown = json::parse(&one.project(&compact.into()), &limits).expect("a projection is JSON");
     assert!(one.same(&value, &shown), "a projection keeps what it shows");
     assert!(all.same(&value, &value));
+}
+
+/// Reading only what is wanted refuses what reading everything refuses, and sees the same values.
+fn extraction(data: &[u8], compact: &[u8], read: &Result<Value, JsonError>, limits: &JsonLimits) {
+    let mut paths = vec![Path::field("a"), Path::from_names(vec!["a".into(), "b".into()]), Path::field("a")];
+    if let Ok(value) = read {
+        add_paths(value, &mut Vec::new(), &mut paths);
+    }
+    let wanted = Wanted::new(&paths);
+    let (value, extracted) = match (read, extract(data, &wanted, limits)) {
+        (Ok(value), Ok(extracted)) => (value, extracted),
+        (Err(error), Err(other)) => return assert_eq!(*error, other, "the same trouble"),
+        (read, extracted) => panic!("{read:?} read, but extracted {extracted:?}"),
+    };
+    for (place, path) in paths.iter().enumerate() {
+        let (found, there) = (&extracted.values[place], value.find(path));
+        assert_eq!(found, value.at(path), "the value at {path}");
+        assert!(found.computes_alike(value.at(path)), "the numbers at {path}");
+        assert_eq!(extracted.was_present(place), there.is_some(), "whether there is {path}");
+        assert_eq!(find(compact, path), *found, "the value at {path}, looked up");
+    }
+    assert_eq!(extracted.compact.as_deref(), (compact != data).then_some(compact), "white space goes");
+    let again = extract(compact, &wanted, limits).expect("it was read before");
+    assert_eq!(again.digest, extracted.digest, "white space has no part in the digest");
+    assert_eq!(compare(data, compact), Sameness::Same, "white space means nothing");
+}
+
+/// Adds the paths to some of the fields of a value.
+fn add_paths(value: &Value, names: &mut Vec<Box<str>>, paths: &mut Vec<Path>) {
+    let Value::Object(object) = value else { return };
+    for (name, value) in object.iter() {
+        if paths.len() >= 70 || names.len() >= 4 {
+            return;
+        }
+        names.push(name.into());
+        paths.push(Path::from_names(names.clone()));
+        add_paths(value, names, paths);
+        names.pop();
+    }
 }
 
 #[cfg(test)]

@@ -11,8 +11,15 @@ use crate::limits::JsonLimits;
 use crate::value::Value;
 
 mod compact;
+mod digest;
+#[cfg_attr(
+    not(any(test, fuzzing, feature = "fuzzing")),
+    expect(dead_code, reason = "nodes are to be read by this")
+)]
+pub(crate) mod extract;
 mod number;
 mod parse;
+mod scan;
 mod skim;
 mod text;
 

@@ -7,14 +7,35 @@ use super::Problem;
 /// The length of the quoted token at the beginning of `text`, its quotes included; `None` where it is not closed.
 pub(super) fn token_length(text: &[u8]) -> Option<usize> {
     let mut place = 1;
-    while let Some(byte) = text.get(place) {
-        match byte {
+    loop {
+        place += plain_length(text.get(place..)?);
+        match text.get(place)? {
             b'"' => return Some(place + 1),
             b'\\' => place += 2,
             _ => place += 1,
         }
     }
-    None
+}
+
+/// How many bytes stand before the first quote, backslash or control character, or before the end.
+#[inline]
+pub(super) fn plain_length(text: &[u8]) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    let mut place = 0;
+    while let Some(eight) = text.get(place..).and_then(|rest| rest.first_chunk::<8>()) {
+        let eight = u64::from_le_bytes(*eight);
+        // Taking n from every byte borrows from the highest bit where the byte is below n, or above one that is; the lowest
+        // bit that is left is right.
+        let below = |bytes: u64, n: u64| bytes.wrapping_sub(ONES * n) & !bytes;
+        let is = |byte: u8| below(eight ^ (ONES * u64::from(byte)), 1);
+        let found = (below(eight, 0x20) | is(b'"') | is(b'\\')) & (ONES << 7);
+        if found != 0 {
+            return place + found.trailing_zeros() as usize / 8;
+        }
+        place += 8;
+    }
+    let rest = text.get(place..).unwrap_or_default();
+    place + rest.iter().position(|byte| *byte < b' ' || matches!(byte, b'"' | b'\\')).unwrap_or(rest.len())
 }
 
 /// The text that stands between two quotes, with the place of the trouble where an escape or a control character is not legal.
