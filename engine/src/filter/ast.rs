@@ -8,31 +8,34 @@ pub use crate::syntax::Literal;
 /// Never deeper than [`QueryLimits::nesting`](crate::QueryLimits::nesting) parentheses and `not`s, so that walking it by recursion is
 /// safe. `and`, `or` and sums are flat however long they are. Prints as the query language writes it and reads back as the same
 /// tree.
+///
+/// `P` is what stands for a field: its path, as it is written, unless the filter was made ready for rows that hold their fields in
+/// another way.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Expr {
+pub enum Expr<P = Path> {
     /// `true` or `false`.
     Constant(bool),
     /// A path alone: whether the field is `true`.
-    Field(Path),
+    Field(P),
     /// Whether not.
-    Not(Box<Expr>),
+    Not(Box<Expr<P>>),
     /// Whether all of them; two or more.
-    And(Vec<Expr>),
+    And(Vec<Expr<P>>),
     /// Whether any of them; two or more.
-    Or(Vec<Expr>),
+    Or(Vec<Expr<P>>),
     /// A comparison.
     Compare {
         /// The left side.
-        left: Sum,
+        left: Sum<P>,
         /// What is asked of the two.
         operator: Comparison,
         /// The right side.
-        right: Sum,
+        right: Sum<P>,
     },
     /// A membership.
     Member {
         /// What is looked up, or looked into.
-        left: Sum,
+        left: Sum<P>,
         /// What is asked of it.
         operator: Membership,
         /// The list in brackets.
@@ -41,16 +44,16 @@ pub enum Expr {
     /// A test of text.
     Text {
         /// The text that is tested.
-        left: Sum,
+        left: Sum<P>,
         /// What is asked of it.
         operator: TextTest,
         /// The text that it is tested for.
-        right: Sum,
+        right: Sum<P>,
     },
 }
 
 /// `==`, `!=`, `<`, `<=`, `>` or `>=`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Comparison {
     /// `==`
     Equal,
@@ -76,6 +79,17 @@ impl Comparison {
             Comparison::LessOrEqual => "<=",
             Comparison::Greater => ">",
             Comparison::GreaterOrEqual => ">=",
+        }
+    }
+
+    /// What is asked of the two when they change sides.
+    pub(crate) fn mirrored(self) -> Comparison {
+        match self {
+            Comparison::Less => Comparison::Greater,
+            Comparison::LessOrEqual => Comparison::GreaterOrEqual,
+            Comparison::Greater => Comparison::Less,
+            Comparison::GreaterOrEqual => Comparison::LessOrEqual,
+            Comparison::Equal | Comparison::NotEqual => self,
         }
     }
 
@@ -131,15 +145,15 @@ impl TextTest {
 
 /// A value: one term, or terms added and subtracted from left to right.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sum {
+pub struct Sum<P = Path> {
     /// The first term; never a sum in parentheses, which would be the same sum without them.
-    pub first: Term,
+    pub first: Term<P>,
     /// What is added and subtracted, in order.
-    pub rest: Vec<(Sign, Term)>,
+    pub rest: Vec<(Sign, Term<P>)>,
 }
 
-impl Sum {
-    pub(crate) fn of(first: Term) -> Sum {
+impl<P> Sum<P> {
+    pub(crate) fn of(first: Term<P>) -> Sum<P> {
         match first {
             Term::Sum(sum) => *sum,
             first => Sum { first, rest: Vec::new() },
@@ -158,20 +172,20 @@ pub enum Sign {
 
 /// One term of a sum.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Term {
+pub enum Term<P = Path> {
     /// A literal.
     Literal(Literal),
     /// The current time.
     Now,
     /// The value of a field.
-    Path(Path),
+    Path(P),
     /// A sum in parentheses; it has at least two terms.
-    Sum(Box<Sum>),
+    Sum(Box<Sum<P>>),
 }
 
-impl Expr {
+impl<P> Expr<P> {
     /// Calls `each` for every sum in the tree.
-    pub(crate) fn sums<'a>(&'a self, each: &mut impl FnMut(&'a Sum)) {
+    pub(crate) fn sums<'a>(&'a self, each: &mut impl FnMut(&'a Sum<P>)) {
         match self {
             Expr::Constant(_) | Expr::Field(_) => {}
             Expr::Not(inner) => inner.sums(each),
@@ -187,7 +201,7 @@ impl Expr {
     }
 
     /// Calls `each` for every path in the tree, as often as it occurs.
-    pub(crate) fn paths<'a>(&'a self, each: &mut impl FnMut(&'a Path)) {
+    pub(crate) fn paths<'a>(&'a self, each: &mut impl FnMut(&'a P)) {
         match self {
             Expr::Field(path) => each(path),
             Expr::Not(inner) => inner.paths(each),
@@ -199,12 +213,17 @@ impl Expr {
     }
 }
 
-impl Sum {
-    pub(crate) fn terms(&self) -> impl Iterator<Item = &Term> {
+impl<P> Sum<P> {
+    /// The term that stands alone.
+    pub(crate) fn single(&self) -> Option<&Term<P>> {
+        self.rest.is_empty().then_some(&self.first)
+    }
+
+    pub(crate) fn terms(&self) -> impl Iterator<Item = &Term<P>> {
         std::iter::once(&self.first).chain(self.rest.iter().map(|(_, term)| term))
     }
 
-    pub(crate) fn paths<'a>(&'a self, each: &mut impl FnMut(&'a Path)) {
+    pub(crate) fn paths<'a>(&'a self, each: &mut impl FnMut(&'a P)) {
         for term in self.terms() {
             match term {
                 Term::Path(path) => each(path),

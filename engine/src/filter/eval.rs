@@ -6,6 +6,7 @@
 use std::cmp::Ordering;
 
 use super::ast::{Comparison, Expr, Membership, Sign, Sum, Term, TextTest};
+use super::fields::Fields;
 use crate::syntax::Literal;
 use crate::time::{Instant, Span, Step};
 use crate::value::{Number, Object, Value};
@@ -27,16 +28,20 @@ pub(super) enum Operand<'a> {
 }
 
 /// Whether `node` passes at the moment `now`. Allocates nothing; recursion is as deep as the filter.
-pub(super) fn matches(expr: &Expr, node: &Value, now: Instant) -> bool {
+pub(super) fn matches<P, N: Fields<P> + ?Sized>(expr: &Expr<P>, node: &N, now: Instant) -> bool {
     match expr {
         Expr::Constant(value) => *value,
         Expr::Field(path) => matches!(node.at(path), Value::Bool(true)),
         Expr::Not(inner) => !matches(inner, node, now),
         Expr::And(operands) => operands.iter().all(|operand| matches(operand, node, now)),
         Expr::Or(operands) => operands.iter().any(|operand| matches(operand, node, now)),
-        Expr::Compare { left, operator, right } => {
-            compare(evaluate(left, node, now), *operator, evaluate(right, node, now))
-        }
+        Expr::Compare { left, operator, right } => match (left.single(), right.single()) {
+            // Most tests are of this form.
+            (Some(Term::Path(path)), Some(Term::Literal(literal))) => {
+                compare_with(node.at(path), *operator, literal)
+            }
+            _ => compare(evaluate(left, node, now), *operator, evaluate(right, node, now)),
+        },
         Expr::Member { left, operator, list } => member(evaluate(left, node, now), *operator, list),
         Expr::Text { left, operator, right } => {
             match (text(evaluate(left, node, now)), text(evaluate(right, node, now))) {
@@ -52,12 +57,16 @@ pub(super) fn matches(expr: &Expr, node: &Value, now: Instant) -> bool {
 }
 
 /// The value of a sum.
-pub(super) fn evaluate<'a>(sum: &'a Sum, node: &'a Value, now: Instant) -> Operand<'a> {
+pub(super) fn evaluate<'a, P, N: Fields<P> + ?Sized>(
+    sum: &'a Sum<P>,
+    node: &'a N,
+    now: Instant,
+) -> Operand<'a> {
     let first = evaluate_term(&sum.first, node, now);
     sum.rest.iter().fold(first, |left, (sign, term)| plus(left, *sign, evaluate_term(term, node, now)))
 }
 
-fn evaluate_term<'a>(term: &'a Term, node: &'a Value, now: Instant) -> Operand<'a> {
+fn evaluate_term<'a, P, N: Fields<P> + ?Sized>(term: &'a Term<P>, node: &'a N, now: Instant) -> Operand<'a> {
     match term {
         Term::Literal(literal) => Operand::from(literal),
         Term::Now => Operand::Instant(now, None),
@@ -97,6 +106,26 @@ pub(super) fn compare(left: Operand<'_>, operator: Comparison, right: Operand<'_
         Comparison::LessOrEqual => order(left, right).is_some_and(Ordering::is_le),
         Comparison::Greater => order(left, right).is_some_and(Ordering::is_gt),
         Comparison::GreaterOrEqual => order(left, right).is_some_and(Ordering::is_ge),
+    }
+}
+
+/// Whether a comparison of a field with a literal holds: what [`compare`] says of the two.
+fn compare_with(value: &Value, operator: Comparison, literal: &Literal) -> bool {
+    let ordering = match (value, literal) {
+        (Value::Number(a), Literal::Number(b)) => a.cmp(b),
+        (Value::Text(a), Literal::Text(b)) if operator.is_equality() => {
+            return (a == b) == (operator == Comparison::Equal);
+        }
+        (Value::Instant(a), Literal::Instant(b)) => a.at().cmp(b),
+        _ => return compare(Operand::from(value), operator, Operand::from(literal)),
+    };
+    match operator {
+        Comparison::Equal => ordering.is_eq(),
+        Comparison::NotEqual => ordering.is_ne(),
+        Comparison::Less => ordering.is_lt(),
+        Comparison::LessOrEqual => ordering.is_le(),
+        Comparison::Greater => ordering.is_gt(),
+        Comparison::GreaterOrEqual => ordering.is_ge(),
     }
 }
 

@@ -10,9 +10,10 @@ use smallvec::SmallVec;
 
 use super::ast::{Comparison, Expr, Membership, Sign, Sum, Term};
 use super::eval::{self, Operand};
+use super::fields::{Fields, NoFields};
+use crate::path::Path;
 use crate::syntax::Literal;
 use crate::time::{Instant, Step, Steps};
-use crate::value::Value;
 
 /// So many candidates are tried before one is returned at which nothing may change, which is legal: asking again from there
 /// goes on. It bounds the cost of a filter whose tests flip often without changing the whole.
@@ -23,9 +24,9 @@ type Change = (Instant, usize);
 
 /// A test that changes with time.
 #[derive(Debug, Clone)]
-pub(super) enum NowTest {
+pub(crate) enum NowTest<P = Path> {
     /// A comparison with `now` on one side, turned so that it is the left one.
-    Compare { now: Steps, operator: Comparison, other: Sum },
+    Compare { now: Steps, operator: Comparison, other: Sum<P> },
     /// A comparison with `now` on both sides.
     Race { left: Steps, right: Steps },
     /// `now in […]`
@@ -33,13 +34,13 @@ pub(super) enum NowTest {
 }
 
 /// The tests of a filter that change with time.
-pub(super) fn now_tests(expr: &Expr) -> Vec<NowTest> {
+pub(super) fn now_tests<P: Clone>(expr: &Expr<P>) -> Vec<NowTest<P>> {
     let mut tests = Vec::new();
     collect(expr, &mut tests);
     tests
 }
 
-fn collect(expr: &Expr, tests: &mut Vec<NowTest>) {
+fn collect<P: Clone>(expr: &Expr<P>, tests: &mut Vec<NowTest<P>>) {
     match expr {
         Expr::Not(inner) => collect(inner, tests),
         Expr::And(operands) | Expr::Or(operands) => {
@@ -50,7 +51,7 @@ fn collect(expr: &Expr, tests: &mut Vec<NowTest>) {
                 tests.push(NowTest::Compare { now, operator: *operator, other: right.clone() });
             }
             (None, Some(now)) => {
-                tests.push(NowTest::Compare { now, operator: mirrored(*operator), other: left.clone() });
+                tests.push(NowTest::Compare { now, operator: operator.mirrored(), other: left.clone() });
             }
             (Some(left), Some(right)) => tests.push(NowTest::Race { left, right }),
             (None, None) => {}
@@ -65,18 +66,8 @@ fn collect(expr: &Expr, tests: &mut Vec<NowTest>) {
     }
 }
 
-fn mirrored(operator: Comparison) -> Comparison {
-    match operator {
-        Comparison::Less => Comparison::Greater,
-        Comparison::LessOrEqual => Comparison::GreaterOrEqual,
-        Comparison::Greater => Comparison::Less,
-        Comparison::GreaterOrEqual => Comparison::LessOrEqual,
-        Comparison::Equal | Comparison::NotEqual => operator,
-    }
-}
-
 /// How a sum moves `now`, if it is a sum over `now`. That can only be the first term, and all others are durations.
-fn steps(sum: &Sum) -> Option<Steps> {
+fn steps<P>(sum: &Sum<P>) -> Option<Steps> {
     if !matches!(sum.first, Term::Now) {
         return None;
     }
@@ -85,7 +76,7 @@ fn steps(sum: &Sum) -> Option<Steps> {
         let span = match term {
             Term::Literal(literal) => Operand::from(literal),
             // A sum of durations depends on neither node nor time.
-            Term::Sum(sum) => eval::evaluate(sum, &Value::Nothing, Instant::UNIX_EPOCH),
+            Term::Sum(sum) => eval::evaluate(sum, &NoFields, Instant::UNIX_EPOCH),
             Term::Now | Term::Path(_) => Operand::Invalid,
         };
         if let Operand::Duration(span) = span {
@@ -97,7 +88,12 @@ fn steps(sum: &Sum) -> Option<Steps> {
 
 /// The earliest moment after `now` at which `node` may pass where it did not, or not where it did; see
 /// [`Filter::next_flip`](super::Filter::next_flip).
-pub(super) fn next_flip(expr: &Expr, tests: &[NowTest], node: &Value, now: Instant) -> Option<Instant> {
+pub(super) fn next_flip<P, N: Fields<P> + ?Sized>(
+    expr: &Expr<P>,
+    tests: &[NowTest<P>],
+    node: &N,
+    now: Instant,
+) -> Option<Instant> {
     let passes = eval::matches(expr, node, now);
     // Each test is asked once, and again only when its moment has come: a filter may have a thousand of them.
     let ask = |place: usize, at| tests[place].next_change(node, at).map(|moment| (moment, place));
@@ -119,9 +115,9 @@ pub(super) fn next_flip(expr: &Expr, tests: &[NowTest], node: &Value, now: Insta
     }
 }
 
-impl NowTest {
+impl<P> NowTest<P> {
     /// The earliest moment after `at` at which the test itself may change.
-    fn next_change(&self, node: &Value, at: Instant) -> Option<Instant> {
+    fn next_change<N: Fields<P> + ?Sized>(&self, node: &N, at: Instant) -> Option<Instant> {
         match self {
             NowTest::Compare { now, operator, other } => {
                 next_change_against(now, *operator, eval::evaluate(other, node, at), at)

@@ -25,13 +25,20 @@ use crate::value::Value;
 mod ast;
 mod canonical;
 mod check;
+#[cfg_attr(not(test), expect(dead_code, reason = "rows are to hold the fields that are asked for alone"))]
+mod columns;
+mod compiled;
 mod eval;
+mod fields;
 mod flips;
 mod parse;
 mod print;
+#[cfg(test)]
+pub(crate) mod random;
 
 pub use crate::syntax::ExprError;
 pub use ast::{Comparison, Expr, Literal, Membership, Sign, Sum, Term, TextTest};
+pub(crate) use compiled::Compiled;
 
 /// A parsed and checked filter. Cheap to clone.
 ///
@@ -65,10 +72,9 @@ pub struct Filter {
 }
 
 struct Inner {
-    expr: Expr,
+    compiled: Compiled<Path>,
     canonical: String,
     paths: Vec<Path>,
-    now_tests: Vec<flips::NowTest>,
 }
 
 impl Filter {
@@ -94,8 +100,7 @@ impl Filter {
         expr.paths(&mut |path| paths.push(path.clone()));
         paths.sort_unstable();
         paths.dedup();
-        let now_tests = flips::now_tests(&expr);
-        Filter { inner: Arc::new(Inner { expr, canonical, paths, now_tests }) }
+        Filter { inner: Arc::new(Inner { compiled: Compiled::of(expr), canonical, paths }) }
     }
 
     /// Whether this is [`Filter::all`], by its canonical form: a filter that lets every node pass for other reasons is not known
@@ -113,18 +118,18 @@ impl Filter {
 
     /// The filter as it was written, but for white space, redundant parentheses around single values and the like.
     pub fn expr(&self) -> &Expr {
-        &self.inner.expr
+        &self.inner.compiled.expr
     }
 
     /// Whether a node passes at the moment `now`. Allocates nothing; costs at most the size of the filter, times the length of
     /// the lists that `anyof` and `allof` look into.
     pub fn matches(&self, node: &Value, now: Instant) -> bool {
-        eval::matches(&self.inner.expr, node, now)
+        self.inner.compiled.matches(node, now)
     }
 
     /// Whether the result depends on the time.
     pub fn uses_now(&self) -> bool {
-        !self.inner.now_tests.is_empty()
+        self.inner.compiled.uses_now()
     }
 
     /// The next moment at which time alone may change whether `node` passes: strictly after `now`, and never late, that is, the
@@ -134,10 +139,7 @@ impl Filter {
     /// race `now` against itself (`now - 1 months < now - 30 days`): there it may be a moment at which nothing changes, from which
     /// the next call goes on. Costs a few evaluations of the filter.
     pub fn next_flip(&self, node: &Value, now: Instant) -> Option<Instant> {
-        if !self.uses_now() {
-            return None;
-        }
-        flips::next_flip(&self.inner.expr, &self.inner.now_tests, node, now)
+        self.inner.compiled.next_flip(node, now)
     }
 
     /// The paths that the filter reads, sorted, each once.
@@ -151,7 +153,7 @@ impl Filter {
         match (self.is_all(), other.is_all()) {
             (true, _) => other.clone(),
             (_, true) => self.clone(),
-            _ => Filter::of(Expr::And(vec![self.inner.expr.clone(), other.inner.expr.clone()])),
+            _ => Filter::of(Expr::And(vec![self.expr().clone(), other.expr().clone()])),
         }
     }
 }
@@ -173,7 +175,7 @@ impl std::hash::Hash for Filter {
 /// As it was written.
 impl fmt::Display for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.expr.fmt(f)
+        self.expr().fmt(f)
     }
 }
 

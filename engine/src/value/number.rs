@@ -81,6 +81,10 @@ impl Number {
 
 /// Compares an integer of at most 65 bits with a finite float, exactly.
 fn compare_with_float(integer: i128, float: f64) -> Ordering {
+    if let Ok(small) = i32::try_from(integer) {
+        // Exact as a float. No finite float is without order.
+        return f64::from(small).partial_cmp(&float).unwrap_or(Ordering::Equal);
+    }
     const BEYOND: f64 = 36_893_488_147_419_103_232.0; // 2^65
     if float >= BEYOND {
         return Ordering::Less;
@@ -107,6 +111,8 @@ impl Ord for Number {
         match (self, other) {
             // Adding zero makes the two zeros one, so that the total order of floats is the order of numbers.
             (Number::Float(a), Number::Float(b)) => (a + 0.0).total_cmp(&(b + 0.0)),
+            // Most numbers are integers.
+            (Number::Int(a), Number::Int(b)) => a.cmp(b),
             (Number::Float(a), b) => match b.integer() {
                 Some(b) => compare_with_float(b, *a).reverse(),
                 None => Ordering::Equal,
@@ -185,6 +191,9 @@ mod tests {
             Number::Float(-1e300),
             Number::Float(-18_446_744_073_709_551_616.0),
             Number::Int(i64::MIN),
+            Number::Int(i64::from(i32::MIN) - 1),
+            Number::Float(-2_147_483_648.5),
+            Number::Int(i64::from(i32::MIN)),
             Number::Float(-1.5),
             Number::Int(-1),
             Number::Float(-0.5),
@@ -192,6 +201,8 @@ mod tests {
             Number::Float(f64::from_bits(1)),
             Number::Int(1),
             Number::Float(1.5),
+            Number::Int(i64::from(i32::MAX)),
+            Number::Float(2_147_483_647.5),
             Number::Float(9_007_199_254_740_992.0),
             Number::Int(9_007_199_254_740_993),
             Number::Int(i64::MAX),

@@ -1,0 +1,244 @@
+//! Random filters, nodes and rows for tests. Seeded: a failure repeats.
+
+use super::columns::Reading;
+use super::fields::Fields;
+use super::{Compiled, Filter};
+use crate::json;
+use crate::limits::{JsonLimits, QueryLimits};
+use crate::path::Path;
+use crate::time::Instant;
+use crate::value::Value;
+
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Random {
+        Random((seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        ((self.next() >> 11) % end as u64) as usize
+    }
+
+    pub(crate) fn pick<'a>(&mut self, of: &[&'a str]) -> &'a str {
+        of[self.below(of.len())]
+    }
+}
+
+/// `d` is declared as an instant, so what it holds is one or nothing.
+const NAMES: &[&str] = &["a", "a", "b", "c.e", "d", "d"];
+
+const INSTANTS: &[&str] = &[
+    "2024-02-28",
+    "2024-02-29",
+    "2024-02-29T00:00:00Z",
+    "2024-02-29T01:00:00+01:00",
+    "2024-02-29T23:59:59.999999999Z",
+    "2024-03-01",
+    "2024-03-31T12:00:00Z",
+    "0000-01-01",
+    "9999-12-31T23:59:59.999999999Z",
+];
+
+const TEXTS: &[&str] = &[
+    "",
+    "a",
+    "ab",
+    "abcdefghijklm",
+    "abcdefghijklmn",
+    "abcdefghijklmno",
+    "b",
+    "2024",
+    "\\u0000",
+    "a\\u0000",
+];
+
+const NUMBERS: &[&str] = &[
+    "-9223372036854775808",
+    "-1",
+    "0",
+    "0.5",
+    "1",
+    "1.0",
+    "2",
+    "9007199254740993",
+    "18446744073709551615",
+    "1e300",
+];
+
+const OPERATORS: &[&str] = &["==", "==", "!=", "<", "<=", ">", ">="];
+
+fn scalar(random: &mut Random) -> String {
+    match random.below(8) {
+        0 => random.pick(&["null", "true", "false"]).to_owned(),
+        1 | 2 => random.pick(NUMBERS).to_owned(),
+        3 | 4 => format!("\"{}\"", random.pick(TEXTS)),
+        _ => format!("\"{}\"", random.pick(INSTANTS)),
+    }
+}
+
+/// A node; what it holds at `d` is read as declared.
+pub(crate) fn node(random: &mut Random) -> Value {
+    let mut members = Vec::new();
+    for name in ["a", "b", "e"] {
+        members.push(match random.below(10) {
+            0 => continue,
+            1 => format!("\"{name}\":{{\"e\":{}}}", scalar(random)),
+            2 | 3 => {
+                let items: Vec<String> = (0..random.below(4)).map(|_| scalar(random)).collect();
+                format!("\"{name}\":[{}]", items.join(","))
+            }
+            _ => format!("\"{name}\":{}", scalar(random)),
+        });
+    }
+    members.push(format!("\"c\":{{\"e\":{}}}", scalar(random)));
+    members.push(match random.below(5) {
+        0 => "\"d\":null".to_owned(),
+        _ => format!("\"d\":\"{}\"", random.pick(INSTANTS)),
+    });
+    let mut node =
+        json::parse(format!("{{{}}}", members.join(",")).as_bytes(), &JsonLimits::default()).expect("a node");
+    if let Some(declared) = node.at_mut(&Path::field("d")) {
+        *declared = std::mem::take(declared).into_instant().unwrap_or_default();
+    }
+    node
+}
+
+fn literal(random: &mut Random) -> String {
+    match random.below(10) {
+        0 => random.pick(&["nothing", "true", "false", "5 days"]).to_owned(),
+        1..=3 => random.pick(NUMBERS).to_owned(),
+        4 | 5 => format!("'{}'", random.pick(TEXTS).replace("\\u0000", "\0")),
+        6 | 7 => format!("'{}'", random.pick(INSTANTS)),
+        _ => random.pick(INSTANTS).to_owned(),
+    }
+}
+
+fn duration(random: &mut Random) -> String {
+    let count = if random.below(20) == 0 { 12_000 } else { random.below(14) };
+    format!("{count} {}", random.pick(&["years", "months", "months", "weeks", "days", "hours", "ticks"]))
+}
+
+fn moved(random: &mut Random, base: &str) -> String {
+    let mut sum = base.to_owned();
+    for _ in 0..random.below(3) {
+        let sign = random.pick(&["+", "-"]);
+        sum = match random.below(5) {
+            0 => format!("({sum}) {sign} {}", duration(random)),
+            1 => format!("{sum} {sign} (1 days + 3 days)"),
+            _ => format!("{sum} {sign} {}", duration(random)),
+        };
+    }
+    sum
+}
+
+fn test(random: &mut Random) -> String {
+    let (name, operator) = (random.pick(NAMES), random.pick(OPERATORS));
+    match random.below(14) {
+        0 => name.to_owned(),
+        1 => random.pick(&["true", "false"]).to_owned(),
+        2..=4 => {
+            let items: Vec<String> = (0..random.below(4)).map(|_| literal(random)).collect();
+            format!("{name} {} [{}]", random.pick(&["in", "anyof", "allof"]), items.join(","))
+        }
+        5 => {
+            let begin = random.pick(&["", "a", "ab", "abcdefghijklmnop", "2024-0", "abcdefghijklmn", "\0"]);
+            format!("{name} {} '{begin}'", random.pick(&["startswith", "startswith", "endswith", "contains"]))
+        }
+        6 => format!("{} {operator} {}", literal(random), name),
+        7 => format!("{name} {operator} {}", random.pick(NAMES)),
+        8 => format!(
+            "{name} {operator} {} + {} ",
+            random.pick(NAMES),
+            random.pick(&["a", "0.5", "1", "3 days"])
+        ),
+        9 => format!("{} {operator} {}", moved(random, name), moved(random, "2024-02-29")),
+        10 => format!("{} {operator} {}", moved(random, "now"), moved(random, name)),
+        11 => {
+            let now = moved(random, "now");
+            format!("{name} {operator} {now}")
+        }
+        _ => format!("{name} {operator} {}", literal(random)),
+    }
+}
+
+fn text(random: &mut Random, depth: usize) -> String {
+    let some = |random: &mut Random, word: &str| {
+        let operands: Vec<String> =
+            (0..2 + random.below(3)).map(|_| format!("({})", text(random, depth - 1))).collect();
+        operands.join(word)
+    };
+    match if depth == 0 { 9 } else { random.below(10) } {
+        0..=2 => some(random, " and "),
+        3 | 4 => some(random, " or "),
+        5 => format!("not ({})", text(random, depth - 1)),
+        _ => test(random),
+    }
+}
+
+/// A legal filter over the fields that [`node`] makes.
+pub(crate) fn filter(random: &mut Random) -> Filter {
+    loop {
+        let text = text(random, 2);
+        // Some of what is written here is refused: constants that overflow, an order between different kinds.
+        if let Ok(filter) = Filter::parse(&text, &QueryLimits::default()) {
+            return filter;
+        }
+    }
+}
+
+/// A moment near to those in nodes and filters.
+pub(crate) fn moment(random: &mut Random) -> Instant {
+    let at = Instant::parse_rfc3339(random.pick(INSTANTS)).expect("an instant");
+    let step = std::time::Duration::from_nanos(random.next() % 200_000_000_000_000);
+    match random.below(5) {
+        0 => at,
+        1 => at.saturating_sub(std::time::Duration::from_nanos(1)),
+        2 => at.saturating_sub(step * 20),
+        _ => at.saturating_add(step * 20),
+    }
+}
+
+/// A column by what it reads.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Column {
+    pub(crate) path: Path,
+    pub(crate) reading: Reading,
+}
+
+/// The columns of a node that filters were found to use.
+pub(crate) struct Row(Vec<(Column, Value)>);
+
+impl Row {
+    pub(crate) fn of(node: &Value, columns: &[Column]) -> Row {
+        let read = |column: &Column| match (node.at(&column.path).clone(), column.reading) {
+            (value, Reading::Plain) => value,
+            (value, Reading::Instant) => value.into_instant().unwrap_or_else(|other| other),
+        };
+        Row(columns.iter().map(|column| (column.clone(), read(column))).collect())
+    }
+}
+
+impl Fields<Column> for Row {
+    fn at(&self, path: &Column) -> &Value {
+        self.0.iter().find(|(column, _)| column == path).map_or(&Value::Nothing, |(_, value)| value)
+    }
+}
+
+/// The filter over columns, and the columns that it uses.
+pub(crate) fn over_columns(filter: &Filter) -> (Compiled<Column>, Vec<Column>) {
+    let mut columns = Vec::new();
+    let compiled = filter.over_columns(&mut |path, reading| {
+        let column = Column { path: path.clone(), reading };
+        columns.push(column.clone());
+        column
+    });
+    (compiled, columns)
+}
