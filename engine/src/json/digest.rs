@@ -50,11 +50,13 @@ pub(super) fn hash(text: &str) -> u64 {
 }
 
 /// The digest of the text that has this hash.
+#[inline]
 pub(super) fn of_text(hash: u64) -> u64 {
     hash ^ TEXT
 }
 
 /// The digest of a number. A float that is an integer of 64 bits has that of the integer.
+#[inline]
 pub(super) fn of_number(number: Number) -> u64 {
     const LARGE: f64 = 9_223_372_036_854_775_808.0; // 2^63
     let (bits, kind) = match number {
@@ -82,10 +84,12 @@ impl Default for List {
 }
 
 impl List {
+    #[inline]
     pub(super) fn push(&mut self, item: u64) {
         self.0 = mixed(self.0 ^ item, MIX).wrapping_add(LIST);
     }
 
+    #[inline]
     pub(super) fn finish(self) -> u64 {
         self.0
     }
@@ -97,16 +101,19 @@ pub(super) struct Object(u64);
 
 impl Object {
     /// Takes the hash of a key and the digest of its value.
+    #[inline]
     pub(super) fn insert(&mut self, key: u64, value: u64) {
         self.0 = self.0.wrapping_add(mixed(key ^ OBJECT, value ^ MIX));
     }
 
+    #[inline]
     pub(super) fn finish(self) -> u64 {
         mixed(self.0 ^ OBJECT, MIX)
     }
 }
 
 /// Both in one, by the two halves of their product.
+#[inline]
 fn mixed(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     product as u64 ^ (product >> 64) as u64

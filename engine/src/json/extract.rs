@@ -4,7 +4,7 @@ use hashbrown::HashTable;
 use smallvec::SmallVec;
 
 use super::scan::Scan;
-use super::{JsonError, Skim, compact, digest, parse, text_of};
+use super::{JsonError, compact, digest, parse};
 use crate::limits::JsonLimits;
 use crate::path::Path;
 use crate::value::Value;
@@ -87,7 +87,7 @@ pub(crate) struct Extracted {
 impl Extracted {
     fn new(count: usize) -> Extracted {
         Extracted {
-            values: vec![Value::Nothing; count],
+            values: std::iter::repeat_with(Value::default).take(count).collect(),
             present: SmallVec::from_elem(0, count.div_ceil(64)),
             digest: 0,
             compact: None,
@@ -163,28 +163,12 @@ fn slow(text: &[u8], wanted: &Wanted, limits: &JsonLimits) -> Result<Extracted, 
 ///
 /// Passes over the text as far as the path, and reads only the value.
 pub(crate) fn find(raw: &[u8], path: &Path) -> Value {
-    let value = path.names().try_fold(raw, |raw, name| {
-        let mut skim = Skim::new(raw);
-        if !skim.skip(b'{') {
-            return None;
-        }
-        while let Some(key) = skim.key() {
-            let value = skim.value();
-            if is_key(key, name) {
-                return Some(value);
-            }
-            skim.skip(b',');
-        }
-        None
-    });
-    let read = |raw| Scan::new(std::str::from_utf8(raw).ok()?, ANY_NESTING.enforced_nesting()).value();
-    value.and_then(read).map_or(Value::Nothing, |(value, _)| value)
-}
-
-/// Whether a key in quotes means this name.
-fn is_key(token: &[u8], name: &str) -> bool {
-    let inside = token.get(1..token.len().saturating_sub(1)).unwrap_or_default();
-    inside == name.as_bytes() || (inside.contains(&b'\\') && text_of(token).is_some_and(|text| text == name))
+    let read = || {
+        let mut scan = Scan::new(std::str::from_utf8(raw).ok()?, ANY_NESTING.enforced_nesting());
+        path.names().try_for_each(|name| scan.enter_member(name))?;
+        scan.value()
+    };
+    read().map_or(Value::Nothing, |(value, _)| value)
 }
 
 /// How two texts that were read before are the same.

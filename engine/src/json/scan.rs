@@ -113,6 +113,29 @@ impl<'a> Scan<'a> {
         })
     }
 
+    /// Takes a value as far as its member of this name, whose value comes next; `None` where there is none.
+    pub(super) fn enter_member(&mut self, name: &str) -> Option<()> {
+        if self.peek()? != b'{' {
+            return None;
+        }
+        self.enter()?;
+        while self.peek()? == b'"' {
+            let is_it = self.quoted()? == name;
+            if self.peek()? != b':' {
+                return None;
+            }
+            self.place += 1;
+            if is_it {
+                return Some(());
+            }
+            self.value::<()>()?;
+            if self.ends(b'}')? {
+                return None;
+            }
+        }
+        None
+    }
+
     /// Takes a value with its digest, or `None` where something is wrong.
     pub(super) fn value<B: Build>(&mut self) -> Option<(B, u64)> {
         match self.peek()? {
@@ -167,6 +190,7 @@ impl<'a> Scan<'a> {
         self.enter()?;
         let outside = self.keys.len();
         let mut digest = digest::Object::default();
+        let mut seen = Seen::default();
         if self.peek()? == b'}' {
             self.place += 1;
         } else {
@@ -177,6 +201,7 @@ impl<'a> Scan<'a> {
                 let key = self.quoted()?;
                 let hash = digest::hash(&key);
                 self.keys.push(hash);
+                seen.insert(hash);
                 if self.peek()? != b':' {
                     return None;
                 }
@@ -187,7 +212,7 @@ impl<'a> Scan<'a> {
                 }
             }
         }
-        if repeats(&mut self.keys[outside..]) {
+        if seen.perhaps_twice && repeats(&mut self.keys[outside..]) {
             return None;
         }
         self.keys.truncate(outside);
@@ -213,22 +238,27 @@ impl<'a> Scan<'a> {
     }
 
     /// Takes a text in quotes, which come next.
+    #[inline]
     fn quoted(&mut self) -> Option<Cow<'a, str>> {
         let start = self.place + 1;
-        let token = self.text.as_bytes().get(start..)?;
-        let end = start + text::plain_length(token);
+        let end = start + text::plain_length(self.text.as_bytes().get(start..)?);
         match self.text.as_bytes().get(end)? {
             b'"' => {
                 self.place = end + 1;
                 Some(Cow::Borrowed(self.text.get(start..end)?))
             }
-            b'\\' => {
-                let end = self.place + text::token_length(self.text.as_bytes().get(self.place..)?)?;
-                self.place = end;
-                text::unescape(self.text.get(start..end - 1)?).ok()
-            }
+            b'\\' => self.escaped().map(Cow::Owned),
             _ => None,
         }
+    }
+
+    /// Takes a text in quotes that has escapes.
+    #[cold]
+    fn escaped(&mut self) -> Option<String> {
+        let start = self.place;
+        self.place += text::token_length(self.text.as_bytes().get(start..)?)?;
+        let text = text::unescape(self.text.get(start + 1..self.place - 1)?).ok()?;
+        Some(text.into_owned())
     }
 
     fn number(&mut self) -> Option<Number> {
@@ -262,6 +292,24 @@ impl<'a> Scan<'a> {
             self.spaced = true;
         }
         self.text.as_bytes().get(self.place).copied()
+    }
+}
+
+/// Hashes as two bits each: what has one of its own was not there before.
+#[derive(Default)]
+struct Seen {
+    low: u64,
+    high: u64,
+    perhaps_twice: bool,
+}
+
+impl Seen {
+    #[inline]
+    fn insert(&mut self, hash: u64) {
+        let (low, high) = (1 << (hash & 63), 1 << (hash >> 58));
+        self.perhaps_twice |= self.low & low != 0 && self.high & high != 0;
+        self.low |= low;
+        self.high |= high;
     }
 }
 

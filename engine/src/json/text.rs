@@ -20,22 +20,35 @@ pub(super) fn token_length(text: &[u8]) -> Option<usize> {
 /// How many bytes stand before the first quote, backslash or control character, or before the end.
 #[inline]
 pub(super) fn plain_length(text: &[u8]) -> usize {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    let ends = |byte: &u8| (*byte < b' ') | (*byte == b'"') | (*byte == b'\\');
     let mut place = 0;
-    while let Some(eight) = text.get(place..).and_then(|rest| rest.first_chunk::<8>()) {
-        let eight = u64::from_le_bytes(*eight);
-        // Taking n from every byte borrows from the highest bit where the byte is below n, or above one that is; the lowest
-        // bit that is left is right.
-        let below = |bytes: u64, n: u64| bytes.wrapping_sub(ONES * n) & !bytes;
-        let is = |byte: u8| below(eight ^ (ONES * u64::from(byte)), 1);
-        let found = (below(eight, 0x20) | is(b'"') | is(b'\\')) & (ONES << 7);
-        if found != 0 {
-            return place + found.trailing_zeros() as usize / 8;
+    while let Some(eight) = text.get(place..).and_then(|rest| rest.first_chunk()) {
+        if let Some(found) = plain_of_eight(u64::from_le_bytes(*eight)) {
+            return place + found;
         }
         place += 8;
+        // Most texts end soon. The others are passed over by vectors, as there is no way out of the inner loop.
+        while place >= 16
+            && let Some(chunk) = text.get(place..).and_then(|rest| rest.first_chunk::<32>())
+            && !chunk.iter().fold(false, |any, byte| any | ends(byte))
+        {
+            place += 32;
+        }
     }
     let rest = text.get(place..).unwrap_or_default();
-    place + rest.iter().position(|byte| *byte < b' ' || matches!(byte, b'"' | b'\\')).unwrap_or(rest.len())
+    place + rest.iter().position(ends).unwrap_or(rest.len())
+}
+
+/// The same of eight bytes, the first of which is the lowest; `None` where all of them are plain.
+#[inline]
+fn plain_of_eight(bytes: u64) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    // Taking n from every byte borrows from the highest bit where the byte is below n, or above one that is: the lowest bit
+    // that is left is right.
+    let below = |bytes: u64, n: u64| bytes.wrapping_sub(ONES * n) & !bytes;
+    // Changing places with the space, the quote stands right behind the control characters.
+    let found = (below(bytes ^ (ONES * 2), 0x21) | below(bytes ^ (ONES * 0x5c), 1)) & (ONES << 7);
+    (found != 0).then(|| found.trailing_zeros() as usize / 8)
 }
 
 /// The text that stands between two quotes, with the place of the trouble where an escape or a control character is not legal.
