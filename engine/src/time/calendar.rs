@@ -49,8 +49,19 @@ pub(super) fn date_of(nanos: i128) -> Date {
 
 /// The nanoseconds since 1970 at which a date begins, or `None` where the calendar lacks it.
 pub(super) fn start_of_date(year: i16, month: i8, day: i8) -> Option<i128> {
-    let date = Date::new(year, month, day).ok()?;
-    Some(i128::from(date.duration_since(EPOCH).as_secs() / 86_400) * NANOS_PER_DAY)
+    /// Days from the first of March 12000 before the year 0 to 1970.
+    const EPOCH: i32 = 5_102_378;
+    if !(-9_999..=9_999).contains(&year)
+        || !(1..=12).contains(&month)
+        || !(1..=days_in(year, month)).contains(&day)
+    {
+        return None;
+    }
+    // Years that begin in March have their leap day at the end, and months of 153 days in five. Counted from a year that is a
+    // multiple of 400 and far enough in the past, everything is positive.
+    let (year, month) = (i32::from(year) + 12_000 - i32::from(month < 3), i32::from((month + 9) % 12));
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + i32::from(day) - 1;
+    Some(i128::from(days - EPOCH) * NANOS_PER_DAY)
 }
 
 /// The nanoseconds since 1970 at which a day of a month begins; `month` counts from January of the year 0 and the day is one
@@ -65,8 +76,13 @@ pub(super) fn start_of_day(month: i128, day: i8) -> i128 {
 
 /// How many days a month has; `month` counts from January of the year 0.
 pub(super) fn days_in_month(month: i128) -> i8 {
-    let year = month.div_euclid(12);
-    match month.rem_euclid(12) + 1 {
+    // The calendar repeats itself after 400 years.
+    let month = month.rem_euclid(4_800) as i16;
+    days_in(month / 12, (month % 12) as i8 + 1)
+}
+
+fn days_in(year: i16, month: i8) -> i8 {
+    match month {
         2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
         2 => 28,
         4 | 6 | 9 | 11 => 30,
@@ -84,6 +100,23 @@ mod tests {
             let date = Date::new((month.div_euclid(12)) as i16, (month.rem_euclid(12) + 1) as i8, 1).unwrap();
             assert_eq!(days_in_month(month), date.days_in_month(), "{date}");
             assert_eq!(Civil::of(start_of_day(month, 1)), Civil { month, day: 1, nanos: 0 });
+        }
+    }
+
+    #[test]
+    fn dates_agree_with_the_calendar_library() {
+        for year in
+            (-9_999..=9_999).step_by(7).chain([-10_000, -401, -400, -1, 0, 1, 1900, 1970, 2000, 10_000])
+        {
+            for month in -1..=13 {
+                for day in [-1, 0, 1, 2, 27, 28, 29, 30, 31, 32] {
+                    let days = Date::new(year, month, day)
+                        .ok()
+                        .map(|date| date.duration_since(EPOCH).as_secs() / 86_400);
+                    let expected = days.map(|days| i128::from(days) * NANOS_PER_DAY);
+                    assert_eq!(start_of_date(year, month, day), expected, "{year}-{month}-{day}");
+                }
+            }
         }
     }
 

@@ -4,89 +4,63 @@ use std::fmt;
 
 use super::{Instant, NANOS_PER_DAY, NANOS_PER_SECOND, calendar};
 
+/// The first moment of the year 0.
+const YEAR_0: Instant = Instant(-62_167_219_200 * NANOS_PER_SECOND);
+
 /// Reads a date or a date-time; see [`Instant::parse_rfc3339`].
 pub(super) fn parse(text: &str) -> Option<Instant> {
-    let mut rest = Reader(text.as_bytes());
-    let year = rest.digits(4)?;
-    rest.skip(b"-")?;
-    let month = rest.digits(2)?;
-    rest.skip(b"-")?;
-    let day = rest.digits(2)?;
+    let [a, b, c, d, b'-', e, f, b'-', g, h, rest @ ..] = text.as_bytes() else { return None };
+    let (year, month, day) = (digits([a, b, c, d])?, digits([e, f])?, digits([g, h])?);
     let midnight = calendar::start_of_date(year as i16, month as i8, day as i8)?;
-    if rest.0.is_empty() {
+    if rest.is_empty() {
         return Some(Instant(midnight));
     }
 
-    rest.skip(b"Tt")?;
-    let hour = rest.digits(2)?;
-    rest.skip(b":")?;
-    let minute = rest.digits(2)?;
-    rest.skip(b":")?;
+    let [b'T' | b't', a, b, b':', c, d, b':', e, f, rest @ ..] = rest else { return None };
+    let (hour, minute, second) = (digits([a, b])?, digits([c, d])?, digits([e, f])?);
     // A leap second is the second before it, as nothing behind this line counts leap seconds.
-    let second = match rest.digits(2)? {
-        60 => 59,
-        second => second,
-    };
+    let second = if second == 60 { 59 } else { second };
     if hour > 23 || minute > 59 || second > 59 {
         return None;
     }
-    let fraction = if rest.skip(b".").is_some() { rest.fraction()? } else { 0 };
-    let offset = rest.offset()?;
-    if !rest.0.is_empty() {
-        return None;
-    }
+    let (fraction, rest) = match rest {
+        [b'.', rest @ ..] => fraction(rest)?,
+        rest => (0, rest),
+    };
+    let offset = offset(rest)?;
 
-    let seconds = i128::from(hour * 3600 + minute * 60 + second) - i128::from(offset);
-    let nanos = midnight + seconds * NANOS_PER_SECOND + i128::from(fraction);
+    let seconds = i64::from(hour * 3600 + minute * 60 + second) - i64::from(offset);
+    let nanos = midnight + i128::from(seconds * 1_000_000_000 + i64::from(fraction));
     // Years before 0 could not be written again.
-    Instant::from_unix_nanos(nanos).filter(|at| calendar::date_of(at.0).year() >= 0)
+    Instant::from_unix_nanos(nanos).filter(|at| *at >= YEAR_0)
 }
 
-struct Reader<'a>(&'a [u8]);
+/// The number that the digits make.
+fn digits<const N: usize>(digits: [&u8; N]) -> Option<u32> {
+    let digit = |byte: &u8| byte.is_ascii_digit().then(|| u32::from(byte - b'0'));
+    digits.into_iter().try_fold(0, |value, byte| Some(value * 10 + digit(byte)?))
+}
 
-impl Reader<'_> {
-    /// Takes exactly `count` digits.
-    fn digits(&mut self, count: usize) -> Option<u32> {
-        let (digits, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
-        digits
-            .iter()
-            .try_fold(0, |value, byte| byte.is_ascii_digit().then(|| value * 10 + u32::from(byte - b'0')))
-    }
+/// One or more digits as a fraction of a second, in nanoseconds, and what stands behind them; what is finer is cut off.
+fn fraction(text: &[u8]) -> Option<(u32, &[u8])> {
+    let count = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (digits, rest) = text.split_at(count);
+    let nine = digits.iter().copied().chain(std::iter::repeat(b'0')).take(9);
+    (count > 0).then(|| (nine.fold(0, |value, byte| value * 10 + u32::from(byte - b'0')), rest))
+}
 
-    /// Takes one of the given bytes.
-    fn skip(&mut self, any: &[u8]) -> Option<u8> {
-        let (first, rest) = self.0.split_first()?;
-        any.contains(first).then(|| {
-            self.0 = rest;
-            *first
-        })
+/// `Z` or an offset, in seconds; nothing is UTC.
+fn offset(text: &[u8]) -> Option<i32> {
+    let (sign, hours, minutes) = match text {
+        [] | [b'Z' | b'z'] => return Some(0),
+        [sign @ (b'+' | b'-'), a, b, b':', c, d] => (sign, digits([a, b])?, digits([c, d])?),
+        _ => return None,
+    };
+    if hours > 23 || minutes > 59 {
+        return None;
     }
-
-    /// Takes one or more digits as a fraction of a second, in nanoseconds; what is finer is cut off.
-    fn fraction(&mut self) -> Option<u32> {
-        let count = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let (digits, rest) = self.0.split_at(count);
-        self.0 = rest;
-        let nine = digits.iter().copied().chain(std::iter::repeat(b'0')).take(9);
-        (count > 0).then(|| nine.fold(0, |value, byte| value * 10 + u32::from(byte - b'0')))
-    }
-
-    /// Takes `Z` or an offset, in seconds; nothing is UTC.
-    fn offset(&mut self) -> Option<i32> {
-        if self.0.is_empty() || self.skip(b"Zz").is_some() {
-            return Some(0);
-        }
-        let sign = self.skip(b"+-")?;
-        let hours = self.digits(2)?;
-        self.skip(b":")?;
-        let minutes = self.digits(2)?;
-        if hours > 23 || minutes > 59 {
-            return None;
-        }
-        let seconds = (hours * 3600 + minutes * 60) as i32;
-        Some(if sign == b'-' { -seconds } else { seconds })
-    }
+    let seconds = (hours * 3600 + minutes * 60) as i32;
+    Some(if *sign == b'-' { -seconds } else { seconds })
 }
 
 /// Writes the shortest date-time in UTC.
