@@ -34,7 +34,7 @@ impl Live {
         self.engine.commit(now(), ops).expect("orders are sound");
         let mut changes = 0;
         while let Some(update) = self.engine.poll_update() {
-            changes += update.changes.len();
+            changes += update.nodes().len();
         }
         changes
     }

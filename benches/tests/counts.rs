@@ -1,7 +1,7 @@
 //! How much work is done, counted: unlike times, counts are the same on every machine.
 
 use liveset_benches::{FanOut, Live, NativeQuery, Workload, queries};
-use liveset_engine::{Query, Stats};
+use liveset_engine::{Query, Work};
 
 fn live(nodes: u32, count: usize) -> (Workload, Live) {
     let workload = Workload::new(nodes, 1);
@@ -11,19 +11,14 @@ fn live(nodes: u32, count: usize) -> (Workload, Live) {
 }
 
 /// The work of 50 commits of one changed node each.
-fn work(workload: &mut Workload, live: &mut Live) -> Stats {
+fn work(workload: &mut Workload, live: &mut Live) -> Work {
     let before = live.stats();
     for order in workload.changes(50) {
         live.apply(vec![order.upsert()]);
     }
     let after = live.stats();
     assert_eq!(after.nodes_changed - before.nodes_changed, 50);
-    Stats {
-        predicates_evaluated: after.predicates_evaluated - before.predicates_evaluated,
-        rows_visited: after.rows_visited - before.rows_visited,
-        changes_out: after.changes_out - before.changes_out,
-        ..after
-    }
+    after.work.since(&before.work)
 }
 
 #[test]

@@ -1,34 +1,35 @@
 //! The engine: sets, views over them, feeds out of them.
 
-use std::{
-    collections::{BTreeSet, BinaryHeap, VecDeque},
-    sync::Arc,
-};
+use std::{collections::VecDeque, hash::BuildHasher, sync::Arc};
 
 use bytes::Bytes;
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
-use indexmap::{IndexMap, IndexSet};
+use hashbrown::HashSet;
+use smallvec::SmallVec;
 
 use crate::{
-    access::Access,
-    error::{CommitError, DefineError, OpProblem, QueryError, TooManyViews},
-    feed::Feed,
+    error::{CommitError, DefineError, OpProblem, OpenError, QueryError},
+    explain::Explain,
     filter::Filter,
     limits::EngineLimits,
+    moments::Moments,
     order::Order,
     projection::Projection,
     query::{Plan, Query},
-    row::Row,
     schema::{Schema, SetDef},
-    set::{RowChange, Set},
-    stats::Stats,
+    shard::{
+        Moment, Sets, Shard,
+        create::Prepared,
+        source::{Source, Span},
+        view::Identity,
+        window::Window,
+    },
+    stats::{Stats, Work},
+    store::set::{RowChange, Set, Write},
     suggest,
     syntax::shortened,
     time::Instant,
-    update::{Doc, FeedId, NodeId, Snapshot, Update},
-    view::{self, Identity, Touch, View},
-    window::WindowChange,
+    update::{FeedId, Node, NodeId, Shown, Snapshot, Update},
 };
 
 /// One write of a commit.
@@ -37,18 +38,23 @@ pub enum Op {
     /// Puts a node in place of the one with the same id, or adds it.
     Upsert {
         /// The set's name.
-        set: String,
+        set: Arc<str>,
         /// The node: a JSON object with the set's key field.
         node: Bytes,
     },
+    /// The same, of a node that was read ahead; see [`Engine::decode`].
+    Put(Node),
     /// Takes a node out; one that is not there is no error.
     Remove {
         /// The set's name.
-        set: String,
+        set: Arc<str>,
         /// The node's id as text.
         id: String,
     },
 }
+
+/// The writes of a commit to one set, each with the place of its operation.
+type Staged = Vec<(usize, Write)>;
 
 /// What a commit did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,34 +65,6 @@ pub struct Committed {
     pub changed: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct ViewKey(u64);
-
-#[cfg(test)]
-impl ViewKey {
-    pub(crate) const TEST: Self = Self(0);
-}
-
-/// Which version of a changed node the predicate index was asked about.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Side {
-    Before,
-    After,
-}
-
-type SetChanges = IndexMap<NodeId, Option<Arc<Row>>, FixedState>;
-
-/// What a commit is about to do to one set.
-#[derive(Debug, Default)]
-struct Staged {
-    /// The last word on each node, in the order of the first.
-    nodes: SetChanges,
-    /// How many nodes more the set will have.
-    growth: isize,
-    /// The last operation that made it grow.
-    grown_by: usize,
-}
-
 /// Sets of nodes and live queries over them, without a clock: time is an argument.
 ///
 /// Inputs are [`commit`](Engine::commit) and [`handle_timeout`](Engine::handle_timeout); after each, and after
@@ -94,46 +72,57 @@ struct Staged {
 /// than [`poll_timeout`](Engine::poll_timeout) says. Two inputs without a drain between them are legal: updates queue
 /// in order. A feed's snapshot and its updates of a higher version splice without loss or repetition.
 ///
+/// **Work in slices.** Making a query over a large set that no index serves can take long. [`open`](Engine::open) does it
+/// at once; [`begin_open`](Engine::begin_open) does a slice of it, and [`work`](Engine::work), called between inputs while
+/// [`has_work`](Engine::has_work), the rest, while commits go on.
+///
+/// **Shards.** The queries can be spread over several shards, each with its part of them ([`EngineLimits::shards`]).
+/// [`commit_with`](Engine::commit_with) hands their parts of a commit to the caller, who may run them on several threads.
+///
 /// The data lives in memory only; the host is the truth.
 #[derive(Debug)]
 pub struct Engine {
     limits: EngineLimits,
-    sets: IndexMap<String, Set, FixedState>,
-    views: HashMap<ViewKey, View, FixedState>,
-    by_identity: HashMap<Identity, ViewKey, FixedState>,
-    /// Views over `now`.
-    timed: IndexSet<ViewKey, FixedState>,
-    deadlines: Deadlines,
-    feeds: HashMap<FeedId, Feed, FixedState>,
-    updates: VecDeque<Update>,
+    sets: Sets,
+    shards: Vec<Shard>,
+    moments: Moments,
+    /// Views that are still to be filled: shard and view.
+    filling: VecDeque<(usize, u32)>,
+    /// Feeds that were opened while their view was being filled.
+    waiting: HashSet<FeedId, FixedState>,
+    /// Those of them that now have a result.
+    opened: VecDeque<FeedId>,
     /// The last `now` given.
     now: Instant,
     version: u64,
-    next_key: u64,
+    next_feed: u64,
     stats: Stats,
 }
 
-/// The next deadline of each view that has one.
-#[derive(Debug, Default)]
-struct Deadlines {
-    by_time: BTreeSet<(Instant, ViewKey)>,
-    by_view: HashMap<ViewKey, Instant, FixedState>,
+/// One shard's part of a commit: to be run, on whatever thread.
+#[derive(Debug)]
+pub struct Part<'a> {
+    shard: &'a mut Shard,
+    sets: &'a Sets,
+    changes: &'a [(usize, Vec<RowChange>)],
+    limits: &'a EngineLimits,
+    now: Instant,
+    version: u64,
+    done: bool,
 }
 
-impl Deadlines {
-    fn set(&mut self, view: ViewKey, at: Option<Instant>) {
-        let old = match at {
-            Some(at) => self.by_view.insert(view, at),
-            None => self.by_view.remove(&view),
-        };
-        if old != at {
-            old.map(|old| self.by_time.remove(&(old, view)));
-            at.map(|at| self.by_time.insert((at, view)));
+impl Part<'_> {
+    /// Brings the shard's queries up to the commit. A second call does nothing.
+    pub fn run(&mut self) {
+        if std::mem::replace(&mut self.done, true) {
+            return;
         }
-    }
-
-    fn first(&self) -> Option<(Instant, ViewKey)> {
-        self.by_time.first().copied()
+        for (number, changes) in self.changes {
+            let Some((_, set)) = self.sets.get_index(*number) else { continue };
+            let rows = set.during(changes);
+            let tuning = &self.limits.tuning;
+            self.shard.apply(*number, Moment { rows, now: self.now, version: self.version, tuning });
+        }
     }
 }
 
@@ -141,17 +130,16 @@ impl Engine {
     /// An engine without sets.
     pub fn new(limits: EngineLimits) -> Self {
         Self {
+            shards: (0..limits.shards.clamp(1, MAX_SHARDS)).map(|_| Shard::default()).collect(),
             limits,
-            sets: IndexMap::default(),
-            views: HashMap::default(),
-            by_identity: HashMap::default(),
-            timed: IndexSet::default(),
-            deadlines: Deadlines::default(),
-            feeds: HashMap::default(),
-            updates: VecDeque::new(),
+            sets: Sets::default(),
+            moments: Moments::default(),
+            filling: VecDeque::new(),
+            waiting: HashSet::default(),
+            opened: VecDeque::new(),
             now: Instant::MIN,
             version: 0,
-            next_key: 0,
+            next_feed: 0,
             stats: Stats::default(),
         }
     }
@@ -162,7 +150,7 @@ impl Engine {
         if [&def.name, &def.key].iter().any(|text| text.is_empty() || text.len() > max) {
             return Err(DefineError::Name { max });
         }
-        if self.sets.contains_key(&def.name) {
+        if self.sets.contains_key(&*def.name) {
             return Err(DefineError::Duplicate(def.name));
         }
         if self.sets.len() >= self.limits.max_sets {
@@ -170,40 +158,147 @@ impl Engine {
         }
         let schema = Schema::new(&def.fields, &self.limits.query)
             .map_err(|(field, what)| DefineError::Field { set: def.name.clone(), field, what })?;
-        self.sets.insert(def.name.clone(), Set::new(def, schema));
+        self.sets.insert(def.name.as_str().into(), Set::new(def, schema));
         Ok(())
     }
 
     /// The names of the sets, in the order of their definition.
     pub fn set_names(&self) -> impl Iterator<Item = &str> {
-        self.sets.keys().map(String::as_str)
+        self.sets.keys().map(|name| &**name)
+    }
+
+    // --- writing ---
+
+    /// Reads and checks a node ahead of the commit that is to bring it ([`Op::Put`]): that commit then has less to do. Only
+    /// the fields are decoded that queries read; a query that comes later costs the reading of its fields on top.
+    ///
+    /// # Errors
+    ///
+    /// What the commit would have said.
+    pub fn decode(&self, set: &str, node: &Bytes) -> Result<Node, OpProblem> {
+        let Some((number, _, found)) = self.sets.get_full(set) else {
+            return Err(OpProblem::UnknownSet { set: shortened(set), hint: self.hint(set) });
+        };
+        Ok(Node { set: number, row: Arc::new(found.admit(node, &self.limits)?) })
     }
 
     /// Applies `ops` as one: all of them, or, on an error, none. Of several on one node the last counts.
     ///
-    /// Moments of time up to `now` that are due are applied first, as a step of their own. Costs the parsing of the
-    /// nodes, one filter evaluation for each changed node and view that the predicate index finds for it, and O(log matches)
-    /// where it matches.
+    /// Moments of time up to `now` that are due are applied first, as a step of their own. Costs the reading of the nodes,
+    /// a look-up for each field that queries are found by, and O(log window) for each window that a change touches;
+    /// queries that no index finds cost an evaluation of their filter each.
     pub fn commit(&mut self, now: Instant, ops: Vec<Op>) -> Result<Committed, CommitError> {
+        self.commit_with(now, ops, |_| ())
+    }
+
+    /// The same, with the work on the queries in parts, one for each shard: `spread` may [run](Part::run) them in whatever
+    /// order and on whatever threads. What it leaves undone is done here.
+    pub fn commit_with(
+        &mut self,
+        now: Instant,
+        ops: Vec<Op>,
+        spread: impl FnOnce(&mut [Part<'_>]),
+    ) -> Result<Committed, CommitError> {
         let staged = self.stage(ops)?;
         self.handle_timeout(now);
 
         self.version += 1;
         self.stats.commits += 1;
         let mut changed = 0;
-        for (set, nodes) in staged {
-            let (changes, of_value) = self.net_changes(set, nodes);
+        let mut changes: SmallVec<[(usize, Vec<RowChange>); 1]> = SmallVec::new();
+        for (number, writes) in staged {
+            let Some((_, set)) = self.sets.get_index_mut(number) else { continue };
+            let (of_set, of_value) = set.write(writes.into_iter().map(|(_, write)| write));
             changed += of_value;
-            self.apply(set, &changes);
+            if !self.moments.is_empty() {
+                self.moments.note(number, set, &of_set, now);
+            }
+            changes.push((number, of_set));
         }
         self.stats.nodes_changed += changed;
+
+        let Self { shards, sets, limits, version, .. } = self;
+        let (sets, limits, version) = (&*sets, &*limits, *version);
+        let part = |shard| Part { shard, sets, changes: &changes, limits, now, version, done: false };
+        let mut parts: SmallVec<[Part<'_>; 1]> = shards.iter_mut().map(part).collect();
+        spread(&mut parts);
+        parts.iter_mut().for_each(Part::run);
+        drop(parts);
+
+        for (number, changes) in &changes {
+            if let Some((_, set)) = self.sets.get_index_mut(*number) {
+                set.finish(changes);
+                set.indexes.expire(set.len());
+            }
+        }
+        self.grant_wishes();
         Ok(Committed { commit: self.stats.commits, changed })
     }
+
+    /// Reads and checks every operation; changes nothing.
+    fn stage(&self, ops: Vec<Op>) -> Result<SmallVec<[(usize, Staged); 1]>, CommitError> {
+        let max = self.limits.max_ops_per_commit;
+        if ops.len() > max {
+            let problem = OpProblem::TooMany { what: "operations in a commit", max };
+            return Err(CommitError { index: max, problem: Box::new(problem) });
+        }
+        let count = ops.len();
+        let mut staged: SmallVec<[(usize, Staged); 1]> = SmallVec::new();
+        for (index, op) in ops.into_iter().enumerate() {
+            let refused = |problem| CommitError { index, problem: Box::new(problem) };
+            let (number, write) = match op {
+                Op::Put(Node { set, row }) => match self.sets.get_index(set) {
+                    Some(_) => (set, Write::Put(row)),
+                    None => {
+                        return Err(refused(OpProblem::UnknownSet { set: "?".into(), hint: String::new() }));
+                    }
+                },
+                Op::Upsert { set, node } => {
+                    let (number, set) = self.set(&set).map_err(refused)?;
+                    (number, Write::Put(Arc::new(set.admit(&node, &self.limits).map_err(refused)?)))
+                }
+                Op::Remove { set, id } => {
+                    let (number, set) = self.set(&set).map_err(refused)?;
+                    set.check_id(&id, &self.limits).map_err(refused)?;
+                    (number, Write::Remove(NodeId::from(id)))
+                }
+            };
+            let place = staged.iter().position(|(other, _)| *other == number).unwrap_or_else(|| {
+                staged.push((number, Vec::with_capacity(count - index)));
+                staged.len() - 1
+            });
+            staged[place].1.push((index, write));
+        }
+        for (number, writes) in &staged {
+            let Some((_, set)) = self.sets.get_index(*number) else { continue };
+            let max = self.limits.max_nodes_per_set.min(MAX_NODES);
+            // Counting them takes a table of its own: only where there may be too many.
+            if set.len() + writes.len() <= max {
+                continue;
+            }
+            let (growth, grown_by) = set.growth(writes.iter().map(|(_, write)| write));
+            if growth > 0 && set.len().saturating_add_signed(growth) > max {
+                let problem = OpProblem::TooMany { what: "nodes in a set", max };
+                let index = writes.get(grown_by).map_or(0, |(index, _)| *index);
+                return Err(CommitError { index, problem: Box::new(problem) });
+            }
+        }
+        Ok(staged)
+    }
+
+    fn set(&self, name: &str) -> Result<(usize, &Set), OpProblem> {
+        match self.sets.get_full(name) {
+            Some((number, _, set)) => Ok((number, set)),
+            None => Err(OpProblem::UnknownSet { set: shortened(name), hint: self.hint(name) }),
+        }
+    }
+
+    // --- queries ---
 
     /// Checks a query in full: set, filter, order, limit, fields.
     pub fn prepare(&self, query: &Query) -> Result<Plan, QueryError> {
         let limits = &self.limits.query;
-        let Some((set, _, def)) = self.sets.get_full(&query.set) else {
+        let Some((set, _, def)) = self.sets.get_full(query.set.as_str()) else {
             let edge = shortened(&query.set);
             return Err(QueryError::UnknownSet { edge, hint: self.hint(&query.set) });
         };
@@ -221,146 +316,339 @@ impl Engine {
             Some(fields) => Projection::parse(fields, &def.key, limits).map_err(QueryError::Fields)?,
             None => Projection::whole(),
         };
-        Ok(Plan { set, filter, order, cap, projection })
+        Ok(Plan { set, filter, order, cap, projection, follows_count: query.follows_count })
     }
 
-    /// The result of a query now. Where no view of the same identity is held, costs a filter evaluation for each node
-    /// of the set.
+    /// The result of a query now. Costs a filter evaluation for each node that the cheapest index finds, for each node of
+    /// the set where there is none; nothing where a view of the same identity is held.
     pub fn evaluate(&mut self, now: Instant, plan: &Plan) -> Snapshot {
         self.handle_timeout(now);
-        if let Some(view) = self.by_identity.get(&identity(plan)).and_then(|key| self.views.get(key)) {
-            return snapshot(view, &plan.projection, self.version);
+        let identity = identity(plan);
+        let shard = self.shard_of(&identity);
+        if let Some(view) = self.shards[shard].view_of(&identity)
+            && self.is_filled(shard, view)
+        {
+            return self.snapshot_of(shard, view, &plan.projection);
         }
-        let Some((_, set)) = self.sets.get_index(plan.set) else {
-            return Snapshot { version: self.version, total_count: 0, capped: false, rows: Vec::new() };
-        };
-        let mut total_count = 0;
-        // The first `cap` so far, the last of them on top.
-        let mut first: BinaryHeap<(Bytes, ByRank)> = BinaryHeap::new();
-        for row in set.rows.values() {
-            self.stats.rows_visited += 1;
-            self.stats.predicates_evaluated += 1;
-            if !plan.filter.matches(&row.value, self.now) {
-                continue;
-            }
-            total_count += 1;
-            let rank = view::rank(&plan.order, row);
-            if first.len() < plan.cap {
-                first.push((rank, ByRank(row.clone())));
-            } else if first.peek().is_some_and(|(last, _)| rank < *last) {
-                first.pop();
-                first.push((rank, ByRank(row.clone())));
+        let Some((_, set)) = self.sets.get_index_mut(plan.set) else { return self.nothing() };
+        let Prepared { sorting, compiled, access, is_all, .. } =
+            Prepared::new(set, plan, now, &self.limits.tuning);
+        let handles = Source::of(set, &access, Span::At(now)).handles();
+        let mut matches = Vec::new();
+        for handle in &handles {
+            set.lay_out(*handle);
+            let Some(row) = set.row(*handle) else { continue };
+            if compiled.matches(&**row, now) {
+                matches.push(sorting.entry(row, *handle));
             }
         }
-        let rows = first
-            .into_sorted_vec()
-            .into_iter()
-            .map(|(rank, ByRank(row))| {
-                (row.id.clone(), Doc { data: plan.projection.project(&row.raw), rank })
-            })
-            .collect();
-        Snapshot { version: self.version, total_count, capped: total_count > plan.cap as u64, rows }
+        self.stats.work.rows_visited += handles.len() as u64;
+        self.stats.work.predicates_evaluated += if is_all { 0 } else { handles.len() as u64 };
+        let total = matches.len() as u64;
+        let window = Window::of(plan.cap, matches, &sorting, set.during(&[]));
+        let shown = Shown { sorting, projection: plan.projection.clone() };
+        let rows = window.entries().filter_map(|entry| set.row(entry.row));
+        let rows = rows.map(|row| (row.id.clone(), shown.doc(row))).collect();
+        let len = set.len();
+        if handles.len() >= len {
+            let wishes = crate::shard::source::wishes(set, &access);
+            wishes.iter().for_each(|wish| set.indexes.wish(wish, len, len));
+        }
+        Snapshot { version: self.version, total_count: total, capped: total > plan.cap as u64, rows }
     }
 
     /// Opens a live query: its result now, and from here on an [`Update`] for whatever changes it.
     ///
     /// Queries of one identity share a view, and with one projection a feed; each `open` wants its own
     /// [`close`](Engine::close). Updates that are queued already belong to those who had the feed before: drain them
-    /// first. A new view costs a filter evaluation for each node of the set.
-    pub fn open(&mut self, now: Instant, plan: &Plan) -> Result<(FeedId, Snapshot), TooManyViews> {
-        self.handle_timeout(now);
-        let identity = identity(plan);
-        let key = match self.by_identity.get(&identity) {
-            Some(key) => *key,
-            None => self.build_view(identity, plan)?,
-        };
-        let existing = self.views.get(&key).and_then(|view| {
-            let shows =
-                |id: &&FeedId| self.feeds.get(*id).is_some_and(|feed| feed.projection == plan.projection);
-            view.feeds.iter().find(shows).copied()
-        });
-        let feed = existing.unwrap_or_else(|| {
-            let id = FeedId(self.fresh_key());
-            self.feeds.insert(id, Feed::new(key, plan.projection.clone()));
-            if let Some(view) = self.views.get_mut(&key) {
-                view.feeds.push(id);
-            }
-            id
-        });
-        if let Some(feed) = self.feeds.get_mut(&feed) {
-            feed.opened += 1;
+    /// first. A new view costs what [`evaluate`](Engine::evaluate) costs.
+    ///
+    /// # Errors
+    ///
+    /// There are as many live queries as the limits allow, or as many of a kind that costs more.
+    pub fn open(&mut self, now: Instant, plan: &Plan) -> Result<(FeedId, Snapshot), OpenError> {
+        let (feed, shard, view) = self.file(now, plan)?;
+        while !self.is_filled(shard, view) {
+            self.work_on(usize::MAX, Some((shard, view)));
         }
-        Ok((feed, snapshot(&self.views[&key], &plan.projection, self.version)))
+        Ok((feed, self.snapshot_of(shard, view, &plan.projection)))
+    }
+
+    /// The same, but where the result cannot be had within a slice of work there is no snapshot yet. [`work`](Self::work)
+    /// goes on with it, [`poll_opened`](Self::poll_opened) tells when it is there, and [`snapshot`](Self::snapshot) is it.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn begin_open(&mut self, now: Instant, plan: &Plan) -> Result<(FeedId, Option<Snapshot>), OpenError> {
+        let (feed, shard, view) = self.file(now, plan)?;
+        if !self.is_filled(shard, view) {
+            self.work_on(self.limits.slice_rows.max(1), Some((shard, view)));
+        }
+        if !self.is_filled(shard, view) {
+            self.waiting.insert(feed);
+        }
+        let snapshot = self.is_filled(shard, view).then(|| self.snapshot_of(shard, view, &plan.projection));
+        Ok((feed, snapshot))
+    }
+
+    /// A feed of which [`begin_open`](Self::begin_open) had no result yet, and now has. Drain until `None`.
+    pub fn poll_opened(&mut self) -> Option<FeedId> {
+        loop {
+            let feed = self.opened.pop_front()?;
+            if self.shards[self.shard_of_feed(feed)].feeds.contains_key(&feed) {
+                return Some(feed);
+            }
+        }
+    }
+
+    /// The result of an open feed as of the last input; `None` where there is none yet, or no such feed.
+    pub fn snapshot(&self, feed: FeedId) -> Option<Snapshot> {
+        let shard = self.shard_of_feed(feed);
+        let entry = self.shards[shard].feeds.get(&feed)?;
+        self.is_filled(shard, entry.view)
+            .then(|| self.snapshot_of(shard, entry.view, &entry.shown.projection))
     }
 
     /// Takes back one [`open`](Engine::open); with the last one the feed is gone, and with the last feed its view.
-    /// Updates of it that are queued still come.
+    /// Updates of it that are queued still come. Costs O(1) and the giving back of what the window held.
     pub fn close(&mut self, feed: FeedId) {
-        let Some(entry) = self.feeds.get_mut(&feed) else { return };
-        entry.opened -= 1;
-        if entry.opened > 0 {
-            return;
+        let shard = self.shard_of_feed(feed);
+        let closed = self.shards[shard].close(feed, &mut self.sets);
+        if !self.waiting.is_empty() && !self.shards[shard].feeds.contains_key(&feed) {
+            self.waiting.remove(&feed);
         }
-        let key = entry.view;
-        self.feeds.remove(&feed);
-        let Some(view) = self.views.get_mut(&key) else { return };
-        view.feeds.retain(|id| *id != feed);
-        if !view.feeds.is_empty() {
-            return;
-        }
-        if let Some(view) = self.views.remove(&key) {
-            self.by_identity.remove(&view.identity);
-            self.timed.swap_remove(&key);
-            self.deadlines.set(key, None);
-            if let Some((_, set)) = self.sets.get_index_mut(view.identity.set) {
-                set.index.remove(key, &view.access);
+        let Some(closed) = closed else { return };
+        if let Some((_, set)) = self.sets.get_index_mut(closed.set) {
+            for (column, test) in &closed.tests {
+                self.moments.remove(closed.set, set, column, test);
             }
         }
     }
+
+    /// How a query is found by changes, and where its rows come from; see [`Explain`].
+    pub fn explain(&mut self, now: Instant, plan: &Plan) -> Explain {
+        let identity = identity(plan);
+        let shard = &self.shards[self.shard_of(&identity)];
+        let Some((_, set)) = self.sets.get_index_mut(plan.set) else { return Explain::default() };
+        let prepared = Prepared::new(set, plan, now, &self.limits.tuning);
+        Explain::of(shard, set, plan.set, &identity, &prepared, now)
+    }
+
+    /// Makes a view, or finds it, and a feed on it.
+    fn file(&mut self, now: Instant, plan: &Plan) -> Result<(FeedId, usize, u32), OpenError> {
+        self.handle_timeout(now);
+        let identity = identity(plan);
+        let number = self.shard_of(&identity);
+        let view = match self.shards[number].view_of(&identity) {
+            Some(view) => view,
+            None => self.create(number, identity, plan)?,
+        };
+        let Self { shards, sets, next_feed, .. } = self;
+        let count = shards.len() as u64;
+        let fresh = || {
+            *next_feed += 1;
+            FeedId(*next_feed * count + number as u64)
+        };
+        let feed = sets.get_index(plan.set).and_then(|(_, set)| shards[number].show(view, set, plan, fresh));
+        // The view was found or made just now.
+        feed.map(|feed| (feed, number, view)).ok_or(OpenError::TooManyViews { max: self.limits.max_views })
+    }
+
+    fn create(&mut self, shard: usize, identity: Identity, plan: &Plan) -> Result<u32, OpenError> {
+        let limits = &self.limits;
+        if self.shards.iter().map(Shard::view_count).sum::<usize>() >= limits.max_views {
+            return Err(OpenError::TooManyViews { max: limits.max_views });
+        }
+        let Some((_, set)) = self.sets.get_index_mut(plan.set) else {
+            return Err(OpenError::TooManyViews { max: limits.max_views });
+        };
+        let prepared = Prepared::new(set, plan, self.now, &limits.tuning);
+        if set.columns_wanted() > limits.max_columns {
+            let max = limits.max_columns;
+            drop(prepared);
+            set.forget_unused();
+            return Err(OpenError::TooManyColumns { max });
+        }
+        let scanned = prepared.is_scanned();
+        if scanned
+            && self.shards.iter().map(Shard::scanned_count).sum::<usize>() >= limits.max_unindexed_views
+        {
+            let filter = shortened(plan.filter.canonical());
+            return Err(OpenError::TooManyUnindexed { max: limits.max_unindexed_views, filter });
+        }
+        let known = self.shards[shard].filter_of(plan.set, &identity.filter).is_some();
+        if let (false, Some(tests)) = (known, &prepared.time_tests) {
+            for (column, test) in tests {
+                self.moments.add(plan.set, set, column, test, self.now);
+            }
+        }
+        let view = self.shards[shard].create(set, identity, prepared, self.now, &limits.tuning);
+        if !self.is_filled(shard, view) {
+            self.filling.push_back((shard, view));
+        }
+        Ok(view)
+    }
+
+    // --- work in slices ---
+
+    /// Whether there is [`work`](Self::work) to be done between inputs.
+    pub fn has_work(&self) -> bool {
+        !self.filling.is_empty() || self.sets.values().any(|set| set.indexes.is_building())
+    }
+
+    /// Goes on with what was put off: results of new queries, and indexes; over about `rows` rows. Tells whether there is
+    /// more. Results are as of the last `now`.
+    pub fn work(&mut self, rows: usize) -> bool {
+        self.work_on(rows.max(1), None);
+        self.has_work()
+    }
+
+    /// Works over `budget` rows, on one view before all others if one is wanted.
+    fn work_on(&mut self, budget: usize, wanted: Option<(usize, u32)>) {
+        let mut left = budget;
+        for (number, (_, set)) in self.sets.iter_mut().enumerate() {
+            if set.indexes.is_building() {
+                left -= left.min(set.build_indexes(left));
+                if !set.indexes.is_building() {
+                    self.moments.rearm_all(number, set, self.now);
+                }
+            }
+            if left == 0 {
+                return;
+            }
+        }
+        if let Some(wanted) = wanted
+            && let Some(place) = self.filling.iter().position(|filling| *filling == wanted)
+            && let Some(wanted) = self.filling.remove(place)
+        {
+            self.filling.push_front(wanted);
+        }
+        while let Some((shard, view)) = self.filling.front().copied() {
+            let number = self.shards[shard].view(view).map(|view| view.identity.set);
+            if let Some((_, set)) = number.and_then(|number| self.sets.get_index_mut(number)) {
+                let tuning = &self.limits.tuning;
+                left -= left.min(self.shards[shard].fill(view, set, self.now, left, tuning).max(1));
+                if !self.is_filled(shard, view) {
+                    // Others have waited as well.
+                    self.filling.rotate_left(1);
+                    if left == 0 {
+                        return;
+                    }
+                    continue;
+                }
+                let feeds = self.shards[shard].view(view).map(|view| view.feeds.clone());
+                let feeds = feeds.into_iter().flatten().filter(|feed| self.waiting.remove(feed));
+                self.opened.extend(feeds);
+            }
+            self.filling.pop_front();
+            if left == 0 || wanted == Some((shard, view)) {
+                return;
+            }
+        }
+    }
+
+    /// Hears what shards would have needed.
+    fn grant_wishes(&mut self) {
+        for shard in &mut self.shards {
+            for (number, wish) in shard.work.wishes.drain(..) {
+                if let Some((_, set)) = self.sets.get_index_mut(number) {
+                    let rows = set.len();
+                    set.indexes.wish(&wish, rows, rows);
+                }
+            }
+        }
+        // What is small is done at once.
+        for (number, (_, set)) in self.sets.iter_mut().enumerate() {
+            if set.indexes.is_building() && set.len() <= self.limits.slice_rows {
+                set.build_indexes(usize::MAX);
+                self.moments.rearm_all(number, set, self.now);
+            }
+        }
+    }
+
+    // --- time ---
 
     /// Makes every result true as of `now`. A `now` before the last one is a clock set back: the queries over time
-    /// are evaluated again, at the cost of every node of their sets.
+    /// are evaluated again for what that may have changed.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if now < self.now {
-            self.now = now;
-            self.set_back();
+        let then = std::mem::replace(&mut self.now, now);
+        if now == then {
             return;
         }
-        self.now = now;
-        // One step for all that is due: the net change from the last `now` to this one.
-        let mut stepped = false;
-        while let Some((_, key)) = self.deadlines.first().filter(|(at, _)| *at <= now) {
-            if !stepped {
-                self.version += 1;
-                stepped = true;
+        let back = now < then;
+        if back {
+            self.stats.clock_set_back += 1;
+            if !self.shards.iter().any(Shard::is_timed) {
+                return;
             }
-            self.step_view(key, |view, set, stats| view.advance(now, |id| set.rows.get(id), stats));
+        } else {
+            let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+            if !due(self.moments.next()) && !self.shards.iter().any(|shard| due(shard.next_timer())) {
+                return;
+            }
         }
+        // One step for all that is due: the net change from the last `now` to this one.
+        self.version += 1;
+        let turned = self.moments.turn(then, now, &self.sets);
+        self.stats.deadlines_fired += 1;
+        let (version, tuning) = (self.version, &self.limits.tuning);
+        for shard in &mut self.shards {
+            for (number, (_, set)) in self.sets.iter().enumerate() {
+                let moment = Moment { rows: set.during(&[]), now, version, tuning };
+                if back {
+                    shard.refile(number, now);
+                    shard.reconsider(number, then, moment);
+                }
+                if let Some((_, handles)) = turned.iter().find(|(turned, _)| *turned == number) {
+                    shard.flip(number, handles, then, moment);
+                }
+            }
+            while let Some((filter, number)) = shard.due(now) {
+                let Some((_, set)) = self.sets.get_index(number) else { break };
+                shard.fire(filter, then, Moment { rows: set.during(&[]), now, version, tuning });
+            }
+        }
+        self.grant_wishes();
     }
 
-    /// When time alone will next change a result; `None` while no query waits for time.
+    /// When time alone may next change a result; `None` while no query waits for time. The moment is that at which the next
+    /// node flips in a test of some query, which the rest of that query may leave without a consequence.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.deadlines.first().map(|(at, _)| at)
+        let timers = self.shards.iter().filter_map(Shard::next_timer);
+        timers.chain(self.moments.next()).min()
     }
+
+    // --- looking in ---
 
     /// The next update, in order; drain until `None`.
     pub fn poll_update(&mut self) -> Option<Update> {
-        self.updates.pop_front()
+        self.shards.iter_mut().find_map(|shard| shard.updates.pop_front())
     }
 
     /// A node's JSON as stored.
     pub fn node(&self, set: &str, id: &str) -> Option<Bytes> {
-        self.sets.get(set)?.rows.get(id).map(|row| row.raw.clone())
+        self.sets.get(set)?.row_by_id(id).map(|row| row.raw.clone())
     }
 
-    /// Counts of what is held and what was done. Cost: O(sets + views over time).
+    /// Counts of what is held and what was done. Cost: O(sets + columns that queries are found by).
     pub fn stats(&self) -> Stats {
-        let timed = self.timed.iter().filter_map(|key| self.views.get(key));
+        let bytes: Vec<(usize, usize)> = self.shards.iter().map(Shard::bytes).collect();
+        let indexes: usize = self.sets.values().map(|set| set.indexes.bytes()).sum();
+        let mut work: Work = self.stats.work;
+        self.shards.iter().for_each(|shard| work.add(&shard.work));
         Stats {
-            nodes: self.sets.values().map(|set| set.rows.len() as u64).sum(),
-            views: self.views.len() as u64,
-            feeds: self.feeds.len() as u64,
-            deadlines: timed.map(|view| view.deadlines() as u64).sum(),
+            nodes: self.sets.values().map(|set| set.len() as u64).sum(),
+            views: self.shards.iter().map(|shard| shard.view_count() as u64).sum(),
+            unindexed_views: self.shards.iter().map(|shard| shard.scanned_count() as u64).sum(),
+            feeds: self.shards.iter().map(|shard| shard.feeds.len() as u64).sum(),
+            indexes: self.sets.values().map(|set| set.indexes.len() as u64).sum(),
+            deadlines: (self.moments.len() + self.shards.iter().map(Shard::timer_count).sum::<usize>())
+                as u64,
+            row_bytes: self.sets.values().map(|set| set.row_bytes() as u64).sum(),
+            index_bytes: (indexes + bytes.iter().map(|(_, predicates)| predicates).sum::<usize>()) as u64,
+            window_bytes: bytes.iter().map(|(windows, _)| *windows as u64).sum(),
+            work,
             ..self.stats
         }
     }
@@ -370,194 +658,36 @@ impl Engine {
         self.version
     }
 
-    /// Reads and checks every operation; changes nothing.
-    fn stage(&self, ops: Vec<Op>) -> Result<IndexMap<usize, SetChanges, FixedState>, CommitError> {
-        let max = self.limits.max_ops_per_commit;
-        if ops.len() > max {
-            let problem = OpProblem::TooMany { what: "operations in a commit", max };
-            return Err(CommitError { index: max, problem: Box::new(problem) });
-        }
-        let mut staged: IndexMap<usize, Staged, FixedState> = IndexMap::default();
-        for (index, op) in ops.into_iter().enumerate() {
-            let refused = |problem| CommitError { index, problem: Box::new(problem) };
-            let name = match &op {
-                Op::Upsert { set, .. } | Op::Remove { set, .. } => set,
-            };
-            let Some((position, _, set)) = self.sets.get_full(name) else {
-                let set = shortened(name);
-                return Err(refused(OpProblem::UnknownSet { set, hint: self.hint(name) }));
-            };
-            let (id, row) = match op {
-                Op::Upsert { node, .. } => {
-                    let row = set.admit(&node, &self.limits).map_err(refused)?;
-                    (row.id.clone(), Some(Arc::new(row)))
-                }
-                Op::Remove { id, .. } => {
-                    set.check_id(&id, &self.limits).map_err(refused)?;
-                    (NodeId::from(id), None)
-                }
-            };
-            let staged = staged.entry(position).or_default();
-            let is = row.is_some();
-            let was = match staged.nodes.insert(id.clone(), row) {
-                Some(earlier) => earlier.is_some(),
-                None => set.rows.contains_key(&id),
-            };
-            match (was, is) {
-                (false, true) => (staged.growth, staged.grown_by) = (staged.growth + 1, index),
-                (true, false) => staged.growth -= 1,
-                (true, true) | (false, false) => {}
-            }
-        }
-        let max = self.limits.max_nodes_per_set;
-        for (position, staged) in &staged {
-            let held = self.sets.get_index(*position).map_or(0, |(_, set)| set.rows.len());
-            if staged.growth > 0 && held.saturating_add_signed(staged.growth) > max {
-                let problem = OpProblem::TooMany { what: "nodes in a set", max };
-                return Err(CommitError { index: staged.grown_by, problem: Box::new(problem) });
-            }
-        }
-        Ok(staged.into_iter().map(|(position, staged)| (position, staged.nodes)).collect())
+    fn snapshot_of(&self, shard: usize, view: u32, projection: &Projection) -> Snapshot {
+        let shard = &self.shards[shard];
+        let Some(held) = shard.view(view) else { return self.nothing() };
+        let Some((_, set)) = self.sets.get_index(held.identity.set) else { return self.nothing() };
+        let shown = Shown { sorting: held.sorting.clone(), projection: projection.clone() };
+        let rows = shard.entries(view, set).map(|row| (row.id.clone(), shown.doc(row))).collect();
+        let total_count = shard.total(view, set);
+        Snapshot { version: self.version, total_count, capped: total_count > held.cap() as u64, rows }
     }
 
-    /// Leaves out what is as it was; also tells how many nodes have another value.
-    fn net_changes(&self, set: usize, nodes: SetChanges) -> (Vec<RowChange>, u64) {
-        let Some((_, set)) = self.sets.get_index(set) else { return (Vec::new(), 0) };
-        let mut respelled = 0;
-        let mut changes = Vec::with_capacity(nodes.len());
-        for (id, mut after) in nodes {
-            let before = set.rows.get(&id).cloned();
-            match (&before, &mut after) {
-                (None, None) => continue,
-                (Some(before), Some(after)) if before.value == after.value => {
-                    if before.value.computes_alike(&after.value) {
-                        continue;
-                    }
-                    // The same value, of which sums can come out otherwise: the filter is to see it as it is now. What
-                    // was sent stays good, so its bytes stay: all who watch hold the same ones.
-                    respelled += 1;
-                    if let Some(after) = Arc::get_mut(after) {
-                        after.raw = before.raw.clone();
-                    }
-                }
-                _ => {}
-            }
-            changes.push(RowChange { before, after });
-        }
-        let changed = changes.len() as u64 - respelled;
-        (changes, changed)
+    fn nothing(&self) -> Snapshot {
+        Snapshot { version: self.version, total_count: 0, capped: false, rows: Vec::new() }
     }
 
-    fn apply(&mut self, set: usize, changes: &[RowChange]) {
-        let Some((_, entry)) = self.sets.get_index_mut(set) else { return };
-        if changes.is_empty() {
-            return;
-        }
-        entry.store(changes);
-        let (now, entry) = (self.now, &*entry);
-        // Which change may touch which view, but for those that no index can tell.
-        let mut touching = 0;
-        let mut found: Vec<(ViewKey, usize, Side)> = Vec::new();
-        for (position, RowChange { before, after }) in changes.iter().enumerate() {
-            for (side, row) in [(Side::Before, before), (Side::After, after)] {
-                if let Some(row) = row {
-                    entry.index.candidates(&row.value, |view| found.push((view, position, side)));
-                }
-            }
-        }
-        found.sort_unstable();
-        let scanned: Vec<ViewKey> = entry.index.scanned().collect();
-        self.stats.candidates_scanned += (scanned.len() * changes.len()) as u64;
-
-        for of_view in found.chunk_by(|(a, ..), (b, ..)| a == b) {
-            let touches = of_view.chunk_by(|(_, a, _), (_, b, _)| a == b).map(|sides| Touch {
-                change: &changes[sides[0].1],
-                before: sides.iter().any(|(.., side)| *side == Side::Before),
-                after: sides.iter().any(|(.., side)| *side == Side::After),
-            });
-            self.step_view(of_view[0].0, |view, _, stats| {
-                view.apply(touches.inspect(|_| touching += 1), now, stats)
-            });
-        }
-        for key in scanned {
-            let touches = changes.iter().map(|change| Touch { change, before: true, after: true });
-            self.step_view(key, |view, _, stats| view.apply(touches, now, stats));
-        }
-        self.stats.candidates_found += touching;
+    fn is_filled(&self, shard: usize, view: u32) -> bool {
+        self.shards[shard].view(view).is_none_or(|view| view.is_filled())
     }
 
-    fn set_back(&mut self) {
-        self.stats.clock_set_back += 1;
-        if self.timed.is_empty() {
-            return;
-        }
-        self.version += 1;
-        let now = self.now;
-        for position in 0..self.timed.len() {
-            if let Some(key) = self.timed.get_index(position).copied() {
-                self.step_view(key, |view, set, stats| view.reconsider(set.rows.values(), now, stats));
+    /// Queries with one filter are in one shard, so that it is evaluated once for them.
+    fn shard_of(&self, identity: &Identity) -> usize {
+        match self.shards.len() {
+            1 => 0,
+            count => {
+                (FixedState::default().hash_one((identity.set, &identity.filter)) % count as u64) as usize
             }
         }
     }
 
-    /// Lets one view take a step, and queues what its feeds have to say of it.
-    fn step_view(
-        &mut self,
-        key: ViewKey,
-        step: impl FnOnce(&mut View, &Set, &mut Stats) -> Vec<WindowChange>,
-    ) {
-        let Some(view) = self.views.get_mut(&key) else { return };
-        let Some((_, set)) = self.sets.get_index(view.identity.set) else { return };
-        let total_before = view.window.total();
-        let changes = step(view, set, &mut self.stats);
-        if view.uses_now() {
-            self.deadlines.set(key, view.deadline());
-        }
-        if changes.is_empty() && view.window.total() == total_before {
-            return;
-        }
-        self.stats.count_window_changes(&changes);
-        for id in &view.feeds {
-            let Some(feed) = self.feeds.get(id) else { continue };
-            let changes = feed.show(&changes);
-            if changes.is_empty() && view.window.total() == total_before {
-                continue;
-            }
-            self.stats.changes_out += changes.len() as u64;
-            self.updates.push_back(Update {
-                feed: *id,
-                version: self.version,
-                total_count: view.window.total() as u64,
-                capped: view.window.capped(),
-                changes,
-            });
-        }
-    }
-
-    fn build_view(&mut self, identity: Identity, plan: &Plan) -> Result<ViewKey, TooManyViews> {
-        if self.views.len() >= self.limits.max_views {
-            return Err(TooManyViews { max: self.limits.max_views });
-        }
-        let key = ViewKey(self.fresh_key());
-        if let Some((_, set)) = self.sets.get_index_mut(identity.set) {
-            let access = Access::of(plan.filter.expr(), &set.schema);
-            set.index.insert(key, &access);
-            let (filter, order) = (plan.filter.clone(), plan.order.clone());
-            let rows = set.rows.values();
-            let view = View::build(identity.clone(), access, filter, order, rows, self.now, &mut self.stats);
-            if view.uses_now() {
-                self.timed.insert(key);
-                self.deadlines.set(key, view.deadline());
-            }
-            self.views.insert(key, view);
-            self.by_identity.insert(identity, key);
-        }
-        Ok(key)
-    }
-
-    fn fresh_key(&mut self) -> u64 {
-        self.next_key += 1;
-        self.next_key
+    fn shard_of_feed(&self, feed: FeedId) -> usize {
+        (feed.0 % self.shards.len() as u64) as usize
     }
 
     /// ` (did you mean '…'?)` where a set of a similar name is defined.
@@ -566,46 +696,16 @@ impl Engine {
     }
 }
 
+/// Handles of rows are of 32 bits.
+const MAX_NODES: usize = u32::MAX as usize - 1;
+/// More threads than that have nothing to gain.
+const MAX_SHARDS: usize = 256;
+
 fn identity(plan: &Plan) -> Identity {
     Identity {
         set: plan.set,
         filter: plan.filter.canonical().into(),
         order: plan.order.canonical().into(),
         cap: plan.cap,
-    }
-}
-
-fn snapshot(view: &View, projection: &Projection, version: u64) -> Snapshot {
-    let doc = |(rank, row): (&Bytes, &Arc<Row>)| {
-        (row.id.clone(), Doc { data: projection.project(&row.raw), rank: rank.clone() })
-    };
-    Snapshot {
-        version,
-        total_count: view.window.total() as u64,
-        capped: view.window.capped(),
-        rows: view.window.iter().map(doc).collect(),
-    }
-}
-
-/// A row in the heap of a one-shot query, where ranks are unique and decide alone.
-struct ByRank(Arc<Row>);
-
-impl PartialEq for ByRank {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl Eq for ByRank {}
-
-impl PartialOrd for ByRank {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for ByRank {
-    fn cmp(&self, _: &Self) -> std::cmp::Ordering {
-        std::cmp::Ordering::Equal
     }
 }

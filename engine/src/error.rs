@@ -154,8 +154,29 @@ pub enum QueryError {
 
 /// Why a live query could not be opened although the query is right.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("no more than {max} different live queries are kept at once")]
-pub struct TooManyViews {
-    /// The limit.
-    pub max: usize,
+#[non_exhaustive]
+pub enum OpenError {
+    /// There are as many live queries as the limits allow.
+    #[error("no more than {max} different live queries are kept at once")]
+    TooManyViews {
+        /// The limit.
+        max: usize,
+    },
+    /// No index can find this query, and there are as many of that kind as the limits allow.
+    #[error(
+        "no more than {max} live queries are kept that every change has to be tried on; a filter with a test such as \
+         field == 'value', field in [..] or field < 10 that all of its nodes pass is not one of them (filter: {filter})"
+    )]
+    TooManyUnindexed {
+        /// The limit.
+        max: usize,
+        /// The filter, shortened.
+        filter: String,
+    },
+    /// The query reads a field that no other reads, and live queries read as many of its set as the limits allow.
+    #[error("live queries read no more than {max} different fields of a set at once")]
+    TooManyColumns {
+        /// The limit.
+        max: usize,
+    },
 }

@@ -29,13 +29,13 @@
 //! loop {
 //!     while let Some(update) = engine.poll_update() {
 //!         assert_eq!(update.feed, feed);
-//!         totals.push(update.total_count);
+//!         totals.push(update.count.map(|count| count.total));
 //!     }
 //!     let Some(deadline) = engine.poll_timeout() else { break };
 //!     now = deadline; // a host would sleep until then
 //!     engine.handle_timeout(now);
 //! }
-//! assert_eq!(totals, [1, 0]); // added by the commit, gone seven days after its creation
+//! assert_eq!(totals, [Some(1), Some(0)]); // added by the commit, gone seven days after its creation
 //! assert_eq!(now.to_string(), "2025-12-08T00:00:00Z");
 //! engine.close(feed);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -49,49 +49,49 @@
 //! [`Value`] with exact numbers. Time is an argument: a filter over `now` can be asked for the next moment at which a node enters
 //! or leaves it ([`Filter::next_flip`]).
 
-mod access;
+mod analysis;
 mod engine;
 mod error;
-mod feed;
+mod explain;
 pub mod filter;
 #[cfg(any(fuzzing, test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
-#[cfg_attr(not(test), expect(dead_code, reason = "the index of filters moves to it"))]
 mod intervals;
 pub mod json;
 mod limits;
+mod moments;
 mod order;
 mod path;
 mod projection;
 mod query;
-mod row;
 mod schema;
-mod set;
+mod shard;
 mod stats;
+mod store;
 mod suggest;
 mod syntax;
 mod time;
-#[cfg_attr(not(test), expect(dead_code, reason = "windows and indexes move to it"))]
 mod tree;
 mod update;
 mod value;
-mod view;
-mod window;
 
-pub use engine::{Committed, Engine, Op};
-pub use error::{CommitError, DefineError, OpProblem, QueryError, TooManyViews};
+pub use engine::{Committed, Engine, Op, Part};
+pub use error::{CommitError, DefineError, OpProblem, OpenError, QueryError};
+pub use explain::Explain;
 pub use filter::Filter;
 pub use json::JsonError;
+#[doc(hidden)]
+pub use limits::Tuning;
 pub use limits::{EngineLimits, JsonLimits, QueryLimits};
 pub use order::Order;
 pub use path::Path;
 pub use projection::Projection;
 pub use query::{Plan, Query};
 pub use schema::{FieldDef, FieldKind, SetDef};
-pub use stats::Stats;
+pub use stats::{Stats, Work};
 pub use suggest::{hint, nearest};
 pub use syntax::ExprError;
 pub use time::{Instant, Span, Unit};
-pub use update::{Change, Doc, FeedId, NodeId, Reason, Snapshot, Update};
+pub use update::{Change, Count, Doc, FeedId, Node, NodeChange, NodeId, Reason, Snapshot, Update};
 pub use value::{DuplicateKey, Number, Object, Timed, Value};

@@ -84,6 +84,40 @@ pub struct EngineLimits {
     pub max_window: usize,
     /// Different live queries maintained at once; projections of one query count once. Default 100 000.
     pub max_views: usize,
+    /// Of those, the ones that no index can find, so that every change is tried on each: negations, `contains`, comparisons
+    /// of two fields and the like. Default 1 000.
+    pub max_unindexed_views: usize,
+    /// Different fields of one set that live queries read at once. Default 256.
+    pub max_columns: usize,
+    /// How many nodes are looked at in one go for a query that is being made: what takes more is done in slices, between
+    /// which other inputs are taken ([`Engine::begin_open`](crate::Engine::begin_open)). Default 16 384; 0 counts as 1.
+    pub slice_rows: usize,
+    /// Parts that the live queries are spread over, so that as many threads can keep them; at most 256. Default 1; 0 counts
+    /// as 1.
+    pub shards: usize,
+    /// For tests.
+    #[doc(hidden)]
+    pub tuning: Tuning,
+}
+
+/// Forces the choices that the engine makes by itself, so that tests can compare what comes of each.
+#[doc(hidden)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tuning {
+    /// Every change is tried on every query.
+    pub scan_only: bool,
+    /// Queries are found by the alternative of this number, counted round.
+    pub alternative: Option<usize>,
+    /// Every query that can be a slice of an order is one.
+    pub slices: bool,
+    /// No query is a slice of an order.
+    pub no_slices: bool,
+    /// Each node that time flips has a timer.
+    pub node_timers: bool,
+    /// All rows are looked at one by one when a view is filled.
+    pub small_slices: bool,
+    /// Indexes are built over however few rows, at the first wish.
+    pub eager_indexes: bool,
 }
 
 impl Default for EngineLimits {
@@ -98,6 +132,11 @@ impl Default for EngineLimits {
             max_ops_per_commit: 1_000_000,
             max_window: 1_000,
             max_views: 100_000,
+            max_unindexed_views: 1_000,
+            max_columns: 256,
+            slice_rows: 16_384,
+            shards: 1,
+            tuning: Tuning::default(),
         }
     }
 }

@@ -11,7 +11,6 @@ use crate::suggest;
 use crate::syntax::{Cursor, ExprError, Symbol, Token};
 use crate::value::Value;
 
-#[cfg_attr(not(test), expect(dead_code, reason = "windows and indexes are to sort by these keys"))]
 pub(crate) mod rank;
 
 /// The order of a query's result. Without keys it is by id.
@@ -82,6 +81,11 @@ impl Order {
     /// The canonical spelling, which reads back as the same order: its identity. Empty for the order by id.
     pub fn canonical(&self) -> &str {
         &self.canonical
+    }
+
+    /// The keys: paths, and whether they descend.
+    pub(crate) fn keys(&self) -> impl ExactSizeIterator<Item = (&Path, bool)> {
+        self.keys.iter().map(|key| (&key.path, key.descending))
     }
 
     /// The paths that the order reads, each once.

@@ -5,6 +5,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use crate::json::{self, Sameness};
 use crate::limits::QueryLimits;
 use crate::path::Path;
 use crate::syntax::ExprError;
@@ -95,6 +96,14 @@ impl Projection {
         self.write(raw, &mut out);
         // Into a buffer of its exact size: projections are kept and shared for long.
         Bytes::from(out.into_boxed_slice())
+    }
+
+    /// Whether the projections of two nodes, given as JSON text, are equal as JSON values.
+    pub(crate) fn same_text(&self, a: &[u8], b: &[u8]) -> bool {
+        let (mut shown_a, mut shown_b) = (Vec::new(), Vec::new());
+        self.write(a, &mut shown_a);
+        self.write(b, &mut shown_b);
+        shown_a == shown_b || json::compare(&shown_a, &shown_b) != Sameness::Different
     }
 
     /// Whether the projections of two nodes are equal as JSON values.

@@ -5,7 +5,7 @@ use crate::{filter::Filter, order::Order, projection::Projection};
 /// A query in text: which set, which of its nodes, in which order, how many, and which of their fields.
 ///
 /// [`crate::Engine::prepare`] checks it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
     /// The set's name.
     pub set: String,
@@ -17,12 +17,15 @@ pub struct Query {
     pub limit: Option<u64>,
     /// Only these fields and the key; none takes nodes whole.
     pub fields: Option<Vec<String>>,
+    /// Whether how many nodes match is to be known after every commit, also where no node of the window changed. Default
+    /// true.
+    pub follows_count: bool,
 }
 
 impl Query {
     /// All nodes of a set.
     pub fn new(set: impl Into<String>) -> Self {
-        Self { set: set.into(), ..Self::default() }
+        Self { set: set.into(), filter: None, order_by: None, limit: None, fields: None, follows_count: true }
     }
 
     /// Takes only nodes for which `filter` is true.
@@ -52,6 +55,14 @@ impl Query {
         self.fields = Some(fields.into_iter().map(Into::into).collect());
         self
     }
+
+    /// Leaves the count alone: no update comes where only the count changed, and [`Update::count`](crate::Update::count) may be
+    /// unknown. The engine then need not look at changes behind the end of a window.
+    #[must_use]
+    pub fn without_counts(mut self) -> Self {
+        self.follows_count = false;
+        self
+    }
 }
 
 /// A query that was checked: it can be run, any number of times, by the engine that prepared it. To another engine it means
@@ -63,6 +74,7 @@ pub struct Plan {
     pub(crate) order: Order,
     pub(crate) cap: usize,
     pub(crate) projection: Projection,
+    pub(crate) follows_count: bool,
 }
 
 impl Plan {

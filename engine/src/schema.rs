@@ -1,11 +1,6 @@
 //! Declared fields of a set: optional, checked at the commit.
 
-use crate::{
-    error::OpProblem,
-    limits::QueryLimits,
-    path::Path,
-    value::{Timed, Value},
-};
+use crate::{error::OpProblem, limits::QueryLimits, path::Path, value::Value};
 
 /// A set of nodes, as the host declares it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,9 +94,19 @@ impl Schema {
         self.fields.iter().any(|(declared, of, _)| declared == path && *of == kind)
     }
 
-    /// Refuses a node that is not as declared; turns the text of declared instants into instants.
-    pub(crate) fn admit(&self, set: &str, id: &str, node: &mut Value) -> Result<(), OpProblem> {
-        for (path, kind, required) in &self.fields {
+    /// The declared fields, in the order of their declaration.
+    pub(crate) fn fields(&self) -> impl ExactSizeIterator<Item = (&Path, FieldKind)> {
+        self.fields.iter().map(|(path, kind, _)| (path, *kind))
+    }
+
+    /// Refuses a node that is not as declared. `value` finds a declared field by its place; `None` where it is absent.
+    pub(crate) fn admit<'a>(
+        &self,
+        set: &str,
+        id: &str,
+        value: impl Fn(usize) -> Option<&'a Value>,
+    ) -> Result<(), OpProblem> {
+        for (place, (path, kind, required)) in self.fields.iter().enumerate() {
             let refused = |found: &'static str| OpProblem::Field {
                 set: set.to_owned(),
                 node: id.to_owned(),
@@ -109,23 +114,21 @@ impl Schema {
                 expected: kind.described(),
                 found,
             };
-            let Some(value) = node.at_mut(path) else {
+            let Some(value) = value(place) else {
                 if *required {
                     return Err(refused("missing"));
                 }
                 continue;
             };
-            match (kind, &*value) {
+            match (kind, value) {
                 (_, Value::Nothing) if !required => {}
                 (FieldKind::Text, Value::Text(_))
                 | (FieldKind::Number, Value::Number(_))
                 | (FieldKind::Bool, Value::Bool(_))
                 | (FieldKind::List, Value::List(_))
-                | (FieldKind::Object, Value::Object(_)) => {}
-                (FieldKind::Instant, Value::Text(text)) => match Timed::new(text.clone()) {
-                    Ok(timed) => *value = Value::Instant(Box::new(timed)),
-                    Err(_) => return Err(refused("text in another form")),
-                },
+                | (FieldKind::Object, Value::Object(_))
+                | (FieldKind::Instant, Value::Instant(_)) => {}
+                (FieldKind::Instant, Value::Text(_)) => return Err(refused("text in another form")),
                 (_, other) => return Err(refused(other.described())),
             }
         }

@@ -1,30 +1,72 @@
 //! Counts of the engine's work, for metrics and for tests that assert on work instead of time.
 
-use crate::{update::Reason, window::WindowChange};
+use std::ops::{Deref, DerefMut};
 
-/// What the engine holds now and what it has done since it was made. Counters only grow.
+use crate::store::index::Wish;
+
+/// What the engine holds now and what it has done since it was made ([`Work`], to which it dereferences).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Nodes held now, in all sets.
     pub nodes: u64,
     /// Distinct maintained results (filter, order, cap) now.
     pub views: u64,
+    /// Of those, the ones that every change is tried on now.
+    pub unindexed_views: u64,
     /// Distinct results times projection now.
     pub feeds: u64,
-    /// Moments of time waited for now: one for each node and view whose filter time will flip.
+    /// Indexes over nodes now.
+    pub indexes: u64,
+    /// Moments of time waited for now: one for each test over `now` that an order of values serves, else one for each node
+    /// whose filter time will flip.
     pub deadlines: u64,
     /// Commits applied.
     pub commits: u64,
     /// Nodes whose value changed, over all commits.
     pub nodes_changed: u64,
-    /// Filters evaluated against a node, apart from those evaluated to find the next moment at which time flips it.
+    /// Times that the wall clock was found set back.
+    pub clock_set_back: u64,
+    /// Times that a moment was reached at which time alone may change a result.
+    pub deadlines_fired: u64,
+    /// Bytes held by nodes now, about: their JSON, decoded fields and ids.
+    pub row_bytes: u64,
+    /// Bytes held by indexes now, about: those that find nodes and those that find queries.
+    pub index_bytes: u64,
+    /// Bytes held by windows now, about; the nodes in them are not theirs.
+    pub window_bytes: u64,
+    /// What was done.
+    pub work: Work,
+}
+
+impl Deref for Stats {
+    type Target = Work;
+
+    fn deref(&self) -> &Work {
+        &self.work
+    }
+}
+
+/// What the engine has done for queries since it was made. Counters only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Filters, or what an index has left to check of them, evaluated against a node; apart from those evaluated to find the
+    /// next moment at which time flips it.
     pub predicates_evaluated: u64,
-    /// Pairs of a changed node and a view that the predicate index found.
+    /// Pairs of a changed node and a query that an index found.
     pub candidates_found: u64,
-    /// Pairs of a changed node and a view that no index could find, and that were tried.
+    /// Pairs of a changed node and a query that no index could find, and that were tried.
     pub candidates_scanned: u64,
-    /// Nodes visited to build a view, to answer a one-shot query, or to re-evaluate after the clock was set back.
+    /// Nodes visited to build a view, to refill a window, to answer a one-shot query, or to re-evaluate after the clock was
+    /// set back.
     pub rows_visited: u64,
+    /// Of those, the nodes visited to refill windows.
+    pub rows_visited_refilling: u64,
+    /// Windows refilled, out of an order or out of what their filters find.
+    pub refills: u64,
+    /// Times that a query was found in vain so often that it was filed under another part of its filter.
+    pub rechosen: u64,
+    /// Windows that a change was applied to.
+    pub windows_touched: u64,
     /// Flips of filters by time alone.
     pub flips: u64,
     /// Nodes that entered a window because there was room for them.
@@ -33,18 +75,66 @@ pub struct Stats {
     pub displaced: u64,
     /// Changes sent out, over all feeds.
     pub changes_out: u64,
-    /// Times that the wall clock was found set back.
-    pub clock_set_back: u64,
 }
 
-impl Stats {
-    pub(crate) fn count_window_changes(&mut self, changes: &[WindowChange]) {
-        for change in changes {
-            match change.reason {
-                Some(Reason::Refilled) => self.refilled += 1,
-                Some(Reason::Displaced) => self.displaced += 1,
-                _ => {}
-            }
+/// What a shard has done, and what it would have needed.
+#[derive(Debug, Default)]
+pub(crate) struct Account {
+    pub(crate) work: Work,
+    /// Indexes that would have been of use, each with the number of its set.
+    pub(crate) wishes: Vec<(usize, Wish)>,
+}
+
+impl Deref for Account {
+    type Target = Work;
+
+    fn deref(&self) -> &Work {
+        &self.work
+    }
+}
+
+impl DerefMut for Account {
+    fn deref_mut(&mut self) -> &mut Work {
+        &mut self.work
+    }
+}
+
+/// Lists the counters once, for what is done with each of them.
+macro_rules! counters {
+    ($each:ident) => {
+        $each!(
+            predicates_evaluated,
+            candidates_found,
+            candidates_scanned,
+            rows_visited,
+            rows_visited_refilling,
+            refills,
+            rechosen,
+            windows_touched,
+            flips,
+            refilled,
+            displaced,
+            changes_out
+        )
+    };
+}
+
+impl Work {
+    /// What was done since an earlier count.
+    #[must_use]
+    pub fn since(&self, earlier: &Work) -> Work {
+        macro_rules! subtract {
+            ($($counter:ident),*) => {
+                Work { $($counter: self.$counter - earlier.$counter,)* }
+            };
         }
+        counters!(subtract)
+    }
+
+    pub(crate) fn add(&mut self, other: &Work) {
+        macro_rules! add {
+            ($($counter:ident),*) => {{ $(self.$counter += other.$counter;)* }};
+        }
+        counters!(add);
     }
 }

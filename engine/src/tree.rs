@@ -130,6 +130,21 @@ impl Tree {
         }
     }
 
+    /// How many entries stand at the beginning of which something is true that is true of no other. O(log n).
+    pub(crate) fn partition_point(&self, mut is_before: impl FnMut(Entry) -> bool) -> usize {
+        let (mut node, mut before) = (&self.root, 0);
+        loop {
+            match node {
+                Node::Leaf(entries) => return before + entries.partition_point(|entry| is_before(*entry)),
+                Node::Inner(inner) => {
+                    let child = inner.firsts.partition_point(|first| is_before(*first)).saturating_sub(1);
+                    before += inner.starts[child] as usize;
+                    node = &inner.children[child];
+                }
+            }
+        }
+    }
+
     pub(crate) fn nth(&self, position: usize) -> Option<Entry> {
         let (leaf, at) = self.leaf_at(position);
         leaf.get(at).copied()

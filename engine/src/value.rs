@@ -104,6 +104,20 @@ impl Value {
         }
     }
 
+    /// Bytes on the heap, about.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        match self {
+            Value::Nothing | Value::Bool(_) | Value::Number(_) => 0,
+            Value::Text(text) => text.len(),
+            Value::Instant(timed) => size_of::<Timed>() + timed.text.len(),
+            Value::List(items) => items.iter().map(|item| size_of::<Value>() + item.heap_bytes()).sum(),
+            Value::Object(object) => object
+                .iter()
+                .map(|(key, value)| size_of::<(Box<str>, Value)>() + key.len() + value.heap_bytes())
+                .sum(),
+        }
+    }
+
     /// What kind of value this is, with its article, for messages: `nothing`, `a boolean`, `a number`, `text`,
     /// `an instant`, `a list` or `an object`.
     pub fn described(&self) -> &'static str {

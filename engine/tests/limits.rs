@@ -29,7 +29,8 @@ fn a_window_holds_one_node_at_least() {
         assert_eq!((snapshot.rows.len(), snapshot.capped), (0, false));
         engine.commit(now(), (0..3).map(|id| upsert(&format!(r#"{{"id":{id}}}"#))).collect()).unwrap();
         let update = engine.poll_update().unwrap();
-        assert_eq!((update.changes.len(), update.total_count, update.capped), (held, 3, true));
+        let count = update.count.expect("followed");
+        assert_eq!((update.changes().len(), count.total, count.capped), (held, 3, true));
         assert_eq!(engine.evaluate(now(), &plan).rows.len(), held);
     }
 }
@@ -66,7 +67,10 @@ fn errors_stay_short_whatever_they_are_about() {
         engine.prepare(&Query::new("s").filter(&long)).unwrap_err().to_string(),
         engine.prepare(&Query::new("s").order_by(&long)).unwrap_err().to_string(),
         engine.prepare(&Query::new("s").fields([&long])).unwrap_err().to_string(),
-        engine.commit(now(), vec![Op::Remove { set: long.clone(), id: "x".into() }]).unwrap_err().to_string(),
+        engine
+            .commit(now(), vec![Op::Remove { set: long.as_str().into(), id: "x".into() }])
+            .unwrap_err()
+            .to_string(),
         engine.commit(now(), vec![Op::Remove { set: "s".into(), id: long.clone() }]).unwrap_err().to_string(),
         engine
             .commit(now(), vec![upsert(&format!(r#"{{"id":"{}"}}"#, "x".repeat(100_000)))])

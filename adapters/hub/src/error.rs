@@ -1,6 +1,6 @@
 //! Errors that are the caller's.
 
-use liveset_engine::{QueryError, TooManyViews};
+use liveset_engine::{OpenError, QueryError};
 use thiserror::Error;
 
 use crate::ResourceError;
@@ -30,5 +30,5 @@ pub enum WatchError {
     Query(#[from] QueryError),
     /// The engine keeps as many different live queries as its limits allow.
     #[error(transparent)]
-    TooMany(#[from] TooManyViews),
+    TooMany(#[from] OpenError),
 }

@@ -480,6 +480,7 @@ impl Hub {
             order_by: query.order_by.clone(),
             limit: query.limit,
             fields: query.fields.clone(),
+            follows_count: true,
         })
     }
 }

@@ -6,7 +6,7 @@ use liveset_core::{
     ChangeBatch, ErrorCode, LiveQueryOptions, QuerySpec, Refusal, Request, SessionState, Snapshot,
     SubscriptionSpec, Ticket,
 };
-use liveset_engine::{FeedId, Plan, TooManyViews};
+use liveset_engine::{FeedId, OpenError, Plan};
 
 use crate::{
     ConnectionId, Hub, Now, Output, Principal, ResourceError,
@@ -166,7 +166,7 @@ impl Hub {
         plan: &Plan,
         watcher: Watcher,
         resumable: bool,
-    ) -> Result<(FeedId, Arc<Snapshot>), TooManyViews> {
+    ) -> Result<(FeedId, Arc<Snapshot>), OpenError> {
         self.engine.handle_timeout(now.wall);
         self.distribute();
         let (feed, snapshot) = self.engine.open(now.wall, plan)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use liveset_core::{AddedReason, Change, ChangeBatch, ChangeReason, Doc, RemovedReason, Snapshot};
-use liveset_engine::{Reason, Update};
+use liveset_engine::{Count, Reason, Update};
 
 use crate::{Hub, Output, feeds::Watcher};
 
@@ -12,7 +12,7 @@ impl Hub {
     pub(crate) fn distribute(&mut self) {
         while let Some(update) = self.engine.poll_update() {
             let feed = update.feed;
-            let batch = Arc::new(self.wire_batch(update));
+            let batch = Arc::new(self.wire_batch(&update));
             self.counts.batches += 1;
             for watcher in self.feeds.push(feed, &batch, &self.limits) {
                 match watcher {
@@ -40,12 +40,14 @@ impl Hub {
         }
     }
 
-    fn wire_batch(&self, update: Update) -> ChangeBatch {
+    fn wire_batch(&self, update: &Update) -> ChangeBatch {
+        // Unknown only where nobody follows it, and so nobody reads it.
+        let count = update.count.unwrap_or(Count { total: 0, capped: false });
         ChangeBatch {
             version: self.wire_version(update.version),
-            total_count: update.total_count,
-            capped: update.capped,
-            changes: update.changes.into_iter().map(wire_change).collect(),
+            total_count: count.total,
+            capped: count.capped,
+            changes: update.changes().map(wire_change).collect(),
         }
     }
 

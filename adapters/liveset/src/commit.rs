@@ -1,6 +1,7 @@
 //! Commits: what the host changed, in one piece.
 
 use std::error::Error as StdError;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use liveset_engine::Op;
@@ -26,7 +27,7 @@ impl Tx {
     /// word for it, and `null` would be another value. Whether the set takes the node is seen at the commit.
     pub fn upsert<T: Serialize + ?Sized>(
         &mut self,
-        set: impl Into<String>,
+        set: impl Into<Arc<str>>,
         node: &T,
     ) -> Result<(), CommitError> {
         let text = finite::to_json(node)?;
@@ -35,7 +36,7 @@ impl Tx {
     }
 
     /// Puts a node that is JSON text already into `set`. Its tokens are kept as they are.
-    pub fn upsert_json(&mut self, set: impl Into<String>, node: impl Into<Bytes>) {
+    pub fn upsert_json(&mut self, set: impl Into<Arc<str>>, node: impl Into<Bytes>) {
         self.ops.push(Op::Upsert { set: set.into(), node: node.into() });
     }
 
@@ -44,7 +45,7 @@ impl Tx {
     /// # Errors
     ///
     /// None at present.
-    pub fn remove(&mut self, set: impl Into<String>, id: impl ToString) -> Result<(), CommitError> {
+    pub fn remove(&mut self, set: impl Into<Arc<str>>, id: impl ToString) -> Result<(), CommitError> {
         self.ops.push(Op::Remove { set: set.into(), id: id.to_string() });
         Ok(())
     }

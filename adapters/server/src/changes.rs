@@ -230,12 +230,12 @@ impl<'de> Visitor<'de> for OpSeed<'_> {
             }
             "upsert" => {
                 let node = node.ok_or_else(|| A::Error::missing_field("node"))?;
-                Ok(Op::Upsert { set, node: self.text.slice_ref(node.get().as_bytes()) })
+                Ok(Op::Upsert { set: set.into(), node: self.text.slice_ref(node.get().as_bytes()) })
             }
             "remove" if node.is_some() => Err(A::Error::custom("a removal has no `node`, only the `id`")),
             "remove" => {
                 let id = key_text(id.ok_or_else(|| A::Error::missing_field("id"))?)?;
-                Ok(Op::Remove { set, id })
+                Ok(Op::Remove { set: set.into(), id })
             }
             other => Err(A::Error::unknown_variant(other, &["upsert", "remove"])),
         }

@@ -63,7 +63,7 @@ struct Nodes<'s> {
 
 impl Nodes<'_> {
     fn push(&mut self, line: u64, node: Bytes) {
-        self.ops.push(Op::Upsert { set: self.set.to_owned(), node });
+        self.ops.push(Op::Upsert { set: self.set.into(), node });
         self.lines.push(line);
     }
 

@@ -6,14 +6,14 @@
 use std::cmp::Ordering;
 
 use super::ast::{Comparison, Expr, Membership, Sign, Sum, Term, TextTest};
-use super::fields::Fields;
+use super::fields::{Fields, NoFields};
 use crate::syntax::Literal;
 use crate::time::{Instant, Span, Step};
 use crate::value::{Number, Object, Value};
 
 /// The value of a sum, borrowed from the node or the filter.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Operand<'a> {
+pub(crate) enum Operand<'a> {
     Nothing,
     Bool(bool),
     Number(Number),
@@ -28,7 +28,7 @@ pub(super) enum Operand<'a> {
 }
 
 /// Whether `node` passes at the moment `now`. Allocates nothing; recursion is as deep as the filter.
-pub(super) fn matches<P, N: Fields<P> + ?Sized>(expr: &Expr<P>, node: &N, now: Instant) -> bool {
+pub(crate) fn matches<P, N: Fields<P> + ?Sized>(expr: &Expr<P>, node: &N, now: Instant) -> bool {
     match expr {
         Expr::Constant(value) => *value,
         Expr::Field(path) => matches!(node.at(path), Value::Bool(true)),
@@ -64,6 +64,21 @@ pub(super) fn evaluate<'a, P, N: Fields<P> + ?Sized>(
 ) -> Operand<'a> {
     let first = evaluate_term(&sum.first, node, now);
     sum.rest.iter().fold(first, |left, (sign, term)| plus(left, *sign, evaluate_term(term, node, now)))
+}
+
+impl<P> Sum<P> {
+    /// The value of a sum of literals alone, which is the same at every moment in every node.
+    pub(crate) fn constant(&self) -> Option<Operand<'_>> {
+        self.is_constant().then(|| evaluate(self, &NoFields, Instant::UNIX_EPOCH))
+    }
+
+    fn is_constant(&self) -> bool {
+        self.terms().all(|term| match term {
+            Term::Literal(_) => true,
+            Term::Sum(sum) => sum.is_constant(),
+            Term::Now | Term::Path(_) => false,
+        })
+    }
 }
 
 fn evaluate_term<'a, P, N: Fields<P> + ?Sized>(term: &'a Term<P>, node: &'a N, now: Instant) -> Operand<'a> {

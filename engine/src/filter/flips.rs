@@ -46,7 +46,7 @@ fn collect<P: Clone>(expr: &Expr<P>, tests: &mut Vec<NowTest<P>>) {
         Expr::And(operands) | Expr::Or(operands) => {
             operands.iter().for_each(|operand| collect(operand, tests))
         }
-        Expr::Compare { left, operator, right } => match (steps(left), steps(right)) {
+        Expr::Compare { left, operator, right } => match (left.steps(), right.steps()) {
             (Some(now), None) => {
                 tests.push(NowTest::Compare { now, operator: *operator, other: right.clone() });
             }
@@ -57,7 +57,7 @@ fn collect<P: Clone>(expr: &Expr<P>, tests: &mut Vec<NowTest<P>>) {
             (None, None) => {}
         },
         Expr::Member { left, operator: Membership::In, list } => {
-            if let Some(now) = steps(left) {
+            if let Some(now) = left.steps() {
                 tests.push(NowTest::Member { now, list: list.clone() });
             }
         }
@@ -66,24 +66,26 @@ fn collect<P: Clone>(expr: &Expr<P>, tests: &mut Vec<NowTest<P>>) {
     }
 }
 
-/// How a sum moves `now`, if it is a sum over `now`. That can only be the first term, and all others are durations.
-fn steps<P>(sum: &Sum<P>) -> Option<Steps> {
-    if !matches!(sum.first, Term::Now) {
-        return None;
-    }
-    let mut steps = Steps::default();
-    for (sign, term) in &sum.rest {
-        let span = match term {
-            Term::Literal(literal) => Operand::from(literal),
-            // A sum of durations depends on neither node nor time.
-            Term::Sum(sum) => eval::evaluate(sum, &NoFields, Instant::UNIX_EPOCH),
-            Term::Now | Term::Path(_) => Operand::Invalid,
-        };
-        if let Operand::Duration(span) = span {
-            steps.0.push(Step { forward: *sign == Sign::Plus, span });
+impl<P> Sum<P> {
+    /// How this sum moves `now`, if it is one over `now`. That can only be the first term, and all others are durations.
+    pub(crate) fn steps(&self) -> Option<Steps> {
+        if !matches!(self.first, Term::Now) {
+            return None;
         }
+        let mut steps = Steps::default();
+        for (sign, term) in &self.rest {
+            let span = match term {
+                Term::Literal(literal) => Operand::from(literal),
+                // A sum of durations depends on neither node nor time.
+                Term::Sum(sum) => eval::evaluate(sum, &NoFields, Instant::UNIX_EPOCH),
+                Term::Now | Term::Path(_) => Operand::Invalid,
+            };
+            if let Operand::Duration(span) = span {
+                steps.0.push(Step { forward: *sign == Sign::Plus, span });
+            }
+        }
+        Some(steps)
     }
-    Some(steps)
 }
 
 /// The earliest moment after `now` at which `node` may pass where it did not, or not where it did; see
@@ -140,15 +142,24 @@ fn instant(operand: Operand<'_>) -> Option<Instant> {
     }
 }
 
-/// Where the comparison of the moved `now` with `other` changes. It can only where the moved `now` reaches or passes the other
-/// side, or enters or leaves the calendar; and never where the other side is no instant.
+/// Where the comparison of the moved `now` with `other` changes: never where the other side is no instant.
 fn next_change_against(
     now: &Steps,
     operator: Comparison,
     other: Operand<'_>,
     at: Instant,
 ) -> Option<Instant> {
-    let target = instant(other)?;
+    next_change_at(now, operator, instant(other)?, at)
+}
+
+/// The first moment after `at` at which the comparison of the moved `now` with `target` changes. It can only where the moved `now`
+/// reaches or passes the target, or enters or leaves the calendar.
+pub(crate) fn next_change_at(
+    now: &Steps,
+    operator: Comparison,
+    target: Instant,
+    at: Instant,
+) -> Option<Instant> {
     let holds = |at| {
         let left = now.apply(at).map_or(Operand::Invalid, |at| Operand::Instant(at, None));
         eval::compare(left, operator, Operand::Instant(target, None))

@@ -25,7 +25,6 @@ use crate::value::Value;
 mod ast;
 mod canonical;
 mod check;
-#[cfg_attr(not(test), expect(dead_code, reason = "rows are to hold the fields that are asked for alone"))]
 mod columns;
 mod compiled;
 mod eval;
@@ -38,7 +37,11 @@ pub(crate) mod random;
 
 pub use crate::syntax::ExprError;
 pub use ast::{Comparison, Expr, Literal, Membership, Sign, Sum, Term, TextTest};
+pub(crate) use columns::Reading;
 pub(crate) use compiled::Compiled;
+pub(crate) use eval::{Operand, matches};
+pub(crate) use fields::Fields;
+pub(crate) use flips::{NowTest, next_change_at};
 
 /// A parsed and checked filter. Cheap to clone.
 ///

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::json::extract::{Sameness, Wanted, compare, extract, find};
+use crate::json::{Sameness, Wanted, compare, extract, find};
 use crate::{Filter, Instant, JsonError, JsonLimits, Order, Path, Projection, QueryLimits, Value, json};
 
 mod window;

@@ -120,9 +120,11 @@ struct Watch {
 impl Watch {
     fn apply(&mut self, update: &Update) {
         assert!(update.version > self.version, "versions rise");
-        (self.version, self.total_count, self.capped) = (update.version, update.total_count, update.capped);
+        self.version = update.version;
+        let count = update.count.expect("the count is followed");
+        (self.total_count, self.capped) = (count.total, count.capped);
         let mut last = None;
-        for change in &update.changes {
+        for change in update.changes() {
             assert_ne!(change.before, change.after, "a change changes something");
             if let Some(before) = &change.before {
                 let held = self.rows.remove(&before.rank);
@@ -167,7 +169,7 @@ impl World {
     }
 
     fn commit(&mut self) {
-        let set = || String::from("nodes");
+        let set = || "nodes".into();
         let mut changed = 0;
         let mut ops = Vec::new();
         for (id, node) in std::mem::take(&mut self.staged) {

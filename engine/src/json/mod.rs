@@ -12,11 +12,7 @@ use crate::value::Value;
 
 mod compact;
 mod digest;
-#[cfg_attr(
-    not(any(test, fuzzing, feature = "fuzzing")),
-    expect(dead_code, reason = "nodes are to be read by this")
-)]
-pub(crate) mod extract;
+mod extract;
 mod number;
 mod parse;
 mod scan;
@@ -24,6 +20,7 @@ mod skim;
 mod text;
 
 pub use compact::compact;
+pub(crate) use extract::{Sameness, Wanted, compare, extract, find};
 pub(crate) use skim::{Skim, guess_text_field, text_of};
 
 /// Reads one JSON value with nothing but white space around it.

@@ -12,7 +12,7 @@ use super::span::Length;
 use super::{Instant, Span};
 
 /// One `+ span` or `- span`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Step {
     pub(crate) forward: bool,
     pub(crate) span: Span,
@@ -94,7 +94,7 @@ pub(crate) struct Piece {
 }
 
 /// Steps applied one after the other.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Steps(pub(crate) SmallVec<[Step; 2]>);
 
 impl Steps {

@@ -41,12 +41,12 @@ use liveset_engine::Op;
 
 /// An [`Op::Upsert`] from text.
 pub fn upsert(set: &str, node: &str) -> Op {
-    Op::Upsert { set: set.to_owned(), node: node.as_bytes().to_vec().into() }
+    Op::Upsert { set: set.into(), node: node.as_bytes().to_vec().into() }
 }
 
 /// An [`Op::Remove`] from text.
 pub fn remove(set: &str, id: &str) -> Op {
-    Op::Remove { set: set.to_owned(), id: id.to_owned() }
+    Op::Remove { set: set.into(), id: id.to_owned() }
 }
 
 #[cfg(doc)]

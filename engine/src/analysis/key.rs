@@ -1,0 +1,127 @@
+//! Values by which filters are found.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use hashbrown::Equivalent;
+
+use crate::filter::Literal;
+use crate::value::{Number, Value};
+
+/// A value by which a filter is found. Equal as the query language has it: `1` and `1.0` are one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Key {
+    /// `null` or absent.
+    Nothing,
+    /// A boolean.
+    Bool(bool),
+    /// A number, by its exact value.
+    Number(Number),
+    /// A text.
+    Text(Box<str>),
+}
+
+/// A [`Key`] over a node's own text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeyRef<'a> {
+    /// `null` or absent.
+    Nothing,
+    /// A boolean.
+    Bool(bool),
+    /// A number, by its exact value.
+    Number(Number),
+    /// A text, and the spelling of an instant.
+    Text(&'a str),
+}
+
+impl Key {
+    /// `None` for an instant, which equals text in many spellings, and for a duration, which no field holds.
+    pub(crate) fn of(literal: &Literal) -> Option<Key> {
+        match literal {
+            Literal::Nothing => Some(Key::Nothing),
+            Literal::Bool(value) => Some(Key::Bool(*value)),
+            Literal::Number(number) => Some(Key::Number(*number)),
+            Literal::Text(text) => Some(Key::Text(text.clone())),
+            Literal::Instant(_) | Literal::Duration(_) => None,
+        }
+    }
+
+    /// Bytes on the heap.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        match self {
+            Key::Text(text) => text.len(),
+            Key::Nothing | Key::Bool(_) | Key::Number(_) => 0,
+        }
+    }
+
+    /// What is looked up.
+    pub(crate) fn as_ref(&self) -> KeyRef<'_> {
+        match self {
+            Key::Nothing => KeyRef::Nothing,
+            Key::Bool(value) => KeyRef::Bool(*value),
+            Key::Number(number) => KeyRef::Number(*number),
+            Key::Text(text) => KeyRef::Text(text),
+        }
+    }
+}
+
+impl<'a> KeyRef<'a> {
+    /// `None` for lists and objects, which no literal equals.
+    pub(crate) fn of(value: &'a Value) -> Option<KeyRef<'a>> {
+        match value {
+            Value::Nothing => Some(KeyRef::Nothing),
+            Value::Bool(value) => Some(KeyRef::Bool(*value)),
+            Value::Number(number) => Some(KeyRef::Number(*number)),
+            Value::Text(text) => Some(KeyRef::Text(text)),
+            Value::Instant(timed) => Some(KeyRef::Text(timed.text())),
+            Value::List(_) | Value::Object(_) => None,
+        }
+    }
+}
+
+impl From<&KeyRef<'_>> for Key {
+    fn from(key: &KeyRef<'_>) -> Key {
+        match *key {
+            KeyRef::Nothing => Key::Nothing,
+            KeyRef::Bool(value) => Key::Bool(value),
+            KeyRef::Number(number) => Key::Number(number),
+            KeyRef::Text(text) => Key::Text(text.into()),
+        }
+    }
+}
+
+/// As the query language writes it.
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let literal = match self {
+            Key::Nothing => Literal::Nothing,
+            Key::Bool(value) => Literal::Bool(*value),
+            Key::Number(number) => Literal::Number(*number),
+            Key::Text(text) => Literal::Text(text.clone()),
+        };
+        literal.fmt(f)
+    }
+}
+
+impl Hash for KeyRef<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            KeyRef::Nothing => 0_u8.hash(state),
+            KeyRef::Bool(value) => (1_u8, value).hash(state),
+            KeyRef::Number(number) => (2_u8, number).hash(state),
+            KeyRef::Text(text) => (3_u8, text).hash(state),
+        }
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_ref().hash(state);
+    }
+}
+
+impl Equivalent<Key> for KeyRef<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        *self == key.as_ref()
+    }
+}

@@ -1,0 +1,88 @@
+//! How a query is kept.
+
+use std::fmt;
+
+use crate::{
+    shard::{
+        Shard,
+        create::Prepared,
+        source::{Source, Span, extent},
+        view::{Identity, Shape, SharedFilter},
+    },
+    store::set::Set,
+    time::Instant,
+};
+
+/// How changes find a query, and what its window is: for whoever wonders what a query costs. Displays as a few lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Explain {
+    /// The class of the access by which changes find the query: `equality`, `in`, `items`, `prefix`, `range`, `time`, `union`,
+    /// `never`, or `scan` where every change is tried on it.
+    pub access: String,
+    /// What is looked up: columns with the values or ranges that lead to the query.
+    pub probes: Vec<String>,
+    /// Whether a node that is found still has to pass a part of the filter.
+    pub has_residue: bool,
+    /// How many filters share the fullest of its places, this one included if it is open.
+    pub sharing: usize,
+    /// Whether the query is open, and so kept.
+    pub is_open: bool,
+    /// How many nodes would be looked at to answer it now.
+    pub candidates: usize,
+    /// Whether its window is (or would be) a stretch of an order that queries share, and holds no rows of its own.
+    pub is_slice: bool,
+    /// Whether there is an order of all nodes out of which its window is refilled.
+    pub has_order_index: bool,
+}
+
+impl Explain {
+    pub(crate) fn of(
+        shard: &Shard,
+        set: &Set,
+        number: usize,
+        identity: &Identity,
+        prepared: &Prepared,
+        now: Instant,
+    ) -> Self {
+        let view = shard.view_of(identity).and_then(|id| shard.view(id));
+        let kept: Option<&SharedFilter> = view.and_then(|view| match &view.shape {
+            Shape::Window { filter, .. } => shard.filter(*filter),
+            Shape::Slice { .. } => None,
+        });
+        let access = kept.map_or(&prepared.access, |filter| &filter.access);
+        let sharing = |probe| shard.predicates(number).map_or(0, |predicates| predicates.sharing(probe));
+        let has_order_index = set.indexes.order(&prepared.sorting).is_some();
+        let stretch = extent(access, prepared.is_all, &prepared.sorting).is_some();
+        Self {
+            access: access.class.to_string(),
+            probes: access.probes.iter().map(ToString::to_string).collect(),
+            has_residue: access.residue.is_some() && !prepared.is_all,
+            sharing: access.probes.iter().map(sharing).max().unwrap_or(0),
+            is_open: view.is_some(),
+            candidates: Source::of(set, access, Span::At(now)).cost(),
+            is_slice: match view {
+                Some(view) => matches!(view.shape, Shape::Slice { .. }),
+                None => stretch && has_order_index,
+            },
+            has_order_index,
+        }
+    }
+}
+
+impl fmt::Display for Explain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "found by: {}", self.access)?;
+        for probe in &self.probes {
+            writeln!(f, "  {probe}")?;
+        }
+        if self.has_residue {
+            writeln!(f, "  and then by the rest of the filter")?;
+        }
+        writeln!(f, "shared by: {} queries", self.sharing)?;
+        let window = if self.is_slice { "a stretch of a shared order" } else { "rows of its own" };
+        writeln!(f, "window: {window}")?;
+        let refill = if self.has_order_index { "a shared order" } else { "the nodes that it is found by" };
+        writeln!(f, "refilled from: {refill}")?;
+        write!(f, "to answer it now: {} nodes to look at", self.candidates)
+    }
+}

@@ -1,0 +1,431 @@
+//! Making views, filling them, and letting them go.
+
+use std::sync::Arc;
+
+use smallvec::smallvec;
+
+use crate::{
+    analysis::{self, Alternative, Class, Probe, TimeTest},
+    filter::{self, Compiled, Fields as _},
+    limits::Tuning,
+    order::rank,
+    query::Plan,
+    shard::{
+        Moment, Shard,
+        predicates::{Extent, Predicates},
+        shown,
+        source::{Source, Span, extent, sample, wishes},
+        view::{Feed, Identity, Shape, SharedFilter, Timed, Touches, View},
+        window::{Slice, Window},
+    },
+    store::{columns::Column, index::Wish, set::Set, sorting::Sorting},
+    time::Instant,
+    update::FeedId,
+};
+
+/// A filter is asked again how it is best found when it was found in vain so often.
+const FOUND_IN_VAIN: u32 = 256;
+
+/// A query made ready for its set.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) sorting: Arc<Sorting>,
+    pub(crate) compiled: Compiled<Column>,
+    pub(crate) access: Alternative<Column>,
+    /// The tests over time, where an order of values tells when they change; `None` where each node needs a timer.
+    pub(crate) time_tests: Option<Vec<(Column, TimeTest)>>,
+    pub(crate) is_all: bool,
+}
+
+impl Prepared {
+    pub(crate) fn new(set: &mut Set, plan: &Plan, now: Instant, tuning: &Tuning) -> Self {
+        let sorting = set.sorting(&plan.order);
+        let compiled = plan.filter.over_columns(&mut |path, reading| set.column(path, reading));
+        let access = choose(set, &compiled, now, tuning);
+        let time_tests = if tuning.node_timers { None } else { analysis::time_tests(&compiled) };
+        Self { sorting, compiled, access, time_tests, is_all: plan.filter.is_all() }
+    }
+}
+
+/// The access by which the fewest nodes would be looked at, as far as some of them tell.
+fn choose(set: &Set, compiled: &Compiled<Column>, now: Instant, tuning: &Tuning) -> Alternative<Column> {
+    let mut accesses = analysis::alternatives(&compiled.expr);
+    if tuning.scan_only {
+        accesses.retain(|access| access.class == Class::Scan);
+    }
+    let scan = |access: &Alternative<Column>| access.class == Class::Scan;
+    let place = match accesses.iter().position(scan).unwrap_or(accesses.len()) {
+        0 | 1 => 0,
+        usable => match tuning.alternative {
+            Some(place) => place % usable,
+            None => {
+                let hits = sample(set, &accesses[..usable], now);
+                // Of those that find as few, the one that is best by what it is.
+                (0..usable).min_by_key(|place| hits[*place]).unwrap_or(0)
+            }
+        },
+    };
+    accesses.swap_remove(place)
+}
+
+/// Whether what an access finds is no proof, because it is filed wider than it is.
+fn needs_recheck(access: &Alternative<Column>) -> bool {
+    access.probes.iter().any(|probe| matches!(probe, Probe::Time { .. }))
+}
+
+impl Prepared {
+    /// Whether every change would have to be tried on it.
+    pub(crate) fn is_scanned(&self) -> bool {
+        self.access.class == Class::Scan && !self.is_all
+    }
+}
+
+impl Shard {
+    /// Files a view. It has no rows yet, and nothing is said of it until it is filled; see [`fill`](Self::fill).
+    pub(crate) fn create(
+        &mut self,
+        set: &mut Set,
+        identity: Identity,
+        prepared: Prepared,
+        now: Instant,
+        tuning: &Tuning,
+    ) -> u32 {
+        let Prepared { sorting, compiled, access, time_tests, is_all } = prepared;
+        let number = identity.set;
+        if self.predicates.len() <= number {
+            self.predicates.resize_with(number + 1, Predicates::default);
+        }
+        let stretch = extent(&access, is_all, &sorting).filter(|_| !compiled.uses_now() && !tuning.no_slices);
+        if let Some((column, descending, lo, hi)) = stretch {
+            if tuning.slices {
+                set.indexes.begin(&Wish::Order(sorting.clone()));
+                set.build_indexes(usize::MAX);
+            }
+            if let Some(order) = set.indexes.order(&sorting) {
+                let (start, end) = order.range(set, lo, hi);
+                let slice = Slice::new(identity.cap, &order.tree, start, end);
+                let extent = Extent { column, descending, lo, hi };
+                set.indexes.pin(&sorting);
+                let id = self.views.vacant_key() as u32;
+                let last = last_key(set, &slice, &extent);
+                self.predicates[number].insert_slice(id, &extent, last);
+                self.views.insert(View {
+                    identity: identity.clone(),
+                    sorting,
+                    shape: Shape::Slice { extent, slice, followed: false, touches: Touches::default() },
+                    total: (end - start) as u64,
+                    feeds: smallvec![],
+                    filled: None,
+                    bytes: 0,
+                });
+                self.by_identity.insert(identity, id);
+                return id;
+            }
+        }
+        let known = self.by_filter.get(&(number, identity.filter.clone())).copied();
+        let filter = known.unwrap_or_else(|| {
+            let timed = match time_tests {
+                _ if !compiled.uses_now() => Timed::No,
+                Some(tests) => Timed::ByOrder(tests.into()),
+                None => Timed::ByNode(Box::default()),
+            };
+            let id = self.filters.vacant_key() as u32;
+            let filter = SharedFilter {
+                set: number,
+                canonical: identity.filter.clone(),
+                compiled,
+                recheck: needs_recheck(&access),
+                access,
+                is_all,
+                moving: Box::default(),
+                timed,
+                views: smallvec![],
+                found: 0,
+                held: 0,
+                ask_again: FOUND_IN_VAIN,
+                touches: Touches::default(),
+            };
+            self.timed += usize::from(!matches!(filter.timed, Timed::No));
+            self.filters.insert(filter);
+            self.file(id, now);
+            self.by_filter.insert((number, identity.filter.clone()), id);
+            id
+        });
+        let id = self.views.insert(View {
+            identity: identity.clone(),
+            sorting,
+            shape: Shape::Window { filter, window: Window::new(identity.cap) },
+            total: 0,
+            feeds: smallvec![],
+            filled: Some(0),
+            bytes: 0,
+        }) as u32;
+        self.filters[filter as usize].views.push(id);
+        self.by_identity.insert(identity, id);
+        id
+    }
+
+    /// Fills a new view on, looking at about `budget` rows at most; returns how many it looked at. See [`View::is_filled`].
+    pub(crate) fn fill(
+        &mut self,
+        id: u32,
+        set: &mut Set,
+        now: Instant,
+        budget: usize,
+        tuning: &Tuning,
+    ) -> usize {
+        let Some(view) = self.views.get_mut(id as usize) else { return 0 };
+        let (Shape::Window { filter, window }, Some(from)) = (&mut view.shape, view.filled) else { return 0 };
+        let filter_id = *filter;
+        let filter = &mut self.filters[filter_id as usize];
+        let old_timer = match &filter.timed {
+            Timed::ByNode(timers) => Some(timers.next()),
+            _ => None,
+        };
+        let SharedFilter { compiled, timed, access, is_all, .. } = filter;
+        let mut expect = |handle: u32, row: &crate::store::row::Row| {
+            if let Timed::ByNode(timers) = timed {
+                timers.set(handle, compiled.next_flip(row, now));
+            }
+        };
+        let holds = |row: &crate::store::row::Row| filter::matches(&compiled.expr, row, now);
+        let span = if old_timer.is_some() { Span::From(now) } else { Span::At(now) };
+        let source = Source::of(set, access, span);
+        let whole = source.cost() <= budget && !tuning.small_slices;
+        let visited = if from == 0 && whole {
+            let handles = source.handles();
+            let mut matches = Vec::new();
+            for handle in &handles {
+                set.lay_out(*handle);
+                let Some(row) = set.row(*handle) else { continue };
+                expect(*handle, row);
+                if holds(row) {
+                    matches.push(view.sorting.entry(row, *handle));
+                }
+            }
+            view.total = matches.len() as u64;
+            *window = Window::of(view.identity.cap, matches, &view.sorting, set.during(&[]));
+            view.filled = None;
+            handles.len()
+        } else {
+            let mut visited = 0;
+            let mut handle = from;
+            while handle < set.end() && visited < budget {
+                set.lay_out(handle);
+                if let Some(row) = set.row(handle) {
+                    visited += 1;
+                    expect(handle, row);
+                    if holds(row) {
+                        view.total += 1;
+                        window.fill(handle, row, &view.sorting, set.during(&[]));
+                    }
+                }
+                handle += 1;
+            }
+            view.filled = Some(handle).filter(|handle| *handle < set.end());
+            if view.filled.is_none() {
+                window.filled();
+            }
+            visited
+        };
+        self.work.rows_visited += visited as u64;
+        self.work.predicates_evaluated += if *is_all { 0 } else { visited as u64 };
+        if view.filled.is_none() {
+            let bytes = window.bytes();
+            self.window_bytes = self.window_bytes + bytes - view.bytes;
+            view.bytes = bytes;
+            // What would have spared the visits.
+            let len = set.len();
+            let stretch = extent(access, *is_all, &view.sorting).is_some();
+            let access = access.clone();
+            let asked = match stretch {
+                true => vec![Wish::Order(view.sorting.clone())],
+                false => wishes(set, &access),
+            };
+            for wish in asked {
+                match visited >= len {
+                    true => set.indexes.wish(&wish, visited, len),
+                    false => set.indexes.used(&wish),
+                }
+            }
+        }
+        if let Some(old) = old_timer {
+            self.rearm(filter_id, old);
+        }
+        visited
+    }
+
+    /// Shows a view to one more.
+    pub(crate) fn show(
+        &mut self,
+        id: u32,
+        set: &Set,
+        plan: &Plan,
+        fresh: impl FnOnce() -> FeedId,
+    ) -> Option<FeedId> {
+        let followed = plan.follows_count;
+        if followed {
+            self.follow(id, set);
+        }
+        let view = self.views.get_mut(id as usize)?;
+        let shows = |id: &&FeedId| {
+            let feed = self.feeds.get(*id);
+            feed.is_some_and(|feed| {
+                feed.shown.projection == plan.projection && feed.follows_count == followed
+            })
+        };
+        let feed = view.feeds.iter().find(shows).copied().unwrap_or_else(|| {
+            let feed = fresh();
+            let shown = shown(&view.sorting, &plan.projection);
+            self.feeds.insert(feed, Feed { view: id, follows_count: followed, shown, opened: 0 });
+            view.feeds.push(feed);
+            feed
+        });
+        self.feeds.get_mut(&feed)?.opened += 1;
+        Some(feed)
+    }
+
+    /// From now on the count of a view is known after each commit.
+    fn follow(&mut self, id: u32, set: &Set) {
+        let total = self.total(id, set);
+        let Some(view) = self.views.get_mut(id as usize) else { return };
+        if let Shape::Slice { extent, followed, .. } = &mut view.shape
+            && !*followed
+        {
+            *followed = true;
+            view.total = total;
+            self.predicates[view.identity.set].move_slice(id, extent, None);
+        }
+    }
+
+    /// Takes back one [`show`](Self::show); with the last one the feed is gone, and with the last feed its view. Returns
+    /// the tests over time that nobody asks for any more.
+    pub(crate) fn close(&mut self, feed: FeedId, sets: &mut super::Sets) -> Option<ClosedFilter> {
+        let entry = self.feeds.get_mut(&feed)?;
+        entry.opened -= 1;
+        if entry.opened > 0 {
+            return None;
+        }
+        let id = entry.view;
+        self.feeds.remove(&feed);
+        let view = self.views.get_mut(id as usize)?;
+        view.feeds.retain(|held| *held != feed);
+        if !view.feeds.is_empty() {
+            return None;
+        }
+        let view = self.views.remove(id as usize);
+        self.by_identity.remove(&view.identity);
+        self.window_bytes -= view.bytes;
+        let number = view.identity.set;
+        let closed = match view.shape {
+            Shape::Slice { extent, .. } => {
+                self.predicates[number].remove_slice(id, &extent);
+                if let Some((_, set)) = sets.get_index_mut(number) {
+                    set.indexes.unpin(&view.sorting);
+                }
+                None
+            }
+            Shape::Window { filter, .. } => self.leave_filter(filter, id),
+        };
+        if self.views.is_empty() {
+            self.give_back();
+        }
+        closed
+    }
+
+    fn leave_filter(&mut self, id: u32, view: u32) -> Option<ClosedFilter> {
+        let filter = self.filters.get_mut(id as usize)?;
+        filter.views.retain(|held| *held != view);
+        if !filter.views.is_empty() {
+            return None;
+        }
+        self.unfile(id);
+        let filter = self.filters.remove(id as usize);
+        self.by_filter.remove(&(filter.set, filter.canonical.clone()));
+        self.timed -= usize::from(!matches!(filter.timed, Timed::No));
+        match filter.timed {
+            Timed::No => None,
+            Timed::ByOrder(tests) => Some(ClosedFilter { set: filter.set, tests }),
+            Timed::ByNode(timers) => {
+                timers.next().map(|at| self.deadlines.remove(&(at, id)));
+                None
+            }
+        }
+    }
+
+    /// Tables keep the size of their best times; with the last query they go.
+    fn give_back(&mut self) {
+        self.views = Default::default();
+        self.filters = Default::default();
+        self.by_identity = Default::default();
+        self.by_filter = Default::default();
+        self.feeds = Default::default();
+        self.scratch = Default::default();
+        self.predicates.iter_mut().for_each(|predicates| *predicates = Predicates::default());
+    }
+
+    /// Puts a filter where changes find it.
+    fn file(&mut self, id: u32, now: Instant) {
+        let Some(filter) = self.filters.get_mut(id as usize) else { return };
+        let predicates = &mut self.predicates[filter.set];
+        if filter.is_scanned() {
+            predicates.insert_scan(id);
+            self.scanned += usize::from(!filter.is_all);
+        } else {
+            filter.moving = predicates.insert(id, &filter.access.probes, now);
+        }
+    }
+
+    fn unfile(&mut self, id: u32) {
+        let Some(filter) = self.filters.get(id as usize) else { return };
+        let predicates = &mut self.predicates[filter.set];
+        if filter.is_scanned() {
+            predicates.remove_scan(id);
+            self.scanned -= usize::from(!filter.is_all);
+        } else {
+            predicates.remove(id, &filter.access.probes, &filter.moving);
+        }
+    }
+
+    /// Looks for a better access for a filter that was found in vain too often.
+    pub(super) fn reconsider_access(&mut self, id: u32, moment: Moment<'_>) {
+        let Some(filter) = self.filters.get_mut(id as usize) else { return };
+        let better = choose(moment.rows.set, &filter.compiled, moment.now, moment.tuning);
+        (filter.found, filter.held) = (0, 0);
+        let moves = needs_recheck(&better);
+        if better.class == filter.access.class && better.probes.len() == filter.access.probes.len() && !moves
+        {
+            // Asked less and less: there may be no better one.
+            filter.ask_again = filter.ask_again.saturating_mul(2);
+            if better.probes == filter.access.probes {
+                return;
+            }
+        }
+        self.work.rechosen += 1;
+        self.unfile(id);
+        if let Some(filter) = self.filters.get_mut(id as usize) {
+            (filter.access, filter.recheck) = (better, moves);
+        }
+        self.file(id, moment.now);
+    }
+}
+
+/// A filter that is gone, with what it had asked for.
+#[derive(Debug)]
+pub(crate) struct ClosedFilter {
+    pub(crate) set: usize,
+    pub(crate) tests: Box<[(Column, TimeTest)]>,
+}
+
+/// The key of the last row of a slice's window.
+fn last_key(set: &Set, slice: &Slice, extent: &Extent) -> Option<u128> {
+    let row = set.row(slice.last()?.row)?;
+    Some(rank::key(row.at(&extent.column)))
+}
+
+impl SharedFilter {
+    /// Whether it is found in vain so often that it should be found otherwise.
+    pub(crate) fn is_misplaced(&self) -> bool {
+        self.found >= self.ask_again && self.held < self.found / 4 && !self.is_scanned()
+    }
+}

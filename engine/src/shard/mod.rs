@@ -1,0 +1,603 @@
+//! Views, and what brings changes to them. A shard owns part of the queries; it looks at the data and never writes it.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use slab::Slab;
+use smallvec::SmallVec;
+
+pub(crate) mod create;
+pub(crate) mod predicates;
+pub(crate) mod source;
+mod time;
+pub(crate) mod timers;
+pub(crate) mod view;
+pub(crate) mod window;
+
+use crate::{
+    filter::{self, Fields as _},
+    limits::Tuning,
+    order::rank,
+    shard::{
+        predicates::{Found, Predicates, Sides},
+        source::{Source, Span, lies_in},
+        view::{Feed, Identity, Shape, SharedFilter, Timed, Touches, View},
+        window::{Cause, Step, Window, WindowChange},
+    },
+    stats::Account,
+    store::{
+        index::Wish,
+        row::Row,
+        set::{RowChange, Rows, Set},
+        sorting::{Place, Sorting},
+    },
+    time::Instant,
+    update::{Count, FeedId, Reason, Shown, Update},
+};
+
+/// What a shard can be told of: all sets, by their numbers.
+pub(crate) type Sets = indexmap::IndexMap<Arc<str>, Set, FixedState>;
+
+/// A change that was found to touch a filter or a slice.
+#[derive(Clone, Copy, Debug)]
+struct Touch {
+    change: u32,
+    sides: Sides,
+    next: u32,
+}
+
+const END: u32 = u32::MAX;
+
+/// Buffers that are used again for each step.
+#[derive(Debug, Default)]
+struct Scratch {
+    touches: Vec<Touch>,
+    /// What was touched, in the order of the first touch.
+    touched: Vec<Found>,
+}
+
+/// One part of the queries, with everything that keeps their results true.
+#[derive(Debug, Default)]
+pub(crate) struct Shard {
+    views: Slab<View>,
+    filters: Slab<SharedFilter>,
+    by_identity: HashMap<Identity, u32, FixedState>,
+    by_filter: HashMap<(usize, Arc<str>), u32, FixedState>,
+    pub(crate) feeds: HashMap<FeedId, Feed, FixedState>,
+    /// By the number of the set.
+    predicates: Vec<Predicates>,
+    /// The next timer of each filter that has a timer for each node.
+    deadlines: std::collections::BTreeSet<(Instant, u32)>,
+    pub(crate) updates: VecDeque<Update>,
+    pub(crate) work: Account,
+    /// Windows whose slack is low.
+    low: Vec<u32>,
+    /// Filters that are found in vain too often.
+    misplaced: Vec<u32>,
+    window_bytes: usize,
+    scanned: usize,
+    /// Filters over time.
+    timed: usize,
+    step: u64,
+    scratch: Scratch,
+}
+
+/// What a step looks at besides the shard itself.
+#[derive(Clone, Copy)]
+pub(crate) struct Moment<'a> {
+    pub(crate) rows: Rows<'a>,
+    pub(crate) now: Instant,
+    pub(crate) version: u64,
+    pub(crate) tuning: &'a Tuning,
+}
+
+impl Shard {
+    // --- a commit ---
+
+    /// Brings the views up to a commit's changes of one set.
+    pub(crate) fn apply(&mut self, set: usize, moment: Moment<'_>) {
+        let changes = moment.rows.changes;
+        if changes.is_empty() || self.predicates.get(set).is_none_or(Predicates::is_empty) {
+            return;
+        }
+        self.step += 1;
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.touches.clear();
+        scratch.touched.clear();
+        for (place, RowChange { before, after, .. }) in changes.iter().enumerate() {
+            let (before, after) = (before.as_deref(), after.as_deref());
+            let Self { predicates, filters, views, step, .. } = self;
+            predicates[set].candidates(before, after, |found, sides| {
+                let touches = match found {
+                    Found::Filter(filter) => {
+                        filters.get_mut(filter as usize).map(|filter| &mut filter.touches)
+                    }
+                    Found::Slice(view) => match views.get_mut(view as usize).map(|view| &mut view.shape) {
+                        Some(Shape::Slice { touches, .. }) => Some(touches),
+                        _ => None,
+                    },
+                };
+                if let Some(touches) = touches {
+                    scratch.touch(touches, *step, found, place as u32, sides);
+                }
+            });
+        }
+        self.work.candidates_found += scratch.touches.len() as u64;
+        for found in &scratch.touched {
+            match *found {
+                Found::Filter(filter) => {
+                    let first = self.filters[filter as usize].touches.first;
+                    let touches = scratch.chain(first);
+                    let touches = touches.map(|touch| (&changes[touch.change as usize], touch.sides));
+                    self.apply_to_filter(filter, touches, moment);
+                }
+                Found::Slice(view) => {
+                    let Shape::Slice { touches, .. } = &self.views[view as usize].shape else { continue };
+                    let touches = scratch.chain(touches.first);
+                    self.apply_to_slice(view, touches.map(|touch| &changes[touch.change as usize]), moment);
+                }
+            }
+        }
+        let scanned: SmallVec<[u32; 8]> = self.predicates[set].scanned().collect();
+        self.work.candidates_scanned += (scanned.len() * changes.len()) as u64;
+        for filter in scanned {
+            self.apply_to_filter(filter, changes.iter().map(|change| (change, Sides::BOTH)), moment);
+        }
+        self.scratch = scratch;
+        self.replenish(moment);
+        while let Some(filter) = self.misplaced.pop() {
+            self.reconsider_access(filter, moment);
+        }
+    }
+
+    fn apply_to_filter<'a>(
+        &mut self,
+        id: u32,
+        touches: impl Iterator<Item = (&'a RowChange, Sides)>,
+        moment: Moment<'a>,
+    ) {
+        let filter = &mut self.filters[id as usize];
+        let proof = match filter.recheck {
+            true => Some(&filter.compiled.expr),
+            false => filter.access.residue.as_ref(),
+        };
+        let mut steps: SmallVec<[Step<'_>; 2]> = SmallVec::new();
+        let mut timer = None;
+        for (change, sides) in touches {
+            filter.found = filter.found.saturating_add(1);
+            let mut holds = |row: &&'a Arc<Row>| match proof {
+                None => true,
+                Some(proof) => {
+                    self.work.predicates_evaluated += 1;
+                    filter::matches(proof, &***row, moment.now)
+                }
+            };
+            let before = change.before.as_ref().filter(|_| sides.before).filter(&mut holds);
+            let after = change.after.as_ref().filter(|_| sides.after).filter(&mut holds);
+            if let Timed::ByNode(timers) = &mut filter.timed {
+                timer.get_or_insert_with(|| timers.next());
+                let row = change.after.as_ref().filter(|_| sides.after);
+                timers.set(change.handle, row.and_then(|row| filter.compiled.next_flip(&**row, moment.now)));
+            }
+            if before.is_none() && after.is_none() {
+                continue;
+            }
+            filter.held = filter.held.saturating_add(1);
+            let cause = match (&change.before, &change.after) {
+                (None, _) => Cause::Created,
+                (_, None) => Cause::Deleted,
+                _ => Cause::Changed,
+            };
+            steps.push(Step { handle: change.handle, before, after, cause });
+        }
+        if filter.is_misplaced() {
+            self.misplaced.push(id);
+        }
+        if let Some(old) = timer {
+            self.rearm(id, old);
+        }
+        self.step_views(id, &steps, moment);
+    }
+
+    fn apply_to_slice<'a>(
+        &mut self,
+        id: u32,
+        changes: impl Iterator<Item = &'a RowChange>,
+        moment: Moment<'a>,
+    ) {
+        let Self { views, predicates, feeds, updates, work, .. } = self;
+        let view = &mut views[id as usize];
+        let Shape::Slice { extent, slice, followed, .. } = &mut view.shape else { return };
+        let set = moment.rows.set;
+        let Some(order) = set.indexes.order(&view.sorting) else { return };
+        let inside = |row: &&'a Arc<Row>| lies_in(row, &extent.column, extent.lo, extent.hi);
+        let steps: SmallVec<[Step<'_>; 2]> = changes
+            .filter_map(|change| {
+                let before = change.before.as_ref().filter(inside);
+                let after = change.after.as_ref().filter(inside);
+                let cause = match (&change.before, &change.after) {
+                    (None, _) => Cause::Created,
+                    (_, None) => Cause::Deleted,
+                    _ => Cause::Changed,
+                };
+                let touched = before.is_some() || after.is_some();
+                touched.then_some(Step { handle: change.handle, before, after, cause })
+            })
+            .collect();
+        let total_before = view.total;
+        for step in steps.iter().filter(|_| *followed) {
+            view.total = view.total + u64::from(step.after.is_some()) - u64::from(step.before.is_some());
+        }
+        work.windows_touched += 1;
+        let last = slice.last();
+        let start = || order.range(set, extent.lo, extent.hi).0;
+        let is_inside = |row: &Row| lies_in(row, &extent.column, extent.lo, extent.hi);
+        let changes = slice.apply(&steps, &view.sorting, moment.rows, &order.tree, start, is_inside);
+        if slice.last() != last && !*followed {
+            let key =
+                slice.last().and_then(|last| set.row(last.row)).map(|row| rank::key(row.at(&extent.column)));
+            predicates[view.identity.set].move_slice(id, extent, key);
+        }
+        let count = followed.then(|| Count::new(view.total, view.identity.cap));
+        let counted = *followed && view.total != total_before;
+        emit(&view.feeds, &changes, count, counted, moment.version, feeds, updates, work);
+    }
+
+    /// Lets the views of a filter take the steps that its nodes take.
+    fn step_views(&mut self, id: u32, steps: &[Step<'_>], moment: Moment<'_>) {
+        if steps.is_empty() {
+            return;
+        }
+        let Self { views, filters, feeds, updates, work, low, window_bytes, .. } = self;
+        let filter = &filters[id as usize];
+        for view_id in &filter.views {
+            let view = &mut views[*view_id as usize];
+            let Shape::Window { window, .. } = &mut view.shape else { continue };
+            if let Some(end) = view.filled {
+                refill_later(view, end, steps, moment);
+                continue;
+            }
+            let total_before = view.total;
+            for step in steps {
+                view.total = view.total + u64::from(step.after.is_some()) - u64::from(step.before.is_some());
+            }
+            work.windows_touched += 1;
+            let (total, sorting) = (view.total as usize, &view.sorting);
+            let changes = window.apply(steps, sorting, moment.rows, |window| {
+                refill(window, total, filter, sorting, moment, work);
+            });
+            if window.wants().is_some() {
+                low.push(*view_id);
+            }
+            if !changes.is_empty() {
+                let bytes = window.bytes();
+                *window_bytes = *window_bytes + bytes - view.bytes;
+                view.bytes = bytes;
+            }
+            let count = Count::new(view.total, view.cap());
+            emit(
+                &view.feeds,
+                &changes,
+                Some(count),
+                view.total != total_before,
+                moment.version,
+                feeds,
+                updates,
+                work,
+            );
+        }
+    }
+
+    /// Fills the slack of windows that have nearly used it up, as far as that costs little.
+    fn replenish(&mut self, moment: Moment<'_>) {
+        while let Some(id) = self.low.pop() {
+            let Some(view) = self.views.get_mut(id as usize) else { continue };
+            let Shape::Window { filter, window } = &mut view.shape else { continue };
+            let (filter, total) = (&self.filters[*filter as usize], view.total as usize);
+            if window.wants().is_none() || view.filled.is_some() {
+                continue;
+            }
+            match Refill::cheapest(window, total, filter, &view.sorting, moment) {
+                refill if refill.cost() <= CHEAP_REFILL => {
+                    refill.run(window, filter, &view.sorting, moment, &mut self.work);
+                }
+                // Until slack has run out there is time to build the order that makes it cheap.
+                _ => self.work.wishes.push((view.identity.set, Wish::Order(view.sorting.clone()))),
+            }
+        }
+    }
+
+    // --- looking in ---
+
+    /// A view's window as it is: the rows in their order.
+    pub(crate) fn entries<'a>(
+        &'a self,
+        id: u32,
+        set: &'a Set,
+    ) -> Box<dyn Iterator<Item = &'a Arc<Row>> + 'a> {
+        let Some(view) = self.views.get(id as usize) else { return Box::new(std::iter::empty()) };
+        match &view.shape {
+            Shape::Window { window, .. } => Box::new(window.entries().filter_map(|entry| set.row(entry.row))),
+            Shape::Slice { extent, slice, .. } => match set.indexes.order(&view.sorting) {
+                Some(order) => {
+                    let start = order.range(set, extent.lo, extent.hi).0;
+                    let entries = order.tree.iter_from(start).take(slice.len());
+                    Box::new(entries.filter_map(|entry| set.row(entry.row)))
+                }
+                None => Box::new(std::iter::empty()),
+            },
+        }
+    }
+
+    /// How many nodes match a view.
+    pub(crate) fn total(&self, id: u32, set: &Set) -> u64 {
+        let Some(view) = self.views.get(id as usize) else { return 0 };
+        match &view.shape {
+            Shape::Slice { extent, followed: false, .. } => {
+                set.indexes.order(&view.sorting).map_or(0, |order| {
+                    let (start, end) = order.range(set, extent.lo, extent.hi);
+                    (end - start) as u64
+                })
+            }
+            _ => view.total,
+        }
+    }
+
+    pub(crate) fn view(&self, id: u32) -> Option<&View> {
+        self.views.get(id as usize)
+    }
+
+    pub(crate) fn view_of(&self, identity: &Identity) -> Option<u32> {
+        self.by_identity.get(identity).copied()
+    }
+
+    pub(crate) fn filter_of(&self, set: usize, canonical: &Arc<str>) -> Option<u32> {
+        self.by_filter.get(&(set, canonical.clone())).copied()
+    }
+
+    pub(crate) fn filter(&self, id: u32) -> Option<&SharedFilter> {
+        self.filters.get(id as usize)
+    }
+
+    pub(crate) fn predicates(&self, set: usize) -> Option<&Predicates> {
+        self.predicates.get(set)
+    }
+
+    pub(crate) fn view_count(&self) -> usize {
+        self.views.len()
+    }
+
+    /// Whether time can change a result.
+    pub(crate) fn is_timed(&self) -> bool {
+        self.timed > 0
+    }
+
+    pub(crate) fn scanned_count(&self) -> usize {
+        self.scanned
+    }
+
+    /// Nodes that have a timer of their own.
+    pub(crate) fn timer_count(&self) -> usize {
+        let by_node = |(_, filter): (usize, &SharedFilter)| match &filter.timed {
+            Timed::ByNode(timers) => timers.len(),
+            _ => 0,
+        };
+        match self.deadlines.is_empty() {
+            true => 0,
+            false => self.filters.iter().map(by_node).sum(),
+        }
+    }
+
+    /// Bytes held by windows, and by what finds queries.
+    pub(crate) fn bytes(&self) -> (usize, usize) {
+        let views =
+            self.views.capacity() * size_of::<View>() + self.filters.capacity() * size_of::<SharedFilter>();
+        (self.window_bytes, self.predicates.iter().map(Predicates::bytes).sum::<usize>() + views)
+    }
+}
+
+impl Scratch {
+    fn touch(&mut self, touches: &mut Touches, step: u64, found: Found, change: u32, sides: Sides) {
+        let next = self.touches.len() as u32;
+        if touches.step != step {
+            *touches = Touches { step, first: next, last: next };
+            self.touched.push(found);
+        } else {
+            let last = &mut self.touches[touches.last as usize];
+            if last.change == change {
+                last.sides = last.sides.and(sides);
+                return;
+            }
+            last.next = next;
+            touches.last = next;
+        }
+        self.touches.push(Touch { change, sides, next: END });
+    }
+
+    fn chain(&self, first: u32) -> impl Iterator<Item = Touch> + '_ {
+        let mut next = first;
+        std::iter::from_fn(move || {
+            let touch = *self.touches.get(next as usize)?;
+            next = touch.next;
+            Some(touch)
+        })
+    }
+}
+
+/// Queues what the feeds of a view have to say of a step.
+#[expect(clippy::too_many_arguments, reason = "the parts of a shard that a step needs, borrowed one by one")]
+fn emit(
+    shown_by: &[FeedId],
+    changes: &[WindowChange],
+    count: Option<Count>,
+    counted: bool,
+    version: u64,
+    feeds: &HashMap<FeedId, Feed, FixedState>,
+    updates: &mut VecDeque<Update>,
+    work: &mut Account,
+) {
+    if changes.is_empty() && !counted {
+        return;
+    }
+    for change in changes {
+        match change.reason {
+            Some(Reason::Refilled) => work.refilled += 1,
+            Some(Reason::Displaced) => work.displaced += 1,
+            _ => {}
+        }
+    }
+    for id in shown_by {
+        let Some(feed) = feeds.get(id) else { continue };
+        let shown = feed.show(changes);
+        if shown.is_empty() && !(counted && feed.follows_count) {
+            continue;
+        }
+        work.changes_out += shown.len() as u64;
+        updates.push_back(Update::new(*id, version, count, shown, feed.shown.clone()));
+    }
+}
+
+/// A view that is being filled takes in changes of the rows that it has seen already; it has nothing to say of them yet.
+fn refill_later(view: &mut View, end: u32, steps: &[Step<'_>], moment: Moment<'_>) {
+    let Shape::Window { window, .. } = &mut view.shape else { return };
+    let sorting = &view.sorting;
+    let seen = |step: &&Step<'_>| step.handle < end;
+    for step in steps.iter().filter(seen) {
+        view.total = view.total + u64::from(step.after.is_some()) - u64::from(step.before.is_some());
+        if let Some(row) = step.before {
+            window.unfill(step.handle, row, sorting, moment.rows);
+        }
+    }
+    for step in steps.iter().filter(seen) {
+        if let Some(row) = step.after {
+            window.fill(step.handle, row, sorting, moment.rows);
+        }
+    }
+    if window.is_short() {
+        // More has left than slack could make good: begin anew.
+        *window = Window::new(view.identity.cap);
+        view.total = 0;
+        view.filled = Some(0);
+    }
+}
+
+/// Looking at so many rows to fill up slack is done at once.
+const CHEAP_REFILL: usize = 4_096;
+
+/// How a window is refilled.
+enum Refill<'a> {
+    /// Along an order that holds all rows, from where the window's knowledge ends.
+    Walk {
+        cost: usize,
+    },
+    Search(Source<'a>),
+}
+
+impl<'a> Refill<'a> {
+    fn cheapest(
+        window: &Window,
+        total: usize,
+        filter: &'a SharedFilter,
+        sorting: &Sorting,
+        moment: Moment<'a>,
+    ) -> Self {
+        let set = moment.rows.set;
+        let source = Source::of(set, &filter.access, Span::At(moment.now));
+        let behind = total.saturating_sub(window.len()).max(1);
+        let walk = window.wants().unwrap_or(1).min(behind).saturating_mul(set.len() / behind + 1);
+        match set.indexes.order(sorting) {
+            Some(_) if walk < source.cost() => Refill::Walk { cost: walk },
+            _ => Refill::Search(source),
+        }
+    }
+
+    fn cost(&self) -> usize {
+        match self {
+            Refill::Walk { cost } => *cost,
+            Refill::Search(source) => source.cost(),
+        }
+    }
+
+    fn run(
+        self,
+        window: &mut Window,
+        filter: &SharedFilter,
+        sorting: &Sorting,
+        moment: Moment<'_>,
+        work: &mut Account,
+    ) {
+        let (Some(want), Some(known)) = (window.wants(), window.known()) else { return };
+        let set = moment.rows.set;
+        let mut visited = 0;
+        let mut matches = Vec::new();
+        work.refills += 1;
+        let mut holds = |row: &Row| {
+            visited += 1;
+            filter::matches(&filter.compiled.expr, row, moment.now)
+        };
+        let mut end = None;
+        match (&self, set.indexes.order(sorting)) {
+            (Refill::Walk { .. }, Some(order)) => {
+                let behind = |entry: crate::tree::Entry| match set.row(entry.row) {
+                    Some(row) if known.compare(entry.prefix(), row, sorting).is_gt() => {
+                        std::cmp::Ordering::Greater
+                    }
+                    _ => std::cmp::Ordering::Less,
+                };
+                let start = match order.tree.find(known.prefix, behind) {
+                    Ok(position) | Err(position) => position,
+                };
+                for entry in order.tree.iter_from(start) {
+                    let Some(row) = set.row(entry.row) else { continue };
+                    if holds(row) {
+                        matches.push(entry);
+                        if matches.len() == want {
+                            end = Some(Place::of(sorting, row));
+                            break;
+                        }
+                    }
+                }
+            }
+            (Refill::Search(source), _) => {
+                for handle in source.handles() {
+                    let Some(row) = set.row(handle) else { continue };
+                    if !holds(row) {
+                        continue;
+                    }
+                    let entry = sorting.entry(row, handle);
+                    if known.compare(entry.prefix(), row, sorting).is_gt() {
+                        matches.push(entry);
+                    }
+                }
+            }
+            (Refill::Walk { .. }, None) => return,
+        }
+        work.rows_visited += visited;
+        work.rows_visited_refilling += visited;
+        window.extend(matches, want, end, sorting, moment.rows);
+    }
+}
+
+/// Refills a window that can no longer be filled out of its slack.
+fn refill(
+    window: &mut Window,
+    total: usize,
+    filter: &SharedFilter,
+    sorting: &Arc<Sorting>,
+    moment: Moment<'_>,
+    work: &mut Account,
+) {
+    let refill = Refill::cheapest(window, total, filter, sorting, moment);
+    if let Refill::Search(source) = &refill
+        && source.cost() > CHEAP_REFILL
+    {
+        work.wishes.push((filter.set, Wish::Order(sorting.clone())));
+    }
+    refill.run(window, filter, sorting, moment, work);
+}
+
+/// What a feed is rendered with.
+pub(crate) fn shown(sorting: &Arc<Sorting>, projection: &crate::projection::Projection) -> Arc<Shown> {
+    Arc::new(Shown { sorting: sorting.clone(), projection: projection.clone() })
+}

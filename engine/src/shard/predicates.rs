@@ -1,0 +1,313 @@
+//! Which filters a change may touch: the predicate index.
+//!
+//! Every filter is filed under one way to find it ([`Alternative`]): the values, items or ranges of which a node must have one.
+//! What no index can tell is tried against every change. The index only ever narrows; what it does not prove, the filter's
+//! residue decides.
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use indexmap::IndexSet;
+
+use crate::{
+    analysis::{Key, Probe},
+    filter::Fields,
+    order::rank,
+    store::{
+        bucket::Bucket,
+        columns::Column,
+        index::{Spot, keys},
+        row::Row,
+    },
+    time::Instant,
+    tree::Entry,
+};
+
+/// Which versions of a changed node an index was asked about, and answered yes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Sides {
+    pub(crate) before: bool,
+    pub(crate) after: bool,
+}
+
+impl Sides {
+    pub(crate) const BOTH: Sides = Sides { before: true, after: true };
+    const BEFORE: Sides = Sides { before: true, after: false };
+    const AFTER: Sides = Sides { before: false, after: true };
+
+    pub(crate) fn and(self, other: Sides) -> Sides {
+        Sides { before: self.before || other.before, after: self.after || other.after }
+    }
+}
+
+/// What an index found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    Filter(u32),
+    /// A view that is a stretch of a shared order.
+    Slice(u32),
+}
+
+/// Where a slice of a shared order begins and ends, by the keys of the order's first column.
+#[derive(Clone, Debug)]
+pub(crate) struct Extent {
+    pub(crate) column: Column,
+    pub(crate) descending: bool,
+    pub(crate) lo: u128,
+    pub(crate) hi: u128,
+}
+
+impl Extent {
+    /// The end that stays, and the end that comes last in the order, both so that they grow in the order's direction.
+    fn ends(&self, last: Option<u128>) -> (u128, u128) {
+        match self.descending {
+            false => (self.lo, last.unwrap_or(self.hi)),
+            true => (!self.hi, !last.unwrap_or(self.lo)),
+        }
+    }
+}
+
+/// The filters and slices of one set, by what can touch them.
+#[derive(Debug, Default)]
+pub(crate) struct Predicates {
+    columns: Vec<OfColumn>,
+    /// Filters that every change is tried on.
+    scan: IndexSet<u32, FixedState>,
+}
+
+#[derive(Debug)]
+struct OfColumn {
+    column: Column,
+    values: HashMap<Key, Bucket, FixedState>,
+    items: HashMap<Key, Bucket, FixedState>,
+    ranges: crate::intervals::Intervals<u32>,
+    /// Slices of orders that ascend, and of those that descend, over inverted keys: up to the last row of their window.
+    ascending: crate::intervals::Intervals<u32>,
+    descending: crate::intervals::Intervals<u32>,
+    key_bytes: usize,
+}
+
+impl OfColumn {
+    fn new(column: Column) -> Self {
+        Self {
+            column,
+            values: HashMap::default(),
+            items: HashMap::default(),
+            ranges: Default::default(),
+            ascending: Default::default(),
+            descending: Default::default(),
+            key_bytes: 0,
+        }
+    }
+
+    fn keys(&mut self, spot: Spot) -> &mut HashMap<Key, Bucket, FixedState> {
+        match spot {
+            Spot::Whole => &mut self.values,
+            Spot::Item => &mut self.items,
+        }
+    }
+
+    fn slices(&mut self, descending: bool) -> &mut crate::intervals::Intervals<u32> {
+        if descending { &mut self.descending } else { &mut self.ascending }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.values.is_empty()
+            && self.items.is_empty()
+            && self.ranges.is_empty()
+            && self.ascending.is_empty()
+            && self.descending.is_empty()
+    }
+
+    fn candidates(&self, row: &Row, sides: Sides, found: &mut impl FnMut(Found, Sides)) {
+        let value = row.at(&self.column);
+        for (spot, map) in [(Spot::Whole, &self.values), (Spot::Item, &self.items)] {
+            if map.is_empty() {
+                continue;
+            }
+            for key in keys(value, spot) {
+                if let Some(bucket) = map.get(&key) {
+                    bucket.iter().for_each(|filter| found(Found::Filter(filter), sides));
+                }
+            }
+        }
+        if self.ranges.is_empty() && self.ascending.is_empty() && self.descending.is_empty() {
+            return;
+        }
+        let key = rank::key(value);
+        self.ranges.stab(key, |filter| found(Found::Filter(filter), sides));
+        self.ascending.stab(key, |view| found(Found::Slice(view), sides));
+        self.descending.stab(!key, |view| found(Found::Slice(view), sides));
+    }
+}
+
+impl Predicates {
+    /// Files a filter; with no probes it is one that no node passes. Returns the lower ends of the ranges that move with time,
+    /// which are needed to take it out again. O(log filters) for each probe.
+    pub(crate) fn insert(&mut self, filter: u32, probes: &[Probe<Column>], now: Instant) -> Box<[u128]> {
+        let mut moving = Vec::new();
+        for probe in probes {
+            match probe {
+                Probe::Value { column, key } => self.file(column, Spot::Whole, key, filter),
+                Probe::Item { column, key } => self.file(column, Spot::Item, key, filter),
+                Probe::Range { column, lo, hi } => self.of_column(column).ranges.insert(*lo, *hi, filter),
+                Probe::Time { column, test } => {
+                    let (lo, hi) = test.lasting_range(now);
+                    moving.push(lo);
+                    self.of_column(column).ranges.insert(lo, hi, filter);
+                }
+            }
+        }
+        moving.into()
+    }
+
+    /// Takes out what [`insert`](Self::insert) has filed, and leaves nothing of it behind.
+    pub(crate) fn remove(&mut self, filter: u32, probes: &[Probe<Column>], moving: &[u128]) {
+        let mut moving = moving.iter();
+        for probe in probes {
+            let column = match probe {
+                Probe::Value { column, key } => self.unfile(column, Spot::Whole, key, filter),
+                Probe::Item { column, key } => self.unfile(column, Spot::Item, key, filter),
+                Probe::Range { column, lo, .. } => {
+                    self.of_column(column).ranges.remove(*lo, filter);
+                    column
+                }
+                Probe::Time { column, .. } => {
+                    if let Some(lo) = moving.next() {
+                        self.of_column(column).ranges.remove(*lo, filter);
+                    }
+                    column
+                }
+            };
+            self.tidy(column);
+        }
+    }
+
+    pub(crate) fn insert_scan(&mut self, filter: u32) {
+        self.scan.insert(filter);
+    }
+
+    pub(crate) fn remove_scan(&mut self, filter: u32) {
+        self.scan.swap_remove(&filter);
+        if self.scan.is_empty() {
+            self.scan = IndexSet::default();
+        }
+    }
+
+    /// Files a slice of an order, from its beginning to the last row of its window (`None`: to its end).
+    pub(crate) fn insert_slice(&mut self, view: u32, extent: &Extent, last: Option<u128>) {
+        let (lo, hi) = extent.ends(last);
+        self.of_column(&extent.column).slices(extent.descending).insert(lo, hi, view);
+    }
+
+    /// The window of a slice has another last row.
+    pub(crate) fn move_slice(&mut self, view: u32, extent: &Extent, last: Option<u128>) {
+        let (lo, hi) = extent.ends(last);
+        self.of_column(&extent.column).slices(extent.descending).set_end(lo, view, hi);
+    }
+
+    pub(crate) fn remove_slice(&mut self, view: u32, extent: &Extent) {
+        let (lo, _) = extent.ends(None);
+        self.of_column(&extent.column).slices(extent.descending).remove(lo, view);
+        self.tidy(&extent.column);
+    }
+
+    /// The filters that every change is tried on.
+    pub(crate) fn scanned(&self) -> impl ExactSizeIterator<Item = u32> + '_ {
+        self.scan.iter().copied()
+    }
+
+    /// The other filters, and the slices, that a change may touch; one may come more than once. Costs a look-up for each
+    /// column that any of them is found by, two where the change has changed it.
+    pub(crate) fn candidates(
+        &self,
+        before: Option<&Row>,
+        after: Option<&Row>,
+        mut found: impl FnMut(Found, Sides),
+    ) {
+        for of_column in &self.columns {
+            match (before, after) {
+                (Some(before), Some(after)) => {
+                    if before.at(&of_column.column) == after.at(&of_column.column) {
+                        of_column.candidates(after, Sides::BOTH, &mut found);
+                    } else {
+                        of_column.candidates(before, Sides::BEFORE, &mut found);
+                        of_column.candidates(after, Sides::AFTER, &mut found);
+                    }
+                }
+                (Some(before), None) => of_column.candidates(before, Sides::BEFORE, &mut found),
+                (None, Some(after)) => of_column.candidates(after, Sides::AFTER, &mut found),
+                (None, None) => {}
+            }
+        }
+    }
+
+    /// How many filters share the place of a probe, for those who ask how a query is found.
+    pub(crate) fn sharing(&self, probe: &Probe<Column>) -> usize {
+        let of = |column: &Column| self.columns.iter().find(|of| of.column == *column);
+        match probe {
+            Probe::Value { column, key } => {
+                of(column).and_then(|of| of.values.get(key)).map_or(0, Bucket::len)
+            }
+            Probe::Item { column, key } => of(column).and_then(|of| of.items.get(key)).map_or(0, Bucket::len),
+            Probe::Range { column, .. } | Probe::Time { column, .. } => {
+                of(column).map_or(0, |of| of.ranges.len())
+            }
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.columns.is_empty() && self.scan.is_empty()
+    }
+
+    /// Bytes held, about.
+    pub(crate) fn bytes(&self) -> usize {
+        let of_column = |of: &OfColumn| {
+            let maps = of.values.capacity() + of.items.capacity();
+            let ranges = of.ranges.bytes() + of.ascending.bytes() + of.descending.bytes();
+            maps * (size_of::<(Key, Bucket)>() + 1) + of.key_bytes + ranges + size_of::<OfColumn>()
+        };
+        self.columns.iter().map(of_column).sum::<usize>() + self.scan.capacity() * 2 * size_of::<Entry>()
+    }
+
+    fn file(&mut self, column: &Column, spot: Spot, key: &Key, filter: u32) {
+        let of_column = self.of_column(column);
+        let mut new = 0;
+        of_column.keys(spot).entry_ref(key).or_insert_with(|| {
+            new = key.heap_bytes();
+            Bucket::default()
+        });
+        of_column.key_bytes += new;
+        if let Some(bucket) = of_column.keys(spot).get_mut(key) {
+            bucket.insert(filter);
+        }
+    }
+
+    fn unfile<'a>(&mut self, column: &'a Column, spot: Spot, key: &Key, filter: u32) -> &'a Column {
+        let of_column = self.of_column(column);
+        let keys = of_column.keys(spot);
+        if let Some(bucket) = keys.get_mut(key) {
+            bucket.remove(filter);
+            if bucket.is_empty() {
+                keys.remove(key);
+                if keys.len() * 8 < keys.capacity() {
+                    keys.shrink_to(keys.len() * 2);
+                }
+                of_column.key_bytes -= key.heap_bytes();
+            }
+        }
+        column
+    }
+
+    fn of_column(&mut self, column: &Column) -> &mut OfColumn {
+        let place = self.columns.iter().position(|of| of.column == *column);
+        let place = place.unwrap_or_else(|| {
+            self.columns.push(OfColumn::new(column.clone()));
+            self.columns.len() - 1
+        });
+        &mut self.columns[place]
+    }
+
+    fn tidy(&mut self, column: &Column) {
+        self.columns.retain(|of| of.column != *column || !of.is_empty());
+    }
+}

@@ -1,0 +1,167 @@
+//! Where the rows of a filter are found when a view is made or a window is refilled: the cheapest way that is there.
+
+use crate::{
+    analysis::{Alternative, Class, Probe, TimeTest},
+    filter::Fields,
+    order::rank,
+    store::{
+        columns::Column,
+        index::{Spot, Wish},
+        set::Set,
+        sorting::Sorting,
+    },
+    time::Instant,
+};
+
+/// Which rows an access over time is to find.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Span {
+    /// Those that match at a moment.
+    At(Instant),
+    /// Those that match at a moment or later.
+    From(Instant),
+}
+
+impl Span {
+    fn range(self, test: &TimeTest) -> (u128, u128) {
+        match self {
+            Span::At(now) => test.range(now),
+            Span::From(now) => test.lasting_range(now),
+        }
+    }
+}
+
+/// Rows among which all matches of a filter are, as an index has them.
+#[derive(Debug)]
+pub(crate) enum Source<'a> {
+    /// Rows found by what the filter asks for: so many at most.
+    Candidates { set: &'a Set, access: &'a Alternative<Column>, moment: Span, count: usize },
+    /// All rows.
+    All { set: &'a Set },
+}
+
+impl<'a> Source<'a> {
+    pub(crate) fn of(set: &'a Set, access: &'a Alternative<Column>, moment: Span) -> Self {
+        match candidate_count(set, access, moment) {
+            Some(count) if count < set.len() => Source::Candidates { set, access, moment, count },
+            _ => Source::All { set },
+        }
+    }
+
+    /// How many rows there are to be looked at, at most.
+    pub(crate) fn cost(&self) -> usize {
+        match self {
+            Source::Candidates { count, .. } => *count,
+            Source::All { set } => set.len(),
+        }
+    }
+
+    /// The handles of the rows, each once.
+    pub(crate) fn handles(&self) -> Vec<u32> {
+        let Source::Candidates { set, access, moment, count } = self else {
+            let Source::All { set } = self else { return Vec::new() };
+            return set.rows().map(|(handle, _)| handle).collect();
+        };
+        let mut handles = Vec::with_capacity(*count);
+        for probe in &access.probes {
+            match probe {
+                Probe::Value { column, key } => {
+                    let rows = set.indexes.values(column, Spot::Whole).and_then(|index| index.rows(key));
+                    handles.extend(rows.into_iter().flat_map(|rows| rows.iter()));
+                }
+                Probe::Item { column, key } => {
+                    let rows = set.indexes.values(column, Spot::Item).and_then(|index| index.rows(key));
+                    handles.extend(rows.into_iter().flat_map(|rows| rows.iter()));
+                }
+                Probe::Range { .. } | Probe::Time { .. } => {
+                    let (column, (lo, hi)) = match probe {
+                        Probe::Range { column, lo, hi } => (column, (*lo, *hi)),
+                        Probe::Time { column, test } => (column, moment.range(test)),
+                        Probe::Value { .. } | Probe::Item { .. } => continue,
+                    };
+                    let Some(order) = set.indexes.ordered_by(column) else { continue };
+                    let (start, end) = order.range(set, lo, hi);
+                    handles.extend(order.tree.iter_from(start).take(end - start).map(|entry| entry.row));
+                }
+            }
+        }
+        if access.probes.len() > 1 {
+            handles.sort_unstable();
+            handles.dedup();
+        }
+        handles
+    }
+}
+
+/// How many rows the indexes find for an access; `None` where one of them is missing.
+fn candidate_count(set: &Set, access: &Alternative<Column>, moment: Span) -> Option<usize> {
+    if access.class == Class::Scan {
+        return None;
+    }
+    let of = |probe: &Probe<Column>| {
+        let bucket = |column, key, spot| {
+            let index = set.indexes.values(column, spot)?;
+            Some(index.rows(key).map_or(0, |rows| rows.len()))
+        };
+        let stretch = |column, (lo, hi)| {
+            let (start, end) = set.indexes.ordered_by(column)?.range(set, lo, hi);
+            Some(end - start)
+        };
+        match probe {
+            Probe::Value { column, key } => bucket(column, key, Spot::Whole),
+            Probe::Item { column, key } => bucket(column, key, Spot::Item),
+            Probe::Range { column, lo, hi } => stretch(column, (*lo, *hi)),
+            Probe::Time { column, test } => stretch(column, moment.range(test)),
+        }
+    };
+    access.probes.iter().map(of).try_fold(0, |sum, count| Some(sum + count?))
+}
+
+/// The indexes that would find the rows of an access.
+pub(crate) fn wishes(set: &mut Set, access: &Alternative<Column>) -> Vec<Wish> {
+    let wish = |probe: &Probe<Column>| match probe {
+        Probe::Value { column, .. } => Wish::Values(column.clone(), Spot::Whole),
+        Probe::Item { column, .. } => Wish::Values(column.clone(), Spot::Item),
+        Probe::Range { column, .. } | Probe::Time { column, .. } => Wish::Order(set.sorting_by(column)),
+    };
+    let mut wishes: Vec<Wish> = access.probes.iter().map(wish).collect();
+    wishes.truncate(16);
+    wishes
+}
+
+/// The stretch of an order that a filter is, if it is one.
+pub(crate) fn extent(
+    access: &Alternative<Column>,
+    is_all: bool,
+    sorting: &Sorting,
+) -> Option<(Column, bool, u128, u128)> {
+    let (first, descending) = sorting.keys.first()?;
+    if is_all {
+        return Some((first.clone(), *descending, u128::MIN, u128::MAX));
+    }
+    match (&*access.probes, &access.residue) {
+        ([Probe::Range { column, lo, hi }], None) if column == first => {
+            Some((first.clone(), *descending, *lo, *hi))
+        }
+        _ => None,
+    }
+}
+
+/// How many of some rows an access finds: the rows are as far apart as they can be, the same on every run.
+pub(crate) fn sample(set: &Set, accesses: &[Alternative<Column>], now: Instant) -> Vec<usize> {
+    const SAMPLE: u32 = 48;
+    let mut hits = vec![0; accesses.len()];
+    let stride = (set.end() / SAMPLE).max(1);
+    let rows = (0..set.end()).step_by(stride as usize).filter_map(|handle| set.row(handle));
+    for row in rows.take(SAMPLE as usize) {
+        for (hits, access) in hits.iter_mut().zip(accesses) {
+            *hits += usize::from(access.probes.iter().any(|probe| probe.hits(&**row, now)));
+        }
+    }
+    hits
+}
+
+/// Whether a value lies in a stretch.
+pub(crate) fn lies_in(row: &crate::store::row::Row, column: &Column, lo: u128, hi: u128) -> bool {
+    (lo..=hi).contains(&rank::key(row.at(column)))
+}

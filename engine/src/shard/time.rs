@@ -1,0 +1,154 @@
+//! What time alone does to the views of a shard.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::{
+    analysis::Probe,
+    filter,
+    shard::{
+        Moment, Shard,
+        predicates::{Found, Predicates, Sides},
+        view::Timed,
+        window::{Cause, Step},
+    },
+    store::row::Row,
+    time::Instant,
+};
+
+impl Shard {
+    /// When the first timer of a node is due.
+    pub(crate) fn next_timer(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// The first timer of a filter is another.
+    pub(super) fn rearm(&mut self, id: u32, old: Option<Instant>) {
+        let Timed::ByNode(timers) = &self.filters[id as usize].timed else { return };
+        let new = timers.next();
+        if old != new {
+            old.map(|old| self.deadlines.remove(&(old, id)));
+            new.map(|new| self.deadlines.insert((new, id)));
+        }
+    }
+
+    /// Brings the views up to `moment.now`, from `then` on, given the rows of a set for which a test over time may come out
+    /// otherwise now.
+    pub(crate) fn flip(&mut self, set: usize, handles: &[u32], then: Instant, moment: Moment<'_>) {
+        if handles.is_empty() || self.predicates.get(set).is_none_or(Predicates::is_empty) {
+            return;
+        }
+        self.step += 1;
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.touches.clear();
+        scratch.touched.clear();
+        for (place, handle) in handles.iter().enumerate() {
+            let row = moment.rows.new(*handle).map(|row| &**row);
+            let Self { predicates, filters, step, .. } = self;
+            predicates[set].candidates(row, row, |found, _| {
+                let Found::Filter(id) = found else { return };
+                let Some(filter) = filters.get_mut(id as usize) else { return };
+                if matches!(filter.timed, Timed::ByOrder(_)) {
+                    scratch.touch(&mut filter.touches, *step, found, place as u32, Sides::BOTH);
+                }
+            });
+        }
+        for found in &scratch.touched {
+            let Found::Filter(id) = *found else { continue };
+            let chain = scratch.chain(self.filters[id as usize].touches.first);
+            self.flip_filter(id, chain.map(|touch| handles[touch.change as usize]), then, moment);
+        }
+        let scanned: SmallVec<[u32; 8]> = self.predicates[set].scanned().collect();
+        for id in scanned {
+            if matches!(self.filters[id as usize].timed, Timed::ByOrder(_)) {
+                self.flip_filter(id, handles.iter().copied(), then, moment);
+            }
+        }
+        self.scratch = scratch;
+        self.replenish(moment);
+    }
+
+    /// Fires the timers of nodes that are due.
+    pub(crate) fn fire(&mut self, id: u32, then: Instant, moment: Moment<'_>) {
+        let mut due = Vec::new();
+        let Some(filter) = self.filters.get_mut(id as usize) else { return };
+        let Timed::ByNode(timers) = &mut filter.timed else { return };
+        let old = timers.next();
+        while let Some(handle) = timers.pop_due(moment.now) {
+            due.push(handle);
+        }
+        for handle in &due {
+            let row = moment.rows.new(*handle);
+            timers.set(*handle, row.and_then(|row| filter.compiled.next_flip(&**row, moment.now)));
+        }
+        self.rearm(id, old);
+        self.flip_filter(id, due.into_iter(), then, moment);
+        self.replenish(moment);
+    }
+
+    /// The filter of a set whose first timer is due at `now`.
+    pub(crate) fn due(&self, now: Instant) -> Option<(u32, usize)> {
+        let (_, id) = self.deadlines.first().filter(|(at, _)| *at <= now)?;
+        Some((*id, self.filters[*id as usize].set))
+    }
+
+    /// Of some rows, those that a filter held of at one moment and not at the other take a step.
+    fn flip_filter(
+        &mut self,
+        id: u32,
+        handles: impl Iterator<Item = u32>,
+        then: Instant,
+        moment: Moment<'_>,
+    ) {
+        let filter = &self.filters[id as usize];
+        let mut steps: SmallVec<[Step<'_>; 2]> = SmallVec::new();
+        for handle in handles {
+            let Some(row) = moment.rows.new(handle) else { continue };
+            self.work.predicates_evaluated += 2;
+            let expr = &filter.compiled.expr;
+            let (was, is) = (filter::matches(expr, &**row, then), filter::matches(expr, &**row, moment.now));
+            if was != is {
+                self.work.flips += 1;
+                let side = |holds: bool| Some(row).filter(|_| holds);
+                let (before, after): (Option<&Arc<Row>>, Option<&Arc<Row>>) = (side(was), side(is));
+                steps.push(Step { handle, before, after, cause: Cause::Time });
+            }
+        }
+        self.step_views(id, &steps, moment);
+    }
+
+    /// The clock was set back: what was filed for times to come is filed anew. Costs O(filters over time).
+    pub(crate) fn refile(&mut self, set: usize, now: Instant) {
+        let Some(predicates) = self.predicates.get_mut(set) else { return };
+        for (id, filter) in self.filters.iter_mut().filter(|(_, filter)| filter.set == set) {
+            let moves = filter.access.probes.iter().any(|probe| matches!(probe, Probe::Time { .. }));
+            if moves && !filter.is_scanned() {
+                predicates.remove(id as u32, &filter.access.probes, &filter.moving);
+                filter.moving = predicates.insert(id as u32, &filter.access.probes, now);
+            }
+        }
+    }
+
+    /// The clock was set back: every row is looked at again for the filters that have timers for nodes.
+    pub(crate) fn reconsider(&mut self, set: usize, then: Instant, moment: Moment<'_>) {
+        let by_node = |(id, filter): (usize, &super::SharedFilter)| {
+            (filter.set == set && matches!(filter.timed, Timed::ByNode(_))).then_some(id as u32)
+        };
+        let ids: Vec<u32> = self.filters.iter().filter_map(by_node).collect();
+        for id in ids {
+            let Some(filter) = self.filters.get_mut(id as usize) else { continue };
+            let Timed::ByNode(timers) = &mut filter.timed else { continue };
+            let old = timers.next();
+            timers.clear();
+            for (handle, row) in moment.rows.set.rows() {
+                self.work.rows_visited += 1;
+                timers.set(handle, filter.compiled.next_flip(&**row, moment.now));
+            }
+            self.rearm(id, old);
+            let handles = moment.rows.set.rows().map(|(handle, _)| handle);
+            self.flip_filter(id, handles, then, moment);
+        }
+        self.replenish(moment);
+    }
+}

@@ -1,0 +1,448 @@
+//! What finds rows: by a value, by an item of a list, or by their place in an order.
+//!
+//! No index is there from the beginning. Whoever has had to look at rows that an index would have spared says so
+//! ([`Indexes::wish`]); when that has cost about what building the index costs, it is built. An index that nobody has used
+//! while as many changes went by as there are rows is dropped. So the work is never much more than the best choice of
+//! indexes would have made it, and a service without queries pays for none.
+
+use std::{cmp::Ordering, mem, sync::Arc};
+
+use foldhash::fast::FixedState;
+use hashbrown::{HashMap, HashSet};
+use smallvec::SmallVec;
+
+use crate::{
+    analysis::{Key, KeyRef},
+    filter::Fields,
+    order::rank,
+    store::{
+        bucket::Bucket,
+        columns::Column,
+        row::Row,
+        set::{RowChange, Rows, Set},
+        sorting::Sorting,
+    },
+    tree::{Entry, Tree},
+    value::Value,
+};
+
+/// Over fewer rows than that no index is worth having.
+const WORTH_INDEXING: usize = 256;
+/// An index is built when rows were looked at for want of it so many times over.
+const SCANS_BEFORE_INDEX: u64 = 2;
+
+/// Where a value is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Spot {
+    /// At the column.
+    Whole,
+    /// Among the items of the list there.
+    Item,
+}
+
+/// An index that someone could use.
+#[derive(Clone, Debug)]
+pub(crate) enum Wish {
+    Values(Column, Spot),
+    Order(Arc<Sorting>),
+}
+
+/// The same by what it is known by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Name {
+    Values(u32, Spot),
+    Order(Arc<str>),
+}
+
+impl Wish {
+    fn name(&self) -> Name {
+        match self {
+            Wish::Values(column, spot) => Name::Values(column.id(), *spot),
+            Wish::Order(sorting) => Name::Order(sorting.canonical.clone()),
+        }
+    }
+}
+
+/// The indexes of one set.
+#[derive(Debug, Default)]
+pub(crate) struct Indexes {
+    values: Vec<ValueIndex>,
+    orders: Vec<OrderIndex>,
+    /// Rows looked at for want of each index.
+    wished: HashMap<Name, u64, FixedState>,
+    /// Changes so far: the clock by which indexes grow old.
+    changes: u64,
+    /// For tests: every wish is granted.
+    pub(crate) eager: bool,
+}
+
+/// How far an index is built, and when it was last of use.
+#[derive(Debug)]
+struct Life {
+    /// Rows below this handle are in it; `None` when all are.
+    built: Option<u32>,
+    used: u64,
+    /// How many need it to be there.
+    pins: usize,
+}
+
+impl Life {
+    fn begin(now: u64) -> Self {
+        Self { built: Some(0), used: now, pins: 0 }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.built.is_none()
+    }
+
+    fn holds(&self, handle: u32) -> bool {
+        self.built.is_none_or(|end| handle < end)
+    }
+
+    fn is_worth_keeping(&self, now: u64, rows: usize) -> bool {
+        self.pins > 0 || now - self.used <= (rows + WORTH_INDEXING) as u64
+    }
+}
+
+/// Rows by the value of a column, or by the items of the list there.
+#[derive(Debug)]
+pub(crate) struct ValueIndex {
+    column: Column,
+    spot: Spot,
+    rows: HashMap<Key, Bucket, FixedState>,
+    key_bytes: usize,
+    life: Life,
+}
+
+impl ValueIndex {
+    /// The rows with a value. Their order is the same on every run.
+    pub(crate) fn rows(&self, key: &Key) -> Option<&Bucket> {
+        self.rows.get(key)
+    }
+
+    fn insert(&mut self, row: &Row, handle: u32) {
+        for key in keys(row.at(&self.column), self.spot) {
+            if let Some(bucket) = self.rows.get_mut(&key) {
+                bucket.insert(handle);
+                continue;
+            }
+            let key = Key::from(&key);
+            self.key_bytes += key.heap_bytes();
+            let mut bucket = Bucket::default();
+            bucket.insert(handle);
+            self.rows.insert(key, bucket);
+        }
+    }
+
+    fn remove(&mut self, row: &Row, handle: u32) {
+        for key in keys(row.at(&self.column), self.spot) {
+            let Some(bucket) = self.rows.get_mut(&key) else { continue };
+            bucket.remove(handle);
+            if bucket.is_empty()
+                && let Some((key, _)) = self.rows.remove_entry(&key)
+            {
+                self.key_bytes -= key.heap_bytes();
+            }
+        }
+    }
+
+    fn apply(&mut self, changes: &[RowChange]) {
+        for RowChange { handle, before, after } in changes {
+            if !self.life.holds(*handle) {
+                continue;
+            }
+            match (before, after) {
+                (Some(before), Some(after)) if before.at(&self.column) == after.at(&self.column) => {}
+                (before, after) => {
+                    before.iter().for_each(|row| self.remove(row, *handle));
+                    after.iter().for_each(|row| self.insert(row, *handle));
+                }
+            }
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        let buckets: usize = match self.rows.len() {
+            0..=1_000 => self.rows.values().map(Bucket::heap_bytes).sum(),
+            _ => 0,
+        };
+        self.rows.capacity() * (size_of::<(Key, Bucket)>() + 1) + self.key_bytes + buckets
+    }
+}
+
+/// The different keys by which a row is found.
+pub(crate) fn keys(value: &Value, spot: Spot) -> SmallVec<[KeyRef<'_>; 4]> {
+    match (spot, value) {
+        (Spot::Whole, value) => KeyRef::of(value).into_iter().collect(),
+        (Spot::Item, Value::List(items)) => {
+            let mut seen: HashSet<KeyRef<'_>, FixedState> = HashSet::default();
+            let few = items.len() <= 8;
+            let mut keys = SmallVec::new();
+            for key in items.iter().filter_map(KeyRef::of) {
+                let new = if few { !keys.contains(&key) } else { seen.insert(key) };
+                if new {
+                    keys.push(key);
+                }
+            }
+            keys
+        }
+        (Spot::Item, _) => SmallVec::new(),
+    }
+}
+
+/// All rows in an order.
+#[derive(Debug)]
+pub(crate) struct OrderIndex {
+    pub(crate) sorting: Arc<Sorting>,
+    pub(crate) tree: Tree,
+    life: Life,
+}
+
+impl OrderIndex {
+    fn apply(&mut self, rows: Rows<'_>) {
+        let Self { sorting, tree, life } = self;
+        let stays = |change: &RowChange| match (&change.before, &change.after) {
+            (Some(before), Some(after)) => sorting.same(before, after),
+            _ => false,
+        };
+        // First all removals, among the rows as they were; then the rest, among the rows as they are.
+        for change in rows.changes.iter().filter(|change| life.holds(change.handle)) {
+            if let (Some(before), false) = (&change.before, stays(change)) {
+                tree.remove(
+                    sorting.prefix(before),
+                    ties(sorting, before, change.handle, |row| rows.old(row)),
+                );
+            }
+        }
+        for change in rows.changes.iter().filter(|change| life.holds(change.handle)) {
+            if let (Some(after), false) = (&change.after, stays(change)) {
+                let entry = sorting.entry(after, change.handle);
+                tree.insert(entry, ties(sorting, after, change.handle, |row| rows.new(row)));
+            }
+        }
+    }
+
+    /// The positions from the first row whose first key is of the range to the one behind the last. `lo` and `hi` are keys
+    /// of values, both inside.
+    pub(crate) fn range(&self, set: &Set, lo: u128, hi: u128) -> (usize, usize) {
+        let Some((column, descending)) = self.sorting.keys.first() else { return (0, 0) };
+        let key = |entry: Entry| set.row(entry.row).map_or(0, |row| rank::key(row.at(column)));
+        let position =
+            |is_before: &dyn Fn(u128) -> bool| self.tree.partition_point(|entry| is_before(key(entry)));
+        if lo > hi {
+            return (0, 0);
+        }
+        match descending {
+            false => (position(&|key| key < lo), position(&|key| key <= hi)),
+            true => (position(&|key| key > hi), position(&|key| key >= lo)),
+        }
+    }
+}
+
+/// Compares entries of a tree with a row of the same prefix.
+pub(crate) fn ties<'a>(
+    sorting: &'a Sorting,
+    row: &'a Row,
+    handle: u32,
+    rows: impl Fn(u32) -> Option<&'a Arc<Row>>,
+) -> impl FnMut(Entry) -> Ordering {
+    move |entry| {
+        if entry.row == handle {
+            return Ordering::Equal;
+        }
+        match rows(entry.row) {
+            Some(held) => sorting.compare(held, row),
+            None => entry.row.cmp(&handle),
+        }
+    }
+}
+
+impl Indexes {
+    /// The index of a column's values, if it is there in full.
+    pub(crate) fn values(&self, column: &Column, spot: Spot) -> Option<&ValueIndex> {
+        self.values
+            .iter()
+            .find(|index| index.column == *column && index.spot == spot && index.life.is_ready())
+    }
+
+    /// The index of an order, if it is there in full.
+    pub(crate) fn order(&self, sorting: &Sorting) -> Option<&OrderIndex> {
+        self.orders.iter().find(|index| index.sorting.canonical == sorting.canonical && index.life.is_ready())
+    }
+
+    /// An index whose first key is this column, in whatever direction.
+    pub(crate) fn ordered_by(&self, column: &Column) -> Option<&OrderIndex> {
+        let leads =
+            |index: &&OrderIndex| index.sorting.keys.first().is_some_and(|(first, _)| first == column);
+        self.orders.iter().find(|index| leads(index) && index.life.is_ready())
+    }
+
+    /// Says that an index was of use.
+    pub(crate) fn used(&mut self, wish: &Wish) {
+        let now = self.changes;
+        if let Some(life) = self.life(&wish.name()) {
+            life.used = now;
+        }
+    }
+
+    /// Says that `rows` rows were looked at for want of an index. Begins to build it when that was the better choice.
+    pub(crate) fn wish(&mut self, wish: &Wish, rows: usize, of: usize) {
+        if (of < WORTH_INDEXING && !self.eager) || self.life(&wish.name()).is_some() {
+            return;
+        }
+        // Wishes are few: they end with the columns that queries read. Should they be many, the oldest hopes go.
+        if self.wished.len() >= 1_024 {
+            self.wished.clear();
+        }
+        let wished = self.wished.entry(wish.name()).or_default();
+        *wished += rows as u64;
+        if *wished >= SCANS_BEFORE_INDEX * of as u64 || self.eager {
+            self.begin(wish);
+        }
+    }
+
+    /// Begins to build an index, unless it is there.
+    pub(crate) fn begin(&mut self, wish: &Wish) {
+        self.wished.remove(&wish.name());
+        if self.life(&wish.name()).is_some() {
+            return;
+        }
+        let life = Life::begin(self.changes);
+        match wish {
+            Wish::Values(column, spot) => self.values.push(ValueIndex {
+                column: column.clone(),
+                spot: *spot,
+                rows: HashMap::default(),
+                key_bytes: 0,
+                life,
+            }),
+            Wish::Order(sorting) => {
+                self.orders.push(OrderIndex { sorting: sorting.clone(), tree: Tree::default(), life });
+            }
+        }
+    }
+
+    /// Keeps an order's index, which is there or is being built, until it is unpinned as often.
+    pub(crate) fn pin(&mut self, sorting: &Sorting) {
+        if let Some(life) = self.life(&Name::Order(sorting.canonical.clone())) {
+            life.pins += 1;
+        }
+    }
+
+    pub(crate) fn unpin(&mut self, sorting: &Sorting) {
+        let now = self.changes;
+        if let Some(life) = self.life(&Name::Order(sorting.canonical.clone())) {
+            life.pins = life.pins.saturating_sub(1);
+            life.used = now;
+        }
+    }
+
+    /// Whether an index is being built.
+    pub(crate) fn is_building(&self) -> bool {
+        self.lives().any(|life| !life.is_ready())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.values.len() + self.orders.len()
+    }
+
+    /// Bytes held, about.
+    pub(crate) fn bytes(&self) -> usize {
+        let values: usize = self.values.iter().map(ValueIndex::bytes).sum();
+        let orders: usize = self.orders.iter().map(|index| index.tree.bytes()).sum();
+        values + orders
+    }
+
+    /// Brings all indexes up to a commit.
+    pub(crate) fn apply(&mut self, rows: Rows<'_>) {
+        self.changes += rows.changes.len() as u64;
+        self.values.iter_mut().for_each(|index| index.apply(rows.changes));
+        self.orders.iter_mut().for_each(|index| index.apply(rows));
+    }
+
+    /// Drops what nobody has used for long.
+    pub(crate) fn expire(&mut self, rows: usize) {
+        let now = self.changes;
+        self.values.retain(|index| index.life.is_worth_keeping(now, rows));
+        self.orders.retain(|index| index.life.is_worth_keeping(now, rows));
+    }
+
+    /// Builds on, over at most `budget` rows; returns how many it took.
+    pub(crate) fn build(&mut self, set: &Set, budget: usize) -> usize {
+        let mut left = budget;
+        for index in &mut self.values {
+            while let (Some(from), true) = (index.life.built, left > 0) {
+                let (end, rows) = slice(set, from, left);
+                rows.for_each(|(handle, row)| index.insert(row, handle));
+                left -= left.min(end.saturating_sub(from).max(1) as usize);
+                index.life.built = Some(end).filter(|end| *end < set.end());
+            }
+        }
+        for index in &mut self.orders {
+            while let (Some(from), true) = (index.life.built, left > 0) {
+                let (end, rows) = slice(set, from, left);
+                let OrderIndex { sorting, tree, life } = index;
+                let mut entries: Vec<Entry> = rows.map(|(handle, row)| sorting.entry(row, handle)).collect();
+                if from == 0 && end == set.end() {
+                    // At once: cheaper sorted than inserted one by one.
+                    entries.sort_unstable_by(|a, b| {
+                        a.prefix().cmp(&b.prefix()).then_with(|| match (set.row(a.row), set.row(b.row)) {
+                            (Some(a), Some(b)) => sorting.compare(a, b),
+                            _ => a.row.cmp(&b.row),
+                        })
+                    });
+                    *tree = Tree::from_sorted(entries);
+                } else {
+                    for entry in entries {
+                        let Some(row) = set.row(entry.row) else { continue };
+                        tree.insert(entry, ties(sorting, row, entry.row, |row| set.row(row)));
+                    }
+                }
+                left -= left.min(end.saturating_sub(from).max(1) as usize);
+                life.built = Some(end).filter(|end| *end < set.end());
+            }
+        }
+        budget - left
+    }
+
+    fn life(&mut self, name: &Name) -> Option<&mut Life> {
+        match name {
+            Name::Values(column, spot) => {
+                let is = |index: &&mut ValueIndex| index.column.id() == *column && index.spot == *spot;
+                self.values.iter_mut().find(is).map(|index| &mut index.life)
+            }
+            Name::Order(canonical) => {
+                let is = |index: &&mut OrderIndex| index.sorting.canonical == *canonical;
+                self.orders.iter_mut().find(is).map(|index| &mut index.life)
+            }
+        }
+    }
+
+    fn lives(&self) -> impl Iterator<Item = &Life> {
+        let values = self.values.iter().map(|index| &index.life);
+        values.chain(self.orders.iter().map(|index| &index.life))
+    }
+}
+
+/// The rows from a handle on, at most so many places of them, and the first handle behind them.
+fn slice(set: &Set, from: u32, places: usize) -> (u32, impl Iterator<Item = (u32, &Arc<Row>)>) {
+    let end = set.end().min(from.saturating_add(u32::try_from(places).unwrap_or(u32::MAX)));
+    (end, set.rows_from(from).take_while(move |(handle, _)| *handle < end))
+}
+
+impl Set {
+    /// Brings the indexes up to a commit.
+    pub(super) fn index(&mut self, changes: &[RowChange]) {
+        let mut indexes = mem::take(&mut self.indexes);
+        indexes.apply(self.during(changes));
+        self.indexes = indexes;
+    }
+
+    /// Builds indexes on, over at most `budget` rows; returns how many it took.
+    pub(crate) fn build_indexes(&mut self, budget: usize) -> usize {
+        let mut indexes = mem::take(&mut self.indexes);
+        let taken = indexes.build(self, budget);
+        self.indexes = indexes;
+        taken
+    }
+}

@@ -1,0 +1,441 @@
+//! One set: its schema, its rows, and what finds them.
+
+use std::{hash::BuildHasher, sync::Arc};
+
+use bytes::Bytes;
+use foldhash::fast::FixedState;
+use hashbrown::{HashMap, HashTable};
+
+use crate::{
+    analysis::ColumnInfo as _,
+    error::OpProblem,
+    filter::Reading,
+    json::{self, Sameness},
+    limits::EngineLimits,
+    order::Order,
+    path::Path,
+    schema::{Schema, SetDef},
+    store::{
+        columns::{Column, Columns},
+        index::Indexes,
+        row::{Row, read_as},
+        sorting::Sorting,
+    },
+    update::NodeId,
+    value::{Number, Value},
+};
+
+/// One node's net change by a commit. The two sides differ, if only in what sums make of a number (1 and 1.0).
+#[derive(Debug)]
+pub(crate) struct RowChange {
+    pub(crate) handle: u32,
+    pub(crate) before: Option<Arc<Row>>,
+    pub(crate) after: Option<Arc<Row>>,
+}
+
+/// One write, read and checked.
+#[derive(Debug)]
+pub(crate) enum Write {
+    Put(Arc<Row>),
+    Remove(NodeId),
+}
+
+/// A place for a row. Handles are places, and are used again once a commit that removed their row is over.
+#[derive(Debug, Default)]
+struct Slot {
+    row: Option<Arc<Row>>,
+    /// Which change of the commit at hand concerns it.
+    change: Option<u32>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Set {
+    pub(crate) name: Arc<str>,
+    pub(crate) key: String,
+    pub(crate) schema: Schema,
+    columns: Columns,
+    sortings: HashMap<Arc<str>, Arc<Sorting>, FixedState>,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    /// Handles by the hash of the id.
+    ids: HashTable<(u32, u32)>,
+    row_bytes: usize,
+    pub(crate) indexes: Indexes,
+}
+
+impl Set {
+    pub(crate) fn new(def: SetDef, schema: Schema) -> Self {
+        let columns = Columns::new(&def.key, &schema);
+        Self {
+            name: def.name.into(),
+            key: def.key,
+            schema,
+            columns,
+            sortings: HashMap::default(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            ids: HashTable::new(),
+            row_bytes: 0,
+            indexes: Indexes::default(),
+        }
+    }
+
+    // --- rows ---
+
+    pub(crate) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Every handle is below it.
+    pub(crate) fn end(&self) -> u32 {
+        self.slots.len() as u32
+    }
+
+    pub(crate) fn row(&self, handle: u32) -> Option<&Arc<Row>> {
+        self.slots.get(handle as usize)?.row.as_ref()
+    }
+
+    pub(crate) fn row_by_id(&self, id: &str) -> Option<&Arc<Row>> {
+        self.row(self.find(hash_of(id), id, &[])?)
+    }
+
+    /// All rows with their handles.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = (u32, &Arc<Row>)> {
+        self.rows_from(0)
+    }
+
+    pub(crate) fn rows_from(&self, start: u32) -> impl Iterator<Item = (u32, &Arc<Row>)> {
+        let slots = self.slots.get(start as usize..).unwrap_or_default();
+        (start..).zip(slots).filter_map(|(handle, slot)| Some((handle, slot.row.as_ref()?)))
+    }
+
+    /// The rows before and after the commit whose changes these are.
+    pub(crate) fn during<'a>(&'a self, changes: &'a [RowChange]) -> Rows<'a> {
+        Rows { set: self, changes }
+    }
+
+    /// Bytes held by rows, by the table of ids and by the slots.
+    pub(crate) fn row_bytes(&self) -> usize {
+        self.row_bytes
+            + self.slots.capacity() * size_of::<Slot>()
+            + self.free.capacity() * size_of::<u32>()
+            + self.ids.capacity() * (size_of::<(u32, u32)>() + 1)
+    }
+
+    fn find(&self, hash: u32, id: &str, changes: &[RowChange]) -> Option<u32> {
+        let is = |(held, handle): &(u32, u32)| *held == hash && self.id_at(*handle, changes) == Some(id);
+        self.ids.find(spread(hash), is).map(|(_, handle)| *handle)
+    }
+
+    /// The id of a row, also of one that the commit at hand removes.
+    fn id_at<'a>(&'a self, handle: u32, changes: &'a [RowChange]) -> Option<&'a str> {
+        let slot = self.slots.get(handle as usize)?;
+        let row = match &slot.row {
+            Some(row) => row,
+            None => changes.get(slot.change? as usize)?.before.as_ref()?,
+        };
+        Some(&row.id)
+    }
+
+    // --- queries ---
+
+    pub(crate) fn column(&mut self, path: &Path, reading: Reading) -> Column {
+        self.columns.column(path, reading, &self.schema)
+    }
+
+    /// How many different columns queries read.
+    pub(crate) fn columns_wanted(&self) -> usize {
+        self.columns.wanted()
+    }
+
+    /// Lets go of the columns and orders that nobody has any more.
+    pub(crate) fn forget_unused(&mut self) {
+        self.sortings.retain(|_, sorting| Arc::strong_count(sorting) > 1);
+        self.columns.forget_unused();
+    }
+
+    /// The order over this set's columns; the same for the same order while someone holds it.
+    pub(crate) fn sorting(&mut self, order: &Order) -> Arc<Sorting> {
+        if let Some(sorting) = self.sortings.get(order.canonical()) {
+            return sorting.clone();
+        }
+        if self.sortings.len() >= 64 {
+            self.forget_unused();
+        }
+        let keys = order
+            .keys()
+            .map(|(path, descending)| (self.columns.column(path, Reading::Plain, &self.schema), descending));
+        let canonical: Arc<str> = order.canonical().into();
+        let sorting = Arc::new(Sorting { keys: keys.collect(), canonical: canonical.clone() });
+        self.sortings.insert(canonical, sorting.clone());
+        sorting
+    }
+
+    /// The order by one column, ascending.
+    pub(crate) fn sorting_by(&mut self, column: &Column) -> Arc<Sorting> {
+        // Two readings of one path are two orders: the spelling tells them apart, and from those of queries.
+        let canonical: Arc<str> = format!("{} as {:?}", column.path(), column.reading()).into();
+        if let Some(sorting) = self.sortings.get(&canonical) {
+            return sorting.clone();
+        }
+        let keys = Box::new([(column.clone(), false)]);
+        let sorting = Arc::new(Sorting { keys, canonical: canonical.clone() });
+        self.sortings.insert(canonical, sorting.clone());
+        sorting
+    }
+
+    /// Makes a row hold what queries read now, so that it need not be read from its text again and again.
+    pub(crate) fn lay_out(&mut self, handle: u32) {
+        let layout = self.columns.layout();
+        let Some(row) = self.slots.get_mut(handle as usize).and_then(|slot| slot.row.as_mut()) else {
+            return;
+        };
+        if !row.is_laid_out(layout) {
+            let laid_out = row.laid_out(layout);
+            self.row_bytes = self.row_bytes + laid_out.bytes() - row.bytes();
+            *row = Arc::new(laid_out);
+        }
+    }
+
+    // --- writes ---
+
+    /// Reads and checks a node; changes nothing.
+    pub(crate) fn admit(&self, node: &Bytes, limits: &EngineLimits) -> Result<Row, OpProblem> {
+        let set = || self.name.to_string();
+        if node.len() > limits.max_node_bytes {
+            return Err(OpProblem::TooLarge { set: set(), max: limits.max_node_bytes, len: node.len() });
+        }
+        let layout = self.columns.layout();
+        let refused =
+            |source| OpProblem::Json { set: set(), node: json::guess_text_field(node, &self.key), source };
+        if node.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+            let found = json::parse(node, &limits.json).map_err(refused)?.described();
+            return Err(OpProblem::NotAnObject { set: set(), found });
+        }
+        let mut extracted = json::extract(node, &layout.wanted, &limits.json).map_err(refused)?;
+        let mut slots = std::mem::take(&mut extracted.values);
+        for (value, (reading, _)) in slots.iter_mut().zip(layout.slots()) {
+            if reading == Reading::Instant {
+                *value = read_as(std::mem::take(value), reading);
+            }
+        }
+        let id: NodeId = match &slots[0] {
+            Value::Text(text) => Arc::from(&**text),
+            Value::Number(Number::Int(n)) => Arc::from(n.to_string()),
+            Value::Number(Number::UInt(n)) => Arc::from(n.to_string()),
+            other => {
+                let found = if extracted.was_present(0) { other.described() } else { "missing" };
+                return Err(OpProblem::Key { set: set(), key: self.key.clone(), found });
+            }
+        };
+        self.check_id(&id, limits)?;
+        let declared = |field| extracted.was_present(field + 1).then(|| &slots[field + 1]);
+        self.schema.admit(&self.name, &id, declared)?;
+        // What only the checks have asked for goes.
+        for (value, (_, wanted)) in slots.iter_mut().zip(layout.slots()) {
+            if !wanted {
+                *value = Value::Nothing;
+            }
+        }
+        // A buffer of its own and of its own size: a slice of the caller's would keep the whole of that alive.
+        let raw = match extracted.compact {
+            Some(compact) => Bytes::from(compact.into_boxed_slice()),
+            None => Bytes::copy_from_slice(node),
+        };
+        let hash = hash_of(&id);
+        Ok(Row::new(id, hash, raw, extracted.digest, layout.clone(), slots.into()))
+    }
+
+    pub(crate) fn check_id(&self, id: &str, limits: &EngineLimits) -> Result<(), OpProblem> {
+        if id.is_empty() || id.len() > limits.max_id_bytes {
+            return Err(OpProblem::IdLength {
+                set: self.name.to_string(),
+                max: limits.max_id_bytes,
+                len: id.len(),
+            });
+        }
+        Ok(())
+    }
+
+    /// How many rows more there would be after these writes, and which was the last that made it more.
+    pub(crate) fn growth<'a>(&self, writes: impl Iterator<Item = &'a Write>) -> (isize, usize) {
+        let mut there: HashMap<&str, bool, FixedState> = HashMap::default();
+        let (mut growth, mut grown_by) = (0, 0);
+        for (place, write) in writes.enumerate() {
+            let (id, is) = match write {
+                Write::Put(row) => (&*row.id, true),
+                Write::Remove(id) => (&**id, false),
+            };
+            let was = there.insert(id, is).unwrap_or_else(|| self.row_by_id(id).is_some());
+            match (was, is) {
+                (false, true) => (growth, grown_by) = (growth + 1, place),
+                (true, false) => growth -= 1,
+                (true, true) | (false, false) => {}
+            }
+        }
+        (growth, grown_by)
+    }
+
+    /// Puts the new state in place and tells the net changes, and how many nodes have another value. Of several writes of
+    /// one node the last counts. Until [`finish`](Self::finish) both states can be looked at.
+    pub(crate) fn write(&mut self, writes: impl Iterator<Item = Write>) -> (Vec<RowChange>, u64) {
+        let mut changes = Vec::with_capacity(writes.size_hint().0);
+        for write in writes {
+            match write {
+                Write::Put(row) => self.put(row, &mut changes),
+                Write::Remove(id) => self.remove(&id, &mut changes),
+            }
+        }
+        let mut changed = changes.len() as u64;
+        let mut kept = 0;
+        for place in 0..changes.len() {
+            let RowChange { handle, before, after } = &mut changes[place];
+            if before.is_none() && after.is_none() {
+                // Came and went; its place may be another's already.
+                changed -= 1;
+                continue;
+            }
+            let slot = &mut self.slots[*handle as usize];
+            let sameness = match (&before, &after) {
+                (Some(before), Some(after)) if before.digest == after.digest => {
+                    let (before, after) = (before.text(), after.text());
+                    if before == after { Sameness::Same } else { json::compare(before, after) }
+                }
+                _ => Sameness::Different,
+            };
+            match sameness {
+                Sameness::Same => {
+                    changed -= 1;
+                    slot.row = before.take();
+                    slot.change = None;
+                    continue;
+                }
+                // The same value, of which sums can come out otherwise: filters are to see it as it is now. What was
+                // sent stays good, so its bytes stay: all who watch hold the same ones.
+                Sameness::Respelled => {
+                    changed -= 1;
+                    if let (Some(before), Some(after)) = (&before, after.as_mut()) {
+                        *after = Arc::new(after.shown_as(before.raw.clone()));
+                        slot.row = Some(after.clone());
+                    }
+                }
+                Sameness::Different => {}
+            }
+            let held = |row: &Option<Arc<Row>>| row.as_ref().map_or(0, |row| row.bytes());
+            self.row_bytes = self.row_bytes + held(after) - held(before);
+            slot.change = Some(kept as u32);
+            changes.swap(kept, place);
+            kept += 1;
+        }
+        changes.truncate(kept);
+        self.index(&changes);
+        (changes, changed)
+    }
+
+    fn put(&mut self, row: Arc<Row>, changes: &mut Vec<RowChange>) {
+        let row = match row.is_laid_out(self.columns.layout()) {
+            true => row,
+            false => Arc::new(row.laid_out(self.columns.layout())),
+        };
+        let hash = row.id_hash;
+        let Some(handle) = self.find(hash, &row.id, changes) else {
+            let handle = self.free.pop().unwrap_or_else(|| {
+                self.slots.push(Slot::default());
+                (self.slots.len() - 1) as u32
+            });
+            self.ids.insert_unique(spread(hash), (hash, handle), |(hash, _)| spread(*hash));
+            let slot = &mut self.slots[handle as usize];
+            *slot = Slot { row: Some(row.clone()), change: Some(changes.len() as u32) };
+            changes.push(RowChange { handle, before: None, after: Some(row) });
+            return;
+        };
+        let slot = &mut self.slots[handle as usize];
+        match slot.change {
+            Some(change) => {
+                slot.row = Some(row.clone());
+                changes[change as usize].after = Some(row);
+            }
+            None => {
+                slot.change = Some(changes.len() as u32);
+                let before = slot.row.replace(row.clone());
+                changes.push(RowChange { handle, before, after: Some(row) });
+            }
+        }
+    }
+
+    fn remove(&mut self, id: &str, changes: &mut Vec<RowChange>) {
+        let hash = hash_of(id);
+        let Some(handle) = self.find(hash, id, changes) else { return };
+        let slot = &mut self.slots[handle as usize];
+        let removed = slot.row.take();
+        match slot.change {
+            None => {
+                slot.change = Some(changes.len() as u32);
+                changes.push(RowChange { handle, before: removed, after: None });
+            }
+            Some(change) => {
+                changes[change as usize].after = None;
+                if changes[change as usize].before.is_none() {
+                    // Came and went within one commit: as if it had never been.
+                    slot.change = None;
+                    self.forget(hash, handle);
+                }
+            }
+        }
+    }
+
+    /// Ends a commit: only the new state is left.
+    pub(crate) fn finish(&mut self, changes: &[RowChange]) {
+        for RowChange { handle, before, after } in changes {
+            self.slots[*handle as usize].change = None;
+            if let (Some(before), None) = (before, after) {
+                self.forget(before.id_hash, *handle);
+            }
+        }
+        if self.ids.is_empty() {
+            // Nothing refers to a handle any more.
+            self.slots = Vec::new();
+            self.free = Vec::new();
+            self.ids = HashTable::new();
+        }
+    }
+
+    fn forget(&mut self, hash: u32, handle: u32) {
+        if let Ok(entry) = self.ids.find_entry(spread(hash), |(_, held)| *held == handle) {
+            entry.remove();
+        }
+        self.free.push(handle);
+    }
+}
+
+/// The rows of a set while a commit is being applied.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rows<'a> {
+    pub(crate) set: &'a Set,
+    pub(crate) changes: &'a [RowChange],
+}
+
+impl<'a> Rows<'a> {
+    /// As it is after the commit.
+    pub(crate) fn new(&self, handle: u32) -> Option<&'a Arc<Row>> {
+        self.set.row(handle)
+    }
+
+    /// As it was before the commit.
+    pub(crate) fn old(&self, handle: u32) -> Option<&'a Arc<Row>> {
+        let slot = self.set.slots.get(handle as usize)?;
+        match slot.change {
+            None => slot.row.as_ref(),
+            Some(change) => self.changes.get(change as usize)?.before.as_ref(),
+        }
+    }
+}
+
+pub(crate) fn hash_of(id: &str) -> u32 {
+    (FixedState::default().hash_one(id) >> 32) as u32
+}
+
+/// A hash table looks at the high bits and at the low ones.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}

@@ -1,0 +1,79 @@
+//! An order over the rows of a set.
+
+use std::{cmp::Ordering, sync::Arc};
+
+use bytes::Bytes;
+
+use crate::{
+    filter::Fields,
+    order::rank,
+    store::{columns::Column, row::Row},
+    tree::Entry,
+};
+
+/// Order keys over columns; ties are broken by id. Of two rows one always stands before the other.
+#[derive(Debug)]
+pub(crate) struct Sorting {
+    pub(crate) keys: Box<[(Column, bool)]>,
+    /// The order's canonical spelling, by which it is known.
+    pub(crate) canonical: Arc<str>,
+}
+
+impl Sorting {
+    /// The first 16 bytes of the rank.
+    pub(crate) fn prefix(&self, row: &Row) -> u128 {
+        rank::prefix(self.keys.iter().map(|(column, descending)| (row.at(column), *descending)), &row.id)
+    }
+
+    pub(crate) fn entry(&self, row: &Row, handle: u32) -> Entry {
+        Entry::new(self.prefix(row), handle)
+    }
+
+    /// The whole rank: bytes that compare as the rows do.
+    pub(crate) fn rank(&self, row: &Row) -> Bytes {
+        let mut out = Vec::with_capacity(32);
+        self.write(row, &mut out);
+        Bytes::from(out.into_boxed_slice())
+    }
+
+    fn write(&self, row: &Row, out: &mut Vec<u8>) {
+        let keys = self.keys.iter().map(|(column, descending)| (row.at(column), *descending));
+        rank::write(keys, &row.id, out);
+    }
+
+    /// Which of two rows stands first; for where prefixes do not tell.
+    #[cold]
+    pub(crate) fn compare(&self, a: &Row, b: &Row) -> Ordering {
+        let (mut rank_a, mut rank_b) = (Vec::with_capacity(64), Vec::with_capacity(64));
+        self.write(a, &mut rank_a);
+        self.write(b, &mut rank_b);
+        rank_a.cmp(&rank_b)
+    }
+
+    /// Whether two versions of one row stand at the same place.
+    pub(crate) fn same(&self, a: &Row, b: &Row) -> bool {
+        self.keys.iter().all(|(column, _)| a.at(column) == b.at(column))
+    }
+}
+
+/// A place in an order that stays, whatever becomes of the row that stood there.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) prefix: u128,
+    rank: Bytes,
+}
+
+impl Place {
+    pub(crate) fn of(sorting: &Sorting, row: &Row) -> Self {
+        Self { prefix: sorting.prefix(row), rank: sorting.rank(row) }
+    }
+
+    /// How a row with this prefix stands to the place.
+    pub(crate) fn compare(&self, prefix: u128, row: &Row, sorting: &Sorting) -> Ordering {
+        prefix.cmp(&self.prefix).then_with(|| sorting.rank(row).cmp(&self.rank))
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.rank.len()
+    }
+}
