@@ -279,28 +279,32 @@ struct Sought<F> {
 impl<F: FnMut(Entry) -> Ordering> Sought<F> {
     /// The place among the entries of a leaf.
     fn place(&mut self, entries: &[Entry]) -> Result<usize, usize> {
-        let at = self.first_tie(entries);
-        let compare = |entry: &Entry| {
-            if entry.prefix() == self.prefix { (self.tie)(*entry) } else { Ordering::Greater }
-        };
-        entries[at..].binary_search_by(compare).map(|tie| at + tie).map_err(|tie| at + tie)
+        let (before, ties) = self.ties(entries);
+        let place = ties.binary_search_by(|tie| (self.tie)(*tie));
+        place.map(|at| before + at).map_err(|at| before + at)
     }
 
     /// How many children begin at or before the place, of those that come after the first child.
     fn child(&mut self, firsts: &[Entry]) -> usize {
-        let at = self.first_tie(firsts);
-        let begins = |first: &Entry| first.prefix() == self.prefix && (self.tie)(*first) != Ordering::Greater;
-        at + firsts[at..].partition_point(begins)
+        let (before, ties) = self.ties(firsts);
+        before + ties.partition_point(|tie| (self.tie)(*tie) != Ordering::Greater)
+    }
+
+    /// How many entries have a smaller prefix, and those that have the same.
+    fn ties<'a>(&self, entries: &'a [Entry]) -> (usize, &'a [Entry]) {
+        let before = self.before(entries);
+        let ties = &entries[before..];
+        let end = ties.iter().position(|entry| entry.prefix() != self.prefix).unwrap_or(ties.len());
+        (before, &ties[..end])
     }
 
     /// How many entries have a smaller prefix. All comparisons of a round are made, none waits for another one: in a tree
     /// that is larger than the cache, a binary search would wait for memory at each of its steps.
-    fn first_tie(&self, entries: &[Entry]) -> usize {
+    fn before(&self, entries: &[Entry]) -> usize {
         const ROUND: usize = 8;
-        let before = |entry: &Entry| usize::from(entry.prefix() < self.prefix);
-        let skipped =
-            ROUND * entries.chunks_exact(ROUND).map(|round| before(&round[ROUND - 1])).sum::<usize>();
-        skipped + entries[skipped..].iter().take(ROUND).map(before).sum::<usize>()
+        let less = |entry: &Entry| usize::from(entry.prefix() < self.prefix);
+        let skipped = ROUND * entries.chunks_exact(ROUND).map(|round| less(&round[ROUND - 1])).sum::<usize>();
+        skipped + entries[skipped..].iter().take(ROUND).map(less).sum::<usize>()
     }
 }
 
@@ -407,7 +411,7 @@ impl Node {
 }
 
 /// Three lists side by side, of one length, so that a search runs through memory that holds nothing else.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
     /// Entries below this node.
     len: usize,
@@ -420,16 +424,15 @@ struct Inner {
 
 impl Inner {
     fn of(children: Vec<Node>) -> Self {
-        let mut inner = Self::default();
-        inner.firsts = children.iter().filter_map(Node::first).collect();
+        let firsts: Vec<_> = children.iter().filter_map(Node::first).collect();
+        debug_assert_eq!(firsts.len(), children.len(), "no child is empty");
+        let mut len = 0;
+        let mut starts = Vec::with_capacity(children.len());
         for child in &children {
-            inner.starts.push(inner.len as u32);
-            inner.len += child.len();
+            starts.push(len as u32);
+            len += child.len();
         }
-        inner.starts.shrink_to_fit();
-        inner.children = children;
-        debug_assert_eq!(inner.firsts.len(), inner.children.len());
-        inner
+        Self { len, firsts, starts, children }
     }
 
     fn over(children: Vec<Node>) -> Node {
