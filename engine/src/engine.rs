@@ -54,7 +54,7 @@ pub enum Op {
 }
 
 /// The writes of a commit to one set, each with the place of its operation.
-type Staged = Vec<(usize, Write)>;
+type Staged = SmallVec<[(usize, Write); 1]>;
 
 /// What a commit did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +96,8 @@ pub struct Engine {
     now: Instant,
     version: u64,
     next_feed: u64,
+    /// Empty buffers for the changes of a commit.
+    spare: Vec<Vec<RowChange>>,
     stats: Stats,
 }
 
@@ -140,6 +142,7 @@ impl Engine {
             now: Instant::MIN,
             version: 0,
             next_feed: 0,
+            spare: Vec::new(),
             stats: Stats::default(),
         }
     }
@@ -208,8 +211,8 @@ impl Engine {
         let mut changes: SmallVec<[(usize, Vec<RowChange>); 1]> = SmallVec::new();
         for (number, writes) in staged {
             let Some((_, set)) = self.sets.get_index_mut(number) else { continue };
-            let (of_set, of_value) = set.write(writes.into_iter().map(|(_, write)| write));
-            changed += of_value;
+            let mut of_set = self.spare.pop().unwrap_or_default();
+            changed += set.write(writes.into_iter().map(|(_, write)| write), &mut of_set);
             if !self.moments.is_empty() {
                 self.moments.note(number, set, &of_set, now);
             }
@@ -225,10 +228,14 @@ impl Engine {
         parts.iter_mut().for_each(Part::run);
         drop(parts);
 
-        for (number, changes) in &changes {
-            if let Some((_, set)) = self.sets.get_index_mut(*number) {
-                set.finish(changes);
+        for (number, mut changes) in changes {
+            if let Some((_, set)) = self.sets.get_index_mut(number) {
+                set.finish(&changes);
                 set.indexes.expire(set.len());
+            }
+            changes.clear();
+            if changes.capacity() <= SPARE_CHANGES {
+                self.spare.push(changes);
             }
         }
         self.grant_wishes();
@@ -260,11 +267,11 @@ impl Engine {
                 Op::Remove { set, id } => {
                     let (number, set) = self.set(&set).map_err(refused)?;
                     set.check_id(&id, &self.limits).map_err(refused)?;
-                    (number, Write::Remove(NodeId::from(id)))
+                    (number, Write::Remove(id.into()))
                 }
             };
             let place = staged.iter().position(|(other, _)| *other == number).unwrap_or_else(|| {
-                staged.push((number, Vec::with_capacity(count - index)));
+                staged.push((number, Staged::with_capacity(count - index)));
                 staged.len() - 1
             });
             staged[place].1.push((index, write));
@@ -348,7 +355,7 @@ impl Engine {
         let window = Window::of(plan.cap, matches, &sorting, set.during(&[]));
         let shown = Shown { sorting, projection: plan.projection.clone() };
         let rows = window.entries().filter_map(|entry| set.row(entry.row));
-        let rows = rows.map(|row| (row.id.clone(), shown.doc(row))).collect();
+        let rows = rows.map(|row| (NodeId::from(row.id.as_str()), shown.doc(row))).collect();
         let len = set.len();
         if handles.len() >= len {
             let wishes = crate::shard::source::wishes(set, &access);
@@ -405,9 +412,10 @@ impl Engine {
     /// The result of an open feed as of the last input; `None` where there is none yet, or no such feed.
     pub fn snapshot(&self, feed: FeedId) -> Option<Snapshot> {
         let shard = self.shard_of_feed(feed);
-        let entry = self.shards[shard].feeds.get(&feed)?;
-        self.is_filled(shard, entry.view)
-            .then(|| self.snapshot_of(shard, entry.view, &entry.shown.projection))
+        let id = *self.shards[shard].feeds.get(&feed)?;
+        let view = self.shards[shard].view(id)?;
+        let shown = view.feeds.iter().find(|held| held.id == feed)?.shown.clone();
+        self.is_filled(shard, id).then(|| self.snapshot_of(shard, id, &shown.projection))
     }
 
     /// Takes back one [`open`](Engine::open); with the last one the feed is gone, and with the last feed its view.
@@ -537,8 +545,8 @@ impl Engine {
                     }
                     continue;
                 }
-                let feeds = self.shards[shard].view(view).map(|view| view.feeds.clone());
-                let feeds = feeds.into_iter().flatten().filter(|feed| self.waiting.remove(feed));
+                let feeds = self.shards[shard].view(view).into_iter().flat_map(|view| &view.feeds);
+                let feeds = feeds.map(|feed| feed.id).filter(|feed| self.waiting.remove(feed));
                 self.opened.extend(feeds);
             }
             self.filling.pop_front();
@@ -626,6 +634,15 @@ impl Engine {
         self.shards.iter_mut().find_map(|shard| shard.updates.pop_front())
     }
 
+    /// Where a node stands in the window of a feed, counted from 0; `None` where it is not in it. O(log nodes).
+    pub fn position(&self, feed: FeedId, id: &str) -> Option<usize> {
+        let shard = &self.shards[self.shard_of_feed(feed)];
+        let view = *shard.feeds.get(&feed)?;
+        let (_, set) = self.sets.get_index(shard.view(view)?.identity.set)?;
+        let handle = set.handle(id)?;
+        shard.position(view, set, set.row(handle)?, handle)
+    }
+
     /// A node's JSON as stored.
     pub fn node(&self, set: &str, id: &str) -> Option<Bytes> {
         self.sets.get(set)?.row_by_id(id).map(|row| row.raw.clone())
@@ -663,7 +680,8 @@ impl Engine {
         let Some(held) = shard.view(view) else { return self.nothing() };
         let Some((_, set)) = self.sets.get_index(held.identity.set) else { return self.nothing() };
         let shown = Shown { sorting: held.sorting.clone(), projection: projection.clone() };
-        let rows = shard.entries(view, set).map(|row| (row.id.clone(), shown.doc(row))).collect();
+        let rows =
+            shard.entries(view, set).map(|row| (NodeId::from(row.id.as_str()), shown.doc(row))).collect();
         let total_count = shard.total(view, set);
         Snapshot { version: self.version, total_count, capped: total_count > held.cap() as u64, rows }
     }
@@ -696,6 +714,8 @@ impl Engine {
     }
 }
 
+/// A buffer for more changes than that is not kept.
+const SPARE_CHANGES: usize = 4_096;
 /// Handles of rows are of 32 bits.
 const MAX_NODES: usize = u32::MAX as usize - 1;
 /// More threads than that have nothing to gain.

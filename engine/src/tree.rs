@@ -131,6 +131,25 @@ impl Tree {
         }
     }
 
+    /// As [`find`](Self::find), with the leaf that holds the place, and the place in it.
+    pub(crate) fn seek(&self, prefix: u128, tie: impl FnMut(Entry) -> Ordering) -> (usize, &[Entry], usize) {
+        let mut sought = Sought { prefix, tie };
+        let (mut node, mut before) = (&self.root, 0);
+        loop {
+            match node {
+                Node::Leaf(entries) => {
+                    let (Ok(at) | Err(at)) = sought.place(entries);
+                    return (before + at, entries, at);
+                }
+                Node::Inner(inner) => {
+                    let child = inner.child_of(&mut sought);
+                    before += inner.starts[child] as usize;
+                    node = &inner.children[child];
+                }
+            }
+        }
+    }
+
     /// How many entries stand at the beginning of which something is true that is true of no other. O(log n).
     pub(crate) fn partition_point(&self, mut is_before: impl FnMut(Entry) -> bool) -> usize {
         let (mut node, mut before) = (&self.root, 0);

@@ -22,7 +22,7 @@ pub struct Node {
 
 impl Node {
     /// Its id.
-    pub fn id(&self) -> &NodeId {
+    pub fn id(&self) -> &str {
         &self.row.id
     }
 
@@ -108,7 +108,7 @@ impl Update {
     /// all where that is the whole node, and its rank.
     pub fn changes(&self) -> impl ExactSizeIterator<Item = Change> + '_ {
         self.changes.iter().map(|change| Change {
-            id: change.id().clone(),
+            id: NodeId::from(change.id()),
             before: change.before.as_ref().map(|row| self.shown.doc(row)),
             after: change.after.as_ref().map(|row| self.shown.doc(row)),
             reason: change.reason,
@@ -124,7 +124,6 @@ impl Update {
 /// One node's net change in the data: in the window before, in the window after, or both.
 #[derive(Clone, Debug)]
 pub struct NodeChange {
-    id: NodeId,
     before: Option<Arc<Row>>,
     after: Option<Arc<Row>>,
     reason: Option<Reason>,
@@ -137,13 +136,13 @@ impl NodeChange {
         after: &Option<Arc<Row>>,
         reason: Option<Reason>,
     ) -> Option<Self> {
-        let id = after.as_ref().or(before.as_ref())?.id.clone();
-        Some(Self { id, before: before.clone(), after: after.clone(), reason })
+        let is_there = before.is_some() || after.is_some();
+        is_there.then(|| Self { before: before.clone(), after: after.clone(), reason })
     }
 
     /// The node's id.
-    pub fn id(&self) -> &NodeId {
-        &self.id
+    pub fn id(&self) -> &str {
+        self.after.as_ref().or(self.before.as_ref()).map_or("", |row| &row.id)
     }
 
     /// The whole node as the window held it; `None` for an addition.

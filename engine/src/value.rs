@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use compact_str::CompactString;
+
 use crate::path::Path;
 use crate::time::Instant;
 
@@ -28,7 +30,7 @@ pub enum Value {
     /// A finite number.
     Number(Number),
     /// Text that no declaration calls an instant, whatever it looks like.
-    Text(Box<str>),
+    Text(CompactString),
     /// Text in RFC 3339 form in a field that the set declares as an instant.
     Instant(Box<Timed>),
     /// A list.
@@ -108,8 +110,8 @@ impl Value {
     pub(crate) fn heap_bytes(&self) -> usize {
         match self {
             Value::Nothing | Value::Bool(_) | Value::Number(_) => 0,
-            Value::Text(text) => text.len(),
-            Value::Instant(timed) => size_of::<Timed>() + timed.text.len(),
+            Value::Text(text) => heap_bytes(text),
+            Value::Instant(timed) => size_of::<Timed>() + heap_bytes(&timed.text),
             Value::List(items) => items.iter().map(|item| size_of::<Value>() + item.heap_bytes()).sum(),
             Value::Object(object) => object
                 .iter()
@@ -131,6 +133,11 @@ impl Value {
             Value::Object(_) => "an object",
         }
     }
+}
+
+/// Bytes of a text that do not fit where it stands.
+pub(crate) fn heap_bytes(text: &CompactString) -> usize {
+    if text.is_heap_allocated() { text.capacity() } else { 0 }
 }
 
 impl PartialEq for Value {
@@ -155,7 +162,7 @@ impl Eq for Value {}
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Timed {
     // Private outside, so that the moment is always the one that the text names.
-    pub(crate) text: Box<str>,
+    pub(crate) text: CompactString,
     pub(crate) at: Instant,
 }
 
@@ -165,7 +172,7 @@ impl Timed {
     /// # Errors
     ///
     /// Hands the text back where it is no instant.
-    pub fn new(text: Box<str>) -> Result<Timed, Box<str>> {
+    pub fn new(text: CompactString) -> Result<Timed, CompactString> {
         match Instant::parse_rfc3339(&text) {
             Some(at) => Ok(Timed { text, at }),
             None => Err(text),

@@ -327,6 +327,10 @@ fn run(seed: u64, declared: bool, steps: usize) -> (u64, u64) {
                 let held: Vec<&String> = rows.values().map(|(id, _)| id).collect();
                 let at = || format!("seed {seed}, step {step}, {}: {query:?}", side.name);
                 assert_eq!(held, ids.iter().collect::<Vec<_>>(), "{}", at());
+                if let Some(id) = ids.get(step % ids.len().max(1)) {
+                    assert_eq!(side.engine.position(watch.feed, id), Some(step % ids.len()), "{}", at());
+                }
+                assert_eq!(side.engine.position(watch.feed, "nobody"), None);
                 if query.follows_count {
                     assert_eq!(watch.count, Some((total, total > query.limit.unwrap_or(1_000))), "{}", at());
                 }

@@ -149,7 +149,7 @@ impl Reader<'_> {
             [("null", Value::Nothing), ("true", Value::Bool(true)), ("false", Value::Bool(false))];
         let rest = &self.text[self.place..];
         match rest.as_bytes().first() {
-            Some(b'"') => Ok(Value::Text(self.quoted()?)),
+            Some(b'"') => Ok(Value::Text(self.quoted()?.into())),
             Some(b'-' | b'0'..=b'9') => {
                 let (length, integer) =
                     number::scan(rest.as_bytes()).ok_or_else(|| self.unexpected("a number"))?;

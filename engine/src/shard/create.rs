@@ -5,7 +5,7 @@ use std::sync::Arc;
 use smallvec::smallvec;
 
 use crate::{
-    analysis::{self, Alternative, Class, Probe, TimeTest},
+    analysis::{self, Alternative, Class, TimeTest},
     filter::{self, Compiled, Fields as _},
     limits::Tuning,
     order::rank,
@@ -15,7 +15,7 @@ use crate::{
         predicates::{Extent, Predicates},
         shown,
         source::{Source, Span, extent, sample, wishes},
-        view::{Feed, Identity, Shape, SharedFilter, Timed, Touches, View},
+        view::{Feed, Identity, Proof, Shape, SharedFilter, Timed, Touches, View},
         window::{Slice, Window},
     },
     store::{columns::Column, index::Wish, set::Set, sorting::Sorting},
@@ -66,11 +66,6 @@ fn choose(set: &Set, compiled: &Compiled<Column>, now: Instant, tuning: &Tuning)
         },
     };
     accesses.swap_remove(place)
-}
-
-/// Whether what an access finds is no proof, because it is filed wider than it is.
-fn needs_recheck(access: &Alternative<Column>) -> bool {
-    access.probes.iter().any(|probe| matches!(probe, Probe::Time { .. }))
 }
 
 impl Prepared {
@@ -133,9 +128,9 @@ impl Shard {
             let filter = SharedFilter {
                 set: number,
                 canonical: identity.filter.clone(),
-                compiled,
-                recheck: needs_recheck(&access),
-                access,
+                compiled: Box::new(compiled),
+                proof: Proof::of(&access),
+                access: Box::new(access),
                 is_all,
                 moving: Box::default(),
                 timed,
@@ -268,21 +263,18 @@ impl Shard {
             self.follow(id, set);
         }
         let view = self.views.get_mut(id as usize)?;
-        let shows = |id: &&FeedId| {
-            let feed = self.feeds.get(*id);
-            feed.is_some_and(|feed| {
-                feed.shown.projection == plan.projection && feed.follows_count == followed
-            })
-        };
-        let feed = view.feeds.iter().find(shows).copied().unwrap_or_else(|| {
+        let shows = |feed: &Feed| feed.shown.projection == plan.projection && feed.follows_count == followed;
+        let place = view.feeds.iter().position(shows).unwrap_or_else(|| {
             let feed = fresh();
             let shown = shown(&view.sorting, &plan.projection);
-            self.feeds.insert(feed, Feed { view: id, follows_count: followed, shown, opened: 0 });
-            view.feeds.push(feed);
-            feed
+            let is_whole = plan.projection.is_whole();
+            self.feeds.insert(feed, id);
+            view.feeds.push(Feed { id: feed, follows_count: followed, shown, is_whole, opened: 0 });
+            view.feeds.len() - 1
         });
-        self.feeds.get_mut(&feed)?.opened += 1;
-        Some(feed)
+        let feed = view.feeds.get_mut(place)?;
+        feed.opened += 1;
+        Some(feed.id)
     }
 
     /// From now on the count of a view is known after each commit.
@@ -301,15 +293,15 @@ impl Shard {
     /// Takes back one [`show`](Self::show); with the last one the feed is gone, and with the last feed its view. Returns
     /// the tests over time that nobody asks for any more.
     pub(crate) fn close(&mut self, feed: FeedId, sets: &mut super::Sets) -> Option<ClosedFilter> {
-        let entry = self.feeds.get_mut(&feed)?;
-        entry.opened -= 1;
-        if entry.opened > 0 {
+        let id = *self.feeds.get(&feed)?;
+        let view = self.views.get_mut(id as usize)?;
+        let place = view.feeds.iter().position(|held| held.id == feed)?;
+        view.feeds[place].opened -= 1;
+        if view.feeds[place].opened > 0 {
             return None;
         }
-        let id = entry.view;
         self.feeds.remove(&feed);
-        let view = self.views.get_mut(id as usize)?;
-        view.feeds.retain(|held| *held != feed);
+        view.feeds.remove(place);
         if !view.feeds.is_empty() {
             return None;
         }
@@ -392,7 +384,7 @@ impl Shard {
         let Some(filter) = self.filters.get_mut(id as usize) else { return };
         let better = choose(moment.rows.set, &filter.compiled, moment.now, moment.tuning);
         (filter.found, filter.held) = (0, 0);
-        let moves = needs_recheck(&better);
+        let moves = Proof::of(&better) == Proof::Whole;
         if better.class == filter.access.class && better.probes.len() == filter.access.probes.len() && !moves
         {
             // Asked less and less: there may be no better one.
@@ -404,7 +396,7 @@ impl Shard {
         self.work.rechosen += 1;
         self.unfile(id);
         if let Some(filter) = self.filters.get_mut(id as usize) {
-            (filter.access, filter.recheck) = (better, moves);
+            (filter.proof, filter.access) = (Proof::of(&better), Box::new(better));
         }
         self.file(id, moment.now);
     }

@@ -22,12 +22,12 @@ use crate::{
     shard::{
         predicates::{Found, Predicates, Sides},
         source::{Source, Span, lies_in},
-        view::{Feed, Identity, Shape, SharedFilter, Timed, Touches, View},
+        view::{Feed, Identity, Proof, Shape, SharedFilter, Timed, Touches, View},
         window::{Cause, Step, Window, WindowChange},
     },
     stats::Account,
     store::{
-        index::Wish,
+        index::{Wish, ties},
         row::Row,
         set::{RowChange, Rows, Set},
         sorting::{Place, Sorting},
@@ -64,7 +64,8 @@ pub(crate) struct Shard {
     filters: Slab<SharedFilter>,
     by_identity: HashMap<Identity, u32, FixedState>,
     by_filter: HashMap<(usize, Arc<str>), u32, FixedState>,
-    pub(crate) feeds: HashMap<FeedId, Feed, FixedState>,
+    /// The view of each feed.
+    pub(crate) feeds: HashMap<FeedId, u32, FixedState>,
     /// By the number of the set.
     predicates: Vec<Predicates>,
     /// The next timer of each filter that has a timer for each node.
@@ -158,9 +159,10 @@ impl Shard {
         moment: Moment<'a>,
     ) {
         let filter = &mut self.filters[id as usize];
-        let proof = match filter.recheck {
-            true => Some(&filter.compiled.expr),
-            false => filter.access.residue.as_ref(),
+        let proof = match filter.proof {
+            Proof::Found => None,
+            Proof::Residue => filter.access.residue.as_ref(),
+            Proof::Whole => Some(&filter.compiled.expr),
         };
         let mut steps: SmallVec<[Step<'_>; 2]> = SmallVec::new();
         let mut timer = None;
@@ -206,7 +208,7 @@ impl Shard {
         changes: impl Iterator<Item = &'a RowChange>,
         moment: Moment<'a>,
     ) {
-        let Self { views, predicates, feeds, updates, work, .. } = self;
+        let Self { views, predicates, updates, work, .. } = self;
         let view = &mut views[id as usize];
         let Shape::Slice { extent, slice, followed, .. } = &mut view.shape else { return };
         let set = moment.rows.set;
@@ -241,7 +243,7 @@ impl Shard {
         }
         let count = followed.then(|| Count::new(view.total, view.identity.cap));
         let counted = *followed && view.total != total_before;
-        emit(&view.feeds, &changes, count, counted, moment.version, feeds, updates, work);
+        emit(&view.feeds, &changes, count, counted, moment.version, updates, work);
     }
 
     /// Lets the views of a filter take the steps that its nodes take.
@@ -249,7 +251,7 @@ impl Shard {
         if steps.is_empty() {
             return;
         }
-        let Self { views, filters, feeds, updates, work, low, window_bytes, .. } = self;
+        let Self { views, filters, updates, work, low, window_bytes, .. } = self;
         let filter = &filters[id as usize];
         for view_id in &filter.views {
             let view = &mut views[*view_id as usize];
@@ -282,7 +284,6 @@ impl Shard {
                 Some(count),
                 view.total != total_before,
                 moment.version,
-                feeds,
                 updates,
                 work,
             );
@@ -327,6 +328,22 @@ impl Shard {
                 }
                 None => Box::new(std::iter::empty()),
             },
+        }
+    }
+
+    /// The position of a row in a view's window, from 0. O(log rows).
+    pub(crate) fn position(&self, id: u32, set: &Set, row: &Row, handle: u32) -> Option<usize> {
+        let view = self.views.get(id as usize)?;
+        let rows = set.during(&[]);
+        match &view.shape {
+            Shape::Window { window, .. } => window.position(row, handle, &view.sorting, rows),
+            Shape::Slice { extent, slice, .. } => {
+                let order = set.indexes.order(&view.sorting)?;
+                let ties = ties(&view.sorting, row, handle, |row| rows.current(row));
+                let position = order.tree.find(view.sorting.prefix(row), ties).ok()?;
+                let start = order.range(set, extent.lo, extent.hi).0;
+                position.checked_sub(start).filter(|position| *position < slice.len())
+            }
         }
     }
 
@@ -426,14 +443,12 @@ impl Scratch {
 }
 
 /// Queues what the feeds of a view have to say of a step.
-#[expect(clippy::too_many_arguments, reason = "the parts of a shard that a step needs, borrowed one by one")]
 fn emit(
-    shown_by: &[FeedId],
+    shown_by: &[Feed],
     changes: &[WindowChange],
     count: Option<Count>,
     counted: bool,
     version: u64,
-    feeds: &HashMap<FeedId, Feed, FixedState>,
     updates: &mut VecDeque<Update>,
     work: &mut Account,
 ) {
@@ -447,14 +462,13 @@ fn emit(
             _ => {}
         }
     }
-    for id in shown_by {
-        let Some(feed) = feeds.get(id) else { continue };
+    for feed in shown_by {
         let shown = feed.show(changes);
         if shown.is_empty() && !(counted && feed.follows_count) {
             continue;
         }
         work.changes_out += shown.len() as u64;
-        updates.push_back(Update::new(*id, version, count, shown, feed.shown.clone()));
+        updates.push_back(Update::new(feed.id, version, count, shown, feed.shown.clone()));
     }
 }
 

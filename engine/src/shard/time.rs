@@ -44,7 +44,7 @@ impl Shard {
         scratch.touches.clear();
         scratch.touched.clear();
         for (place, handle) in handles.iter().enumerate() {
-            let row = moment.rows.new(*handle).map(|row| &**row);
+            let row = moment.rows.current(*handle).map(|row| &**row);
             let Self { predicates, filters, step, .. } = self;
             predicates[set].candidates(row, row, |found, _| {
                 let Found::Filter(id) = found else { return };
@@ -79,7 +79,7 @@ impl Shard {
             due.push(handle);
         }
         for handle in &due {
-            let row = moment.rows.new(*handle);
+            let row = moment.rows.current(*handle);
             timers.set(*handle, row.and_then(|row| filter.compiled.next_flip(&**row, moment.now)));
         }
         self.rearm(id, old);
@@ -104,7 +104,7 @@ impl Shard {
         let filter = &self.filters[id as usize];
         let mut steps: SmallVec<[Step<'_>; 2]> = SmallVec::new();
         for handle in handles {
-            let Some(row) = moment.rows.new(handle) else { continue };
+            let Some(row) = moment.rows.current(handle) else { continue };
             self.work.predicates_evaluated += 2;
             let expr = &filter.compiled.expr;
             let (was, is) = (filter::matches(expr, &**row, then), filter::matches(expr, &**row, moment.now));

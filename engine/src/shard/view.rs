@@ -5,7 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::{
-    analysis::{Alternative, Class, TimeTest},
+    analysis::{Alternative, Class, Probe, TimeTest},
     filter::Compiled,
     shard::{
         predicates::Extent,
@@ -30,14 +30,12 @@ pub(crate) struct Identity {
 pub(crate) struct SharedFilter {
     pub(crate) set: usize,
     pub(crate) canonical: Arc<str>,
-    pub(crate) compiled: Compiled<Column>,
+    pub(crate) compiled: Box<Compiled<Column>>,
     /// How changes find it.
-    pub(crate) access: Alternative<Column>,
+    pub(crate) access: Box<Alternative<Column>>,
     /// Whether it lets everything pass.
     pub(crate) is_all: bool,
-    /// Whether what the access finds still has to pass the filter itself, because ranges that move with time are filed
-    /// wider than they are.
-    pub(crate) recheck: bool,
+    pub(crate) proof: Proof,
     /// Where the ranges are filed that move with time.
     pub(crate) moving: Box<[u128]>,
     pub(crate) timed: Timed,
@@ -48,6 +46,27 @@ pub(crate) struct SharedFilter {
     /// After how often found it is asked whether another access were better.
     pub(crate) ask_again: u32,
     pub(crate) touches: Touches,
+}
+
+/// What proves that a filter holds of a node that its access finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// That it was found.
+    Found,
+    /// That it also passes what the access leaves to check.
+    Residue,
+    /// Nothing but the filter itself: ranges that move with time are filed wider than they are.
+    Whole,
+}
+
+impl Proof {
+    pub(crate) fn of(access: &Alternative<Column>) -> Self {
+        match access.residue {
+            _ if access.probes.iter().any(|probe| matches!(probe, Probe::Time { .. })) => Proof::Whole,
+            Some(_) => Proof::Residue,
+            None => Proof::Found,
+        }
+    }
 }
 
 /// What time does to a filter.
@@ -77,7 +96,7 @@ pub(crate) struct View {
     pub(crate) shape: Shape,
     /// Matches; of a slice, as long as its count is followed.
     pub(crate) total: u64,
-    pub(crate) feeds: SmallVec<[FeedId; 1]>,
+    pub(crate) feeds: SmallVec<[Feed; 1]>,
     /// Rows below this handle are in it; `None` when all are.
     pub(crate) filled: Option<u32>,
     /// Bytes of the window when last counted.
@@ -104,10 +123,12 @@ impl View {
 /// A view as one projection shows it.
 #[derive(Debug)]
 pub(crate) struct Feed {
-    pub(crate) view: u32,
+    pub(crate) id: FeedId,
     /// Whether it is told when only the count changes.
     pub(crate) follows_count: bool,
     pub(crate) shown: Arc<Shown>,
+    /// Whether nodes are shown whole.
+    pub(crate) is_whole: bool,
     /// How many [`crate::Engine::open`] are not closed.
     pub(crate) opened: usize,
 }
@@ -118,7 +139,7 @@ impl Feed {
         let shows = |change: &&WindowChange| match (&change.before, &change.after) {
             // `Updated` is sent when the projected data or the node's own sort key changed, and not otherwise.
             (Some(before), Some(after)) => {
-                let same = match self.shown.projection.is_whole() {
+                let same = match self.is_whole {
                     // A row whose bytes are kept is one that means the same.
                     true => before.raw.as_ptr() == after.raw.as_ptr(),
                     false => self.shown.projection.same_text(&before.raw, &after.raw),

@@ -92,7 +92,7 @@ impl Window {
         rows: Rows<'_>,
     ) -> Option<Place> {
         let compare = |a: &Entry, b: &Entry| {
-            a.prefix().cmp(&b.prefix()).then_with(|| match (rows.new(a.row), rows.new(b.row)) {
+            a.prefix().cmp(&b.prefix()).then_with(|| match (rows.current(a.row), rows.current(b.row)) {
                 (Some(row_a), Some(row_b)) if a.row != b.row => sorting.compare(row_a, row_b),
                 _ => a.row.cmp(&b.row),
             })
@@ -105,7 +105,7 @@ impl Window {
         matches.sort_unstable_by(compare);
         matches.shrink_to_fit();
         let last = matches.last().filter(|_| too_many)?;
-        Some(Place::of(sorting, rows.new(last.row)?))
+        Some(Place::of(sorting, rows.current(last.row)?))
     }
 
     /// The window's rows, in order.
@@ -138,7 +138,7 @@ impl Window {
         rows: Rows<'_>,
     ) -> Option<usize> {
         let prefix = sorting.prefix(row);
-        let position = self.tree.find(prefix, ties(sorting, row, handle, |row| rows.new(row))).ok()?;
+        let position = self.tree.find(prefix, ties(sorting, row, handle, |row| rows.current(row))).ok()?;
         Some(position).filter(|position| *position < self.cap)
     }
 
@@ -158,8 +158,8 @@ impl Window {
         let cut = self.keep_first(&mut matches, want, sorting, rows);
         self.known = cut.or(known);
         for entry in matches {
-            let Some(row) = rows.new(entry.row) else { continue };
-            self.tree.insert(entry, ties(sorting, row, entry.row, |row| rows.new(row)));
+            let Some(row) = rows.current(entry.row) else { continue };
+            self.tree.insert(entry, ties(sorting, row, entry.row, |row| rows.current(row)));
         }
         self.last = self.tree.nth(self.cap - 1);
     }
@@ -176,6 +176,7 @@ impl Window {
         let old_last = Last::of(self.last, rows);
         let mut placed: SmallVec<[Placed<'a>; 2]> = SmallVec::new();
         let mut count = if self.last.is_some() { self.cap } else { self.tree.len() };
+        let mut moves = false;
         // Removals first, among the rows as they were; then the rest, among the rows as they are.
         for step in steps {
             let mut place = Placed::of(step);
@@ -187,7 +188,8 @@ impl Window {
                         old_last.is_none_or(|last| last.covers(prefix, row, step.handle, sorting));
                     place.before = Some(prefix);
                     if !place.stays {
-                        self.tree.remove(prefix, ties(sorting, row, step.handle, |row| rows.old(row)));
+                        moves = true;
+                        self.tree.remove(prefix, ties(sorting, row, step.handle, |row| rows.former(row)));
                         count -= usize::from(place.was_inside);
                     }
                 }
@@ -203,11 +205,20 @@ impl Window {
             let prefix = sorting.prefix(row);
             if self.knows(prefix, row, sorting) {
                 place.after = Some(prefix);
+                moves = true;
                 let entry = Entry::new(prefix, place.step.handle);
-                self.tree.insert(entry, ties(sorting, row, place.step.handle, |row| rows.new(row)));
+                self.tree.insert(entry, ties(sorting, row, place.step.handle, |row| rows.current(row)));
                 let inside = old_last.is_none_or(|last| last.covers(prefix, row, place.step.handle, sorting));
                 count += usize::from(inside);
             }
+        }
+        if !moves {
+            // Nothing came or went: the window ends where it did.
+            if placed.iter().all(|place| !place.was_inside) {
+                return Vec::new();
+            }
+            let moved = Moved { last: self.last, len: count, crossed: SmallVec::new(), inwards: true };
+            return net_changes(&placed, moved, sorting, rows, |_| true);
         }
         if self.tree.len() < self.cap && self.known.is_some() {
             refill(self);
@@ -219,7 +230,7 @@ impl Window {
                     .map(|(prefix, _)| prefix);
             }
         }
-        let moved = move_last(&self.tree, 0, |_| true, count, self.cap);
+        let moved = move_last(&Near::new(&self.tree, count), |_| true, count, self.cap);
         self.last = moved.last;
         let changes = net_changes(&placed, moved, sorting, rows, |_| true);
         self.trim(sorting, rows);
@@ -231,7 +242,7 @@ impl Window {
         let prefix = sorting.prefix(row);
         if self.knows(prefix, row, sorting) {
             let entry = Entry::new(prefix, handle);
-            self.tree.insert(entry, ties(sorting, row, handle, |row| rows.new(row)));
+            self.tree.insert(entry, ties(sorting, row, handle, |row| rows.current(row)));
             self.trim(sorting, rows);
         }
     }
@@ -240,7 +251,7 @@ impl Window {
     pub(crate) fn unfill(&mut self, handle: u32, row: &Row, sorting: &Sorting, rows: Rows<'_>) {
         let prefix = sorting.prefix(row);
         if self.knows(prefix, row, sorting) {
-            self.tree.remove(prefix, ties(sorting, row, handle, |row| rows.old(row)));
+            self.tree.remove(prefix, ties(sorting, row, handle, |row| rows.former(row)));
         }
     }
 
@@ -263,7 +274,7 @@ impl Window {
         let most = self.cap + slack(self.cap);
         if self.tree.len() > most + most / 8 + 4 {
             self.tree.truncate(most);
-            let last = self.tree.last().and_then(|last| rows.new(last.row));
+            let last = self.tree.last().and_then(|last| rows.current(last.row));
             self.known = last.map(|row| Place::of(sorting, row));
         }
     }
@@ -324,23 +335,29 @@ impl Slice {
             }
             placed.push(place);
         }
+        let stands =
+            |last: Last<'_>| rows.current(last.entry.row).is_some_and(|row| Arc::ptr_eq(row, last.row));
+        if count == self.cap && old_last.is_some_and(stands) {
+            // As many came as went, and the last is where it was.
+            let moved = Moved { last: self.last, len: count, crossed: SmallVec::new(), inwards: true };
+            return net_changes(&placed, moved, sorting, rows, is_inside);
+        }
         // Where the rows up to the old last one end, in the order as it is now.
-        let upto = match old_last {
-            None => start() + count,
+        let near = match old_last {
+            None => Near::new(tree, start() + count),
             Some(last) => {
                 let compare = |entry: Entry| {
                     let covered = rows
-                        .new(entry.row)
+                        .current(entry.row)
                         .is_some_and(|row| last.covers(entry.prefix(), row, entry.row, sorting));
                     if covered { Ordering::Less } else { Ordering::Greater }
                 };
-                match tree.find(last.entry.prefix(), compare) {
-                    Ok(position) | Err(position) => position,
-                }
+                let (position, leaf, at) = tree.seek(last.entry.prefix(), compare);
+                Near { tree, leaf, first: position - at, end: position }
             }
         };
-        let is_inside_now = |entry: Entry| rows.new(entry.row).is_some_and(|row| is_inside(row));
-        let moved = move_last(tree, upto.saturating_sub(count), is_inside_now, count, self.cap);
+        let is_inside_now = |entry: Entry| rows.current(entry.row).is_some_and(|row| is_inside(row));
+        let moved = move_last(&near, is_inside_now, count, self.cap);
         (self.last, self.len) = (moved.last, moved.len);
         net_changes(&placed, moved, sorting, rows, is_inside)
     }
@@ -356,7 +373,7 @@ struct Last<'a> {
 impl<'a> Last<'a> {
     fn of(entry: Option<Entry>, rows: Rows<'a>) -> Option<Self> {
         let entry = entry?;
-        Some(Self { entry, row: rows.old(entry.row)? })
+        Some(Self { entry, row: rows.former(entry.row)? })
     }
 
     /// Whether a row stands up to here.
@@ -396,28 +413,43 @@ struct Moved {
     inwards: bool,
 }
 
-/// Moves the end of a window so that there are `cap` rows before it, or all: `count` rows lie up to the old end, from
-/// position `start` of the tree on.
-fn move_last(
-    tree: &Tree,
-    start: usize,
-    is_inside: impl Fn(Entry) -> bool,
-    count: usize,
-    cap: usize,
-) -> Moved {
-    let end = start + count;
-    let (crossed, inwards): (SmallVec<[Entry; 2]>, bool) = match count.cmp(&cap) {
-        Ordering::Greater => (tree.iter_back(end).take(count - cap).collect(), false),
-        Ordering::Equal => (SmallVec::new(), true),
-        Ordering::Less => {
-            (tree.iter_from(end).take(cap - count).take_while(|entry| is_inside(*entry)).collect(), true)
-        }
+/// A tree with the place at which a window ended, and the entries around it at hand.
+struct Near<'a> {
+    tree: &'a Tree,
+    leaf: &'a [Entry],
+    /// The position of the first entry of the leaf.
+    first: usize,
+    end: usize,
+}
+
+impl<'a> Near<'a> {
+    fn new(tree: &'a Tree, end: usize) -> Self {
+        Self { tree, leaf: &[], first: 0, end }
+    }
+
+    fn nth(&self, position: usize) -> Option<Entry> {
+        let at_hand = position.checked_sub(self.first).and_then(|at| self.leaf.get(at)).copied();
+        at_hand.or_else(|| self.tree.nth(position))
+    }
+}
+
+/// Moves the end of a window so that there are `cap` rows before it, or all: `count` rows of it lie up to the old end.
+fn move_last(near: &Near<'_>, is_inside: impl Fn(Entry) -> bool, count: usize, cap: usize) -> Moved {
+    let mut crossed: SmallVec<[Entry; 2]> = SmallVec::new();
+    let inwards = count <= cap;
+    let len = if inwards {
+        let behind = (near.end..).map_while(|position| near.nth(position));
+        crossed.extend(behind.take(cap - count).take_while(|entry| is_inside(*entry)));
+        count + crossed.len()
+    } else {
+        let start = near.end.saturating_sub(count - cap);
+        crossed.extend((start..near.end).rev().filter_map(|position| near.nth(position)));
+        cap
     };
-    let len = if inwards { count + crossed.len() } else { count - crossed.len() };
     let last = match crossed.last() {
         _ if len < cap => None,
         Some(last) if inwards => Some(*last),
-        _ => tree.nth(start + len - 1),
+        _ => (near.end + len).checked_sub(count + 1).and_then(|position| near.nth(position)),
     };
     Moved { last, len, crossed, inwards }
 }
@@ -431,7 +463,7 @@ fn net_changes<'a>(
     rows: Rows<'a>,
     matches: impl Fn(&Row) -> bool,
 ) -> Vec<WindowChange> {
-    let new_last = moved.last.and_then(|entry| Some(Last { entry, row: rows.new(entry.row)? }));
+    let new_last = moved.last.and_then(|entry| Some(Last { entry, row: rows.current(entry.row)? }));
     let mut changes: SmallVec<[(u128, WindowChange); 2]> = SmallVec::new();
     for place in placed {
         let Step { handle, before, after, cause } = place.step;
@@ -469,12 +501,12 @@ fn net_changes<'a>(
             if stepped(entry.row) {
                 continue;
             }
-            let Some(row) = rows.new(entry.row).cloned() else { continue };
+            let Some(row) = rows.current(entry.row).cloned() else { continue };
             changes.push((
                 entry.prefix(),
                 match moved.inwards {
                     true => {
-                        let reason = match rows.old(entry.row) {
+                        let reason = match rows.former(entry.row) {
                             None => Reason::Created,
                             Some(old) if matches(old) => Reason::Refilled,
                             Some(_) => Reason::Filter,

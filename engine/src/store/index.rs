@@ -210,14 +210,14 @@ impl OrderIndex {
             if let (Some(before), false) = (&change.before, stays(change)) {
                 tree.remove(
                     sorting.prefix(before),
-                    ties(sorting, before, change.handle, |row| rows.old(row)),
+                    ties(sorting, before, change.handle, |row| rows.former(row)),
                 );
             }
         }
         for change in rows.changes.iter().filter(|change| life.holds(change.handle)) {
             if let (Some(after), false) = (&change.after, stays(change)) {
                 let entry = sorting.entry(after, change.handle);
-                tree.insert(entry, ties(sorting, after, change.handle, |row| rows.new(row)));
+                tree.insert(entry, ties(sorting, after, change.handle, |row| rows.current(row)));
             }
         }
     }
@@ -267,7 +267,10 @@ impl Indexes {
 
     /// The index of an order, if it is there in full.
     pub(crate) fn order(&self, sorting: &Sorting) -> Option<&OrderIndex> {
-        self.orders.iter().find(|index| index.sorting.canonical == sorting.canonical && index.life.is_ready())
+        let is = |index: &&OrderIndex| {
+            std::ptr::eq(&*index.sorting, sorting) || index.sorting.canonical == sorting.canonical
+        };
+        self.orders.iter().find(|index| is(index) && index.life.is_ready())
     }
 
     /// An index whose first key is this column, in whatever direction.

@@ -3,20 +3,21 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use compact_str::CompactString;
+use smallvec::SmallVec;
 
 use crate::{
     analysis::ColumnInfo,
     filter::{Fields, Reading},
     json,
     store::columns::{Column, Layout},
-    update::NodeId,
-    value::Value,
+    value::{Value, heap_bytes},
 };
 
 /// One version of one node; replaced whole, never changed.
 #[derive(Debug)]
 pub(crate) struct Row {
-    pub(crate) id: NodeId,
+    pub(crate) id: CompactString,
     pub(crate) id_hash: u32,
     /// The node's JSON without insignificant white space, every token as the host wrote it; where only the spelling of a
     /// number has changed since, as the host wrote it first.
@@ -26,7 +27,9 @@ pub(crate) struct Row {
     /// Of the JSON value: different digests, different values.
     pub(crate) digest: u64,
     layout: Arc<Layout>,
-    slots: Box<[Value]>,
+    slots: SmallVec<[Value; 4]>,
+    /// Bytes held, about.
+    bytes: u32,
     /// Columns that came after the row, each read when it was first asked for.
     late: OnceLock<Box<Late>>,
 }
@@ -40,14 +43,15 @@ struct Late {
 
 impl Row {
     pub(crate) fn new(
-        id: NodeId,
+        id: CompactString,
         id_hash: u32,
         raw: Bytes,
         digest: u64,
         layout: Arc<Layout>,
-        slots: Box<[Value]>,
+        slots: SmallVec<[Value; 4]>,
     ) -> Self {
-        Self { id, id_hash, raw, respelled: None, digest, layout, slots, late: OnceLock::new() }
+        let bytes = bytes(&id, &raw, &slots);
+        Self { id, id_hash, raw, respelled: None, digest, layout, slots, bytes, late: OnceLock::new() }
     }
 
     /// Whether the row holds just what rows that are read now hold.
@@ -57,10 +61,13 @@ impl Row {
 
     /// The same row as it would be read now.
     pub(crate) fn laid_out(&self, layout: &Arc<Layout>) -> Self {
-        let slots = layout.columns().map(|column| match column {
-            Some(column) => self.at(&column).clone(),
-            None => Value::Nothing,
-        });
+        let slots: SmallVec<[Value; 4]> = layout
+            .columns()
+            .map(|column| match column {
+                Some(column) => self.at(&column).clone(),
+                None => Value::Nothing,
+            })
+            .collect();
         Self {
             id: self.id.clone(),
             id_hash: self.id_hash,
@@ -68,7 +75,8 @@ impl Row {
             respelled: self.respelled.clone(),
             digest: self.digest,
             layout: layout.clone(),
-            slots: slots.collect(),
+            bytes: bytes(&self.id, &self.raw, &slots),
+            slots,
             late: OnceLock::new(),
         }
     }
@@ -88,19 +96,14 @@ impl Row {
             digest: self.digest,
             layout: self.layout.clone(),
             slots: self.slots.clone(),
+            bytes: self.bytes,
             late: OnceLock::new(),
         }
     }
 
     /// Bytes held, about: what queries have made it decode later is not counted.
     pub(crate) fn bytes(&self) -> usize {
-        let texts: usize = self.slots.iter().map(Value::heap_bytes).sum();
-        size_of::<Self>()
-            + 2 * size_of::<usize>()
-            + self.id.len()
-            + self.raw.len()
-            + size_of_val(&*self.slots)
-            + texts
+        self.bytes as usize
     }
 
     fn late(&self, column: &Column) -> &Value {
@@ -124,6 +127,13 @@ impl Fields<Column> for Row {
             None => self.late(column),
         }
     }
+}
+
+fn bytes(id: &CompactString, raw: &Bytes, slots: &SmallVec<[Value; 4]>) -> u32 {
+    let spilled = if slots.spilled() { size_of_val(&**slots) } else { 0 };
+    let texts: usize = slots.iter().map(Value::heap_bytes).sum();
+    let counts = 2 * size_of::<usize>();
+    (size_of::<Row>() + counts + heap_bytes(id) + raw.len() + spilled + texts) as u32
 }
 
 /// A value as a column reads it.

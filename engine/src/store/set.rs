@@ -3,6 +3,7 @@
 use std::{hash::BuildHasher, sync::Arc};
 
 use bytes::Bytes;
+use compact_str::ToCompactString;
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashTable};
 
@@ -21,7 +22,6 @@ use crate::{
         row::{Row, read_as},
         sorting::Sorting,
     },
-    update::NodeId,
     value::{Number, Value},
 };
 
@@ -37,7 +37,7 @@ pub(crate) struct RowChange {
 #[derive(Debug)]
 pub(crate) enum Write {
     Put(Arc<Row>),
-    Remove(NodeId),
+    Remove(Box<str>),
 }
 
 /// A place for a row. Handles are places, and are used again once a commit that removed their row is over.
@@ -96,7 +96,11 @@ impl Set {
     }
 
     pub(crate) fn row_by_id(&self, id: &str) -> Option<&Arc<Row>> {
-        self.row(self.find(hash_of(id), id, &[])?)
+        self.row(self.handle(id)?)
+    }
+
+    pub(crate) fn handle(&self, id: &str) -> Option<u32> {
+        self.find(hash_of(id), id, &[])
     }
 
     /// All rows with their handles.
@@ -219,10 +223,10 @@ impl Set {
                 *value = read_as(std::mem::take(value), reading);
             }
         }
-        let id: NodeId = match &slots[0] {
-            Value::Text(text) => Arc::from(&**text),
-            Value::Number(Number::Int(n)) => Arc::from(n.to_string()),
-            Value::Number(Number::UInt(n)) => Arc::from(n.to_string()),
+        let id = match &slots[0] {
+            Value::Text(text) => text.clone(),
+            Value::Number(Number::Int(n)) => n.to_compact_string(),
+            Value::Number(Number::UInt(n)) => n.to_compact_string(),
             other => {
                 let found = if extracted.was_present(0) { other.described() } else { "missing" };
                 return Err(OpProblem::Key { set: set(), key: self.key.clone(), found });
@@ -276,14 +280,14 @@ impl Set {
         (growth, grown_by)
     }
 
-    /// Puts the new state in place and tells the net changes, and how many nodes have another value. Of several writes of
+    /// Puts the new state in place; fills in the net changes and tells how many nodes have another value. Of several writes of
     /// one node the last counts. Until [`finish`](Self::finish) both states can be looked at.
-    pub(crate) fn write(&mut self, writes: impl Iterator<Item = Write>) -> (Vec<RowChange>, u64) {
-        let mut changes = Vec::with_capacity(writes.size_hint().0);
+    pub(crate) fn write(&mut self, writes: impl Iterator<Item = Write>, changes: &mut Vec<RowChange>) -> u64 {
+        changes.clear();
         for write in writes {
             match write {
-                Write::Put(row) => self.put(row, &mut changes),
-                Write::Remove(id) => self.remove(&id, &mut changes),
+                Write::Put(row) => self.put(row, changes),
+                Write::Remove(id) => self.remove(&id, changes),
             }
         }
         let mut changed = changes.len() as u64;
@@ -328,8 +332,8 @@ impl Set {
             kept += 1;
         }
         changes.truncate(kept);
-        self.index(&changes);
-        (changes, changed)
+        self.index(changes);
+        changed
     }
 
     fn put(&mut self, row: Arc<Row>, changes: &mut Vec<RowChange>) {
@@ -417,12 +421,12 @@ pub(crate) struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     /// As it is after the commit.
-    pub(crate) fn new(&self, handle: u32) -> Option<&'a Arc<Row>> {
+    pub(crate) fn current(&self, handle: u32) -> Option<&'a Arc<Row>> {
         self.set.row(handle)
     }
 
     /// As it was before the commit.
-    pub(crate) fn old(&self, handle: u32) -> Option<&'a Arc<Row>> {
+    pub(crate) fn former(&self, handle: u32) -> Option<&'a Arc<Row>> {
         let slot = self.set.slots.get(handle as usize)?;
         match slot.change {
             None => slot.row.as_ref(),
