@@ -1,13 +1,17 @@
 //! One change to many connections.
 
+use std::sync::Arc;
+
 use liveset_core::{Moment, Transmit};
-use liveset_engine::Op;
+use liveset_engine::{Op, Query};
 use liveset_hub::{Hub, HubConfig, Now, Output, Principal, Stats};
 
-use crate::{Order, Workload, now, orders_set};
+use crate::{
+    OrderRow, Step,
+    live::{instant, json_op, orders_set},
+};
 
-/// A hub with connections that all watch the same query, whose window holds every order: each change of an order is one
-/// message to each connection. The network takes everything at once.
+/// A hub with connections that all watch the same query, each under an id of its own. The network takes everything at once.
 #[derive(Debug)]
 pub struct FanOut {
     hub: Hub,
@@ -16,31 +20,44 @@ pub struct FanOut {
 }
 
 impl FanOut {
-    /// The most orders that one window holds, and so the most of this workload.
-    pub const ORDERS: u32 = 1_000;
-
-    /// `sessions` connections over the orders of a workload of at most [`ORDERS`](Self::ORDERS).
-    pub fn new(workload: &Workload, sessions: usize) -> Self {
+    /// `sessions` connections over these orders.
+    pub fn new(orders: &[Arc<OrderRow>], now: i64, query: &Query, sessions: usize) -> Self {
         let mut hub = Hub::new(HubConfig::default());
         hub.define_set(orders_set()).expect("a set");
-        let now = Now { monotonic: Moment::default(), wall: now() };
-        hub.commit(now, workload.orders().iter().map(Order::upsert).collect()).expect("orders are sound");
+        let now = Now { monotonic: Moment::default(), wall: instant(now) };
+        let ops = orders.iter().map(|order| json_op(&Step::Put(order.clone()))).collect();
+        hub.commit(now, ops).expect("orders are sound");
         let mut fan_out = Self { hub, now, text: Vec::new() };
-        for _ in 0..sessions {
+        let of = |text: &Option<String>| text.clone().unwrap_or_default();
+        for session in 0..sessions {
             let conn = fan_out.hub.connect(now);
             fan_out.hub.handle_text(now, conn, br#"{"type":"auth","token":"t"}"#);
-            fan_out.drain();
-            let create = br#"{"type":"createLiveQuery","id":"q","query":{"edge":"orders","orderBy":"createdAt desc"}}"#;
-            fan_out.hub.handle_text(now, conn, create);
-            fan_out.drain();
+            fan_out.drain(|_| {});
+            let create = format!(
+                r#"{{"type":"createLiveQuery","id":"query-{session}","query":{{"edge":"{}","filter":"{}","orderBy":"{}","limit":{}}}}}"#,
+                query.set,
+                of(&query.filter),
+                of(&query.order_by),
+                query.limit.unwrap_or(1_000),
+            );
+            fan_out.hub.handle_text(now, conn, create.as_bytes());
+            fan_out.drain(|_| {});
         }
         fan_out
     }
 
     /// Applies a commit and writes every message that comes of it. Returns how many messages and bytes those are.
-    pub fn apply(&mut self, ops: Vec<Op>) -> (usize, usize) {
+    pub fn apply(&mut self, now: i64, ops: Vec<Op>) -> (usize, usize) {
+        self.now.wall = instant(now);
         self.hub.commit(self.now, ops).expect("orders are sound");
-        self.drain()
+        self.drain(|_| {})
+    }
+
+    /// As [`apply`](Self::apply), and shows each message.
+    pub fn show(&mut self, now: i64, ops: Vec<Op>, see: impl FnMut(&[u8])) {
+        self.now.wall = instant(now);
+        self.hub.commit(self.now, ops).expect("orders are sound");
+        self.drain(see);
     }
 
     /// What the hub holds and has done.
@@ -48,7 +65,7 @@ impl FanOut {
         self.hub.stats()
     }
 
-    fn drain(&mut self) -> (usize, usize) {
+    fn drain(&mut self, mut see: impl FnMut(&[u8])) -> (usize, usize) {
         let (mut messages, mut bytes) = (0, 0);
         while let Some(output) = self.hub.poll_output() {
             match output {
@@ -59,6 +76,7 @@ impl FanOut {
                     while let Some(Transmit::Text) = self.hub.poll_transmit(self.now, conn, &mut self.text) {
                         messages += 1;
                         bytes += self.text.len();
+                        see(&self.text);
                         self.text.clear();
                     }
                 }
@@ -66,5 +84,31 @@ impl FanOut {
             }
         }
         (messages, bytes)
+    }
+}
+
+/// The least that could be done instead: the bytes that are alike for all, copied behind each connection's own head, into a buffer
+/// of each connection.
+#[derive(Debug)]
+pub struct Copies {
+    heads: Vec<Vec<u8>>,
+    buffers: Vec<Vec<u8>>,
+}
+
+impl Copies {
+    /// Buffers for so many connections.
+    pub fn new(sessions: usize) -> Self {
+        let head = |session| format!(r#"{{"type":"liveQueryChanges","id":"query-{session}","#).into_bytes();
+        Self { heads: (0..sessions).map(head).collect(), buffers: vec![Vec::new(); sessions] }
+    }
+
+    /// Writes one message for each.
+    pub fn write(&mut self, payload: &[u8]) -> usize {
+        for (head, buffer) in self.heads.iter().zip(&mut self.buffers) {
+            buffer.clear();
+            buffer.extend_from_slice(head);
+            buffer.extend_from_slice(payload);
+        }
+        self.buffers.len()
     }
 }

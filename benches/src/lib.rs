@@ -1,41 +1,68 @@
 //! Benchmarks of Liveset against named baselines.
 //!
 //! ```text
-//! cargo run --release -p liveset-benches    the table: time per change, ratio to the baseline, growth for ×10
-//! cargo bench -p liveset-benches            the same parts under criterion, for people who change them
+//! cargo run --release -p liveset-benches    the tables: time per change, ratios to the baselines, growth for ×10
+//!                                           --small, --class B, --nodes 100000, --queries 1000 (no more than)
+//! cargo bench -p liveset-benches            the parts under criterion, for people who change them
 //! cargo test -p liveset-benches             counts of work instead of time: these can fail
 //! ```
 //!
 //! # The workload
 //!
-//! [`Workload`] makes a set of orders from a seed, and changes to them: an order has an id, one of 6 statuses, one of N/10
-//! customers, one of 50 regions, a total, a moment of creation in the last 30 days, a priority from 0 to 5, 0 to 3 of 20 tags, and
-//! a note of 100 bytes. A change gives one order a new status, total, priority or set of tags. [`queries`] are of five kinds
-//! in turn: by status and region, by customer, by total and priority, by tags, and by age (over `now`).
+//! [`Workload`] makes a set of N orders from a seed, and changes to them. An [order](OrderRow) has an id, one of 6 statuses, one of
+//! N/10 customers, one of 50 regions, a total, a moment of creation in the last 30 days, a priority from 0 to 5, 0 to 3 of 20 tags,
+//! and a note of 100 bytes. Of ten changes four give an order another status, four another total, one adds an order made just now,
+//! one removes an order. A second passes with each.
 //!
-//! # The baseline
+//! | class | queries | order, cap |
+//! | --- | --- | --- |
+//! | A1 | one: `status == 'processing'` | `createdAt desc`, 1,000 |
+//! | A2 | one without a filter | `total desc`, 1,000 |
+//! | B | many × `customer == X` | `createdAt desc`, 100 |
+//! | C | many × `customer == X and status == 'processing'` | `createdAt desc`, 100 |
+//! | D | many × `total >= a and total < a + 10`, of totals up to 2,000 | `total desc`, 50 |
+//! | E | 250 × `region == r and priority >= p` | `total desc`, 100 |
+//! | F | A1, watched by many connections, each under its own id | `createdAt desc`, 1,000 |
+//! | G | `and`, `or`, `in`, `anyof`, `not`, prefixes, `now - 7 days` in equal parts, and one in 500 over `now - m minutes` alone; the customers of orders and queries go by Zipf's law | mixed, 50 |
 //!
-//! [`Recompute`] is what a service does without Liveset, done well: after every change each query is run from scratch, by
-//! compiled closures over decoded structs that lie in one vector, and the result is compared with the one before. It is given
-//! the change as a struct, while the engine is given JSON and its time includes reading that. Tests hold the two results
-//! against each other.
+//! The queries of a class are all different. Those of B and C are spread evenly over all customers, so that of N orders with N/10
+//! customers, Q queries see 10 Q / N of all changes: their diffs grow with Q, and with them whatever has to be done.
+//!
+//! # The contestants
+//!
+//! - **engine**: Liveset, from nodes read ahead and from JSON, to the diffs.
+//! - **hand**: the best typed Rust for each class, see [`hand`]. The practical limit.
+//! - **scan**: windows as in `hand`, but found by trying every query's filter, each a closure that was compiled for it, on the order
+//!   before and after each change.
+//! - **typed parse**: `serde_json` into the struct. What `hand` needs before it can begin with JSON.
+//!
+//! All of them push diffs that hold the order before and after by reference, and drop them. Tests hold the diffs and windows of all
+//! three against each other after every commit; the run itself compares the number of diffs of engine and hand.
 //!
 //! # What the numbers are, and are not
 //!
-//! The workload is the same on every run; times are not. Each number is the median of several runs on one thread, without
-//! sockets. Ratios and growth carry over to other machines, microseconds do not.
+//! The work is the same on every run; times are not. Times per change are the CPU time of the one thread, the median of several
+//! rounds in which the contestants take turns; p50 and p99 are of commits of one change, measured singly by the wall clock. What the
+//! clocks themselves cost is measured and taken off. Ratios and growth carry over to other machines, microseconds do not.
 
 mod fan_out;
+pub mod hand;
 mod live;
-mod orders;
+mod measure;
 mod queries;
 mod random;
-mod recompute;
 pub mod report;
+mod row;
+mod scan;
+mod timeline;
+mod window;
+mod workload;
 
-pub use fan_out::FanOut;
-pub use live::Live;
-pub use orders::{Order, STATUSES, Workload, now, orders_set};
-pub use queries::{KINDS, NativeQuery, queries};
-pub use random::Random;
-pub use recompute::Recompute;
+pub use fan_out::{Copies, FanOut};
+pub use live::{Live, instant, json_op, orders_set};
+pub use queries::{BenchQuery, Class, Place, Shape, Sort, Test};
+pub use random::{Random, Zipf};
+pub use row::{NOTE, OrderRow, PROCESSING, STATUSES, Tags};
+pub use scan::Scan;
+pub use window::Diff;
+pub use workload::{Step, Workload, customers};

@@ -1,69 +1,103 @@
-//! The engine with live queries over the orders.
+//! The engine with live queries over the orders: all that this package asks of the engine stands here.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use liveset_engine::{Engine, EngineLimits, FeedId, Op, Plan, Query, Stats};
+use liveset_engine::{
+    Engine, EngineLimits, FeedId, FieldKind, Instant, Op, Plan, Query, SetDef, Stats, Update,
+};
 
-use crate::{Order, now, orders_set};
+use crate::{OrderRow, Step};
+
+const SET: &str = "orders";
 
 /// An engine that holds the orders and keeps queries true.
 #[derive(Debug)]
 pub struct Live {
     engine: Engine,
+    now: Instant,
     feeds: Vec<FeedId>,
 }
 
+/// The set of orders.
+pub fn orders_set() -> SetDef {
+    SetDef::new(SET, "id").field("createdAt", FieldKind::Instant, true)
+}
+
+/// A moment of a workload, as the engine has it.
+pub fn instant(seconds: i64) -> Instant {
+    Instant::from_unix_nanos(i128::from(seconds) * 1_000_000_000).expect("a moment of our time")
+}
+
+/// A change with its order as JSON.
+pub fn json_op(step: &Step) -> Op {
+    match step {
+        Step::Put(row) => Op::Upsert { set: SET.into(), node: row.json() },
+        Step::Remove(id) => Op::Remove { set: SET.into(), id: id.to_string() },
+    }
+}
+
 impl Live {
-    /// Loads the orders and opens the queries.
-    pub fn new<'a>(orders: &[Order], queries: impl IntoIterator<Item = &'a Query>) -> Self {
+    /// Loads the orders.
+    pub fn new(orders: &[Arc<OrderRow>], now: i64) -> Self {
         let mut engine = Engine::new(EngineLimits::default());
         engine.define_set(orders_set()).expect("a set");
+        let now = instant(now);
         for some in orders.chunks(10_000) {
-            engine.commit(now(), some.iter().map(Order::upsert).collect()).expect("orders are sound");
+            let ops = some.iter().map(|order| json_op(&Step::Put(order.clone()))).collect();
+            engine.commit(now, ops).expect("orders are sound");
         }
-        let mut live = Self { engine, feeds: Vec::new() };
-        for query in queries {
-            let feed = live.open(query);
-            live.feeds.push(feed);
+        Self { engine, now, feeds: Vec::new() }
+    }
+
+    /// A change with its order as the engine holds it: read and checked ahead of the commit.
+    pub fn node_op(&self, step: &Step) -> Op {
+        match step {
+            Step::Put(row) => Op::Put(self.engine.decode(SET, &row.json()).expect("orders are sound")),
+            Step::Remove(_) => json_op(step),
         }
-        live
     }
 
     /// Applies a commit and drains what comes of it. Returns how many nodes came, went or changed in the windows.
-    pub fn apply(&mut self, ops: Vec<Op>) -> usize {
-        self.engine.commit(now(), ops).expect("orders are sound");
+    pub fn apply(&mut self, now: i64, ops: Vec<Op>) -> usize {
         let mut changes = 0;
-        while let Some(update) = self.engine.poll_update() {
-            changes += update.nodes().len();
-        }
+        self.commit(now, ops, |update| changes += update.nodes().len());
         changes
+    }
+
+    /// Applies a commit and hands over what comes of it.
+    pub fn commit(&mut self, now: i64, ops: Vec<Op>, mut tell: impl FnMut(Update)) {
+        self.now = instant(now);
+        self.engine.commit(self.now, ops).expect("orders are sound");
+        while let Some(update) = self.engine.poll_update() {
+            tell(update);
+        }
     }
 
     /// Checks a query.
     pub fn prepare(&self, query: &Query) -> Plan {
-        self.engine.prepare(query).expect("queries are sound")
+        self.engine.prepare(&query.clone().without_counts()).expect("queries are sound")
     }
 
     /// Opens a query, on top of those that are open.
     pub fn open(&mut self, query: &Query) -> FeedId {
         let plan = self.prepare(query);
-        self.engine.open(now(), &plan).expect("there is room").0
+        let (feed, _) = self.engine.open(self.now, &plan).expect("there is room");
+        self.feeds.push(feed);
+        feed
     }
 
     /// Closes what was opened.
     pub fn close(&mut self, feed: FeedId) {
-        self.engine.close(feed);
+        if let Some(at) = self.feeds.iter().rposition(|open| *open == feed) {
+            self.feeds.swap_remove(at);
+            self.engine.close(feed);
+        }
     }
 
-    /// The result of a query, once: how many match, and the ids in the window.
-    pub fn once(&mut self, plan: &Plan) -> (usize, Vec<String>) {
-        let snapshot = self.engine.evaluate(now(), plan);
-        (snapshot.total_count as usize, snapshot.rows.iter().map(|(id, _)| id.to_string()).collect())
-    }
-
-    /// How many nodes match a query, by a run over all of them.
-    pub fn count(&mut self, plan: &Plan) -> u64 {
-        self.engine.evaluate(now(), plan).total_count
+    /// The result of a query: how many match, and the ids in the window.
+    pub fn once(&mut self, plan: &Plan) -> (u64, Vec<String>) {
+        let snapshot = self.engine.evaluate(self.now, plan);
+        (snapshot.total_count, snapshot.rows.iter().map(|(id, _)| id.to_string()).collect())
     }
 
     /// What the engine holds and has done.
@@ -71,7 +105,13 @@ impl Live {
         self.engine.stats()
     }
 
-    /// The feeds of the queries it was made with, each once, with how many of them share it.
+    /// The bytes that the engine says its windows and indexes hold.
+    pub fn bytes(&self) -> Option<u64> {
+        let stats = self.engine.stats();
+        Some(stats.window_bytes + stats.index_bytes)
+    }
+
+    /// The feeds of the open queries, each once, with how many of them share it.
     pub fn feeds(&self) -> BTreeMap<FeedId, usize> {
         let mut feeds = BTreeMap::new();
         self.feeds.iter().for_each(|feed| *feeds.entry(*feed).or_default() += 1);

@@ -1,10 +1,25 @@
-//! Prints the table.
+//! Prints the tables.
 
-use std::io;
+use std::{error::Error, io};
 
 use liveset_benches::report::{Scale, write};
 
-fn main() -> io::Result<()> {
-    let scale = if std::env::args().any(|arg| arg == "--small") { Scale::small() } else { Scale::full() };
-    write(&scale, &mut io::stdout())
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut args = std::env::args().skip(1).peekable();
+    let mut scale =
+        if args.next_if(|arg| arg == "--small").is_some() { Scale::small() } else { Scale::full() };
+    while let Some(option) = args.next() {
+        let value = args.next().ok_or_else(|| format!("{option} wants a value"));
+        scale = match option.as_str() {
+            "--class" => scale.only(value?.parse()?),
+            "--nodes" => scale.only_nodes(value?.parse()?),
+            "--queries" => scale.at_most_queries(value?.parse()?),
+            _ => {
+                let usage = "[--small] [--class A1..G] [--nodes N] [--queries AT_MOST]";
+                return Err(format!("{option}: there is only {usage}").into());
+            }
+        };
+    }
+    write(&scale, &mut io::stdout().lock())?;
+    Ok(())
 }

@@ -428,9 +428,7 @@ impl Engine {
         }
         let Some(closed) = closed else { return };
         if let Some((_, set)) = self.sets.get_index_mut(closed.set) {
-            for (column, test) in &closed.tests {
-                self.moments.remove(closed.set, set, column, test);
-            }
+            closed.tests.iter().for_each(|test| self.moments.remove(*test, set));
         }
     }
 
@@ -486,12 +484,11 @@ impl Engine {
             return Err(OpenError::TooManyUnindexed { max: limits.max_unindexed_views, filter });
         }
         let known = self.shards[shard].filter_of(plan.set, &identity.filter).is_some();
-        if let (false, Some(tests)) = (known, &prepared.time_tests) {
-            for (column, test) in tests {
-                self.moments.add(plan.set, set, column, test, self.now);
-            }
+        let mut tests = Vec::new();
+        for (column, test) in prepared.time_tests.iter().flatten().filter(|_| !known) {
+            tests.push(self.moments.add(plan.set, set, column, test, self.now));
         }
-        let view = self.shards[shard].create(set, identity, prepared, self.now, &limits.tuning);
+        let view = self.shards[shard].create(set, identity, prepared, tests, self.now, &limits.tuning);
         if !self.is_filled(shard, view) {
             self.filling.push_back((shard, view));
         }
@@ -608,8 +605,8 @@ impl Engine {
                     shard.refile(number, now);
                     shard.reconsider(number, then, moment);
                 }
-                if let Some((_, handles)) = turned.iter().find(|(turned, _)| *turned == number) {
-                    shard.flip(number, handles, then, moment);
+                if let Some((_, turned)) = turned.iter().find(|(turned, _)| *turned == number) {
+                    shard.flip(number, turned, then, moment);
                 }
             }
             while let Some((filter, number)) = shard.due(now) {

@@ -31,6 +31,13 @@ pub(crate) struct Moments {
     by_time: BTreeSet<(Instant, usize)>,
 }
 
+/// A row for which a test comes out otherwise than before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Turned {
+    pub(crate) row: u32,
+    pub(crate) test: u32,
+}
+
 #[derive(Debug)]
 struct Waiting {
     set: usize,
@@ -44,7 +51,8 @@ struct Waiting {
 }
 
 impl Moments {
-    /// A filter asks a test. An order over its column is begun where there is none.
+    /// A filter asks a test, which is known by the number that is returned. An order over its column is begun where there
+    /// is none.
     pub(crate) fn add(
         &mut self,
         number: usize,
@@ -52,11 +60,11 @@ impl Moments {
         column: &Column,
         test: &TimeTest,
         now: Instant,
-    ) {
+    ) -> u32 {
         let name = (number, column.id(), test.clone());
         if let Some(id) = self.by_test.get(&name) {
             self.tests[*id].users += 1;
-            return;
+            return *id as u32;
         }
         let order = match set.indexes.ordered_by(column) {
             Some(order) => order.sorting.clone(),
@@ -68,18 +76,19 @@ impl Moments {
         let id = self.tests.insert(Waiting { set: number, column, test, order, users: 1, next: None });
         self.by_test.insert(name, id);
         self.rearm(id, set, now);
+        id as u32
     }
 
     /// A filter asks a test no more.
-    pub(crate) fn remove(&mut self, number: usize, set: &mut Set, column: &Column, test: &TimeTest) {
-        let name = (number, column.id(), test.clone());
-        let Some(id) = self.by_test.get(&name).copied() else { return };
-        self.tests[id].users -= 1;
-        if self.tests[id].users > 0 {
+    pub(crate) fn remove(&mut self, test: u32, set: &mut Set) {
+        let id = test as usize;
+        let Some(waiting) = self.tests.get_mut(id) else { return };
+        waiting.users -= 1;
+        if waiting.users > 0 {
             return;
         }
-        self.by_test.remove(&name);
         let waiting = self.tests.remove(id);
+        self.by_test.remove(&(waiting.set, waiting.column.id(), waiting.test));
         waiting.next.map(|at| self.by_time.remove(&(at, id)));
         set.indexes.unpin(&waiting.order);
         if self.tests.is_empty() {
@@ -101,30 +110,28 @@ impl Moments {
 
     /// The rows of each set for which a test may come out otherwise at `now` than it did at `then`, and arms the tests anew.
     /// With a clock that was set back all tests are asked, else those that are due.
-    pub(crate) fn turn(&mut self, then: Instant, now: Instant, sets: &Sets) -> Vec<(usize, Vec<u32>)> {
+    pub(crate) fn turn(&mut self, then: Instant, now: Instant, sets: &Sets) -> Vec<(usize, Vec<Turned>)> {
         let ids: Vec<usize> = match now < then {
             true => self.tests.iter().map(|(id, _)| id).collect(),
             false => self.by_time.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| *id).collect(),
         };
-        let mut turned: Vec<(usize, Vec<u32>)> = Vec::new();
+        let mut turned: Vec<(usize, Vec<Turned>)> = Vec::new();
         for id in ids {
             let Waiting { set: number, test, order, .. } = &self.tests[id];
             let Some((_, set)) = sets.get_index(*number) else { continue };
             if let Some(order) = set.indexes.order(order) {
                 let (lo, hi) = test.turned(then, now);
                 let (start, end) = order.range(set, lo, hi);
-                let rows = order.tree.iter_from(start).take(end - start).map(|entry| entry.row);
+                let entries = order.tree.iter_from(start).take(end - start);
+                let rows = entries.map(|entry| Turned { row: entry.row, test: id as u32 });
                 match turned.iter_mut().find(|(other, _)| other == number) {
-                    Some((_, handles)) => handles.extend(rows),
+                    Some((_, all)) => all.extend(rows),
                     None => turned.push((*number, rows.collect())),
                 }
             }
             self.rearm(id, set, now);
         }
-        for (_, handles) in &mut turned {
-            handles.sort_unstable();
-            handles.dedup();
-        }
+        turned.iter_mut().for_each(|(_, rows)| rows.sort_unstable());
         turned
     }
 

@@ -76,12 +76,13 @@ impl Prepared {
 }
 
 impl Shard {
-    /// Files a view. It has no rows yet, and nothing is said of it until it is filled; see [`fill`](Self::fill).
+    /// Files a view; `tests` are the numbers of its filter's tests over time. It has no rows yet, and nothing is said of it until it is filled; see [`fill`](Self::fill).
     pub(crate) fn create(
         &mut self,
         set: &mut Set,
         identity: Identity,
         prepared: Prepared,
+        tests: Vec<u32>,
         now: Instant,
         tuning: &Tuning,
     ) -> u32 {
@@ -121,7 +122,7 @@ impl Shard {
         let filter = known.unwrap_or_else(|| {
             let timed = match time_tests {
                 _ if !compiled.uses_now() => Timed::No,
-                Some(tests) => Timed::ByOrder(tests.into()),
+                Some(_) => Timed::ByOrder(tests.into()),
                 None => Timed::ByNode(Box::default()),
             };
             let id = self.filters.vacant_key() as u32;
@@ -406,7 +407,7 @@ impl Shard {
 #[derive(Debug)]
 pub(crate) struct ClosedFilter {
     pub(crate) set: usize,
-    pub(crate) tests: Box<[(Column, TimeTest)]>,
+    pub(crate) tests: Box<[u32]>,
 }
 
 /// The key of the last row of a slice's window.

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use crate::{
     analysis::Probe,
     filter,
+    moments::Turned,
     shard::{
         Moment, Shard,
         predicates::{Found, Predicates, Sides},
@@ -16,6 +17,16 @@ use crate::{
     store::row::Row,
     time::Instant,
 };
+
+impl Timed {
+    /// Whether one of the tests that have turned for a row is among those that are asked.
+    fn asks(&self, turned: &[Turned]) -> bool {
+        match self {
+            Timed::ByOrder(tests) => turned.iter().any(|turned| tests.contains(&turned.test)),
+            Timed::No | Timed::ByNode(_) => false,
+        }
+    }
+}
 
 impl Shard {
     /// When the first timer of a node is due.
@@ -35,35 +46,40 @@ impl Shard {
 
     /// Brings the views up to `moment.now`, from `then` on, given the rows of a set for which a test over time may come out
     /// otherwise now.
-    pub(crate) fn flip(&mut self, set: usize, handles: &[u32], then: Instant, moment: Moment<'_>) {
-        if handles.is_empty() || self.predicates.get(set).is_none_or(Predicates::is_empty) {
+    pub(crate) fn flip(&mut self, set: usize, turned: &[Turned], then: Instant, moment: Moment<'_>) {
+        if turned.is_empty() || self.predicates.get(set).is_none_or(Predicates::is_empty) {
             return;
         }
         self.step += 1;
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.touches.clear();
         scratch.touched.clear();
-        for (place, handle) in handles.iter().enumerate() {
-            let row = moment.rows.current(*handle).map(|row| &**row);
+        let mut place = 0;
+        for of_row in turned.chunk_by(|a, b| a.row == b.row) {
+            let row = moment.rows.current(of_row[0].row).map(|row| &**row);
             let Self { predicates, filters, step, .. } = self;
             predicates[set].candidates(row, row, |found, _| {
                 let Found::Filter(id) = found else { return };
                 let Some(filter) = filters.get_mut(id as usize) else { return };
-                if matches!(filter.timed, Timed::ByOrder(_)) {
-                    scratch.touch(&mut filter.touches, *step, found, place as u32, Sides::BOTH);
+                // Whoever asks other tests than those that have turned is as before.
+                if filter.timed.asks(of_row) {
+                    scratch.touch(&mut filter.touches, *step, found, place, Sides::BOTH);
                 }
             });
+            place += of_row.len() as u32;
         }
         for found in &scratch.touched {
             let Found::Filter(id) = *found else { continue };
             let chain = scratch.chain(self.filters[id as usize].touches.first);
-            self.flip_filter(id, chain.map(|touch| handles[touch.change as usize]), then, moment);
+            self.flip_filter(id, chain.map(|touch| turned[touch.change as usize].row), then, moment);
         }
         let scanned: SmallVec<[u32; 8]> = self.predicates[set].scanned().collect();
         for id in scanned {
-            if matches!(self.filters[id as usize].timed, Timed::ByOrder(_)) {
-                self.flip_filter(id, handles.iter().copied(), then, moment);
-            }
+            let of_rows = turned.chunk_by(|a, b| a.row == b.row);
+            let filter = &self.filters[id as usize];
+            let rows: Vec<u32> =
+                of_rows.filter(|of_row| filter.timed.asks(of_row)).map(|of_row| of_row[0].row).collect();
+            self.flip_filter(id, rows.into_iter(), then, moment);
         }
         self.scratch = scratch;
         self.replenish(moment);

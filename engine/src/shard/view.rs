@@ -5,7 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::{
-    analysis::{Alternative, Class, Probe, TimeTest},
+    analysis::{Alternative, Class, Probe},
     filter::Compiled,
     shard::{
         predicates::Extent,
@@ -75,7 +75,8 @@ pub(crate) enum Timed {
     /// Nothing.
     No,
     /// Nodes flip one after the other as time passes over the values of a column: an order of those tells which is next.
-    ByOrder(Box<[(Column, TimeTest)]>),
+    /// These are the numbers of its tests.
+    ByOrder(Box<[u32]>),
     /// Each node has a timer.
     ByNode(Box<Timers>),
 }
