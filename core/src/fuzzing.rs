@@ -106,7 +106,7 @@ fn answer(session: &mut Session, now: Moment, how: usize, tickets: &mut Vec<crat
             Request::CreateLiveQuery { ticket, .. } => {
                 let doc = Doc { data: "{\"id\":\"n\"}".into(), rank: "p".into() };
                 let rows = vec![("n".into(), doc); how % 4];
-                let snapshot = Snapshot { version: 1, total_count: 1, capped: false, rows };
+                let snapshot = Snapshot { version: 1, mark: "".into(), total_count: 1, capped: false, rows };
                 session.accept_live_query(now, ticket, Arc::new(snapshot));
                 tickets.push(ticket);
             }

@@ -54,7 +54,13 @@
 //!                 server.handle_verdict(now, attempt, verdict);
 //!             }
 //!             Request::CreateLiveQuery { ticket, .. } => {
-//!                 let nothing = Snapshot { version: 1, total_count: 0, capped: false, rows: vec![] };
+//!                 let nothing = Snapshot {
+//!                     version: 1,
+//!                     mark: "".into(),
+//!                     total_count: 0,
+//!                     capped: false,
+//!                     rows: vec![],
+//!                 };
 //!                 server.accept_live_query(now, ticket, Arc::new(nothing));
 //!             }
 //!             _ => {}

@@ -103,9 +103,10 @@ pub struct Change {
 pub struct ChangeBatch {
     /// The number of the commit or step, strictly increasing from batch to batch of one result.
     pub version: u64,
-    /// How many nodes match after it.
+    /// How many nodes match after it. Read only for live queries with `counts`; where nobody who gets the batch follows the
+    /// count it may be unknown, and is 0 then.
     pub total_count: u64,
-    /// Whether `total_count` exceeds the cap after it.
+    /// Whether `total_count` exceeds the cap after it; `false` where that is unknown.
     pub capped: bool,
     /// Removals first, then additions and updates in the order of the result.
     pub changes: Vec<Change>,
@@ -116,10 +117,25 @@ pub struct ChangeBatch {
 pub struct Snapshot {
     /// The number of the last commit or step that it includes.
     pub version: u64,
+    /// Goes in front of each version that a client of this query is given, so that its owner can tell whether a version that
+    /// comes back is one of this query. Any text; may be empty.
+    pub mark: Arc<str>,
     /// How many nodes match.
     pub total_count: u64,
     /// Whether `total_count` exceeds the cap.
     pub capped: bool,
     /// The window, in order: node id and node.
     pub rows: Vec<(Arc<str>, Doc)>,
+}
+
+impl Snapshot {
+    /// The version as a client is given it.
+    pub(crate) fn version_text(&self) -> Box<str> {
+        version_text(&self.mark, self.version)
+    }
+}
+
+/// A version as a client is given it.
+pub(crate) fn version_text(mark: &str, version: u64) -> Box<str> {
+    format!("{mark}{version}").into()
 }

@@ -92,4 +92,9 @@ impl Plan {
     pub fn order(&self) -> &Order {
         &self.order
     }
+
+    /// The projection as parsed.
+    pub fn projection(&self) -> &Projection {
+        &self.projection
+    }
 }

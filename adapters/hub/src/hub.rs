@@ -20,6 +20,7 @@ use crate::{
     output::Outputs,
     routes::Routes,
     timers::{Timer, Timers},
+    updates::mark,
     watches::Watches,
 };
 
@@ -286,14 +287,14 @@ impl Hub {
         if who.is_some_and(|who| !self.policy.may_query(who, query)) {
             return Err(crate::requests::query_forbidden(query));
         }
-        let plan = self.plan(query).map_err(|error| Refusal {
+        let plan = self.plan(query, false).map_err(|error| Refusal {
             code: ErrorCode::InvalidQuery,
             message: error.to_string(),
             id: None,
         })?;
         let snapshot = self.engine.evaluate(now.wall, &plan);
         self.distribute();
-        Ok(self.wire_snapshot(snapshot))
+        Ok(self.wire_snapshot(snapshot, Arc::default()))
     }
 
     /// Opens a live query inside the process: [`poll_watch`](Self::poll_watch) gives one snapshot, then batches of net
@@ -303,9 +304,9 @@ impl Hub {
     ///
     /// The query is wrong, or there are too many.
     pub fn watch(&mut self, now: Now, query: &QuerySpec) -> Result<WatchId, WatchError> {
-        let plan = self.plan(query)?;
+        let plan = self.plan(query, true)?;
         let watch = self.watches.next_id();
-        let (feed, snapshot) = self.open(now, &plan, Watcher::Process(watch), false)?;
+        let (feed, snapshot) = self.open(now, &plan, mark(query, &plan), Watcher::Process(watch), false)?;
         self.watches.insert(watch, feed, snapshot);
         self.outputs.push(Output::Watch { watch });
         Ok(watch)
@@ -473,14 +474,18 @@ impl Hub {
         }
     }
 
-    pub(crate) fn plan(&self, query: &QuerySpec) -> Result<Plan, liveset_engine::QueryError> {
+    pub(crate) fn plan(
+        &self,
+        query: &QuerySpec,
+        follows_count: bool,
+    ) -> Result<Plan, liveset_engine::QueryError> {
         self.engine.prepare(&Query {
             set: query.edge.clone(),
             filter: query.filter.clone(),
             order_by: query.order_by.clone(),
             limit: query.limit,
             fields: query.fields.clone(),
-            follows_count: true,
+            follows_count,
         })
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     feeds::Watcher,
     output::Outputs,
     timers::Timer,
+    updates::mark,
 };
 
 impl Connection {
@@ -126,12 +127,12 @@ impl Hub {
             return Err(query_forbidden(&asked.query));
         }
         let refusal = |code, message| Refusal { code, message, id: None };
-        let plan =
-            self.plan(&asked.query).map_err(|error| refusal(ErrorCode::InvalidQuery, error.to_string()))?;
+        let plan = self.plan(&asked.query, asked.options.counts);
+        let plan = plan.map_err(|error| refusal(ErrorCode::InvalidQuery, error.to_string()))?;
         let resumable = asked.options.resume;
         let watcher = Watcher::Connection(conn, asked.ticket);
         let (feed, snapshot) = self
-            .open(now, &plan, watcher, resumable)
+            .open(now, &plan, mark(&asked.query, &plan), watcher, resumable)
             .map_err(|error| refusal(ErrorCode::LimitExceeded, error.to_string()))?;
         let missed = asked.since.as_ref().map(|since| self.missed(feed, &snapshot, since));
         let Some(connection) = self.connections.find_mut(conn) else { return Ok(()) };
@@ -164,13 +165,14 @@ impl Hub {
         &mut self,
         now: Now,
         plan: &Plan,
+        mark: Arc<str>,
         watcher: Watcher,
         resumable: bool,
     ) -> Result<(FeedId, Arc<Snapshot>), OpenError> {
         self.engine.handle_timeout(now.wall);
         self.distribute();
         let (feed, snapshot) = self.engine.open(now.wall, plan)?;
-        let snapshot = self.wire_snapshot(snapshot);
+        let snapshot = self.wire_snapshot(snapshot, mark);
         if !self.feeds.join(feed, watcher, snapshot.version, resumable) {
             // The hub has its reference to this feed already.
             self.engine.close(feed);
@@ -180,7 +182,10 @@ impl Hub {
 
     /// The net changes from the version that a client says it has to that of the snapshot, where they are known.
     fn missed(&self, feed: FeedId, snapshot: &Snapshot, since: &str) -> Option<ChangeBatch> {
-        let since = since.parse::<u64>().ok().filter(|since| *since <= snapshot.version)?;
+        let since = since.strip_prefix(&*snapshot.mark)?.parse::<u64>().ok()?;
+        if since > snapshot.version {
+            return None;
+        }
         let mut net = self.feeds.since(feed, since)?;
         Some(ChangeBatch {
             version: snapshot.version,

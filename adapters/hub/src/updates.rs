@@ -1,9 +1,10 @@
 //! From the engine to those who watch: each update is converted once and shared.
 
-use std::sync::Arc;
+use std::{hash::BuildHasher, sync::Arc};
 
-use liveset_core::{AddedReason, Change, ChangeBatch, ChangeReason, Doc, RemovedReason, Snapshot};
-use liveset_engine::{Count, Reason, Update};
+use foldhash::fast::FixedState;
+use liveset_core::{AddedReason, Change, ChangeBatch, ChangeReason, Doc, QuerySpec, RemovedReason, Snapshot};
+use liveset_engine::{Count, Plan, Reason, Update};
 
 use crate::{Hub, Output, feeds::Watcher};
 
@@ -31,9 +32,10 @@ impl Hub {
         }
     }
 
-    pub(crate) fn wire_snapshot(&self, snapshot: liveset_engine::Snapshot) -> Snapshot {
+    pub(crate) fn wire_snapshot(&self, snapshot: liveset_engine::Snapshot, mark: Arc<str>) -> Snapshot {
         Snapshot {
             version: self.wire_version(snapshot.version),
+            mark,
             total_count: snapshot.total_count,
             capped: snapshot.capped,
             rows: snapshot.rows.into_iter().map(|(id, doc)| (id, wire_doc(doc))).collect(),
@@ -41,7 +43,7 @@ impl Hub {
     }
 
     fn wire_batch(&self, update: &Update) -> ChangeBatch {
-        // Unknown only where nobody follows it, and so nobody reads it.
+        // Unknown only where nobody follows it.
         let count = update.count.unwrap_or(Count { total: 0, capped: false });
         ChangeBatch {
             version: self.wire_version(update.version),
@@ -55,6 +57,14 @@ impl Hub {
     fn wire_version(&self, version: u64) -> u64 {
         self.epoch.saturating_add(version)
     }
+}
+
+/// What goes in front of the versions of a query: clients that resume name a version, and one of another query would be
+/// taken for one of this. A hash of everything that its diffs depend on, the same however the query is spelled.
+pub(crate) fn mark(query: &QuerySpec, plan: &Plan) -> Arc<str> {
+    let (filter, order) = (plan.filter().canonical(), plan.order().canonical());
+    let query = (&query.edge, filter, order, plan.cap(), plan.projection().canonical());
+    format!("{:016x}-", FixedState::default().hash_one(query)).into()
 }
 
 fn wire_change(change: liveset_engine::Change) -> Change {

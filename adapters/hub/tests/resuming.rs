@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use common::{client, create, messages, order, orders, request, shown, types, world};
 use liveset_core::LiveResult;
+use liveset_engine::SetDef;
 use liveset_hub::{
     HubConfig, HubLimits,
     test_kit::{ClientId, World},
@@ -215,5 +216,80 @@ fn a_connection_cut_within_a_commit_loses_nothing() {
         world.reconnect(client, "a");
         create_resumable(&mut world, client, Some(result));
         assert_eq!(ordered(&mut world, client), ["8", "2", "3", "0", "9"], "after {read} messages");
+    }
+}
+
+/// The versions of two queries are numbers of one sequence: only the mark tells them apart.
+#[test]
+fn a_version_of_another_query_is_answered_by_a_snapshot() {
+    let others = [
+        r#"{"edge":"others","filter":"total < 100","orderBy":"total","limit":5}"#,
+        r#"{"edge":"orders","filter":"total < 99","orderBy":"total","limit":5}"#,
+        r#"{"edge":"orders","filter":"total < 100","orderBy":"total desc","limit":5}"#,
+        r#"{"edge":"orders","filter":"total < 100","orderBy":"total","limit":4}"#,
+        r#"{"edge":"orders","filter":"total < 100","orderBy":"total","limit":5,"node":{"fields":["total"]}}"#,
+    ];
+    for (other, resumes) in others.map(|other| (other, false)).into_iter().chain([
+        (QUERY, true),
+        (r#"{"edge":"orders","filter":"(total) < 100","orderBy":" total","limit":5,"node":null}"#, true),
+    ]) {
+        let mut world = world(HubConfig::default());
+        world.hub_mut().define_set(SetDef::new("others", "id")).unwrap();
+        world.commit(orders(8)).unwrap();
+        let client = client(&mut world, "a");
+        // Both are watched by clients that may come back, so that both have a log.
+        for (id, query) in [("q", QUERY), ("other", other)] {
+            let mut wanted = request(id, query);
+            wanted.options.resume = true;
+            world.session(client).create_live_query(wanted);
+        }
+        world.settle();
+        let version = world.session(client).live_query("q").unwrap().version().unwrap().to_owned();
+        world.commit(vec![order(3, 50)]).unwrap();
+        world.settle();
+        messages(&mut world, client);
+        let again = format!(
+            r#"{{"type":"createLiveQuery","id":"again","query":{other},"options":{{"resume":true}},"since":"{version}"}}"#
+        );
+        let now = world.now();
+        let conn = world.connection(client).unwrap();
+        world.hub_mut().handle_text(now, conn, again.as_bytes());
+        let mut out = Vec::new();
+        while world.hub_mut().poll_transmit(now, conn, &mut out).is_some() {}
+        let out = String::from_utf8(out).unwrap();
+        assert_eq!(out.contains("liveQueryResumed"), resumes, "{other}: {out}");
+        assert_eq!(out.contains("liveQueryCreated"), !resumes, "{other}: {out}");
+    }
+}
+
+#[test]
+fn counts_are_right_after_resuming() {
+    // Whoever asks for counts now may not have asked before.
+    for counts_before in [true, false] {
+        let mut world = world(HubConfig::default());
+        world.commit(orders(8)).unwrap();
+        let client = client(&mut world, "a");
+        let create = |world: &mut World, counts: bool, from: Option<LiveResult>| {
+            let mut wanted = request("q", QUERY);
+            wanted.options.resume = true;
+            wanted.options.counts = counts;
+            wanted.resume_from = from;
+            world.session(client).create_live_query(wanted);
+            world.settle();
+        };
+        create(&mut world, counts_before, None);
+        let result = world.session(client).live_query("q").unwrap().clone();
+        world.cut(client);
+        // Behind the end of the window: only the count changes.
+        world.commit(vec![order(20, 20), order(21, 21)]).unwrap();
+        world.commit(vec![order(0, 200)]).unwrap();
+        world.reconnect(client, "a");
+        create(&mut world, true, Some(result));
+        let count = |world: &mut World| world.session(client).live_query("q").unwrap().total_count();
+        assert_eq!(count(&mut world), 9);
+        assert_eq!(world.hub().stats().resumed, u64::from(counts_before));
+        world.commit(vec![order(22, 22)]).unwrap();
+        world.settle();
+        assert_eq!(count(&mut world), 10);
     }
 }

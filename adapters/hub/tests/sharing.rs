@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{client, create, order, types, world};
+use common::{client, create, order, orders, request, types, world};
 use liveset_hub::HubConfig;
 
 #[test]
@@ -74,4 +74,20 @@ fn a_late_watcher_gets_a_snapshot_that_splices() {
     world.commit(vec![order(2, 1)]).unwrap();
     world.settle();
     assert_eq!(types(&mut world, b), ["liveQueryAddedNode"]);
+}
+
+#[test]
+fn a_count_is_followed_where_somebody_wants_it() {
+    for (counts, batches) in [(false, 0), (true, 1)] {
+        let mut world = world(HubConfig::default());
+        world.commit(orders(8)).unwrap();
+        let client = client(&mut world, "a");
+        let mut wanted = request("q", r#"{"edge":"orders","orderBy":"total","limit":2}"#);
+        wanted.options.counts = counts;
+        world.session(client).create_live_query(wanted);
+        world.settle();
+        // Behind the end of the window.
+        world.commit(vec![order(9, 9)]).unwrap();
+        assert_eq!(world.hub().stats().batches, batches, "counts: {counts}");
+    }
 }

@@ -148,7 +148,7 @@ pub struct QueryResult {
 
 impl From<Snapshot> for QueryResult {
     fn from(snapshot: Snapshot) -> Self {
-        let Snapshot { version, total_count, capped, rows } = snapshot;
+        let Snapshot { version, total_count, capped, rows, .. } = snapshot;
         let rows = rows.into_iter().map(|(id, doc)| Row::new(id, doc)).collect();
         Self { rows, total_count, capped, version }
     }

@@ -288,7 +288,7 @@ mod tests {
         );
         let ops = list.unwrap().ops;
         assert!(
-            matches!(&ops[0], Op::Upsert { set, node } if set == "s" && &node[..] == br#"{"id":1, "n":1.10}"#)
+            matches!(&ops[0], Op::Upsert { set, node } if &**set == "s" && &node[..] == br#"{"id":1, "n":1.10}"#)
         );
         assert!(matches!(&ops[1], Op::Remove { id, .. } if id == "7"));
         let object = parse(r#"{"ops":[],"at":"2013-01-01T05:15:00Z"}"#).unwrap();

@@ -8,7 +8,7 @@ use super::positions::Positions;
 use crate::fold::Pending;
 use crate::limits::SessionLimits;
 use crate::message::{LiveQueryOptions, Raw, ServerMessage};
-use crate::row::{Change, ChangeBatch, ChangeReason, Snapshot};
+use crate::row::{Change, ChangeBatch, ChangeReason, Snapshot, version_text};
 
 /// The initial rows, then the diffs, each produced when the transport can take it.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub(super) struct Stream {
     positions: Option<Positions>,
     /// With `resume`: the version to which the client can come back.
     version: Option<Box<str>>,
+    /// What goes in front of each version.
+    mark: Arc<str>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +67,8 @@ impl Stream {
             latest: count,
             sent: count,
             positions: options.positions.then(|| Positions::of(&snapshot)),
-            version: options.resume.then(|| version_text(snapshot.version)),
+            version: options.resume.then(|| snapshot.version_text()),
+            mark: snapshot.mark.clone(),
             load: Some((snapshot, 0)),
         }
     }
@@ -87,6 +90,7 @@ impl Stream {
             sent: count,
             positions: options.positions.then(|| Positions::before(&batch, window)),
             version: options.resume.then_some(since),
+            mark: window.mark.clone(),
         };
         stream.push(batch, options, limits, folded);
         stream
@@ -179,7 +183,7 @@ impl Stream {
         // diff carries its version, those before it the version before.
         if let Some(version) = told {
             if options.resume {
-                self.version = Some(version_text(version));
+                self.version = Some(version_text(&self.mark, version));
             }
             self.finish_batch(options);
         }
@@ -283,10 +287,6 @@ impl Stream {
 /// What a batch adds to the backlog: at least one, so that the number of batches is bounded too.
 fn weight_of(batch: &ChangeBatch) -> usize {
     batch.changes.len().max(1)
-}
-
-fn version_text(version: u64) -> Box<str> {
-    version.to_string().into_boxed_str()
 }
 
 /// Writes the chunk that begins at row `from`, and returns where the next one begins: "at most 200 rows and

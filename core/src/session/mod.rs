@@ -275,14 +275,14 @@ impl Session {
     /// [`live_query_changed`](Session::live_query_changed) with the same ticket.
     pub fn accept_live_query(&mut self, now: Moment, ticket: Ticket, snapshot: Arc<Snapshot>) {
         let State::Active(active) = &mut self.state else { return };
-        let Snapshot { version, total_count, capped, .. } = *snapshot;
+        let (version, total_count, capped) = (snapshot.version_text(), snapshot.total_count, snapshot.capped);
         let Some(accepted) = active.streams.live_queries.accept(ticket, snapshot) else { return };
         self.answer(&ServerMessage::LiveQueryCreated {
             request_id: accepted.request_id.as_deref().map(Cow::Borrowed),
             id: Cow::Borrowed(&accepted.id),
             total_count,
             capped,
-            version: accepted.options.resume.then(|| Cow::Owned(version.to_string())),
+            version: accepted.options.resume.then(|| Cow::Owned(version.into())),
         });
         self.replay(now);
     }

@@ -42,7 +42,7 @@ impl World {
         rows.sort_by(|(_, one), (_, other)| one.rank.cmp(&other.rank));
         let (total_count, capped) = (rows.len() as u64, rows.len() > CAP);
         rows.truncate(CAP);
-        Snapshot { version: self.version, total_count, capped, rows }
+        Snapshot { version: self.version, mark: "".into(), total_count, capped, rows }
     }
 
     fn difference(before: &Snapshot, after: &Snapshot) -> ChangeBatch {
@@ -113,7 +113,7 @@ fn the_client_holds_the_result_whenever_the_queue_ran_empty() {
         };
         let mut world = World {
             nodes: (0..random.below(8)).map(|node| (node, node as u32)).collect(),
-            window: Snapshot { version: 1, total_count: 0, capped: false, rows: vec![] },
+            window: Snapshot { version: 1, mark: "".into(), total_count: 0, capped: false, rows: vec![] },
             version: 1,
             history: BTreeMap::new(),
         };

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use liveset_core::{LiveQueryOptions, LiveQueryRequest, LiveResult, QuerySpec, SessionLimits};
+use liveset_core::{LiveQueryOptions, LiveQueryRequest, LiveResult, QuerySpec, SessionLimits, Snapshot};
 
 use crate::pair::Pair;
 use crate::util::*;
@@ -69,6 +69,23 @@ fn resumed_with_nothing_new_is_one_message() {
     server.session.resume_live_query(server.now, ticket, Arc::new(batch(5, 4, [])), &snapshot(5, &[]));
     assert_eq!(server.texts(), [r#"{"type":"liveQueryResumed","id":"q","totalCount":4,"capped":false}"#]);
     assert!(!server.session.wants_transmit());
+}
+
+#[test]
+fn every_version_carries_the_mark_of_the_query() {
+    let mut server = Server::active(SessionLimits::default());
+    let marked = |version, rows: &[(&str, u32)]| Snapshot { mark: "x-".into(), ..snapshot(version, rows) };
+    let ticket = server.create("q", "resume", marked(7, &[("a", 1)]));
+    server.change(ticket, batch(9, 1, [updated("a", 1, 2)]));
+    assert_eq!(versions(&server.texts()), [Some("x-7"), None, Some("x-9")]);
+
+    server.send(
+        r#"{"type":"createLiveQuery","id":"r","query":{"edge":"orders"},"options":{"resume":true},"since":"x-7"}"#,
+    );
+    let ticket = server.create_request();
+    let changes = Arc::new(batch(9, 2, [removed("a", 1), added("b", 2)]));
+    server.session.resume_live_query(server.now, ticket, changes, &marked(9, &[("b", 2)]));
+    assert_eq!(versions(&server.texts()), [None, Some("x-7"), Some("x-9")]);
 }
 
 fn request(resume_from: Option<LiveResult>) -> LiveQueryRequest {

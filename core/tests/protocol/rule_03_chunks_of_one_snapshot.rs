@@ -23,7 +23,13 @@ fn rows(count: u32, bytes: usize) -> Snapshot {
         let data = format!(r#"{{"id":"n{number}","x":"{}"}}"#, "x".repeat(bytes));
         (format!("n{number}").into(), Doc { data: data.into(), rank: number.to_be_bytes().to_vec().into() })
     });
-    Snapshot { version: 1, total_count: u64::from(count), capped: false, rows: rows.collect() }
+    Snapshot {
+        version: 1,
+        mark: "".into(),
+        total_count: u64::from(count),
+        capped: false,
+        rows: rows.collect(),
+    }
 }
 
 fn loaded(limits: SessionLimits, snapshot: Snapshot) -> Vec<(usize, bool)> {

@@ -20,7 +20,7 @@ fn paths_go_in_and_json_comes_out_as_they_are() {
     let data = r#"{"id":1e2,"b":{"c":2.0}, "odd name":"\u00e9"}"#;
     let doc = Doc { data: data.into(), rank: "r".into() };
     let rows = vec![("100".into(), doc)];
-    let snapshot = Snapshot { version: 1, total_count: 1, capped: false, rows };
+    let snapshot = Snapshot { version: 1, mark: "".into(), total_count: 1, capped: false, rows };
     server.session.accept_live_query(server.now, ticket, Arc::new(snapshot));
     assert!(server.texts()[1].contains(&format!("[{data}]")));
 }

@@ -165,6 +165,7 @@ pub(crate) fn batch(version: u64, total_count: u64, changes: impl Into<Vec<Chang
 pub(crate) fn snapshot(version: u64, rows: &[(&str, u32)]) -> Snapshot {
     Snapshot {
         version,
+        mark: "".into(),
         total_count: rows.len() as u64,
         capped: false,
         rows: rows.iter().map(|(id, number)| ((*id).into(), doc(id, *number))).collect(),
