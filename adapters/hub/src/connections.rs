@@ -40,6 +40,8 @@ pub(crate) struct HeldQuery {
     /// To ask the policy again.
     pub(crate) query: Arc<QuerySpec>,
     pub(crate) resumable: bool,
+    /// The version from which the client wants to resume; until it is answered.
+    pub(crate) since: Option<String>,
 }
 
 impl Connections {

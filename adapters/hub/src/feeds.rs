@@ -37,12 +37,17 @@ pub(crate) struct Feeds {
     lingering: BTreeSet<(Moment, FeedId)>,
     /// The cost of all logs together.
     log_cost: usize,
+    /// Watchers that wait for their snapshot.
+    waiting: usize,
 }
 
 #[derive(Debug)]
 struct Feed {
-    /// Each with the version of its snapshot: later batches are for it.
-    watchers: IndexMap<Watcher, u64, FixedState>,
+    /// See [`mark`](crate::updates::mark).
+    mark: Arc<str>,
+    /// Each with the version of its snapshot: later batches are for it. Without one it waits for its snapshot, and no batch
+    /// is for it.
+    watchers: IndexMap<Watcher, Option<u64>, FixedState>,
     /// How many of the watchers may come back after a lost connection.
     resumable: usize,
     /// There while someone may come back.
@@ -51,34 +56,56 @@ struct Feed {
 }
 
 impl Feeds {
-    /// Adds a watcher whose snapshot is that of `version`. True where the feed is new here; otherwise the engine's
-    /// reference that the caller has just got is one too many.
-    pub(crate) fn join(&mut self, feed: FeedId, watcher: Watcher, version: u64, resumable: bool) -> bool {
+    /// Adds a watcher, which waits for its snapshot. `mark` is that of the query. True where the feed is new here; otherwise
+    /// the engine's reference that the caller has just got is one too many.
+    pub(crate) fn join(&mut self, feed: FeedId, watcher: Watcher, mark: &Arc<str>, resumable: bool) -> bool {
         let mut new = false;
         let entry = self.feeds.entry(feed).or_insert_with(|| {
             new = true;
-            Feed { watchers: IndexMap::default(), resumable: 0, log: None, linger_until: None }
+            let mark = mark.clone();
+            Feed { mark, watchers: IndexMap::default(), resumable: 0, log: None, linger_until: None }
         });
-        entry.watchers.insert(watcher, version);
-        if resumable {
-            entry.resumable += 1;
+        entry.watchers.insert(watcher, None);
+        entry.resumable += usize::from(resumable);
+        self.waiting += 1;
+        new
+    }
+
+    /// The mark of a feed for which somebody waits.
+    pub(crate) fn awaited(&self, feed: FeedId) -> Option<&Arc<str>> {
+        let entry = self.feeds.get(&feed)?;
+        entry.watchers.values().any(Option::is_none).then_some(&entry.mark)
+    }
+
+    /// The feed has a result now, that of `version`: returns those who waited for it.
+    pub(crate) fn begin(&mut self, feed: FeedId, version: u64) -> Vec<Watcher> {
+        let Some(entry) = self.feeds.get_mut(&feed) else { return Vec::new() };
+        if entry.resumable > 0 {
             entry.log.get_or_insert_with(|| ResumeLog::new(version));
         }
-        new
+        let mut waited = Vec::new();
+        for (watcher, from) in entry.watchers.iter_mut().filter(|(_, from)| from.is_none()) {
+            *from = Some(version);
+            waited.push(*watcher);
+        }
+        self.waiting -= waited.len();
+        waited
     }
 
     /// Takes a watcher out for good: nobody will come back for it.
     pub(crate) fn leave(&mut self, feed: FeedId, watcher: Watcher, resumable: bool) -> After {
         if let Some(entry) = self.feeds.get_mut(&feed)
-            && entry.watchers.swap_remove(&watcher).is_some()
+            && let Some(from) = entry.watchers.swap_remove(&watcher)
         {
             entry.resumable -= usize::from(resumable);
+            self.waiting -= usize::from(from.is_none());
         }
         self.tidy(feed)
     }
 
     /// Takes a watcher out whose connection was lost. Where it was the last that may come back, the feed is kept for
-    /// it until `now` plus the limit. Also returns a feed that had to end for that, by the limit on their number.
+    /// it until `now` plus the limit: not for one that still waited, which has no version to come back from. Also returns a
+    /// feed that had to end for that, by the limit on their number.
     pub(crate) fn lose(
         &mut self,
         now: Moment,
@@ -89,11 +116,16 @@ impl Feeds {
     ) -> (After, Option<FeedId>) {
         let mut evicted = None;
         if let Some(entry) = self.feeds.get_mut(&feed)
-            && entry.watchers.swap_remove(&watcher).is_some()
-            && resumable
+            && let Some(from) = entry.watchers.swap_remove(&watcher)
         {
-            entry.resumable -= 1;
-            if entry.resumable == 0 && limits.resume_linger_feeds > 0 && limits.resume_log_changes > 0 {
+            entry.resumable -= usize::from(resumable);
+            self.waiting -= usize::from(from.is_none());
+            let may_return = resumable && from.is_some();
+            if may_return
+                && entry.resumable == 0
+                && limits.resume_linger_feeds > 0
+                && limits.resume_log_changes > 0
+            {
                 let until = now.saturating_add(limits.resume_linger);
                 if let Some(before) = entry.linger_until.replace(until) {
                     self.lingering.remove(&(before, feed));
@@ -144,7 +176,7 @@ impl Feeds {
             self.log_cost = others + log.cost();
         }
         let watchers = self.feeds.get(&feed).into_iter().flat_map(|entry| &entry.watchers);
-        watchers.filter(move |(_, from)| version > **from).map(|(watcher, _)| *watcher)
+        watchers.filter(move |(_, from)| from.is_some_and(|from| version > from)).map(|(watcher, _)| *watcher)
     }
 
     /// The net changes of a feed since `version`, where they are known.
@@ -154,6 +186,10 @@ impl Feeds {
 
     pub(crate) fn len(&self) -> usize {
         self.feeds.len()
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting
     }
 
     pub(crate) fn lingering(&self) -> usize {

@@ -1,6 +1,6 @@
 //! The hub: one way in, one way out.
 
-use std::{fmt, sync::Arc};
+use std::{collections::VecDeque, fmt, sync::Arc};
 
 use bytes::Bytes;
 use liveset_core::{
@@ -8,7 +8,7 @@ use liveset_core::{
     Verdict, Violation,
 };
 use liveset_engine::{
-    CommitError, Committed, DefineError, Engine, EngineLimits, Instant, Op, Plan, Query, SetDef,
+    CommitError, Committed, DefineError, Engine, EngineLimits, Instant, Op, Part, Plan, Query, SetDef,
 };
 use serde_json::value::RawValue;
 
@@ -82,6 +82,8 @@ impl fmt::Debug for HubConfig {
 ///   [`poll_transmit`](Hub::poll_transmit) as fast as that connection takes it.
 /// - **Time**: call [`handle_timeout`](Hub::handle_timeout) no later than [`poll_timeout`](Hub::poll_timeout) says. Inputs
 ///   may change what it says.
+/// - **Work in slices**: a live query over more nodes than fit in a slice (`EngineLimits::slice_rows`) is answered when it is
+///   made, for which [`work`](Hub::work) is called between inputs while [`has_work`](Hub::has_work).
 ///
 /// Several inputs without a drain between them are legal. A connection that takes nothing costs a bounded amount of
 /// memory: events are dropped with a warning, live queries are folded. The same inputs give the same outputs, byte for
@@ -102,6 +104,8 @@ pub struct Hub {
     pub(crate) timers: Timers,
     pub(crate) outputs: Outputs,
     pub(crate) counts: Counts,
+    /// Connections whose session has got something since it was last settled.
+    pub(crate) unsettled: VecDeque<ConnectionId>,
     shutting_down: bool,
 }
 
@@ -138,6 +142,7 @@ impl Hub {
             timers: Timers::default(),
             outputs: Outputs::default(),
             counts: Counts::default(),
+            unsettled: VecDeque::new(),
             shutting_down: false,
         }
     }
@@ -234,8 +239,23 @@ impl Hub {
     ///
     /// The first operation that is wrong; nothing was applied then.
     pub fn commit(&mut self, now: Now, ops: Vec<Op>) -> Result<Committed, CommitError> {
-        let committed = self.engine.commit(now.wall, ops);
-        self.distribute();
+        self.commit_with(now, ops, |_| ())
+    }
+
+    /// The same, with the work on the queries in parts, one for each shard (`EngineLimits::shards`): `spread` may
+    /// [run](Part::run) them in whatever order and on whatever threads. What it leaves undone is done here.
+    ///
+    /// # Errors
+    ///
+    /// As [`commit`](Self::commit).
+    pub fn commit_with(
+        &mut self,
+        now: Now,
+        ops: Vec<Op>,
+        spread: impl FnOnce(&mut [Part<'_>]),
+    ) -> Result<Committed, CommitError> {
+        let committed = self.engine.commit_with(now.wall, ops, spread);
+        self.distribute(now);
         committed
     }
 
@@ -293,12 +313,12 @@ impl Hub {
             id: None,
         })?;
         let snapshot = self.engine.evaluate(now.wall, &plan);
-        self.distribute();
+        self.distribute(now);
         Ok(self.wire_snapshot(snapshot, Arc::default()))
     }
 
-    /// Opens a live query inside the process: [`poll_watch`](Self::poll_watch) gives one snapshot, then batches of net
-    /// changes. A watch that is not polled folds, as a slow connection does. It is the host's own: no policy is asked.
+    /// Opens a live query inside the process: [`poll_watch`](Self::poll_watch) gives one snapshot, as soon as it is there,
+    /// then batches of net changes. A watch that is not polled folds, as a slow connection does. It is the host's own: no policy is asked.
     ///
     /// # Errors
     ///
@@ -306,9 +326,10 @@ impl Hub {
     pub fn watch(&mut self, now: Now, query: &QuerySpec) -> Result<WatchId, WatchError> {
         let plan = self.plan(query, true)?;
         let watch = self.watches.next_id();
-        let (feed, snapshot) = self.open(now, &plan, mark(query, &plan), Watcher::Process(watch), false)?;
-        self.watches.insert(watch, feed, snapshot);
-        self.outputs.push(Output::Watch { watch });
+        let (feed, snapshot) = self.open(now, &plan, &mark(query, &plan), Watcher::Process(watch), false)?;
+        self.watches.insert(watch, feed);
+        self.opened(now, feed, snapshot);
+        self.settle_all(now);
         Ok(watch)
     }
 
@@ -406,7 +427,21 @@ impl Hub {
             }
         }
         self.engine.handle_timeout(now.wall);
-        self.distribute();
+        self.distribute(now);
+    }
+
+    // --- work in slices ---
+
+    /// Whether there is [`work`](Self::work) to be done between inputs: live queries over many nodes wait for their result.
+    pub fn has_work(&self) -> bool {
+        self.engine.has_work()
+    }
+
+    /// Goes on with what was put off, over about `rows` nodes. Tells whether there is more.
+    pub fn work(&mut self, now: Now, rows: usize) -> bool {
+        self.engine.work(rows);
+        self.distribute(now);
+        self.has_work()
     }
 
     /// Counts of what is held and what was done. Cost: O(connections).
@@ -417,6 +452,7 @@ impl Hub {
             subscribed_paths: self.routes.len(),
             live_queries: self.connections.iter().map(|c| c.held.queries.len()).sum(),
             watches: self.watches.len(),
+            waiting: self.feeds.waiting(),
             feeds: self.feeds.len(),
             lingering_feeds: self.feeds.lingering(),
             resume_log_changes: self.feeds.log_cost(),

@@ -11,7 +11,7 @@ use liveset_engine::{FeedId, OpenError, Plan};
 use crate::{
     ConnectionId, Hub, Now, Output, Principal, ResourceError,
     connections::{Connection, HeldQuery},
-    feeds::Watcher,
+    feeds::{Feeds, Watcher},
     output::Outputs,
     timers::Timer,
     updates::mark,
@@ -30,6 +30,19 @@ impl Connection {
 impl Hub {
     /// After any input of a session: answers what it asks for, and brings the tables up to date with it.
     pub(crate) fn settle(&mut self, now: Now, conn: ConnectionId) {
+        self.unsettled.push_back(conn);
+        self.settle_all(now);
+    }
+
+    /// The same for every session that has got something since it was last settled. Answering one may give something to
+    /// another: a result for which that has waited.
+    pub(crate) fn settle_all(&mut self, now: Now) {
+        while let Some(conn) = self.unsettled.pop_front() {
+            self.settle_one(now, conn);
+        }
+    }
+
+    fn settle_one(&mut self, now: Now, conn: ConnectionId) {
         loop {
             let Some(connection) = self.connections.find_mut(conn) else { return };
             match connection.session.poll_request() {
@@ -132,23 +145,40 @@ impl Hub {
         let resumable = asked.options.resume;
         let watcher = Watcher::Connection(conn, asked.ticket);
         let (feed, snapshot) = self
-            .open(now, &plan, mark(&asked.query, &plan), watcher, resumable)
+            .open(now, &plan, &mark(&asked.query, &plan), watcher, resumable)
             .map_err(|error| refusal(ErrorCode::LimitExceeded, error.to_string()))?;
-        let missed = asked.since.as_ref().map(|since| self.missed(feed, &snapshot, since));
-        let Some(connection) = self.connections.find_mut(conn) else { return Ok(()) };
-        let held = HeldQuery { feed, query: asked.query, resumable };
-        connection.held.queries.insert(asked.ticket, held);
-        match missed {
-            Some(Some(batch)) => {
+        if let Some(connection) = self.connections.find_mut(conn) {
+            let held = HeldQuery { feed, query: asked.query, resumable, since: asked.since };
+            connection.held.queries.insert(asked.ticket, held);
+        }
+        self.opened(now, feed, snapshot);
+        Ok(())
+    }
+
+    /// Gives a live query of a connection the result that it waited for.
+    pub(crate) fn answer_query(
+        &mut self,
+        now: Now,
+        conn: ConnectionId,
+        ticket: Ticket,
+        snapshot: &Arc<Snapshot>,
+    ) {
+        let Some(connection) = self.connections.find_mut(conn) else { return };
+        let Some(held) = connection.held.queries.get_mut(&ticket) else { return };
+        let since = held.since.take();
+        let net = since.as_ref().and_then(|since| missed(&self.feeds, held.feed, snapshot, since));
+        match net {
+            Some(batch) => {
                 self.counts.resumed += 1;
-                connection.session.resume_live_query(now.monotonic, asked.ticket, Arc::new(batch), &snapshot);
+                connection.session.resume_live_query(now.monotonic, ticket, Arc::new(batch), snapshot);
             }
-            Some(None) | None => {
-                self.counts.resumes_missed += u64::from(missed.is_some());
-                connection.session.accept_live_query(now.monotonic, asked.ticket, snapshot);
+            None => {
+                self.counts.resumes_missed += u64::from(since.is_some());
+                connection.session.accept_live_query(now.monotonic, ticket, snapshot.clone());
             }
         }
-        Ok(())
+        // What the session held back until it was answered is to be seen to.
+        self.unsettled.push_back(conn);
     }
 
     fn forget_query(&mut self, conn: ConnectionId, ticket: Ticket) {
@@ -159,40 +189,34 @@ impl Hub {
         }
     }
 
-    /// Opens a feed for a watcher. "No change is lost between snapshot and stream, none is sent twice": what is due is
-    /// brought to those who watch already before the snapshot is taken, and what comes later is told by its version.
+    /// Opens a feed for a watcher, which waits from here on for [`opened`](Self::opened). "No change is lost between snapshot
+    /// and stream, none is sent twice": what is due is brought to those who watch already before the snapshot is taken, and
+    /// what comes later is told by its version.
     pub(crate) fn open(
         &mut self,
         now: Now,
         plan: &Plan,
-        mark: Arc<str>,
+        mark: &Arc<str>,
         watcher: Watcher,
         resumable: bool,
-    ) -> Result<(FeedId, Arc<Snapshot>), OpenError> {
+    ) -> Result<(FeedId, Option<liveset_engine::Snapshot>), OpenError> {
         self.engine.handle_timeout(now.wall);
-        self.distribute();
-        let (feed, snapshot) = self.engine.open(now.wall, plan)?;
-        let snapshot = self.wire_snapshot(snapshot, mark);
-        if !self.feeds.join(feed, watcher, snapshot.version, resumable) {
+        self.hand_out(now);
+        let (feed, snapshot) = self.engine.begin_open(now.wall, plan)?;
+        if !self.feeds.join(feed, watcher, mark, resumable) {
             // The hub has its reference to this feed already.
             self.engine.close(feed);
         }
-        Ok((feed, Arc::new(snapshot)))
+        Ok((feed, snapshot))
     }
 
-    /// The net changes from the version that a client says it has to that of the snapshot, where they are known.
-    fn missed(&self, feed: FeedId, snapshot: &Snapshot, since: &str) -> Option<ChangeBatch> {
-        let since = since.strip_prefix(&*snapshot.mark)?.parse::<u64>().ok()?;
-        if since > snapshot.version {
-            return None;
+    /// Brings the result to the watcher for whom the feed was opened, if it is there already; and to others what work on
+    /// that has brought them.
+    pub(crate) fn opened(&mut self, now: Now, feed: FeedId, snapshot: Option<liveset_engine::Snapshot>) {
+        if let Some(snapshot) = snapshot {
+            self.begin(now, feed, snapshot);
         }
-        let mut net = self.feeds.since(feed, since)?;
-        Some(ChangeBatch {
-            version: snapshot.version,
-            total_count: snapshot.total_count,
-            capped: snapshot.capped,
-            changes: net.drain().changes,
-        })
+        self.hand_out(now);
     }
 
     // --- another principal ---
@@ -226,6 +250,21 @@ impl Hub {
             self.forget_query(conn, ticket);
         }
     }
+}
+
+/// The net changes from the version that a client says it has to that of the snapshot, where they are known.
+fn missed(feeds: &Feeds, feed: FeedId, snapshot: &Snapshot, since: &str) -> Option<ChangeBatch> {
+    let since = since.strip_prefix(&*snapshot.mark)?.parse::<u64>().ok()?;
+    if since > snapshot.version {
+        return None;
+    }
+    let mut net = feeds.since(feed, since)?;
+    Some(ChangeBatch {
+        version: snapshot.version,
+        total_count: snapshot.total_count,
+        capped: snapshot.capped,
+        changes: net.drain().changes,
+    })
 }
 
 /// A `createLiveQuery`.

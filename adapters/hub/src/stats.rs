@@ -14,6 +14,8 @@ pub struct Stats {
     pub live_queries: usize,
     /// Live queries inside the process.
     pub watches: usize,
+    /// Of both kinds of live queries, those that wait for their first result.
+    pub waiting: usize,
     /// Distinct live queries that are maintained, those kept for clients that may resume included.
     pub feeds: usize,
     /// Feeds that are kept for clients that may resume, whether or not others watch them too.

@@ -4,13 +4,21 @@ use std::{hash::BuildHasher, sync::Arc};
 
 use foldhash::fast::FixedState;
 use liveset_core::{AddedReason, Change, ChangeBatch, ChangeReason, Doc, QuerySpec, RemovedReason, Snapshot};
-use liveset_engine::{Count, Plan, Reason, Update};
+use liveset_engine::{Count, FeedId, Plan, Reason, Update};
 
-use crate::{Hub, Output, feeds::Watcher};
+use crate::{Hub, Now, Output, feeds::Watcher};
 
 impl Hub {
-    /// Hands out everything that the engine has queued. Cost: the updates, and for each its watchers.
-    pub(crate) fn distribute(&mut self) {
+    /// Hands out everything that the engine has queued, and sees to what sessions then want. Cost: the updates, and for each
+    /// its watchers.
+    pub(crate) fn distribute(&mut self, now: Now) {
+        self.hand_out(now);
+        self.settle_all(now);
+    }
+
+    /// Hands out everything that the engine has queued. Before the next input of the engine: a result that is there now is
+    /// that of this moment, and follows the updates that led to it.
+    pub(crate) fn hand_out(&mut self, now: Now) {
         while let Some(update) = self.engine.poll_update() {
             let feed = update.feed;
             let batch = Arc::new(self.wire_batch(&update));
@@ -26,6 +34,27 @@ impl Hub {
                         if self.watches.push(watch, &batch, self.limits.watch_backlog_changes) {
                             self.outputs.push(Output::Watch { watch });
                         }
+                    }
+                }
+            }
+        }
+        while let Some(feed) = self.engine.poll_opened() {
+            if let Some(snapshot) = self.engine.snapshot(feed) {
+                self.begin(now, feed, snapshot);
+            }
+        }
+    }
+
+    /// Gives those the result of a feed who wait for it.
+    pub(crate) fn begin(&mut self, now: Now, feed: FeedId, snapshot: liveset_engine::Snapshot) {
+        let Some(mark) = self.feeds.awaited(feed).cloned() else { return };
+        let snapshot = Arc::new(self.wire_snapshot(snapshot, mark));
+        for watcher in self.feeds.begin(feed, snapshot.version) {
+            match watcher {
+                Watcher::Connection(conn, ticket) => self.answer_query(now, conn, ticket, &snapshot),
+                Watcher::Process(watch) => {
+                    if self.watches.begin(watch, snapshot.clone()) {
+                        self.outputs.push(Output::Watch { watch });
                     }
                 }
             }

@@ -9,11 +9,11 @@ use liveset_engine::FeedId;
 
 use crate::WatchId;
 
-/// What a watch inside the process sees, in this order: one snapshot, then batches. Applying the batches to the rows
+/// What a watch inside the process sees, in this order: one snapshot, as soon as it is there, then batches. Applying the batches to the rows
 /// of the snapshot gives the query's result of the batch's version.
 #[derive(Clone, Debug)]
 pub enum WatchEvent {
-    /// The result when the watch was made. The first event, and only that.
+    /// The whole result. The first event, and only that.
     Snapshot(Arc<Snapshot>),
     /// What a commit, a moment of time, or several of them since the last event changed.
     Changes(Arc<ChangeBatch>),
@@ -49,9 +49,17 @@ impl Watches {
         WatchId(self.made)
     }
 
-    pub(crate) fn insert(&mut self, id: WatchId, feed: FeedId, snapshot: Arc<Snapshot>) {
-        let watch = Watch { feed, snapshot: Some(snapshot), backlog: Backlog::default(), signalled: true };
+    /// Adds a watch that waits for its snapshot.
+    pub(crate) fn insert(&mut self, id: WatchId, feed: FeedId) {
+        let watch = Watch { feed, snapshot: None, backlog: Backlog::default(), signalled: false };
         self.watches.insert(id, watch);
+    }
+
+    /// Gives a watch what it waited for. True where the owner has to be told.
+    pub(crate) fn begin(&mut self, id: WatchId, snapshot: Arc<Snapshot>) -> bool {
+        let Some(watch) = self.watches.get_mut(&id) else { return false };
+        watch.snapshot = Some(snapshot);
+        !std::mem::replace(&mut watch.signalled, true)
     }
 
     pub(crate) fn remove(&mut self, id: WatchId) -> Option<FeedId> {

@@ -17,6 +17,7 @@ mod run;
 
 use std::{panic::AssertUnwindSafe, time::Duration};
 
+use liveset_engine::{EngineLimits, Tuning};
 use run::{Setup, Sim, Tally};
 
 fn setup(ops: usize) -> Setup {
@@ -31,6 +32,8 @@ fn setup(ops: usize) -> Setup {
         backlog: 256,
         latency: Duration::ZERO,
         room: 2_000,
+        engine: EngineLimits::default(),
+        slice_time: Duration::ZERO,
     }
 }
 
@@ -88,6 +91,44 @@ fn a_small_server_cap() {
 fn large_windows_in_many_chunks() {
     let setup = Setup { ids: 1_500, queries: 6, limits: &[1000, 700], clients: 3, settle: 20, ..setup(300) };
     simulate("large_windows_in_many_chunks", 400..402, setup);
+}
+
+/// Results come long after they were asked for, while everything else goes on.
+#[test]
+fn in_slices() {
+    for (seed, rows) in [(500, 3), (501, 5), (502, 10)] {
+        let tuning = Tuning { small_slices: true, eager_indexes: true, ..Tuning::default() };
+        let setup = Setup {
+            engine: EngineLimits { slice_rows: rows, tuning, ..EngineLimits::default() },
+            slice_time: Duration::from_millis(20),
+            latency: Duration::from_millis(20),
+            settle: 15,
+            ..setup(700)
+        };
+        let tally = simulate("in_slices", seed..seed + 1, setup);
+        assert!(tally.waited > 0, "some result was waited for: {tally:?}");
+    }
+}
+
+/// Whatever way the engine goes, it comes to the same.
+#[test]
+fn by_every_way_of_the_engine() {
+    let ways = [
+        Tuning { scan_only: true, ..Tuning::default() },
+        Tuning { slices: true, eager_indexes: true, ..Tuning::default() },
+        Tuning { node_timers: true, no_slices: true, ..Tuning::default() },
+    ];
+    for (seed, tuning) in (600..).zip(ways) {
+        let engine = EngineLimits { tuning, ..EngineLimits::default() };
+        simulate("by_every_way_of_the_engine", seed..seed + 1, Setup { engine, ..setup(500) });
+    }
+}
+
+#[test]
+fn in_shards() {
+    let engine = EngineLimits { shards: 3, ..EngineLimits::default() };
+    let setup = Setup { latency: Duration::from_millis(5), settle: 60, engine, ..setup(500) };
+    simulate("in_shards", 700..702, setup);
 }
 
 #[test]

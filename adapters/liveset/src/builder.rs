@@ -151,12 +151,14 @@ impl Builder {
             resources.declare(&path, event_types.iter().map(String::as_str))?;
         }
         let Limits { engine, session, hub, transport } = limits;
-        let max_message_bytes = session.message_bytes;
+        let (max_message_bytes, slice_rows) = (session.message_bytes, engine.slice_rows);
         let mut hub = Hub::new(HubConfig { engine, session, hub, resources, policy, epoch: epoch() });
         for set in sets {
             hub.define_set(set)?;
         }
-        Ok(Liveset::new(Shared::new(hub, WallClock::new(clock), authenticator, transport, max_message_bytes)))
+        let clock = WallClock::new(clock);
+        let shared = Shared::new(hub, clock, authenticator, transport, max_message_bytes, slice_rows);
+        Ok(Liveset::new(shared))
     }
 }
 

@@ -231,6 +231,9 @@ impl Liveset {
     /// Keeps a query's result inside the process, as a stream of one snapshot and then of atomic diffs. What is shared
     /// with connections that ask the same is kept once.
     ///
+    /// Returns at once: a first result for which many nodes have to be looked at is made in slices
+    /// (`EngineLimits::slice_rows`), between which everyone else has a turn.
+    ///
     /// ```
     /// # use liveset::{Liveset, LiveUpdate, Query, Set};
     /// # #[tokio::main(flavor = "current_thread")]

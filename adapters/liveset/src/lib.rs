@@ -70,8 +70,9 @@
 //! # Runtime
 //!
 //! Connections need a tokio runtime with its timer. Each is one task, in which reading and writing take turns; the handle
-//! itself can be used from any thread. One more task per endpoint keeps time; it starts with the first use inside a
-//! runtime and ends with the last handle. Without a runtime, time moves with commits and queries only.
+//! itself can be used from any thread. One more task per endpoint keeps time, and makes the first results of queries over many
+//! nodes, in slices; it starts with the first use inside a runtime and ends with the last handle. Without a runtime, time
+//! moves with commits and queries only, and each use of the handle does a slice.
 //!
 //! # Limits
 //!

@@ -36,9 +36,14 @@ impl LiveQuery {
         poll_fn(|cx| self.poll_update(cx)).await
     }
 
-    /// The next update, if there is one already.
+    /// The next update, if there is one already. Outside of a runtime, where nobody else may do it, this does a slice of the
+    /// work that is left for a first result.
     pub fn try_next(&mut self) -> Option<LiveUpdate> {
-        self.shared.poll_watch(self.watch, None).map(LiveUpdate::from)
+        let event = self.shared.poll_watch(self.watch, None).or_else(|| {
+            self.shared.work_here();
+            self.shared.poll_watch(self.watch, None)
+        });
+        event.map(LiveUpdate::from)
     }
 
     fn poll_update(&mut self, cx: &mut Context<'_>) -> Poll<LiveUpdate> {
@@ -74,7 +79,7 @@ impl fmt::Debug for LiveQuery {
 /// What a [`LiveQuery`] gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LiveUpdate {
-    /// The whole result; always and only first.
+    /// The whole result; always and only first. Over many nodes it may take a moment.
     Snapshot(QueryResult),
     /// What changed since the update before.
     Diff(Diff),

@@ -26,6 +26,8 @@ pub(crate) struct Shared {
     authenticator: Box<dyn Authenticator>,
     pub(crate) transport: TransportLimits,
     pub(crate) max_message_bytes: usize,
+    /// Nodes that are worked over in one go.
+    slice_rows: usize,
     /// Where the monotonic clock begins.
     start: tokio::time::Instant,
     timer: Arc<Timer>,
@@ -61,6 +63,7 @@ impl Shared {
         authenticator: Box<dyn Authenticator>,
         transport: TransportLimits,
         max_message_bytes: usize,
+        slice_rows: usize,
     ) -> Arc<Self> {
         let state =
             State { hub, wall, peers: HashMap::new(), wakers: HashMap::new(), armed: Timeouts::default() };
@@ -69,6 +72,7 @@ impl Shared {
             authenticator,
             transport,
             max_message_bytes,
+            slice_rows,
             start: tokio::time::Instant::now(),
             timer: Arc::new(Timer::default()),
             closing: AtomicBool::new(false),
@@ -116,6 +120,10 @@ impl Shared {
             let mut state = self.lock();
             let now = self.monotonic();
             let result = contain(|| input(&mut state, now));
+            if state.hub.has_work() && !has_runtime() {
+                // Nobody else may come to do it.
+                let _ = contain(|| state.work(now, self.slice_rows));
+            }
             let drained = contain(|| state.drain(&mut effects));
             if result.is_err() || drained.is_err() {
                 telemetry::panicked("hub");
@@ -168,6 +176,27 @@ impl Shared {
         let monotonic = timeouts.monotonic.map(|at| at.saturating_since(self.monotonic()));
         let wall = timeouts.wall.and_then(|at| state.wall.until(at));
         monotonic.into_iter().chain(wall).min()
+    }
+
+    /// Does a slice of what the hub has put off, if there is anything. Tells whether there is more.
+    pub(crate) fn work(self: &Arc<Self>) -> bool {
+        if !self.look(Hub::has_work) {
+            return false;
+        }
+        let rows = self.slice_rows;
+        let more = self.run(|hub, now| hub.work(now, rows));
+        if more.is_err() {
+            tracing::error!("the hub panicked over work in slices");
+        }
+        // After a panic, not at once again.
+        more.unwrap_or(false)
+    }
+
+    /// The same where no task of ours may ever run: outside of a runtime, where every use does a slice.
+    pub(crate) fn work_here(self: &Arc<Self>) {
+        if !has_runtime() && self.look(Hub::has_work) {
+            let _ = self.run(|_, _| ());
+        }
     }
 
     // --- connections ---
@@ -311,6 +340,11 @@ impl Shared {
 }
 
 impl State {
+    fn work(&mut self, monotonic: Moment, rows: usize) {
+        let now = Now { monotonic, wall: self.wall.now() };
+        self.hub.work(now, rows);
+    }
+
     fn drain(&mut self, effects: &mut Effects) {
         while let Some(output) = self.hub.poll_output() {
             match output {
@@ -326,12 +360,18 @@ impl State {
             }
         }
         let timeouts = self.hub.poll_timeout();
-        effects.rearm = is_earlier(timeouts.monotonic, self.armed.monotonic)
+        effects.rearm = self.hub.has_work()
+            || is_earlier(timeouts.monotonic, self.armed.monotonic)
             || is_earlier(timeouts.wall, self.armed.wall);
         if effects.rearm {
             self.armed = timeouts;
         }
     }
+}
+
+/// Whether a task can be started from here.
+fn has_runtime() -> bool {
+    tokio::runtime::Handle::try_current().is_ok()
 }
 
 /// Whether the timer task would wake too late: it may wake too early.

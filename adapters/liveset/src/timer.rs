@@ -1,4 +1,4 @@
-//! The one task that keeps time for an endpoint.
+//! The one task that keeps time for an endpoint, and does what the hub has put off.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -52,8 +52,16 @@ impl Drop for Running {
 /// Ends when the last handle does.
 async fn keep_time(running: Running, shared: Weak<Shared>) {
     loop {
-        let Some(wait) = shared.upgrade().map(|shared| shared.fire()) else {
+        let Some(next) = shared.upgrade().map(|shared| (shared.fire(), shared.work())) else {
             return;
+        };
+        let wait = match next {
+            // One slice, and then whoever else wants the lock, or this thread.
+            (_, true) => {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            (wait, false) => wait,
         };
         let rearmed = running.0.rearm.notified();
         match wait {

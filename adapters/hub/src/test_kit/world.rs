@@ -34,6 +34,10 @@ pub struct World {
     latency: RangeInclusive<Duration>,
     auth_delay: RangeInclusive<Duration>,
     room: usize,
+    /// Nodes that the hub works over at a time, how long that takes, and whether it is at it.
+    slice_rows: usize,
+    slice_time: RangeInclusive<Duration>,
+    working: bool,
     authenticator: Authenticator,
     clients: Vec<Client>,
     by_connection: BTreeMap<ConnectionId, ClientId>,
@@ -52,6 +56,8 @@ enum Arrival {
     AtClient(ConnectionId, Frame),
     Verdict(ConnectionId, Attempt, Result<Principal, AuthRefused>),
     Lost(ConnectionId),
+    /// The hub has done a slice of work.
+    Worked,
 }
 
 impl fmt::Debug for World {
@@ -70,6 +76,9 @@ impl World {
     /// accepted at once with itself as the subject, and 16 KiB are under way to a client before it counts as slow.
     pub fn new(seed: u64, config: HubConfig) -> Self {
         Self {
+            slice_rows: config.engine.slice_rows,
+            slice_time: Duration::ZERO..=Duration::ZERO,
+            working: false,
             hub: Hub::new(config),
             monotonic: Moment::default(),
             wall: Instant::from_unix_nanos(1_704_067_200_000_000_000).unwrap_or(Instant::MIN),
@@ -104,6 +113,11 @@ impl World {
     /// message always may.
     pub fn set_room(&mut self, bytes: usize) {
         self.room = bytes;
+    }
+
+    /// How long the hub takes over each slice of what it does between inputs. Until told otherwise it takes no time.
+    pub fn set_slice_time(&mut self, time: RangeInclusive<Duration>) {
+        self.slice_time = time;
     }
 
     /// Whom each token stands for.
@@ -344,6 +358,10 @@ impl World {
             Arrival::AtHub(conn, text) => self.hub.handle_text(now, conn, &text),
             Arrival::Verdict(conn, attempt, verdict) => self.hub.handle_verdict(now, conn, attempt, verdict),
             Arrival::Lost(conn) => self.hub.handle_disconnect(now, conn),
+            Arrival::Worked => {
+                self.working = false;
+                self.hub.work(now, self.slice_rows);
+            }
             Arrival::AtClient(conn, frame) => {
                 let Some(&id) = self.by_connection.get(&conn) else { return };
                 match self.link_mut(id) {
@@ -390,8 +408,13 @@ impl World {
             }
             let wrote = self.write_to_clients() | self.write_to_hub();
             if !wrote {
-                return;
+                break;
             }
+        }
+        if self.hub.has_work() && !self.working {
+            self.working = true;
+            let time = some(&mut self.prng, &self.slice_time);
+            self.send(self.monotonic.saturating_add(time), Arrival::Worked);
         }
     }
 

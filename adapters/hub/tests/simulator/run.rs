@@ -10,7 +10,7 @@ use std::{
 };
 
 use liveset_core::{LiveQueryOptions, LiveQueryRequest, QuerySpec, SessionLimits, SubscriptionSpec, Token};
-use liveset_engine::{FieldKind, Instant, SetDef};
+use liveset_engine::{EngineLimits, FieldKind, Instant, Part, SetDef};
 use liveset_hub::{
     AllowAll, AuthRefused, Hub, HubConfig, Policy, Principal, WatchId,
     test_kit::{ClientId, Prng, World},
@@ -40,6 +40,10 @@ pub(crate) struct Setup {
     pub(crate) backlog: usize,
     pub(crate) latency: Duration,
     pub(crate) room: usize,
+    /// How the engine goes about it, apart from the cap.
+    pub(crate) engine: EngineLimits,
+    /// How long a slice of the engine's work may take.
+    pub(crate) slice_time: Duration,
 }
 
 /// What a run did, to see that it did something.
@@ -58,6 +62,8 @@ pub(crate) struct Tally {
     pub(crate) steps_of_time: usize,
     pub(crate) set_back: u64,
     pub(crate) folded_watches: usize,
+    /// Times that a query was found waiting for its result.
+    pub(crate) waited: usize,
     pub(crate) fingerprint: u64,
 }
 
@@ -124,12 +130,13 @@ impl Sim {
             ..SessionLimits::default()
         };
         config.session = session;
-        config.engine.max_window = setup.cap;
+        config.engine = EngineLimits { max_window: setup.cap, ..setup.engine.clone() };
         config.hub.watch_backlog_changes = setup.backlog;
         let mut world = World::new(seed, config);
         world.set_latency(Duration::ZERO..=setup.latency);
         world.set_auth_delay(Duration::ZERO..=setup.latency);
         world.set_room(setup.room);
+        world.set_slice_time(Duration::ZERO..=setup.slice_time);
         world.set_authenticator(
             |token| if token == "bad" { Err(AuthRefused) } else { Ok(Principal::new(token)) },
         );
@@ -172,6 +179,7 @@ impl Sim {
     pub(crate) fn run(mut self) -> Tally {
         for _ in 0..self.setup.ops {
             self.operation();
+            self.tally.waited += self.world.hub().stats().waiting;
             if self.r.chance(self.setup.settle, 100) {
                 self.check();
             }
@@ -220,7 +228,11 @@ impl Sim {
             return;
         }
         self.trace.note(format!("commit {ops:?}"));
-        let committed = self.world.commit(engine_ops(&ops)).unwrap_or_else(|e| panic!("{e}, of {ops:?}"));
+        let now = self.world.now();
+        // In whatever order the parts are run, and whoever runs them.
+        let last_first = |parts: &mut [Part<'_>]| parts.iter_mut().skip(1).rev().for_each(Part::run);
+        let committed = self.world.hub_mut().commit_with(now, engine_ops(&ops), last_first);
+        let committed = committed.unwrap_or_else(|e| panic!("{e}, of {ops:?}"));
         let changed = self.store.apply(&ops).expect("the oracle takes what is good");
         self.tally.commits += 1;
         self.moves += 1;
