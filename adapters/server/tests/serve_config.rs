@@ -134,6 +134,12 @@ fn the_effective_configuration_is_printed_as_toml() {
     assert_eq!(table["listen"].as_str(), Some("127.0.0.1:2"));
     assert_eq!(table["clock"]["source"].as_str(), Some("commits"));
     assert_eq!(table["limits"]["session"]["live_queries"].as_integer(), Some(3));
+    let engine = &table["limits"]["engine"];
+    for (name, default) in
+        [("max_unindexed_views", 1_000), ("max_columns", 256), ("slice_rows", 16_384), ("shards", 1)]
+    {
+        assert_eq!(engine[name].as_integer(), Some(default), "{name}");
+    }
     assert_eq!(table["limits"]["session"]["auth_timeout"].as_str(), Some("10s"));
     assert_eq!(table["auth"]["tokens"][1]["subject"].as_str(), Some("env"));
     assert_eq!(table["set"][0]["name"].as_str(), Some("a"));
@@ -160,6 +166,10 @@ async fn flags_alone_are_enough() {
             "--metrics-public",
             "--limit",
             "session.live_queries=1",
+            "--limit",
+            "engine.shards=2",
+            "--limit",
+            "engine.max_unindexed_views=0",
         ],
     );
     let mut http = Http::connect(&server.address).await;

@@ -120,6 +120,7 @@ limits! {
     }
     "engine", limits => limits.liveset.engine => {
         max_sets, max_nodes_per_set, max_node_bytes, max_id_bytes, max_ops_per_commit, max_window, max_views,
+        max_unindexed_views, max_columns, slice_rows, shards,
     }
     "json", limits => limits.liveset.engine.json => { nesting }
     "query", limits => limits.liveset.engine.query => {
@@ -382,7 +383,9 @@ mod tests {
             assert_eq!(fields(&debug), names(part), "{part}");
         }
         let debug = format!("{engine:?}");
-        let inside = [names("json"), names("query"), &["json", "query"]].concat();
+        // What is for tests alone is no setting.
+        let tuning = format!("{:?}", engine.tuning);
+        let inside = [names("json"), names("query"), &fields(&tuning), &["json", "query", "tuning"]].concat();
         let own: Vec<_> = fields(&debug).into_iter().filter(|field| !inside.contains(field)).collect();
         assert_eq!(own, names("engine"));
     }

@@ -33,6 +33,11 @@ fn the_documented_file_is_read() {
         [limits.session]
         auth_timeout = "3s"
         live_queries = 7
+        [limits.engine]
+        shards = 2
+        slice_rows = 1_000
+        max_unindexed_views = 10
+        max_columns = 20
         [limits.http]
         max_body_bytes = 1_000
         [clock]
@@ -48,6 +53,9 @@ fn the_documented_file_is_read() {
     assert_eq!(config.sets[1].key, "sku");
     assert_eq!(config.limits.liveset.session.auth_timeout, Duration::from_secs(3));
     assert_eq!(config.limits.liveset.session.live_queries, 7);
+    let engine = &config.limits.liveset.engine;
+    assert_eq!((engine.shards, engine.slice_rows), (2, 1_000));
+    assert_eq!((engine.max_unindexed_views, engine.max_columns), (10, 20));
     assert_eq!(config.limits.http.max_body_bytes, 1000);
     assert_eq!(config.clock.source, ClockSource::Commits);
 
