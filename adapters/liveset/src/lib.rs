@@ -93,7 +93,9 @@
 //! | a socket that takes nothing | 10 s (60 s for 32 KiB) | 1013 |
 //! | closing | 2 s | the socket is closed |
 //!
-//! A window holds at most 1,000 nodes; an expression may have 16 KiB. How many connections there may be, and how long a
+//! And for the endpoint: 100,000 different live queries, 1,000 of a kind that every change has to be tried on (no index finds
+//! them), 256 different fields of a set that they read; more is `LIMIT_EXCEEDED`. A first result that takes a look at more than
+//! 16,384 nodes is made in slices of as many. A window holds at most 1,000 nodes; an expression may have 16 KiB. How many connections there may be, and how long a
 //! handshake may take, is for whoever accepts them.
 //!
 //! # Metrics
@@ -117,12 +119,20 @@
 //! | `liveset_query_seconds` | histogram | |
 //! | `liveset_events_published_total`, `liveset_event_deliveries_total` | counter | |
 //! | `liveset_panics_total` | counter | `place`: `hub`, `connection`, `authenticator` |
-//! | `liveset_connections`, `liveset_subscriptions`, `liveset_live_queries`, `liveset_watches`, `liveset_feeds`, `liveset_resume_log_changes` | gauge | |
-//! | `liveset_engine_nodes`, `liveset_engine_views`, `liveset_engine_feeds`, `liveset_engine_deadlines` | gauge | |
-//! | `liveset_engine_nodes_changed_total`, `liveset_engine_changes_out_total`, `liveset_engine_flips_total` | counter | |
-//! | `liveset_engine_predicates_evaluated_total`, `liveset_engine_rows_visited_total` | counter | |
+//! | `liveset_connections`, `liveset_subscriptions`, `liveset_live_queries`, `liveset_watches`, `liveset_waiting`, `liveset_feeds`, `liveset_resume_log_changes` | gauge | |
+//! | `liveset_engine_nodes`, `liveset_engine_views`, `liveset_engine_unindexed_views`, `liveset_engine_feeds`, `liveset_engine_indexes`, `liveset_engine_deadlines` | gauge | |
+//! | `liveset_engine_row_bytes`, `liveset_engine_index_bytes`, `liveset_engine_window_bytes` | gauge | |
+//! | `liveset_engine_nodes_changed_total`, `liveset_engine_changes_out_total`, `liveset_engine_flips_total`, `liveset_engine_deadlines_fired_total` | counter | |
+//! | `liveset_engine_predicates_evaluated_total`, `liveset_engine_rows_visited_total`, `liveset_engine_rows_visited_refilling_total` | counter | |
 //! | `liveset_engine_candidates_found_total`, `liveset_engine_candidates_scanned_total` | counter | |
+//! | `liveset_engine_windows_touched_total`, `liveset_engine_refills_total`, `liveset_engine_rechosen_total` | counter | |
 //! | `liveset_engine_refilled_total`, `liveset_engine_displaced_total`, `liveset_engine_clock_set_back_total` | counter | |
+//!
+//! `liveset_waiting` are live queries that wait for their first result; `liveset_engine_unindexed_views` those that every change is
+//! tried on. `liveset_engine_deadlines` counts the moments that are waited for: one for each test over `now` that an order of
+//! values serves, however many nodes and queries it concerns. Nodes that enter windows as others leave
+//! (`liveset_engine_refilled_total`) come from the few that each window has in reserve; `liveset_engine_refills_total` counts how
+//! often such a reserve was filled up, and `liveset_engine_rows_visited_refilling_total` what was looked at for that.
 //!
 //! # Logs
 //!

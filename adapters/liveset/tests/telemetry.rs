@@ -193,6 +193,9 @@ fn check_counts(recorded: &Recorded) {
         let name = name.split(' ').next().unwrap();
         assert!(documented.contains(&format!("`{name}`")), "{name}");
     }
+    for name in documented.split('`').filter(|name| name.starts_with("liveset_engine_")) {
+        assert!(recorded.0.lock().unwrap().contains_key(name), "{name} is documented and not recorded");
+    }
     for (name, value) in [
         ("liveset_connections_opened_total", 3.0),
         ("liveset_connections_closed_total by=peer", 1.0),
@@ -208,10 +211,14 @@ fn check_counts(recorded: &Recorded) {
         ("liveset_events_published_total", 1.0),
         ("liveset_connections", 0.0),
         ("liveset_engine_nodes", 1.0),
+        ("liveset_waiting", 0.0),
+        ("liveset_engine_unindexed_views", 0.0),
+        ("liveset_engine_windows_touched_total", 1.0),
         ("liveset_engine_nodes_changed_total", 1.0),
     ] {
         assert_eq!(recorded.value(name), value, "{name}");
     }
+    assert!(recorded.value("liveset_engine_row_bytes") > 0.0);
     assert!(recorded.value("liveset_messages_received_total") >= 4.0);
     assert!(recorded.value("liveset_bytes_sent_total") > 100.0);
 }
