@@ -8,7 +8,8 @@ use liveset_core::{
     Verdict, Violation,
 };
 use liveset_engine::{
-    CommitError, Committed, DefineError, Engine, EngineLimits, Instant, Op, Part, Plan, Query, SetDef,
+    CommitError, Committed, DefineError, Engine, EngineLimits, Explain, Instant, Op, Part, Plan, Query,
+    SetDef,
 };
 use serde_json::value::RawValue;
 
@@ -304,17 +305,25 @@ impl Hub {
         who: Option<&Principal>,
         query: &QuerySpec,
     ) -> Result<Snapshot, Refusal> {
-        if who.is_some_and(|who| !self.policy.may_query(who, query)) {
-            return Err(crate::requests::query_forbidden(query));
-        }
-        let plan = self.plan(query, false).map_err(|error| Refusal {
-            code: ErrorCode::InvalidQuery,
-            message: error.to_string(),
-            id: None,
-        })?;
+        let plan = self.allowed_plan(who, query)?;
         let snapshot = self.engine.evaluate(now.wall, &plan);
         self.distribute(now);
         Ok(self.wire_snapshot(snapshot, Arc::default()))
+    }
+
+    /// How a query is found by what changes, and what it costs. `who` is asked of the policy as if they asked the query.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query).
+    pub fn explain(
+        &mut self,
+        now: Now,
+        who: Option<&Principal>,
+        query: &QuerySpec,
+    ) -> Result<Explain, Refusal> {
+        let plan = self.allowed_plan(who, query)?;
+        Ok(self.engine.explain(now.wall, &plan))
     }
 
     /// Opens a live query inside the process: [`poll_watch`](Self::poll_watch) gives one snapshot, as soon as it is there,
@@ -508,6 +517,18 @@ impl Hub {
         if after == After::Gone {
             self.engine.close(feed);
         }
+    }
+
+    /// The plan of a query that is asked once, by someone whom the policy lets.
+    fn allowed_plan(&self, who: Option<&Principal>, query: &QuerySpec) -> Result<Plan, Refusal> {
+        if who.is_some_and(|who| !self.policy.may_query(who, query)) {
+            return Err(crate::requests::query_forbidden(query));
+        }
+        self.plan(query, false).map_err(|error| Refusal {
+            code: ErrorCode::InvalidQuery,
+            message: error.to_string(),
+            id: None,
+        })
     }
 
     pub(crate) fn plan(

@@ -139,6 +139,9 @@ fn one_shot_queries_ask_too() {
     let refusal = world.hub_mut().query(now, Some(&guest), &query).unwrap_err();
     assert_eq!(refusal.code.as_str(), "FORBIDDEN");
     assert!(world.hub_mut().query(now, Some(&owner), &query).is_ok());
+    let refusal = world.hub_mut().explain(now, Some(&guest), &query).unwrap_err();
+    assert_eq!(refusal.code.as_str(), "FORBIDDEN");
+    assert!(world.hub_mut().explain(now, Some(&owner), &query).is_ok());
     assert!(world.hub_mut().query(now, None, &query).is_ok(), "the host itself is not asked");
     assert!(world.hub().policy().may_write(&owner) && !world.hub().policy().may_write(&guest));
 }

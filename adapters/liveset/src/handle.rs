@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use liveset_core::{ErrorCode, QuerySpec, Token};
-use liveset_engine::{Committed, Instant, Op};
+use liveset_engine::{Committed, Explain, Instant, Op};
 use liveset_hub::Principal;
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -48,7 +48,8 @@ impl Liveset {
     /// Changes data: the operations that the closure gathers are applied as one, all of them or none, and every live
     /// query that they change gets one batch of net changes.
     ///
-    /// Cost: that of what changes, times the queries that it concerns; nothing is looked at twice for the same query.
+    /// Cost: that of what changes, times the queries that it concerns; nothing is looked at twice for the same query. Queries
+    /// that no index finds are each tried on each change; [`explain`](Self::explain) tells which those are.
     ///
     /// ```
     /// # use liveset::{Liveset, Query, Set};
@@ -200,7 +201,8 @@ impl Liveset {
 
     /// The result of a query now, once. The host may ask anything.
     ///
-    /// Cost: O(nodes of the set), unless a live query with the same filter, order and limit is kept already.
+    /// Cost: O(nodes that an index finds for it), or O(nodes of the set) where there is none; next to nothing where a live query
+    /// with the same filter, order and limit is kept already.
     ///
     /// # Errors
     ///
@@ -226,6 +228,42 @@ impl Liveset {
         };
         telemetry::queried(if result.is_ok() { "answered" } else { "refused" }, started.elapsed());
         result
+    }
+
+    /// How a query is found by what changes, and what it costs to keep or to answer: for whoever wonders why one is slow. It
+    /// displays as a few lines.
+    ///
+    /// ```
+    /// # use liveset::{Liveset, Query, Set};
+    /// # let liveset = Liveset::builder().set(Set::new("orders")).build()?;
+    /// let explained = liveset.explain(Query::new("orders").filter("customer == 'c7' and total > 10"))?;
+    /// assert_eq!(explained.access, "equality");
+    /// let explained = liveset.explain(Query::new("orders").filter("customer != 'c7'"))?;
+    /// assert_eq!(explained.access, "scan");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Where the query is wrong; the text says where.
+    pub fn explain(&self, query: impl Into<QuerySpec>) -> Result<Explain, QueryError> {
+        self.explain_to(None, &query.into())
+    }
+
+    /// The same, for a principal: whoever may ask the query may have it explained.
+    ///
+    /// # Errors
+    ///
+    /// Where the query is wrong or not allowed.
+    pub fn explain_as(&self, who: &Principal, query: &QuerySpec) -> Result<Explain, QueryError> {
+        self.explain_to(Some(who), query)
+    }
+
+    fn explain_to(&self, who: Option<&Principal>, query: &QuerySpec) -> Result<Explain, QueryError> {
+        match self.shared.run(|hub, now| hub.explain(now, who, query)) {
+            Ok(result) => result.map_err(QueryError::from),
+            Err(Panicked) => Err(internal()),
+        }
     }
 
     /// Keeps a query's result inside the process, as a stream of one snapshot and then of atomic diffs. What is shared

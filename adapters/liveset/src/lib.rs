@@ -178,7 +178,9 @@ pub use liveset_core::{
     AddedReason, ErrorCode, QuerySpec, QuerySpecError, RemovedReason, SessionLimits, Token,
 };
 #[doc(no_inline)]
-pub use liveset_engine::{Committed, EngineLimits, FieldDef, FieldKind, Instant, Op, QueryLimits, SetDef};
+pub use liveset_engine::{
+    Committed, EngineLimits, Explain, FieldDef, FieldKind, Instant, Op, QueryLimits, SetDef,
+};
 #[doc(no_inline)]
 pub use liveset_hub::{AllowAll, DeclareError, HubLimits, Policy, Principal, Resources};
 

@@ -93,6 +93,7 @@ async fn what_is_not_of_the_form_is_400() {
         ("/batch", "[]]", "trailing characters"),
         ("/batch", "\u{0}", "a list of ops"),
         ("/query", "{", "EOF"),
+        ("/explain", "{", "EOF"),
         ("/query", "", "EOF"),
         ("/events", "[]", "invalid type"),
         ("/events", r#"{"path":"jobs","eventType":"jobStarted"}"#, "missing field `data`"),
@@ -150,6 +151,7 @@ async fn what_is_refused_is_422() {
         ),
         ("/batch", r#"[{"op":"remove","set":"nothing","id":1}]"#, "INVALID_NODE", "nothing"),
         ("/query", r#"{"edge":"order"}"#, "INVALID_QUERY", "orders"),
+        ("/explain", r#"{"edge":"order"}"#, "INVALID_QUERY", "orders"),
         ("/query", r#"{"edge":"orders","filtr":"total > 1"}"#, "INVALID_QUERY", "filtr"),
         ("/query", r#"{"edge":"orders","filter":"total = 1"}"#, "INVALID_QUERY", "line 1, column 7"),
         ("/query", r#"{"edge":"orders","orderBy":"total up"}"#, "INVALID_QUERY", "line 1, column 7"),
@@ -182,6 +184,7 @@ async fn tokens_are_asked_for_and_may_be_read_only() {
     let valid = [
         ("/batch", "[]"),
         ("/query", r#"{"edge":"orders"}"#),
+        ("/explain", r#"{"edge":"orders"}"#),
         ("/events", r#"{"path":"jobs","eventType":"jobStarted","data":{}}"#),
     ];
     for (path, body) in valid {
@@ -203,7 +206,7 @@ async fn tokens_are_asked_for_and_may_be_read_only() {
         let reader = format!("bearer {READER}");
         let answer = http.request("POST", path, &[("authorization", &reader)], body.as_bytes()).await;
         match path {
-            "/query" => assert_eq!(answer.status, 200),
+            "/query" | "/explain" => assert_eq!(answer.status, 200),
             _ => assert_eq!((answer.status, answer.code().as_str()), (403, "FORBIDDEN"), "{path}"),
         }
         let twice = [("authorization", reader.as_str()), ("authorization", "Bearer writer-token")];
@@ -214,6 +217,30 @@ async fn tokens_are_asked_for_and_may_be_read_only() {
         );
         assert_eq!(http.post(path, body).await.status, 200, "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_query_is_explained() {
+    let server = Server::start(ORDERS);
+    let mut http = Http::connect(&server.address).await;
+    let batch: Vec<_> = (0..10)
+        .map(|id| json!({ "op": "upsert", "set": "orders", "node": { "id": id, "total": id % 2 } }))
+        .collect();
+    http.post("/batch", &json!(batch).to_string()).await;
+
+    let found = http.post("/explain", r#"{"edge":"orders","filter":"total == 1 and id != 'x'"}"#).await;
+    assert_eq!((found.status, found.header("content-type")), (200, Some("application/json")));
+    let found = found.json();
+    assert_eq!((&found["access"], &found["hasResidue"]), (&json!("equality"), &json!(true)), "{found}");
+    assert_eq!(
+        (&found["isOpen"], found["probes"].as_array().map(Vec::len)),
+        (&json!(false), Some(1)),
+        "{found}"
+    );
+    assert!(found["text"].as_str().unwrap().starts_with("found by: equality\n"), "{found}");
+
+    let scanned = http.post("/explain", r#"{"edge":"orders","filter":"total != 1"}"#).await.json();
+    assert_eq!((&scanned["access"], &scanned["candidates"]), (&json!("scan"), &json!(10)), "{scanned}");
 }
 
 #[tokio::test]

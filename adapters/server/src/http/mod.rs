@@ -5,6 +5,7 @@
 //! | `POST /batch` | a list of ops, or `{"at"?, "ops"}`: one atomic commit | `{"commit": n, "changed": nodes whose value changed}` once it is applied |
 //! | `POST /events` | `{"path", "eventType", "data", "timestamp"?}` | `{"delivered": subscribers}` |
 //! | `POST /query` | a query, as in `createLiveQuery` | `{"nodes": […], "totalCount": n, "capped": b}` |
+//! | `POST /explain` | a query | how changes find it and what it costs: `{"access": equality, range, …, scan, "probes": […], "hasResidue", "sharing", "isOpen", "candidates": nodes to look at, "isSlice", "hasOrderIndex", "text": the same for people}` |
 //! | `GET /healthz` | | `{"status": "ok"}`, open to all |
 //! | `GET /metrics` | | Prometheus text |
 //!
@@ -29,6 +30,7 @@ mod body;
 mod cors;
 mod error;
 mod events;
+mod explain;
 mod linger;
 mod metrics;
 mod query;
@@ -93,6 +95,7 @@ pub fn router(liveset: Liveset, options: HttpOptions, more: Router) -> Router {
         .route("/batch", post(batch::commit))
         .route("/events", post(events::publish))
         .route("/query", post(query::run))
+        .route("/explain", post(explain::run))
         .route("/healthz", get(healthz));
     if has_metrics {
         routes = routes.route("/metrics", get(metrics::render));
@@ -115,7 +118,9 @@ async fn healthz() -> Response {
 /// Counts requests by status. Paths are the router's own, never the client's, so that there are few.
 async fn count(request: Request, next: Next) -> Response {
     let path = match request.uri().path() {
-        path @ ("/ws" | "/batch" | "/events" | "/query" | "/healthz" | "/metrics") => path.to_owned(),
+        path @ ("/ws" | "/batch" | "/events" | "/query" | "/explain" | "/healthz" | "/metrics") => {
+            path.to_owned()
+        }
         _ => "other".to_owned(),
     };
     let response = next.run(request).await;

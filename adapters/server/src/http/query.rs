@@ -12,12 +12,7 @@ use super::auth::Caller;
 use super::{ApiError, App, body, error};
 
 pub(super) async fn run(State(app): State<App>, caller: Caller, body: Body) -> Result<Response, ApiError> {
-    let text = body::read(&app, body).await?;
-    // A body that is no JSON and a query that is wrong are different faults.
-    serde_json::from_slice::<IgnoredAny>(&text)
-        .map_err(|error| ApiError::invalid_message(error.to_string()))?;
-    let query =
-        QuerySpec::parse(&text).map_err(|error| ApiError::refused("INVALID_QUERY", error.to_string()))?;
+    let query = read(&app, body).await?;
     let result = app.liveset.query_as(&caller.0, &query).map_err(|error| refused(&error))?;
     let size: usize = result.rows.iter().map(|row| row.data.as_bytes().len() + 1).sum();
     let mut answer = Vec::with_capacity(size + 64);
@@ -33,7 +28,16 @@ pub(super) async fn run(State(app): State<App>, caller: Caller, body: Body) -> R
     Ok(error::json(StatusCode::OK, answer))
 }
 
-fn refused(error: &QueryError) -> ApiError {
+/// Reads a query.
+pub(super) async fn read(app: &App, body: Body) -> Result<QuerySpec, ApiError> {
+    let text = body::read(app, body).await?;
+    // A body that is no JSON and a query that is wrong are different faults.
+    serde_json::from_slice::<IgnoredAny>(&text)
+        .map_err(|error| ApiError::invalid_message(error.to_string()))?;
+    QuerySpec::parse(&text).map_err(|error| ApiError::refused("INVALID_QUERY", error.to_string()))
+}
+
+pub(super) fn refused(error: &QueryError) -> ApiError {
     match error.code() {
         ErrorCode::Forbidden => ApiError::forbidden(error.to_string()),
         ErrorCode::Internal => ApiError::internal(),

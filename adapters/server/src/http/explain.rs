@@ -1,0 +1,43 @@
+//! `POST /explain`: how a query is kept, for whoever may ask it.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+
+use super::auth::Caller;
+use super::{ApiError, App, error, query};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer<'a> {
+    access: &'a str,
+    probes: &'a [String],
+    has_residue: bool,
+    sharing: usize,
+    is_open: bool,
+    candidates: usize,
+    is_slice: bool,
+    has_order_index: bool,
+    /// All of it in a few lines for people.
+    text: String,
+}
+
+pub(super) async fn run(State(app): State<App>, caller: Caller, body: Body) -> Result<Response, ApiError> {
+    let query = query::read(&app, body).await?;
+    let explained = app.liveset.explain_as(&caller.0, &query).map_err(|error| query::refused(&error))?;
+    let answer = Answer {
+        access: &explained.access,
+        probes: &explained.probes,
+        has_residue: explained.has_residue,
+        sharing: explained.sharing,
+        is_open: explained.is_open,
+        candidates: explained.candidates,
+        is_slice: explained.is_slice,
+        has_order_index: explained.has_order_index,
+        text: explained.to_string(),
+    };
+    let answer = serde_json::to_vec(&answer).map_err(|_| ApiError::internal())?;
+    Ok(error::json(StatusCode::OK, answer))
+}
