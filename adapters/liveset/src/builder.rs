@@ -11,6 +11,7 @@ use crate::auth::{Authenticator, NoToken};
 use crate::clock::{Clock, WallClock};
 use crate::handle::Liveset;
 use crate::limits::Limits;
+use crate::shards::Shards;
 use crate::shared::Shared;
 
 /// A set of nodes, declared. What is not declared of its fields is not checked.
@@ -139,7 +140,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// Where a set or a resource is declared wrongly, or twice.
+    /// Where a set or a resource is declared wrongly, or twice, or where there are no threads to be had for the shards.
     pub fn build(self) -> Result<Liveset, BuildError> {
         let Self { sets, resources, declared, limits, authenticator, policy, clock } = self;
         let mut resources = match resources {
@@ -151,13 +152,14 @@ impl Builder {
             resources.declare(&path, event_types.iter().map(String::as_str))?;
         }
         let Limits { engine, session, hub, transport } = limits;
+        let shards = Shards::new(engine.shards).map_err(|error| BuildError::Threads(error.to_string()))?;
         let (max_message_bytes, slice_rows) = (session.message_bytes, engine.slice_rows);
         let mut hub = Hub::new(HubConfig { engine, session, hub, resources, policy, epoch: epoch() });
         for set in sets {
             hub.define_set(set)?;
         }
         let clock = WallClock::new(clock);
-        let shared = Shared::new(hub, clock, authenticator, transport, max_message_bytes, slice_rows);
+        let shared = Shared::new(hub, clock, authenticator, transport, max_message_bytes, slice_rows, shards);
         Ok(Liveset::new(shared))
     }
 }
@@ -189,4 +191,7 @@ pub enum BuildError {
     /// A resource.
     #[error(transparent)]
     Resource(#[from] DeclareError),
+    /// The threads for several shards could not be started.
+    #[error("the threads of the shards could not be started: {0}")]
+    Threads(String),
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use liveset_core::{ErrorCode, QuerySpec, Token};
 use liveset_engine::{Committed, Explain, Instant, Op};
-use liveset_hub::Principal;
+use liveset_hub::{Hub, Principal};
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -95,8 +95,9 @@ impl Liveset {
     pub fn commit_ops(&self, at: Option<Instant>, ops: Vec<Op>) -> Result<Committed, CommitError> {
         let started = std::time::Instant::now();
         let count = ops.len();
-        let result = match self.shared.run_at(at, |hub, now| hub.commit(now, ops).map_err(CommitError::from))
-        {
+        let shards = &self.shared.shards;
+        let commit = |hub: &mut Hub, now| hub.commit_with(now, ops, |parts| shards.run(count, parts));
+        let result = match self.shared.run_at(at, |hub, now| commit(hub, now).map_err(CommitError::from)) {
             Ok(result) => result,
             Err(Panicked) => {
                 tracing::error!("a commit made the engine panic; how much of it was applied is unknown");

@@ -74,6 +74,9 @@
 //! nodes, in slices; it starts with the first use inside a runtime and ends with the last handle. Without a runtime, time
 //! moves with commits and queries only, and each use of the handle does a slice.
 //!
+//! With `Limits::engine.shards` above 1 the live queries are spread over as many shards, and a commit of 64 operations or more
+//! is brought to them by as many threads of its own. With one shard, the default, there is no such thread.
+//!
 //! # Limits
 //!
 //! All numbers are in [`Limits`]. The defaults, for one connection:
@@ -157,6 +160,7 @@ mod limits;
 mod live;
 mod peer;
 mod query;
+mod shards;
 mod shared;
 mod telemetry;
 mod timer;

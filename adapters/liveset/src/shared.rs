@@ -18,6 +18,7 @@ use crate::clock::WallClock;
 use crate::contain::{Panicked, contain, contain_future};
 use crate::limits::TransportLimits;
 use crate::peer::Peer;
+use crate::shards::Shards;
 use crate::telemetry;
 use crate::timer::Timer;
 
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) max_message_bytes: usize,
     /// Nodes that are worked over in one go.
     slice_rows: usize,
+    pub(crate) shards: Shards,
     /// Where the monotonic clock begins.
     start: tokio::time::Instant,
     timer: Arc<Timer>,
@@ -64,6 +66,7 @@ impl Shared {
         transport: TransportLimits,
         max_message_bytes: usize,
         slice_rows: usize,
+        shards: Shards,
     ) -> Arc<Self> {
         let state =
             State { hub, wall, peers: HashMap::new(), wakers: HashMap::new(), armed: Timeouts::default() };
@@ -73,6 +76,7 @@ impl Shared {
             transport,
             max_message_bytes,
             slice_rows,
+            shards,
             start: tokio::time::Instant::now(),
             timer: Arc::new(Timer::default()),
             closing: AtomicBool::new(false),
