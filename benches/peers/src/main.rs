@@ -1,0 +1,257 @@
+//! Liveset beside other engines that keep query results alive, on one workload.
+//!
+//! ```text
+//! cd benches/peers
+//! cargo run --release --features differential                             the table
+//! cargo run --release --features differential -- --orders 10000 B:100     of it, these sizes and classes of queries
+//! ```
+//!
+//! Each peer is a feature and can be built without the others. This package is a workspace of its own, for its
+//! dependencies are many, and no part of Liveset.
+//!
+//! # The workload
+//!
+//! [`Workload`](workload::Workload) makes N orders from a seed (a status of 6, a customer of N/10, a region of 50, a total, a
+//! moment of creation in the last 30 days, a priority of 6, up to 3 tags of 20, a note of 100 bytes), and changes: 80 % updates of a
+//! status or a total, 10 % insertions, 10 % deletions. All queries are ordered by the moment of creation, newest first, and
+//! capped at 1,000 orders:
+//!
+//! | class | queries | filter | matches |
+//! | --- | --- | --- | --- |
+//! | A1 | one | `status == 'processing'` | N/6 |
+//! | B:Q | Q | `customer == X`, Q customers of N/10 | 10 |
+//! | D:Q | Q | `total >= X and total < Y`, over a thousandth of all totals | N/1,000 |
+//!
+//! # What is measured
+//!
+//! Time is that of the processors, over all threads: it tells less of what else the machine does. *load*: the orders, before
+//! there is a query. *create*: the queries, to their first results. *1* and *1,000*: a change in commits of so many, from the
+//! commit to the last difference of all results, read by its receiver; the median of five runs of half a second at most. *×*: how many times what Liveset takes. *memory*: by how much the process grew (RSS)
+//! from before the load to after the creation. Each row is a process of its own. After it, and after the creation, who
+//! is in which result is held against a result from scratch.
+//!
+//! Each peer is used as its documentation would have it and where in doubt in its favour; its module says what it does less
+//! of. Liveset alone reads JSON within its time, is not told what an order was before, and keeps the count beyond the cap.
+//! Numbers are this machine's; what carries over is the growth from row to row, and roughly the ratio.
+
+#[cfg(feature = "differential")]
+mod differential;
+mod liveset;
+mod workload;
+
+use std::{
+    env, fs,
+    io::Read,
+    process::{Command, ExitCode, Stdio},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::time::{ClockId, clock_gettime};
+use workload::{Change, Class, Order, Tally, Workload};
+
+const SEED: u64 = 1;
+const RUNS: usize = 5;
+/// How many seconds a run takes, and how many changes it has, at most.
+const RUN: f64 = 0.5;
+const RUN_CHANGES: usize = 20_000;
+/// A row that takes longer is left out.
+const ROW: Duration = Duration::from_secs(300);
+
+/// Something that keeps the results of queries alive.
+pub trait Peer: Sized {
+    /// Changes in the form that it takes them in.
+    type Commit;
+
+    /// One that is to hold so many orders and such queries.
+    fn new(orders: u32, class: Class) -> Self;
+
+    /// Takes in the orders, before there is a query.
+    fn load(&mut self, orders: Self::Commit);
+
+    /// Opens the queries and reads their first results.
+    fn open(&mut self);
+
+    /// Writes changes in the form that it takes them in; not measured.
+    fn prepare(&self, changes: Vec<Change>) -> Self::Commit;
+
+    /// Applies changes as one commit and reads every difference that comes of it.
+    fn apply(&mut self, commit: Self::Commit);
+
+    /// What it has told so far.
+    fn tally(&self) -> Tally;
+
+    /// Whether its results are whole, with order and cap, so that they can be checked.
+    const WHOLE: bool = true;
+}
+
+/// What a row says.
+#[derive(Clone, Copy, Debug, Default)]
+struct Row {
+    load: f64,
+    create: f64,
+    one: f64,
+    thousand: f64,
+    memory: f64,
+}
+
+type Measure = fn(u32, Class) -> Row;
+
+const PEERS: &[(&str, Measure)] = &[
+    ("liveset", measure::<liveset::Liveset>),
+    #[cfg(feature = "differential")]
+    ("differential-dataflow", measure::<differential::Differential>),
+];
+
+fn main() -> ExitCode {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args.as_slice() {
+        ["--row", peer, orders, class] => row(peer, orders, class),
+        [] => table(&[10_000, 100_000], &["A1", "B:100", "B:1000", "B:10000", "D:100", "D:1000", "D:10000"]),
+        ["--orders", orders, classes @ ..] if !classes.is_empty() && orders.parse::<u32>().is_ok() => {
+            table(&[orders.parse().expect("just tried")], classes)
+        }
+        _ => {
+            eprintln!("usage: liveset-peers [--orders N CLASS…]     CLASS: A1, B:QUERIES, D:QUERIES");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// Prints the table, each row as soon as it is measured.
+fn table(sizes: &[u32], classes: &[&str]) {
+    println!("| orders | queries | peer | load, ms | create, ms | 1, µs | × | 1,000, µs | × | memory, MB |");
+    println!("| ---: | :--- | :--- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
+    for orders in sizes {
+        for name in classes {
+            let class = class(name).unwrap_or_else(|| panic!("{name} is no class of queries"));
+            if matches!(class, Class::B(queries) if queries > orders / 10) {
+                continue; // There are not so many customers.
+            }
+            let mut of = None;
+            for (peer, _) in PEERS {
+                print!("| {orders} | {name} | {peer} |");
+                let Some(Row { load, create, one, thousand, memory }) = spawn(peer, *orders, name) else {
+                    println!(" – | – | – | – | – | – | – |");
+                    continue;
+                };
+                let (of_one, of_thousand) = *of.get_or_insert((one, thousand));
+                println!(
+                    " {load:.0} | {create:.1} | {one:.1} | {} | {thousand:.2} | {} | {memory:.0} |",
+                    ratio(one, of_one),
+                    ratio(thousand, of_thousand)
+                );
+            }
+        }
+    }
+}
+
+/// Measures a row in a process of its own. `None` where that fails or takes too long; the reason is on stderr.
+fn spawn(peer: &str, orders: u32, class: &str) -> Option<Row> {
+    let mut child = Command::new(env::current_exe().expect("this program"))
+        .args(["--row", peer, &orders.to_string(), class])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("this program starts");
+    let end = Instant::now() + ROW;
+    while child.try_wait().expect("a child").is_none() {
+        if Instant::now() > end {
+            eprintln!("{peer}, {orders} orders, {class}: more than {} s", ROW.as_secs());
+            child.kill().expect("a child");
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    let mut text = String::new();
+    child.stdout.take()?.read_to_string(&mut text).ok()?;
+    let mut numbers = text.split_whitespace().map(str::parse);
+    let mut next = || numbers.next()?.ok();
+    Some(Row { load: next()?, create: next()?, one: next()?, thousand: next()?, memory: next()? })
+}
+
+/// Prints the numbers of a row, for [`spawn`].
+fn row(peer: &str, orders: &str, of: &str) {
+    let (_, measure) = PEERS.iter().find(|(name, _)| *name == peer).expect("a peer");
+    let class = class(of).expect("a class of queries");
+    let Row { load, create, one, thousand, memory } = measure(orders.parse().expect("a number"), class);
+    println!("{load} {create} {one} {thousand} {memory}");
+}
+
+fn class(name: &str) -> Option<Class> {
+    match name.split_once(':') {
+        None if name == "A1" => Some(Class::A1),
+        Some(("B", queries)) => queries.parse().ok().filter(|queries| *queries > 0).map(Class::B),
+        Some(("D", queries)) => queries.parse().ok().filter(|queries| *queries > 0).map(Class::D),
+        _ => None,
+    }
+}
+
+fn measure<P: Peer>(orders: u32, class: Class) -> Row {
+    let mut workload = Workload::new(orders, SEED);
+    let before = memory();
+    let mut peer = P::new(orders, class);
+    let copy = |order: &Arc<Order>| Some(Arc::new(Order::clone(order)));
+    let all = workload.orders.iter().map(|order| Change { before: None, after: copy(order) }).collect();
+    let all = peer.prepare(all);
+    let start = seconds();
+    peer.load(all);
+    let loaded = seconds();
+    peer.open();
+    let (load, create) = ((loaded - start) * 1e3, (seconds() - loaded) * 1e3);
+    let memory = memory() - before;
+    check(&peer, &workload, orders, class);
+    let one = changes(&mut peer, &mut workload, 1);
+    let thousand = changes(&mut peer, &mut workload, 1_000);
+    check(&peer, &workload, orders, class);
+    Row { load, create, one, thousand, memory }
+}
+
+/// Microseconds a change in commits of `size`.
+fn changes<P: Peer>(peer: &mut P, workload: &mut Workload, size: usize) -> f64 {
+    let mut runs: Vec<f64> = (0..RUNS)
+        .map(|_| {
+            let (mut time, mut count) = (0.0, 0);
+            while time < RUN && count < RUN_CHANGES {
+                // So many at once that the clock costs nothing, and so few that they stay in the cache. One at first: it
+                // may be slow.
+                let some = (count / size).clamp(1, 100_usize.div_ceil(size));
+                let commits: Vec<_> = (0..some).map(|_| peer.prepare(workload.changes(size))).collect();
+                count += commits.len() * size;
+                let start = seconds();
+                commits.into_iter().for_each(|commit| peer.apply(commit));
+                time += seconds() - start;
+            }
+            time * 1e6 / count as f64
+        })
+        .collect();
+    runs.sort_by(f64::total_cmp);
+    runs[RUNS / 2]
+}
+
+fn check<P: Peer>(peer: &P, workload: &Workload, of: u32, class: Class) {
+    let expected = Tally::expected(&workload.orders, of, class);
+    assert!(!P::WHOLE || peer.tally().sum == expected, "the results are wrong");
+}
+
+/// Seconds that the processors spent on this process, all of its threads: what others do on the machine does not count.
+fn seconds() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+/// Megabytes in use by this process.
+fn memory() -> f64 {
+    let pages = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    pages
+        .split(' ')
+        .nth(1)
+        .and_then(|pages| pages.parse::<f64>().ok())
+        .map_or(f64::NAN, |pages| pages * 4_096.0 / 1e6)
+}
+
+fn ratio(a: f64, b: f64) -> String {
+    let ratio = a / b;
+    if ratio < 100.0 { format!("{ratio:.1}") } else { format!("{ratio:.0}") }
+}
