@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cd benches/peers
-//! cargo run --release --features differential                             the table
+//! cargo run --release --features differential,dbsp                        the table
 //! cargo run --release --features differential -- --orders 10000 B:100     of it, these sizes and classes of queries
 //! ```
 //!
@@ -34,6 +34,8 @@
 //! of. Liveset alone reads JSON within its time, is not told what an order was before, and keeps the count beyond the cap.
 //! Numbers are this machine's; what carries over is the growth from row to row, and roughly the ratio.
 
+#[cfg(feature = "dbsp")]
+mod dbsp;
 #[cfg(feature = "differential")]
 mod differential;
 mod liveset;
@@ -56,7 +58,7 @@ const RUNS: usize = 5;
 /// How many seconds a run takes, and how many changes it has, at most.
 const RUN: f64 = 0.5;
 const RUN_CHANGES: usize = 20_000;
-/// A row that takes longer is left out.
+/// What a row has not measured by then is left out.
 const ROW: Duration = Duration::from_secs(300);
 
 /// Something that keeps the results of queries alive.
@@ -86,22 +88,14 @@ pub trait Peer: Sized {
     const WHOLE: bool = true;
 }
 
-/// What a row says.
-#[derive(Clone, Copy, Debug, Default)]
-struct Row {
-    load: f64,
-    create: f64,
-    one: f64,
-    thousand: f64,
-    memory: f64,
-}
-
-type Measure = fn(u32, Class) -> Row;
+type Measure = fn(u32, Class);
 
 const PEERS: &[(&str, Measure)] = &[
     ("liveset", measure::<liveset::Liveset>),
     #[cfg(feature = "differential")]
     ("differential-dataflow", measure::<differential::Differential>),
+    #[cfg(feature = "dbsp")]
+    ("dbsp", measure::<dbsp::Dbsp>),
 ];
 
 fn main() -> ExitCode {
@@ -131,26 +125,28 @@ fn table(sizes: &[u32], classes: &[&str]) {
             if matches!(class, Class::B(queries) if queries > orders / 10) {
                 continue; // There are not so many customers.
             }
-            let mut of = None;
+            let mut of = Vec::new();
             for (peer, _) in PEERS {
                 print!("| {orders} | {name} | {peer} |");
-                let Some(Row { load, create, one, thousand, memory }) = spawn(peer, *orders, name) else {
-                    println!(" – | – | – | – | – | – | – |");
-                    continue;
+                let numbers = spawn(peer, *orders, name);
+                if of.is_empty() {
+                    of = numbers.clone();
+                }
+                let number = |at: usize| numbers.get(at).map_or("–".into(), |number| rounded(*number));
+                let ratio = |at: usize| match (numbers.get(at), of.get(at)) {
+                    (Some(number), Some(of)) => rounded(number / of),
+                    _ => "–".into(),
                 };
-                let (of_one, of_thousand) = *of.get_or_insert((one, thousand));
-                println!(
-                    " {load:.0} | {create:.1} | {one:.1} | {} | {thousand:.2} | {} | {memory:.0} |",
-                    ratio(one, of_one),
-                    ratio(thousand, of_thousand)
-                );
+                let times = [number(0), number(1), number(3), ratio(3), number(4), ratio(4)].join(" | ");
+                println!(" {times} | {} |", number(2));
             }
         }
     }
 }
 
-/// Measures a row in a process of its own. `None` where that fails or takes too long; the reason is on stderr.
-fn spawn(peer: &str, orders: u32, class: &str) -> Option<Row> {
+/// Measures a row in a process of its own: load, create, memory, 1 and 1,000. What fails or takes too long is not there; the
+/// reason is on stderr.
+fn spawn(peer: &str, orders: u32, class: &str) -> Vec<f64> {
     let mut child = Command::new(env::current_exe().expect("this program"))
         .args(["--row", peer, &orders.to_string(), class])
         .stdout(Stdio::piped())
@@ -165,18 +161,15 @@ fn spawn(peer: &str, orders: u32, class: &str) -> Option<Row> {
         thread::sleep(Duration::from_millis(50));
     }
     let mut text = String::new();
-    child.stdout.take()?.read_to_string(&mut text).ok()?;
-    let mut numbers = text.split_whitespace().map(str::parse);
-    let mut next = || numbers.next()?.ok();
-    Some(Row { load: next()?, create: next()?, one: next()?, thousand: next()?, memory: next()? })
+    child.stdout.take().expect("a pipe").read_to_string(&mut text).expect("numbers");
+    text.split_whitespace().map_while(|number| number.parse().ok()).collect()
 }
 
-/// Prints the numbers of a row, for [`spawn`].
+/// Prints the numbers of a row, each as soon as it is known, for [`spawn`].
 fn row(peer: &str, orders: &str, of: &str) {
     let (_, measure) = PEERS.iter().find(|(name, _)| *name == peer).expect("a peer");
     let class = class(of).expect("a class of queries");
-    let Row { load, create, one, thousand, memory } = measure(orders.parse().expect("a number"), class);
-    println!("{load} {create} {one} {thousand} {memory}");
+    measure(orders.parse().expect("a number"), class);
 }
 
 fn class(name: &str) -> Option<Class> {
@@ -188,7 +181,7 @@ fn class(name: &str) -> Option<Class> {
     }
 }
 
-fn measure<P: Peer>(orders: u32, class: Class) -> Row {
+fn measure<P: Peer>(orders: u32, class: Class) {
     let mut workload = Workload::new(orders, SEED);
     let before = memory();
     let mut peer = P::new(orders, class);
@@ -199,35 +192,34 @@ fn measure<P: Peer>(orders: u32, class: Class) -> Row {
     peer.load(all);
     let loaded = seconds();
     peer.open();
-    let (load, create) = ((loaded - start) * 1e3, (seconds() - loaded) * 1e3);
-    let memory = memory() - before;
+    println!("{} {} {}", (loaded - start) * 1e3, (seconds() - loaded) * 1e3, memory() - before);
     check(&peer, &workload, orders, class);
-    let one = changes(&mut peer, &mut workload, 1);
-    let thousand = changes(&mut peer, &mut workload, 1_000);
+    println!("{}", changes(&mut peer, &mut workload, 1));
+    println!("{}", changes(&mut peer, &mut workload, 1_000));
     check(&peer, &workload, orders, class);
-    Row { load, create, one, thousand, memory }
 }
 
 /// Microseconds a change in commits of `size`.
 fn changes<P: Peer>(peer: &mut P, workload: &mut Workload, size: usize) -> f64 {
-    let mut runs: Vec<f64> = (0..RUNS)
-        .map(|_| {
-            let (mut time, mut count) = (0.0, 0);
-            while time < RUN && count < RUN_CHANGES {
-                // So many at once that the clock costs nothing, and so few that they stay in the cache. One at first: it
-                // may be slow.
-                let some = (count / size).clamp(1, 100_usize.div_ceil(size));
-                let commits: Vec<_> = (0..some).map(|_| peer.prepare(workload.changes(size))).collect();
-                count += commits.len() * size;
-                let start = seconds();
-                commits.into_iter().for_each(|commit| peer.apply(commit));
-                time += seconds() - start;
-            }
-            time * 1e6 / count as f64
-        })
-        .collect();
+    let (mut runs, mut all) = (Vec::new(), 0.0);
+    // A run that is too long for its commits are slow stands for several.
+    while runs.len() < RUNS && all < RUN * RUNS as f64 {
+        let (mut time, mut count) = (0.0, 0);
+        while time < RUN && count < RUN_CHANGES {
+            // So many at once that the clock costs nothing, and so few that they stay in the cache. One at first: it may
+            // be slow.
+            let some = (count / size).clamp(1, 100_usize.div_ceil(size));
+            let commits: Vec<_> = (0..some).map(|_| peer.prepare(workload.changes(size))).collect();
+            count += commits.len() * size;
+            let start = seconds();
+            commits.into_iter().for_each(|commit| peer.apply(commit));
+            time += seconds() - start;
+        }
+        runs.push(time * 1e6 / count as f64);
+        all += time;
+    }
     runs.sort_by(f64::total_cmp);
-    runs[RUNS / 2]
+    runs[runs.len() / 2]
 }
 
 fn check<P: Peer>(peer: &P, workload: &Workload, of: u32, class: Class) {
@@ -251,7 +243,8 @@ fn memory() -> f64 {
         .map_or(f64::NAN, |pages| pages * 4_096.0 / 1e6)
 }
 
-fn ratio(a: f64, b: f64) -> String {
-    let ratio = a / b;
-    if ratio < 100.0 { format!("{ratio:.1}") } else { format!("{ratio:.0}") }
+/// With three digits that say something.
+fn rounded(number: f64) -> String {
+    let digits = (2.0 - number.abs().max(0.01).log10().floor()).max(0.0) as usize;
+    format!("{number:.digits$}")
 }
