@@ -82,7 +82,7 @@ impl Peer for Dbsp {
                 Class::B(_) | Class::D(_) => orders
                     .map_index(move |order| (bucket(class, key(class, order)), order.clone()))
                     .join_index(
-                        &queries.map_index(|Tup2(bucket, query)| (*bucket, query.clone())),
+                        &queries.map_index(|Tup2(bucket, query)| (*bucket, *query)),
                         move |_, order, Tup2(query, from)| {
                             (*from..from + class.span())
                                 .contains(&key(class, order))
