@@ -1,7 +1,7 @@
 //! Liveset's engine, through its public interface.
 //!
-//! Is given JSON and reads it within its time; finds by itself what an order was before; keeps the count of all that
-//! match; tells of each change what was, what is and why.
+//! Is given JSON and reads it within its time; finds by itself what an order was before; tells of each change what was,
+//! what is and why.
 
 use std::{collections::HashMap, fmt::Write};
 
@@ -36,7 +36,7 @@ impl Peer for Liveset {
 
     fn open(&mut self) {
         for query in 0..self.class.queries() {
-            let asked = Query::new("orders").filter(self.filter(query)).order_by("createdAt desc");
+            let asked = Query::new("orders").filter(self.filter(query)).order_by("createdAt desc").without_counts();
             let plan = self.engine.prepare(&asked).expect("queries are sound");
             let (feed, snapshot) = self.engine.open(instant(NOW), &plan).expect("there is room");
             self.queries.insert(feed, query);
@@ -60,9 +60,9 @@ impl Peer for Liveset {
         self.engine.commit(instant(NOW), commit).expect("orders are sound");
         while let Some(update) = self.engine.poll_update() {
             let query = self.queries[&update.feed];
-            for change in &update.changes {
-                let weight = i64::from(change.after.is_some()) - i64::from(change.before.is_some());
-                self.tally.count(query, number(&change.id), weight);
+            for change in update.nodes() {
+                let weight = i64::from(change.after().is_some()) - i64::from(change.before().is_some());
+                self.tally.count(query, number(change.id()), weight);
             }
         }
     }
