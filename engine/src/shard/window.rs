@@ -173,6 +173,12 @@ impl Window {
         rows: Rows<'a>,
         refill: impl FnOnce(&mut Self),
     ) -> Vec<WindowChange> {
+        if let ([step], Some(known)) = (steps, &self.known) {
+            let is_behind = |row: &Arc<Row>| sorting.prefix(row) > known.prefix;
+            if step.before.is_none_or(is_behind) && step.after.is_none_or(is_behind) {
+                return Vec::new();
+            }
+        }
         let old_last = Last::of(self.last, rows);
         let mut placed: SmallVec<[Placed<'a>; 2]> = SmallVec::new();
         let mut count = if self.last.is_some() { self.cap } else { self.tree.len() };
