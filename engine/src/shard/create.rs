@@ -385,7 +385,7 @@ impl Shard {
         let Some(filter) = self.filters.get_mut(id as usize) else { return };
         let better = choose(moment.rows.set, &filter.compiled, moment.now, moment.tuning);
         (filter.found, filter.held) = (0, 0);
-        let moves = Proof::of(&better) == Proof::Whole;
+        let moves = matches!(Proof::of(&better), Proof::Whole);
         if better.class == filter.access.class && better.probes.len() == filter.access.probes.len() && !moves
         {
             // Asked less and less: there may be no better one.

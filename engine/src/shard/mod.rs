@@ -159,21 +159,24 @@ impl Shard {
         moment: Moment<'a>,
     ) {
         let filter = &mut self.filters[id as usize];
-        let proof = match filter.proof {
-            Proof::Found => None,
-            Proof::Residue => filter.access.residue.as_ref(),
-            Proof::Whole => Some(&filter.compiled.expr),
-        };
         let mut steps: SmallVec<[Step<'_>; 2]> = SmallVec::new();
         let mut timer = None;
         for (change, sides) in touches {
             filter.found = filter.found.saturating_add(1);
-            let mut holds = |row: &&'a Arc<Row>| match proof {
-                None => true,
-                Some(proof) => {
+            let mut holds = |row: &&'a Arc<Row>| {
+                let proof = match &filter.proof {
+                    Proof::Found => return true,
+                    Proof::Equal(column, value) => {
+                        self.work.predicates_evaluated += 1;
+                        return row.at(column) == value;
+                    }
+                    Proof::Residue => filter.access.residue.as_ref(),
+                    Proof::Whole => Some(&filter.compiled.expr),
+                };
+                proof.is_none_or(|proof| {
                     self.work.predicates_evaluated += 1;
                     filter::matches(proof, &***row, moment.now)
-                }
+                })
             };
             let before = change.before.as_ref().filter(|_| sides.before).filter(&mut holds);
             let after = change.after.as_ref().filter(|_| sides.after).filter(&mut holds);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::{
-    analysis::{Alternative, Class, Probe},
-    filter::Compiled,
+    analysis::{Alternative, Class, ColumnInfo as _, Probe},
+    filter::{Comparison, Compiled, Expr, Literal, Reading, Term},
     shard::{
         predicates::Extent,
         timers::Timers,
@@ -14,6 +14,7 @@ use crate::{
     },
     store::{columns::Column, sorting::Sorting},
     update::{FeedId, NodeChange, Shown},
+    value::Value,
 };
 
 /// What makes two queries the same work; projections are separate on top of it.
@@ -49,10 +50,12 @@ pub(crate) struct SharedFilter {
 }
 
 /// What proves that a filter holds of a node that its access finds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Proof {
     /// That it was found.
     Found,
+    /// That a column also holds a value: what most often is left to check, kept where it costs no look at the filter.
+    Equal(Column, Value),
     /// That it also passes what the access leaves to check.
     Residue,
     /// Nothing but the filter itself: ranges that move with time are filed wider than they are.
@@ -61,11 +64,34 @@ pub(crate) enum Proof {
 
 impl Proof {
     pub(crate) fn of(access: &Alternative<Column>) -> Self {
-        match access.residue {
+        match &access.residue {
             _ if access.probes.iter().any(|probe| matches!(probe, Probe::Time { .. })) => Proof::Whole,
-            Some(_) => Proof::Residue,
             None => Proof::Found,
+            Some(Expr::Compare { left, operator: Comparison::Equal, right }) => {
+                match (left.single(), right.single()) {
+                    (Some(Term::Path(column)), Some(Term::Literal(literal)))
+                    | (Some(Term::Literal(literal)), Some(Term::Path(column)))
+                        if column.reading() == Reading::Plain =>
+                    {
+                        plain(literal).map_or(Proof::Residue, |value| Proof::Equal(column.clone(), value))
+                    }
+                    _ => Proof::Residue,
+                }
+            }
+            Some(_) => Proof::Residue,
         }
+    }
+}
+
+/// The value that equals a literal, and nothing else does.
+fn plain(literal: &Literal) -> Option<Value> {
+    match literal {
+        Literal::Nothing => Some(Value::Nothing),
+        Literal::Bool(value) => Some(Value::Bool(*value)),
+        Literal::Number(number) => Some(Value::Number(*number)),
+        Literal::Text(text) => Some(Value::Text((&**text).into())),
+        // Text equals an instant in many spellings, and no value is a duration.
+        Literal::Instant(_) | Literal::Duration(_) => None,
     }
 }
 
