@@ -51,10 +51,6 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-
     /// O(n), without a comparison: the entries are in order.
     pub(crate) fn from_sorted(entries: Vec<Entry>) -> Self {
         debug_assert!(entries.is_sorted_by_key(|entry| entry.prefix()));
@@ -78,17 +74,9 @@ impl Tree {
         self.root.len()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// The memory held on the heap. O(n / 64).
     pub(crate) fn bytes(&self) -> usize {
         self.root.bytes()
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.root = Node::default();
     }
 
     /// Puts an entry to its place and tells its position there; `None` if an equal one has it already.
@@ -170,19 +158,8 @@ impl Tree {
         leaf.get(at).copied()
     }
 
-    pub(crate) fn first(&self) -> Option<Entry> {
-        self.root.first()
-    }
-
     pub(crate) fn last(&self) -> Option<Entry> {
         self.nth(self.len().checked_sub(1)?)
-    }
-
-    pub(crate) fn pop_last(&mut self) -> Option<Entry> {
-        let last = self.last()?;
-        let by_handle = |entry| if entry == last { Ordering::Equal } else { Ordering::Less };
-        let (_, entry) = self.remove(last.prefix(), by_handle)?;
-        Some(entry)
     }
 
     /// Keeps the first `len` entries. O(log n) and what it takes to free the others.
@@ -198,11 +175,6 @@ impl Tree {
     /// From the entry at `position` to the last.
     pub(crate) fn iter_from(&self, position: usize) -> Iter<'_> {
         Iter { tree: self, leaf: [].iter(), next: position }
-    }
-
-    /// From the entry just before `position` to the first.
-    pub(crate) fn iter_back(&self, position: usize) -> IterBack<'_> {
-        IterBack { tree: self, leaf: [].iter(), end: position.min(self.len()) }
     }
 
     /// A root with one child gives its place to it.
@@ -259,36 +231,6 @@ impl Iterator for Iter<'_> {
 
 impl ExactSizeIterator for Iter<'_> {}
 impl FusedIterator for Iter<'_> {}
-
-/// Backward over a [`Tree`].
-#[derive(Clone, Debug)]
-pub(crate) struct IterBack<'a> {
-    tree: &'a Tree,
-    leaf: slice::Iter<'a, Entry>,
-    /// How many entries stand before `leaf`.
-    end: usize,
-}
-
-impl Iterator for IterBack<'_> {
-    type Item = Entry;
-
-    fn next(&mut self) -> Option<Entry> {
-        if self.leaf.len() == 0 {
-            let (leaf, at) = self.tree.leaf_at(self.end.checked_sub(1)?);
-            self.leaf = leaf.get(..=at)?.iter();
-            self.end -= self.leaf.len();
-        }
-        self.leaf.next_back().copied()
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        let len = self.leaf.len() + self.end;
-        (len, Some(len))
-    }
-}
-
-impl ExactSizeIterator for IterBack<'_> {}
-impl FusedIterator for IterBack<'_> {}
 
 /// Equal parts of at most [`PACKED`].
 fn pack_sizes(len: usize) -> impl Iterator<Item = usize> {
@@ -362,16 +304,15 @@ mod tests {
     fn same(tree: &Tree, model: &[Entry]) {
         check(&tree.root, true);
         assert_eq!(tree.len(), model.len());
-        assert_eq!(tree.is_empty(), model.is_empty());
         assert_eq!(tree.iter().collect::<Vec<_>>(), model);
-        assert_eq!(tree.first(), model.first().copied());
+        assert_eq!(tree.nth(0), model.first().copied());
         assert_eq!(tree.last(), model.last().copied());
     }
 
     /// Random operations on a tree and on a sorted list; `grow` of 10 changes are insertions.
     fn run(seed: u64, ops: usize, prefixes: usize, rows: usize, grow: &[usize]) {
         let mut random = Random(seed | 1);
-        let mut tree = Tree::new();
+        let mut tree = Tree::default();
         let mut model: Vec<Entry> = Vec::new();
         for op in 0..ops {
             let entry = random.entry(prefixes, rows);
@@ -394,16 +335,12 @@ mod tests {
                     let entry = model.remove(at);
                     assert_eq!(tree.remove(entry.prefix(), by(entry)), Some((at, entry)));
                 }
-                900..930 => assert_eq!(tree.pop_last(), model.pop()),
-                930..960 => {
+                900..960 => {
                     let at = random.below(model.len() + 2);
                     assert_eq!(tree.nth(at), model.get(at).copied());
                     let from = model.get(at..).unwrap_or_default();
                     assert_eq!(tree.iter_from(at).len(), from.len());
                     assert!(tree.iter_from(at).take(200).eq(from.iter().copied().take(200)));
-                    let back = &model[..at.min(model.len())];
-                    assert_eq!(tree.iter_back(at).len(), back.len());
-                    assert!(tree.iter_back(at).take(200).eq(back.iter().rev().copied().take(200)));
                 }
                 960..962 => {
                     let len =
@@ -464,21 +401,12 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_cleared_tree_holds_nothing() {
-        let mut tree = Tree::from_sorted((0..1000).map(|n| Entry::new(n, 0)).collect());
-        tree.clear();
-        same(&tree, &[]);
-        assert_eq!((tree.bytes(), tree.pop_last(), tree.nth(0)), (0, None, None));
-        assert_eq!(tree.iter_back(7).next(), None);
-    }
-
     /// Most windows hold the newest rows.
     #[test]
     fn entries_that_come_in_order_fill_their_leaves() {
         let orders: [fn(u128) -> u128; 2] = [|n| n, |n| u128::MAX - n];
         for order in orders {
-            let mut tree = Tree::new();
+            let mut tree = Tree::default();
             for n in 0..100_000 {
                 let entry = Entry::new(order(n), n as u32);
                 tree.insert(entry, by(entry)).unwrap();
@@ -499,7 +427,7 @@ mod tests {
         let mut random = Random(5);
         let mut entries: Vec<_> =
             (0..50_000).map(|n| Entry::new((random.below(1 << 40)) as u128, n)).collect();
-        let mut tree = Tree::new();
+        let mut tree = Tree::default();
         for entry in &entries {
             tree.insert(*entry, by(*entry)).unwrap();
         }
@@ -514,7 +442,7 @@ mod tests {
         }
         assert!(tree.bytes() < 4_000, "{}", tree.bytes());
 
-        let mut small = Tree::new();
+        let mut small = Tree::default();
         for n in 0..10 {
             let entry = Entry::new(n, 0);
             small.insert(entry, by(entry));

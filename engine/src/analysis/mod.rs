@@ -27,8 +27,7 @@ use std::hash::Hash;
 use foldhash::fast::FixedState;
 use indexmap::{IndexMap, IndexSet};
 
-use crate::filter::{Expr, Fields, Reading};
-use crate::time::Instant;
+use crate::filter::{Expr, Reading};
 
 mod key;
 mod probe;
@@ -120,13 +119,6 @@ pub(crate) fn alternatives<C: ColumnInfo>(filter: &Expr<C>) -> Vec<Alternative<C
     let residue = (!conjuncts.is_empty()).then(|| filter.clone());
     alternatives.push(Alternative { class: Class::Scan, probes: Vec::new(), residue });
     alternatives
-}
-
-impl<C> Alternative<C> {
-    /// Whether a row may pass the filter as far as this look-up can say.
-    pub(crate) fn hits(&self, row: &impl Fields<C>, now: Instant) -> bool {
-        self.class == Class::Scan || self.probes.iter().any(|probe| probe.hits(row, now))
-    }
 }
 
 /// How a part of a filter is found.
