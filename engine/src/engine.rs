@@ -161,7 +161,10 @@ impl Engine {
         }
         let schema = Schema::new(&def.fields, &self.limits.query)
             .map_err(|(field, what)| DefineError::Field { set: def.name.clone(), field, what })?;
-        self.sets.insert(def.name.as_str().into(), Set::new(def, schema));
+        let name = def.name.as_str().into();
+        let mut set = Set::new(def, schema);
+        set.indexes.eager = self.limits.tuning.eager_indexes;
+        self.sets.insert(name, set);
         Ok(())
     }
 

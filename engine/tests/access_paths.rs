@@ -125,19 +125,20 @@ fn variants() -> Vec<(&'static str, EngineLimits)> {
     ]
 }
 
-/// Ids and data by rank.
-type Rows = BTreeMap<Vec<u8>, (String, Vec<u8>)>;
+/// The id and the data of each node, by its rank.
+type ByRank = BTreeMap<Vec<u8>, (String, Vec<u8>)>;
 
 /// A live query of one engine as its watcher knows it.
 struct Watch {
     feed: FeedId,
     /// `None` until there is a result.
-    rows: Option<Rows>,
+    rows: Option<ByRank>,
     count: Option<(u64, bool)>,
 }
 
 struct Side {
     name: &'static str,
+    eager: bool,
     engine: Engine,
     watches: Vec<Watch>,
 }
@@ -146,13 +147,14 @@ type Diff = Vec<String>;
 
 impl Side {
     fn new(name: &'static str, limits: EngineLimits, declared: bool) -> Self {
+        let eager = limits.tuning.eager_indexes;
         let mut engine = Engine::new(limits);
         let mut set = SetDef::new("nodes", "id");
         if declared {
             set = set.field("at", FieldKind::Instant, false);
         }
         engine.define_set(set).expect("a set");
-        Self { name, engine, watches: Vec::new() }
+        Self { name, eager, engine, watches: Vec::new() }
     }
 
     fn in_slices(&self) -> bool {
@@ -355,6 +357,9 @@ fn run(seed: u64, declared: bool, steps: usize) -> (u64, u64) {
         }
     }
     let stats: Vec<_> = sides.iter().map(|side| side.engine.stats()).collect();
+    for (side, stats) in sides.iter().zip(&stats).filter(|(side, _)| side.eager) {
+        assert!(stats.indexes > 0, "{}: indexes are there", side.name);
+    }
     for side in &mut sides {
         std::mem::take(&mut side.watches).into_iter().for_each(|watch| side.engine.close(watch.feed));
         let stats = side.engine.stats();
