@@ -55,6 +55,8 @@ pub(crate) struct Set {
     pub(crate) schema: Schema,
     columns: Columns,
     sortings: HashMap<Arc<str>, Arc<Sorting>, FixedState>,
+    /// Orders that nobody has any more are looked for when there are so many.
+    sweep_at: usize,
     slots: Vec<Slot>,
     free: Vec<u32>,
     /// Handles by the hash of the id.
@@ -62,6 +64,9 @@ pub(crate) struct Set {
     row_bytes: usize,
     pub(crate) indexes: Indexes,
 }
+
+/// So many orders are not worth a look at which of them are still of use.
+const FEW_SORTINGS: usize = 16;
 
 impl Set {
     pub(crate) fn new(def: SetDef, schema: Schema) -> Self {
@@ -72,6 +77,7 @@ impl Set {
             schema,
             columns,
             sortings: HashMap::default(),
+            sweep_at: FEW_SORTINGS,
             slots: Vec::new(),
             free: Vec::new(),
             ids: HashTable::new(),
@@ -155,6 +161,7 @@ impl Set {
     /// Lets go of the columns and orders that nobody has any more.
     pub(crate) fn forget_unused(&mut self) {
         self.sortings.retain(|_, sorting| Arc::strong_count(sorting) > 1);
+        self.sweep_at = (self.sortings.len() * 2).max(FEW_SORTINGS);
         self.columns.forget_unused();
     }
 
@@ -163,15 +170,19 @@ impl Set {
         if let Some(sorting) = self.sortings.get(order.canonical()) {
             return sorting.clone();
         }
-        if self.sortings.len() >= 64 {
-            self.forget_unused();
-        }
         let keys = order
             .keys()
             .map(|(path, descending)| (self.columns.column(path, Reading::Plain, &self.schema), descending));
-        let canonical: Arc<str> = order.canonical().into();
-        let sorting = Arc::new(Sorting { keys: keys.collect(), canonical: canonical.clone() });
-        self.sortings.insert(canonical, sorting.clone());
+        let keys = keys.collect();
+        self.keep(Sorting { keys, canonical: order.canonical().into() })
+    }
+
+    fn keep(&mut self, sorting: Sorting) -> Arc<Sorting> {
+        if self.sortings.len() >= self.sweep_at {
+            self.forget_unused();
+        }
+        let sorting = Arc::new(sorting);
+        self.sortings.insert(sorting.canonical.clone(), sorting.clone());
         sorting
     }
 
@@ -182,10 +193,7 @@ impl Set {
         if let Some(sorting) = self.sortings.get(&canonical) {
             return sorting.clone();
         }
-        let keys = Box::new([(column.clone(), false)]);
-        let sorting = Arc::new(Sorting { keys, canonical: canonical.clone() });
-        self.sortings.insert(canonical, sorting.clone());
-        sorting
+        self.keep(Sorting { keys: Box::new([(column.clone(), false)]), canonical })
     }
 
     /// Makes a row hold what queries read now, so that it need not be read from its text again and again.
