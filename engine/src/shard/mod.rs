@@ -304,6 +304,9 @@ impl Shard {
             }
             match Refill::cheapest(window, total, filter, &view.sorting, moment) {
                 refill if refill.cost() <= CHEAP_REFILL => {
+                    if refill.asks_for_order() {
+                        self.work.wishes.push((view.identity.set, Wish::Order(view.sorting.clone())));
+                    }
                     refill.run(window, filter, &view.sorting, moment, &mut self.work);
                 }
                 // Until slack has run out there is time to build the order that makes it cheap.
@@ -536,6 +539,11 @@ impl<'a> Refill<'a> {
         }
     }
 
+    /// Whether it uses the order, or should have.
+    fn asks_for_order(&self) -> bool {
+        matches!(self, Refill::Walk { .. }) || self.cost() > CHEAP_REFILL
+    }
+
     fn run(
         self,
         window: &mut Window,
@@ -606,9 +614,7 @@ fn refill(
     work: &mut Account,
 ) {
     let refill = Refill::cheapest(window, total, filter, sorting, moment);
-    if let Refill::Search(source) = &refill
-        && source.cost() > CHEAP_REFILL
-    {
+    if refill.asks_for_order() {
         work.wishes.push((filter.set, Wish::Order(sorting.clone())));
     }
     refill.run(window, filter, sorting, moment, work);

@@ -31,6 +31,9 @@ const WORTH_INDEXING: usize = 256;
 /// An index is built when rows were looked at for want of it so many times over.
 const SCANS_BEFORE_INDEX: u64 = 2;
 
+/// So many indexes of a set at most are kept for queries that may come again; those that open queries rest on are apart.
+const MAX_UNPINNED: usize = 32;
+
 /// Where a value is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Spot {
@@ -288,9 +291,15 @@ impl Indexes {
         }
     }
 
-    /// Says that `rows` rows were looked at for want of an index. Begins to build it when that was the better choice.
+    /// Says that `rows` rows were looked at for want of an index. Begins to build it when that was the better choice. An
+    /// index that is there was of use.
     pub(crate) fn wish(&mut self, wish: &Wish, rows: usize, of: usize) {
-        if (of < WORTH_INDEXING && !self.eager) || self.life(&wish.name()).is_some() {
+        let now = self.changes;
+        if let Some(life) = self.life(&wish.name()) {
+            life.used = now;
+            return;
+        }
+        if of < WORTH_INDEXING && !self.eager {
             return;
         }
         // Wishes are few: they end with the columns that queries read. Should they be many, the oldest hopes go.
@@ -310,6 +319,7 @@ impl Indexes {
         if self.life(&wish.name()).is_some() {
             return;
         }
+        self.make_room();
         let life = Life::begin(self.changes);
         match wish {
             Wish::Values(column, spot) => self.values.push(ValueIndex {
@@ -322,6 +332,24 @@ impl Indexes {
             Wish::Order(sorting) => {
                 self.orders.push(OrderIndex { sorting: sorting.clone(), tree: Tree::default(), life });
             }
+        }
+    }
+
+    /// Where there are as many as may be, the one goes that nobody has used for longest.
+    fn make_room(&mut self) {
+        let free = |life: &Life| (life.pins == 0).then_some(life.used);
+        let values = self.values.iter().enumerate().filter_map(|(at, index)| Some((free(&index.life)?, at)));
+        let orders = self.orders.iter().enumerate().filter_map(|(at, index)| Some((free(&index.life)?, at)));
+        let (values, orders): (Vec<_>, Vec<_>) = (values.collect(), orders.collect());
+        if values.len() + orders.len() < MAX_UNPINNED {
+            return;
+        }
+        match (values.into_iter().min(), orders.into_iter().min()) {
+            (Some(value), order) if order.is_none_or(|order| value.0 <= order.0) => {
+                self.values.remove(value.1);
+            }
+            (_, Some((_, at))) => drop(self.orders.remove(at)),
+            _ => {}
         }
     }
 
@@ -443,6 +471,10 @@ impl Set {
 
     /// Builds indexes on, over at most `budget` rows; returns how many it took.
     pub(crate) fn build_indexes(&mut self, budget: usize) -> usize {
+        if let Some(from) = self.indexes.lives().filter_map(|life| life.built).min() {
+            let (end, _) = slice(self, from, budget);
+            (from..end).for_each(|handle| self.lay_out(handle));
+        }
         let mut indexes = mem::take(&mut self.indexes);
         let taken = indexes.build(self, budget);
         self.indexes = indexes;
