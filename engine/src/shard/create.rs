@@ -14,7 +14,7 @@ use crate::{
         Moment, Shard,
         predicates::{Extent, Predicates},
         shown,
-        source::{Source, Span, extent, sample, wishes},
+        source::{Source, Span, extent, sample, sampled, wishes},
         view::{Feed, Identity, Proof, Shape, SharedFilter, Timed, Touches, View},
         window::{Slice, Window},
     },
@@ -41,31 +41,48 @@ impl Prepared {
     pub(crate) fn new(set: &mut Set, plan: &Plan, now: Instant, tuning: &Tuning) -> Self {
         let sorting = set.sorting(&plan.order);
         let compiled = plan.filter.over_columns(&mut |path, reading| set.column(path, reading));
-        let access = choose(set, &compiled, now, tuning);
+        let ways = Ways::of(&compiled, tuning);
+        if ways.usable > 1 {
+            // What is looked at for many queries holds what is read now, not what was ever read.
+            sampled(set).for_each(|handle| set.lay_out(handle));
+        }
+        let access = ways.choose(set, now, tuning);
         let time_tests = if tuning.node_timers { None } else { analysis::time_tests(&compiled) };
         Self { sorting, compiled, access, time_tests, is_all: plan.filter.is_all() }
     }
 }
 
-/// The access by which the fewest nodes would be looked at, as far as some of them tell.
-fn choose(set: &Set, compiled: &Compiled<Column>, now: Instant, tuning: &Tuning) -> Alternative<Column> {
-    let mut accesses = analysis::alternatives(&compiled.expr);
-    if tuning.scan_only {
-        accesses.retain(|access| access.class == Class::Scan);
+/// The ways in which a filter may be found.
+struct Ways {
+    accesses: Vec<Alternative<Column>>,
+    /// How many of them are to be chosen from, by number.
+    usable: usize,
+}
+
+impl Ways {
+    fn of(compiled: &Compiled<Column>, tuning: &Tuning) -> Self {
+        let mut accesses = analysis::alternatives(&compiled.expr);
+        if tuning.scan_only {
+            accesses.retain(|access| access.class == Class::Scan);
+        }
+        let scan = |access: &Alternative<Column>| access.class == Class::Scan;
+        let usable = accesses.iter().position(scan).unwrap_or(accesses.len());
+        Self { accesses, usable }
     }
-    let scan = |access: &Alternative<Column>| access.class == Class::Scan;
-    let place = match accesses.iter().position(scan).unwrap_or(accesses.len()) {
-        0 | 1 => 0,
-        usable => match tuning.alternative {
-            Some(place) => place % usable,
-            None => {
-                let hits = sample(set, &accesses[..usable], now);
+
+    /// The one by which the fewest nodes would be looked at, as far as some of them tell.
+    fn choose(mut self, set: &Set, now: Instant, tuning: &Tuning) -> Alternative<Column> {
+        let place = match (self.usable, tuning.alternative) {
+            (0 | 1, _) => 0,
+            (usable, Some(place)) => place % usable,
+            (usable, None) => {
+                let hits = sample(set, &self.accesses[..usable], now);
                 // Of those that find as few, the one that is best by what it is.
                 (0..usable).min_by_key(|place| hits[*place]).unwrap_or(0)
             }
-        },
-    };
-    accesses.swap_remove(place)
+        };
+        self.accesses.swap_remove(place)
+    }
 }
 
 impl Prepared {
@@ -187,43 +204,30 @@ impl Shard {
         let holds = |row: &crate::store::row::Row| filter::matches(&compiled.expr, row, now);
         let span = if old_timer.is_some() { Span::From(now) } else { Span::At(now) };
         let source = Source::of(set, access, span);
-        let whole = source.cost() <= budget && !tuning.small_slices;
-        let visited = if from == 0 && whole {
-            let handles = source.handles();
-            let mut matches = Vec::new();
-            for handle in &handles {
-                set.lay_out(*handle);
-                let Some(row) = set.row(*handle) else { continue };
-                expect(*handle, row);
-                if holds(row) {
-                    matches.push(view.sorting.entry(row, *handle));
-                }
+        let is_searched = matches!(source, Source::All { .. });
+        let (handles, next) = source.slice(from, budget);
+        let visited = handles.len();
+        let at_once = from == 0 && next.is_none() && !tuning.small_slices;
+        let mut matches = Vec::new();
+        for handle in handles {
+            set.lay_out(handle);
+            let Some(row) = set.row(handle) else { continue };
+            expect(handle, row);
+            if !holds(row) {
+                continue;
             }
-            view.total = matches.len() as u64;
-            *window = Window::of(view.identity.cap, matches, &view.sorting, set.during(&[]));
-            view.filled = None;
-            handles.len()
-        } else {
-            let mut visited = 0;
-            let mut handle = from;
-            while handle < set.end() && visited < budget {
-                set.lay_out(handle);
-                if let Some(row) = set.row(handle) {
-                    visited += 1;
-                    expect(handle, row);
-                    if holds(row) {
-                        view.total += 1;
-                        window.fill(handle, row, &view.sorting, set.during(&[]));
-                    }
-                }
-                handle += 1;
+            view.total += 1;
+            match at_once {
+                true => matches.push(view.sorting.entry(row, handle)),
+                false => window.fill(handle, row, &view.sorting, set.during(&[])),
             }
-            view.filled = Some(handle).filter(|handle| *handle < set.end());
-            if view.filled.is_none() {
-                window.filled();
-            }
-            visited
-        };
+        }
+        match at_once {
+            true => *window = Window::of(view.identity.cap, matches, &view.sorting, set.during(&[])),
+            false if next.is_none() => window.filled(),
+            false => {}
+        }
+        view.filled = next;
         self.work.rows_visited += visited as u64;
         self.work.predicates_evaluated += if *is_all { 0 } else { visited as u64 };
         if view.filled.is_none() {
@@ -233,14 +237,13 @@ impl Shard {
             // What would have spared the visits.
             let len = set.len();
             let stretch = extent(access, *is_all, &view.sorting).is_some();
-            let access = access.clone();
             let asked = match stretch {
                 true => vec![Wish::Order(view.sorting.clone())],
-                false => wishes(set, &access),
+                false => wishes(set, access),
             };
             for wish in asked {
-                match visited >= len {
-                    true => set.indexes.wish(&wish, visited, len),
+                match is_searched {
+                    true => set.indexes.wish(&wish, len, len),
                     false => set.indexes.used(&wish),
                 }
             }
@@ -383,7 +386,8 @@ impl Shard {
     /// Looks for a better access for a filter that was found in vain too often.
     pub(super) fn reconsider_access(&mut self, id: u32, moment: Moment<'_>) {
         let Some(filter) = self.filters.get_mut(id as usize) else { return };
-        let better = choose(moment.rows.set, &filter.compiled, moment.now, moment.tuning);
+        let ways = Ways::of(&filter.compiled, moment.tuning);
+        let better = ways.choose(moment.rows.set, moment.now, moment.tuning);
         (filter.found, filter.held) = (0, 0);
         let moves = matches!(Proof::of(&better), Proof::Whole);
         if better.class == filter.access.class && better.probes.len() == filter.access.probes.len() && !moves

@@ -93,6 +93,22 @@ impl<'a> Source<'a> {
     }
 }
 
+impl Source<'_> {
+    /// Of the handles from `from` on the first `most`, in no order; and the next one, if there are more.
+    pub(crate) fn slice(&self, from: u32, most: usize) -> (Vec<u32>, Option<u32>) {
+        if let Source::All { set } = self {
+            let mut rows = set.rows_from(from).map(|(handle, _)| handle);
+            let handles = rows.by_ref().take(most).collect();
+            return (handles, rows.next());
+        }
+        let mut handles = self.handles();
+        handles.retain(|handle| *handle >= from);
+        let next = (handles.len() > most).then(|| *handles.select_nth_unstable(most).1);
+        handles.truncate(most);
+        (handles, next)
+    }
+}
+
 /// How many rows the indexes find for an access; `None` where one of them is missing.
 fn candidate_count(set: &Set, access: &Alternative<Column>, moment: Span) -> Option<usize> {
     if access.class == Class::Scan {
@@ -149,16 +165,20 @@ pub(crate) fn extent(
 
 /// How many of some rows an access finds: the rows are as far apart as they can be, the same on every run.
 pub(crate) fn sample(set: &Set, accesses: &[Alternative<Column>], now: Instant) -> Vec<usize> {
-    const SAMPLE: u32 = 48;
     let mut hits = vec![0; accesses.len()];
-    let stride = (set.end() / SAMPLE).max(1);
-    let rows = (0..set.end()).step_by(stride as usize).filter_map(|handle| set.row(handle));
-    for row in rows.take(SAMPLE as usize) {
+    for row in sampled(set).filter_map(|handle| set.row(handle)) {
         for (hits, access) in hits.iter_mut().zip(accesses) {
             *hits += usize::from(access.probes.iter().any(|probe| probe.hits(&**row, now)));
         }
     }
     hits
+}
+
+/// The handles of the rows that a sample looks at, as far as there are rows.
+pub(crate) fn sampled(set: &Set) -> impl Iterator<Item = u32> + use<> {
+    const SAMPLE: u32 = 48;
+    let stride = (set.end() / SAMPLE).max(1);
+    (0..set.end()).step_by(stride as usize).take(SAMPLE as usize)
 }
 
 /// Whether a value lies in a stretch.
