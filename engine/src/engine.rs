@@ -11,7 +11,7 @@ use crate::{
     error::{CommitError, DefineError, OpProblem, OpenError, QueryError},
     explain::Explain,
     filter::Filter,
-    limits::EngineLimits,
+    limits::{EngineLimits, MAX_NODES},
     moments::Moments,
     order::Order,
     projection::Projection,
@@ -20,7 +20,7 @@ use crate::{
     shard::{
         Moment, Sets, Shard,
         create::Prepared,
-        source::{Source, Span},
+        source::{Source, Span, wishes},
         view::Identity,
         window::Window,
     },
@@ -360,9 +360,11 @@ impl Engine {
         let rows = window.entries().filter_map(|entry| set.row(entry.row));
         let rows = rows.map(|row| (NodeId::from(row.id.as_str()), shown.doc(row))).collect();
         let len = set.len();
-        if handles.len() >= len {
-            let wishes = crate::shard::source::wishes(set, &access);
-            wishes.iter().for_each(|wish| set.indexes.wish(wish, len, len));
+        for wish in wishes(set, &access) {
+            match handles.len() >= len {
+                true => set.indexes.wish(&wish, len, len),
+                false => set.indexes.used(&wish),
+            }
         }
         Snapshot { version: self.version, total_count: total, capped: total > plan.cap as u64, rows }
     }
@@ -465,6 +467,7 @@ impl Engine {
     }
 
     fn create(&mut self, shard: usize, identity: Identity, plan: &Plan) -> Result<u32, OpenError> {
+        self.build_if_small(plan.set);
         let limits = &self.limits;
         if self.shards.iter().map(Shard::view_count).sum::<usize>() >= limits.max_views {
             return Err(OpenError::TooManyViews { max: limits.max_views });
@@ -474,19 +477,24 @@ impl Engine {
         };
         let prepared = Prepared::new(set, plan, self.now, &limits.tuning);
         if set.columns_wanted() > limits.max_columns {
+            // Orders that nobody has any more hold columns until they are looked for.
+            set.forget_unused();
+        }
+        if set.columns_wanted() > limits.max_columns {
             let max = limits.max_columns;
             drop(prepared);
             set.forget_unused();
             return Err(OpenError::TooManyColumns { max });
         }
-        let scanned = prepared.is_scanned();
-        if scanned
+        let known = self.shards[shard].filter_of(plan.set, &identity.filter).is_some();
+        // A filter that is tried on every change already is tried for one view more.
+        if prepared.is_scanned()
+            && !known
             && self.shards.iter().map(Shard::scanned_count).sum::<usize>() >= limits.max_unindexed_views
         {
-            let filter = shortened(plan.filter.canonical());
+            let filter = shortened(&plan.filter.to_string());
             return Err(OpenError::TooManyUnindexed { max: limits.max_unindexed_views, filter });
         }
-        let known = self.shards[shard].filter_of(plan.set, &identity.filter).is_some();
         let mut tests = Vec::new();
         for (column, test) in prepared.time_tests.iter().flatten().filter(|_| !known) {
             tests.push(self.moments.add(plan.set, set, column, test, self.now));
@@ -566,12 +574,17 @@ impl Engine {
                 }
             }
         }
-        // What is small is done at once.
-        for (number, (_, set)) in self.sets.iter_mut().enumerate() {
-            if set.indexes.is_building() && set.len() <= self.limits.slice_rows {
-                set.build_indexes(usize::MAX);
-                self.moments.rearm_all(number, set, self.now);
-            }
+        (0..self.sets.len()).for_each(|number| self.build_if_small(number));
+    }
+
+    /// What is small is done at once.
+    fn build_if_small(&mut self, number: usize) {
+        if let Some((_, set)) = self.sets.get_index_mut(number)
+            && set.indexes.is_building()
+            && set.len() <= self.limits.slice_rows
+        {
+            set.build_indexes(usize::MAX);
+            self.moments.rearm_all(number, set, self.now);
         }
     }
 
@@ -716,8 +729,6 @@ impl Engine {
 
 /// A buffer for more changes than that is not kept.
 const SPARE_CHANGES: usize = 4_096;
-/// Handles of rows are of 32 bits.
-const MAX_NODES: usize = u32::MAX as usize - 1;
 /// More threads than that have nothing to gain.
 const MAX_SHARDS: usize = 256;
 

@@ -80,7 +80,8 @@ pub struct EngineLimits {
     pub max_id_bytes: usize,
     /// Operations of one commit. Default 1 000 000.
     pub max_ops_per_commit: usize,
-    /// The cap: the most nodes that a query's result holds. Default 1 000; 0 counts as 1.
+    /// The cap: the most nodes that a query's result holds. Default 1 000; 0 counts as 1, and so much that it cannot be
+    /// numbered as the most that can.
     pub max_window: usize,
     /// Different live queries maintained at once; projections of one query count once. Default 100 000.
     pub max_views: usize,
@@ -114,7 +115,7 @@ pub struct Tuning {
     pub no_slices: bool,
     /// Each node that time flips has a timer.
     pub node_timers: bool,
-    /// All rows are looked at one by one when a view is filled.
+    /// Views are filled row by row, also where it could be done at once.
     pub small_slices: bool,
     /// Indexes are built over however few rows, at the first wish.
     pub eager_indexes: bool,
@@ -141,9 +142,12 @@ impl Default for EngineLimits {
     }
 }
 
+/// Places of rows are numbers of 32 bits.
+pub(crate) const MAX_NODES: usize = u32::MAX as usize - 1;
+
 impl EngineLimits {
-    /// The cap that is enforced: a window of no nodes is none.
+    /// The cap that is enforced: a window of no nodes is none, and more than can be numbered are never there.
     pub(crate) fn enforced_window(&self) -> usize {
-        self.max_window.max(1)
+        self.max_window.clamp(1, MAX_NODES)
     }
 }
