@@ -35,6 +35,36 @@ fn a_window_holds_one_node_at_least() {
     }
 }
 
+/// Whoever wants no limit says so by the largest number there is.
+#[test]
+fn a_limit_may_be_as_large_as_can_be() {
+    let max = usize::MAX;
+    let limits = EngineLimits {
+        max_window: max,
+        max_nodes_per_set: max,
+        max_node_bytes: max,
+        max_views: max,
+        max_unindexed_views: max,
+        max_columns: max,
+        slice_rows: max,
+        shards: max,
+        ..EngineLimits::default()
+    };
+    let mut engine = engine(limits);
+    for filter in ["", "a > 1", "not (a <= 1)"] {
+        for order in ["", "a desc"] {
+            let plan = engine.prepare(&Query::new("s").filter(filter).order_by(order)).unwrap();
+            engine.open(now(), &plan).unwrap();
+        }
+    }
+    engine.commit(now(), (0..100).map(|id| upsert(&format!(r#"{{"id":{id},"a":{id}}}"#))).collect()).unwrap();
+    engine.commit(now(), vec![Op::Remove { set: "s".into(), id: "7".into() }]).unwrap();
+    let updates: Vec<_> = std::iter::from_fn(|| engine.poll_update()).collect();
+    assert_eq!(updates.len(), 12);
+    let plan = engine.prepare(&Query::new("s").filter("a > 1").order_by("a")).unwrap();
+    assert_eq!(engine.open(now(), &plan).unwrap().1.rows.len(), 97);
+}
+
 #[test]
 fn nothing_is_accepted_where_a_limit_is_none() {
     let default = EngineLimits::default;
