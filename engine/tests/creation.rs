@@ -6,7 +6,7 @@ const NOW: Instant = Instant::MIN;
 const NODES: u64 = 2_000;
 
 fn order(id: u64) -> String {
-    let (customer, open, total) = (id % 100, id % 2 == 0, id * 7_919 % 10_007);
+    let (customer, open, total) = (id % 100, id.is_multiple_of(2), id * 7_919 % 10_007);
     format!(
         r#"{{"id":{id},"customer":{customer},"open":{open},"total":{total},"tags":["t{customer}"],"at":"2024-12-01"}}"#
     )
