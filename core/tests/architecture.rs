@@ -39,6 +39,7 @@ const BELOW_SANS_IO: &[&str] = &[
     "serde",
     "serde_core",
     "serde_json",
+    "slab",
     "smallvec",
     "thiserror",
     "zmij",
