@@ -42,7 +42,7 @@ pub enum Op {
         /// The node: a JSON object with the set's key field.
         node: Bytes,
     },
-    /// The same, of a node that was read ahead; see [`Engine::decode`].
+    /// The same, of a node that was read ahead by this engine; see [`Engine::decode`]. One of another engine means nothing here.
     Put(Node),
     /// Takes a node out; one that is not there is no error.
     Remove {

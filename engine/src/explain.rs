@@ -23,7 +23,8 @@ pub struct Explain {
     pub probes: Vec<String>,
     /// Whether a node that is found still has to pass a part of the filter.
     pub has_residue: bool,
-    /// How many filters share the fullest of its places, this one included if it is open.
+    /// How many filters share the fullest of its places, this one included if it is open. Of ranges, prefixes and times those
+    /// over the same field are counted, though a change finds only the ones that hold its value.
     pub sharing: usize,
     /// Whether the query is open, and so kept.
     pub is_open: bool,
@@ -78,11 +79,11 @@ impl fmt::Display for Explain {
         if self.has_residue {
             writeln!(f, "  and then by the rest of the filter")?;
         }
-        writeln!(f, "shared by: {} queries", self.sharing)?;
+        writeln!(f, "filters found there: {}", self.sharing)?;
         let window = if self.is_slice { "a stretch of a shared order" } else { "rows of its own" };
         writeln!(f, "window: {window}")?;
         let refill = if self.has_order_index { "a shared order" } else { "the nodes that it is found by" };
         writeln!(f, "refilled from: {refill}")?;
-        write!(f, "to answer it now: {} nodes to look at", self.candidates)
+        write!(f, "nodes to look at to answer it now: {}", self.candidates)
     }
 }

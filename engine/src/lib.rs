@@ -41,6 +41,55 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # What a change costs
+//!
+//! A change pays for the queries that it may touch, not for the queries that there are. How it finds them is the query's class,
+//! which [`Engine::explain`] tells:
+//!
+//! | a test that all nodes of the query pass | class | a change finds the query by |
+//! | --- | --- | --- |
+//! | `customer == 7`, `open` | `equality` | its value, before and after |
+//! | `status in ['new', 'open']` | `in` | its value |
+//! | `tags anyof [..]`, `tags allof [..]` | `items` | each item of its list |
+//! | `name startswith 'A'` | `prefix` | the first bytes of its text |
+//! | `total >= 10 and total < 20` | `range` | the ranges that hold its value |
+//! | `createdAt > now - 7 days` | `time` | the ranges that do so now |
+//! | `a == 1 or b == 2` | `union` | any of these |
+//! | none of these: `not`, `!=`, `contains`, sums | `scan` | being tried, each change on each such query |
+//!
+//! Of several tests joined by `and` the query is found by the one that few nodes pass, by another one when that turns out wrong,
+//! and the rest is evaluated. [`EngineLimits::max_unindexed_views`] bounds the queries that are scanned.
+//!
+//! - **A window** holds twice as many nodes as it shows. What changes behind those costs a comparison, and what leaves is made
+//!   good out of them, O(log window). When they run out the window is refilled from an order of all nodes.
+//! - **Indexes and orders** of nodes are built when queries have scanned for want of them about as much as they cost to build, and
+//!   dropped when they are not used; all queries share them.
+//! - **A slice**: a query that is a stretch of such an order (all nodes by one field, or a range of it) holds no nodes of its own.
+//!   If it was asked [without counts](Query::without_counts), changes behind its window cost it nothing.
+//! - **Time**: all queries with one test over `now` wait for one moment, and when it comes look at the nodes that flip and no others.
+//!   Where no order tells the moment (`at + 1 hours > now`) each node has a timer.
+//! - **Shards** spread the queries over threads; see [`Engine::commit_with`].
+//!
+//! What was done is counted in [`Stats`]: whoever finds `candidates_scanned` or `rows_visited_refilling` high asks `explain`.
+//!
+//! ```
+//! # use liveset_engine::{Engine, EngineLimits, Instant, Query, SetDef};
+//! # let now = Instant::parse_rfc3339("2025-12-07T21:45:00Z").unwrap();
+//! # let mut engine = Engine::new(EngineLimits::default());
+//! # engine.define_set(SetDef::new("orders", "id"))?;
+//! let query = Query::new("orders").filter("customer == 7 and total != 0").order_by("createdAt desc").limit(50);
+//! let plan = engine.prepare(&query)?;
+//! engine.open(now, &plan)?;
+//! let explain = engine.explain(now, &plan);
+//! assert_eq!((explain.access.as_str(), explain.has_residue), ("equality", true));
+//! assert_eq!(
+//!     explain.to_string(),
+//!     "found by: equality\n  customer is 7\n  and then by the rest of the filter\nfilters found there: 1\n\
+//!      window: rows of its own\nrefilled from: the nodes that it is found by\nnodes to look at to answer it now: 0"
+//! );
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # The language
 //!
 //! A [`Filter`] says which nodes a query wants, an [`Order`] in which order, a [`Projection`] which of their fields. All three are

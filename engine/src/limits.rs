@@ -85,8 +85,8 @@ pub struct EngineLimits {
     pub max_window: usize,
     /// Different live queries maintained at once; projections of one query count once. Default 100 000.
     pub max_views: usize,
-    /// Of those, the ones that no index can find, so that every change is tried on each: negations, `contains`, comparisons
-    /// of two fields and the like. Default 1 000.
+    /// Different filters of live queries that no index can find, so that every change is tried on each: negations, `contains`,
+    /// comparisons of two fields and the like. Default 1 000.
     pub max_unindexed_views: usize,
     /// Different fields of one set that live queries read at once. Default 256.
     pub max_columns: usize,

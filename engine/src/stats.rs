@@ -11,7 +11,7 @@ pub struct Stats {
     pub nodes: u64,
     /// Distinct maintained results (filter, order, cap) now.
     pub views: u64,
-    /// Of those, the ones that every change is tried on now.
+    /// Filters of those that every change is tried on now; apart from the one that all nodes pass.
     pub unindexed_views: u64,
     /// Distinct results times projection now.
     pub feeds: u64,
@@ -63,7 +63,8 @@ pub struct Work {
     pub rows_visited_refilling: u64,
     /// Windows refilled, out of an order or out of what their filters find.
     pub refills: u64,
-    /// Times that a query was found in vain so often that it was filed under another part of its filter.
+    /// Times that a query was found in vain so often that it was filed under another part of its filter, or anew where its range
+    /// moves with time.
     pub rechosen: u64,
     /// Windows that a change was applied to.
     pub windows_touched: u64,

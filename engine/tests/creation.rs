@@ -221,7 +221,7 @@ fn a_query_tells_how_it_is_kept() {
 fn a_query_that_is_made_while_commits_go_on_has_the_result_of_all_of_them() {
     let mut engine = orders(5_000, EngineLimits { slice_rows: 300, ..EngineLimits::default() });
     let mut model: Vec<Option<(u64, bool)>> =
-        (0..5_000).map(|id| Some((id * 7_919 % 10_007, id % 2 == 0))).collect();
+        (0..5_000_u64).map(|id| Some((id * 7_919 % 10_007, id.is_multiple_of(2)))).collect();
     let query = Query::new("orders").filter("open and total > 500").order_by("total").limit(40);
     let plan = engine.prepare(&query).expect("a query");
     let (feed, snapshot) = engine.begin_open(NOW, &plan).expect("room for a view");
