@@ -25,6 +25,9 @@ const SANS_IO: &[&str] = &["liveset-core", "liveset-engine", "liveset-hub"];
 const BELOW_SANS_IO: &[&str] = &[
     "allocator-api2",
     "bytes",
+    "castaway",
+    "cfg-if",
+    "compact_str",
     "equivalent",
     "foldhash",
     "hashbrown",
@@ -41,12 +44,13 @@ const BELOW_SANS_IO: &[&str] = &[
     "serde_json",
     "slab",
     "smallvec",
+    "static_assertions",
     "thiserror",
     "zmij",
 ];
 
 /// Build-time code: runs in the compiler, not in the product.
-const PROC_MACROS: &[&str] = &["jiff-static", "serde_derive", "thiserror-impl"];
+const PROC_MACROS: &[&str] = &["jiff-static", "rustversion", "serde_derive", "thiserror-impl"];
 
 struct Workspace {
     /// Names of the members.
