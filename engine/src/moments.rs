@@ -11,6 +11,7 @@ use hashbrown::HashMap;
 use crate::{
     analysis::TimeTest,
     filter::Fields as _,
+    intervals::Intervals,
     order::rank,
     shard::Sets,
     store::{
@@ -29,6 +30,16 @@ pub(crate) struct Moments {
     tests: slab::Slab<Waiting>,
     by_test: HashMap<(usize, u32, TimeTest), usize, FixedState>,
     by_time: BTreeSet<(Instant, usize)>,
+    /// By set and column: few, however many tests there are.
+    heeded: Vec<Heeded>,
+}
+
+/// The values of a column that matter to the tests of it: from what each compares with to the value that flips next.
+#[derive(Debug)]
+struct Heeded {
+    set: usize,
+    column: Column,
+    values: Intervals<u32>,
 }
 
 /// A row for which a test comes out otherwise than before.
@@ -48,6 +59,8 @@ struct Waiting {
     /// How many filters ask it.
     users: usize,
     next: Option<Instant>,
+    /// The keys of the values that may move the next moment by coming or going.
+    heeds: (u128, u128),
 }
 
 impl Moments {
@@ -73,7 +86,8 @@ impl Moments {
         set.indexes.begin(&Wish::Order(order.clone()));
         set.indexes.pin(&order);
         let (column, test) = (column.clone(), test.clone());
-        let id = self.tests.insert(Waiting { set: number, column, test, order, users: 1, next: None });
+        let waiting = Waiting { set: number, column, test, order, users: 1, next: None, heeds: NONE };
+        let id = self.tests.insert(waiting);
         self.by_test.insert(name, id);
         self.rearm(id, set, now);
         id as u32
@@ -87,6 +101,7 @@ impl Moments {
         if waiting.users > 0 {
             return;
         }
+        self.forget(id);
         let waiting = self.tests.remove(id);
         self.by_test.remove(&(waiting.set, waiting.column.id(), waiting.test));
         waiting.next.map(|at| self.by_time.remove(&(at, id)));
@@ -135,33 +150,23 @@ impl Moments {
         turned
     }
 
-    /// A commit may have brought a value that flips earlier, or taken the next one away.
+    /// A commit may have brought a value that flips earlier, or taken the next one away. Costs a look-up for each change and each
+    /// column that tests are of.
     pub(crate) fn note(&mut self, number: usize, set: &Set, changes: &[RowChange], now: Instant) {
-        let ids: Vec<usize> =
-            self.tests.iter().filter(|(_, it)| it.set == number).map(|(id, _)| id).collect();
-        for id in ids {
-            let Waiting { column, test, next, .. } = &self.tests[id];
-            let flip = |value: &Value| match value {
-                Value::Instant(timed) => test.next_flip(timed.at(), now),
-                _ => None,
-            };
-            let moved = changes.iter().any(|change| {
-                let (before, after) = (change.before.as_ref(), change.after.as_ref());
-                let value = |row: Option<&Arc<crate::store::row::Row>>| row.map(|row| flip(row.at(column)));
-                match (before, after) {
-                    (Some(before), Some(after)) if before.at(column) == after.at(column) => false,
-                    _ => {
-                        let gone = next.is_some() && value(before).flatten() == *next;
-                        let earlier =
-                            value(after).flatten().is_some_and(|at| next.is_none_or(|next| at < next));
-                        gone || earlier
-                    }
+        let mut moved: Vec<u32> = Vec::new();
+        for Heeded { column, values, .. } in self.heeded.iter().filter(|heeded| heeded.set == number) {
+            for RowChange { before, after, .. } in changes {
+                let (before, after) = (before.as_ref(), after.as_ref());
+                let (before, after) = (before.map(|row| row.at(column)), after.map(|row| row.at(column)));
+                if before != after {
+                    let sides = before.into_iter().chain(after);
+                    sides.for_each(|value| values.stab(rank::key(value), |id| moved.push(id)));
                 }
-            });
-            if moved {
-                self.rearm(id, set, now);
             }
         }
+        moved.sort_unstable();
+        moved.dedup();
+        moved.into_iter().for_each(|id| self.rearm(id as usize, set, now));
     }
 
     /// An order that tests wait for may be there now.
@@ -173,33 +178,68 @@ impl Moments {
 
     fn rearm(&mut self, id: usize, set: &Set, now: Instant) {
         let waiting = &mut self.tests[id];
-        let next = set.indexes.order(&waiting.order).and_then(|order| next_flip(waiting, order, set, now));
+        let order = set.indexes.order(&waiting.order);
+        let (next, heeds) = order.map_or((None, NONE), |order| next_flip(waiting, order, set, now));
         let old = std::mem::replace(&mut waiting.next, next);
         if old != next {
             old.map(|at| self.by_time.remove(&(at, id)));
             next.map(|at| self.by_time.insert((at, id)));
         }
+        if waiting.heeds != heeds {
+            self.forget(id);
+            let Waiting { set: number, column, .. } = &self.tests[id];
+            let is = |heeded: &Heeded| heeded.set == *number && heeded.column == *column;
+            let place = self.heeded.iter().position(is).unwrap_or_else(|| {
+                let (set, column) = (*number, column.clone());
+                self.heeded.push(Heeded { set, column, values: Intervals::default() });
+                self.heeded.len() - 1
+            });
+            self.heeded[place].values.insert(heeds.0, heeds.1, id as u32);
+            self.tests[id].heeds = heeds;
+        }
+    }
+
+    /// A test heeds no values any more.
+    fn forget(&mut self, id: usize) {
+        let Waiting { set, column, heeds, .. } = &self.tests[id];
+        let is = |heeded: &Heeded| heeded.set == *set && heeded.column == *column;
+        if let Some(place) = self.heeded.iter().position(is) {
+            self.heeded[place].values.remove(heeds.0, id as u32);
+            if self.heeded[place].values.is_empty() {
+                self.heeded.swap_remove(place);
+            }
+        }
     }
 }
 
-/// The first moment after `now` at which the test changes for some row.
-fn next_flip(waiting: &Waiting, order: &OrderIndex, set: &Set, now: Instant) -> Option<Instant> {
+/// No values.
+const NONE: (u128, u128) = (u128::MAX, 0);
+
+/// The first moment after `now` at which the test changes for some row; and the keys of the values that, should they come or
+/// go before then, may make it another one.
+fn next_flip(
+    waiting: &Waiting,
+    order: &OrderIndex,
+    set: &Set,
+    now: Instant,
+) -> (Option<Instant>, (u128, u128)) {
     let edge = waiting.test.next_edge(now);
-    let (mut lo, hi) = waiting.test.upcoming(now);
+    let (first, hi) = waiting.test.upcoming(now);
+    let mut lo = first;
     loop {
         // Values flip in their order: the first that does at all is the first to do so.
         let (start, end) = order.range(set, lo, hi);
-        if start == end {
-            return edge;
-        }
         let descending = order.sorting.keys.first().is_some_and(|(_, descending)| *descending);
-        let entry = order.tree.nth(if descending { end - 1 } else { start })?;
-        let value = set.row(entry.row)?.at(&waiting.column);
+        let entry =
+            if start == end { None } else { order.tree.nth(if descending { end - 1 } else { start }) };
+        let Some(row) = entry.and_then(|entry| set.row(entry.row)) else { return (edge, (first, hi)) };
+        let value = row.at(&waiting.column);
+        let key = rank::key(value);
         if let Value::Instant(timed) = value
             && let Some(at) = waiting.test.next_flip(timed.at(), now)
         {
-            return Some(edge.map_or(at, |edge| edge.min(at)));
+            return (Some(edge.map_or(at, |edge| edge.min(at))), (first, key));
         }
-        lo = rank::key(value).checked_add(1)?;
+        lo = key.saturating_add(1);
     }
 }
