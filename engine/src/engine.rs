@@ -427,7 +427,13 @@ impl Engine {
     /// Updates of it that are queued still come. Costs O(1) and the giving back of what the window held.
     pub fn close(&mut self, feed: FeedId) {
         let shard = self.shard_of_feed(feed);
+        let view = self.shards[shard].feeds.get(&feed).copied();
+        let is_being_filled = view.is_some_and(|view| !self.is_filled(shard, view));
         let closed = self.shards[shard].close(feed, &mut self.sets);
+        if is_being_filled {
+            let is_there = |(shard, view): &(usize, u32)| self.shards[*shard].view(*view).is_some();
+            self.filling.retain(is_there);
+        }
         if !self.waiting.is_empty() && !self.shards[shard].feeds.contains_key(&feed) {
             self.waiting.remove(&feed);
         }
@@ -523,8 +529,10 @@ impl Engine {
     /// Works over `budget` rows, on one view before all others if one is wanted.
     fn work_on(&mut self, budget: usize, wanted: Option<(usize, u32)>) {
         let mut left = budget;
+        // Whoever wants one view waits for what its set has begun, not for others.
+        let of = wanted.and_then(|(shard, view)| Some(self.shards[shard].view(view)?.identity.set));
         for (number, (_, set)) in self.sets.iter_mut().enumerate() {
-            if set.indexes.is_building() {
+            if set.indexes.is_building() && of.is_none_or(|of| of == number) {
                 left -= left.min(set.build_indexes(left));
                 if !set.indexes.is_building() {
                     self.moments.rearm_all(number, set, self.now);

@@ -54,6 +54,14 @@ pub struct Work {
     pub predicates_evaluated: u64,
     /// Pairs of a changed node and a query that an index found.
     pub candidates_found: u64,
+    /// Queries that a value of a changed node led to; a pair that is found in two ways counts twice here.
+    pub candidates_by_value: u64,
+    /// Queries that an item of a list of a changed node led to, counted alike.
+    pub candidates_by_item: u64,
+    /// Queries whose range, prefix or span of time holds a value of a changed node, counted alike.
+    pub candidates_by_range: u64,
+    /// Queries that are stretches of a shared order, up to whose end a changed node stands, counted alike.
+    pub candidates_by_slice: u64,
     /// Pairs of a changed node and a query that no index could find, and that were tried.
     pub candidates_scanned: u64,
     /// Nodes visited to build a view, to refill a window, to answer a one-shot query, or to re-evaluate after the clock was
@@ -106,6 +114,10 @@ macro_rules! counters {
         $each!(
             predicates_evaluated,
             candidates_found,
+            candidates_by_value,
+            candidates_by_item,
+            candidates_by_range,
+            candidates_by_slice,
             candidates_scanned,
             rows_visited,
             rows_visited_refilling,

@@ -191,3 +191,21 @@ fn a_declared_instant_is_found_in_any_spelling() {
     let (sent, _) = upsert(&mut engine, r#"{"id":1,"at":"2023-01-01T01:00:00+01:00"}"#);
     assert_eq!(sent, 2);
 }
+
+#[test]
+fn each_way_of_finding_has_its_count() {
+    let mut engine = engine();
+    for filter in [
+        "customer == 1",
+        "tags anyof ['a']",
+        "total >= 10 and total < 20",
+        "name startswith 'x'",
+        "not (total > 5)",
+    ] {
+        watch(&mut engine, filter.into());
+    }
+    let node = r#"{"id":1,"customer":1,"tags":["a","b"],"total":15,"name":"xy"}"#;
+    let (_, work) = upsert(&mut engine, node);
+    assert_eq!((work.candidates_by_value, work.candidates_by_item, work.candidates_by_range), (1, 1, 2));
+    assert_eq!((work.candidates_found, work.candidates_scanned), (4, 1));
+}

@@ -128,6 +128,8 @@
 //! | `liveset_engine_nodes_changed_total`, `liveset_engine_changes_out_total`, `liveset_engine_flips_total`, `liveset_engine_deadlines_fired_total` | counter | |
 //! | `liveset_engine_predicates_evaluated_total`, `liveset_engine_rows_visited_total`, `liveset_engine_rows_visited_refilling_total` | counter | |
 //! | `liveset_engine_candidates_found_total`, `liveset_engine_candidates_scanned_total` | counter | |
+//! | `liveset_engine_candidates_by_value_total`, `liveset_engine_candidates_by_item_total` | counter | |
+//! | `liveset_engine_candidates_by_range_total`, `liveset_engine_candidates_by_slice_total` | counter | |
 //! | `liveset_engine_windows_touched_total`, `liveset_engine_refills_total`, `liveset_engine_rechosen_total` | counter | |
 //! | `liveset_engine_refilled_total`, `liveset_engine_displaced_total`, `liveset_engine_clock_set_back_total` | counter | |
 //!

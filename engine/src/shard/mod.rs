@@ -20,7 +20,7 @@ use crate::{
     limits::Tuning,
     order::rank,
     shard::{
-        predicates::{Found, Predicates, Sides},
+        predicates::{Found, Predicates, Sides, Way},
         source::{Source, Span, lies_in},
         view::{Feed, Identity, Proof, Shape, SharedFilter, Timed, Touches, View},
         window::{Cause, Step, Window, WindowChange},
@@ -108,8 +108,14 @@ impl Shard {
         scratch.touched.clear();
         for (place, RowChange { before, after, .. }) in changes.iter().enumerate() {
             let (before, after) = (before.as_deref(), after.as_deref());
-            let Self { predicates, filters, views, step, .. } = self;
-            predicates[set].candidates(before, after, |found, sides| {
+            let Self { predicates, filters, views, step, work, .. } = self;
+            predicates[set].candidates(before, after, |found, sides, way| {
+                match way {
+                    Way::Value => work.candidates_by_value += 1,
+                    Way::Item => work.candidates_by_item += 1,
+                    Way::Range => work.candidates_by_range += 1,
+                    Way::Slice => work.candidates_by_slice += 1,
+                }
                 let touches = match found {
                     Found::Filter(filter) => {
                         filters.get_mut(filter as usize).map(|filter| &mut filter.touches)

@@ -47,6 +47,15 @@ pub(crate) enum Found {
     Slice(u32),
 }
 
+/// By what it was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Value,
+    Item,
+    Range,
+    Slice,
+}
+
 /// Where a slice of a shared order begins and ends, by the keys of the order's first column.
 #[derive(Clone, Debug)]
 pub(crate) struct Extent {
@@ -118,15 +127,17 @@ impl OfColumn {
             && self.descending.is_empty()
     }
 
-    fn candidates(&self, row: &Row, sides: Sides, found: &mut impl FnMut(Found, Sides)) {
+    fn candidates(&self, row: &Row, sides: Sides, found: &mut impl FnMut(Found, Sides, Way)) {
         let value = row.at(&self.column);
-        for (spot, map) in [(Spot::Whole, &self.values), (Spot::Item, &self.items)] {
+        for (spot, map, way) in
+            [(Spot::Whole, &self.values, Way::Value), (Spot::Item, &self.items, Way::Item)]
+        {
             if map.is_empty() {
                 continue;
             }
             for key in keys(value, spot) {
                 if let Some(bucket) = map.get(&key) {
-                    bucket.iter().for_each(|filter| found(Found::Filter(filter), sides));
+                    bucket.iter().for_each(|filter| found(Found::Filter(filter), sides, way));
                 }
             }
         }
@@ -134,9 +145,9 @@ impl OfColumn {
             return;
         }
         let key = rank::key(value);
-        self.ranges.stab(key, |filter| found(Found::Filter(filter), sides));
-        self.ascending.stab(key, |view| found(Found::Slice(view), sides));
-        self.descending.stab(!key, |view| found(Found::Slice(view), sides));
+        self.ranges.stab(key, |filter| found(Found::Filter(filter), sides, Way::Range));
+        self.ascending.stab(key, |view| found(Found::Slice(view), sides, Way::Slice));
+        self.descending.stab(!key, |view| found(Found::Slice(view), sides, Way::Slice));
     }
 }
 
@@ -222,7 +233,7 @@ impl Predicates {
         &self,
         before: Option<&Row>,
         after: Option<&Row>,
-        mut found: impl FnMut(Found, Sides),
+        mut found: impl FnMut(Found, Sides, Way),
     ) {
         for of_column in &self.columns {
             match (before, after) {

@@ -58,7 +58,7 @@ impl Shard {
         for of_row in turned.chunk_by(|a, b| a.row == b.row) {
             let row = moment.rows.current(of_row[0].row).map(|row| &**row);
             let Self { predicates, filters, step, .. } = self;
-            predicates[set].candidates(row, row, |found, _| {
+            predicates[set].candidates(row, row, |found, _, _| {
                 let Found::Filter(id) = found else { return };
                 let Some(filter) = filters.get_mut(id as usize) else { return };
                 // Whoever asks other tests than those that have turned is as before.
