@@ -79,7 +79,7 @@ fn queries_that_come_and_go_leave_nothing_behind() {
     assert_flat(
         "one shape",
         |engine, number| open_and_close(engine, &of(format!("customer == {}", number % 1_000))),
-        300_000,
+        1_000_000,
         4_096,
     );
     assert_flat(
