@@ -189,6 +189,26 @@ fn closing_leaves_nothing_to_do() {
 }
 
 #[test]
+fn a_window_in_the_midst_of_changes_is_refilled_without_a_scan_where_an_order_is_known() {
+    let (workload, mut live) = live(500, &[]);
+    let newest = |limit| Query::new("orders").order_by("createdAt desc").limit(limit);
+    // Who asks again is worth an order.
+    for limit in [20, 30] {
+        let feed = live.open(&newest(limit));
+        live.close(feed);
+    }
+    live.open(&newest(10));
+    let before = live.stats();
+    for order in workload.orders() {
+        live.apply(workload.now(), vec![json_op(&Step::Remove(order.id))]);
+    }
+    let after = live.stats();
+    assert_eq!(after.rows_visited, before.rows_visited);
+    assert!(after.refilled - before.refilled > 0);
+    assert_eq!(after.nodes, 0);
+}
+
+#[test]
 fn a_window_in_the_midst_of_changes_is_soon_refilled_from_an_order() {
     let (workload, mut live) = live(500, &[]);
     live.open(&Query::new("orders").order_by("createdAt desc").limit(10));
