@@ -8,7 +8,7 @@ use bytes::Bytes;
 use hashbrown::hash_map::Entry;
 
 use crate::Map;
-use crate::row::{Change, ChangeBatch, ChangeReason, Doc};
+use crate::row::{Change, ChangeBatch, ChangeReason, Doc, change_bytes};
 
 /// What a slow reader of one live query still has to be told, one net change per node.
 ///
@@ -36,6 +36,8 @@ use crate::row::{Change, ChangeBatch, ChangeReason, Doc};
 pub struct Pending {
     nodes: Map<Arc<str>, Net>,
     order: Order,
+    /// What the nodes weigh.
+    bytes: usize,
     version: u64,
     total_count: u64,
     capped: bool,
@@ -46,6 +48,12 @@ struct Net {
     before: Option<Doc>,
     after: Option<Doc>,
     reason: Option<ChangeReason>,
+}
+
+impl Net {
+    fn bytes(&self, id: &str) -> usize {
+        change_bytes(id, self.before.as_ref(), self.after.as_ref())
+    }
 }
 
 impl Pending {
@@ -62,6 +70,11 @@ impl Pending {
     /// Whether no node has a pending change. (Count, cap and version may have changed all the same.)
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
+    }
+
+    /// Bytes of the pending changes: ids, and nodes and ranks as they were and as they are.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The version of the last batch pushed; 0 before the first.
@@ -101,12 +114,14 @@ impl Pending {
                 if before != after {
                     let net = Net { before, after, reason };
                     self.order.insert(&id, &net);
+                    self.bytes += net.bytes(&id);
                     entry.insert(net);
                 }
             }
             Entry::Occupied(mut entry) => {
                 let net = entry.get_mut();
                 self.order.remove(&change.id, net);
+                self.bytes -= net.bytes(&change.id);
                 net.after = change.after.clone();
                 net.reason = match (&net.before, &net.after) {
                     // An update of what the reader has not seen yet is still the addition that it was.
@@ -118,6 +133,7 @@ impl Pending {
                     entry.remove();
                 } else {
                     self.order.insert(&change.id, net);
+                    self.bytes += net.bytes(&change.id);
                 }
             }
         }
@@ -130,7 +146,9 @@ impl Pending {
     /// at its end, so that a row at the end of a window is reached although rows before it keep changing.
     pub fn pop(&mut self) -> Option<Change> {
         let id = self.order.pop()?;
-        let Net { before, after, reason } = self.nodes.remove(&id)?;
+        let net = self.nodes.remove(&id)?;
+        self.bytes -= net.bytes(&id);
+        let Net { before, after, reason } = net;
         if self.nodes.is_empty() {
             self.order.start_anew();
         }

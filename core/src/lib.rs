@@ -100,6 +100,7 @@
 //! public, and is no part of the interface.
 
 mod client;
+mod diffs;
 mod error;
 mod fold;
 #[cfg(any(fuzzing, test, feature = "fuzzing"))]
@@ -115,6 +116,7 @@ mod token;
 pub use client::{
     ClientError, ClientEvent, ClientSession, Ended, LiveQueryRequest, LiveResult, NodeChange, RequestId,
 };
+pub use diffs::{DiffVersions, Diffs};
 pub use error::{CloseCode, Consequence, ErrorCode, UnknownErrorCode, Violation};
 pub use fold::Pending;
 pub use limits::{ClientLimits, SessionLimits};

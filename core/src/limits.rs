@@ -44,6 +44,10 @@ pub struct SessionLimits {
     /// Changes of one live query that wait one by one; with more waiting they are folded per node. With 0
     /// they are always folded. Default 256.
     pub backlog_changes: usize,
+    /// Bytes of the changes that wait, of all live queries of the connection: the nodes as they were and as they are. With more
+    /// waiting all of them are folded, and if that is still too much the connection closes with `OVERLOADED`. Initial rows
+    /// do not count: they are shared. Must have room for what one commit changes. Default 16 MiB.
+    pub backlog_bytes: usize,
     /// Answers and other control messages that wait for a client that does not read; with more the
     /// connection closes with `OVERLOADED`. Default 4 096.
     pub control_messages: usize,
@@ -71,6 +75,7 @@ impl Default for SessionLimits {
             chunk_rows: 200,
             chunk_bytes: 64 * 1024,
             backlog_changes: 256,
+            backlog_bytes: 16 * 1024 * 1024,
             control_messages: 4096,
             control_bytes: 1024 * 1024,
         }

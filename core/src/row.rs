@@ -13,6 +13,13 @@ pub struct Doc {
     pub rank: Bytes,
 }
 
+impl Doc {
+    /// What it weighs where it waits.
+    pub(crate) fn bytes(&self) -> usize {
+        self.data.len() + self.rank.len()
+    }
+}
+
 /// Why a node entered a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AddedReason {
@@ -110,6 +117,20 @@ pub struct ChangeBatch {
     pub capped: bool,
     /// Removals first, then additions and updates in the order of the result.
     pub changes: Vec<Change>,
+}
+
+impl ChangeBatch {
+    /// What it weighs where it waits.
+    pub(crate) fn bytes(&self) -> usize {
+        let of_change =
+            |change: &Change| change_bytes(&change.id, change.before.as_ref(), change.after.as_ref());
+        self.changes.iter().map(of_change).sum()
+    }
+}
+
+/// What a change weighs where it waits.
+pub(crate) fn change_bytes(id: &str, before: Option<&Doc>, after: Option<&Doc>) -> usize {
+    id.len() + before.map_or(0, Doc::bytes) + after.map_or(0, Doc::bytes)
 }
 
 /// A whole result at one version.

@@ -386,22 +386,23 @@ impl Engine {
         Ok((feed, self.snapshot_of(shard, view, &plan.projection)))
     }
 
-    /// The same, but where the result cannot be had within a slice of work there is no snapshot yet. [`work`](Self::work)
-    /// goes on with it, [`poll_opened`](Self::poll_opened) tells when it is there, and [`snapshot`](Self::snapshot) is it.
+    /// The same, without a snapshot, and where the result cannot be had within a slice of work it is not there yet. Tells whether
+    /// it is. [`work`](Self::work) goes on with it, [`poll_opened`](Self::poll_opened) tells when it is there, and
+    /// [`snapshot`](Self::snapshot) is it.
     ///
     /// # Errors
     ///
     /// As [`open`](Self::open).
-    pub fn begin_open(&mut self, now: Instant, plan: &Plan) -> Result<(FeedId, Option<Snapshot>), OpenError> {
+    pub fn begin_open(&mut self, now: Instant, plan: &Plan) -> Result<(FeedId, bool), OpenError> {
         let (feed, shard, view) = self.file(now, plan)?;
         if !self.is_filled(shard, view) {
             self.work_on(self.limits.slice_rows.max(1), Some((shard, view)));
         }
-        if !self.is_filled(shard, view) {
+        let is_there = self.is_filled(shard, view);
+        if !is_there {
             self.waiting.insert(feed);
         }
-        let snapshot = self.is_filled(shard, view).then(|| self.snapshot_of(shard, view, &plan.projection));
-        Ok((feed, snapshot))
+        Ok((feed, is_there))
     }
 
     /// A feed of which [`begin_open`](Self::begin_open) had no result yet, and now has. Drain until `None`.

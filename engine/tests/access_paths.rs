@@ -164,7 +164,10 @@ impl Side {
     fn open(&mut self, now: Instant, query: &Query) {
         let plan = self.engine.prepare(query).expect("queries are sound");
         let (feed, snapshot) = match self.in_slices() {
-            true => self.engine.begin_open(now, &plan).expect("there is room"),
+            true => {
+                let (feed, is_there) = self.engine.begin_open(now, &plan).expect("there is room");
+                (feed, is_there.then(|| self.engine.snapshot(feed)).flatten())
+            }
             false => {
                 let (feed, snapshot) = self.engine.open(now, &plan).expect("there is room");
                 (feed, Some(snapshot))

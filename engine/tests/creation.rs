@@ -90,8 +90,8 @@ fn queries_that_are_made_in_slices_leave_indexes_behind_too() {
     for customer in 0..4 {
         let before = engine.stats();
         let plan = engine.prepare(&by_customer(customer)).expect("a query");
-        let (feed, snapshot) = engine.begin_open(NOW, &plan).expect("room for a view");
-        assert!(snapshot.is_none());
+        let (feed, is_there) = engine.begin_open(NOW, &plan).expect("room for a view");
+        assert!(!is_there);
         while engine.work(10) {}
         assert_eq!(engine.poll_opened(), Some(feed));
         assert_eq!(engine.snapshot(feed).map(|snapshot| snapshot.total_count), Some(20));
@@ -224,8 +224,8 @@ fn a_query_that_is_made_while_commits_go_on_has_the_result_of_all_of_them() {
         (0..5_000_u64).map(|id| Some((id * 7_919 % 10_007, id.is_multiple_of(2)))).collect();
     let query = Query::new("orders").filter("open and total > 500").order_by("total").limit(40);
     let plan = engine.prepare(&query).expect("a query");
-    let (feed, snapshot) = engine.begin_open(NOW, &plan).expect("room for a view");
-    assert!(snapshot.is_none() && engine.has_work() && engine.poll_opened().is_none());
+    let (feed, is_there) = engine.begin_open(NOW, &plan).expect("room for a view");
+    assert!(!is_there && engine.has_work() && engine.poll_opened().is_none());
 
     let mut slices = 0;
     let mut seed = 88_172_645_463_325_252_u64;
@@ -300,8 +300,8 @@ fn a_set_that_is_emptied_while_a_query_is_made_starts_anew() {
     let mut engine = orders(NODES, EngineLimits { slice_rows: 100, ..EngineLimits::default() });
     // Over time, so its order is not given up when many rows go.
     let timed = engine.prepare(&Query::new("orders").filter("at > now + 7 days")).expect("a query");
-    let (timed, snapshot) = engine.begin_open(NOW, &timed).expect("room for a view");
-    assert!(snapshot.is_none());
+    let (timed, is_there) = engine.begin_open(NOW, &timed).expect("room for a view");
+    assert!(!is_there);
     for _ in 0..25 {
         engine.work(100);
     }

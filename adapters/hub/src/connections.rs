@@ -24,6 +24,8 @@ pub(crate) struct Connection {
     pub(crate) held: Held,
     /// The owner was told that there is something to send, and has not yet found that there is nothing more.
     pub(crate) signalled: bool,
+    /// Live queries whose diffs go through the session until it has sent everything.
+    pub(crate) behind: Vec<(FeedId, Ticket)>,
 }
 
 /// What a connection holds in the other tables. The session has the same in its own way; this is what the hub must
@@ -48,7 +50,13 @@ impl Connections {
     pub(crate) fn insert(&mut self, session: Session) -> ConnectionId {
         self.made += 1;
         let id = ConnectionId(self.made);
-        let connection = Connection { session, principal: None, held: Held::default(), signalled: false };
+        let connection = Connection {
+            session,
+            principal: None,
+            held: Held::default(),
+            signalled: false,
+            behind: Vec::new(),
+        };
         self.connections.insert(id, connection);
         id
     }

@@ -1,14 +1,17 @@
 //! Engine feeds and who watches them.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Weak},
+};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use indexmap::IndexMap;
-use liveset_core::{ChangeBatch, Moment, Pending, Ticket};
+use liveset_core::{ChangeBatch, Moment, Pending, Snapshot, Ticket};
 use liveset_engine::FeedId;
 
-use crate::{ConnectionId, HubLimits, WatchId, resume::ResumeLog};
+use crate::{ConnectionId, HubLimits, WatchId, direct::Direct, resume::ResumeLog};
 
 /// Who gets the batches of a feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,9 +48,13 @@ pub(crate) struct Feeds {
 struct Feed {
     /// See [`mark`](crate::updates::mark).
     mark: Arc<str>,
-    /// Each with the version of its snapshot: later batches are for it. Without one it waits for its snapshot, and no batch
-    /// is for it.
-    watchers: IndexMap<Watcher, Option<u64>, FixedState>,
+    watchers: IndexMap<Watcher, Place, FixedState>,
+    /// The watchers without a snapshot.
+    waiting: Vec<Watcher>,
+    /// The last snapshot, while somebody is being sent its rows and nothing has changed since.
+    snapshot: Weak<Snapshot>,
+    /// The version of the last batch that was handed to the watchers.
+    handed: u64,
     /// How many of the watchers may come back after a lost connection.
     resumable: usize,
     /// There while someone may come back.
@@ -55,50 +62,113 @@ struct Feed {
     linger_until: Option<Moment>,
 }
 
+/// How far a watcher has come.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// The version of its snapshot: later batches are for it. Without one it waits, and no batch is for it.
+    from: Option<u64>,
+    /// There where diffs may go to it past its session.
+    pub(crate) direct: Option<Direct>,
+}
+
+/// A feed at the moment when a batch is handed to its watchers.
+pub(crate) struct Handing<'a> {
+    pub(crate) mark: &'a str,
+    /// The version of the batch before.
+    pub(crate) before: u64,
+    watchers: &'a mut IndexMap<Watcher, Place, FixedState>,
+}
+
+impl Handing<'_> {
+    /// Those whom a batch of `version` concerns.
+    pub(crate) fn watchers(&mut self, version: u64) -> impl Iterator<Item = (&Watcher, &mut Place)> {
+        self.watchers.iter_mut().filter(move |(_, place)| place.from.is_some_and(|from| version > from))
+    }
+}
+
+impl Feed {
+    fn new(mark: Arc<str>) -> Self {
+        Self {
+            mark,
+            watchers: IndexMap::default(),
+            waiting: Vec::new(),
+            snapshot: Weak::new(),
+            handed: 0,
+            resumable: 0,
+            log: None,
+            linger_until: None,
+        }
+    }
+}
+
 impl Feeds {
     /// Adds a watcher, which waits for its snapshot. `mark` is that of the query. True where the feed is new here; otherwise
     /// the engine's reference that the caller has just got is one too many.
-    pub(crate) fn join(&mut self, feed: FeedId, watcher: Watcher, mark: &Arc<str>, resumable: bool) -> bool {
+    pub(crate) fn join(
+        &mut self,
+        feed: FeedId,
+        watcher: Watcher,
+        direct: Option<Direct>,
+        mark: &Arc<str>,
+        resumable: bool,
+    ) -> bool {
         let mut new = false;
         let entry = self.feeds.entry(feed).or_insert_with(|| {
             new = true;
-            let mark = mark.clone();
-            Feed { mark, watchers: IndexMap::default(), resumable: 0, log: None, linger_until: None }
+            Feed::new(mark.clone())
         });
-        entry.watchers.insert(watcher, None);
+        entry.watchers.insert(watcher, Place { from: None, direct });
+        entry.waiting.push(watcher);
         entry.resumable += usize::from(resumable);
         self.waiting += 1;
         new
     }
 
-    /// The mark of a feed for which somebody waits.
-    pub(crate) fn awaited(&self, feed: FeedId) -> Option<&Arc<str>> {
-        let entry = self.feeds.get(&feed)?;
-        entry.watchers.values().any(Option::is_none).then_some(&entry.mark)
-    }
-
-    /// The feed has a result now, that of `version`: returns those who waited for it.
-    pub(crate) fn begin(&mut self, feed: FeedId, version: u64) -> Vec<Watcher> {
-        let Some(entry) = self.feeds.get_mut(&feed) else { return Vec::new() };
+    /// The feed has a result now: gives it to those who waited for it. One that others are being sent is shared; `make` makes
+    /// a new one.
+    pub(crate) fn begin(
+        &mut self,
+        feed: FeedId,
+        make: impl FnOnce(Arc<str>) -> Option<Snapshot>,
+    ) -> Option<(Arc<Snapshot>, Vec<Watcher>)> {
+        let entry = self.feeds.get_mut(&feed).filter(|entry| !entry.waiting.is_empty())?;
+        let snapshot = match entry.snapshot.upgrade() {
+            Some(snapshot) => snapshot,
+            None => Arc::new(make(entry.mark.clone())?),
+        };
+        entry.snapshot = Arc::downgrade(&snapshot);
         if entry.resumable > 0 {
-            entry.log.get_or_insert_with(|| ResumeLog::new(version));
+            entry.log.get_or_insert_with(|| ResumeLog::new(snapshot.version));
         }
-        let mut waited = Vec::new();
-        for (watcher, from) in entry.watchers.iter_mut().filter(|(_, from)| from.is_none()) {
-            *from = Some(version);
-            waited.push(*watcher);
+        let waited = std::mem::take(&mut entry.waiting);
+        for watcher in &waited {
+            if let Some(place) = entry.watchers.get_mut(watcher) {
+                place.from = Some(snapshot.version);
+            }
         }
         self.waiting -= waited.len();
-        waited
+        Some((snapshot, waited))
+    }
+
+    /// The session of a watcher has sent everything: from here on diffs may go past it.
+    pub(crate) fn caught_up(&mut self, feed: FeedId, watcher: Watcher) {
+        let Some(entry) = self.feeds.get_mut(&feed) else { return };
+        let handed = entry.handed;
+        if let Some(Place { from: Some(from), direct: Some(direct) }) = entry.watchers.get_mut(&watcher) {
+            direct.told = Some(handed.max(*from));
+        }
     }
 
     /// Takes a watcher out for good: nobody will come back for it.
     pub(crate) fn leave(&mut self, feed: FeedId, watcher: Watcher, resumable: bool) -> After {
         if let Some(entry) = self.feeds.get_mut(&feed)
-            && let Some(from) = entry.watchers.swap_remove(&watcher)
+            && let Some(Place { from, .. }) = entry.watchers.swap_remove(&watcher)
         {
             entry.resumable -= usize::from(resumable);
-            self.waiting -= usize::from(from.is_none());
+            if from.is_none() {
+                entry.waiting.retain(|waiting| *waiting != watcher);
+                self.waiting -= 1;
+            }
         }
         self.tidy(feed)
     }
@@ -116,10 +186,13 @@ impl Feeds {
     ) -> (After, Option<FeedId>) {
         let mut evicted = None;
         if let Some(entry) = self.feeds.get_mut(&feed)
-            && let Some(from) = entry.watchers.swap_remove(&watcher)
+            && let Some(Place { from, .. }) = entry.watchers.swap_remove(&watcher)
         {
             entry.resumable -= usize::from(resumable);
-            self.waiting -= usize::from(from.is_none());
+            if from.is_none() {
+                entry.waiting.retain(|waiting| *waiting != watcher);
+                self.waiting -= 1;
+            }
             let may_return = resumable && from.is_some();
             if may_return
                 && entry.resumable == 0
@@ -157,26 +230,24 @@ impl Feeds {
         Some(self.end_linger(feed))
     }
 
-    /// Keeps a batch for those who may come back, and says who is to get it now.
-    pub(crate) fn push<'a>(
-        &'a mut self,
-        feed: FeedId,
-        batch: &Arc<ChangeBatch>,
-        limits: &HubLimits,
-    ) -> impl Iterator<Item = Watcher> + use<'a> {
-        let version = batch.version;
-        let entry = self.feeds.get_mut(&feed);
-        if let Some(log) = entry.and_then(|entry| entry.log.as_mut()) {
-            let before = log.cost();
-            log.push(batch.clone());
-            // What this feed may hold: its own limit, and what the others leave of the common one.
-            let others = self.log_cost - before;
-            let room = limits.resume_log_changes_total.saturating_sub(others);
-            log.trim(limits.resume_log_changes.min(room));
-            self.log_cost = others + log.cost();
-        }
-        let watchers = self.feeds.get(&feed).into_iter().flat_map(|entry| &entry.watchers);
-        watchers.filter(move |(_, from)| from.is_some_and(|from| version > from)).map(|(watcher, _)| *watcher)
+    /// The result of a feed has changed: keeps the batch for those who may come back.
+    pub(crate) fn changed(&mut self, feed: FeedId, batch: &Arc<ChangeBatch>, limits: &HubLimits) {
+        let Some(entry) = self.feeds.get_mut(&feed) else { return };
+        entry.snapshot = Weak::new();
+        let Some(log) = &mut entry.log else { return };
+        let before = log.cost();
+        log.push(batch.clone());
+        // What this feed may hold: its own limit, and what the others leave of the common one.
+        let others = self.log_cost - before;
+        let room = limits.resume_log_changes_total.saturating_sub(others);
+        log.trim(limits.resume_log_changes.min(room));
+        self.log_cost = others + log.cost();
+    }
+
+    /// A batch of `version` is handed to the watchers of a feed.
+    pub(crate) fn hand(&mut self, feed: FeedId, version: u64) -> Option<Handing<'_>> {
+        let Feed { mark, watchers, handed, .. } = self.feeds.get_mut(&feed)?;
+        Some(Handing { mark, before: std::mem::replace(handed, version), watchers })
     }
 
     /// The net changes of a feed since `version`, where they are known.

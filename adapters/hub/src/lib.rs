@@ -106,6 +106,7 @@
 //!   connections, to test what is built on a hub.
 
 mod connections;
+mod direct;
 mod error;
 mod feeds;
 mod hub;

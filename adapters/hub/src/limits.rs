@@ -34,6 +34,9 @@ impl Default for HubLimits {
     }
 }
 
+/// How many batches wait for [`Hub::fan_out`](crate::Hub::fan_out) at most; with more they go to the sessions.
+pub(crate) const UNHANDED_BATCHES: usize = 1_024;
+
 /// The most segments a declared path may have.
 pub const MAX_PATH_SEGMENTS: usize = 16;
 

@@ -11,6 +11,7 @@ use liveset_engine::{FeedId, OpenError, Plan};
 use crate::{
     ConnectionId, Hub, Now, Output, Principal, ResourceError,
     connections::{Connection, HeldQuery},
+    direct::Direct,
     feeds::{Feeds, Watcher},
     output::Outputs,
     timers::Timer,
@@ -73,7 +74,7 @@ impl Hub {
                 }
             }
             Request::CreateLiveQuery { ticket, id, query, options, since } => {
-                let asked = Asked { ticket, query: Arc::new(query), options, since };
+                let asked = Asked { ticket, id: id.clone(), query: Arc::new(query), options, since };
                 if let Err(refusal) = self.create(now, conn, asked) {
                     self.refuse(now, conn, ticket, Refusal { id: Some(id), ..refusal });
                 }
@@ -144,14 +145,15 @@ impl Hub {
         let plan = plan.map_err(|error| refusal(ErrorCode::InvalidQuery, error.to_string()))?;
         let resumable = asked.options.resume;
         let watcher = Watcher::Connection(conn, asked.ticket);
-        let (feed, snapshot) = self
-            .open(now, &plan, &mark(&asked.query, &plan), watcher, resumable)
+        let direct = Direct::new(&asked.id, asked.options);
+        let (feed, is_there) = self
+            .open(now, &plan, &mark(&asked.query, &plan), watcher, direct, resumable)
             .map_err(|error| refusal(ErrorCode::LimitExceeded, error.to_string()))?;
         if let Some(connection) = self.connections.find_mut(conn) {
             let held = HeldQuery { feed, query: asked.query, resumable, since: asked.since };
             connection.held.queries.insert(asked.ticket, held);
         }
-        self.opened(now, feed, snapshot);
+        self.opened(now, feed, is_there);
         Ok(())
     }
 
@@ -177,6 +179,7 @@ impl Hub {
                 connection.session.accept_live_query(now.monotonic, ticket, snapshot.clone());
             }
         }
+        connection.behind.push((held.feed, ticket));
         // What the session held back until it was answered is to be seen to.
         self.unsettled.push_back(conn);
     }
@@ -198,25 +201,26 @@ impl Hub {
         plan: &Plan,
         mark: &Arc<str>,
         watcher: Watcher,
+        direct: Option<Direct>,
         resumable: bool,
-    ) -> Result<(FeedId, Option<liveset_engine::Snapshot>), OpenError> {
+    ) -> Result<(FeedId, bool), OpenError> {
         self.engine.handle_timeout(now.wall);
-        self.hand_out(now);
-        let (feed, snapshot) = self.engine.begin_open(now.wall, plan)?;
-        if !self.feeds.join(feed, watcher, mark, resumable) {
+        self.take_updates(now);
+        let (feed, is_there) = self.engine.begin_open(now.wall, plan)?;
+        if !self.feeds.join(feed, watcher, direct, mark, resumable) {
             // The hub has its reference to this feed already.
             self.engine.close(feed);
         }
-        Ok((feed, snapshot))
+        Ok((feed, is_there))
     }
 
     /// Brings the result to the watcher for whom the feed was opened, if it is there already; and to others what work on
     /// that has brought them.
-    pub(crate) fn opened(&mut self, now: Now, feed: FeedId, snapshot: Option<liveset_engine::Snapshot>) {
-        if let Some(snapshot) = snapshot {
-            self.begin(now, feed, snapshot);
+    pub(crate) fn opened(&mut self, now: Now, feed: FeedId, is_there: bool) {
+        if is_there {
+            self.begin(now, feed);
         }
-        self.hand_out(now);
+        self.take_updates(now);
     }
 
     // --- another principal ---
@@ -270,6 +274,7 @@ fn missed(feeds: &Feeds, feed: FeedId, snapshot: &Snapshot, since: &str) -> Opti
 /// A `createLiveQuery`.
 struct Asked {
     ticket: Ticket,
+    id: Arc<str>,
     query: Arc<QuerySpec>,
     options: LiveQueryOptions,
     since: Option<String>,

@@ -32,6 +32,8 @@ pub struct Stats {
     pub events: u64,
     /// Batches of the engine handed to watchers, each counted once however many watch, since the hub was made.
     pub batches: u64,
+    /// Messages of those that went past a session, written once for all, since the hub was made.
+    pub handed_past: u64,
     /// The engine's own.
     pub engine: liveset_engine::Stats,
 }

@@ -3,53 +3,91 @@
 use std::{hash::BuildHasher, sync::Arc};
 
 use foldhash::fast::FixedState;
-use liveset_core::{AddedReason, Change, ChangeBatch, ChangeReason, Doc, QuerySpec, RemovedReason, Snapshot};
+use liveset_core::{
+    AddedReason, Change, ChangeBatch, ChangeReason, DiffVersions, Diffs, Doc, QuerySpec, RemovedReason,
+    Snapshot,
+};
 use liveset_engine::{Count, FeedId, Plan, Reason, Update};
 
-use crate::{Hub, Now, Output, feeds::Watcher};
+use crate::{ConnectionId, Hub, Now, Output, direct::Forms, feeds::Watcher, limits::UNHANDED_BATCHES};
 
 impl Hub {
-    /// Hands out everything that the engine has queued, and sees to what sessions then want. Cost: the updates, and for each
-    /// its watchers.
+    /// Takes everything that the engine has queued, and sees to what sessions then want. Cost: the updates.
     pub(crate) fn distribute(&mut self, now: Now) {
-        self.hand_out(now);
+        self.take_updates(now);
         self.settle_all(now);
     }
 
-    /// Hands out everything that the engine has queued. Before the next input of the engine: a result that is there now is
-    /// that of this moment, and follows the updates that led to it.
-    pub(crate) fn hand_out(&mut self, now: Now) {
+    /// Takes everything that the engine has queued. Before the next input of the engine: a result that is there now is that of
+    /// this moment, and follows the updates that led to it. The updates wait for [`fan_out`](Self::fan_out); what comes to a
+    /// feed meanwhile tells by their version whether they concern it.
+    pub(crate) fn take_updates(&mut self, now: Now) {
         while let Some(update) = self.engine.poll_update() {
-            let feed = update.feed;
             let batch = Arc::new(self.wire_batch(&update));
             self.counts.batches += 1;
-            for watcher in self.feeds.push(feed, &batch, &self.limits) {
-                match watcher {
-                    Watcher::Connection(conn, ticket) => {
-                        let Some(connection) = self.connections.find_mut(conn) else { continue };
-                        connection.session.live_query_changed(ticket, &batch);
-                        connection.signal(conn, &mut self.outputs);
-                    }
-                    Watcher::Process(watch) => {
-                        if self.watches.push(watch, &batch, self.limits.watch_backlog_changes) {
-                            self.outputs.push(Output::Watch { watch });
-                        }
-                    }
-                }
-            }
+            self.feeds.changed(update.feed, &batch, &self.limits);
+            self.unhanded.push_back((update.feed, batch));
+        }
+        if self.unhanded.len() > UNHANDED_BATCHES {
+            self.hand_out();
         }
         while let Some(feed) = self.engine.poll_opened() {
-            if let Some(snapshot) = self.engine.snapshot(feed) {
-                self.begin(now, feed, snapshot);
+            self.begin(now, feed);
+        }
+    }
+
+    /// Hands every batch to everyone whom it concerns: those who have everything before it may get its messages from `take`,
+    /// all others find them in their session. See [`Hub::fan_out`].
+    pub(crate) fn hand_out_with(&mut self, mut take: impl FnMut(ConnectionId, &str, &Diffs) -> bool) {
+        while let Some((feed, batch)) = self.unhanded.pop_front() {
+            let Some(mut handing) = self.feeds.hand(feed, batch.version) else { continue };
+            let (mark, before, version) = (handing.mark, handing.before, batch.version);
+            let mut forms = Forms::new(batch, DiffVersions { mark, before });
+            for (watcher, place) in handing.watchers(version) {
+                let (conn, ticket) = match *watcher {
+                    Watcher::Connection(conn, ticket) => (conn, ticket),
+                    Watcher::Process(watch) => {
+                        if self.watches.push(watch, forms.batch(), self.limits.watch_backlog_changes) {
+                            self.outputs.push(Output::Watch { watch });
+                        }
+                        continue;
+                    }
+                };
+                if let Some(direct) = &mut place.direct
+                    && direct.is_abreast(before)
+                {
+                    let diffs = forms.of(direct);
+                    if diffs.is_empty() || take(conn, &direct.id, diffs) {
+                        direct.told = Some(version);
+                        self.counts.handed_past += diffs.len() as u64;
+                        continue;
+                    }
+                }
+                let Some(connection) = self.connections.find_mut(conn) else { continue };
+                if let Some(direct) = &mut place.direct
+                    && let Some(told) = direct.told.take()
+                {
+                    if direct.has_versions() {
+                        connection.session.live_query_told(ticket, told);
+                    }
+                    connection.behind.push((feed, ticket));
+                }
+                connection.session.live_query_changed(ticket, forms.batch());
+                connection.signal(conn, &mut self.outputs);
             }
         }
     }
 
+    /// The same, all through the sessions.
+    pub(crate) fn hand_out(&mut self) {
+        self.hand_out_with(|_, _, _| false);
+    }
+
     /// Gives those the result of a feed who wait for it.
-    pub(crate) fn begin(&mut self, now: Now, feed: FeedId, snapshot: liveset_engine::Snapshot) {
-        let Some(mark) = self.feeds.awaited(feed).cloned() else { return };
-        let snapshot = Arc::new(self.wire_snapshot(snapshot, mark));
-        for watcher in self.feeds.begin(feed, snapshot.version) {
+    pub(crate) fn begin(&mut self, now: Now, feed: FeedId) {
+        let make = |mark| Some(wire_snapshot(self.engine.snapshot(feed)?, mark, self.epoch));
+        let Some((snapshot, waited)) = self.feeds.begin(feed, make) else { return };
+        for watcher in waited {
             match watcher {
                 Watcher::Connection(conn, ticket) => self.answer_query(now, conn, ticket, &snapshot),
                 Watcher::Process(watch) => {
@@ -61,31 +99,31 @@ impl Hub {
         }
     }
 
-    pub(crate) fn wire_snapshot(&self, snapshot: liveset_engine::Snapshot, mark: Arc<str>) -> Snapshot {
-        Snapshot {
-            version: self.wire_version(snapshot.version),
-            mark,
-            total_count: snapshot.total_count,
-            capped: snapshot.capped,
-            rows: snapshot.rows.into_iter().map(|(id, doc)| (id, wire_doc(doc))).collect(),
-        }
-    }
-
     fn wire_batch(&self, update: &Update) -> ChangeBatch {
         // Unknown only where nobody follows it.
         let count = update.count.unwrap_or(Count { total: 0, capped: false });
         ChangeBatch {
-            version: self.wire_version(update.version),
+            version: wire_version(update.version, self.epoch),
             total_count: count.total,
             capped: count.capped,
             changes: update.changes().map(wire_change).collect(),
         }
     }
+}
 
-    /// Outside of the engine, versions begin at the epoch, which [`Hub::new`] keeps in the lower half of the numbers.
-    fn wire_version(&self, version: u64) -> u64 {
-        self.epoch.saturating_add(version)
+pub(crate) fn wire_snapshot(snapshot: liveset_engine::Snapshot, mark: Arc<str>, epoch: u64) -> Snapshot {
+    Snapshot {
+        version: wire_version(snapshot.version, epoch),
+        mark,
+        total_count: snapshot.total_count,
+        capped: snapshot.capped,
+        rows: snapshot.rows.into_iter().map(|(id, doc)| (id, wire_doc(doc))).collect(),
     }
+}
+
+/// Outside of the engine, versions begin at the epoch, which [`Hub::new`] keeps in the lower half of the numbers.
+fn wire_version(version: u64, epoch: u64) -> u64 {
+    epoch.saturating_add(version)
 }
 
 /// What goes in front of the versions of a query: clients that resume name a version, and one of another query would be

@@ -15,7 +15,7 @@ fn nothing_is_held(world: &World) {
     let stats = world.hub().stats();
     let mut held = stats;
     held.engine = Default::default();
-    (held.resumed, held.resumes_missed, held.events, held.batches) = (0, 0, 0, 0);
+    (held.resumed, held.resumes_missed, held.events, held.batches, held.handed_past) = (0, 0, 0, 0, 0);
     assert_eq!(held, Stats::default(), "{stats:?}");
     assert_eq!((stats.engine.feeds, stats.engine.views, stats.engine.deadlines), (0, 0, 0));
 }

@@ -18,6 +18,7 @@ pub use client::{ClientBody, ClientMessage, ClientMessageError, SubscriptionEntr
 pub use query::{QuerySpec, QuerySpecError};
 pub(crate) use read::{fields, text};
 pub use server::{ServerMessage, ServerMessageError};
+pub(crate) use write::{ObjectWriter, write_text};
 
 /// A JSON text that is passed through as it stands.
 #[derive(Clone, Copy, PartialEq, Eq)]

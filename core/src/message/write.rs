@@ -12,6 +12,11 @@ impl<'o> ObjectWriter<'o> {
         ObjectWriter { out, empty: true }
     }
 
+    /// The rest of an object that has fields already, which stand elsewhere.
+    pub(crate) fn go_on(out: &'o mut Vec<u8>) -> ObjectWriter<'o> {
+        ObjectWriter { out, empty: false }
+    }
+
     /// A message: an object whose first field is its type.
     pub(crate) fn message(out: &'o mut Vec<u8>, message_type: &str) -> ObjectWriter<'o> {
         let mut object = ObjectWriter::begin(out);

@@ -16,6 +16,8 @@ pub(super) struct LiveQueries {
     by_ticket: BTreeMap<Ticket, LiveQuery>,
     /// Those with something to send, each once: round robin.
     ready: VecDeque<Ticket>,
+    /// What the changes that wait weigh, of all.
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -77,6 +79,24 @@ impl LiveQueries {
             .sum()
     }
 
+    /// What the changes that wait weigh, of all live queries.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Folds everything that waits, to make room. Adds the changes that were folded to `folded`.
+    pub(super) fn shrink(&mut self, folded: &mut u64) {
+        self.bytes = 0;
+        for LiveQuery { options, state, .. } in self.by_ticket.values_mut() {
+            if let State::Live(stream) = state {
+                stream.shrink(options, folded);
+                self.bytes += stream.bytes();
+            }
+        }
+        let has_news = |ticket: &Ticket| self.by_ticket.get(ticket).is_some_and(LiveQuery::has_news);
+        self.ready.retain(has_news);
+    }
+
     pub(super) fn request(
         &mut self,
         ticket: Ticket,
@@ -113,6 +133,9 @@ impl LiveQueries {
         let (accepted, news) = query.begin(|since| {
             Stream::resuming(since.unwrap_or_default(), batch, window, &options, limits, folded)
         })?;
+        if let State::Live(stream) = &query.state {
+            self.bytes += stream.bytes();
+        }
         if news {
             self.ready.push_back(ticket);
         }
@@ -131,11 +154,20 @@ impl LiveQueries {
             return;
         };
         let before = stream.has_news();
+        self.bytes -= stream.bytes();
         stream.push(batch.clone(), options, limits, folded);
+        self.bytes += stream.bytes();
         match (before, stream.has_news()) {
             (false, true) => self.ready.push_back(ticket),
             (true, false) => self.ready.retain(|other| *other != ticket),
             (true, true) | (false, false) => {}
+        }
+    }
+
+    /// The client has come to `version` without the stream.
+    pub(super) fn told(&mut self, ticket: Ticket, version: u64) {
+        if let Some(LiveQuery { state: State::Live(stream), .. }) = self.by_ticket.get_mut(&ticket) {
+            stream.told(version);
         }
     }
 
@@ -152,7 +184,10 @@ impl LiveQueries {
         self.ready.retain(|other| *other != ticket);
         match state {
             State::Requested { request_id, .. } => Some((id, request_id)),
-            State::Live(_) => Some((id, None)),
+            State::Live(stream) => {
+                self.bytes -= stream.bytes();
+                Some((id, None))
+            }
         }
     }
 
@@ -168,7 +203,9 @@ impl LiveQueries {
             else {
                 continue;
             };
+            self.bytes -= stream.bytes();
             let sent = stream.transmit(id, options, limits, out);
+            self.bytes += stream.bytes();
             if stream.has_news() {
                 self.ready.push_back(ticket);
             }
@@ -181,6 +218,10 @@ impl LiveQueries {
 }
 
 impl LiveQuery {
+    fn has_news(&self) -> bool {
+        matches!(&self.state, State::Live(stream) if stream.has_news())
+    }
+
     fn is_live(&self) -> bool {
         matches!(self.state, State::Live(_))
     }

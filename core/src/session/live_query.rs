@@ -49,13 +49,15 @@ enum Backlog {
         sent: usize,
         /// Changes that wait; a batch that has none counts as one.
         weight: usize,
+        /// What the batches weigh; one that is being sent counts whole.
+        bytes: usize,
     },
     /// Net, per node, against what the client was sent.
     Folded(Box<Pending>),
 }
 
 impl Backlog {
-    const EMPTY: Backlog = Backlog::Waiting { batches: VecDeque::new(), sent: 0, weight: 0 };
+    const EMPTY: Backlog = Backlog::Waiting { batches: VecDeque::new(), sent: 0, weight: 0, bytes: 0 };
 }
 
 impl Stream {
@@ -96,6 +98,13 @@ impl Stream {
         stream
     }
 
+    /// The client has come to `version` by other ways.
+    pub(super) fn told(&mut self, version: u64) {
+        if let Some(known) = &mut self.version {
+            *known = version_text(&self.mark, version);
+        }
+    }
+
     /// Adds the next commit. Adds the changes that were folded to `folded`.
     pub(super) fn push(
         &mut self,
@@ -111,17 +120,12 @@ impl Stream {
             return;
         }
         match &mut self.backlog {
-            Backlog::Waiting { batches, sent, weight } => {
+            Backlog::Waiting { batches, weight, bytes, .. } => {
                 *weight += weight_of(&batch);
+                *bytes += batch.bytes();
                 batches.push_back(batch);
                 if *weight > limits.backlog_changes {
-                    let mut pending = Box::new(Pending::new());
-                    for (index, batch) in batches.iter().enumerate() {
-                        let sent = if index == 0 { *sent } else { 0 };
-                        *folded += batch.changes.len().saturating_sub(sent) as u64;
-                        pending.push_from(batch, sent);
-                    }
-                    self.backlog = Backlog::Folded(pending);
+                    self.fold(folded);
                 }
             }
             Backlog::Folded(pending) => {
@@ -130,6 +134,27 @@ impl Stream {
             }
         }
         self.unfold_if_told(options);
+    }
+
+    /// Folds what waits, if it is not folded already. Adds the changes that were folded to `folded`.
+    fn fold(&mut self, folded: &mut u64) {
+        if let Backlog::Waiting { batches, sent, .. } = &self.backlog {
+            let mut pending = Box::new(Pending::new());
+            for (index, batch) in batches.iter().enumerate() {
+                let sent = if index == 0 { *sent } else { 0 };
+                *folded += batch.changes.len().saturating_sub(sent) as u64;
+                pending.push_from(batch, sent);
+            }
+            self.backlog = Backlog::Folded(pending);
+        }
+    }
+
+    /// Folds what waits, if anything does, to make room.
+    pub(super) fn shrink(&mut self, options: &LiveQueryOptions, folded: &mut u64) {
+        if self.bytes() > 0 {
+            self.fold(folded);
+            self.unfold_if_told(options);
+        }
     }
 
     /// A fold that has come to nothing is over.
@@ -158,6 +183,14 @@ impl Stream {
                 batches.iter().map(|batch| batch.changes.len()).sum::<usize>() - sent
             }
             Backlog::Folded(pending) => pending.len(),
+        }
+    }
+
+    /// What the changes that wait weigh.
+    pub(super) fn bytes(&self) -> usize {
+        match &self.backlog {
+            Backlog::Waiting { bytes, .. } => *bytes,
+            Backlog::Folded(pending) => pending.bytes(),
         }
     }
 
@@ -194,7 +227,7 @@ impl Stream {
     /// Takes the next diff, and the version to which the client has come with it, if it is a commit's last.
     fn next_change(&mut self) -> Option<(Change, Option<u64>)> {
         match &mut self.backlog {
-            Backlog::Waiting { batches, sent, weight } => {
+            Backlog::Waiting { batches, sent, weight, .. } => {
                 let batch = batches.front()?;
                 let change = batch.changes.get(*sent)?.clone();
                 *sent += 1;
@@ -216,11 +249,12 @@ impl Stream {
     /// After a commit's last diff: it is over, unless its count is still to be told.
     fn finish_batch(&mut self, options: &LiveQueryOptions) {
         match &mut self.backlog {
-            Backlog::Waiting { batches, sent, weight } => {
+            Backlog::Waiting { batches, sent, weight, bytes } => {
                 let Some(batch) = batches.front() else { return };
                 let count = Count { total_count: batch.total_count, capped: batch.capped };
                 if !(options.counts && count != self.sent) {
                     *weight -= 1;
+                    *bytes -= batch.bytes();
                     *sent = 0;
                     batches.pop_front();
                     if batches.is_empty() {

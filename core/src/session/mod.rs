@@ -102,6 +102,8 @@ pub struct Backlog {
     pub events: usize,
     /// Changes of live queries (initial rows do not count: they are shared).
     pub changes: usize,
+    /// Bytes of those: the nodes as they were and as they are.
+    pub bytes: usize,
 }
 
 impl Session {
@@ -310,6 +312,7 @@ impl Session {
             total_count,
             capped,
         });
+        self.bound_backlog();
         self.replay(now);
     }
 
@@ -320,6 +323,15 @@ impl Session {
         if let State::Active(active) = &mut self.state {
             let folded = &mut self.stats.changes_folded;
             active.streams.live_queries.changed(ticket, batch, &self.limits, folded);
+            self.bound_backlog();
+        }
+    }
+
+    /// The client was sent everything of a live query up to `version` by the owner itself, out of [`Diffs`](crate::Diffs): the
+    /// stream goes on from there. Only for one that has nothing to send.
+    pub fn live_query_told(&mut self, ticket: Ticket, version: u64) {
+        if let State::Active(active) = &mut self.state {
+            active.streams.live_queries.told(ticket, version);
         }
     }
 
@@ -481,6 +493,7 @@ impl Session {
             control_bytes: self.control.bytes(),
             events: streams.map_or(0, |streams| streams.subscriptions.queued()),
             changes: streams.map_or(0, |streams| streams.live_queries.waiting()),
+            bytes: streams.map_or(0, |streams| streams.live_queries.bytes()),
         }
     }
 
@@ -497,6 +510,19 @@ impl Session {
     /// Whether the client's messages are taken.
     fn listens(&self) -> bool {
         matches!(self.state, State::AwaitingAuth { .. } | State::Verifying { .. } | State::Active(_))
+    }
+
+    /// What waits for a connection is bounded in bytes: it is folded, and if that does not help the connection goes.
+    fn bound_backlog(&mut self) {
+        let State::Active(active) = &mut self.state else { return };
+        let live_queries = &mut active.streams.live_queries;
+        if live_queries.bytes() <= self.limits.backlog_bytes {
+            return;
+        }
+        live_queries.shrink(&mut self.stats.changes_folded);
+        if live_queries.bytes() > self.limits.backlog_bytes {
+            self.close_with(ErrorCode::Overloaded, "Changes were not read in time", None);
+        }
     }
 
     /// Queues an answer. "Control messages and answers are never dropped": a client that lets too many of

@@ -34,6 +34,7 @@ pub struct World {
     latency: RangeInclusive<Duration>,
     auth_delay: RangeInclusive<Duration>,
     room: usize,
+    takes_diffs: bool,
     /// Nodes that the hub works over at a time, how long that takes, and whether it is at it.
     slice_rows: usize,
     slice_time: RangeInclusive<Duration>,
@@ -86,6 +87,7 @@ impl World {
             latency: Duration::ZERO..=Duration::ZERO,
             auth_delay: Duration::ZERO..=Duration::ZERO,
             room: 16 * 1024,
+            takes_diffs: true,
             authenticator: Box::new(|token| Ok(Principal::new(token))),
             clients: Vec::new(),
             by_connection: BTreeMap::new(),
@@ -113,6 +115,12 @@ impl World {
     /// message always may.
     pub fn set_room(&mut self, bytes: usize) {
         self.room = bytes;
+    }
+
+    /// Whether clients get diffs past their sessions ([`Hub::fan_out`]) while there is room on the way. Until told otherwise
+    /// they do.
+    pub fn set_takes_diffs(&mut self, takes_diffs: bool) {
+        self.takes_diffs = takes_diffs;
     }
 
     /// How long the hub takes over each slice of what it does between inputs. Until told otherwise it takes no time.
@@ -403,6 +411,9 @@ impl World {
     /// Whatever can happen without time passing: the hub's outputs, and everyone writes what they can.
     fn pump(&mut self) {
         loop {
+            if self.takes_diffs {
+                self.take_diffs();
+            }
             while let Some(output) = self.hub.poll_output() {
                 self.carry_out(output);
             }
@@ -416,6 +427,40 @@ impl World {
             let time = some(&mut self.prng, &self.slice_time);
             self.send(self.monotonic.saturating_add(time), Arrival::Worked);
         }
+    }
+
+    /// Diffs that go past the sessions: to everyone to whom there is room for all of a batch.
+    fn take_diffs(&mut self) {
+        let now = self.now();
+        let Self { hub, clients, by_connection, room, .. } = self;
+        let mut taken = Vec::new();
+        hub.fan_out(now, |conn, id, diffs| {
+            let client = by_connection.get(&conn).and_then(|id| clients.get_mut(id.0));
+            let Some(link) = client.and_then(|client| client.link.as_mut()) else { return false };
+            let bytes = diffs.bytes(id.len());
+            if link.finished || link.unread + bytes > *room {
+                return false;
+            }
+            link.unread += bytes;
+            let text = |pieces: [&[u8]; 3]| String::from_utf8_lossy(&pieces.concat()).into_owned();
+            taken.extend(diffs.messages(id).map(|pieces| (conn, Frame::Text(text(pieces)))));
+            true
+        });
+        for (conn, frame) in taken {
+            self.send_down(conn, frame);
+        }
+    }
+
+    /// Puts a frame on its way to a client.
+    fn send_down(&mut self, conn: ConnectionId, frame: Frame) {
+        let latency = self.some_latency();
+        let at = self.monotonic.saturating_add(latency);
+        let Some(&id) = self.by_connection.get(&conn) else { return };
+        let Some(link) = self.link_mut(id) else { return };
+        let at = at.max(link.down);
+        link.down = at;
+        self.note(conn, &frame);
+        self.send(at, Arrival::AtClient(conn, frame));
     }
 
     fn carry_out(&mut self, output: Output) {
@@ -464,12 +509,8 @@ impl World {
                 };
                 wrote = true;
                 link.unread += frame.size();
-                let latency = some(&mut self.prng, &self.latency);
-                let at = now.monotonic.saturating_add(latency).max(link.down);
-                link.down = at;
                 let conn = link.conn;
-                self.note(conn, &frame);
-                self.send(at, Arrival::AtClient(conn, frame));
+                self.send_down(conn, frame);
             }
         }
         wrote

@@ -102,6 +102,7 @@ impl Sim {
         self.check();
         self.tally.set_back = self.world.hub().stats().engine.clock_set_back;
         self.tally.resumes_missed = self.world.hub().stats().resumes_missed;
+        self.tally.handed_past = self.world.hub().stats().handed_past;
         for client in &self.clients {
             self.world.cut(client.id);
             self.tally.diffs += client.mirror.diffs;

@@ -57,6 +57,8 @@ pub(crate) struct Tally {
     pub(crate) diffs: usize,
     pub(crate) resumed: usize,
     pub(crate) resumes_missed: u64,
+    /// Messages that went past the sessions.
+    pub(crate) handed_past: u64,
     pub(crate) forbidden: usize,
     pub(crate) events: usize,
     pub(crate) steps_of_time: usize,
@@ -136,6 +138,7 @@ impl Sim {
         world.set_latency(Duration::ZERO..=setup.latency);
         world.set_auth_delay(Duration::ZERO..=setup.latency);
         world.set_room(setup.room);
+        world.set_takes_diffs(!seed.is_multiple_of(3));
         world.set_slice_time(Duration::ZERO..=setup.slice_time);
         world.set_authenticator(
             |token| if token == "bad" { Err(AuthRefused) } else { Ok(Principal::new(token)) },

@@ -1,0 +1,67 @@
+//! Diffs past the session: written once for everyone who is abreast of a feed, and copied.
+
+use std::sync::Arc;
+
+use compact_str::CompactString;
+use liveset_core::{ChangeBatch, DiffVersions, Diffs, LiveQueryOptions};
+
+/// A live query whose diffs are alike for many: the session has nothing to add to them once the client has everything before.
+#[derive(Debug)]
+pub(crate) struct Direct {
+    /// The id as it stands in messages; most fit in here.
+    pub(crate) id: CompactString,
+    form: Form,
+    /// To which version the client was told everything; `None` while its session has, or may have, something to send.
+    pub(crate) told: Option<u64>,
+}
+
+/// What of a diff differs by the options of a live query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Form {
+    reasons: bool,
+    resume: bool,
+}
+
+impl Direct {
+    /// `None` for options that need to know what this one client has: its window for `positions`, its count for `counts`.
+    pub(crate) fn new(id: &str, options: LiveQueryOptions) -> Option<Self> {
+        let LiveQueryOptions { positions, counts, reasons, resume } = options;
+        let form = Form { reasons, resume };
+        (!positions && !counts).then(|| Self { id: Diffs::id_text(id).into(), form, told: None })
+    }
+
+    /// Whether the client has everything up to the batch that follows `before`. With `resume` a message may carry the version
+    /// before it, which is alike only for those who have been told exactly that.
+    pub(crate) fn is_abreast(&self, before: u64) -> bool {
+        self.told.is_some_and(|told| !self.form.resume || told == before)
+    }
+
+    /// Whether its stream must hear of what went past it.
+    pub(crate) fn has_versions(&self) -> bool {
+        self.form.resume
+    }
+}
+
+/// The messages of one batch, in each form in which somebody wants them.
+pub(crate) struct Forms<'a> {
+    batch: Arc<ChangeBatch>,
+    versions: DiffVersions<'a>,
+    written: [Option<Diffs>; 4],
+}
+
+impl<'a> Forms<'a> {
+    pub(crate) fn new(batch: Arc<ChangeBatch>, versions: DiffVersions<'a>) -> Self {
+        Self { batch, versions, written: [const { None }; 4] }
+    }
+
+    pub(crate) fn batch(&self) -> &Arc<ChangeBatch> {
+        &self.batch
+    }
+
+    /// The messages as this live query wants them; written at the first time.
+    pub(crate) fn of(&mut self, direct: &Direct) -> &Diffs {
+        let Form { reasons, resume } = direct.form;
+        let slot = &mut self.written[usize::from(reasons) + 2 * usize::from(resume)];
+        slot.get_or_insert_with(|| Diffs::new(&self.batch, reasons, resume.then_some(self.versions)))
+    }
+}
