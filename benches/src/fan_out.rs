@@ -11,12 +11,15 @@ use crate::{
     live::{instant, json_op, orders_set},
 };
 
-/// A hub with connections that all watch the same query, each under an id of its own. The network takes everything at once.
+/// A hub with connections that all watch the same query, each under an id of its own. The network takes everything at once:
+/// each connection has a buffer that is emptied whenever something is to be written.
 #[derive(Debug)]
 pub struct FanOut {
     hub: Hub,
     now: Now,
     text: Vec<u8>,
+    buffers: Vec<Vec<u8>>,
+    past_sessions: bool,
 }
 
 impl FanOut {
@@ -27,7 +30,8 @@ impl FanOut {
         let now = Now { monotonic: Moment::default(), wall: instant(now) };
         let ops = orders.iter().map(|order| json_op(&Step::Put(order.clone()))).collect();
         hub.commit(now, ops).expect("orders are sound");
-        let mut fan_out = Self { hub, now, text: Vec::new() };
+        let buffers = vec![Vec::new(); sessions];
+        let mut fan_out = Self { hub, now, text: Vec::new(), buffers, past_sessions: true };
         let of = |text: &Option<String>| text.clone().unwrap_or_default();
         for session in 0..sessions {
             let conn = fan_out.hub.connect(now);
@@ -44,6 +48,11 @@ impl FanOut {
             fan_out.drain(|_| {});
         }
         fan_out
+    }
+
+    /// Brings every diff through the session of its connection, as for one that was slow.
+    pub fn through_sessions(&mut self) {
+        self.past_sessions = false;
     }
 
     /// Applies a commit and writes every message that comes of it. Returns how many messages and bytes those are.
@@ -67,6 +76,21 @@ impl FanOut {
 
     fn drain(&mut self, mut see: impl FnMut(&[u8])) -> (usize, usize) {
         let (mut messages, mut bytes) = (0, 0);
+        let Self { hub, now, buffers, past_sessions, .. } = self;
+        if *past_sessions {
+            hub.fan_out(*now, |conn, id, diffs| {
+                let Some(buffer) = buffers.get_mut(conn.slot()) else { return false };
+                for pieces in diffs.messages(id) {
+                    buffer.clear();
+                    buffer.reserve(pieces.iter().map(|piece| piece.len()).sum());
+                    pieces.iter().for_each(|piece| buffer.extend_from_slice(piece));
+                    messages += 1;
+                    bytes += buffer.len();
+                    see(buffer);
+                }
+                true
+            });
+        }
         while let Some(output) = self.hub.poll_output() {
             match output {
                 Output::Verify { conn, attempt, token: _ } => {

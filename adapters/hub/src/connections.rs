@@ -12,7 +12,8 @@ use crate::{ConnectionId, Principal};
 /// All connections, in an order that is a function of what was done.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
-    connections: IndexMap<ConnectionId, Connection, FixedState>,
+    slots: Vec<Option<(u64, Connection)>>,
+    free: Vec<u32>,
     made: u64,
 }
 
@@ -49,7 +50,6 @@ pub(crate) struct HeldQuery {
 impl Connections {
     pub(crate) fn insert(&mut self, session: Session) -> ConnectionId {
         self.made += 1;
-        let id = ConnectionId(self.made);
         let connection = Connection {
             session,
             principal: None,
@@ -57,31 +57,53 @@ impl Connections {
             signalled: false,
             behind: Vec::new(),
         };
-        self.connections.insert(id, connection);
-        id
+        let entry = Some((self.made, connection));
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.slots[slot as usize] = entry;
+                slot
+            }
+            None => {
+                self.slots.push(entry);
+                (self.slots.len() - 1) as u32
+            }
+        };
+        ConnectionId { made: self.made, slot }
     }
 
     pub(crate) fn find(&self, id: ConnectionId) -> Option<&Connection> {
-        self.connections.get(&id)
+        let (made, connection) = self.slots.get(id.slot())?.as_ref()?;
+        (*made == id.made).then_some(connection)
     }
 
     pub(crate) fn find_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
-        self.connections.get_mut(&id)
+        let (made, connection) = self.slots.get_mut(id.slot())?.as_mut()?;
+        (*made == id.made).then_some(connection)
     }
 
     pub(crate) fn remove(&mut self, id: ConnectionId) -> Option<Connection> {
-        self.connections.swap_remove(&id)
+        let slot = self.slots.get_mut(id.slot())?;
+        let (_, connection) = slot.take_if(|(made, _)| *made == id.made)?;
+        self.free.push(id.slot);
+        if self.free.len() == self.slots.len() {
+            // Nobody is left: what many connections once took is given back.
+            (self.slots, self.free) = Default::default();
+        }
+        Some(connection)
     }
 
     pub(crate) fn ids(&self) -> Vec<ConnectionId> {
-        self.connections.keys().copied().collect()
+        let id = |(slot, entry): (usize, &Option<(u64, Connection)>)| {
+            entry.as_ref().map(|(made, _)| ConnectionId { made: *made, slot: slot as u32 })
+        };
+        self.slots.iter().enumerate().filter_map(id).collect()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Connection> {
-        self.connections.values()
+        self.slots.iter().flatten().map(|(_, connection)| connection)
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.connections.len()
+        self.slots.len() - self.free.len()
     }
 }

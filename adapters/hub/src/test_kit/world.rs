@@ -557,7 +557,7 @@ impl World {
                 self.fingerprint = (self.fingerprint ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
             }
         };
-        eat(&conn.0.to_le_bytes());
+        eat(&conn.made.to_le_bytes());
         eat(&self.monotonic.as_nanos().to_le_bytes());
         match frame {
             Frame::Text(text) => eat(text.as_bytes()),
