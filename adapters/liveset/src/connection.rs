@@ -6,28 +6,26 @@
 //!            └── write ◄── Peer ◄────────────┘
 //! ```
 //!
-//! Reading and writing are two futures of one task. Neither is ever dropped in the middle of a frame while the other
-//! goes on: reading a frame cannot be cancelled without losing the place in the stream. While the writer waits for the
+//! How reading and writing take turns, and how they end, is the transport's [`converse`]. While the writer waits for the
 //! socket nothing is taken out of the session, so what is pending folds there, within its limits.
 
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use liveset_core::{CloseCode, Transmit, Violation};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::Instrument;
 
-use crate::contain::{Panicked, contain_future};
 use crate::peer::Peer;
 use crate::shared::Shared;
 use crate::telemetry::{self, Ended};
+use crate::transport::conversation::{Either, Owner, WriteEnd, converse, either};
 use crate::transport::reader::ServerReader;
 use crate::transport::writer::ServerFrames;
-use crate::transport::{Encode, Fault, Receive, Received};
+use crate::transport::{Encode, Fault};
 
 /// Bytes that an idle connection may keep for its next batch.
 const KEPT_BATCH_BYTES: usize = 4 * 1024;
@@ -67,12 +65,6 @@ struct Registered {
     peer: Arc<Peer>,
 }
 
-impl Registered {
-    fn release(&self) {
-        self.shared.disconnect(&self.peer);
-    }
-}
-
 impl Drop for Registered {
     fn drop(&mut self) {
         self.release();
@@ -88,136 +80,47 @@ impl Drop for Counted {
     }
 }
 
-/// Which of two futures was done first.
-enum Either<A, B> {
-    First(A),
-    Second(B),
-}
-
-/// Awaits whichever is done first; the other stays where it is, and can be awaited further.
-async fn either<A: Future, B: Future>(
-    mut first: Pin<&mut A>,
-    mut second: Pin<&mut B>,
-) -> Either<A::Output, B::Output> {
-    poll_fn(|cx| {
-        if let Poll::Ready(output) = first.as_mut().poll(cx) {
-            return Poll::Ready(Either::First(output));
-        }
-        second.as_mut().poll(cx).map(Either::Second)
-    })
-    .await
-}
-
-/// Why reading ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ReadEnd {
-    /// The peer sent a close frame.
-    PeerClosed(Option<u16>),
-    /// The stream ended or failed.
-    Gone,
-    /// The stream ended after the peer broke a rule: it may still be waiting for our word on that.
-    GoneAfterFault,
-}
-
-/// Why writing ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum WriteEnd {
-    /// A close frame was sent.
-    Closed,
-    /// The socket failed.
-    Broken,
-    /// The socket took nothing for too long.
-    Stuck,
-}
-
-async fn converse<IO>(registered: &Registered, io: IO) -> Ended
-where
-    IO: AsyncRead + AsyncWrite + Unpin + Send,
-{
-    let Registered { shared, peer } = registered;
-    let close_timeout = shared.transport.close_timeout;
-    let (mut read_half, mut write_half) = tokio::io::split(io);
-    let ended = {
-        let mut reading = pin!(contain_future(read(shared, peer, &mut read_half)));
-        let mut writing = pin!(contain_future(write(shared, peer, &mut write_half)));
-        match either(reading.as_mut(), writing.as_mut()).await {
-            Either::First(Ok(ReadEnd::Gone)) => return Ended::Gone,
-            Either::First(Ok(ReadEnd::GoneAfterFault)) => {
-                let _ = timeout(close_timeout, writing).await;
-                Ended::ByUs
-            }
-            Either::First(Ok(ReadEnd::PeerClosed(code))) => {
-                // The conversation is over; only our own close frame goes out behind what is on its way.
-                registered.release();
-                peer.answer_close(code);
-                let _ = timeout(close_timeout, writing).await;
-                Ended::ByPeer
-            }
-            Either::First(Err(Panicked)) => {
-                telemetry::panicked("connection");
-                tracing::error!("reading panicked; the connection is closed");
-                registered.release();
-                peer.close(CloseCode::Internal.as_u16());
-                let _ = timeout(close_timeout, writing).await;
-                Ended::Panicked
-            }
-            Either::Second(Ok(WriteEnd::Closed)) => {
-                // "Then read and discard for up to 2 s, then close TCP, so that the peer sees the code."
-                registered.release();
-                let _ = timeout(close_timeout, reading).await;
-                Ended::ByUs
-            }
-            Either::Second(Ok(WriteEnd::Broken)) => return Ended::Gone,
-            Either::Second(Ok(WriteEnd::Stuck)) => return Ended::Stuck,
-            Either::Second(Err(Panicked)) => {
-                telemetry::panicked("connection");
-                tracing::error!("writing panicked; the connection is dropped");
-                return Ended::Panicked;
-            }
-        }
-    };
-    // Layers below may have a word of their own at the end, as TLS does.
-    let _ = timeout(close_timeout, write_half.shutdown()).await;
-    ended
-}
-
-// --- reading ---
-
-/// Reads until the peer closes or is gone. Once a rule of the transport is broken nothing more is listened to, but it is
-/// still read, so that the peer can get to our close frame.
-async fn read<IO>(shared: &Arc<Shared>, peer: &Peer, stream: &mut ReadHalf<IO>) -> ReadEnd
-where
-    IO: AsyncRead + AsyncWrite + Unpin + Send,
-{
-    let (mut listening, mut broke_off) = (true, false);
-    {
-        let mut reader = ServerReader::new(&mut *stream, shared.max_message_bytes, &shared.transport);
-        loop {
-            let received = reader.receive().await;
-            listening &= !peer.is_over();
-            match received {
-                Received::Text(text) if listening => {
-                    telemetry::received(text.len());
-                    shared.run_for(peer, |hub, now, conn| hub.handle_text(now, conn, &text));
-                }
-                Received::Ping(payload) if listening => peer.pong(payload),
-                Received::Text(_) | Received::Ping(_) => {}
-                Received::Close(code) => return ReadEnd::PeerClosed(code),
-                Received::Gone => return if broke_off { ReadEnd::GoneAfterFault } else { ReadEnd::Gone },
-                Received::Fault { fault, in_step } => {
-                    if std::mem::take(&mut listening) {
-                        broke_off = true;
-                        break_off(shared, peer, fault);
-                    }
-                    if !in_step {
-                        break;
-                    }
-                }
-            }
-        }
+impl Owner for Registered {
+    fn reader<R: AsyncRead + Unpin + Send>(&self, stream: R) -> ServerReader<R> {
+        ServerReader::new(stream, self.shared.max_message_bytes, &self.shared.transport)
     }
-    discard(stream).await;
-    ReadEnd::GoneAfterFault
+
+    fn close_timeout(&self) -> Duration {
+        self.shared.transport.close_timeout
+    }
+
+    fn is_listening(&self) -> bool {
+        !self.peer.is_over()
+    }
+
+    async fn handle_text(&self, text: BytesMut) {
+        telemetry::received(text.len());
+        self.shared.run_for(&self.peer, |hub, now, conn| hub.handle_text(now, conn, &text));
+    }
+
+    fn handle_ping(&self, payload: Vec<u8>) {
+        self.peer.pong(payload);
+    }
+
+    fn handle_fault(&self, fault: Fault) {
+        break_off(&self.shared, &self.peer, fault);
+    }
+
+    async fn write<W: AsyncWrite + Unpin + Send>(&self, stream: &mut W) -> WriteEnd {
+        write(&self.shared, &self.peer, stream).await
+    }
+
+    async fn sent_all(&self) {
+        self.peer.sent_all().await;
+    }
+
+    fn release(&self) {
+        self.shared.disconnect(&self.peer);
+    }
+
+    fn close(&self, code: Option<u16>) {
+        self.peer.answer_close(code);
+    }
 }
 
 fn break_off(shared: &Arc<Shared>, peer: &Peer, fault: Fault) {
@@ -234,21 +137,12 @@ fn break_off(shared: &Arc<Shared>, peer: &Peer, fault: Fault) {
     shared.run_for(peer, |hub, now, conn| hub.handle_violation(now, conn, violation));
 }
 
-/// Reads bytes that mean nothing any more, to the end.
-async fn discard<IO>(stream: &mut ReadHalf<IO>)
-where
-    IO: AsyncRead + AsyncWrite + Unpin + Send,
-{
-    let mut scrap = vec![0; 4 * 1024];
-    while matches!(stream.read(&mut scrap).await, Ok(read) if read > 0) {}
-}
-
 // --- writing ---
 
 /// Sends whatever there is, until a close frame was sent or the socket takes no more.
-async fn write<IO>(shared: &Arc<Shared>, peer: &Peer, stream: &mut WriteHalf<IO>) -> WriteEnd
+async fn write<W>(shared: &Arc<Shared>, peer: &Peer, stream: &mut W) -> WriteEnd
 where
-    IO: AsyncRead + AsyncWrite + Unpin + Send,
+    W: AsyncWrite + Unpin + Send,
 {
     let mut batch = Batch::default();
     match send_all(shared, peer, stream, &mut batch).await {
@@ -287,14 +181,14 @@ enum SendError {
     Stuck,
 }
 
-async fn send_all<IO>(
+async fn send_all<W>(
     shared: &Arc<Shared>,
     peer: &Peer,
-    stream: &mut WriteHalf<IO>,
+    stream: &mut W,
     batch: &mut Batch,
 ) -> Result<(), SendError>
 where
-    IO: AsyncRead + AsyncWrite + Unpin + Send,
+    W: AsyncWrite + Unpin + Send,
 {
     let limit = shared.transport.write_timeout;
     loop {

@@ -165,6 +165,9 @@ mod query;
 mod shards;
 mod shared;
 mod telemetry;
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod testing;
 mod timer;
 mod transport;
 

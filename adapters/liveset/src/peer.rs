@@ -1,5 +1,7 @@
 //! One connection, as others see it: how to wake it, close it, cut it.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -14,6 +16,8 @@ pub(crate) struct Peer {
     id: ConnectionId,
     runtime: Handle,
     wake: Notify,
+    /// The writer has sent all there was.
+    rest: Notify,
     abort: Notify,
     /// The hub does not know the connection any more.
     over: AtomicBool,
@@ -38,6 +42,7 @@ impl Peer {
             id,
             runtime,
             wake: Notify::new(),
+            rest: Notify::new(),
             abort: Notify::new(),
             over: AtomicBool::new(false),
             failed: AtomicBool::new(false),
@@ -60,8 +65,26 @@ impl Peer {
         self.wake.notify_one();
     }
 
+    /// The writer, which has sent all there is, waits for more.
     pub(crate) async fn woken(&self) {
-        self.wake.notified().await;
+        let mut woken = pin!(self.wake.notified());
+        poll_fn(|cx| {
+            let polled = woken.as_mut().poll(cx);
+            if polled.is_pending() {
+                self.rest.notify_waiters();
+            }
+            polled
+        })
+        .await;
+    }
+
+    /// Waits until the writer has sent all there is.
+    pub(crate) async fn sent_all(&self) {
+        let mut sent = pin!(self.rest.notified());
+        sent.as_mut().enable();
+        // What was queued before may not have been announced, and the writer may be at rest: it looks once more.
+        self.wake();
+        sent.await;
     }
 
     /// Ends the connection without another word.
@@ -95,8 +118,7 @@ impl Peer {
 
     /// Send this close frame and nothing after it.
     pub(crate) fn close(&self, code: u16) {
-        self.orders().close.get_or_insert(Some(code));
-        self.wake();
+        self.answer_close(Some(code));
     }
 
     /// Answer the peer's close frame with the same code.

@@ -16,11 +16,20 @@ pub(crate) enum Kind {
     Continuation,
 }
 
-/// Joins fragments into text messages. A binary message is a fault at its first frame, whatever its length.
+/// A whole message.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Message {
+    Text(BytesMut),
+    Binary(BytesMut),
+}
+
+/// Joins fragments into messages. Unless binary messages are let through, one is a fault at its first frame, whatever its
+/// length.
 #[derive(Debug)]
 pub(crate) struct Assembler {
     max_bytes: usize,
     max_fragments: usize,
+    takes_binary: bool,
     open: Option<Open>,
 }
 
@@ -29,13 +38,20 @@ pub(crate) struct Assembler {
 struct Open {
     bytes: BytesMut,
     fragments: usize,
-    utf8: Utf8Check,
+    /// Of text; a binary message may have any bytes.
+    utf8: Option<Utf8Check>,
 }
 
 impl Assembler {
     /// `max_bytes` is the largest message, `max_fragments` the most frames it may come in (at least one).
     pub(crate) fn new(max_bytes: usize, max_fragments: usize) -> Self {
-        Self { max_bytes, max_fragments: max_fragments.max(1), open: None }
+        Self { max_bytes, max_fragments: max_fragments.max(1), takes_binary: false, open: None }
+    }
+
+    /// Lets binary messages through.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn take_binary(&mut self) {
+        self.takes_binary = true;
     }
 
     /// How many bytes the next data frame may still have.
@@ -49,38 +65,42 @@ impl Assembler {
         kind: Kind,
         fin: bool,
         payload: BytesMut,
-    ) -> Result<Option<BytesMut>, Fault> {
-        match (kind, self.open.take()) {
+    ) -> Result<Option<Message>, Fault> {
+        let mut open = match (kind, self.open.take()) {
             // A new message inside an open one, and a continuation of none.
-            (Kind::Text | Kind::Binary, Some(_)) | (Kind::Continuation, None) => Err(Fault::Protocol),
-            (Kind::Binary, None) => Err(Fault::Binary),
+            (Kind::Text | Kind::Binary, Some(_)) | (Kind::Continuation, None) => return Err(Fault::Protocol),
+            (Kind::Binary, None) if !self.takes_binary => return Err(Fault::Binary),
+            (Kind::Binary, None) => Open { bytes: BytesMut::new(), fragments: 0, utf8: None },
             (Kind::Text, None) => {
-                if payload.len() > self.max_bytes {
-                    return Err(Fault::TooLarge);
-                }
-                let mut utf8 = Utf8Check::default();
-                utf8.push(&payload).map_err(|_| Fault::Utf8)?;
-                if fin {
-                    return utf8.finish().map(|()| Some(payload)).map_err(|_| Fault::Utf8);
-                }
-                self.open = Some(Open { bytes: payload, fragments: 1, utf8 });
-                Ok(None)
+                Open { bytes: BytesMut::new(), fragments: 0, utf8: Some(Utf8Check::default()) }
             }
-            (Kind::Continuation, Some(mut open)) => {
-                open.fragments += 1;
-                let total = open.bytes.len().saturating_add(payload.len());
-                if total > self.max_bytes || open.fragments > self.max_fragments {
-                    return Err(Fault::TooLarge);
-                }
-                open.utf8.push(&payload).map_err(|_| Fault::Utf8)?;
-                open.bytes.extend_from_slice(&payload);
-                if fin {
-                    return open.utf8.finish().map(|()| Some(open.bytes)).map_err(|_| Fault::Utf8);
-                }
-                self.open = Some(open);
-                Ok(None)
-            }
+            (Kind::Continuation, Some(open)) => open,
+        };
+        open.fragments += 1;
+        let total = open.bytes.len().saturating_add(payload.len());
+        if total > self.max_bytes || open.fragments > self.max_fragments {
+            return Err(Fault::TooLarge);
         }
+        if let Some(utf8) = &mut open.utf8 {
+            utf8.push(&payload).map_err(|_| Fault::Utf8)?;
+        }
+        if open.bytes.is_empty() {
+            open.bytes = payload;
+        } else {
+            open.bytes.extend_from_slice(&payload);
+        }
+        if !fin {
+            self.open = Some(open);
+            return Ok(None);
+        }
+        let Open { bytes, utf8, .. } = open;
+        Ok(Some(match utf8 {
+            Some(mut utf8) => {
+                utf8.finish().map_err(|_| Fault::Utf8)?;
+                Message::Text(bytes)
+            }
+            None => Message::Binary(bytes),
+        }))
     }
 }
 
@@ -94,7 +114,8 @@ mod tests {
         fin: bool,
         payload: &[u8],
     ) -> Result<Option<Vec<u8>>, Fault> {
-        assembler.push(kind, fin, BytesMut::from(payload)).map(|done| done.map(Vec::from))
+        let done = assembler.push(kind, fin, BytesMut::from(payload))?;
+        Ok(done.map(|(Message::Text(bytes) | Message::Binary(bytes))| Vec::from(bytes)))
     }
 
     #[test]
@@ -159,5 +180,22 @@ mod tests {
         assert_eq!(push(&mut assembler, Kind::Text, false, &euro[..2]), Ok(None));
         assert_eq!(push(&mut assembler, Kind::Continuation, true, b""), Err(Fault::Utf8));
         assert_eq!(push(&mut assembler, Kind::Text, true, &euro[..2]), Err(Fault::Utf8));
+    }
+
+    #[test]
+    fn binary_messages_where_they_are_let_through() {
+        let mut assembler = Assembler::new(4, 2);
+        assembler.take_binary();
+        let push = |assembler: &mut Assembler, kind, fin, payload: &[u8]| {
+            assembler.push(kind, fin, BytesMut::from(payload))
+        };
+        let binary = |bytes: &[u8]| Ok(Some(Message::Binary(BytesMut::from(bytes))));
+        assert_eq!(push(&mut assembler, Kind::Binary, true, b"\xff\xfe"), binary(b"\xff\xfe"));
+        assert_eq!(push(&mut assembler, Kind::Binary, false, b"\xff"), Ok(None));
+        assert_eq!(push(&mut assembler, Kind::Continuation, true, b"\x80"), binary(b"\xff\x80"));
+        assert_eq!(push(&mut assembler, Kind::Binary, true, b"12345"), Err(Fault::TooLarge));
+        let text = Ok(Some(Message::Text(BytesMut::from("x"))));
+        assert_eq!(push(&mut assembler, Kind::Text, true, b"x"), text);
+        assert_eq!(push(&mut assembler, Kind::Text, true, b"\xff"), Err(Fault::Utf8));
     }
 }

@@ -6,6 +6,7 @@
 
 pub(crate) mod assembler;
 pub(crate) mod control;
+pub(crate) mod conversation;
 pub(crate) mod reader;
 pub(crate) mod utf8;
 pub(crate) mod writer;
@@ -19,6 +20,8 @@ use bytes::BytesMut;
 pub(crate) enum Received {
     /// A whole text message, all its fragments joined; valid UTF-8, within the limit.
     Text(BytesMut),
+    /// A whole binary message within the limit; only from a reader that lets any through.
+    Binary(BytesMut),
     /// A ping to be answered with this payload (at most 125 bytes).
     Ping(Vec<u8>),
     /// The peer closes, with this code where it gave one. Nothing follows.
@@ -60,6 +63,9 @@ pub(crate) trait Receive: Send {
 pub(crate) trait Encode {
     /// Appends one unfragmented text message.
     fn text(payload: &[u8], out: &mut Vec<u8>);
+    /// Appends one unfragmented binary message.
+    #[cfg(feature = "testing")]
+    fn binary(payload: &[u8], out: &mut Vec<u8>);
     /// Appends a pong with the payload of the ping it answers.
     fn pong(payload: &[u8], out: &mut Vec<u8>);
     /// Appends a close frame; no code gives one without a body.

@@ -23,7 +23,7 @@ use fastwebsockets::{Frame, OpCode, Payload, Role, WebSocketError, WebSocketRead
 use tokio::io::{AsyncRead, Sink, sink};
 use tokio::time::Instant;
 
-use super::assembler::{Assembler, Kind};
+use super::assembler::{Assembler, Kind, Message};
 use super::control::ControlBudget;
 use super::{Fault, Receive, Received, is_close_code_allowed};
 use crate::limits::TransportLimits;
@@ -57,6 +57,12 @@ impl<R: AsyncRead + Unpin + Send> ServerReader<R> {
         }
     }
 
+    /// Lets binary messages through, which the endpoint refuses.
+    #[cfg(feature = "testing")]
+    pub(crate) fn take_binary(&mut self) {
+        self.assembler.take_binary();
+    }
+
     /// One frame; `None` where it was digested and the next should be read.
     async fn step(&mut self) -> Option<Received> {
         // The limit of the library is exclusive, on one frame, and for control frames too.
@@ -84,7 +90,10 @@ impl<R: AsyncRead + Unpin + Send> ServerReader<R> {
     }
 
     fn data(&mut self, kind: Kind, fin: bool, payload: BytesMut) -> Result<Option<Received>, Fault> {
-        Ok(self.assembler.push(kind, fin, payload)?.map(Received::Text))
+        Ok(self.assembler.push(kind, fin, payload)?.map(|message| match message {
+            Message::Text(text) => Received::Text(text),
+            Message::Binary(bytes) => Received::Binary(bytes),
+        }))
     }
 
     fn control(&mut self, opcode: OpCode, fin: bool, payload: &[u8]) -> Result<Option<Received>, Fault> {

@@ -19,6 +19,11 @@ impl Encode for ServerFrames {
         append(OpCode::Text, payload, out);
     }
 
+    #[cfg(feature = "testing")]
+    fn binary(payload: &[u8], out: &mut Vec<u8>) {
+        append(OpCode::Binary, payload, out);
+    }
+
     fn pong(payload: &[u8], out: &mut Vec<u8>) {
         append(OpCode::Pong, payload, out);
     }
