@@ -406,6 +406,11 @@ impl Hub {
         self.hand_out_with(take);
     }
 
+    /// Whether there is something for [`fan_out`](Self::fan_out).
+    pub fn has_diffs(&self) -> bool {
+        !self.unhanded.is_empty()
+    }
+
     /// The next thing for the owner to do; drain until `None` after inputs.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.hand_out();

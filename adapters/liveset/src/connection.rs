@@ -9,8 +9,10 @@
 //! How reading and writing take turns, and how they end, is the transport's [`converse`]. While the writer waits for the
 //! socket nothing is taken out of the session, so what is pending folds there, within its limits.
 
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -19,16 +21,14 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::Instrument;
 
+use crate::outbox::Frames;
 use crate::peer::Peer;
 use crate::shared::Shared;
 use crate::telemetry::{self, Ended};
+use crate::transport::Fault;
 use crate::transport::conversation::{Either, Owner, WriteEnd, converse, either};
 use crate::transport::reader::ServerReader;
 use crate::transport::writer::ServerFrames;
-use crate::transport::{Encode, Fault};
-
-/// Bytes that an idle connection may keep for its next batch.
-const KEPT_BATCH_BYTES: usize = 4 * 1024;
 
 /// Serves one connection whose handshake is done. Everything that was held for it is freed when this is done, or dropped.
 pub(crate) async fn serve<IO>(shared: Arc<Shared>, io: IO)
@@ -165,13 +165,10 @@ where
 /// Frames on their way to the socket.
 #[derive(Default)]
 struct Batch {
-    bytes: Vec<u8>,
+    frames: Frames,
     sent: usize,
-    /// The text of one message, before it has its header.
-    text: Vec<u8>,
-    frames: u64,
-    /// The last frame is a close frame.
-    closes: bool,
+    /// Since when the oldest of them waited.
+    since: Option<Instant>,
     /// Something was written that was not flushed.
     dirty: bool,
 }
@@ -192,25 +189,16 @@ where
 {
     let limit = shared.transport.write_timeout;
     loop {
-        let batch_ends = after(shared.transport.batch_timeout);
-        while batch.sent < batch.bytes.len() {
-            // "Unwritable" is a socket that takes not a byte; a slow one is served at its pace, within reason.
-            match timeout_at(batch_ends.min(after(limit)), stream.write(&batch.bytes[batch.sent..])).await {
-                Ok(Ok(written)) if written > 0 => batch.sent += written,
-                Ok(_) => return Err(SendError::Broken),
-                Err(_) => return Err(SendError::Stuck),
-            }
-            batch.dirty = true;
+        if batch.sent < batch.frames.bytes.len() {
+            send(shared, stream, batch).await?;
+            telemetry::sent(batch.frames.count, batch.frames.bytes.len(), batch.since.take());
         }
-        if !batch.bytes.is_empty() {
-            telemetry::sent(batch.frames, batch.bytes.len());
-        }
-        let closed = batch.closes;
+        let closed = batch.frames.close;
         batch.clear();
-        if !closed {
+        if closed.is_none() {
             gather(shared, peer, batch);
         }
-        if !batch.bytes.is_empty() {
+        if !batch.frames.bytes.is_empty() {
             continue;
         }
         // One flush for all that was written since the last.
@@ -221,12 +209,42 @@ where
                 Err(_) => return Err(SendError::Stuck),
             }
         }
-        if closed {
+        if let Some(code) = closed {
+            telemetry::close_sent(code);
             return Ok(());
         }
-        batch.rest();
+        batch.frames.rest();
         peer.woken().await;
     }
+}
+
+/// Writes the batch to its end.
+async fn send<W>(shared: &Shared, stream: &mut W, batch: &mut Batch) -> Result<(), SendError>
+where
+    W: AsyncWrite + Unpin + Send,
+{
+    let (mut batch_ends, mut stalled) = (None, None);
+    let bytes = &batch.frames.bytes;
+    while batch.sent < bytes.len() {
+        let mut writing = pin!(stream.write(&bytes[batch.sent..]));
+        // Most sockets take it at once: no clock is asked for those.
+        let written = match poll_fn(|cx| Poll::Ready(writing.as_mut().poll(cx))).await {
+            Poll::Ready(written) => Ok(written),
+            Poll::Pending => {
+                stalled.get_or_insert_with(telemetry::Stall::begin);
+                // "Unwritable" is a socket that takes not a byte; a slow one is served at its pace, within reason.
+                let batch_ends = *batch_ends.get_or_insert_with(|| after(shared.transport.batch_timeout));
+                timeout_at(batch_ends.min(after(shared.transport.write_timeout)), writing).await
+            }
+        };
+        match written {
+            Ok(Ok(written)) if written > 0 => batch.sent += written,
+            Ok(_) => return Err(SendError::Broken),
+            Err(_) => return Err(SendError::Stuck),
+        }
+        batch.dirty = true;
+    }
+    Ok(())
 }
 
 /// The moment after `wait`, or far away where that cannot be said: limits are the host's and may be anything.
@@ -235,49 +253,55 @@ fn after(wait: Duration) -> Instant {
     now.checked_add(wait).unwrap_or_else(|| now + Duration::from_secs(86_400))
 }
 
-/// Takes out of the session what fits into one write. Not before the socket is ready for it: what waits there folds.
+/// Takes what is ready, and behind it, out of the session, what fits into one write. Not before the socket is ready for it:
+/// what waits in the session folds.
 fn gather(shared: &Arc<Shared>, peer: &Peer, batch: &mut Batch) {
-    let orders = peer.take_orders();
-    if let Some(payload) = orders.pong {
-        batch.frames += 1;
-        ServerFrames::pong(&payload, &mut batch.bytes);
-    }
-    if let Some(code) = orders.close {
-        batch.closes = true;
-        ServerFrames::close(code, &mut batch.bytes);
+    let taken = peer.outbox.take(&mut batch.frames);
+    batch.since = taken.since;
+    if !taken.news || batch.frames.close.is_some() {
         return;
     }
-    let max = shared.transport.batch_bytes;
+    let max = shared.transport.batch_bytes.max(1);
+    let frames = &mut batch.frames;
+    let mut more = false;
     shared.run_for(peer, |hub, now, conn| {
-        while batch.bytes.len() < max.max(1) {
-            batch.text.clear();
-            match hub.poll_transmit(now, conn, &mut batch.text) {
-                Some(Transmit::Text) => {
-                    batch.frames += 1;
-                    ServerFrames::text(&batch.text, &mut batch.bytes);
-                }
-                Some(Transmit::Close(code)) => {
-                    batch.closes = true;
-                    ServerFrames::close(Some(code.as_u16()), &mut batch.bytes);
-                    return;
-                }
-                None => return,
+        // What came before the lock was ours goes first.
+        more = peer.outbox.take(frames).news;
+        if frames.close.is_some() {
+            return;
+        }
+        loop {
+            if frames.bytes.len() >= max {
+                more = true;
+                return;
             }
+            let mut close = None;
+            let text =
+                ServerFrames::text_by(&mut frames.bytes, |out| match hub.poll_transmit(now, conn, out)? {
+                    Transmit::Text => Some(()),
+                    Transmit::Close(code) => {
+                        close = Some(code);
+                        None
+                    }
+                });
+            if let Some(code) = close {
+                return frames.close(Some(code.as_u16()));
+            }
+            if text.is_none() {
+                more = false;
+                return;
+            }
+            frames.count += 1;
         }
     });
+    if more && frames.close.is_none() {
+        peer.wake();
+    }
 }
 
 impl Batch {
     fn clear(&mut self) {
-        self.bytes.clear();
+        self.frames.clear();
         self.sent = 0;
-        self.frames = 0;
-    }
-
-    /// Nothing is to be sent for now: an idle connection keeps little.
-    fn rest(&mut self) {
-        self.bytes.shrink_to(KEPT_BATCH_BYTES);
-        self.text.clear();
-        self.text.shrink_to(KEPT_BATCH_BYTES);
     }
 }

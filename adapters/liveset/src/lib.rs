@@ -160,6 +160,7 @@ mod handle;
 pub mod http;
 mod limits;
 mod live;
+mod outbox;
 mod peer;
 mod query;
 mod shards;

@@ -39,6 +39,9 @@ pub struct TransportLimits {
     /// About how many bytes are written at once: frames are gathered up to here and sent in one write. A single
     /// message may be larger. Default 32 KiB.
     pub batch_bytes: usize,
+    /// How many bytes of diffs are copied for a connection while its socket is still taking what came before; with more they wait
+    /// in its session, where they fold. 0 sends everything by way of the session. Default 8 KiB.
+    pub outbox_bytes: usize,
     /// How long a socket may take no byte while there is something to be written; then the connection is given up,
     /// with 1013 if it can still be told. Default 10 s.
     pub write_timeout: Duration,
@@ -57,6 +60,7 @@ impl Default for TransportLimits {
             control_frames_per_second: 50,
             control_burst: 100,
             batch_bytes: 32 * 1024,
+            outbox_bytes: 8 * 1024,
             write_timeout: Duration::from_secs(10),
             batch_timeout: Duration::from_secs(60),
             close_timeout: Duration::from_secs(2),

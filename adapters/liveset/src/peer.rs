@@ -1,21 +1,25 @@
 //! One connection, as others see it: how to wake it, close it, cut it.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
 use liveset_hub::ConnectionId;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use crate::outbox::Outbox;
 
 /// Shared by a connection's reader and writer, and by everyone who has something for it.
 #[derive(Debug)]
 pub(crate) struct Peer {
     id: ConnectionId,
     runtime: Handle,
-    wake: Notify,
+    pub(crate) outbox: Outbox,
     /// The writer has sent all there was.
     rest: Notify,
     abort: Notify,
@@ -23,17 +27,7 @@ pub(crate) struct Peer {
     over: AtomicBool,
     /// A panic was put down to the connection.
     failed: AtomicBool,
-    orders: Mutex<Orders>,
     verifications: Mutex<Vec<AbortHandle>>,
-}
-
-/// What the transport itself has to send, besides what the session has.
-#[derive(Debug, Default)]
-pub(crate) struct Orders {
-    /// The payload of the latest ping that was not answered yet: only that one is.
-    pub(crate) pong: Option<Vec<u8>>,
-    /// A close frame that goes out without the session: the answer to the peer's, or for a fault of the transport.
-    pub(crate) close: Option<Option<u16>>,
 }
 
 impl Peer {
@@ -41,12 +35,11 @@ impl Peer {
         Self {
             id,
             runtime,
-            wake: Notify::new(),
+            outbox: Outbox::default(),
             rest: Notify::new(),
             abort: Notify::new(),
             over: AtomicBool::new(false),
             failed: AtomicBool::new(false),
-            orders: Mutex::default(),
             verifications: Mutex::default(),
         }
     }
@@ -60,16 +53,15 @@ impl Peer {
         &self.runtime
     }
 
-    /// Something is to be sent. Kept until the writer looks.
+    /// The session has, or may have, something to send.
     pub(crate) fn wake(&self) {
-        self.wake.notify_one();
+        wake(self.outbox.announce(Instant::now()));
     }
 
     /// The writer, which has sent all there is, waits for more.
     pub(crate) async fn woken(&self) {
-        let mut woken = pin!(self.wake.notified());
         poll_fn(|cx| {
-            let polled = woken.as_mut().poll(cx);
+            let polled = self.outbox.poll_ready(cx);
             if polled.is_pending() {
                 self.rest.notify_waiters();
             }
@@ -106,14 +98,9 @@ impl Peer {
         !self.failed.swap(true, Ordering::Relaxed)
     }
 
-    fn orders(&self) -> MutexGuard<'_, Orders> {
-        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Answer this ping; one that was not answered yet is forgotten.
     pub(crate) fn pong(&self, payload: Vec<u8>) {
-        self.orders().pong = Some(payload);
-        self.wake();
+        wake(self.outbox.pong(payload));
     }
 
     /// Send this close frame and nothing after it.
@@ -123,12 +110,7 @@ impl Peer {
 
     /// Answer the peer's close frame with the same code.
     pub(crate) fn answer_close(&self, code: Option<u16>) {
-        self.orders().close.get_or_insert(code);
-        self.wake();
-    }
-
-    pub(crate) fn take_orders(&self) -> Orders {
-        std::mem::take(&mut self.orders())
+        wake(self.outbox.close(code));
     }
 
     fn verifications(&self) -> MutexGuard<'_, Vec<AbortHandle>> {
@@ -154,5 +136,11 @@ impl Peer {
         for task in tasks.drain(..) {
             task.abort();
         }
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
     }
 }

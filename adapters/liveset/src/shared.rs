@@ -17,6 +17,7 @@ use crate::auth::{AuthError, Authenticator, Grant};
 use crate::clock::WallClock;
 use crate::contain::{Panicked, contain, contain_future};
 use crate::limits::TransportLimits;
+use crate::outbox::Offered;
 use crate::peer::Peer;
 use crate::shards::Shards;
 use crate::telemetry;
@@ -42,7 +43,8 @@ pub(crate) struct Shared {
 struct State {
     hub: Hub,
     wall: WallClock,
-    peers: HashMap<ConnectionId, Arc<Peer>>,
+    /// By the slot of their connection.
+    peers: Vec<Option<Arc<Peer>>>,
     /// Streams that wait for their next update.
     wakers: HashMap<WatchId, Waker>,
     /// The timeouts that the timer task knows of.
@@ -52,7 +54,6 @@ struct State {
 /// What is to be done after the lock was let go: it may call code that is not ours, or take the lock again.
 #[derive(Default)]
 struct Effects {
-    wake: Vec<Arc<Peer>>,
     wakers: Vec<Waker>,
     verify: Vec<(Arc<Peer>, Attempt, Token)>,
     rearm: bool,
@@ -69,7 +70,7 @@ impl Shared {
         shards: Shards,
     ) -> Arc<Self> {
         let state =
-            State { hub, wall, peers: HashMap::new(), wakers: HashMap::new(), armed: Timeouts::default() };
+            State { hub, wall, peers: Vec::new(), wakers: HashMap::new(), armed: Timeouts::default() };
         Arc::new(Self {
             state: Mutex::new(state),
             authenticator,
@@ -122,13 +123,14 @@ impl Shared {
         let mut effects = Effects::default();
         let result = {
             let mut state = self.lock();
-            let now = self.monotonic();
+            let at = tokio::time::Instant::now();
+            let now = Moment::from_epoch(at.saturating_duration_since(self.start));
             let result = contain(|| input(&mut state, now));
             if state.hub.has_work() && !has_runtime() {
                 // Nobody else may come to do it.
                 let _ = contain(|| state.work(now, self.slice_rows));
             }
-            let drained = contain(|| state.drain(&mut effects));
+            let drained = contain(|| state.drain(at, now, self.transport.outbox_bytes, &mut effects));
             if result.is_err() || drained.is_err() {
                 telemetry::panicked("hub");
             }
@@ -144,10 +146,7 @@ impl Shared {
     }
 
     fn carry_out(self: &Arc<Self>, effects: Effects) {
-        let Effects { wake, wakers, verify, rearm } = effects;
-        for peer in wake {
-            peer.wake();
-        }
+        let Effects { wakers, verify, rearm } = effects;
         for waker in wakers {
             waker.wake();
         }
@@ -212,7 +211,10 @@ impl Shared {
             let now = Now { monotonic, wall: state.wall.now() };
             let conn = state.hub.connect(now);
             let peer = Arc::new(Peer::new(conn, runtime));
-            state.peers.insert(conn, peer.clone());
+            if state.peers.len() <= conn.slot() {
+                state.peers.resize_with(conn.slot() + 1, || None);
+            }
+            state.peers[conn.slot()] = Some(peer.clone());
             peer
         })?;
         self.serving.send_modify(|count| *count += 1);
@@ -224,7 +226,7 @@ impl Shared {
     pub(crate) fn disconnect(self: &Arc<Self>, peer: &Peer) {
         peer.end();
         let _ = self.run(|hub, now| hub.handle_disconnect(now, peer.id()));
-        let known = self.lock().peers.remove(&peer.id()).is_some();
+        let known = self.lock().forget(peer.id());
         if known {
             self.serving.send_modify(|count| *count = count.saturating_sub(1));
         }
@@ -262,7 +264,7 @@ impl Shared {
         if tokio::time::timeout(deadline, serving.wait_for(gone)).await.is_ok() {
             return;
         }
-        let left: Vec<Arc<Peer>> = self.lock().peers.values().cloned().collect();
+        let left: Vec<Arc<Peer>> = self.lock().peers.iter().flatten().cloned().collect();
         tracing::warn!(connections = left.len(), "connections were cut at the deadline of the shutdown");
         for peer in left {
             peer.abort();
@@ -349,15 +351,48 @@ impl State {
         self.hub.work(now, rows);
     }
 
-    fn drain(&mut self, effects: &mut Effects) {
+    fn peer(&self, conn: ConnectionId) -> Option<&Arc<Peer>> {
+        self.peers.get(conn.slot())?.as_ref().filter(|peer| peer.id() == conn)
+    }
+
+    /// Whether the connection was known.
+    fn forget(&mut self, conn: ConnectionId) -> bool {
+        let slot = self.peers.get_mut(conn.slot());
+        let known = slot.is_some_and(|slot| slot.take_if(|peer| peer.id() == conn).is_some());
+        while self.peers.pop_if(|peer| peer.is_none()).is_some() {}
+        if self.peers.capacity() > 4 * self.peers.len() + 64 {
+            self.peers.shrink_to(2 * self.peers.len());
+        }
+        known
+    }
+
+    /// Copies diffs for everyone who can take them, and finds out what else is to be done.
+    fn drain(&mut self, at: tokio::time::Instant, monotonic: Moment, room: usize, effects: &mut Effects) {
+        if self.hub.has_diffs() {
+            let began = tokio::time::Instant::now();
+            let now = Now { monotonic, wall: self.wall.now() };
+            let peers = &self.peers;
+            self.hub.fan_out(now, |conn, id, diffs| {
+                let Some(Some(peer)) = peers.get(conn.slot()) else { return false };
+                match peer.outbox.offer(at, id, diffs, room) {
+                    Offered::Taken(waker) => effects.wakers.extend(waker),
+                    Offered::Refused => return false,
+                }
+                true
+            });
+            telemetry::fanned_out(began.elapsed());
+        }
         while let Some(output) = self.hub.poll_output() {
             match output {
                 Output::Verify { conn, attempt, token } => {
-                    if let Some(peer) = self.peers.get(&conn) {
+                    if let Some(peer) = self.peer(conn) {
                         effects.verify.push((peer.clone(), attempt, token));
                     }
                 }
-                Output::Transmit { conn } => effects.wake.extend(self.peers.get(&conn).cloned()),
+                Output::Transmit { conn } => {
+                    let waker = self.peer(conn).and_then(|peer| peer.outbox.announce(at));
+                    effects.wakers.extend(waker);
+                }
                 Output::Watch { watch } => effects.wakers.extend(self.wakers.remove(&watch)),
                 // Outputs that a later hub may have are none that this driver asked for.
                 _ => {}

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use metrics::{counter, gauge, histogram};
+use tokio::time::Instant;
 
 use crate::handle::Stats;
 use crate::transport::Fault;
@@ -68,10 +69,42 @@ pub(crate) fn received(bytes: usize) {
     counter!("liveset_bytes_received_total").increment(bytes as u64);
 }
 
-pub(crate) fn sent(messages: u64, bytes: usize) {
+/// A batch was taken by the socket; the oldest of it waited since then.
+pub(crate) fn sent(messages: u64, bytes: usize, since: Option<Instant>) {
     counter!("liveset_messages_sent_total").increment(messages);
     counter!("liveset_bytes_sent_total").increment(bytes as u64);
     counter!("liveset_writes_total").increment(1);
+    if let Some(since) = since {
+        histogram!("liveset_delivery_seconds").record(since.elapsed().as_secs_f64());
+    }
+}
+
+/// A socket that takes nothing, until this is dropped.
+pub(crate) struct Stall(Instant);
+
+impl Stall {
+    pub(crate) fn begin() -> Self {
+        gauge!("liveset_stalled_connections").increment(1.0);
+        Self(Instant::now())
+    }
+}
+
+impl Drop for Stall {
+    fn drop(&mut self) {
+        gauge!("liveset_stalled_connections").decrement(1.0);
+        histogram!("liveset_write_stall_seconds").record(self.0.elapsed().as_secs_f64());
+    }
+}
+
+/// A close frame was sent.
+pub(crate) fn close_sent(code: Option<u16>) {
+    let code = code.map_or_else(|| "none".to_owned(), |code| code.to_string());
+    counter!("liveset_close_frames_sent_total", "code" => code).increment(1);
+}
+
+/// Diffs were copied for everyone who watches.
+pub(crate) fn fanned_out(took: Duration) {
+    histogram!("liveset_fan_out_seconds").record(took.as_secs_f64());
 }
 
 pub(crate) fn authenticated(outcome: &'static str, took: Duration) {

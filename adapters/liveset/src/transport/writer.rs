@@ -1,14 +1,17 @@
 //! Frames into a buffer.
 //!
-//! The library writes each frame with a call of its own. Here frames are put one behind the other into one buffer,
-//! with the library's header and the payload copied once, and the owner sends the buffer.
+//! The library writes each frame with a call of its own, from one piece. Here frames are put one behind the other into one buffer,
+//! from as many pieces as they have, each copied once, and the owner sends the buffer.
 
-use fastwebsockets::{Frame, OpCode, Payload};
+use fastwebsockets::OpCode;
 
 use super::Encode;
 
-/// The longest header of a frame, with room for a mask; what the library asks for.
-const MAX_HEAD_BYTES: usize = 16;
+/// The longest header of a frame without a mask.
+pub(crate) const MAX_HEAD_BYTES: usize = 10;
+
+/// Room for the header that most messages have.
+const USUAL_HEAD_BYTES: usize = 4;
 
 /// Frames of the server's side: whole messages, without a mask.
 #[derive(Debug)]
@@ -36,12 +39,60 @@ impl Encode for ServerFrames {
     }
 }
 
+impl ServerFrames {
+    /// Appends one text message that comes in pieces.
+    pub(crate) fn text_of(pieces: &[&[u8]], out: &mut Vec<u8>) {
+        let (head, len) = head(OpCode::Text, pieces.iter().map(|piece| piece.len()).sum());
+        out.extend_from_slice(&head[..len]);
+        for piece in pieces {
+            out.extend_from_slice(piece);
+        }
+    }
+
+    /// Appends the text message that `write` appends, where it returns something; otherwise nothing.
+    pub(crate) fn text_by<T>(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> Option<T>) -> Option<T> {
+        let start = out.len();
+        out.extend_from_slice(&[0; USUAL_HEAD_BYTES]);
+        let written = write(out);
+        if written.is_none() {
+            out.truncate(start);
+            return None;
+        }
+        let (head, len) = head(OpCode::Text, out.len() - start - USUAL_HEAD_BYTES);
+        // The others are short, or so long that moving them is nothing beside writing them.
+        out.splice(start..start + USUAL_HEAD_BYTES, head[..len].iter().copied());
+        written
+    }
+}
+
 fn append(opcode: OpCode, payload: &[u8], out: &mut Vec<u8>) {
-    let mut head = [0; MAX_HEAD_BYTES];
-    let head_len = Frame::new(true, opcode, None, Payload::Borrowed(payload)).fmt_head(&mut head);
-    out.reserve(head_len + payload.len());
-    out.extend_from_slice(&head[..head_len]);
+    let (head, len) = head(opcode, payload.len());
+    out.reserve(len + payload.len());
+    out.extend_from_slice(&head[..len]);
     out.extend_from_slice(payload);
+}
+
+/// The header of a whole frame without a mask (RFC 6455, 5.2), and how long it is.
+fn head(opcode: OpCode, payload: usize) -> ([u8; MAX_HEAD_BYTES], usize) {
+    let mut head = [0; MAX_HEAD_BYTES];
+    head[0] = 0x80 | opcode as u8;
+    let len = match payload {
+        0..126 => {
+            head[1] = payload as u8;
+            2
+        }
+        126..0x1_0000 => {
+            head[1] = 126;
+            head[2..4].copy_from_slice(&(payload as u16).to_be_bytes());
+            4
+        }
+        _ => {
+            head[1] = 127;
+            head[2..].copy_from_slice(&(payload as u64).to_be_bytes());
+            10
+        }
+    };
+    (head, len)
 }
 
 #[cfg(test)]
@@ -69,6 +120,13 @@ mod tests {
             ServerFrames::text(&vec![b'x'; len], &mut out);
             assert_eq!(out.len(), head.len() + len);
             assert_eq!(out[..head.len()], head[..]);
+            let (mut by, mut of) = (b"before".to_vec(), b"before".to_vec());
+            let payload = vec![b'x'; len];
+            ServerFrames::text_by(&mut by, |out| Some(out.extend_from_slice(&payload)));
+            ServerFrames::text_of(&[&payload[..10], b"", &payload[10..]], &mut of);
+            assert_eq!((&by[6..], &of[6..]), (&out[..], &out[..]));
+            assert_eq!(ServerFrames::text_by(&mut by, |_| None::<()>), None);
+            assert_eq!(by, of);
         }
     }
 }

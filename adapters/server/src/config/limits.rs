@@ -110,7 +110,7 @@ limits! {
         body_timeout, shutdown_timeout,
     }
     "transport", limits => limits.liveset.transport => {
-        max_fragments, control_frames_per_second, control_burst, batch_bytes, write_timeout, batch_timeout,
+        max_fragments, control_frames_per_second, control_burst, batch_bytes, outbox_bytes, write_timeout, batch_timeout,
         close_timeout,
     }
     "session", limits => limits.liveset.session => {
