@@ -40,6 +40,7 @@ pub(crate) struct Held {
 #[derive(Clone, Debug)]
 pub(crate) struct HeldQuery {
     pub(crate) feed: FeedId,
+    pub(crate) id: Arc<str>,
     /// To ask the policy again.
     pub(crate) query: Arc<QuerySpec>,
     pub(crate) resumable: bool,

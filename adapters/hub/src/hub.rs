@@ -4,8 +4,8 @@ use std::{collections::VecDeque, fmt, sync::Arc};
 
 use bytes::Bytes;
 use liveset_core::{
-    Attempt, ChangeBatch, Diffs, ErrorCode, Event, Moment, QuerySpec, Refusal, Session, SessionLimits,
-    Snapshot, Transmit, Verdict, Violation,
+    Attempt, Backlog, ChangeBatch, Diffs, ErrorCode, Event, Moment, QuerySpec, Refusal, Session,
+    SessionLimits, SessionState, SessionStats, Snapshot, Transmit, Verdict, Violation,
 };
 use liveset_engine::{
     CommitError, Committed, DefineError, Engine, EngineLimits, Explain, FeedId, Instant, Op, Part, Plan,
@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use crate::{
     AllowAll, AuthRefused, ConnectionId, HubLimits, Output, Policy, Principal, PublishError, Resources,
     Stats, Timeouts, WatchError, WatchEvent, WatchId,
-    connections::Connections,
+    connections::{Connection, Connections},
     feeds::{After, Feeds, Watcher},
     output::Outputs,
     routes::Routes,
@@ -121,6 +121,8 @@ pub(crate) struct Counts {
     pub(crate) events: u64,
     pub(crate) batches: u64,
     pub(crate) handed_past: u64,
+    /// Of the sessions that are gone.
+    pub(crate) gone: SessionStats,
 }
 
 impl fmt::Debug for Hub {
@@ -190,7 +192,9 @@ impl Hub {
     /// The connection is gone: everything it held is freed. Live queries that may be resumed are remembered for a time.
     pub fn handle_disconnect(&mut self, now: Now, conn: ConnectionId) {
         self.release(now, conn);
-        self.connections.remove(conn);
+        if let Some(connection) = self.connections.remove(conn) {
+            self.counts.gone += connection.session.stats();
+        }
         self.timers.set(Timer::Connection(conn), None);
     }
 
@@ -417,7 +421,7 @@ impl Hub {
         loop {
             let output = self.outputs.pop()?;
             let current = match &output {
-                Output::Verify { conn, .. } | Output::Transmit { conn } => {
+                Output::Verify { conn, .. } | Output::Transmit { conn } | Output::LiveQuery { conn, .. } => {
                     self.connections.find(*conn).is_some()
                 }
                 Output::Watch { watch } => self.watches.contains(*watch),
@@ -497,10 +501,25 @@ impl Hub {
         self.has_work()
     }
 
-    /// Counts of what is held and what was done. Cost: O(connections).
+    /// Counts of what is held and what was done. Cost: O(connections and what waits for them).
     pub fn stats(&self) -> Stats {
+        let (mut authenticating, mut closing) = (0, 0);
+        let (mut backlog, mut sessions) = (Backlog::default(), self.counts.gone);
+        for Connection { session, .. } in self.connections.iter() {
+            match session.state() {
+                SessionState::AwaitingAuth | SessionState::Verifying => authenticating += 1,
+                SessionState::Active => {}
+                SessionState::Draining | SessionState::Closing(_) | SessionState::Closed(_) => closing += 1,
+            }
+            backlog += session.backlog();
+            sessions += session.stats();
+        }
         Stats {
             connections: self.connections.len(),
+            authenticating,
+            closing,
+            backlog,
+            sessions,
             subscriptions: self.connections.iter().map(|c| c.held.subscriptions.len()).sum(),
             subscribed_paths: self.routes.len(),
             live_queries: self.connections.iter().map(|c| c.held.queries.len()).sum(),

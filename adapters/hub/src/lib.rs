@@ -129,7 +129,7 @@ pub use error::{PublishError, WatchError};
 pub use hub::{Hub, HubConfig, Now};
 pub use ids::{ConnectionId, WatchId};
 pub use limits::{HubLimits, MAX_EVENT_TYPES, MAX_PATH_SEGMENTS, MAX_TEMPLATES};
-pub use output::{Output, Timeouts};
+pub use output::{LiveQueryStage, Output, Timeouts};
 pub use policy::{AllowAll, AuthRefused, Policy, Principal};
 pub use resources::{DeclareError, ResourceError, Resources};
 pub use stats::Stats;

@@ -1,8 +1,8 @@
 //! What a hub asks of its owner.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
-use liveset_core::{Attempt, Moment, Token};
+use liveset_core::{Attempt, ErrorCode, Moment, Token};
 use liveset_engine::Instant;
 
 use crate::{ConnectionId, WatchId};
@@ -27,12 +27,40 @@ pub enum Output {
         /// The connection.
         conn: ConnectionId,
     },
+    /// A live query of a client was asked for, answered, refused or ended: to be noted, nothing needs to be done.
+    LiveQuery {
+        /// The connection.
+        conn: ConnectionId,
+        /// The id that the client chose: any text of up to `SessionLimits::id_bytes`.
+        id: Arc<str>,
+        /// What has become of it.
+        stage: LiveQueryStage,
+    },
     /// The watch has something: call [`Hub::poll_watch`](crate::Hub::poll_watch) until it returns `None`. Said once until
     /// then.
     Watch {
         /// The watch.
         watch: WatchId,
     },
+}
+
+/// What has become of a live query of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LiveQueryStage {
+    /// It was asked for, and may wait for its first result.
+    Asked,
+    /// It has its first result, of so many rows.
+    Answered {
+        /// Rows of the window.
+        rows: usize,
+    },
+    /// It goes on from what the client has.
+    Resumed,
+    /// It was refused.
+    Refused(ErrorCode),
+    /// The client gave it up, or it was taken from the client.
+    Ended,
 }
 
 /// When [`Hub::handle_timeout`](crate::Hub::handle_timeout) wants to be called, by each of the two clocks; the earlier
@@ -45,7 +73,8 @@ pub struct Timeouts {
     pub wall: Option<Instant>,
 }
 
-/// Bounded by what exists: one `Transmit` a connection, one `Watch` a watch, and as many `Verify` as tokens were sent.
+/// Bounded by what exists and what was asked for: one `Transmit` a connection, one `Watch` a watch, as many `Verify` as tokens
+/// were sent, and a few `LiveQuery` for each that was asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Outputs {
     queue: VecDeque<Output>,

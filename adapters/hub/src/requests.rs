@@ -9,7 +9,7 @@ use liveset_core::{
 use liveset_engine::{FeedId, OpenError, Plan};
 
 use crate::{
-    ConnectionId, Hub, Now, Output, Principal, ResourceError,
+    ConnectionId, Hub, LiveQueryStage, Now, Output, Principal, ResourceError,
     connections::{Connection, HeldQuery},
     direct::Direct,
     feeds::{Feeds, Watcher},
@@ -74,13 +74,22 @@ impl Hub {
                 }
             }
             Request::CreateLiveQuery { ticket, id, query, options, since } => {
+                self.note(conn, &id, LiveQueryStage::Asked);
                 let asked = Asked { ticket, id: id.clone(), query: Arc::new(query), options, since };
                 if let Err(refusal) = self.create(now, conn, asked) {
+                    self.note(conn, &id, LiveQueryStage::Refused(refusal.code));
                     self.refuse(now, conn, ticket, Refusal { id: Some(id), ..refusal });
                 }
             }
-            Request::LiveQueryDestroyed { ticket, .. } => self.forget_query(conn, ticket),
+            Request::LiveQueryDestroyed { ticket, id } => {
+                self.note(conn, &id, LiveQueryStage::Ended);
+                self.forget_query(conn, ticket);
+            }
         }
+    }
+
+    fn note(&mut self, conn: ConnectionId, id: &Arc<str>, stage: LiveQueryStage) {
+        self.outputs.push(Output::LiveQuery { conn, id: id.clone(), stage });
     }
 
     fn refuse(&mut self, now: Now, conn: ConnectionId, ticket: Ticket, refusal: Refusal) {
@@ -150,7 +159,7 @@ impl Hub {
             .open(now, &plan, &mark(&asked.query, &plan), watcher, direct, resumable)
             .map_err(|error| refusal(ErrorCode::LimitExceeded, error.to_string()))?;
         if let Some(connection) = self.connections.find_mut(conn) {
-            let held = HeldQuery { feed, query: asked.query, resumable, since: asked.since };
+            let held = HeldQuery { feed, id: asked.id, query: asked.query, resumable, since: asked.since };
             connection.held.queries.insert(asked.ticket, held);
         }
         self.opened(now, feed, is_there);
@@ -169,6 +178,11 @@ impl Hub {
         let Some(held) = connection.held.queries.get_mut(&ticket) else { return };
         let since = held.since.take();
         let net = since.as_ref().and_then(|since| missed(&self.feeds, held.feed, snapshot, since));
+        let stage = match net {
+            Some(_) => LiveQueryStage::Resumed,
+            None => LiveQueryStage::Answered { rows: snapshot.rows.len() },
+        };
+        self.outputs.push(Output::LiveQuery { conn, id: held.id.clone(), stage });
         match net {
             Some(batch) => {
                 self.counts.resumed += 1;
@@ -251,6 +265,10 @@ impl Hub {
             self.forget_subscription(conn, &id);
         }
         for (ticket, _) in queries {
+            let id = self.connections.find(conn).and_then(|connection| connection.held.queries.get(&ticket));
+            if let Some(id) = id.map(|held| held.id.clone()) {
+                self.note(conn, &id, LiveQueryStage::Ended);
+            }
             self.forget_query(conn, ticket);
         }
     }

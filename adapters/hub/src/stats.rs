@@ -1,11 +1,19 @@
 //! Counts for metrics, and for tests that assert on work instead of time.
 
+use liveset_core::{Backlog, SessionStats};
+
 /// What a hub holds now, and what its engine has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
     /// Connections, in whatever state.
     pub connections: usize,
+    /// Of those, the ones that have not authenticated yet.
+    pub authenticating: usize,
+    /// Of those, the ones that are on their way out.
+    pub closing: usize,
+    /// What waits in all sessions for their transports.
+    pub backlog: Backlog,
     /// Event subscriptions of all connections.
     pub subscriptions: usize,
     /// Distinct paths with a subscription.
@@ -34,6 +42,8 @@ pub struct Stats {
     pub batches: u64,
     /// Messages of those that went past a session, written once for all, since the hub was made.
     pub handed_past: u64,
+    /// What all sessions did, those that are gone included, since the hub was made. What went past them is not in it.
+    pub sessions: SessionStats,
     /// The engine's own.
     pub engine: liveset_engine::Stats,
 }

@@ -41,7 +41,7 @@ where
         tracing::error!("the hub panicked over a new connection; it is dropped");
         return;
     };
-    let span = tracing::info_span!("connection", id = ?peer.id());
+    let span = peer.span().clone();
     let registered = Registered { shared, peer };
     let mut counted = Counted(Ended::Dropped);
     let how = &mut counted.0;

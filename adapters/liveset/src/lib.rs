@@ -114,6 +114,16 @@
 //! | `liveset_messages_sent_total`, `liveset_bytes_sent_total`, `liveset_writes_total` | counter | |
 //! | `liveset_transport_faults_total` | counter | `fault`: `protocol`, `utf8`, `too_large`, `binary`, `flood` |
 //! | `liveset_write_timeouts_total` | counter | |
+//! | `liveset_close_frames_sent_total` | counter | `code`: the close code, or `none` |
+//! | `liveset_delivery_seconds` | histogram | |
+//! | `liveset_fan_out_seconds` | histogram | |
+//! | `liveset_write_stall_seconds` | histogram | |
+//! | `liveset_stalled_connections` | gauge | |
+//! | `liveset_connections_by_state` | gauge | `state`: `authenticating`, `active`, `closing` |
+//! | `liveset_answers_waiting`, `liveset_events_waiting`, `liveset_changes_waiting`, `liveset_changes_waiting_bytes` | gauge | |
+//! | `liveset_changes_folded_total`, `liveset_events_dropped_total` | counter | |
+//! | `liveset_messages_rate_limited_total`, `liveset_messages_invalid_total` | counter | |
+//! | `liveset_diffs_written_once_total` | counter | |
 //! | `liveset_authentications_total` | counter | `outcome`: `accepted`, `refused`, `panicked` |
 //! | `liveset_authentication_seconds` | histogram | |
 //! | `liveset_commits_total` | counter | `outcome`: `applied`, `refused`, `failed` |
@@ -133,6 +143,11 @@
 //! | `liveset_engine_windows_touched_total`, `liveset_engine_refills_total`, `liveset_engine_rechosen_total` | counter | |
 //! | `liveset_engine_refilled_total`, `liveset_engine_displaced_total`, `liveset_engine_clock_set_back_total` | counter | |
 //!
+//! `liveset_delivery_seconds` is from the moment when something is there for a connection until its socket has taken it;
+//! `liveset_fan_out_seconds` is how long the diffs of one commit take to be written and copied for everyone who keeps up
+//! (`liveset_diffs_written_once_total` counts those messages). A connection whose socket takes nothing is stalled: what waits for it
+//! is in `liveset_changes_waiting`, what it will never be told of in `liveset_changes_folded_total`.
+//!
 //! `liveset_waiting` are live queries that wait for their first result; `liveset_engine_unindexed_views` those that every change is
 //! tried on. `liveset_engine_deadlines` counts the moments that are waited for: one for each test over `now` that an order of
 //! values serves, however many nodes and queries it concerns. Nodes that enter windows as others leave
@@ -142,7 +157,8 @@
 //! # Logs
 //!
 //! Through `tracing`; no subscriber is installed. What concerns a connection is inside the span `connection` with its
-//! `id`. Neither tokens nor what clients or hosts send are logged.
+//! `id`, and what concerns one of its live queries inside the span `live_query` with the id that the client chose, escaped.
+//! Neither tokens nor data, filters or other texts of clients and hosts are logged.
 //!
 //! # Features
 //!

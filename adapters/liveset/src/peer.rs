@@ -19,6 +19,7 @@ use crate::outbox::Outbox;
 pub(crate) struct Peer {
     id: ConnectionId,
     runtime: Handle,
+    span: tracing::Span,
     pub(crate) outbox: Outbox,
     /// The writer has sent all there was.
     rest: Notify,
@@ -35,6 +36,7 @@ impl Peer {
         Self {
             id,
             runtime,
+            span: tracing::info_span!("connection", %id),
             outbox: Outbox::default(),
             rest: Notify::new(),
             abort: Notify::new(),
@@ -77,6 +79,11 @@ impl Peer {
         // What was queued before may not have been announced, and the writer may be at rest: it looks once more.
         self.wake();
         sent.await;
+    }
+
+    /// In which everything that concerns the connection is logged.
+    pub(crate) fn span(&self) -> &tracing::Span {
+        &self.span
     }
 
     /// Ends the connection without another word.

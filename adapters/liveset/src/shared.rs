@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use liveset_core::{Attempt, CloseCode, Moment, Token};
 use liveset_engine::Instant;
-use liveset_hub::{AuthRefused, ConnectionId, Hub, Now, Output, Principal, Timeouts, WatchEvent, WatchId};
+use liveset_hub::{
+    AuthRefused, ConnectionId, Hub, LiveQueryStage, Now, Output, Principal, Timeouts, WatchEvent, WatchId,
+};
 use tokio::sync::watch;
 use tracing::Instrument;
 
@@ -56,6 +58,7 @@ struct State {
 struct Effects {
     wakers: Vec<Waker>,
     verify: Vec<(Arc<Peer>, Attempt, Token)>,
+    notes: Vec<(Arc<Peer>, Arc<str>, LiveQueryStage)>,
     rearm: bool,
 }
 
@@ -146,9 +149,14 @@ impl Shared {
     }
 
     fn carry_out(self: &Arc<Self>, effects: Effects) {
-        let Effects { wakers, verify, rearm } = effects;
+        let Effects { wakers, verify, notes, rearm } = effects;
         for waker in wakers {
             waker.wake();
+        }
+        for (peer, id, stage) in notes {
+            // Debug: clients choose ids, so they are escaped.
+            let _span = tracing::debug_span!(parent: peer.span(), "live_query", ?id).entered();
+            tracing::debug!(?stage);
         }
         for (peer, attempt, token) in verify {
             self.verify(&peer, attempt, token);
@@ -283,7 +291,7 @@ impl Shared {
             let verdict = shared.authenticate(&token).await.map_err(|AuthError| AuthRefused);
             shared.run_for(&of, |hub, now, conn| hub.handle_verdict(now, conn, attempt, verdict));
         };
-        let task = peer.runtime().spawn(asking.in_current_span());
+        let task = peer.runtime().spawn(asking.instrument(peer.span().clone()));
         peer.keep_verification(task.abort_handle());
     }
 
@@ -392,6 +400,9 @@ impl State {
                 Output::Transmit { conn } => {
                     let waker = self.peer(conn).and_then(|peer| peer.outbox.announce(at));
                     effects.wakers.extend(waker);
+                }
+                Output::LiveQuery { conn, id, stage } if tracing::enabled!(tracing::Level::DEBUG) => {
+                    effects.notes.extend(self.peer(conn).map(|peer| (peer.clone(), id, stage)));
                 }
                 Output::Watch { watch } => effects.wakers.extend(self.wakers.remove(&watch)),
                 // Outputs that a later hub may have are none that this driver asked for.

@@ -136,6 +136,19 @@ pub(crate) fn panicked(place: &'static str) {
 pub(crate) fn record(stats: &Stats) {
     let hub = &stats.hub;
     gauge!("liveset_connections").set(stats.connections as f64);
+    gauge!("liveset_connections_by_state", "state" => "authenticating").set(hub.authenticating as f64);
+    gauge!("liveset_connections_by_state", "state" => "closing").set(hub.closing as f64);
+    let active = hub.connections.saturating_sub(hub.authenticating + hub.closing);
+    gauge!("liveset_connections_by_state", "state" => "active").set(active as f64);
+    gauge!("liveset_answers_waiting").set(hub.backlog.control as f64);
+    gauge!("liveset_events_waiting").set(hub.backlog.events as f64);
+    gauge!("liveset_changes_waiting").set(hub.backlog.changes as f64);
+    gauge!("liveset_changes_waiting_bytes").set(hub.backlog.bytes as f64);
+    counter!("liveset_changes_folded_total").absolute(hub.sessions.changes_folded);
+    counter!("liveset_events_dropped_total").absolute(hub.sessions.events_dropped);
+    counter!("liveset_messages_rate_limited_total").absolute(hub.sessions.rate_limited);
+    counter!("liveset_messages_invalid_total").absolute(hub.sessions.invalid);
+    counter!("liveset_diffs_written_once_total").absolute(hub.handed_past);
     gauge!("liveset_subscriptions").set(hub.subscriptions as f64);
     gauge!("liveset_live_queries").set(hub.live_queries as f64);
     gauge!("liveset_watches").set(hub.watches as f64);

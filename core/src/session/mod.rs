@@ -91,6 +91,19 @@ pub struct SessionStats {
     pub invalid: u64,
 }
 
+impl std::ops::AddAssign for SessionStats {
+    fn add_assign(&mut self, other: SessionStats) {
+        let SessionStats { messages_in, messages_out, events_dropped, changes_folded, rate_limited, invalid } =
+            other;
+        self.messages_in += messages_in;
+        self.messages_out += messages_out;
+        self.events_dropped += events_dropped;
+        self.changes_folded += changes_folded;
+        self.rate_limited += rate_limited;
+        self.invalid += invalid;
+    }
+}
+
 /// What waits in a [`Session`] for its transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Backlog {
@@ -104,6 +117,17 @@ pub struct Backlog {
     pub changes: usize,
     /// Bytes of those: the nodes as they were and as they are.
     pub bytes: usize,
+}
+
+impl std::ops::AddAssign for Backlog {
+    fn add_assign(&mut self, other: Backlog) {
+        let Backlog { control, control_bytes, events, changes, bytes } = other;
+        self.control += control;
+        self.control_bytes += control_bytes;
+        self.events += events;
+        self.changes += changes;
+        self.bytes += bytes;
+    }
 }
 
 impl Session {

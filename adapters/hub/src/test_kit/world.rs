@@ -477,6 +477,7 @@ impl World {
                     link.ready = true;
                 }
             }
+            Output::LiveQuery { .. } => {}
             Output::Watch { watch } => {
                 self.watches.insert(watch);
             }
