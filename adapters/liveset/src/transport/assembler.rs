@@ -1,7 +1,7 @@
 //! Fragments to messages, under a running limit.
 //!
-//! The library's own collector limits single frames only: a message may grow without end over its fragments. This one
-//! counts bytes and fragments as they come, checks UTF-8 across their borders, and fails at the first byte too many.
+//! Bytes and fragments are counted as they come, and text is checked for UTF-8 across all borders: what is wrong fails at
+//! its first byte, and what is too large before it is held.
 
 use bytes::BytesMut;
 
@@ -24,7 +24,7 @@ pub(crate) enum Message {
 }
 
 /// Joins fragments into messages. Unless binary messages are let through, one is a fault at its first frame, whatever its
-/// length.
+/// length. After a fault it is of no use.
 #[derive(Debug)]
 pub(crate) struct Assembler {
     max_bytes: usize,
@@ -38,6 +38,8 @@ pub(crate) struct Assembler {
 struct Open {
     bytes: BytesMut,
     fragments: usize,
+    /// The frame that was begun is the last of the message.
+    fin: bool,
     /// Of text; a binary message may have any bytes.
     utf8: Option<Utf8Check>,
 }
@@ -54,46 +56,49 @@ impl Assembler {
         self.takes_binary = true;
     }
 
-    /// How many bytes the next data frame may still have.
-    pub(crate) fn room(&self) -> usize {
-        self.max_bytes.saturating_sub(self.open.as_ref().map_or(0, |open| open.bytes.len()))
+    #[cfg(test)]
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.open.as_ref().map_or(0, |open| open.bytes.capacity())
     }
 
-    /// Takes the next data frame; gives the message that it completes.
-    pub(crate) fn push(
-        &mut self,
-        kind: Kind,
-        fin: bool,
-        payload: BytesMut,
-    ) -> Result<Option<Message>, Fault> {
+    /// Takes the head of the next data frame. No memory is taken for what it promises.
+    pub(crate) fn begin(&mut self, kind: Kind, fin: bool, payload_bytes: u64) -> Result<(), Fault> {
+        let utf8 = match kind {
+            Kind::Text => Some(Utf8Check::default()),
+            Kind::Binary | Kind::Continuation => None,
+        };
         let mut open = match (kind, self.open.take()) {
             // A new message inside an open one, and a continuation of none.
             (Kind::Text | Kind::Binary, Some(_)) | (Kind::Continuation, None) => return Err(Fault::Protocol),
             (Kind::Binary, None) if !self.takes_binary => return Err(Fault::Binary),
-            (Kind::Binary, None) => Open { bytes: BytesMut::new(), fragments: 0, utf8: None },
-            (Kind::Text, None) => {
-                Open { bytes: BytesMut::new(), fragments: 0, utf8: Some(Utf8Check::default()) }
-            }
+            (Kind::Text | Kind::Binary, None) => Open { bytes: BytesMut::new(), fragments: 0, fin, utf8 },
             (Kind::Continuation, Some(open)) => open,
         };
         open.fragments += 1;
-        let total = open.bytes.len().saturating_add(payload.len());
-        if total > self.max_bytes || open.fragments > self.max_fragments {
+        open.fin = fin;
+        let room = self.max_bytes.saturating_sub(open.bytes.len());
+        if open.fragments > self.max_fragments
+            || usize::try_from(payload_bytes).map_or(true, |len| len > room)
+        {
             return Err(Fault::TooLarge);
         }
+        self.open = Some(open);
+        Ok(())
+    }
+
+    /// Takes a piece of the payload of the frame that was begun.
+    pub(crate) fn push(&mut self, piece: &[u8]) -> Result<(), Fault> {
+        let Some(open) = &mut self.open else { return Err(Fault::Protocol) };
         if let Some(utf8) = &mut open.utf8 {
-            utf8.push(&payload).map_err(|_| Fault::Utf8)?;
+            utf8.push(piece).map_err(|_| Fault::Utf8)?;
         }
-        if open.bytes.is_empty() {
-            open.bytes = payload;
-        } else {
-            open.bytes.extend_from_slice(&payload);
-        }
-        if !fin {
-            self.open = Some(open);
-            return Ok(None);
-        }
-        let Open { bytes, utf8, .. } = open;
+        open.bytes.extend_from_slice(piece);
+        Ok(())
+    }
+
+    /// Ends the frame that was begun; gives the message that it completes.
+    pub(crate) fn end(&mut self) -> Result<Option<Message>, Fault> {
+        let Some(Open { bytes, utf8, .. }) = self.open.take_if(|open| open.fin) else { return Ok(None) };
         Ok(Some(match utf8 {
             Some(mut utf8) => {
                 utf8.finish().map_err(|_| Fault::Utf8)?;
@@ -108,13 +113,24 @@ impl Assembler {
 mod tests {
     use super::*;
 
+    fn whole(
+        assembler: &mut Assembler,
+        kind: Kind,
+        fin: bool,
+        payload: &[u8],
+    ) -> Result<Option<Message>, Fault> {
+        assembler.begin(kind, fin, payload.len() as u64)?;
+        assembler.push(payload)?;
+        assembler.end()
+    }
+
     fn push(
         assembler: &mut Assembler,
         kind: Kind,
         fin: bool,
         payload: &[u8],
     ) -> Result<Option<Vec<u8>>, Fault> {
-        let done = assembler.push(kind, fin, BytesMut::from(payload))?;
+        let done = whole(assembler, kind, fin, payload)?;
         Ok(done.map(|(Message::Text(bytes) | Message::Binary(bytes))| Vec::from(bytes)))
     }
 
@@ -123,10 +139,8 @@ mod tests {
         let mut assembler = Assembler::new(10, 3);
         assert_eq!(push(&mut assembler, Kind::Text, true, b"one"), Ok(Some(b"one".to_vec())));
         assert_eq!(push(&mut assembler, Kind::Text, false, b"tw"), Ok(None));
-        assert_eq!(assembler.room(), 8);
         assert_eq!(push(&mut assembler, Kind::Continuation, false, b""), Ok(None));
         assert_eq!(push(&mut assembler, Kind::Continuation, true, b"o"), Ok(Some(b"two".to_vec())));
-        assert_eq!(assembler.room(), 10);
         assert_eq!(push(&mut assembler, Kind::Text, true, b""), Ok(Some(Vec::new())));
     }
 
@@ -186,16 +200,24 @@ mod tests {
     fn binary_messages_where_they_are_let_through() {
         let mut assembler = Assembler::new(4, 2);
         assembler.take_binary();
-        let push = |assembler: &mut Assembler, kind, fin, payload: &[u8]| {
-            assembler.push(kind, fin, BytesMut::from(payload))
-        };
         let binary = |bytes: &[u8]| Ok(Some(Message::Binary(BytesMut::from(bytes))));
-        assert_eq!(push(&mut assembler, Kind::Binary, true, b"\xff\xfe"), binary(b"\xff\xfe"));
-        assert_eq!(push(&mut assembler, Kind::Binary, false, b"\xff"), Ok(None));
-        assert_eq!(push(&mut assembler, Kind::Continuation, true, b"\x80"), binary(b"\xff\x80"));
-        assert_eq!(push(&mut assembler, Kind::Binary, true, b"12345"), Err(Fault::TooLarge));
+        assert_eq!(whole(&mut assembler, Kind::Binary, true, b"\xff\xfe"), binary(b"\xff\xfe"));
+        assert_eq!(whole(&mut assembler, Kind::Binary, false, b"\xff"), Ok(None));
+        assert_eq!(whole(&mut assembler, Kind::Continuation, true, b"\x80"), binary(b"\xff\x80"));
+        assert_eq!(whole(&mut assembler, Kind::Binary, true, b"12345"), Err(Fault::TooLarge));
         let text = Ok(Some(Message::Text(BytesMut::from("x"))));
-        assert_eq!(push(&mut assembler, Kind::Text, true, b"x"), text);
-        assert_eq!(push(&mut assembler, Kind::Text, true, b"\xff"), Err(Fault::Utf8));
+        assert_eq!(whole(&mut assembler, Kind::Text, true, b"x"), text);
+        assert_eq!(whole(&mut assembler, Kind::Text, true, b"\xff"), Err(Fault::Utf8));
+    }
+
+    #[test]
+    fn what_is_wrong_fails_at_its_first_byte() {
+        let mut assembler = Assembler::new(1000, 3);
+        assert_eq!(assembler.begin(Kind::Text, true, 500), Ok(()));
+        assert_eq!(assembler.push(b"plain \xe2\x82"), Ok(()));
+        assert_eq!(assembler.push(b"\x41"), Err(Fault::Utf8));
+        for promised in [1001, u64::MAX] {
+            assert_eq!(Assembler::new(1000, 3).begin(Kind::Text, true, promised), Err(Fault::TooLarge));
+        }
     }
 }

@@ -6,8 +6,8 @@
 //!            └── write ◄── Owner::write
 //! ```
 //!
-//! Reading and writing are two futures of one task. Neither is ever dropped in the middle of a frame while the other
-//! goes on: reading a frame cannot be cancelled without losing the place in the stream.
+//! Reading and writing are two futures of one task. Writing is never dropped in the middle of a frame while anything is
+//! still to be sent.
 //!
 //! How it ends:
 //!
@@ -26,7 +26,7 @@ use std::task::Poll;
 
 use bytes::BytesMut;
 use liveset_core::CloseCode;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::reader::ServerReader;
@@ -101,6 +101,7 @@ where
 {
     let limit = owner.close_timeout();
     let (mut read_half, mut write_half) = tokio::io::split(io);
+    let mut still_reads = true;
     let ended = {
         let mut reading = pin!(contain_future(read(owner, &mut read_half)));
         let mut writing = pin!(contain_future(owner.write(&mut write_half)));
@@ -135,7 +136,7 @@ where
             Either::Second(Ok(WriteEnd::Closed)) => {
                 // "Then read and discard for up to 2 s, then close TCP, so that the peer sees the code."
                 owner.release();
-                let _ = timeout(limit, reading).await;
+                still_reads = timeout(limit, reading).await.is_ok();
                 Ended::ByUs
             }
             Either::Second(Ok(WriteEnd::Broken)) => return Ended::Gone,
@@ -150,46 +151,39 @@ where
     owner.release();
     // Layers below may have a word of their own at the end, as TLS does.
     let _ = timeout(limit, write_half.shutdown()).await;
+    if still_reads {
+        // A socket that is closed over unread bytes is reset, and our last frames may be lost with it.
+        let _ = timeout(limit, discard(&mut read_half)).await;
+    }
     ended
 }
 
 /// Reads until the peer closes or is gone. Once a rule of the transport is broken nothing more is listened to, but it is
 /// still read, so that the peer can get to our close frame.
-async fn read<O: Owner, IO>(owner: &O, stream: &mut ReadHalf<IO>) -> ReadEnd
-where
-    IO: AsyncRead + AsyncWrite + Unpin + Send,
-{
-    let (mut listening, mut broke_off) = (true, false);
-    {
-        let mut reader = owner.reader(&mut *stream);
-        loop {
-            let received = reader.receive().await;
-            listening &= owner.is_listening();
-            match received {
-                Received::Text(text) if listening => owner.handle_text(text).await,
-                Received::Binary(bytes) if listening => owner.handle_binary(bytes).await,
-                Received::Ping(payload) if listening => {
-                    owner.handle_ping(payload);
-                    // Pongs overtake each other only where the socket is the slower one: the writer goes first.
-                    tokio::task::yield_now().await;
-                }
-                Received::Text(_) | Received::Binary(_) | Received::Ping(_) => {}
-                Received::Close(code) => return ReadEnd::PeerClosed(code),
-                Received::Gone => return if broke_off { ReadEnd::GoneAfterFault } else { ReadEnd::Gone },
-                Received::Fault { fault, in_step } => {
-                    if std::mem::take(&mut listening) {
-                        broke_off = true;
-                        owner.handle_fault(fault);
-                    }
-                    if !in_step {
-                        break;
-                    }
-                }
+async fn read<O: Owner, R: AsyncRead + Unpin + Send>(owner: &O, stream: R) -> ReadEnd {
+    let mut reader = owner.reader(stream);
+    let mut broke_off = false;
+    loop {
+        let received = reader.receive().await;
+        let is_listening = !broke_off && owner.is_listening();
+        match received {
+            Received::Text(text) if is_listening => owner.handle_text(text).await,
+            Received::Binary(bytes) if is_listening => owner.handle_binary(bytes).await,
+            Received::Ping(payload) if is_listening => {
+                owner.handle_ping(payload);
+                // Pongs overtake each other only where the socket is the slower one: the writer goes first.
+                tokio::task::yield_now().await;
             }
+            Received::Fault(fault) if is_listening => {
+                broke_off = true;
+                owner.handle_fault(fault);
+            }
+            Received::Text(_) | Received::Binary(_) | Received::Ping(_) | Received::Fault(_) => {}
+            Received::Close(code) => return ReadEnd::PeerClosed(code),
+            Received::Gone if broke_off => return ReadEnd::GoneAfterFault,
+            Received::Gone => return ReadEnd::Gone,
         }
     }
-    discard(stream).await;
-    ReadEnd::GoneAfterFault
 }
 
 /// Reads bytes that mean nothing any more, to the end.

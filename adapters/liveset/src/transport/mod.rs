@@ -1,12 +1,12 @@
 //! WebSocket frames, and nothing of the protocol that travels in them.
 //!
 //! The rest of the crate sees two small traits, [`Receive`] and [`Encode`], so that the next major version of the
-//! WebSocket library changes this folder only. What the library accepts although RFC 6455 forbids it is refused here:
-//! see [`reader`] for the list.
+//! WebSocket library changes this folder only. Frames are read by [`reader`], which has the list of what is refused.
 
 pub(crate) mod assembler;
 pub(crate) mod control;
 pub(crate) mod conversation;
+pub(crate) mod head;
 pub(crate) mod reader;
 pub(crate) mod utf8;
 pub(crate) mod writer;
@@ -26,14 +26,8 @@ pub(crate) enum Received {
     Ping(Vec<u8>),
     /// The peer closes, with this code where it gave one. Nothing follows.
     Close(Option<u16>),
-    /// The peer broke the rules of the transport.
-    Fault {
-        /// Which rule.
-        fault: Fault,
-        /// Whether the boundaries of the following frames are still known. If not, only [`Received::Gone`] can follow
-        /// and whatever still comes in can only be thrown away as bytes.
-        in_step: bool,
-    },
+    /// The peer broke a rule of the transport. Only [`Received::Close`] and [`Received::Gone`] can follow.
+    Fault(Fault),
     /// The stream ended, or failed. Nothing follows.
     Gone,
 }
@@ -53,7 +47,7 @@ pub(crate) enum Fault {
     Flood,
 }
 
-/// Reads what a peer sends. `receive` is not cancel-safe: whoever calls it keeps the future until it is done.
+/// Reads what a peer sends. A call that is dropped before it is done loses nothing.
 pub(crate) trait Receive: Send {
     /// The next message or control frame that matters to the owner.
     fn receive(&mut self) -> impl Future<Output = Received> + Send;
