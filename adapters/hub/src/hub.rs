@@ -242,6 +242,17 @@ impl Hub {
         }
     }
 
+    /// From now on, closes connections with 1001 as soon as they come. Those that are here stay, for
+    /// [`shutdown_one`](Self::shutdown_one) and [`shutdown`](Self::shutdown) to close.
+    pub fn refuse_newcomers(&mut self) {
+        self.shutting_down = true;
+    }
+
+    /// Closes one connection with 1001 after what is queued for it was sent.
+    pub fn shutdown_one(&mut self, now: Now, conn: ConnectionId) {
+        self.with_session(now, conn, |session| session.shutdown(now.monotonic));
+    }
+
     // --- the host ---
 
     /// Applies `ops` as one: all of them, or none. Every live query that they change gets one batch of net changes.

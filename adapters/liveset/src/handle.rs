@@ -324,8 +324,9 @@ impl Liveset {
         connection::serve(self.shared.clone(), io).await;
     }
 
-    /// Closes all connections: what was queued is sent, then close 1001, then they go. Those that are left at the
-    /// deadline are cut. Connections that come later are closed at once.
+    /// Closes all connections: what was queued is sent, then close 1001, then they go. They are closed one after the other
+    /// over [`TransportLimits::shutdown_spread`](crate::TransportLimits::shutdown_spread), so that clients do not all come
+    /// back at once. Those that are left at the deadline are cut. Connections that come later are closed at once.
     ///
     /// The data stays, and the handle can be used as before.
     pub async fn shutdown(&self, deadline: Duration) {

@@ -94,7 +94,7 @@
 //! | changes waiting, for each live query | 256, then folded: twice the window | |
 //! | answers waiting | 4,096, 1 MiB | `OVERLOADED`, 1013 |
 //! | a socket that takes nothing | 10 s (60 s for 32 KiB) | 1013 |
-//! | closing | 2 s | the socket is closed |
+//! | each step of closing | 2 s | the socket is closed |
 //!
 //! And for the endpoint: 100,000 different live queries, 1,000 of a kind that every change has to be tried on (no index finds
 //! them), 256 different fields of a set that they read; more is `LIMIT_EXCEEDED`. A first result that takes a look at more than

@@ -48,9 +48,12 @@ pub struct TransportLimits {
     /// How long one batch may take in all: a peer that takes a byte now and then holds a connection no longer than this.
     /// Default 60 s.
     pub batch_timeout: Duration,
-    /// How long a closing connection may take: for the answer to our close frame, while what still arrives is read and
-    /// thrown away. Default 2 s.
+    /// How long each step of closing a connection may take: for what was queued when the peer closed, for our close frame,
+    /// and for the answer to it, while what still arrives is read and thrown away. Default 2 s.
     pub close_timeout: Duration,
+    /// Over how long a shutdown closes the connections, one after the other in a random order, so that clients do not all
+    /// come back at once: at most half the deadline of the shutdown; 0 closes all at once. Default 1 s.
+    pub shutdown_spread: Duration,
 }
 
 impl Default for TransportLimits {
@@ -64,6 +67,7 @@ impl Default for TransportLimits {
             write_timeout: Duration::from_secs(10),
             batch_timeout: Duration::from_secs(60),
             close_timeout: Duration::from_secs(2),
+            shutdown_spread: Duration::from_secs(1),
         }
     }
 }

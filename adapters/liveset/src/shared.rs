@@ -2,6 +2,7 @@
 //! happen after it was touched.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -24,6 +25,9 @@ use crate::peer::Peer;
 use crate::shards::Shards;
 use crate::telemetry;
 use crate::timer::Timer;
+
+/// The grain in which a shutdown is spread.
+const SPREAD_STEP: Duration = Duration::from_millis(10);
 
 pub(crate) struct Shared {
     state: Mutex<State>,
@@ -263,13 +267,17 @@ impl Shared {
         self.closing.load(Ordering::Relaxed)
     }
 
-    /// Closes all connections with 1001, and gives those up that are not gone by `deadline`.
+    /// Closes all connections with 1001, spread over a while, and gives those up that are not gone by `deadline`.
     pub(crate) async fn shutdown(self: &Arc<Self>, deadline: Duration) {
         self.closing.store(true, Ordering::Relaxed);
+        let started = tokio::time::Instant::now();
+        let _ = tokio::time::timeout(deadline / 2, self.close_spread()).await;
+        // Whoever is left, whatever happened above.
         let _ = self.run(|hub, now| hub.shutdown(now));
         let mut serving = self.serving.subscribe();
         let gone = |count: &usize| *count == 0;
-        if tokio::time::timeout(deadline, serving.wait_for(gone)).await.is_ok() {
+        let left = deadline.saturating_sub(started.elapsed());
+        if tokio::time::timeout(left, serving.wait_for(gone)).await.is_ok() {
             return;
         }
         let left: Vec<Arc<Peer>> = self.lock().peers.iter().flatten().cloned().collect();
@@ -279,6 +287,27 @@ impl Shared {
         }
         // They go as soon as their tasks run once more. A task that is never run again must not hold us.
         let _ = tokio::time::timeout(Duration::from_secs(1), serving.wait_for(gone)).await;
+    }
+
+    /// Closes the connections evenly over the time that is set for it, in an order that has nothing to do with when they
+    /// came: clients that are told to go at one moment come back at one moment.
+    async fn close_spread(self: &Arc<Self>) {
+        let _ = self.run(|hub, _| hub.refuse_newcomers());
+        let mut ids: Vec<ConnectionId> = self.lock().peers.keys().copied().collect();
+        let order = RandomState::new();
+        ids.sort_unstable_by_key(|id| order.hash_one(id));
+        let spread = self.transport.shutdown_spread;
+        let started = tokio::time::Instant::now();
+        let mut closed = 0;
+        while closed < ids.len() && self.serving() > 0 {
+            let due = share(ids.len(), started.elapsed() + SPREAD_STEP, spread);
+            let group = ids.get(closed..due).unwrap_or_default();
+            let _ = self.run(|hub, now| group.iter().for_each(|id| hub.shutdown_one(now, *id)));
+            closed = closed.max(due);
+            if closed < ids.len() {
+                tokio::time::sleep(SPREAD_STEP).await;
+            }
+        }
     }
 
     // --- authentication ---
@@ -417,6 +446,15 @@ impl State {
             self.armed = timeouts;
         }
     }
+}
+
+/// How many of `all` are due when `elapsed` of the time for all of them has passed.
+fn share(all: usize, elapsed: Duration, whole: Duration) -> usize {
+    if elapsed >= whole {
+        return all;
+    }
+    let share = elapsed.as_secs_f64() / whole.as_secs_f64();
+    ((all as f64 * share).ceil() as usize).min(all)
 }
 
 /// Whether a task can be started from here.

@@ -111,12 +111,12 @@ limits! {
     }
     "transport", limits => limits.liveset.transport => {
         max_fragments, control_frames_per_second, control_burst, batch_bytes, outbox_bytes, write_timeout, batch_timeout,
-        close_timeout,
+        close_timeout, shutdown_spread,
     }
     "session", limits => limits.liveset.session => {
         auth_timeout, ping_interval, pong_timeout, message_bytes, id_bytes, held_messages, held_bytes,
         subscriptions, live_queries, messages_per_second, message_burst, rate_limited_in_a_row,
-        invalid_in_a_row, event_queue, chunk_rows, chunk_bytes, backlog_changes, control_messages, control_bytes,
+        invalid_in_a_row, event_queue, chunk_rows, chunk_bytes, backlog_changes, backlog_bytes, control_messages, control_bytes,
     }
     "engine", limits => limits.liveset.engine => {
         max_sets, max_nodes_per_set, max_node_bytes, max_id_bytes, max_ops_per_commit, max_window, max_views,
@@ -127,7 +127,7 @@ limits! {
         expression_bytes, nesting, list_items, order_keys, path_names, fields,
     }
     "hub", limits => limits.liveset.hub => {
-        watch_backlog_changes, resume_log_changes, resume_log_changes_total, resume_linger, resume_linger_feeds,
+        watch_backlog_changes, backlog_bytes, resume_log_changes, resume_log_changes_total, resume_linger, resume_linger_feeds,
     }
 }
 
