@@ -250,6 +250,7 @@ impl Hub {
 
     /// Closes one connection with 1001 after what is queued for it was sent.
     pub fn shutdown_one(&mut self, now: Now, conn: ConnectionId) {
+        self.hand_out();
         self.with_session(now, conn, |session| session.shutdown(now.monotonic));
     }
 

@@ -293,7 +293,7 @@ impl Shared {
     /// came: clients that are told to go at one moment come back at one moment.
     async fn close_spread(self: &Arc<Self>) {
         let _ = self.run(|hub, _| hub.refuse_newcomers());
-        let mut ids: Vec<ConnectionId> = self.lock().peers.keys().copied().collect();
+        let mut ids: Vec<ConnectionId> = self.lock().peers.iter().flatten().map(|peer| peer.id()).collect();
         let order = RandomState::new();
         ids.sort_unstable_by_key(|id| order.hash_one(id));
         let spread = self.transport.shutdown_spread;

@@ -127,7 +127,7 @@ limits! {
         expression_bytes, nesting, list_items, order_keys, path_names, fields,
     }
     "hub", limits => limits.liveset.hub => {
-        watch_backlog_changes, backlog_bytes, resume_log_changes, resume_log_changes_total, resume_linger, resume_linger_feeds,
+        watch_backlog_changes, resume_log_changes, resume_log_changes_total, resume_linger, resume_linger_feeds,
     }
 }
 
