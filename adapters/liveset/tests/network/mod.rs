@@ -1,0 +1,139 @@
+//! What the tests under faults share: a network in memory on tokio's clock, clients over it that check every word they
+//! are told, and a second opinion on what they must be told.
+#![allow(dead_code, unreachable_pub, reason = "every test file uses a part")]
+
+pub mod client;
+pub mod link;
+pub mod truth;
+pub mod world;
+
+use std::any::Any;
+use std::fmt::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+
+use liveset::{Liveset, Stats};
+use peak_alloc::PeakAlloc;
+
+#[global_allocator]
+pub static HEAP: PeakAlloc = PeakAlloc;
+
+/// Randomness that is a function of its seed (SplitMix64).
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// Another one, which says nothing of this.
+    pub fn fork(&mut self) -> Self {
+        Self(self.next())
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number from `low` to `high`, both included.
+    pub fn within(&mut self, low: u64, high: u64) -> u64 {
+        low + self.next() % (high - low + 1)
+    }
+
+    pub fn below(&mut self, end: usize) -> usize {
+        (self.next() % end as u64) as usize
+    }
+
+    /// True so many times out of a hundred.
+    pub fn percent(&mut self, n: u64) -> bool {
+        self.next() % 100 < n
+    }
+
+    pub fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
+        &items[self.below(items.len())]
+    }
+}
+
+/// A runtime of one thread, whose clock stands still while anyone has something to do, and jumps when nobody has.
+pub fn on_virtual_time<T>(test: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime")
+        .block_on(test)
+}
+
+/// The heap belongs to the process: tests that measure it take turns.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs a test for each seed: the first `count`, as many as `LIVESET_SEEDS` says, or the one that `LIVESET_SEED` names. A
+/// seed that fails is told, with how to run it again.
+pub fn for_seeds(test: &str, count: u64, run: impl Fn(u64)) {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    let seeds = match number("LIVESET_SEED") {
+        Some(seed) => seed..=seed,
+        None => 1..=number("LIVESET_SEEDS").unwrap_or(count),
+    };
+    for seed in seeds {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(seed))) {
+            let (file, name) = test.split_once("::").expect("file::test");
+            let mut told = format!("\nseed {seed} fails: {}\n", message_of(&*panic));
+            let _ = writeln!(told, "again: LIVESET_SEED={seed} cargo test -p liveset --test {file} {name}");
+            eprintln!("{told}");
+            resume_unwind(panic);
+        }
+    }
+}
+
+fn message_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic")
+}
+
+/// How many panics there were so far, those that the endpoint contained included.
+pub fn panics() -> usize {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    static COUNTING: Once = Once::new();
+    COUNTING.call_once(|| {
+        let told = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            COUNT.fetch_add(1, Ordering::Relaxed);
+            told(panic);
+        }));
+    });
+    COUNT.load(Ordering::Relaxed)
+}
+
+/// What an endpoint holds: everything in its stats that is no sum over its past.
+pub fn held(liveset: &Liveset) -> impl PartialEq + std::fmt::Debug + use<> {
+    let Stats { connections, hub, .. } = liveset.stats();
+    let engine = hub.engine;
+    [
+        ("served", connections as u64),
+        ("connections", hub.connections as u64),
+        ("subscriptions", hub.subscriptions as u64),
+        ("paths", hub.subscribed_paths as u64),
+        ("live queries", hub.live_queries as u64),
+        ("watches", hub.watches as u64),
+        ("waiting", hub.waiting as u64),
+        ("feeds", hub.feeds as u64),
+        ("lingering feeds", hub.lingering_feeds as u64),
+        ("resume log", hub.resume_log_changes as u64),
+        ("hub deadlines", hub.deadlines as u64),
+        ("views", engine.views),
+        ("unindexed views", engine.unindexed_views),
+        ("engine feeds", engine.feeds),
+        ("engine deadlines", engine.deadlines),
+        ("window bytes", engine.window_bytes),
+    ]
+}
