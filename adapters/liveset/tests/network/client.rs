@@ -65,6 +65,8 @@ pub struct Tally {
     pub diffs: u64,
     /// Complete commits, or folds of some, that were found in the past.
     pub versions: u64,
+    /// Those of them that were folds.
+    pub folded: u64,
     pub events: u64,
     pub dropped: u64,
     pub resumed: u64,
@@ -175,7 +177,7 @@ impl Client {
 
     /// Waits until both ends are gone. What they panicked over comes out here.
     pub async fn gone(self) {
-        for task in [self.serving, self.reading] {
+        for task in [self.reading, self.serving] {
             match task.await {
                 Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
                 _ => {}
@@ -389,13 +391,14 @@ impl State {
     fn take_message(&mut self, text: &[u8]) {
         let now = self.now();
         self.tally.messages += 1;
-        for byte in now.as_nanos().to_le_bytes().iter().chain(text) {
+        let shown = String::from_utf8_lossy(text);
+        let comparable = without_version(&shown);
+        for byte in now.as_nanos().to_le_bytes().iter().chain(comparable.as_bytes()) {
             let mixed = self.tally.fingerprint ^ u64::from(*byte);
             self.tally.fingerprint = mixed.wrapping_mul(0x0100_0000_01b3);
         }
-        let shown = String::from_utf8_lossy(text);
         if let Some(log) = &mut self.log {
-            log.push((now.as_nanos(), shown.clone().into_owned()));
+            log.push((now.as_nanos(), comparable));
         }
         if let Err(error) = self.session.handle_text(now, text) {
             panic!("{error}: {shown}");
@@ -513,6 +516,7 @@ impl State {
         self.tally.versions += 1;
         let past = &truth.past[held.question];
         let at = (held.at..past.len()).find(|at| agrees(result, &past[*at]));
+        self.tally.folded += u64::from(at.is_some_and(|at| at > held.at + 1));
         held.at = at.unwrap_or_else(|| {
             let lately = &past[held.at..];
             panic!("'{id}' came to what never was: {result:?}\nsince it was last right: {lately:?}")
@@ -592,6 +596,13 @@ impl Held {
         let before = self.revisions.insert(node.to_owned(), rev);
         assert!(before.is_none_or(|before| before <= rev), "'{node}' goes back from {before:?} to {rev}");
     }
+}
+
+/// Versions tell endpoints apart: no two runs have the same.
+fn without_version(message: &str) -> String {
+    let Some((before, rest)) = message.split_once("\"version\":\"") else { return message.to_owned() };
+    let (_, after) = rest.split_once('"').expect("a text");
+    format!("{before}{after}")
 }
 
 /// Whether a client has what was shown: in order, where it knows the order.

@@ -50,8 +50,12 @@ pub enum Break {
 
 #[derive(Debug)]
 struct Line {
-    pieces: VecDeque<(Instant, VecDeque<u8>)>,
+    /// When each arrives, its bytes, and how many of them were read.
+    pieces: VecDeque<(Instant, (Vec<u8>, usize))>,
     unread: usize,
+    /// Bytes that were written, and that were read, so far.
+    written: u64,
+    read: u64,
     /// Bytes a second.
     rate: Option<u64>,
     /// When the last piece has left, where there is a rate.
@@ -81,9 +85,14 @@ pub struct Socket {
     writes: Way,
     arrival: Option<Pin<Box<Sleep>>>,
     /// After how many bytes that this end reads, and that it writes, the connection breaks.
-    breaks: Option<(Break, [u64; 2])>,
-    /// Bytes read and written.
-    passed: [u64; 2],
+    breaks: Option<(Break, Bytes)>,
+}
+
+/// Bytes that one end has read, and written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bytes {
+    pub read: u64,
+    pub written: u64,
 }
 
 /// The hand on the wire.
@@ -95,6 +104,8 @@ pub fn connect(shape: Shape, random: Random) -> (Socket, Socket, Wire) {
     let line = || Line {
         pieces: VecDeque::new(),
         unread: 0,
+        written: 0,
+        read: 0,
         rate: None,
         busy_until: Instant::now(),
         held: false,
@@ -105,8 +116,7 @@ pub fn connect(shape: Shape, random: Random) -> (Socket, Socket, Wire) {
     };
     let lines = [line(), line()];
     let link = Arc::new(Mutex::new(Link { shape, random, lines, reset: false, vanished: false }));
-    let end =
-        |writes| Socket { link: link.clone(), writes, arrival: None, breaks: None, passed: [0, 0] };
+    let end = |writes| Socket { link: link.clone(), writes, arrival: None, breaks: None };
     (end(Way::Up), end(Way::Down), Wire(link.clone()))
 }
 
@@ -146,6 +156,12 @@ impl Wire {
         self.link().break_off(how);
     }
 
+    /// What one end has read and written so far.
+    pub fn passed(&self, writes: Way) -> Bytes {
+        let lines = &self.link().lines;
+        Bytes { read: lines[1 - writes as usize].read, written: lines[writes as usize].written }
+    }
+
     /// Whether nothing is under way.
     pub fn is_quiet(&self) -> bool {
         self.link().lines.iter().all(|line| line.unread == 0)
@@ -174,28 +190,21 @@ impl Line {
 
 impl Socket {
     /// Breaks the connection once this end has read, or has written, so many bytes.
-    pub fn break_after(&mut self, how: Break, read: u64, written: u64) {
-        self.breaks = Some((how, [read, written]));
+    pub fn break_after(&mut self, how: Break, bytes: Bytes) {
+        self.breaks = Some((how, bytes));
     }
 
-    /// Bytes read and written so far.
-    pub fn passed(&self) -> [u64; 2] {
-        self.passed
-    }
-
-    /// How many bytes may pass one way before the connection breaks; it does where that is none.
-    fn allowance(&self, link: &mut Link, direction: usize) -> usize {
-        let Some((how, breaks)) = self.breaks else { return usize::MAX };
-        let left = breaks[direction] - self.passed[direction];
-        if left == 0 {
+    /// How many bytes may be read, and written, before the connection breaks; it does where that is none.
+    fn allowed(&self, link: &mut Link) -> (usize, usize) {
+        let Some((how, bytes)) = self.breaks else { return (usize::MAX, usize::MAX) };
+        let read = bytes.read - link.lines[1 - self.writes as usize].read;
+        let written = bytes.written - link.lines[self.writes as usize].written;
+        if read == 0 || written == 0 {
             link.break_off(how);
         }
-        usize::try_from(left).unwrap_or(usize::MAX)
+        (read as usize, written as usize)
     }
 }
-
-const READ: usize = 0;
-const WRITTEN: usize = 1;
 
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<Result<()>> {
@@ -203,7 +212,7 @@ impl AsyncRead for Socket {
         let shared = this.link.clone();
         loop {
             let mut link = shared.lock().expect("no panic in a socket");
-            let allowed = this.allowance(&mut link, READ);
+            let (allowed, _) = this.allowed(&mut link);
             if link.reset {
                 return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
             }
@@ -224,15 +233,15 @@ impl AsyncRead for Socket {
                 ready!(arrival.as_mut().poll(cx));
                 continue;
             }
-            let count = piece.len().min(out.remaining()).min(allowed);
-            for byte in piece.drain(..count) {
-                out.put_slice(&[byte]);
-            }
-            if piece.is_empty() {
+            let (bytes, taken) = piece;
+            let count = (bytes.len() - *taken).min(out.remaining()).min(allowed);
+            out.put_slice(&bytes[*taken..*taken + count]);
+            *taken += count;
+            if *taken == bytes.len() {
                 line.pieces.pop_front();
             }
             line.unread -= count;
-            this.passed[READ] += count as u64;
+            line.read += count as u64;
             line.writer.take().into_iter().for_each(Waker::wake);
             return Poll::Ready(Ok(()));
         }
@@ -244,7 +253,7 @@ impl AsyncWrite for Socket {
         let this = self.get_mut();
         let shared = this.link.clone();
         let mut link = shared.lock().expect("no panic in a socket");
-        let allowed = this.allowance(&mut link, WRITTEN);
+        let (_, allowed) = this.allowed(&mut link);
         if link.reset {
             return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
         }
@@ -270,10 +279,10 @@ impl AsyncWrite for Socket {
         // Nothing overtakes.
         let last = line.pieces.back().map_or(now, |(arrives, _)| *arrives);
         let arrives = last.max(leaves + Duration::from_millis(latency));
-        line.pieces.push_back((arrives, bytes[..count].iter().copied().collect()));
+        line.pieces.push_back((arrives, (bytes[..count].to_vec(), 0)));
         line.unread += count;
+        line.written += count as u64;
         line.reader.take().into_iter().for_each(Waker::wake);
-        this.passed[WRITTEN] += count as u64;
         Poll::Ready(Ok(count))
     }
 

@@ -11,6 +11,8 @@ use super::Random;
 
 /// Sets, with their key fields. The nodes of `notes` are large.
 pub const SETS: [(&str, &str); 3] = [("orders", "id"), ("jobs", "no"), ("notes", "id")];
+/// A set that the truth knows nothing of, for what a test writes word by word.
+pub const SCRIPTED: &str = "scripted";
 pub const CAP: usize = 40;
 /// 2024-01-01T00:00:00Z, in seconds.
 const EPOCH: i64 = 1_704_067_200;
@@ -175,31 +177,41 @@ impl Question {
     }
 }
 
-impl Truth {
-    pub fn new(questions: Vec<Question>) -> Self {
-        let mut truth = Self {
-            past: vec![Vec::new(); questions.len()],
-            questions,
-            sets: vec![BTreeMap::new(); SETS.len()],
-            contents: BTreeMap::new(),
-            now: 0,
-            revisions: 0,
-            events: Vec::new(),
-        };
-        truth.remember();
-        truth
-    }
+/// An endpoint, and the time that it lives in.
+#[derive(Debug)]
+pub struct Host {
+    pub liveset: Liveset,
+    now: i64,
+}
 
-    /// An endpoint that has nothing yet, and lives in the time of these tests.
-    pub fn endpoint(limits: Limits) -> Liveset {
+impl Host {
+    /// An endpoint that has nothing yet.
+    pub fn new(limits: Limits) -> Self {
         let mut builder = Liveset::builder().authenticator(AnyToken).clock(Clock::Commits).limits(limits);
         for (name, key) in SETS {
             let set = Set::new(name).key(key);
             builder = builder.set(if name == "orders" { set.field("at", FieldKind::Instant) } else { set });
         }
-        let liveset = builder.build().expect("an endpoint");
+        let liveset = builder.set(Set::new(SCRIPTED)).build().expect("an endpoint");
         liveset.set_now(instant(0));
-        liveset
+        Self { liveset, now: 0 }
+    }
+}
+
+impl Truth {
+    /// Nothing but questions.
+    pub fn new(host: &Host, questions: Vec<Question>) -> Self {
+        let mut truth = Self {
+            past: vec![Vec::new(); questions.len()],
+            questions,
+            sets: vec![BTreeMap::new(); SETS.len()],
+            contents: BTreeMap::new(),
+            now: host.now,
+            revisions: 0,
+            events: Vec::new(),
+        };
+        truth.remember();
+        truth
     }
 
     fn recompute(&self, question: &Question) -> Shown {
@@ -296,10 +308,11 @@ impl Truth {
     }
 
     /// Takes every node out.
-    pub fn clear(&mut self, liveset: &Liveset) {
+    pub fn clear(&mut self, host: &mut Host) {
+        host.now = self.now;
         let ids: BTreeSet<_> = self.contents.keys().map(|(set, id, _)| (*set, id.clone())).collect();
         let ops = ids.into_iter().map(|(set, id)| self.remove(set, id)).collect();
-        self.apply(liveset, ops);
+        self.apply(&host.liveset, ops);
     }
 
     /// Lets `now` go on, without a commit.

@@ -1,7 +1,7 @@
 //! One seeded run: an endpoint, a host that writes, clients over bad networks, and time that passes.
 
 use std::ops::AddAssign;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use liveset::{Limits, Liveset};
@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::client::{Client, Held, Tally};
 use super::link::{Break, Shape, Way};
-use super::truth::{Question, Truth};
+use super::truth::{Host, Question, Truth};
 use super::{Random, held, panics};
 
 const KINDS: [&[&str]; 3] = [&["jobStarted"], &["jobCompleted"], &["jobStarted", "jobCompleted"]];
@@ -40,6 +40,8 @@ struct Seat {
     ill_until: Option<Instant>,
     /// The network is worse than a client survives, or the client itself leaves.
     doomed: bool,
+    /// It is held off for longer than the endpoint bears it.
+    held_off: bool,
     /// Whoever was not given up until then has survived what was worse.
     survives: Option<Instant>,
     connected: Instant,
@@ -64,7 +66,6 @@ pub struct Counts {
     pub given_up: u64,
     pub resets: u64,
     pub vanished: u64,
-    pub folded: u64,
 }
 
 impl AddAssign<Tally> for Tally {
@@ -72,6 +73,7 @@ impl AddAssign<Tally> for Tally {
         self.messages += other.messages;
         self.diffs += other.diffs;
         self.versions += other.versions;
+        self.folded += other.folded;
         self.events += other.events;
         self.dropped += other.dropped;
         self.resumed += other.resumed;
@@ -81,11 +83,12 @@ impl AddAssign<Tally> for Tally {
 }
 
 /// Runs a world of `steps` steps on an endpoint that has no connections, and leaves it so.
-pub async fn run(liveset: &Liveset, seed: u64, steps: usize) -> Counts {
+pub async fn run(host: &mut Host, seed: u64, steps: usize) -> Counts {
     let mut random = Random::new(seed);
     let questions = (0..10).map(|_| Question::random(&mut random)).collect();
-    let truth = Arc::new(Mutex::new(Truth::new(questions)));
-    let (before, panicked) = (held(liveset), panics());
+    let truth = Arc::new(Mutex::new(Truth::new(host, questions)));
+    let liveset = host.liveset.clone();
+    let (before, panicked) = (held(&liveset), panics());
     let seats = (0..random.within(3, 5)).map(|_| Seat {
         client: None,
         shape: Shape {
@@ -96,13 +99,14 @@ pub async fn run(liveset: &Liveset, seed: u64, steps: usize) -> Counts {
         leftovers: Vec::new(),
         ill_until: None,
         doomed: false,
+        held_off: false,
         survives: None,
         connected: Instant::now(),
         made: 0,
     });
     let seats = seats.collect();
     let tally = Counts::default();
-    let mut world = World { liveset: liveset.clone(), truth, random, seats, leaving: Vec::new(), tally };
+    let mut world = World { liveset, truth, random, seats, leaving: Vec::new(), tally };
     for number in 0..world.seats.len() {
         world.seat(number);
     }
@@ -122,17 +126,17 @@ pub async fn run(liveset: &Liveset, seed: u64, steps: usize) -> Counts {
     world.settle().await;
     world.end().await;
     let World { truth, tally, .. } = world;
-    truth.lock().expect("the truth").clear(liveset);
+    truth.lock().unwrap_or_else(PoisonError::into_inner).clear(host);
     // What is kept for clients that may come back is kept for a minute.
     sleep(Duration::from_secs(65)).await;
-    assert_eq!(held(liveset), before, "what is held when everyone is gone");
+    assert_eq!(held(&host.liveset), before, "what is held when everyone is gone");
     assert_eq!(panics(), panicked, "panics");
     tally
 }
 
 impl World {
-    fn truth(&self) -> std::sync::MutexGuard<'_, Truth> {
-        self.truth.lock().expect("the truth")
+    fn truth(&self) -> MutexGuard<'_, Truth> {
+        self.truth.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn step(&mut self) {
@@ -182,6 +186,7 @@ impl World {
         seat.client = Some(client);
         seat.ill_until = None;
         seat.doomed = false;
+        seat.held_off = false;
         seat.survives = None;
         seat.connected = Instant::now();
         self.tally.connections += 1;
@@ -253,13 +258,13 @@ impl World {
             10 => {
                 client.act(|state| state.reads = false);
                 lasts = 25_000;
-                seat.doomed = true;
+                (seat.doomed, seat.held_off) = (true, true);
             }
             11 => {
                 wire.hold(Way::Up);
                 wire.hold(Way::Down);
                 lasts = random.within(20_000, 100_000);
-                seat.doomed = true;
+                (seat.doomed, seat.held_off) = (true, true);
             }
             12 => {
                 wire.break_off(Break::Reset);
@@ -294,6 +299,8 @@ impl World {
         for number in 0..self.seats.len() {
             let seat = &mut self.seats[number];
             if seat.ill_until.is_some_and(|until| until <= now) {
+                let alone = seat.client.as_ref().is_some_and(|client| client.serving.is_finished());
+                self.tally.given_up += u64::from(seat.held_off && alone);
                 seat.heal();
                 seat.survives = seat.doomed.then(|| now + Duration::from_secs(5));
             }
@@ -307,7 +314,10 @@ impl World {
                 }
                 continue;
             };
-            assert!(!client.has_panicked(), "a client found something wrong");
+            if client.has_panicked() {
+                // What a client found wrong is what the seed fails of.
+                return seat.client.take().expect("a client").gone().await;
+            }
             client.act(|state| state.tick());
             if client.has_ended() {
                 self.leave(number);
@@ -332,7 +342,6 @@ impl World {
         {
             let state = client.state();
             assert!(seat.doomed, "a client that did nothing was given up: {:?}", state.close_code);
-            self.tally.given_up += u64::from(matches!(state.close_code, Some(1013 | 1008)));
             seat.leftovers = state.leftovers();
             self.tally.clients += state.tally;
         }
@@ -397,6 +406,7 @@ impl World {
 impl Seat {
     fn heal(&mut self) {
         self.ill_until = None;
+        self.held_off = false;
         if let Some(client) = &self.client {
             client.wire.heal();
             client.act(|state| state.reads = true);
