@@ -54,6 +54,7 @@ mod random;
 pub mod report;
 mod row;
 mod scan;
+pub mod sockets;
 mod timeline;
 mod window;
 mod workload;
