@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use liveset_core::{LiveResult, QuerySpec};
 
-use crate::{BenchQuery, OrderRow, Shape, Sort, Step};
+use crate::{BenchQuery, Class, OrderRow, Shape, Sort, Step};
 
 /// The orders as the writer left them.
 pub(super) type Rows = BTreeMap<u64, Arc<OrderRow>>;
@@ -27,6 +27,18 @@ pub(super) fn customer(number: usize) -> BenchQuery {
 /// Orders for so many queries of that kind.
 pub(super) fn orders_for(queries: usize) -> u32 {
     queries as u32 * 10
+}
+
+/// The queries of the soak: of all shapes, with windows from three orders to a thousand.
+pub(super) fn mixed(nodes: u32) -> Vec<BenchQuery> {
+    let mut queries = Class::G.queries(150, nodes);
+    for (query, cap) in queries.iter_mut().zip([50, 10, 3].into_iter().cycle()) {
+        query.cap = cap;
+    }
+    queries.extend(Class::A1.queries(1, nodes));
+    queries.extend(Class::A2.queries(1, nodes).into_iter().map(|query| BenchQuery { cap: 25, ..query }));
+    queries.extend(Class::E.queries(20, nodes));
+    queries
 }
 
 /// Who asks what, and who stalls.
