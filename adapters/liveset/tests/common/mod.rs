@@ -2,6 +2,8 @@
 //! rules.
 #![allow(dead_code, unreachable_pub, reason = "every test file uses a part")]
 
+pub mod bystander;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
