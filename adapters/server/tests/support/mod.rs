@@ -1,7 +1,10 @@
 //! Runs `liveset serve` for a test, and talks to it over HTTP and WebSocket with libraries that are not ours.
 #![allow(dead_code, unreachable_pub, reason = "each test includes this, and uses a part of it")]
 
+pub mod clients;
+pub mod follower;
 pub mod http;
+pub mod metrics;
 pub mod ws;
 
 use std::io::{BufRead, BufReader};

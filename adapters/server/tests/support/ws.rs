@@ -63,9 +63,13 @@ impl Ws {
 
     /// The next message or close. Transport pings are answered by the library.
     pub async fn came(&mut self) -> Came {
+        tokio::time::timeout(PATIENCE, self.came_whenever()).await.expect("a message in time")
+    }
+
+    /// The same, however long it takes.
+    pub async fn came_whenever(&mut self) -> Came {
         loop {
-            let message =
-                tokio::time::timeout(PATIENCE, self.socket.next()).await.expect("a message in time");
+            let message = self.socket.next().await;
             match message.expect("the connection ended without a close frame").expect("a WebSocket message") {
                 Message::Text(text) => {
                     return Came::Message(serde_json::from_str(&text).expect("every message is JSON"));
