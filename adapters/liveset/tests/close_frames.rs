@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::bystander::Bystander;
-use common::{BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, frame, limited, listen, raw};
+use common::{BINARY, CLOSE, CONTINUATION, PATIENCE, PING, PONG, TEXT, frame, limited, listen, raw};
 use liveset::Liveset;
 
 fn liveset() -> Liveset {
@@ -116,5 +116,30 @@ async fn a_close_frame_is_answered_behind_what_is_on_its_way() {
     peer.send(&frames.concat()).await;
     assert_eq!(peer.close_code().await, Some(1000));
     assert_eq!(liveset.stats().hub.live_queries, 1);
+    bystander.assert_alone().await;
+}
+
+#[tokio::test]
+async fn a_wrong_close_frame_is_a_close_frame() {
+    // No other comes: whoever waited for one would wait for longer than this test does.
+    let liveset = limited(|limits| limits.transport.close_timeout = 10 * PATIENCE);
+    let address = listen(&liveset).await;
+    let bystander = Bystander::join(&liveset, address).await;
+    let unmasked = [0x88, 0x02, 0x03, 0xe8];
+    for (wrong, code) in [
+        (frame(true, CLOSE, &[3]), 1002),
+        (close(999, b""), 1002),
+        (close(1005, b"reason"), 1002),
+        (close(1000, b"\xe2\x82"), 1007),
+        (close(1000, &[b'x'; 124]), 1002),
+        (frame(false, CLOSE, b""), 1002),
+        (unmasked.to_vec(), 1002),
+    ] {
+        let mut peer = raw(address).await;
+        peer.authenticate().await;
+        peer.send(&wrong).await;
+        assert_eq!(peer.receive().await, Some((CLOSE, u16::to_be_bytes(code).to_vec())), "{wrong:x?}");
+        assert_eq!(peer.receive().await, None, "{wrong:x?}");
+    }
     bystander.assert_alone().await;
 }

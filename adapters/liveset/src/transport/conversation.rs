@@ -90,8 +90,8 @@ enum ReadEnd {
     PeerClosed(Option<u16>),
     /// The stream ended or failed.
     Gone,
-    /// The stream ended after the peer broke a rule: it may still be waiting for our word on that.
-    GoneAfterFault,
+    /// The stream ended, or the peer closed, after it broke a rule: it may still be waiting for our word on that.
+    OverAfterFault,
 }
 
 /// Serves one WebSocket, whose handshake is done, to its end.
@@ -111,7 +111,7 @@ where
                 let _ = timeout(limit, either(writing.as_mut(), pin!(owner.sent_all()))).await;
                 Ended::Gone
             }
-            Either::First(Ok(ReadEnd::GoneAfterFault)) => {
+            Either::First(Ok(ReadEnd::OverAfterFault)) => {
                 let _ = timeout(limit, writing).await;
                 Ended::ByUs
             }
@@ -179,8 +179,8 @@ async fn read<O: Owner, R: AsyncRead + Unpin + Send>(owner: &O, stream: R) -> Re
                 owner.handle_fault(fault);
             }
             Received::Text(_) | Received::Binary(_) | Received::Ping(_) | Received::Fault(_) => {}
+            Received::Close(_) | Received::Gone if broke_off => return ReadEnd::OverAfterFault,
             Received::Close(code) => return ReadEnd::PeerClosed(code),
-            Received::Gone if broke_off => return ReadEnd::GoneAfterFault,
             Received::Gone => return ReadEnd::Gone,
         }
     }

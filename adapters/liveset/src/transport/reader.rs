@@ -49,6 +49,8 @@ pub(crate) struct ServerReader<R> {
     control: ControlBudget,
     /// A rule was broken: of what follows only the peer's close frame matters.
     is_broken: bool,
+    /// It was broken by a close frame, which is the peer's last all the same.
+    is_closed: bool,
 }
 
 struct OpenFrame {
@@ -73,6 +75,7 @@ impl<R: AsyncRead + Unpin + Send> ServerReader<R> {
                 Instant::now(),
             ),
             is_broken: false,
+            is_closed: false,
         }
     }
 
@@ -173,6 +176,8 @@ impl<R: AsyncRead + Unpin + Send> ServerReader<R> {
         }
         outcome?;
         match head.opcode {
+            // A close frame whose head was wrong.
+            Some(Opcode::Close) if is_passed_over => Ok(Some(Received::Close(None))),
             _ if is_passed_over => Ok(None),
             Some(opcode) if is_control => self.control(opcode, frame.control),
             _ => Ok(self.assembler.end()?.map(|message| match message {
@@ -188,7 +193,10 @@ impl<R: AsyncRead + Unpin + Send> ServerReader<R> {
                 Ok(code) => Ok(Some(Received::Close(code))),
                 // It is the answer to our own close frame, whatever it says.
                 Err(_) if self.is_broken => Ok(Some(Received::Close(None))),
-                Err(fault) => Err(fault),
+                Err(fault) => {
+                    self.is_closed = true;
+                    Err(fault)
+                }
             };
         }
         if !self.control.spend(Instant::now()) {
@@ -200,6 +208,9 @@ impl<R: AsyncRead + Unpin + Send> ServerReader<R> {
 
 impl<R: AsyncRead + Unpin + Send> Receive for ServerReader<R> {
     async fn receive(&mut self) -> Received {
+        if self.is_closed {
+            return Received::Close(None);
+        }
         loop {
             if let Some(received) = self.look() {
                 return received;
@@ -307,7 +318,9 @@ mod tests {
             let behind =
                 [frame(0x81, b"\xff"), frame(0x8b, b"?"), frame(0x89, b"p"), frame(0x88, &[3, 0xe8])];
             let received = all(&[&bytes[..], &behind.concat()].concat()).await;
-            let expected = [Received::Fault(fault), Received::Close(Some(1000))];
+            // A wrong close frame is the last that is looked at.
+            let code = (bytes[0] != 0x88).then_some(1000);
+            let expected = [Received::Fault(fault), Received::Close(code)];
             assert_eq!(received, expected, "{bytes:x?}");
         }
         // Too much to be passed over before the end.
