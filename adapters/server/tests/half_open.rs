@@ -85,14 +85,14 @@ async fn are_dropped_after_the_ping_deadline_and_everything_is_freed() {
         let batch: Vec<_> = (0..100).map(upsert).collect();
         assert_eq!(http.post("/batch", &json!(batch).to_string()).await.status, 200);
     }
-    let metrics = wait_for(address, HELD, held).await;
+    wait_for(address, HELD, held).await;
+    // The sockets are closed, not only forgotten: what is left is the follower, this client, and the reading itself.
+    let metrics = wait_for(address, ["liveset_http_connections"], [3]).await;
     // It was we who gave them up: not a word came from them, not even of the kernel.
     let by = |how: &str| metrics.value(&format!("liveset_connections_closed_total{{by=\"{how}\"}}"));
     assert_eq!((by("gone"), by("peer"), by("aborted"), by("dropped")), (0, 0, 0, 0));
     assert_eq!(by("server") + by("stuck"), 2 * CLIENTS as u64);
     assert!(by("server") >= CLIENTS as u64, "the idle ones: by their deadline");
-    // The sockets are closed, not only forgotten: what is left is the follower, this client, and the reading itself.
-    wait_for(address, ["liveset_http_connections"], [3]).await;
 
     // Who is on the other side of it all was served meanwhile, and is.
     let batch = json!([{ "op": "upsert", "set": "orders", "node": { "id": 1, "n": 1 } }]);
