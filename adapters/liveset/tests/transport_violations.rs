@@ -44,6 +44,25 @@ async fn punished_for(bytes: &[u8]) -> Option<u16> {
 async fn a_frame_without_a_mask() {
     let unmasked = [&head(true, TEXT, 15, false)[..], br#"{"type":"pong"}"#].concat();
     assert_eq!(punished_for(&unmasked).await, Some(1002));
+    // Whatever it is, and without a byte that could have been masked.
+    for opcode in [TEXT, BINARY, CLOSE, PING, PONG] {
+        assert_eq!(punished_for(&head(true, opcode, 0, false)).await, Some(1002), "{opcode}");
+    }
+    let second = [frame(false, TEXT, b"{"), head(true, CONTINUATION, 0, false)].concat();
+    assert_eq!(punished_for(&second).await, Some(1002));
+}
+
+#[tokio::test]
+async fn a_length_in_more_bytes_than_it_needs_or_than_there_can_be() {
+    let mask = [0; 4];
+    for opcode in [TEXT, PING, CLOSE] {
+        let in_two = [&[0x80 | opcode, 0xfe, 0, 2][..], &mask, &[0x03, 0xe8]].concat();
+        assert_eq!(punished_for(&in_two).await, Some(1002), "{opcode} in two bytes");
+        let in_eight = [&[0x80 | opcode, 0xff, 0, 0, 0, 0, 0, 0, 0, 2][..], &mask, &[0x03, 0xe8]].concat();
+        assert_eq!(punished_for(&in_eight).await, Some(1002), "{opcode} in eight bytes");
+        let negative = [&[0x80 | opcode, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0][..], &mask].concat();
+        assert_eq!(punished_for(&negative).await, Some(1002), "{opcode} with the highest bit");
+    }
 }
 
 #[tokio::test]
@@ -80,7 +99,13 @@ async fn a_message_inside_an_open_one() {
 async fn a_control_frame_in_fragments_or_too_long() {
     for opcode in [CLOSE, PING, PONG] {
         assert_eq!(punished_for(&frame(false, opcode, b"")).await, Some(1002), "{opcode} in fragments");
-        assert_eq!(punished_for(&frame(true, opcode, &[0; 126])).await, Some(1002), "{opcode} too long");
+        for len in [126, 127, 65_535, 65_536] {
+            let long = frame(true, opcode, &vec![0; len]);
+            assert_eq!(punished_for(&long).await, Some(1002), "{opcode} of {len} bytes");
+            // Seen in its head: what it promises is not waited for.
+            let promise = [&head(true, opcode, len, true)[..], &[0; 4]].concat();
+            assert_eq!(punished_for(&promise).await, Some(1002), "{opcode} promising {len} bytes");
+        }
     }
 }
 
