@@ -128,6 +128,62 @@ async fn the_sample_handshake_of_the_rfc() {
     assert_eq!(frames, b"\x88\x02\x03\xe8");
 }
 
+/// A text frame with a mask that changes nothing.
+fn frame(fin: bool, opcode: u8, text: &str) -> Vec<u8> {
+    let head = [if fin { 0x80 } else { 0 } | opcode, 0x80 | u8::try_from(text.len()).unwrap(), 0, 0, 0, 0];
+    [&head, text.as_bytes()].concat()
+}
+
+#[tokio::test]
+async fn what_comes_with_the_handshake_is_served_however_much_of_it_comes() {
+    let liveset = liveset();
+    liveset.commit(|tx| tx.upsert("orders", &json!({ "id": 1 }))).unwrap();
+    let address = serve(Router::new().route("/ws", liveset_axum::websocket(liveset.clone()))).await;
+    let (mut other, _) = connect_async(format!("ws://{address}/ws")).await.unwrap();
+    send(&mut other, json!({ "type": "auth", "token": "t" })).await;
+    assert_eq!(receive(&mut other).await["type"], "authenticated");
+
+    let frames = [
+        frame(true, 1, r#"{"type":"auth","token":"t"}"#),
+        frame(false, 1, r#"{"type":"createLiveQuery","id":"q","#),
+        frame(true, 0, r#""query":{"edge":"orders"}}"#),
+        b"\x88\x82\0\0\0\0\x03\xe8".to_vec(),
+    ]
+    .concat();
+    let expected = [
+        r#"{"type":"authenticated"}"#,
+        r#"{"type":"liveQueryCreated","id":"q","totalCount":1,"capped":false}"#,
+        r#"{"type":"liveQueryData","id":"q","data":[{"id":1}],"hasMore":false,"capped":false}"#,
+    ];
+    // The request and so many bytes in one segment, the rest behind it.
+    for early in 0..=frames.len() {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let (first, second) = frames.split_at(early);
+        stream.write_all(&[handshake("GET", "", &[]).as_bytes(), first].concat()).await.unwrap();
+        let mut answer = Vec::new();
+        // The head of the answer; all of it but the end may come later.
+        while !answer.windows(4).any(|end| end == b"\r\n\r\n") {
+            assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0);
+        }
+        stream.write_all(second).await.unwrap();
+        let rest = stream.read_to_end(&mut answer);
+        tokio::time::timeout(Duration::from_secs(20), rest).await.expect("the end in time").unwrap();
+        let end = answer.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;
+        let mut sent: Vec<u8> =
+            expected.iter().flat_map(|text| [&[0x81, text.len() as u8], text.as_bytes()].concat()).collect();
+        sent.extend_from_slice(b"\x88\x02\x03\xe8");
+        assert_eq!(
+            String::from_utf8_lossy(&answer[end..]),
+            String::from_utf8_lossy(&sent),
+            "{early} bytes with the request"
+        );
+    }
+    send(&mut other, json!({ "type": "ping" })).await;
+    assert_eq!(receive(&mut other).await, json!({ "type": "pong" }));
+    assert_eq!(liveset.stats().hub.live_queries, 0);
+}
+
 #[tokio::test]
 async fn origins_that_are_not_listed_are_refused() {
     let origins = Origins::list(["https://app.example.com"]);
