@@ -18,12 +18,14 @@ use support::metrics::{HELD, Metrics, wait_for};
 /// Of each of two kinds.
 const CLIENTS: usize = 5;
 
-/// A deadline that clients on a busy machine do not miss.
+/// A deadline for pongs that clients on a busy machine do not miss; HTTP connections stay until they are dropped.
 const CONFIG: &str = r#"
     [[set]]
     name = "orders"
     [[set]]
     name = "bulk"
+    [limits.http]
+    header_timeout = "300s"
     [limits.session]
     ping_interval = "200ms"
     pong_timeout = "5s"

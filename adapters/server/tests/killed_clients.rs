@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 use support::Server;
 use support::clients::{Clients, obey};
@@ -12,6 +14,14 @@ use support::metrics::{HELD, Metrics, wait_for};
 
 const CLIENTS: u64 = 200;
 
+/// HTTP connections stay until they are dropped, and are counted.
+const CONFIG: &str = r#"
+    [[set]]
+    name = "orders"
+    [limits.http]
+    header_timeout = "300s"
+"#;
+
 #[tokio::test]
 #[ignore = "the clients of the other test, in a process of their own"]
 async fn clients() {
@@ -20,7 +30,7 @@ async fn clients() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_at_once() {
-    let server = Server::start("[[set]]\nname = \"orders\"\n");
+    let server = Server::start(CONFIG);
     let mut http = Http::connect(&server.address).await;
     let mut follower = Follower::open(&server.address, &json!({ "edge": "orders" })).await;
     let before = Metrics::read(&server.address).await;
