@@ -11,7 +11,8 @@ pub(crate) struct Direct {
     /// The id as it stands in messages; most fit in here.
     pub(crate) id: CompactString,
     form: Form,
-    /// To which version the client was told everything; `None` while its session has, or may have, something to send.
+    /// There while the client has been told everything: with `resume`, the version that it was told last. `None` while its session
+    /// has, or may have, something to send.
     pub(crate) told: Option<u64>,
 }
 
@@ -30,8 +31,8 @@ impl Direct {
         (!positions && !counts).then(|| Self { id: Diffs::id_text(id).into(), form, told: None })
     }
 
-    /// Whether the client has everything up to the batch that follows `before`. With `resume` a message may carry the version
-    /// before it, which is alike only for those who have been told exactly that.
+    /// Whether the client has everything up to the batch that follows `before`. With `resume` the messages of a commit but the
+    /// last carry the version that the client knows already, which is alike only for those who were told the same.
     pub(crate) fn is_abreast(&self, before: u64) -> bool {
         self.told.is_some_and(|told| !self.form.resume || told == before)
     }

@@ -53,7 +53,7 @@ struct Feed {
     waiting: Vec<Watcher>,
     /// The last snapshot, while somebody is being sent its rows and nothing has changed since.
     snapshot: Weak<Snapshot>,
-    /// The version of the last batch that was handed to the watchers.
+    /// The version of the last batch with changes that was handed to the watchers.
     handed: u64,
     /// How many of the watchers may come back after a lost connection.
     resumable: usize,
@@ -74,7 +74,7 @@ pub(crate) struct Place {
 /// A feed at the moment when a batch is handed to its watchers.
 pub(crate) struct Handing<'a> {
     pub(crate) mark: &'a str,
-    /// The version of the batch before.
+    /// The version of the batch before that changed something.
     pub(crate) before: u64,
     watchers: &'a mut IndexMap<Watcher, Place, FixedState>,
 }
@@ -150,12 +150,12 @@ impl Feeds {
         Some((snapshot, waited))
     }
 
-    /// The session of a watcher has sent everything: from here on diffs may go past it.
-    pub(crate) fn caught_up(&mut self, feed: FeedId, watcher: Watcher) {
+    /// The session of a watcher has sent everything: from here on diffs may go past it. `told` is the version that the client was
+    /// told last, where it is told any.
+    pub(crate) fn caught_up(&mut self, feed: FeedId, watcher: Watcher, told: Option<u64>) {
         let Some(entry) = self.feeds.get_mut(&feed) else { return };
-        let handed = entry.handed;
         if let Some(Place { from: Some(from), direct: Some(direct) }) = entry.watchers.get_mut(&watcher) {
-            direct.told = Some(handed.max(*from));
+            direct.told = Some(told.unwrap_or(*from));
         }
     }
 
@@ -244,10 +244,14 @@ impl Feeds {
         self.log_cost = others + log.cost();
     }
 
-    /// A batch of `version` is handed to the watchers of a feed.
-    pub(crate) fn hand(&mut self, feed: FeedId, version: u64) -> Option<Handing<'_>> {
+    /// A batch is handed to the watchers of a feed.
+    pub(crate) fn hand(&mut self, feed: FeedId, batch: &ChangeBatch) -> Option<Handing<'_>> {
         let Feed { mark, watchers, handed, .. } = self.feeds.get_mut(&feed)?;
-        Some(Handing { mark, before: std::mem::replace(handed, version), watchers })
+        let before = *handed;
+        if !batch.changes.is_empty() {
+            *handed = batch.version;
+        }
+        Some(Handing { mark, before, watchers })
     }
 
     /// The net changes of a feed since `version`, where they are known.

@@ -455,7 +455,8 @@ impl Hub {
             Some(Transmit::Close(_)) | None => {
                 connection.signalled = false;
                 for (feed, ticket) in std::mem::take(&mut connection.behind) {
-                    self.feeds.caught_up(feed, Watcher::Connection(conn, ticket));
+                    let told = connection.session.live_query_version(ticket);
+                    self.feeds.caught_up(feed, Watcher::Connection(conn, ticket), told);
                 }
                 let at = connection.session.poll_timeout();
                 self.timers.set(Timer::Connection(conn), at);

@@ -40,7 +40,7 @@ impl Hub {
     /// all others find them in their session. See [`Hub::fan_out`].
     pub(crate) fn hand_out_with(&mut self, mut take: impl FnMut(ConnectionId, &str, &Diffs) -> bool) {
         while let Some((feed, batch)) = self.unhanded.pop_front() {
-            let Some(mut handing) = self.feeds.hand(feed, batch.version) else { continue };
+            let Some(mut handing) = self.feeds.hand(feed, &batch) else { continue };
             let (mark, before, version) = (handing.mark, handing.before, batch.version);
             let mut forms = Forms::new(batch, DiffVersions { mark, before });
             for (watcher, place) in handing.watchers(version) {
@@ -57,7 +57,10 @@ impl Hub {
                     && direct.is_abreast(before)
                 {
                     let diffs = forms.of(direct);
-                    if diffs.is_empty() || take(conn, &direct.id, diffs) {
+                    if diffs.is_empty() {
+                        continue;
+                    }
+                    if take(conn, &direct.id, diffs) {
                         direct.told = Some(version);
                         self.counts.handed_past += diffs.len() as u64;
                         continue;

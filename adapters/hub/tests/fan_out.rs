@@ -133,6 +133,46 @@ fn who_cannot_be_written_to_gets_the_net_of_it() {
     assert_eq!((desk.take(slow).len(), desk.past), (1, 2));
 }
 
+/// A client takes a version that it does not know for the end of a commit.
+#[test]
+fn within_a_commit_a_client_is_told_the_version_that_it_knows() {
+    let mut desk = Desk::new();
+    let (conn, counting) = (desk.connect(), desk.connect());
+    desk.create(counting, "q", r#""counts":true"#);
+    desk.create(conn, "q", r#""resume":true"#);
+    let versions = |texts: &[String]| -> Vec<String> {
+        let version =
+            |text: &String| text.split_once(r#""version":""#)?.1.split('"').next().map(str::to_owned);
+        texts.iter().filter_map(version).collect()
+    };
+    desk.commit(vec![order(1, 1), order(2, 2), order(3, 3), order(4, 4)]);
+    let mut known = versions(&desk.take(conn)).pop().unwrap();
+    for round in 0..30 {
+        match round % 3 {
+            // Changes the count and nothing else.
+            0 => desk.commit(vec![order(100 + round, 1_000)]),
+            // Folds to nothing while the client is slow.
+            1 => {
+                desk.slow = vec![conn];
+                for n in 0..300 {
+                    desk.commit(vec![order(1, 2 - n % 2)]);
+                }
+                desk.slow.clear();
+                desk.transmit(conn);
+                let told = versions(&desk.take(conn));
+                known = told.last().cloned().unwrap_or(known);
+            }
+            _ => {}
+        }
+        desk.commit(vec![order(2, 10 + round), order(3, 20 + round)]);
+        let told = versions(&desk.take(conn));
+        assert_eq!(told.len(), 2);
+        assert_eq!(told[0], known, "round {round}");
+        known.clone_from(&told[1]);
+    }
+    assert!(desk.past > 10);
+}
+
 #[test]
 fn positions_and_counts_need_their_session() {
     let mut desk = Desk::new();

@@ -19,8 +19,8 @@ fn survivors_have_the_truth_and_the_gone_leave_nothing() {
             let mut heaps = vec![];
             let mut counts = vec![];
             for _ in 0..5 {
-            counts.push(world::run(&mut liveset, seed, 200).await);
-            heaps.push(HEAP.current_usage() as i64 - heap as i64);
+                counts.push(world::run(&mut liveset, seed, 200).await);
+                heaps.push(HEAP.current_usage() as i64 - heap as i64);
             }
             drop(liveset);
             (counts[0], heaps, counts[0] == counts[1])

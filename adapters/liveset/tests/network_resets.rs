@@ -45,8 +45,14 @@ async fn converse(socket: &mut Socket, liveset: &Liveset) -> io::Result<()> {
     upsert(1, 1).expect("a commit");
     say(socket, r#"{"type":"auth","token":"t"}"#, 1).await?;
     say(socket, r#"{"type":"createLiveQuery","id":"a","query":{"edge":"scripted","orderBy":"n desc","limit":2},"options":{"positions":true,"counts":true,"reasons":true,"resume":true}}"#, 2).await?;
-    say(socket, r#"{"type":"createLiveQuery","id":"b","query":{"edge":"scripted","filter":"n > 1"}}"#, 2).await?;
-    say(socket, r#"{"type":"subscribeEvents","subscriptions":[{"id":"s","path":"jobs","events":["jobStarted"]}]}"#, 1).await?;
+    say(socket, r#"{"type":"createLiveQuery","id":"b","query":{"edge":"scripted","filter":"n > 1"}}"#, 2)
+        .await?;
+    say(
+        socket,
+        r#"{"type":"subscribeEvents","subscriptions":[{"id":"s","path":"jobs","events":["jobStarted"]}]}"#,
+        1,
+    )
+    .await?;
     upsert(2, 2).expect("a commit");
     hear(socket, 3).await?;
     upsert(3, 3).expect("a commit");
@@ -98,7 +104,9 @@ fn a_break_at_every_byte_frees_everything_and_concerns_nobody_else() {
         let questions = (0..2).map(|_| Question::random(&mut random)).collect();
         let truth = Arc::new(Mutex::new(Truth::new(&host, questions)));
         let bystander = Client::connect(&host.liveset, &truth, Shape::IDEAL, random.fork());
-        bystander.act(|state| (0..2).for_each(|i| state.create(&format!("q{i}"), i, LiveQueryOptions::default(), None)));
+        bystander.act(|state| {
+            (0..2).for_each(|i| state.create(&format!("q{i}"), i, LiveQueryOptions::default(), None))
+        });
 
         let whole = run(&host, Break::Reset, NEVER).await;
         assert!(whole.read > 400 && whole.written > 1_500, "{whole:?}");

@@ -171,6 +171,14 @@ impl LiveQueries {
         }
     }
 
+    /// The last version that the client was told.
+    pub(super) fn version(&self, ticket: Ticket) -> Option<u64> {
+        match &self.by_ticket.get(&ticket)?.state {
+            State::Live(stream) => stream.version(),
+            State::Requested { .. } => None,
+        }
+    }
+
     /// Takes out a live query that the client gave up: its id is free, what waits is dropped.
     pub(super) fn remove_by_id(&mut self, id: &str) -> Option<(Ticket, Arc<str>)> {
         let ticket = *self.by_id.get(id)?;

@@ -105,6 +105,11 @@ impl Stream {
         }
     }
 
+    /// The last version that the client was told.
+    pub(super) fn version(&self) -> Option<u64> {
+        self.version.as_deref()?.strip_prefix(&*self.mark)?.parse().ok()
+    }
+
     /// Adds the next commit. Adds the changes that were folded to `folded`.
     pub(super) fn push(
         &mut self,

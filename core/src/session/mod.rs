@@ -359,6 +359,11 @@ impl Session {
         }
     }
 
+    /// The last version that the client of a live query with `resume` was told; `None` for others.
+    pub fn live_query_version(&self, ticket: Ticket) -> Option<u64> {
+        self.streams()?.live_queries.version(ticket)
+    }
+
     /// Ends a live query from the server's side: an `error` that names it, nothing of it follows. One that
     /// was not answered is refused. The connection stays, whatever the code.
     pub fn end_live_query(&mut self, ticket: Ticket, code: ErrorCode, message: &str) {

@@ -9,8 +9,8 @@ use std::task::{Context, Poll, Waker};
 
 use liveset::{Liveset, Token};
 use liveset_core::{
-    ClientEvent, ClientLimits, ClientSession, LiveQueryOptions, LiveQueryRequest, LiveResult, Moment, NodeChange,
-    SubscriptionSpec,
+    ClientEvent, ClientLimits, ClientSession, LiveQueryOptions, LiveQueryRequest, LiveResult, Moment,
+    NodeChange, SubscriptionSpec,
 };
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -524,7 +524,10 @@ impl State {
     }
 
     fn happened(&mut self, ids: &[Arc<str>], path: &str, number: usize) {
-        assert!(self.last_event.is_none_or(|last| last <= number), "events come in the order of their publishing");
+        assert!(
+            self.last_event.is_none_or(|last| last <= number),
+            "events come in the order of their publishing"
+        );
         self.last_event = Some(number);
         assert!(!ids.is_empty(), "an event for somebody");
         let truth = self.truth.lock().expect("the truth");
@@ -571,7 +574,9 @@ impl State {
             assert_eq!(subscribed.dropped, 0, "'{id}': the newest event is never dropped");
             match subscribed.next {
                 Some(next) => assert_eq!(next, count, "'{id}' has the last event"),
-                None => assert!(subscribed.confirmed.is_some_and(|until| count <= until), "'{id}' has no event"),
+                None => {
+                    assert!(subscribed.confirmed.is_some_and(|until| count <= until), "'{id}' has no event")
+                }
             }
         }
     }

@@ -272,7 +272,8 @@ impl AsyncWrite for Socket {
         let now = Instant::now();
         let mut leaves = now;
         if let Some(rate) = line.rate {
-            line.busy_until = line.busy_until.max(now) + Duration::from_millis(1 + count as u64 * 1000 / rate);
+            line.busy_until =
+                line.busy_until.max(now) + Duration::from_millis(1 + count as u64 * 1000 / rate);
             leaves = line.busy_until;
         }
         let latency = random.within(*shape.latency_ms.start(), *shape.latency_ms.end());

@@ -332,7 +332,8 @@ impl Truth {
 
     /// The numbers of the events that a subscription is for, so far.
     pub fn events_for(&self, path: &str, kinds: &[String]) -> Vec<usize> {
-        let reaches = |at: &str| at == path || at.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+        let reaches =
+            |at: &str| at == path || at.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
         let wanted = |(at, kind): &(String, &str)| reaches(at) && kinds.iter().any(|wanted| wanted == kind);
         (0..self.events.len()).filter(|number| wanted(&self.events[*number])).collect()
     }

@@ -329,7 +329,10 @@ impl World {
                 client.gone().await;
             } else {
                 // A minute until a ping is missed, and what the other end still writes.
-                assert!(now - since < Duration::from_secs(80), "an endpoint serves a client that is long gone");
+                assert!(
+                    now - since < Duration::from_secs(80),
+                    "an endpoint serves a client that is long gone"
+                );
                 left.push((client, since));
             }
         }
