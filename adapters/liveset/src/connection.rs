@@ -42,6 +42,8 @@ where
         return;
     };
     let span = peer.span().clone();
+    // Dropped last: whoever waits until it is gone finds how it ended counted.
+    let _open = Open { shared: shared.clone(), peer: peer.clone() };
     let registered = Registered { shared, peer };
     let mut counted = Counted(Ended::Dropped);
     let how = &mut counted.0;
@@ -57,6 +59,18 @@ where
     }
     .instrument(span)
     .await;
+}
+
+/// A connection that is not closed yet, though the hub may have let it go.
+struct Open {
+    shared: Arc<Shared>,
+    peer: Arc<Peer>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.shared.forget(&self.peer);
+    }
 }
 
 /// A connection that the hub knows; whichever way it ends, the hub is told.

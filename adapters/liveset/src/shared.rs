@@ -49,8 +49,10 @@ pub(crate) struct Shared {
 struct State {
     hub: Hub,
     wall: WallClock,
-    /// By the slot of their connection.
+    /// Those that the hub knows, by the slot of their connection.
     peers: Vec<Option<Arc<Peer>>>,
+    /// All whose sockets are open, also after the hub has let them go.
+    open: HashMap<ConnectionId, Arc<Peer>>,
     /// Streams that wait for their next update.
     wakers: HashMap<WatchId, Waker>,
     /// The timeouts that the timer task knows of.
@@ -76,8 +78,14 @@ impl Shared {
         slice_rows: usize,
         shards: Shards,
     ) -> Arc<Self> {
-        let state =
-            State { hub, wall, peers: Vec::new(), wakers: HashMap::new(), armed: Timeouts::default() };
+        let state = State {
+            hub,
+            wall,
+            peers: Vec::new(),
+            open: HashMap::new(),
+            wakers: HashMap::new(),
+            armed: Timeouts::default(),
+        };
         Arc::new(Self {
             state: Mutex::new(state),
             authenticator,
@@ -227,6 +235,7 @@ impl Shared {
                 state.peers.resize_with(conn.slot() + 1, || None);
             }
             state.peers[conn.slot()] = Some(peer.clone());
+            state.open.insert(conn, peer.clone());
             peer
         })?;
         self.serving.send_modify(|count| *count += 1);
@@ -234,11 +243,20 @@ impl Shared {
         Ok(peer)
     }
 
-    /// Lets a connection go, with everything that was held for it.
+    /// Nothing that a connection sends counts any more, and everything that was held for it is freed.
     pub(crate) fn disconnect(self: &Arc<Self>, peer: &Peer) {
         peer.end();
-        let _ = self.run(|hub, now| hub.handle_disconnect(now, peer.id()));
-        let known = self.lock().forget(peer.id());
+        // Under one lock: the next connection may have its slot.
+        let _ = self.run_locked(|state, monotonic| {
+            state.forget(peer.id());
+            let now = Now { monotonic, wall: state.wall.now() };
+            state.hub.handle_disconnect(now, peer.id());
+        });
+    }
+
+    /// The connection is closed: until then a shutdown waits for it, and cuts it at its deadline.
+    pub(crate) fn forget(&self, peer: &Peer) {
+        let known = self.lock().open.remove(&peer.id()).is_some();
         if known {
             self.serving.send_modify(|count| *count = count.saturating_sub(1));
         }
@@ -280,7 +298,7 @@ impl Shared {
         if tokio::time::timeout(left, serving.wait_for(gone)).await.is_ok() {
             return;
         }
-        let left: Vec<Arc<Peer>> = self.lock().peers.iter().flatten().cloned().collect();
+        let left: Vec<Arc<Peer>> = self.lock().open.values().cloned().collect();
         tracing::warn!(connections = left.len(), "connections were cut at the deadline of the shutdown");
         for peer in left {
             peer.abort();
@@ -392,15 +410,15 @@ impl State {
         self.peers.get(conn.slot())?.as_ref().filter(|peer| peer.id() == conn)
     }
 
-    /// Whether the connection was known.
-    fn forget(&mut self, conn: ConnectionId) -> bool {
-        let slot = self.peers.get_mut(conn.slot());
-        let known = slot.is_some_and(|slot| slot.take_if(|peer| peer.id() == conn).is_some());
+    /// The hub lets a connection go.
+    fn forget(&mut self, conn: ConnectionId) {
+        if let Some(slot) = self.peers.get_mut(conn.slot()) {
+            slot.take_if(|peer| peer.id() == conn);
+        }
         while self.peers.pop_if(|peer| peer.is_none()).is_some() {}
         if self.peers.capacity() > 4 * self.peers.len() + 64 {
             self.peers.shrink_to(2 * self.peers.len());
         }
-        known
     }
 
     /// Copies diffs for everyone who can take them, and finds out what else is to be done.

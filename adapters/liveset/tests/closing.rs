@@ -162,8 +162,8 @@ async fn a_peer_that_closes_and_reads_nothing_is_not_waited_for_long() {
         eventually("it is freed", || liveset.stats().connections == 0).await;
         assert_eq!(liveset.stats().hub.live_queries, 0);
     }
-    // For what was queued, and for the close frame.
-    assert!(started.elapsed() < Duration::from_secs(16), "{:?}", started.elapsed());
+    // For what was queued, for the close frame, and for the peer to go; the second time for what was queued alone.
+    assert!(started.elapsed() < Duration::from_secs(21), "{:?}", started.elapsed());
 }
 
 #[tokio::test]

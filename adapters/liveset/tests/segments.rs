@@ -154,6 +154,7 @@ async fn fragments_end_in_time_whatever_is_in_them() {
         };
         assert_eq!(refused["code"], "MESSAGE_TOO_LARGE");
         assert_eq!(peer.close_code().await, Some(1009));
+        drop(peer);
         bystander.assert_alone().await;
     }
 }

@@ -182,3 +182,28 @@ async fn who_connects_while_a_shutdown_goes_on_is_closed_at_once_and_the_others_
     assert_eq!(served, 1);
     shutdown.await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_closing_is_waited_for_and_cut_as_any_other() {
+    let liveset = builder().build().unwrap();
+    let (server, client) = tokio::io::duplex(4 * 1024);
+    let serving = tokio::spawn({
+        let liveset = liveset.clone();
+        async move { liveset.serve(server).await }
+    });
+    let mut peer = Raw { stream: client };
+    peer.authenticate().await;
+    // The peer gets our close frame, and neither answers it nor goes.
+    let started = tokio::time::Instant::now();
+    let closing = tokio::spawn({
+        let liveset = liveset.clone();
+        async move { liveset.shutdown(Duration::from_secs(1)).await }
+    });
+    assert_eq!(peer.receive().await, Some((CLOSE, vec![0x03, 0xe9])));
+    assert_eq!((liveset.stats().connections, serving.is_finished()), (1, false));
+    closing.await.unwrap();
+    let took = started.elapsed();
+    assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(2), "{took:?}");
+    serving.await.unwrap();
+    assert_eq!((liveset.stats().connections, liveset.stats().hub.connections), (0, 0));
+}

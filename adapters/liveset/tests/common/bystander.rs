@@ -40,6 +40,7 @@ impl Bystander {
         let hub = self.liveset.stats().hub;
         assert_eq!((hub.connections, hub.live_queries, hub.feeds, hub.subscriptions), (1, 1, 1, 0));
         self.client.close().await;
+        drop(self.client);
         eventually("the last connection is freed", || self.liveset.stats().connections == 0).await;
         let hub = self.liveset.stats().hub;
         assert_eq!((hub.connections, hub.live_queries, hub.feeds, hub.deadlines), (0, 0, 0, 0));

@@ -170,13 +170,17 @@ impl Wire {
 
 impl Link {
     fn break_off(&mut self, how: Break) {
+        // Once: whoever waits would wake itself for ever.
         match how {
-            Break::Reset => self.reset = true,
-            Break::Close => {
+            Break::Reset if !self.reset => self.reset = true,
+            Break::Close
+                if !self.lines[Way::Up as usize].finished || !self.lines[Way::Down as usize].unheard =>
+            {
                 self.lines[Way::Up as usize].finished = true;
                 self.lines[Way::Down as usize].unheard = true;
             }
-            Break::Vanish => self.vanished = true,
+            Break::Vanish if !self.vanished => self.vanished = true,
+            _ => return,
         }
         self.lines.iter_mut().for_each(Line::wake);
     }
