@@ -7,6 +7,17 @@
 //! cargo test -p liveset-benches             counts of work instead of time: these can fail
 //! ```
 //!
+//! And the whole server over real sockets (`cargo run --release -p liveset-benches -- COMMAND`, see [`sockets`]):
+//!
+//! ```text
+//! socket     messages a second beside a bare fastwebsockets server      --connections 1000 --seconds 2 --turns 3 --workers 1
+//! idle       memory and turns of connections to which nothing happens   --connections 10000 --seconds 60
+//! overload   10,000 connections, a fifth stalled, 50,000 diffs a second --connections, --seconds 120, --stalled 20,
+//!            due: the survivors hold what a recomputation gives         --changes 5000, --commit 1, --alike 10
+//! soak       clients that come, go, stall and are killed; memory at     --seconds 1800 --connections 200 --nodes 2000
+//!            rest does not grow. A minute of it is part of the tests    --cycle 4 --seed 1
+//! ```
+//!
 //! # The workload
 //!
 //! [`Workload`] makes a set of N orders from a seed, and changes to them. An [order](OrderRow) has an id, one of 6 statuses, one of

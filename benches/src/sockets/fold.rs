@@ -225,7 +225,7 @@ async fn converse(
                 }
             }
             () = reached(&mut phase, Phase::Left) => {
-                client.leave(number % 2 == 0).await;
+                client.leave(number.is_multiple_of(2)).await;
                 break;
             }
         }

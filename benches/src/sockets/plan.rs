@@ -20,7 +20,7 @@ pub(super) fn apply(rows: &mut Rows, step: &Step) {
 
 /// The queries of the overload: one customer each, of about ten orders; every other one holds fewer than there are.
 pub(super) fn customer(number: usize) -> BenchQuery {
-    let cap = if number % 2 == 0 { 100 } else { 8 };
+    let cap = if number.is_multiple_of(2) { 100 } else { 8 };
     BenchQuery { shape: Shape::Customer(number as u32), sort: Sort::Newest, cap }
 }
 
