@@ -33,6 +33,8 @@ const SLACK: u64 = 8_000_000;
 pub(super) fn run(options: &Options) -> Outcome {
     let mut limits = Limits::default();
     limits.transport.write_timeout = WRITE_TIMEOUT;
+    // On a busy machine clients may take their time.
+    limits.session.auth_timeout = PATIENCE;
     limits.hub.resume_linger = Duration::from_secs(1);
     let liveset = server::liveset(limits)?;
     let mut writer = Writer::new(liveset.clone(), options.get("nodes") as u32, options.get("seed"))?;

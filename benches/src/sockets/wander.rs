@@ -7,9 +7,9 @@ use std::{
     io::{BufRead, Write},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use liveset_core::{ClientEvent, LiveQueryOptions, LiveQueryRequest, LiveResult, SubscriptionSpec, Token};
@@ -52,6 +52,8 @@ static DIFFS: AtomicU64 = AtomicU64::new(0);
 static EVENTS: AtomicU64 = AtomicU64::new(0);
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 static GIVEN_UP: AtomicU64 = AtomicU64::new(0);
+/// This process got no CPU for so long that the server may have taken any client for stalled.
+static STARVED: AtomicBool = AtomicBool::new(false);
 /// What must not be.
 static FAULTS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
@@ -80,6 +82,7 @@ struct Clients {
 
 pub(super) fn run() -> Outcome {
     let runtime = server::runtime(1)?;
+    runtime.spawn(notice_starvation());
     let mut clients: Option<Clients> = None;
     for line in std::io::stdin().lock().lines() {
         let line = line?;
@@ -120,6 +123,14 @@ fn fault(what: String) {
     let mut faults = lock(&FAULTS);
     if faults.len() < 100 {
         faults.push(what);
+    }
+}
+
+async fn notice_starvation() {
+    loop {
+        let before = Instant::now();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        STARVED.fetch_or(before.elapsed() > Duration::from_millis(600), Ordering::Relaxed);
     }
 }
 
@@ -498,7 +509,7 @@ impl Reader {
     /// The server may give up who does not read, and no one else.
     fn judge(&self, client: &Client) {
         match client.held().end.clone() {
-            Some(End::Closed(1013) | End::Cut) if self.slept => {
+            Some(End::Closed(1013) | End::Cut) if self.slept || STARVED.load(Ordering::Relaxed) => {
                 GIVEN_UP.fetch_add(1, Ordering::Relaxed);
             }
             Some(End::Left) | None => {}
