@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::bench::{self, BenchArgs};
 use crate::demo::{self, DemoArgs};
 use crate::replay::{self, ReplayArgs};
 use crate::serve::{self, ServeArgs};
@@ -30,6 +31,8 @@ pub enum Command {
     Watch(WatchArgs),
     /// Run a server with a small simulated shop and a page; takes any token
     Demo(DemoArgs),
+    /// Load a server with many connections, and measure how long its diffs take
+    Bench(Box<BenchArgs>),
 }
 
 /// Why a command failed, as it is printed.
@@ -57,6 +60,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Replay(args) => replay::run(args).await?,
         Command::Watch(args) => watch::run(args).await?,
         Command::Demo(args) => demo::run(args).await?,
+        Command::Bench(args) => bench::run(*args).await?,
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 //! liveset replay FILE --url URL            a change stream into a server
 //! liveset watch URL --edge E --filter F    a live query in the terminal
 //! liveset demo                             a server with a small simulated shop and a page
+//! liveset bench                            many connections to a server, and how long its diffs take
 //! ```
 //!
 //! **What is kept where:** the data lives in the memory of the server, and nowhere else. Whoever writes it
@@ -15,8 +16,10 @@
 
 pub mod accept;
 mod backoff;
+pub mod bench;
 pub mod changes;
 pub mod cli;
+mod client;
 pub mod config;
 pub mod demo;
 pub mod http;
@@ -24,6 +27,7 @@ pub mod load;
 pub mod log;
 pub mod ndjson;
 pub mod replay;
+mod rng;
 pub mod secret;
 pub mod serve;
 pub mod signals;

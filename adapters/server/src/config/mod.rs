@@ -31,7 +31,7 @@
 //! origins = ["https://shop.example"]
 //! ```
 
-mod duration;
+pub(crate) mod duration;
 mod limits;
 mod locate;
 mod overrides;

@@ -9,7 +9,6 @@
 mod happening;
 mod jobs;
 mod page;
-mod rng;
 mod shop;
 mod simulation;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::happening::{Happening, Millis, stamp};
-use super::rng::Rng;
+use crate::rng::Rng;
 
 /// The set's name.
 pub(super) const ORDERS: &str = "orders";

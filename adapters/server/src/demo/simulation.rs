@@ -5,8 +5,8 @@
 
 use super::happening::{Happening, Millis};
 use super::jobs::Runner;
-use super::rng::Rng;
 use super::shop::Shop;
+use crate::rng::Rng;
 
 /// The past that a new world has already lived through, so that it starts full.
 const HISTORY_MS: Millis = 40 * 60 * 1_000;

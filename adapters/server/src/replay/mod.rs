@@ -5,7 +5,6 @@
 //! the answer came, the commit is sent again, and that is said: a commit says what is, not what to add, so
 //! applying it twice leaves the same data.
 
-mod client;
 mod pace;
 mod stream;
 
@@ -21,10 +20,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use liveset_engine::Instant;
 use serde::Deserialize;
 
-use self::client::{Client, Outcome};
 use self::pace::Pace;
 use self::stream::Commit;
 use crate::backoff::Backoff;
+use crate::client::{Client, Outcome};
 use crate::ndjson::{FileError, Progress};
 use crate::secret::Secret;
 use crate::signals::Interrupts;
@@ -253,7 +252,7 @@ impl Replay {
     /// Sends a commit once. A commit that was begun is finished, even if ctrl-c was pressed meanwhile; whether it
     /// was is returned too.
     async fn attempt(&mut self, commit: &Commit) -> (Outcome, bool) {
-        let mut sending = std::pin::pin!(self.client.batch(commit.text.clone()));
+        let mut sending = std::pin::pin!(self.client.post("/batch", commit.text.clone()));
         tokio::select! {
             outcome = &mut sending => (outcome, false),
             () = self.interrupts.next() => (sending.await, true),

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::http::request::Builder;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -20,11 +21,11 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// a request does not cross with the close.
 const IDLE: Duration = Duration::from_secs(1);
 /// The largest answer that is read.
-const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
 /// What became of a request.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     /// It was answered.
     Answered(StatusCode, Bytes),
     /// The server never had it.
@@ -33,8 +34,8 @@ pub(super) enum Outcome {
     Unanswered(String),
 }
 
-/// Sends commits to `/batch`.
-pub(super) struct Client {
+/// Sends requests, one after the other.
+pub(crate) struct Client {
     url: ServerUrl,
     token: HeaderValue,
     open: Option<(SendRequest<Full<Bytes>>, Instant)>,
@@ -44,15 +45,24 @@ impl Client {
     /// # Errors
     ///
     /// The token cannot stand in a header.
-    pub(super) fn new(url: ServerUrl, token: &str) -> Result<Client, String> {
+    pub(crate) fn new(url: ServerUrl, token: &str) -> Result<Client, String> {
         let mut token = HeaderValue::from_str(&format!("Bearer {token}"))
             .map_err(|_| "the token has characters that no header can have".to_owned())?;
         token.set_sensitive(true);
         Ok(Client { url, token, open: None })
     }
 
-    /// Sends one body and waits for what becomes of it.
-    pub(super) async fn batch(&mut self, body: Bytes) -> Outcome {
+    /// Posts JSON and waits for what becomes of it.
+    pub(crate) async fn post(&mut self, path: &str, body: Bytes) -> Outcome {
+        self.send(Request::post(self.url.path(path)), body).await
+    }
+
+    /// Asks for a path.
+    pub(crate) async fn get(&mut self, path: &str) -> Outcome {
+        self.send(Request::get(self.url.path(path)), Bytes::new()).await
+    }
+
+    async fn send(&mut self, request: Builder, body: Bytes) -> Outcome {
         let mut sender = match self.open.take() {
             Some((sender, used)) if used.elapsed() < IDLE && !sender.is_closed() => sender,
             _ => match self.connect().await {
@@ -63,7 +73,7 @@ impl Client {
         if let Err(error) = sender.ready().await {
             return Outcome::NotSent(error.to_string());
         }
-        let request = match self.request(body) {
+        let request = match self.complete(request, body) {
             Ok(request) => request,
             Err(error) => return Outcome::NotSent(error.to_string()),
         };
@@ -91,8 +101,8 @@ impl Client {
         outcome
     }
 
-    fn request(&self, body: Bytes) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
-        Request::post(self.url.path("/batch"))
+    fn complete(&self, request: Builder, body: Bytes) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
+        request
             .header(HOST, &self.url.authority)
             .header(AUTHORIZATION, &self.token)
             .header(CONTENT_TYPE, "application/json")

@@ -1,11 +1,11 @@
-//! A small seeded generator (SplitMix64): the demo needs chance that repeats, not secrets.
+//! A small seeded generator (SplitMix64): what is simulated needs chance that repeats, not secrets.
 
 /// Repeats exactly for the same seed.
 #[derive(Debug, Clone)]
-pub(super) struct Rng(u64);
+pub(crate) struct Rng(u64);
 
 impl Rng {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
@@ -18,33 +18,33 @@ impl Rng {
     }
 
     /// A number below `bound`; 0 where `bound` is 0.
-    pub(super) fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         // The bias of the high half is under 2^-32 for the small bounds of a demo.
         ((u128::from(self.next()) * bound as u128) >> 64) as usize
     }
 
     /// A number in `[0, 1)`.
-    pub(super) fn fraction(&mut self) -> f64 {
+    pub(crate) fn fraction(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// True with the given probability.
-    pub(super) fn chance(&mut self, probability: f64) -> bool {
+    pub(crate) fn chance(&mut self, probability: f64) -> bool {
         self.fraction() < probability
     }
 
     /// One of `items`, which are not empty.
-    pub(super) fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
+    pub(crate) fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
         &items[self.below(items.len())]
     }
 
     /// A gap of a Poisson process with that mean, at most eight times the mean.
-    pub(super) fn gap(&mut self, mean: f64) -> f64 {
+    pub(crate) fn gap(&mut self, mean: f64) -> f64 {
         mean * (-(1.0 - self.fraction()).ln()).min(8.0)
     }
 
     /// Text with the form of a random uuid.
-    pub(super) fn uuid(&mut self) -> String {
+    pub(crate) fn uuid(&mut self) -> String {
         let (high, low) = (self.next(), self.next());
         format!(
             "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
