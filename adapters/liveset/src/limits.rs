@@ -40,7 +40,7 @@ pub struct TransportLimits {
     /// message may be larger. Default 32 KiB.
     pub batch_bytes: usize,
     /// How many bytes of diffs are copied for a connection while its socket is still taking what came before; with more they wait
-    /// in its session, where they fold. 0 sends everything by way of the session. Default 8 KiB.
+    /// in its session, where they fold. 0 sends everything by way of the session. Default 32 KiB.
     pub outbox_bytes: usize,
     /// How long a socket may take no byte while there is something to be written; then the connection is given up,
     /// with 1013 if it can still be told. Default 10 s.
@@ -63,7 +63,7 @@ impl Default for TransportLimits {
             control_frames_per_second: 50,
             control_burst: 100,
             batch_bytes: 32 * 1024,
-            outbox_bytes: 8 * 1024,
+            outbox_bytes: 32 * 1024,
             write_timeout: Duration::from_secs(10),
             batch_timeout: Duration::from_secs(60),
             close_timeout: Duration::from_secs(2),

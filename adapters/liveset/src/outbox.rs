@@ -9,9 +9,6 @@ use tokio::time::Instant;
 use crate::transport::Encode;
 use crate::transport::writer::{MAX_HEAD_BYTES, ServerFrames};
 
-/// Bytes of buffer that an idle connection may keep.
-const KEPT_BYTES: usize = 1024;
-
 /// Filled by whoever has something for the connection, emptied by its writer.
 ///
 /// Frames are put here ready to be sent: diffs that are copied for all who watch, while they fit. What does not fit stays with
@@ -132,7 +129,7 @@ impl Outbox {
         if inner.news || inner.pong.is_some() || inner.close.is_some() || !inner.frames.bytes.is_empty() {
             return Poll::Ready(());
         }
-        inner.frames.bytes.shrink_to(KEPT_BYTES);
+        inner.frames.bytes = Vec::new();
         match &mut inner.resting {
             Some(resting) => resting.clone_from(cx.waker()),
             resting @ None => *resting = Some(cx.waker().clone()),
@@ -154,9 +151,9 @@ impl Frames {
         self.count = 0;
     }
 
-    /// Nothing is to be sent for now: an idle connection keeps little.
+    /// Nothing is to be sent for now: an idle connection keeps nothing.
     pub(crate) fn rest(&mut self) {
-        self.bytes.shrink_to(KEPT_BYTES);
+        self.bytes = Vec::new();
     }
 }
 

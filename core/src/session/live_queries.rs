@@ -13,7 +13,8 @@ use crate::row::{ChangeBatch, Snapshot};
 #[derive(Debug, Default)]
 pub(super) struct LiveQueries {
     by_id: BTreeMap<Arc<str>, Ticket>,
-    by_ticket: BTreeMap<Ticket, LiveQuery>,
+    /// Boxed: most connections have few, and a node of the tree has room for eleven.
+    by_ticket: BTreeMap<Ticket, Box<LiveQuery>>,
     /// Those with something to send, each once: round robin.
     ready: VecDeque<Ticket>,
     /// What the changes that wait weigh, of all.
@@ -87,13 +88,14 @@ impl LiveQueries {
     /// Folds everything that waits, to make room. Adds the changes that were folded to `folded`.
     pub(super) fn shrink(&mut self, folded: &mut u64) {
         self.bytes = 0;
-        for LiveQuery { options, state, .. } in self.by_ticket.values_mut() {
+        for query in self.by_ticket.values_mut() {
+            let LiveQuery { options, state, .. } = &mut **query;
             if let State::Live(stream) = state {
                 stream.shrink(options, folded);
                 self.bytes += stream.bytes();
             }
         }
-        let has_news = |ticket: &Ticket| self.by_ticket.get(ticket).is_some_and(LiveQuery::has_news);
+        let has_news = |ticket: &Ticket| self.by_ticket.get(ticket).is_some_and(|query| query.has_news());
         self.ready.retain(has_news);
     }
 
@@ -107,7 +109,7 @@ impl LiveQueries {
     ) {
         self.by_id.insert(id.clone(), ticket);
         let state = State::Requested { request_id, since };
-        self.by_ticket.insert(ticket, LiveQuery { id, options, state });
+        self.by_ticket.insert(ticket, Box::new(LiveQuery { id, options, state }));
     }
 
     /// The owner accepted: the rows of `snapshot`, then what changes.
@@ -149,8 +151,8 @@ impl LiveQueries {
         limits: &SessionLimits,
         folded: &mut u64,
     ) {
-        let Some(LiveQuery { options, state: State::Live(stream), .. }) = self.by_ticket.get_mut(&ticket)
-        else {
+        let query = self.by_ticket.get_mut(&ticket).map(|query| &mut **query);
+        let Some(LiveQuery { options, state: State::Live(stream), .. }) = query else {
             return;
         };
         let before = stream.has_news();
@@ -166,7 +168,8 @@ impl LiveQueries {
 
     /// The client has come to `version` without the stream.
     pub(super) fn told(&mut self, ticket: Ticket, version: u64) {
-        if let Some(LiveQuery { state: State::Live(stream), .. }) = self.by_ticket.get_mut(&ticket) {
+        let query = self.by_ticket.get_mut(&ticket).map(|query| &mut query.state);
+        if let Some(State::Live(stream)) = query {
             stream.told(version);
         }
     }
@@ -187,7 +190,7 @@ impl LiveQueries {
 
     /// Takes out a live query: its id, and the request id of one that was not answered.
     pub(super) fn remove(&mut self, ticket: Ticket) -> Option<(Arc<str>, Option<Box<str>>)> {
-        let LiveQuery { id, state, .. } = self.by_ticket.remove(&ticket)?;
+        let LiveQuery { id, state, .. } = *self.by_ticket.remove(&ticket)?;
         self.by_id.remove(&id);
         self.ready.retain(|other| *other != ticket);
         match state {
@@ -207,8 +210,8 @@ impl LiveQueries {
     /// Appends the next message of the live query whose turn it is.
     pub(super) fn transmit(&mut self, limits: &SessionLimits, out: &mut Vec<u8>) -> bool {
         while let Some(ticket) = self.ready.pop_front() {
-            let Some(LiveQuery { id, options, state: State::Live(stream) }) = self.by_ticket.get_mut(&ticket)
-            else {
+            let query = self.by_ticket.get_mut(&ticket).map(|query| &mut **query);
+            let Some(LiveQuery { id, options, state: State::Live(stream) }) = query else {
                 continue;
             };
             self.bytes -= stream.bytes();

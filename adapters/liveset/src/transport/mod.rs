@@ -56,6 +56,7 @@ pub(crate) trait Receive: Send {
 /// Writes frames into a buffer that the owner sends when it likes. No frame is ever written in part.
 pub(crate) trait Encode {
     /// Appends one unfragmented text message.
+    #[cfg(any(test, feature = "testing"))]
     fn text(payload: &[u8], out: &mut Vec<u8>);
     /// Appends one unfragmented binary message.
     #[cfg(feature = "testing")]

@@ -18,6 +18,7 @@ const USUAL_HEAD_BYTES: usize = 4;
 pub(crate) struct ServerFrames;
 
 impl Encode for ServerFrames {
+    #[cfg(any(test, feature = "testing"))]
     fn text(payload: &[u8], out: &mut Vec<u8>) {
         append(OpCode::Text, payload, out);
     }
