@@ -87,6 +87,9 @@ fn split(bytes: &[u8]) -> Result<Option<Split<'_>>, &'static str> {
     if length & 0x80 != 0 {
         return Err("a server must not mask its frames");
     }
+    if head & 0x70 != 0 {
+        return Err("a reserved bit is set");
+    }
     let (length, rest) = match length {
         126 => match rest.split_first_chunk() {
             Some((length, rest)) => (u64::from(u16::from_be_bytes(*length)), rest),

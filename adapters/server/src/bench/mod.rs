@@ -71,7 +71,9 @@ impl From<String> for BenchError {
 pub async fn run(args: BenchArgs) -> Result<(), BenchError> {
     args.check()?;
     let plan = Plan::new(&args, templates(&args)?)?;
-    check_open_files(args.connections)?;
+    if let Some(limits) = process::open_files() {
+        check_open_files(args.connections, limits)?;
+    }
     let stop = Stop::on_signals()?;
     let own = match &args.url {
         Some(_) => None,
@@ -82,7 +84,7 @@ pub async fn run(args: BenchArgs) -> Result<(), BenchError> {
         report = run.all() => report,
         () = stop.wait() => Err(BenchError::Stopped),
     };
-    run.end(own.is_some()).await;
+    run.end().await;
     let report = report?;
     let text = match args.json {
         true => serde_json::to_string_pretty(&report).map_err(|error| error.to_string())? + "\n",
@@ -108,25 +110,38 @@ fn templates(args: &BenchArgs) -> Result<Vec<String>, String> {
     }
 }
 
-/// Each connection is an open file, here and in the server.
-fn check_open_files(connections: u32) -> Result<(), String> {
+/// Each connection is an open file, here and in the server. The limit is the one in force, and up to where it can be
+/// raised.
+fn check_open_files(connections: u32, (limit, most): (u64, u64)) -> Result<(), String> {
     let needed = u64::from(connections) + OTHER_FILES;
-    match process::open_files() {
-        Some((soft, hard)) if needed > soft => Err(format!(
-            "{connections} connections need {needed} open files, and this shell allows {soft}: {}",
-            match needed <= hard {
-                true => format!("run `ulimit -n {needed}` first, or choose fewer --connections"),
-                false => format!(
-                    "more than {hard} takes root (`prlimit --nofile={needed} --pid $$`, or `nofile` in \
-                     /etc/security/limits.conf); or choose fewer --connections"
-                ),
-            }
-        )),
-        _ => Ok(()),
+    if needed <= limit {
+        return Ok(());
     }
+    let how = match needed <= most {
+        true => format!("run `ulimit -n {needed}` first, or choose fewer --connections"),
+        false => format!(
+            "more than {most} takes root (`prlimit --nofile={needed} --pid $$`, or `nofile` in \
+             /etc/security/limits.conf); or choose fewer --connections"
+        ),
+    };
+    Err(format!("{connections} connections need {needed} open files, and this shell allows {limit}: {how}"))
 }
 
 /// Standard error, for what is no result.
 fn warn(text: &str) {
     let _ = writeln!(std::io::stderr(), "{}", terminal::message(text));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_few_open_files_are_told_with_the_way_out() {
+        assert_eq!(check_open_files(896, (1_024, 4_096)), Ok(()));
+        let error = check_open_files(1_000, (1_024, 4_096)).unwrap_err();
+        assert!(error.contains("allows 1024") && error.contains("`ulimit -n 1128`"), "{error}");
+        let error = check_open_files(4_000, (1_024, 4_096)).unwrap_err();
+        assert!(error.contains("root") && error.contains("--nofile=4128"), "{error}");
+    }
 }

@@ -295,8 +295,8 @@ mod tests {
         let mixed = queries(&["-c300", "-q2"]);
         assert_eq!(
             mixed.iter().collect::<std::collections::BTreeSet<_>>().len(),
-            102,
-            "shared is group 0's own"
+            101,
+            "a hundred groups, of which 0 is the shared one too, and the top"
         );
         let custom =
             queries(&["-c2", "-q2", "--query", r#"{"edge":"e","filter":"a == {connection} + {query}"}"#]);

@@ -215,10 +215,12 @@ impl Connection {
 
     fn lost(&mut self) {
         self.is_over = true;
-        if !self.is_closed {
-            self.is_closed = true;
-            let shared = self.shared.clone();
+        let shared = self.shared.clone();
+        if !std::mem::replace(&mut self.is_closed, true) {
             *shared.meter.shard(self.index).counts(self.side).closes.entry("lost".into()).or_default() += 1;
+        }
+        if self.waiting != Some(0) {
+            failed(&shared, "it ended before its first results".into());
         }
     }
 

@@ -20,6 +20,8 @@ use super::writer;
 const FULL: f64 = 0.95;
 /// A meter that wakes up this late adds it to what it measures; in milliseconds.
 const LATE: f64 = 10.0;
+/// Commits that are sent this late are so because those before them were not answered; in milliseconds.
+const BEHIND: f64 = 100.0;
 /// Mismatches that are named.
 const NAMED: usize = 3;
 
@@ -317,11 +319,16 @@ impl Report {
         if self.connect.failed > 0 {
             warn(format!("{} connections were never ready", self.connect.failed));
         }
+        if self.writes.sent_late.p99 > BEHIND {
+            warn(format!(
+                "commits were sent up to {:.1} s after they were due, because those before them took so long: the \
+                 latencies are those of a server that cannot keep up",
+                self.writes.sent_late.max / 1e3
+            ));
+        }
         let unsent = self.writes.scheduled.saturating_sub(self.writes.commits + self.writes.failed);
         if unsent > 0 {
-            warn(format!(
-                "{unsent} commits were due and never answered: the server cannot keep up with the writes"
-            ));
+            warn(format!("{unsent} commits were due and never answered"));
         }
         if !is_quiet {
             warn(

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ use super::scan::Stamps;
 use super::schedule::{RunClock, Schedule, Windows, nanos};
 use super::writer::{self, Writes};
 use super::{BenchError, scrape, verify, warn};
+use crate::rng::Rng;
 use crate::secret::Secret;
 use crate::url::ServerUrl;
 
@@ -52,6 +53,8 @@ pub(super) struct Run<'a> {
     writes: Arc<Writes>,
     server: Option<u32>,
     is_own: bool,
+    /// The server has nodes of this run.
+    is_loaded: AtomicBool,
     stage: watch::Sender<Stage>,
     tasks: Mutex<JoinSet<()>>,
     samples: BTreeMap<u32, Sample>,
@@ -101,6 +104,7 @@ impl<'a> Run<'a> {
             }),
             server,
             is_own: own.is_some(),
+            is_loaded: AtomicBool::new(false),
             stage: watch::Sender::new(first),
             tasks: Mutex::default(),
             samples,
@@ -115,6 +119,7 @@ impl<'a> Run<'a> {
         self.bar.set_message(format!("writing {} nodes", plan.nodes));
         let mut workloads: Vec<_> = (0..plan.writers).map(|writer| plan.workload(writer)).collect();
         writer::load(shared, &mut workloads).await?;
+        self.is_loaded.store(true, Ordering::Relaxed);
         let counters = scrape::counters(shared).await;
         let rss_idle = self.server.and_then(Usage::of).map(|usage| usage.rss);
 
@@ -213,14 +218,14 @@ impl<'a> Run<'a> {
     }
 
     /// Ends the connections, and takes the nodes away from a server that goes on.
-    pub(super) async fn end(&self, server_ends: bool) {
+    pub(super) async fn end(&self) {
         self.bar.finish_and_clear();
         self.writes.stop();
         self.stage.send_replace(Stage::End);
         let mut tasks = std::mem::take(&mut *lock(&self.tasks));
         let all = async { while tasks.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(END_PATIENCE, all).await;
-        if !server_ends {
+        if !self.is_own && self.is_loaded.load(Ordering::Relaxed) {
             if let Err(error) = writer::unload(&self.shared).await {
                 warn(&format!("the nodes of this run are still in {:?}: {error}", self.args.set));
             }
@@ -258,12 +263,7 @@ impl<'a> Run<'a> {
                 self.bar.set_message(format!("connecting, {} of {}", done(), args.connections));
             }
         }
-        let is_over = || {
-            // A connection that is refused with an error is closed, and never ready.
-            let closed: u64 = meter.counts().iter().flat_map(|counts| counts.closes.values()).sum();
-            done() + closed >= u64::from(args.connections) || meter.clock.now() >= deadline
-        };
-        while !is_over() {
+        while done() < u64::from(args.connections) && meter.clock.now() < deadline {
             self.bar.set_message(format!("connecting, {} of {}", done(), args.connections));
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -328,11 +328,13 @@ impl MeterUse {
     }
 }
 
-/// The connections that are verified: of those that read, spread evenly.
+/// The connections that are verified, drawn from those that read: even steps could keep step with the groups.
 fn samples(args: &BenchArgs) -> BTreeMap<u32, Sample> {
-    let live: Vec<u32> = (0..args.connections).filter(|connection| !args.is_stalled(*connection)).collect();
+    let mut rng = Rng::new(args.seed);
+    let mut live: Vec<u32> =
+        (0..args.connections).filter(|connection| !args.is_stalled(*connection)).collect();
     let wanted = (args.verify as usize).min(live.len());
-    (0..wanted).map(|at| (live[at * live.len() / wanted], receiver::sample())).collect()
+    (0..wanted).map(|_| (live.swap_remove(rng.below(live.len())), receiver::sample())).collect()
 }
 
 async fn resolve(url: &ServerUrl) -> Result<SocketAddr, String> {

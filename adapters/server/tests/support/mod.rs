@@ -106,6 +106,11 @@ impl Server {
         }
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal by its name, as `HUP`.
     pub fn signal(&self, name: &str) {
         signal(self.child.id(), name);
