@@ -6,7 +6,7 @@
 //!      └─────────── the moment a write was due, inside the node ───────────┘
 //! ```
 //!
-//! Latency is counted from the moment a commit was due (not when it was sent, see [`schedule`]) to the moment its diff
+//! Latency is counted from the moment a commit was due (not when it was sent, see `schedule.rs`) to the moment its diff
 //! was read from the socket. Some connections can be made to stall: they stop reading, as a client does that hangs,
 //! and are told apart from the others in everything.
 

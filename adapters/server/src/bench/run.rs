@@ -225,10 +225,11 @@ impl<'a> Run<'a> {
         let mut tasks = std::mem::take(&mut *lock(&self.tasks));
         let all = async { while tasks.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(END_PATIENCE, all).await;
-        if !self.is_own && self.is_loaded.load(Ordering::Relaxed) {
-            if let Err(error) = writer::unload(&self.shared).await {
-                warn(&format!("the nodes of this run are still in {:?}: {error}", self.args.set));
-            }
+        if !self.is_own
+            && self.is_loaded.load(Ordering::Relaxed)
+            && let Err(error) = writer::unload(&self.shared).await
+        {
+            warn(&format!("the nodes of this run are still in {:?}: {error}", self.args.set));
         }
     }
 
