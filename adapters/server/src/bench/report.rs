@@ -20,7 +20,7 @@ use super::writer;
 const FULL: f64 = 0.95;
 /// A meter that wakes up this late adds it to what it measures; in milliseconds.
 const LATE: f64 = 10.0;
-/// Commits that are sent this late are so because those before them were not answered; in milliseconds.
+/// Writes that are sent this late are so because those before them were not answered; in milliseconds.
 const BEHIND: f64 = 100.0;
 /// Mismatches that are named.
 const NAMED: usize = 3;
@@ -125,7 +125,7 @@ pub(super) struct Writes {
     pub(super) commits_per_second: f64,
     /// From the moment a commit was due to its answer.
     pub(super) answered: Latency,
-    /// From the moment a commit was due to its sending: how far writing fell behind.
+    /// From the moment a commit or an event was due to its sending: how far writing fell behind.
     pub(super) sent_late: Latency,
 }
 
@@ -321,7 +321,7 @@ impl Report {
         }
         if self.writes.sent_late.p99 > BEHIND {
             warn(format!(
-                "commits were sent up to {:.1} s after they were due, because those before them took so long: the \
+                "writes were sent up to {:.1} s after they were due, because those before them took so long: the \
                  latencies are those of a server that cannot keep up",
                 self.writes.sent_late.max / 1e3
             ));

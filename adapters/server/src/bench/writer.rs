@@ -42,7 +42,7 @@ pub(super) struct Writes {
     pub(super) failed: AtomicU64,
     /// Diffs that follow from the commits, for connections that read and those that stall.
     pub(super) due: [AtomicU64; 2],
-    /// From the moment a commit was due to its answer, and to its sending.
+    /// From the moment a commit was due to its answer; and a commit or an event, to its sending.
     latencies: Mutex<[Histogram<u64>; 2]>,
     /// Commits that were answered, by window.
     pub(super) in_window: [AtomicU64; 2],
@@ -132,9 +132,14 @@ pub(super) async fn run(
     }
     pace(shared.clone(), writes.clone(), commits, queues);
     if let (Some(schedule), Some((path, event))) = (events, shared.events.clone()) {
-        let (queue, due) = mpsc::unbounded_channel();
-        tasks.spawn(publish(shared.clone(), writes.clone(), path, event, due));
-        pace(shared.clone(), writes.clone(), schedule, vec![queue]);
+        // As many as there are writers: one alone would be bound by the time that an answer takes.
+        let mut queues = Vec::new();
+        for _ in 0..shared.plan.writers {
+            let (queue, due) = mpsc::unbounded_channel();
+            queues.push(queue);
+            tasks.spawn(publish(shared.clone(), writes.clone(), path.clone(), event.clone(), due));
+        }
+        pace(shared.clone(), writes.clone(), schedule, queues);
     }
     let end = shared.meter.clock.until(commits.end) + OVERTIME;
     let all = async {
@@ -231,6 +236,10 @@ async fn publish(
     while let Some(due) = queue.recv().await {
         let sent = format!("{}:{due}", shared.plan.run);
         let body = serde_json::json!({ "path": path, "eventType": event, "data": { "sent": sent } });
+        let late = shared.meter.clock.now().saturating_sub(due);
+        if shared.meter.windows().is_some_and(|windows| windows.of(due).is_some()) {
+            lock(&writes.latencies)[1].saturating_record(late / 1_000);
+        }
         match post(&mut client, "/events", body.to_string()).await {
             Ok(()) => {
                 failures = 0;
