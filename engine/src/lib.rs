@@ -128,7 +128,7 @@ mod value;
 pub use engine::{Committed, Engine, Op, Part};
 pub use error::{CommitError, DefineError, OpProblem, OpenError, QueryError};
 pub use explain::Explain;
-pub use filter::Filter;
+pub use filter::{Filter, Literal, Parameter};
 pub use json::JsonError;
 #[doc(hidden)]
 pub use limits::Tuning;
@@ -136,7 +136,7 @@ pub use limits::{EngineLimits, JsonLimits, QueryLimits};
 pub use order::Order;
 pub use path::Path;
 pub use projection::Projection;
-pub use query::{Plan, Query};
+pub use query::{HiddenField, Plan, Query};
 pub use schema::{FieldDef, FieldKind, SetDef};
 pub use stats::{Stats, Work};
 pub use suggest::{hint, nearest};

@@ -69,6 +69,41 @@ impl Projection {
         self.fields == Fields::All
     }
 
+    /// Whether all of what stands at a path is in the projection.
+    pub fn covers(&self, path: &Path) -> bool {
+        let mut fields = &self.fields;
+        for name in path.names() {
+            match fields {
+                Fields::All => return true,
+                Fields::Members(members) => match members.get(name) {
+                    Some(inner) => fields = inner,
+                    None => return false,
+                },
+            }
+        }
+        *fields == Fields::All
+    }
+
+    /// The first of the fields that is not wholly in `other`, as text; for the whole node, `*`.
+    pub(crate) fn beyond(&self, other: &Projection) -> Option<String> {
+        fn beyond(mine: &Fields, theirs: &Fields) -> Option<Vec<Box<str>>> {
+            match (mine, theirs) {
+                (_, Fields::All) => None,
+                (Fields::All, Fields::Members(_)) => Some(Vec::new()),
+                (Fields::Members(mine), Fields::Members(theirs)) => mine.iter().find_map(|(name, inner)| {
+                    let mut names = match theirs.get(name) {
+                        Some(theirs) => beyond(inner, theirs)?,
+                        None => Vec::new(),
+                    };
+                    names.insert(0, name.clone());
+                    Some(names)
+                }),
+            }
+        }
+        let names = beyond(&self.fields, &other.fields)?;
+        Some(if names.is_empty() { "*".to_owned() } else { names.join(".") })
+    }
+
     /// The fields in one spelling whatever their order and overlaps: the projection's identity. `*` for the whole node.
     pub fn canonical(&self) -> &str {
         &self.canonical

@@ -1,5 +1,7 @@
 //! A query as its owner wrote it, and as the engine will run it.
 
+use std::fmt;
+
 use crate::{filter::Filter, order::Order, projection::Projection};
 
 /// A query in text: which set, which of its nodes, in which order, how many, and which of their fields.
@@ -77,7 +79,40 @@ pub struct Plan {
     pub(crate) follows_count: bool,
 }
 
+/// A query reads a field that whoever asks may not see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HiddenField(pub String);
+
+impl fmt::Display for HiddenField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not allowed to use the field '{}'", self.0)
+    }
+}
+
+impl std::error::Error for HiddenField {}
+
 impl Plan {
+    /// The same query over what somebody may see: only nodes that pass `rows`, and of them only the `visible` fields. Both are a
+    /// part of its identity. Where the query names no fields it is given the visible ones.
+    ///
+    /// # Errors
+    ///
+    /// The filter, the order or the fields of the query name something that is not visible: it could be found out by them.
+    pub fn restricted(self, rows: &Filter, visible: &Projection) -> Result<Plan, HiddenField> {
+        let read = self.filter.paths().chain(self.order.paths());
+        if let Some(hidden) = read.into_iter().find(|path| !visible.covers(path)) {
+            return Err(HiddenField(hidden.to_string()));
+        }
+        let projection = match self.projection.is_whole() {
+            true => visible.clone(),
+            false => match self.projection.beyond(visible) {
+                Some(hidden) => return Err(HiddenField(hidden)),
+                None => self.projection,
+            },
+        };
+        Ok(Plan { filter: rows.and(&self.filter), projection, ..self })
+    }
+
     /// The most nodes that the result may hold: the smaller of the query's limit and the engine's cap.
     pub fn cap(&self) -> usize {
         self.cap

@@ -74,6 +74,17 @@ pub struct Filter {
     inner: Arc<Inner>,
 }
 
+/// What stands for a parameter of a filter.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Parameter {
+    /// A value.
+    One(Literal),
+    /// A list of values.
+    Many(Vec<Literal>),
+    /// Nothing yet: only to find out whether a filter is well formed. It means nothing then.
+    Unknown,
+}
+
 struct Inner {
     compiled: Compiled<Path>,
     canonical: String,
@@ -90,6 +101,29 @@ impl Filter {
     /// Says what was found and what was expected, at which place, and which known word was probably meant.
     pub fn parse(text: &str, limits: &QueryLimits) -> Result<Filter, ExprError> {
         Ok(Filter::of(parse::parse(text, limits)?))
+    }
+
+    /// Reads a filter with parameters: `$principal.tenant` stands wherever a literal may, and `in $principal.regions` where a list
+    /// may. `parameters` says what stands for a name (without the `$`); what it does not know is an error. The filter is as if the
+    /// values had been written into the text: their kinds are checked, and they are a part of its identity.
+    ///
+    /// ```
+    /// use liveset_engine::{Filter, Literal, Parameter, QueryLimits};
+    ///
+    /// let known = |name: &str| (name == "principal.tenant").then(|| Parameter::One(Literal::Text("acme".into())));
+    /// let filter = Filter::parse_with("tenant == $principal.tenant", &QueryLimits::default(), &known).unwrap();
+    /// assert_eq!(filter.canonical(), "tenant == 'acme'");
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`parse`](Filter::parse); and a parameter that is not known, or a list where a value is wanted, or the other way round.
+    pub fn parse_with(
+        text: &str,
+        limits: &QueryLimits,
+        parameters: &dyn Fn(&str) -> Option<Parameter>,
+    ) -> Result<Filter, ExprError> {
+        Ok(Filter::of(parse::parse_with(text, limits, parameters)?))
     }
 
     /// The filter that lets every node pass.

@@ -4,9 +4,11 @@
 //! yields an [`Item`], which is a value until something makes it a test, and each token is read once. Chains of `and`, of `or`,
 //! of `not` and of sums are loops; parentheses recurse, and they and `not`s are counted.
 
+use super::Parameter;
 use super::ast::{Comparison, Expr, Membership, Sign, Sum, Term, TextTest};
 use super::check::{Known, Mismatch};
 use crate::limits::QueryLimits;
+use crate::path::Path;
 use crate::suggest;
 use crate::syntax::{Cursor, ExprError, Literal, Symbol, Token, excerpt};
 use crate::time::Unit;
@@ -34,11 +36,23 @@ type Parsed<T> = Result<T, Box<ExprError>>;
 struct FilterParser<'a> {
     cursor: Cursor<'a>,
     depth: usize,
+    parameters: &'a Parameters<'a>,
 }
+
+/// What stands for the parameters of a filter, by their names.
+pub(super) type Parameters<'a> = dyn Fn(&str) -> Option<Parameter> + 'a;
 
 /// Reads a filter; a blank one is `true`.
 pub(super) fn parse(text: &str, limits: &QueryLimits) -> Parsed<Expr> {
-    let mut parser = FilterParser { cursor: Cursor::new(text, limits)?, depth: 0 };
+    read(FilterParser { cursor: Cursor::new(text, limits)?, depth: 0, parameters: &|_| None })
+}
+
+/// The same, with parameters.
+pub(super) fn parse_with(text: &str, limits: &QueryLimits, parameters: &Parameters<'_>) -> Parsed<Expr> {
+    read(FilterParser { cursor: Cursor::with_parameters(text, limits)?, depth: 0, parameters })
+}
+
+fn read(mut parser: FilterParser<'_>) -> Parsed<Expr> {
     if *parser.cursor.token() == Token::End {
         return Ok(Expr::Constant(true));
     }
@@ -224,7 +238,18 @@ impl FilterParser<'_> {
     /// A literal, `now` or a path.
     fn simple_atom(&mut self) -> Parsed<Box<Operand>> {
         let start = self.cursor.start();
-        let (term, known) = if self.cursor.skip_word("now")? {
+        let (term, known) = if self.cursor.skip(Symbol::Dollar)? {
+            match self.parameter(start)? {
+                (_, Parameter::One(literal)) => {
+                    let known = Known::literal(&literal);
+                    (Term::Literal(literal), known)
+                }
+                (name, Parameter::Unknown) => (Term::Path(Path::field(&name)), Known::path()),
+                (name, Parameter::Many(_)) => {
+                    return Err(self.cursor.error(start, format!("the list ${name}"), "a value"));
+                }
+            }
+        } else if self.cursor.skip_word("now")? {
             (Term::Now, Known::now())
         } else if let Some(literal) = self.literal()? {
             let known = Known::literal(&literal);
@@ -256,8 +281,32 @@ impl FilterParser<'_> {
         Ok(Some(literal))
     }
 
-    /// `[ literal, … ]`
+    /// The name of a parameter, whose sign was taken at `start`, and what stands for it.
+    fn parameter(&mut self, start: usize) -> Parsed<(String, Parameter)> {
+        let name = self.cursor.path(true)?.names().collect::<Vec<_>>().join(".");
+        match (self.parameters)(&name) {
+            Some(parameter) => Ok((name, parameter)),
+            None => Err(self.cursor.error(start, format!("${name}"), "a parameter that there is")),
+        }
+    }
+
+    /// `[ literal, … ]`, or a parameter that stands for a list.
     fn list(&mut self) -> Parsed<Vec<Literal>> {
+        let start = self.cursor.start();
+        if self.cursor.skip(Symbol::Dollar)? {
+            let limit = self.cursor.limits().list_items;
+            return match self.parameter(start)? {
+                (_, Parameter::Many(items)) if items.len() <= limit => Ok(items),
+                (_, Parameter::Unknown) => Ok(Vec::new()),
+                (name, Parameter::Many(items)) => {
+                    let found = format!("the list ${name} of {} items", items.len());
+                    Err(self.cursor.error(start, found, format!("at most {limit} items")))
+                }
+                (name, Parameter::One(_)) => {
+                    Err(self.cursor.error(start, format!("the value ${name}"), "a list"))
+                }
+            };
+        }
         if !self.cursor.skip(Symbol::OpenBracket)? {
             return Err(self.cursor.unexpected("a list in brackets"));
         }
@@ -271,7 +320,7 @@ impl FilterParser<'_> {
                 let found = format!("a list of more than {limit} items");
                 return Err(self.cursor.error(self.cursor.start(), found, format!("at most {limit} items")));
             }
-            match self.literal()? {
+            match self.item()? {
                 Some(literal) => items.push(literal),
                 None => return Err(self.cursor.unexpected("a literal")),
             }
@@ -281,6 +330,21 @@ impl FilterParser<'_> {
             if !self.cursor.skip(Symbol::Comma)? {
                 let near = self.cursor.word().and_then(|word| suggest::nearest(word, units()));
                 return Err(self.cursor.unexpected("',' or ']'").suggest(near));
+            }
+        }
+    }
+
+    /// An item of a list, if one comes next.
+    fn item(&mut self) -> Parsed<Option<Literal>> {
+        let start = self.cursor.start();
+        if !self.cursor.skip(Symbol::Dollar)? {
+            return self.literal();
+        }
+        match self.parameter(start)? {
+            (_, Parameter::One(literal)) => Ok(Some(literal)),
+            (_, Parameter::Unknown) => Ok(Some(Literal::Nothing)),
+            (name, Parameter::Many(_)) => {
+                Err(self.cursor.error(start, format!("the list ${name}"), "a literal"))
             }
         }
     }

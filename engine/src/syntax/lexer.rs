@@ -35,6 +35,8 @@ pub(crate) enum Symbol {
     CloseParenthesis,
     OpenBracket,
     CloseBracket,
+    /// Begins the name of a parameter, where there are any.
+    Dollar,
 }
 
 /// Two characters before one, so that the longest is found first.
@@ -90,11 +92,18 @@ pub(crate) struct Lexer<'a> {
     after_operand: bool,
     /// Whether the last token was a dot, so that a name follows, whatever it looks like.
     after_dot: bool,
+    /// Whether `$` begins the name of a parameter.
+    parameters: bool,
 }
 
 impl<'a> Lexer<'a> {
     pub(crate) fn new(text: &'a str) -> Lexer<'a> {
-        Lexer { text, place: 0, after_operand: false, after_dot: false }
+        Lexer { text, place: 0, after_operand: false, after_dot: false, parameters: false }
+    }
+
+    /// The same, with parameters.
+    pub(crate) fn with_parameters(text: &'a str) -> Lexer<'a> {
+        Lexer { parameters: true, ..Lexer::new(text) }
     }
 
     /// The next token with the bytes from where to where it stands; [`Token::End`] for ever after the last.
@@ -189,6 +198,10 @@ impl<'a> Lexer<'a> {
     fn symbol(&mut self, rest: &'a str) -> Result<Token<'a>, Box<ExprError>> {
         if let Some((found, known)) = FOREIGN.iter().find(|(foreign, _)| rest.starts_with(foreign)) {
             return Err(self.error(excerpt(found), "an operator").suggest(*known));
+        }
+        if self.parameters && rest.starts_with('$') {
+            self.place += 1;
+            return Ok(Token::Symbol(Symbol::Dollar));
         }
         if let Some((sign, symbol)) = SYMBOLS.iter().find(|(sign, _)| rest.starts_with(sign)) {
             self.place += sign.len();
