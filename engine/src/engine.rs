@@ -329,6 +329,17 @@ impl Engine {
         Ok(Plan { set, filter, order, cap, projection, follows_count: query.follows_count })
     }
 
+    /// The fields of a set that somebody may see, for [`Plan::restricted`]: paths, the key always among them. `None` where there
+    /// is no such set.
+    ///
+    /// # Errors
+    ///
+    /// A field is no path, or there are too many.
+    pub fn visible(&self, set: &str, fields: &[String]) -> Option<Result<Projection, crate::ExprError>> {
+        let (_, _, def) = self.sets.get_full(set)?;
+        Some(Projection::parse(fields, &def.key, &self.limits.query))
+    }
+
     /// The result of a query now. Costs a filter evaluation for each node that the cheapest index finds, for each node of
     /// the set where there is none; nothing where a view of the same identity is held.
     pub fn evaluate(&mut self, now: Instant, plan: &Plan) -> Snapshot {

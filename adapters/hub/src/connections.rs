@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use indexmap::IndexMap;
-use liveset_core::{QuerySpec, Session, SubscriptionSpec, Ticket};
+use liveset_core::{LiveQueryOptions, QuerySpec, Session, Snapshot, SubscriptionSpec, Ticket};
 use liveset_engine::FeedId;
 
 use crate::{ConnectionId, Principal};
@@ -43,7 +43,11 @@ pub(crate) struct HeldQuery {
     pub(crate) id: Arc<str>,
     /// To ask the policy again.
     pub(crate) query: Arc<QuerySpec>,
-    pub(crate) resumable: bool,
+    pub(crate) options: LiveQueryOptions,
+    /// See [`mark`](crate::updates::mark).
+    pub(crate) mark: Arc<str>,
+    /// Where the principal may see something else than before: what the client has, until the new result is there.
+    pub(crate) had: Option<Arc<Snapshot>>,
     /// The version from which the client wants to resume; until it is answered.
     pub(crate) since: Option<String>,
 }

@@ -150,12 +150,20 @@ impl Feeds {
         Some((snapshot, waited))
     }
 
+    /// Whether a watcher has its first result.
+    pub(crate) fn is_begun(&self, feed: FeedId, watcher: Watcher) -> bool {
+        let place = self.feeds.get(&feed).and_then(|entry| entry.watchers.get(&watcher));
+        place.is_some_and(|place| place.from.is_some())
+    }
+
     /// The session of a watcher has sent everything: from here on diffs may go past it. `told` is the version that the client was
     /// told last, where it is told any.
     pub(crate) fn caught_up(&mut self, feed: FeedId, watcher: Watcher, told: Option<u64>) {
         let Some(entry) = self.feeds.get_mut(&feed) else { return };
         if let Some(Place { from: Some(from), direct: Some(direct) }) = entry.watchers.get_mut(&watcher) {
-            direct.told = Some(told.unwrap_or(*from));
+            // A version that is of another result is none of this one.
+            let unknown = if direct.has_versions() { u64::MAX } else { *from };
+            direct.told = Some(told.unwrap_or(unknown));
         }
     }
 

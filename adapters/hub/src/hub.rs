@@ -9,16 +9,17 @@ use liveset_core::{
 };
 use liveset_engine::{
     CommitError, Committed, DefineError, Engine, EngineLimits, Explain, FeedId, Instant, Op, Part, Plan,
-    Query, SetDef,
+    Query, QueryLimits, SetDef,
 };
 use serde_json::value::RawValue;
 
 use crate::{
-    AllowAll, AuthRefused, ConnectionId, HubLimits, Output, Policy, Principal, PublishError, Resources,
-    Stats, Timeouts, WatchError, WatchEvent, WatchId,
+    Access, AllowAll, AuthRefused, ConnectionId, HubLimits, Output, Policy, Principal, PublishError,
+    Resources, Stats, Timeouts, WatchError, WatchEvent, WatchId,
     connections::{Connection, Connections},
     feeds::{After, Feeds, Watcher},
     output::Outputs,
+    requests::{invalid, query_forbidden},
     routes::Routes,
     timers::{Timer, Timers},
     updates::{mark, wire_snapshot},
@@ -99,6 +100,8 @@ pub struct Hub {
     pub(crate) epoch: u64,
     /// How deep the data of an event may be nested: as a node.
     event_nesting: usize,
+    /// Of the engine, for the filters of the policy.
+    pub(crate) query_limits: QueryLimits,
     pub(crate) connections: Connections,
     pub(crate) routes: Routes,
     pub(crate) feeds: Feeds,
@@ -121,6 +124,7 @@ pub(crate) struct Counts {
     pub(crate) events: u64,
     pub(crate) batches: u64,
     pub(crate) handed_past: u64,
+    pub(crate) broken_restrictions: u64,
     /// Of the sessions that are gone.
     pub(crate) gone: SessionStats,
 }
@@ -136,6 +140,7 @@ impl Hub {
     pub fn new(config: HubConfig) -> Self {
         Self {
             event_nesting: config.engine.json.nesting,
+            query_limits: config.engine.query.clone(),
             engine: Engine::new(config.engine),
             session_limits: Arc::new(config.session),
             limits: config.hub,
@@ -199,7 +204,8 @@ impl Hub {
     }
 
     /// Answers an [`Output::Verify`]. An answer that comes too late is ignored. When a connection re-authenticates,
-    /// everything it holds is asked of the policy again, and what is not allowed any more ends with `FORBIDDEN`.
+    /// everything it holds is asked of the policy again: what is not allowed any more ends with `FORBIDDEN`, and a live query that
+    /// is over other nodes or fields now is changed by diffs into what it is for the new principal.
     pub fn handle_verdict(
         &mut self,
         now: Now,
@@ -215,9 +221,37 @@ impl Hub {
         let current = connection.session.handle_verdict(now.monotonic, attempt, answer);
         if current && let Ok(principal) = verdict {
             connection.principal = Some(principal);
-            self.recheck(conn);
+            self.recheck(now, conn);
         }
         self.settle(now, conn);
+    }
+
+    /// Ends every connection that acts for a subject: `TOKEN_EXPIRED`, close 1008, before the next diff. Returns how many those are.
+    pub fn revoke(&mut self, now: Now, subject: &str) -> usize {
+        self.reauthorize(now, |who| (&*who.subject != subject).then(|| who.clone()))
+    }
+
+    /// Asks anew for whom each connection acts: everything that it holds is asked of the policy again, as after a
+    /// re-authentication. `None` ends the connection: `TOKEN_EXPIRED`, close 1008. Returns how many were ended.
+    pub fn reauthorize(&mut self, now: Now, mut renew: impl FnMut(&Principal) -> Option<Principal>) -> usize {
+        let mut ended = 0;
+        for conn in self.connections.ids() {
+            let Some(connection) = self.connections.find_mut(conn) else { continue };
+            let Some(who) = &connection.principal else { continue };
+            match renew(who) {
+                Some(renewed) => {
+                    connection.session.renew(now.monotonic, renewed.expires);
+                    connection.principal = Some(renewed);
+                    self.recheck(now, conn);
+                }
+                None => {
+                    ended += 1;
+                    connection.session.fail(now.monotonic, ErrorCode::TokenExpired, "The token was revoked");
+                }
+            }
+            self.settle(now, conn);
+        }
+        ended
     }
 
     /// Ends a connection after a fault of ours: `INTERNAL`, close 1011.
@@ -333,7 +367,8 @@ impl Hub {
         Ok(wire_snapshot(snapshot, Arc::default(), self.epoch))
     }
 
-    /// How a query is found by what changes, and what it costs. `who` is asked of the policy as if they asked the query.
+    /// How a query is found by what changes, and what it costs. `who` is asked of the policy as if they asked the query, and must be
+    /// allowed to see all of the set.
     ///
     /// # Errors
     ///
@@ -345,6 +380,10 @@ impl Hub {
         query: &QuerySpec,
     ) -> Result<Explain, Refusal> {
         let plan = self.allowed_plan(who, query)?;
+        // What it tells is about everyone's nodes and queries.
+        if who.is_some_and(|who| self.policy.access(who, &query.edge) != Access::All) {
+            return Err(query_forbidden(query));
+        }
         Ok(self.engine.explain(now.wall, &plan))
     }
 
@@ -547,6 +586,7 @@ impl Hub {
             events: self.counts.events,
             batches: self.counts.batches,
             handed_past: self.counts.handed_past,
+            broken_restrictions: self.counts.broken_restrictions,
             engine: self.engine.stats(),
         }
     }
@@ -581,7 +621,7 @@ impl Hub {
         for (ticket, query) in held.queries {
             let watcher = Watcher::Connection(conn, ticket);
             let (after, evicted) =
-                self.feeds.lose(now.monotonic, query.feed, watcher, query.resumable, &self.limits);
+                self.feeds.lose(now.monotonic, query.feed, watcher, query.options.resume, &self.limits);
             self.close_gone(query.feed, after);
             if let Some(evicted) = evicted {
                 self.engine.close(evicted);
@@ -597,15 +637,11 @@ impl Hub {
     }
 
     /// The plan of a query that is asked once, by someone whom the policy lets.
-    fn allowed_plan(&self, who: Option<&Principal>, query: &QuerySpec) -> Result<Plan, Refusal> {
-        if who.is_some_and(|who| !self.policy.may_query(who, query)) {
-            return Err(crate::requests::query_forbidden(query));
+    fn allowed_plan(&mut self, who: Option<&Principal>, query: &QuerySpec) -> Result<Plan, Refusal> {
+        match who {
+            Some(who) => self.permitted(who, query, false),
+            None => self.plan(query, false).map_err(invalid),
         }
-        self.plan(query, false).map_err(|error| Refusal {
-            code: ErrorCode::InvalidQuery,
-            message: error.to_string(),
-            id: None,
-        })
     }
 
     pub(crate) fn plan(

@@ -130,7 +130,7 @@ pub use hub::{Hub, HubConfig, Now};
 pub use ids::{ConnectionId, WatchId};
 pub use limits::{HubLimits, MAX_EVENT_TYPES, MAX_PATH_SEGMENTS, MAX_TEMPLATES};
 pub use output::{LiveQueryStage, Output, Timeouts};
-pub use policy::{AllowAll, AuthRefused, Policy, Principal};
+pub use policy::{Access, AllowAll, AuthRefused, Policy, Principal, Restriction};
 pub use resources::{DeclareError, ResourceError, Resources};
 pub use stats::Stats;
 pub use watches::WatchEvent;

@@ -3,6 +3,8 @@
 use std::{fmt, sync::Arc};
 
 use liveset_core::{Moment, QuerySpec};
+use liveset_engine::{ExprError, Filter, Literal, Number, Parameter, Projection, QueryLimits};
+use serde_json::{Map, Value};
 
 /// Whom a token stands for, as the authenticator found out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,12 +15,110 @@ pub struct Principal {
     pub read_only: bool,
     /// When the token stops being good; the connection is closed then. `None`: never.
     pub expires: Option<Moment>,
+    /// What else the token says, for [row filters](Restriction::rows) and for the policy.
+    pub claims: Arc<Map<String, Value>>,
 }
 
 impl Principal {
     /// A principal that may write and does not expire.
     pub fn new(subject: impl Into<Arc<str>>) -> Self {
-        Self { subject: subject.into(), read_only: false, expires: None }
+        Self { subject: subject.into(), read_only: false, expires: None, claims: Arc::default() }
+    }
+}
+
+impl Principal {
+    /// What stands for a parameter of a row filter: `principal.subject`, or a claim by its name or path. A claim that is `null`, an
+    /// object, or a list of anything but texts, numbers and booleans is none.
+    fn parameter(&self, name: &str) -> Option<Parameter> {
+        let name = name.strip_prefix("principal.")?;
+        if name == "subject" {
+            return Some(Parameter::One(Literal::Text((&*self.subject).into())));
+        }
+        // A claim may have dots in its name, as those that are addresses have.
+        let claim = match self.claims.get(name) {
+            Some(claim) => claim,
+            None => {
+                let (first, rest) = name.split_once('.')?;
+                rest.split('.').try_fold(self.claims.get(first)?, |value, name| value.get(name))?
+            }
+        };
+        match claim {
+            Value::Array(items) => items.iter().map(literal).collect::<Option<_>>().map(Parameter::Many),
+            one => literal(one).map(Parameter::One),
+        }
+    }
+}
+
+fn literal(value: &Value) -> Option<Literal> {
+    match value {
+        Value::Bool(value) => Some(Literal::Bool(*value)),
+        Value::String(text) => Some(Literal::Text(text.as_str().into())),
+        Value::Number(number) => {
+            let whole = number.as_i64().map(Number::from).or_else(|| number.as_u64().map(Number::from));
+            whole.or_else(|| Number::from_f64(number.as_f64()?)).map(Literal::Number)
+        }
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// What somebody may see of a set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Not even whether it exists.
+    Nothing,
+    /// Everything.
+    All,
+    /// Some nodes, or some fields of them.
+    Part(Arc<Restriction>),
+}
+
+/// Which nodes of a set, and which of their fields, somebody may see. It is a part of every query's identity: two principals share a
+/// result only where theirs are equal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Restriction {
+    /// An expression of the filter language, conjoined to every query. `$principal.subject` and `$principal.<claim>` stand for what
+    /// the principal brings: `tenant == $principal.tenant`, `region in $principal.regions`. Whoever lacks a claim that it
+    /// names sees nothing of the set. `None` is every node.
+    pub rows: Option<String>,
+    /// Paths of the fields that are seen; the key is always. Filters, orders and projections may name no other. `None` is all.
+    pub fields: Option<Vec<String>>,
+}
+
+impl Restriction {
+    /// Only nodes that pass a filter.
+    pub fn rows(filter: impl Into<String>) -> Self {
+        Self { rows: Some(filter.into()), fields: None }
+    }
+
+    /// And of them only these fields.
+    #[must_use]
+    pub fn fields<S: Into<String>>(mut self, fields: impl IntoIterator<Item = S>) -> Self {
+        self.fields = Some(fields.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Whether it is well formed, as far as that can be known without a principal.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, and where.
+    pub fn check(&self, limits: &QueryLimits) -> Result<(), ExprError> {
+        if let Some(rows) = &self.rows {
+            let known = |name: &str| name.starts_with("principal.").then_some(Parameter::Unknown);
+            Filter::parse_with(rows, limits, &known)?;
+        }
+        if let Some(fields) = &self.fields {
+            Projection::parse(fields, "", limits)?;
+        }
+        Ok(())
+    }
+
+    /// The row filter with what this principal brings.
+    pub(crate) fn rows_for(&self, who: &Principal, limits: &QueryLimits) -> Result<Filter, ExprError> {
+        match &self.rows {
+            Some(rows) => Filter::parse_with(rows, limits, &|name| who.parameter(name)),
+            None => Ok(Filter::all()),
+        }
     }
 }
 
@@ -39,8 +139,18 @@ impl std::error::Error for AuthRefused {}
 pub trait Policy: Send + Sync {
     /// Whether `who` may receive these events of this path.
     fn may_subscribe(&self, who: &Principal, path: &str, events: &[Arc<str>]) -> bool;
-    /// Whether `who` may ask this query, live or once: edge, filter, order and fields.
-    fn may_query(&self, who: &Principal, query: &QuerySpec) -> bool;
+    /// What `who` may see of a set, live or once. Asked with a set's name whether or not there is such a set. Until told otherwise
+    /// everything that [`may_query`](Self::may_query) lets through.
+    fn access(&self, who: &Principal, edge: &str) -> Access {
+        let _ = (who, edge);
+        Access::All
+    }
+    /// Whether `who` may ask this query at all: edge, filter, order and fields. What they get is up to [`access`](Self::access).
+    /// Until told otherwise they may.
+    fn may_query(&self, who: &Principal, query: &QuerySpec) -> bool {
+        let _ = (who, query);
+        true
+    }
     /// Whether `who` may commit and publish. Asked by adapters that offer writing to clients.
     fn may_write(&self, who: &Principal) -> bool;
 }
@@ -51,10 +161,6 @@ pub struct AllowAll;
 
 impl Policy for AllowAll {
     fn may_subscribe(&self, _: &Principal, _: &str, _: &[Arc<str>]) -> bool {
-        true
-    }
-
-    fn may_query(&self, _: &Principal, _: &QuerySpec) -> bool {
         true
     }
 

@@ -2,20 +2,23 @@
 
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
+use hashbrown::{HashMap, HashSet};
 use liveset_core::{
-    ChangeBatch, ErrorCode, LiveQueryOptions, QuerySpec, Refusal, Request, SessionState, Snapshot,
-    SubscriptionSpec, Ticket,
+    AddedReason, Change, ChangeBatch, ChangeReason, Doc, ErrorCode, LiveQueryOptions, QuerySpec, Refusal,
+    RemovedReason, Request, SessionState, Snapshot, SubscriptionSpec, Ticket,
 };
-use liveset_engine::{FeedId, OpenError, Plan};
+use liveset_engine::{FeedId, OpenError, Plan, Projection, QueryError};
 
 use crate::{
-    ConnectionId, Hub, LiveQueryStage, Now, Output, Principal, ResourceError,
+    Access, ConnectionId, Hub, LiveQueryStage, Now, Output, Principal, ResourceError,
     connections::{Connection, HeldQuery},
     direct::Direct,
     feeds::{Feeds, Watcher},
+    hub::Counts,
     output::Outputs,
     timers::Timer,
-    updates::mark,
+    updates::{mark, wire_snapshot},
 };
 
 impl Connection {
@@ -141,29 +144,56 @@ impl Hub {
 
     fn create(&mut self, now: Now, conn: ConnectionId, asked: Asked) -> Result<(), Refusal> {
         let Some(connection) = self.connections.find(conn) else { return Ok(()) };
-        // Permission first: whoever may not ask is not told whether what they asked for exists.
-        let allowed = match &connection.principal {
-            Some(who) => self.policy.may_query(who, &asked.query),
-            None => false,
-        };
-        if !allowed {
-            return Err(query_forbidden(&asked.query));
-        }
-        let refusal = |code, message| Refusal { code, message, id: None };
-        let plan = self.plan(&asked.query, asked.options.counts);
-        let plan = plan.map_err(|error| refusal(ErrorCode::InvalidQuery, error.to_string()))?;
-        let resumable = asked.options.resume;
-        let watcher = Watcher::Connection(conn, asked.ticket);
-        let direct = Direct::new(&asked.id, asked.options);
-        let (feed, is_there) = self
-            .open(now, &plan, &mark(&asked.query, &plan), watcher, direct, resumable)
-            .map_err(|error| refusal(ErrorCode::LimitExceeded, error.to_string()))?;
+        let Some(who) = connection.principal.clone() else { return Err(query_forbidden(&asked.query)) };
+        let plan = self.permitted(&who, &asked.query, asked.options.counts)?;
+        let Asked { ticket, id, query, options, since } = asked;
+        let mark = mark(&query, &plan);
+        let watcher = Watcher::Connection(conn, ticket);
+        let direct = Direct::new(&id, options);
+        let (feed, is_there) =
+            self.open(now, &plan, &mark, watcher, direct, options.resume).map_err(too_many)?;
         if let Some(connection) = self.connections.find_mut(conn) {
-            let held = HeldQuery { feed, id: asked.id, query: asked.query, resumable, since: asked.since };
-            connection.held.queries.insert(asked.ticket, held);
+            let held = HeldQuery { feed, id, query, options, mark, had: None, since };
+            connection.held.queries.insert(ticket, held);
         }
         self.opened(now, feed, is_there);
         Ok(())
+    }
+
+    /// The plan of a query as somebody may ask it. Permission first: whoever may not ask is not told whether what they asked for
+    /// exists.
+    pub(crate) fn permitted(
+        &mut self,
+        who: &Principal,
+        query: &QuerySpec,
+        follows_count: bool,
+    ) -> Result<Plan, Refusal> {
+        if !self.policy.may_query(who, query) {
+            return Err(query_forbidden(query));
+        }
+        let restriction = match self.policy.access(who, &query.edge) {
+            Access::Nothing => return Err(query_forbidden(query)),
+            Access::All => return self.plan(query, follows_count).map_err(invalid),
+            Access::Part(restriction) => restriction,
+        };
+        let broken = |counts: &mut Counts| {
+            counts.broken_restrictions += 1;
+            query_forbidden(query)
+        };
+        let rows = restriction.rows_for(who, &self.query_limits).map_err(|_| broken(&mut self.counts))?;
+        let visible = match &restriction.fields {
+            Some(fields) => match self.engine.visible(&query.edge, fields) {
+                Some(visible) => visible.map_err(|_| broken(&mut self.counts))?,
+                None => return Err(query_forbidden(query)),
+            },
+            None => Projection::whole(),
+        };
+        let plan = self.plan(query, follows_count).map_err(invalid)?;
+        plan.restricted(&rows, &visible).map_err(|hidden| Refusal {
+            code: ErrorCode::Forbidden,
+            message: hidden.to_string(),
+            id: None,
+        })
     }
 
     /// Gives a live query of a connection the result that it waited for.
@@ -176,6 +206,13 @@ impl Hub {
     ) {
         let Some(connection) = self.connections.find_mut(conn) else { return };
         let Some(held) = connection.held.queries.get_mut(&ticket) else { return };
+        if let Some(had) = held.had.take() {
+            let batch = Arc::new(moved(&had, snapshot));
+            connection.session.move_live_query(ticket, &batch, snapshot.mark.clone());
+            connection.behind.push((held.feed, ticket));
+            connection.signal(conn, &mut self.outputs);
+            return;
+        }
         let since = held.since.take();
         let net = since.as_ref().and_then(|since| missed(&self.feeds, held.feed, snapshot, since));
         let stage = match net {
@@ -201,7 +238,7 @@ impl Hub {
     fn forget_query(&mut self, conn: ConnectionId, ticket: Ticket) {
         let Some(connection) = self.connections.find_mut(conn) else { return };
         if let Some(query) = connection.held.queries.swap_remove(&ticket) {
-            let after = self.feeds.leave(query.feed, Watcher::Connection(conn, ticket), query.resumable);
+            let after = self.feeds.leave(query.feed, Watcher::Connection(conn, ticket), query.options.resume);
             self.close_gone(query.feed, after);
         }
     }
@@ -240,37 +277,111 @@ impl Hub {
     // --- another principal ---
 
     /// "Every subscription and live query is re-checked against the new principal."
-    pub(crate) fn recheck(&mut self, conn: ConnectionId) {
+    pub(crate) fn recheck(&mut self, now: Now, conn: ConnectionId) {
+        // What is on its way is of the old principal, and is sent before anything that the new one may see.
+        self.hand_out();
         let Some(connection) = self.connections.find_mut(conn) else { return };
-        let Some(who) = &connection.principal else { return };
-        let mut subscriptions = Vec::new();
+        let Some(who) = connection.principal.clone() else { return };
+        let mut ended = Vec::new();
         for subscription in connection.held.subscriptions.values() {
-            if !self.policy.may_subscribe(who, &subscription.path, &subscription.events) {
-                subscriptions.push((subscription.id.clone(), subscription_forbidden(subscription)));
+            if !self.policy.may_subscribe(&who, &subscription.path, &subscription.events) {
+                ended.push((subscription.id.clone(), subscription_forbidden(subscription)));
             }
         }
-        let mut queries = Vec::new();
-        for (ticket, held) in &connection.held.queries {
-            if !self.policy.may_query(who, &held.query) {
-                queries.push((*ticket, query_forbidden(&held.query)));
+        for (id, refusal) in ended {
+            connection.session.end_subscription(&id, refusal.code, &refusal.message);
+            if let Some(subscription) = connection.held.subscriptions.swap_remove(&id) {
+                self.routes.remove(&subscription.path, conn);
             }
         }
-        for (id, refusal) in &subscriptions {
-            connection.session.end_subscription(id, refusal.code, &refusal.message);
+        let held = connection.held.queries.iter();
+        let held: Vec<_> = held.map(|(ticket, held)| (*ticket, held.query.clone(), held.options)).collect();
+        for (ticket, query, options) in held {
+            let outcome = self
+                .permitted(&who, &query, options.counts)
+                .and_then(|plan| self.move_query(now, conn, ticket, &plan).map_err(too_many));
+            if let Err(refusal) = outcome {
+                self.end_query(conn, ticket, &refusal);
+            }
         }
-        for (ticket, refusal) in &queries {
-            connection.session.end_live_query(*ticket, refusal.code, &refusal.message);
+    }
+
+    fn end_query(&mut self, conn: ConnectionId, ticket: Ticket, refusal: &Refusal) {
+        let Some(connection) = self.connections.find_mut(conn) else { return };
+        connection.session.end_live_query(ticket, refusal.code, &refusal.message);
+        let id = connection.held.queries.get(&ticket).map(|held| held.id.clone());
+        if let Some(id) = id {
+            self.note(conn, &id, LiveQueryStage::Ended);
         }
-        for (id, _) in subscriptions {
-            self.forget_subscription(conn, &id);
+        self.forget_query(conn, ticket);
+    }
+
+    /// A live query is over something else from here on. Nothing more of what it was over is sent; when the new result is there the
+    /// client is sent what makes the one into the other.
+    fn move_query(
+        &mut self,
+        now: Now,
+        conn: ConnectionId,
+        ticket: Ticket,
+        plan: &Plan,
+    ) -> Result<(), OpenError> {
+        let Some(connection) = self.connections.find_mut(conn) else { return Ok(()) };
+        let Some(held) = connection.held.queries.get_mut(&ticket) else { return Ok(()) };
+        let mark = mark(&held.query, plan);
+        if mark == held.mark {
+            return Ok(());
         }
-        for (ticket, _) in queries {
-            let id = self.connections.find(conn).and_then(|connection| connection.held.queries.get(&ticket));
-            if let Some(id) = id.map(|held| held.id.clone()) {
+        let (before, options, id) = (held.feed, held.options, held.id.clone());
+        let watcher = Watcher::Connection(conn, ticket);
+        // Where the client waits for its first result there is nothing to be made into another.
+        if held.had.is_none() && self.feeds.is_begun(before, watcher) {
+            let had = self.engine.snapshot(before);
+            held.had = had.map(|had| Arc::new(wire_snapshot(had, held.mark.clone(), self.epoch)));
+        }
+        let after = self.feeds.leave(before, watcher, options.resume);
+        self.close_gone(before, after);
+        let direct = Direct::new(&id, options);
+        let opened = self.open(now, plan, &mark, watcher, direct, options.resume);
+        let Some(connection) = self.connections.find_mut(conn) else { return Ok(()) };
+        let (feed, is_there) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                // It is in no feed any more.
+                connection.held.queries.swap_remove(&ticket);
+                connection.session.end_live_query(ticket, ErrorCode::LimitExceeded, &error.to_string());
                 self.note(conn, &id, LiveQueryStage::Ended);
+                return Ok(());
             }
-            self.forget_query(conn, ticket);
+        };
+        if let Some(held) = connection.held.queries.get_mut(&ticket) {
+            (held.feed, held.mark) = (feed, mark);
         }
+        self.opened(now, feed, is_there);
+        Ok(())
+    }
+}
+
+/// What makes one result into another: removals first, then additions and updates in the order of the result.
+fn moved(had: &Snapshot, has: &Snapshot) -> ChangeBatch {
+    let before: HashMap<&str, &Doc, FixedState> = had.rows.iter().map(|(id, doc)| (&**id, doc)).collect();
+    let after: HashSet<&str, FixedState> = has.rows.iter().map(|(id, _)| &**id).collect();
+    let gone = had.rows.iter().filter(|(id, _)| !after.contains(&**id)).map(|(id, doc)| Change {
+        id: id.clone(),
+        before: Some(doc.clone()),
+        after: None,
+        reason: Some(ChangeReason::Removed(RemovedReason::Forbidden)),
+    });
+    let here = has.rows.iter().filter_map(|(id, doc)| {
+        let before = before.get(&**id).copied();
+        let reason = before.is_none().then_some(ChangeReason::Added(AddedReason::Filter));
+        let change = Change { id: id.clone(), before: before.cloned(), after: Some(doc.clone()), reason };
+        (before != Some(doc)).then_some(change)
+    });
+    ChangeBatch {
+        version: has.version,
+        total_count: has.total_count,
+        capped: has.capped,
+        changes: gone.chain(here).collect(),
     }
 }
 
@@ -326,6 +437,14 @@ fn subscription_forbidden(subscription: &SubscriptionSpec) -> Refusal {
         message: format!("not allowed to subscribe to '{}'", subscription.path),
         id: Some(subscription.id.clone()),
     }
+}
+
+pub(crate) fn invalid(error: QueryError) -> Refusal {
+    Refusal { code: ErrorCode::InvalidQuery, message: error.to_string(), id: None }
+}
+
+fn too_many(error: OpenError) -> Refusal {
+    Refusal { code: ErrorCode::LimitExceeded, message: error.to_string(), id: None }
 }
 
 pub(crate) fn query_forbidden(query: &QuerySpec) -> Refusal {

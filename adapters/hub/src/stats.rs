@@ -42,6 +42,9 @@ pub struct Stats {
     pub batches: u64,
     /// Messages of those that went past a session, written once for all, since the hub was made.
     pub handed_past: u64,
+    /// Queries that were forbidden because a row filter of the policy could not be made for the principal (a claim is missing or of the
+    /// wrong kind), or is wrong, since the hub was made.
+    pub broken_restrictions: u64,
     /// What all sessions did, those that are gone included, since the hub was made. What went past them is not in it.
     pub sessions: SessionStats,
     /// The engine's own.

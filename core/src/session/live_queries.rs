@@ -174,6 +174,16 @@ impl LiveQueries {
         }
     }
 
+    /// The versions that follow begin with another mark.
+    pub(super) fn moved(&mut self, ticket: Ticket, mark: Arc<str>, folded: &mut u64) {
+        let query = self.by_ticket.get_mut(&ticket).map(|query| &mut query.state);
+        if let Some(State::Live(stream)) = query {
+            self.bytes -= stream.bytes();
+            stream.moved(mark, folded);
+            self.bytes += stream.bytes();
+        }
+    }
+
     /// The last version that the client was told.
     pub(super) fn version(&self, ticket: Ticket) -> Option<u64> {
         match &self.by_ticket.get(&ticket)?.state {

@@ -105,6 +105,15 @@ impl Stream {
         }
     }
 
+    /// The versions that follow begin with another mark; the one that the client has stays what it is. What waits is folded with
+    /// what makes it into the new result, so that no version of the old one is told under the new mark.
+    pub(super) fn moved(&mut self, mark: Arc<str>, folded: &mut u64) {
+        if matches!(&self.backlog, Backlog::Waiting { batches, .. } if !batches.is_empty()) {
+            self.fold(folded);
+        }
+        self.mark = mark;
+    }
+
     /// The last version that the client was told.
     pub(super) fn version(&self) -> Option<u64> {
         self.version.as_deref()?.strip_prefix(&*self.mark)?.parse().ok()

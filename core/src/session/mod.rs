@@ -359,6 +359,23 @@ impl Session {
         }
     }
 
+    /// A live query is over something else from now on, for example because the principal may see other nodes: `batch` makes what
+    /// the client has into what it is to have, and the batches that follow are of the new result, whose versions begin with `mark`.
+    pub fn move_live_query(&mut self, ticket: Ticket, batch: &Arc<ChangeBatch>, mark: Arc<str>) {
+        if let State::Active(active) = &mut self.state {
+            active.streams.live_queries.moved(ticket, mark, &mut self.stats.changes_folded);
+        }
+        self.live_query_changed(ticket, batch);
+    }
+
+    /// The principal is good until then, or for ever. One that has passed closes with `TOKEN_EXPIRED`.
+    pub fn renew(&mut self, now: Moment, expires: Option<Moment>) {
+        if let State::Active(active) = &mut self.state {
+            active.expires = expires;
+        }
+        self.handle_timeout(now);
+    }
+
     /// The last version that the client of a live query with `resume` was told; `None` for others.
     pub fn live_query_version(&self, ticket: Ticket) -> Option<u64> {
         self.streams()?.live_queries.version(ticket)

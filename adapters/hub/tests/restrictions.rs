@@ -1,0 +1,305 @@
+//! Principals see the nodes and fields that the policy lets them see, whatever they ask, and from the moment it says so.
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{client, create, messages, types, world};
+use liveset_core::{QuerySpec, Token};
+use liveset_hub::{
+    Access, HubConfig, Policy, Principal, Restriction,
+    test_kit::{ClientId, World, upsert},
+};
+use serde_json::{Map, Value, json};
+
+/// Tokens are JSON: a subject, and claims.
+fn principal(token: &str) -> Principal {
+    let Value::Object(claims) = serde_json::from_str(token).expect("an object") else { panic!("{token}") };
+    let subject = claims.get("sub").and_then(Value::as_str).unwrap_or("nobody").to_owned();
+    Principal { claims: Arc::new(claims), ..Principal::new(subject) }
+}
+
+/// `staff` sees everything, others the rows of their tenant without the secrets.
+struct Tenants;
+
+impl Policy for Tenants {
+    fn may_subscribe(&self, _: &Principal, _: &str, _: &[Arc<str>]) -> bool {
+        true
+    }
+
+    fn access(&self, who: &Principal, edge: &str) -> Access {
+        let role = who.claims.get("role").and_then(Value::as_str);
+        match (edge, role) {
+            ("orders", Some("staff")) => Access::All,
+            ("orders", Some("regional")) => {
+                Access::Part(Arc::new(Restriction::rows("region in $principal.regions")))
+            }
+            ("orders", _) => Access::Part(Arc::new(
+                Restriction::rows("tenant == $principal.tenant").fields(["tenant", "total", "region"]),
+            )),
+            _ => Access::Nothing,
+        }
+    }
+
+    fn may_write(&self, _: &Principal) -> bool {
+        false
+    }
+}
+
+fn order(id: u32, tenant: &str, region: &str, total: u32) -> liveset_engine::Op {
+    let node = json!({ "id": id, "tenant": tenant, "region": region, "total": total, "secret": total * 7 });
+    upsert("orders", &node.to_string())
+}
+
+fn shop() -> World {
+    let mut world = world(HubConfig { policy: Box::new(Tenants), ..HubConfig::default() });
+    world.set_authenticator(|token| Ok(principal(token)));
+    let ops =
+        [(1, "acme", "eu", 10), (2, "umbrella", "eu", 20), (3, "acme", "us", 30), (4, "umbrella", "us", 40)];
+    world.commit(ops.map(|(id, tenant, region, total)| order(id, tenant, region, total)).into()).unwrap();
+    world
+}
+
+fn ids(messages: &[Value]) -> Vec<i64> {
+    let data = messages.iter().filter(|message| message["type"] == "liveQueryData");
+    data.flat_map(|message| message["data"].as_array().unwrap())
+        .map(|row| row["id"].as_i64().unwrap())
+        .collect()
+}
+
+const ACME: &str = r#"{"sub":"ann","tenant":"acme"}"#;
+const UMBRELLA: &str = r#"{"sub":"bob","tenant":"umbrella"}"#;
+const STAFF: &str = r#"{"sub":"sue","role":"staff"}"#;
+const ALL: &str = r#"{"edge":"orders","orderBy":"total"}"#;
+
+fn error(world: &mut World, client: ClientId) -> (String, String) {
+    let messages = messages(world, client);
+    let error = messages.iter().find(|message| message["type"] == "error").expect("an error");
+    (error["code"].as_str().unwrap().to_owned(), error["message"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn two_tenants_ask_the_same_and_share_nothing() {
+    let mut world = shop();
+    let (acme, other, umbrella) =
+        (client(&mut world, ACME), client(&mut world, ACME), client(&mut world, UMBRELLA));
+    for client in [acme, other, umbrella] {
+        create(&mut world, client, "q", ALL);
+    }
+    assert_eq!(world.hub().stats().feeds, 2, "equal restrictions share, others do not");
+    let of_acme = messages(&mut world, acme);
+    assert_eq!(ids(&of_acme), [1, 3]);
+    assert_eq!(of_acme[0]["totalCount"], 2);
+    assert_eq!(ids(&messages(&mut world, umbrella)), [2, 4]);
+    messages(&mut world, other);
+
+    world.commit(vec![order(5, "umbrella", "eu", 5), order(1, "umbrella", "eu", 11)]).unwrap();
+    world.settle();
+    assert_eq!(types(&mut world, acme), ["liveQueryRemovedNode"]);
+    assert_eq!(types(&mut world, umbrella), ["liveQueryAddedNode", "liveQueryAddedNode"]);
+}
+
+#[test]
+fn hidden_fields_are_not_sent_and_cannot_be_asked_about() {
+    let mut world = shop();
+    let acme = client(&mut world, ACME);
+    create(&mut world, acme, "q", ALL);
+    let rows = messages(&mut world, acme);
+    assert_eq!(rows[1]["data"][0], json!({ "id": 1, "tenant": "acme", "region": "eu", "total": 10 }));
+    for query in [
+        r#"{"edge":"orders","filter":"secret > 3"}"#,
+        r#"{"edge":"orders","orderBy":"secret"}"#,
+        r#"{"edge":"orders","node":{"fields":["secret"]}}"#,
+    ] {
+        create(&mut world, acme, "probe", query);
+        let (code, message) = error(&mut world, acme);
+        assert_eq!((&*code, &*message), ("FORBIDDEN", "not allowed to use the field 'secret'"));
+    }
+    // A change of nothing but what is hidden is none.
+    let secret = json!({ "id": 1, "tenant": "acme", "region": "eu", "total": 10, "secret": "new" });
+    world.commit(vec![upsert("orders", &secret.to_string())]).unwrap();
+    world.settle();
+    assert_eq!(types(&mut world, acme), [""; 0]);
+}
+
+#[test]
+fn who_lacks_a_claim_sees_nothing() {
+    let mut world = shop();
+    for token in [
+        r#"{"sub":"eve"}"#,
+        r#"{"sub":"eve","tenant":null}"#,
+        r#"{"sub":"eve","tenant":{"is":"acme"}}"#,
+        r#"{"sub":"eve","tenant":["acme"]}"#,
+        r#"{"sub":"eve","role":"regional","regions":"eu"}"#,
+        r#"{"sub":"eve","role":"regional","regions":[null]}"#,
+    ] {
+        let eve = client(&mut world, token);
+        create(&mut world, eve, "q", ALL);
+        assert_eq!(error(&mut world, eve).0, "FORBIDDEN", "{token}");
+    }
+    assert_eq!(world.hub().stats().broken_restrictions, 6);
+    let nobody = client(&mut world, r#"{"sub":"eve","role":"regional","regions":[]}"#);
+    create(&mut world, nobody, "q", ALL);
+    assert_eq!(ids(&messages(&mut world, nobody)), [0; 0]);
+    let set = client(&mut world, STAFF);
+    create(&mut world, set, "q", r#"{"edge":"users"}"#);
+    let known = error(&mut world, set);
+    create(&mut world, set, "q", r#"{"edge":"no-such-set"}"#);
+    assert_eq!(error(&mut world, set).0, known.0, "a set that is hidden is as one that is not there");
+}
+
+/// What a client has after what it got, by id.
+fn rows(world: &mut World, client: ClientId) -> Vec<(String, Value)> {
+    let result = world.session(client).live_query("q").expect("a live query");
+    result.rows().map(|(id, data)| (id.to_string(), serde_json::from_slice(data).unwrap())).collect()
+}
+
+fn reauthenticate(world: &mut World, client: ClientId, token: &str) {
+    world.session(client).authenticate(&Token::new(token));
+    world.settle();
+}
+
+#[test]
+fn another_principal_turns_what_is_held_into_what_it_may_see() {
+    for options in [r#"{}"#, r#"{"reasons":true,"resume":true,"counts":true,"positions":true}"#] {
+        let mut world = shop();
+        let client = client(&mut world, STAFF);
+        if options == "{}" {
+            create(&mut world, client, "q", ALL);
+        } else {
+            let request = liveset_core::LiveQueryRequest::new("q", QuerySpec::parse(ALL.as_bytes()).unwrap());
+            let options =
+                liveset_core::LiveQueryOptions { positions: true, counts: true, reasons: true, resume: true };
+            world.session(client).create_live_query(liveset_core::LiveQueryRequest { options, ..request });
+            world.settle();
+        }
+        messages(&mut world, client);
+
+        reauthenticate(&mut world, client, ACME);
+        let got = messages(&mut world, client);
+        let changes: Vec<_> = got.iter().filter(|message| message["nodeId"].is_string()).collect();
+        let kinds: Vec<_> = changes
+            .iter()
+            .map(|change| (change["type"].as_str().unwrap(), change["nodeId"].as_str().unwrap()))
+            .collect();
+        assert_eq!(
+            kinds,
+            [
+                ("liveQueryRemovedNode", "2"),
+                ("liveQueryRemovedNode", "4"),
+                ("liveQueryUpdatedNode", "1"),
+                ("liveQueryUpdatedNode", "3"),
+            ]
+        );
+        if options != "{}" {
+            assert_eq!(changes[0]["reason"], "forbidden");
+        }
+        assert!(
+            rows(&mut world, client)
+                .iter()
+                .all(|(_, row)| row["tenant"] == "acme" && row["secret"].is_null())
+        );
+
+        // It is live: of its own tenant only.
+        world.commit(vec![order(7, "umbrella", "eu", 1), order(8, "acme", "eu", 2)]).unwrap();
+        world.settle();
+        assert_eq!(rows(&mut world, client).iter().map(|(id, _)| &**id).collect::<Vec<_>>(), ["1", "3", "8"]);
+        messages(&mut world, client);
+
+        // The same again changes nothing, and nothing is sent twice.
+        reauthenticate(&mut world, client, r#"{"sub":"somebody else","tenant":"acme"}"#);
+        assert_eq!(types(&mut world, client), ["authenticated"]);
+
+        reauthenticate(&mut world, client, STAFF);
+        assert_eq!(rows(&mut world, client).len(), 6);
+        reauthenticate(&mut world, client, r#"{"sub":"eve"}"#);
+        assert_eq!(error(&mut world, client).0, "FORBIDDEN");
+        assert_eq!(world.hub().stats().feeds, 0);
+    }
+}
+
+#[test]
+fn what_waits_is_not_lost_when_the_principal_changes() {
+    let mut world = shop();
+    world.set_room(1);
+    let client = client(&mut world, STAFF);
+    create(&mut world, client, "q", ALL);
+    messages(&mut world, client);
+    world.stall(client);
+    for n in 0..20 {
+        world.commit(vec![order(10 + n, ["acme", "umbrella"][n as usize % 2], "eu", 100 + n)]).unwrap();
+        world.settle();
+    }
+    world.session(client).authenticate(&Token::new(UMBRELLA));
+    world.settle();
+    world.commit(vec![order(3, "umbrella", "eu", 1)]).unwrap();
+    world.unstall(client);
+    world.settle();
+    let rows = rows(&mut world, client);
+    assert_eq!(rows.len(), 2 + 10 + 1);
+    assert!(rows.iter().all(|(_, row)| row["tenant"] == "umbrella" && row["secret"].is_null()));
+}
+
+#[test]
+fn a_version_of_another_principal_is_answered_by_a_snapshot() {
+    let mut world = shop();
+    let client = client(&mut world, ACME);
+    let request = liveset_core::LiveQueryRequest::new("q", QuerySpec::parse(ALL.as_bytes()).unwrap());
+    let options = liveset_core::LiveQueryOptions { resume: true, ..Default::default() };
+    world.session(client).create_live_query(liveset_core::LiveQueryRequest { options, ..request });
+    world.settle();
+    messages(&mut world, client);
+    let held = world.session(client).live_query("q").unwrap().clone();
+    assert!(held.version().is_some());
+    world.reconnect(client, UMBRELLA);
+    world.settle();
+    messages(&mut world, client);
+    let request = liveset_core::LiveQueryRequest::new("q", QuerySpec::parse(ALL.as_bytes()).unwrap());
+    let request = liveset_core::LiveQueryRequest { options, resume_from: Some(held), ..request };
+    world.session(client).create_live_query(request);
+    world.settle();
+    let texts: Vec<_> = messages(&mut world, client);
+    assert!(texts.iter().any(|message| message["type"] == "liveQueryCreated"), "{texts:?}");
+    assert!(texts.iter().all(|message| message["type"] != "liveQueryResumed"));
+    assert_eq!(ids(&texts), [2, 4]);
+}
+
+#[test]
+fn a_revoked_subject_is_gone_before_the_next_diff() {
+    let mut world = shop();
+    let (ann, bob) = (client(&mut world, ACME), client(&mut world, UMBRELLA));
+    for client in [ann, bob] {
+        create(&mut world, client, "q", ALL);
+        messages(&mut world, client);
+    }
+    world.commit(vec![order(1, "acme", "eu", 77), order(2, "umbrella", "eu", 77)]).unwrap();
+    let now = world.now();
+    assert_eq!(world.hub_mut().revoke(now, "ann"), 1);
+    world.settle();
+    assert_eq!(error(&mut world, ann), ("TOKEN_EXPIRED".to_owned(), "The token was revoked".to_owned()));
+    assert_eq!(world.close_code(ann).map(liveset_core::CloseCode::as_u16), Some(1008));
+    assert_eq!(types(&mut world, bob), ["liveQueryUpdatedNode"]);
+    assert_eq!(world.hub().stats().live_queries, 1);
+}
+
+#[test]
+fn reauthorizing_asks_the_policy_again() {
+    let mut world = shop();
+    let ann = client(&mut world, ACME);
+    create(&mut world, ann, "q", ALL);
+    messages(&mut world, ann);
+    let now = world.now();
+    let ended = world.hub_mut().reauthorize(now, |who| {
+        let mut claims: Map<String, Value> = (*who.claims).clone();
+        claims.insert("tenant".into(), "umbrella".into());
+        Some(Principal { claims: Arc::new(claims), ..who.clone() })
+    });
+    assert_eq!(ended, 0);
+    world.settle();
+    assert_eq!(rows(&mut world, ann).iter().map(|(id, _)| &**id).collect::<Vec<_>>(), ["2", "4"]);
+    let past = world.now().monotonic;
+    let now = world.now();
+    world.hub_mut().reauthorize(now, |who| Some(Principal { expires: Some(past), ..who.clone() }));
+    world.settle();
+    assert!(world.close_code(ann).is_some(), "what has expired already closes");
+}
