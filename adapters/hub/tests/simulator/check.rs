@@ -7,9 +7,9 @@ use liveset_hub::{
     test_kit::{ClientId, World},
 };
 
-use super::{Sim, Tally, Watched};
+use super::{Client, Sim, Tally, Watched, as_seen};
 use crate::{
-    mirror::{Held, Mirror, State},
+    mirror::{Held, State},
     oracle::{self, Nanos, Query, Shown, Store, Val},
 };
 
@@ -18,7 +18,7 @@ impl Sim {
     pub(super) fn check(&mut self) {
         self.arrive();
         let now = self.wall();
-        let mut cache: BTreeMap<*const Query, Shown> = BTreeMap::new();
+        let mut cache: BTreeMap<(*const Query, &str), Shown> = BTreeMap::new();
         let sessions = self.r.chance(1, 4);
         for c in 0..self.clients.len() {
             if self.clients[c].stalled {
@@ -31,7 +31,7 @@ impl Sim {
             // Where messages are under way for some time, time steps while they arrive.
             if self.moves <= 1 && !behind && self.setup.latency.is_zero() {
                 for (id, node, reason) in &left {
-                    check_reason(&self.store, &client.mirror, id, node, reason, now);
+                    check_reason(&self.store, client, id, node, reason, now);
                 }
             }
             for (id, held) in &client.mirror.queries {
@@ -41,9 +41,9 @@ impl Sim {
                     "{id} of client {c} has loaded, {:?}",
                     client.mirror.errors
                 );
-                let shown = cache
-                    .entry(Rc::as_ptr(&held.query))
-                    .or_insert_with(|| self.store.result(&held.query, now, self.setup.cap));
+                let shown = cache.entry((Rc::as_ptr(&held.query), client.token)).or_insert_with(|| {
+                    self.store.result(&as_seen(&held.query, client.token), now, self.setup.cap)
+                });
                 self.tally.comparisons += 1;
                 self.tally.rows_compared += shown.rows.len();
                 if let Some(what) = held.differs(shown) {
@@ -170,9 +170,13 @@ fn compare_session(world: &mut World, client: ClientId, id: &str, held: &Held) {
 }
 
 /// Where one commit or one step of time lies between two comparisons, what a removal gives as its reason must be so.
-fn check_reason(store: &Store, mirror: &Mirror, id: &str, node: &str, reason: &str, now: Nanos) {
-    let Some(held) = mirror.queries.get(id) else { return };
-    let matches = store.node(&held.query.set, node).map(|value| held.query.matches(value, now));
+fn check_reason(store: &Store, client: &Client, id: &str, node: &str, reason: &str, now: Nanos) {
+    let Some(held) = client.mirror.queries.get(id) else { return };
+    let query = as_seen(&held.query, client.token);
+    let matches = store.node(&query.set, node).map(|value| query.matches(value, now));
+    if reason == "forbidden" {
+        return;
+    }
     let expected: &[&str] = match matches {
         None => &["deleted"],
         Some(true) => &["displaced"],

@@ -12,7 +12,7 @@ use std::{
 use liveset_core::{LiveQueryOptions, LiveQueryRequest, QuerySpec, SessionLimits, SubscriptionSpec, Token};
 use liveset_engine::{EngineLimits, FieldKind, Instant, Part, SetDef};
 use liveset_hub::{
-    AllowAll, AuthRefused, Hub, HubConfig, Policy, Principal, WatchId,
+    Access, AllowAll, AuthRefused, Hub, HubConfig, Policy, Principal, Restriction, WatchId,
     test_kit::{ClientId, Prng, World},
 };
 
@@ -81,9 +81,34 @@ impl Policy for Narrow {
         &*who.subject != "narrow" || query.edge != DATED
     }
 
+    fn access(&self, who: &Principal, edge: &str) -> Access {
+        if &*who.subject != "narrow" || edge != THINGS {
+            return Access::All;
+        }
+        Access::Part(Arc::new(Restriction::rows(oracle::print_expr(&seen_by_the_narrow(), &mut |_| 0))))
+    }
+
     fn may_write(&self, who: &Principal) -> bool {
         AllowAll.may_write(who)
     }
+}
+
+/// Which of the things `narrow` may see.
+fn seen_by_the_narrow() -> oracle::Expr {
+    oracle::build::path("n").ge(oracle::build::num("2"))
+}
+
+/// What a query is for whoever asks it.
+fn as_seen(query: &Rc<Query>, token: &str) -> Rc<Query> {
+    if token != "narrow" || query.set != THINGS {
+        return query.clone();
+    }
+    let mut seen = (**query).clone();
+    seen.filter = Some(match seen.filter.take() {
+        Some(filter) => oracle::Expr::And(vec![seen_by_the_narrow(), filter]),
+        None => seen_by_the_narrow(),
+    });
+    Rc::new(seen)
 }
 
 struct Client {
