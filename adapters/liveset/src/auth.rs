@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::future::Future;
-use std::hint::black_box;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use liveset_core::Token;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 /// A future on the heap, as [`Authenticator`] returns it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -22,18 +24,35 @@ pub struct Grant {
     pub read_only: bool,
     /// When the token stops being good, by the wall clock; the connection is closed then. `None`: never.
     pub expires: Option<SystemTime>,
+    /// What else the token says: `$principal.<claim>` in the [row filters](crate::Restriction) of a policy, and whatever the policy
+    /// itself looks at.
+    pub claims: Arc<Map<String, Value>>,
 }
 
 impl Grant {
     /// Reading and writing, without an end.
     pub fn new(subject: impl Into<Arc<str>>) -> Self {
-        Self { subject: subject.into(), read_only: false, expires: None }
+        Self { subject: subject.into(), read_only: false, expires: None, claims: Arc::default() }
     }
 
     /// Takes writing away.
     #[must_use]
     pub fn read_only(mut self) -> Self {
         self.read_only = true;
+        self
+    }
+
+    /// Adds a claim.
+    #[must_use]
+    pub fn claim(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        Arc::make_mut(&mut self.claims).insert(name.into(), value.into());
+        self
+    }
+
+    /// Sets all claims at once.
+    #[must_use]
+    pub fn claims(mut self, claims: Map<String, Value>) -> Self {
+        self.claims = Arc::new(claims);
         self
     }
 
@@ -134,8 +153,8 @@ where
 
 /// A fixed list of tokens. A clone shares the list, so that one can be kept to [`replace`](Self::replace) it later.
 ///
-/// A token is compared with every one of the list, byte by byte, whether an earlier one or an earlier byte decided
-/// already: the time depends on how long the tokens are, not on how much of one was guessed.
+/// Only their SHA-256 is kept. A token is compared with every one of the list in constant time, so that how long it takes tells
+/// nothing of how near a guess was.
 ///
 /// ```
 /// use liveset::{Grant, StaticTokens};
@@ -151,8 +170,8 @@ pub struct StaticTokens {
     list: Arc<RwLock<Vec<Known>>>,
 }
 
-/// A token of the list and what it entitles to.
-type Known = (Box<[u8]>, Grant);
+/// The hash of a token of the list, and what it entitles to.
+type Known = ([u8; 32], Grant);
 
 impl StaticTokens {
     /// The list. An empty token is never accepted. Of two equal tokens the first counts.
@@ -162,12 +181,14 @@ impl StaticTokens {
         made
     }
 
-    /// Puts another list in its place. Connections that are authenticated stay as they are.
+    /// Puts another list in its place. Connections that are authenticated stay as they are: see
+    /// [`Liveset::reauthorize`](crate::Liveset::reauthorize).
     pub fn replace<T: Into<String>>(&self, tokens: impl IntoIterator<Item = (T, Grant)>) {
         let list: Vec<Known> = tokens
             .into_iter()
-            .map(|(token, grant)| (token.into().into_bytes().into_boxed_slice(), grant))
+            .map(|(token, grant)| (token.into(), grant))
             .filter(|(token, _)| !token.is_empty())
+            .map(|(token, grant)| (hash(token.as_bytes()), grant))
             .collect();
         *self.list.write().unwrap_or_else(PoisonError::into_inner) = list;
     }
@@ -183,14 +204,17 @@ impl StaticTokens {
     }
 
     fn find(&self, token: &[u8]) -> Result<Grant, AuthError> {
+        let given = hash(token);
         let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
-        let mut found = None;
-        for (known, grant) in list.iter() {
-            if is_equal(known, token) && found.is_none() {
-                found = Some(grant);
-            }
+        // From the last to the first, so that the first counts; no branch tells which.
+        let (mut place, mut is_known) = (0_u64, Choice::from(0));
+        for (at, (known, _)) in list.iter().enumerate().rev() {
+            let is_equal = known[..].ct_eq(&given);
+            place.conditional_assign(&(at as u64), is_equal);
+            is_known |= is_equal;
         }
-        found.cloned().ok_or(AuthError)
+        let found = bool::from(is_known).then(|| list.get(place as usize)).flatten();
+        found.map(|(_, grant)| grant.clone()).ok_or(AuthError)
     }
 }
 
@@ -207,14 +231,8 @@ impl Authenticator for StaticTokens {
     }
 }
 
-/// Equality in a time that depends on the lengths alone. `known` is not empty.
-fn is_equal(known: &[u8], given: &[u8]) -> bool {
-    let mut difference = u8::from(known.len() != given.len());
-    for (byte, of_known) in given.iter().zip(known.iter().cycle()) {
-        // The barrier keeps the compiler from leaving the loop at the first difference.
-        difference = black_box(difference | (byte ^ of_known));
-    }
-    difference == 0
+fn hash(token: &[u8]) -> [u8; 32] {
+    Sha256::digest(token).into()
 }
 
 #[cfg(test)]
@@ -227,8 +245,9 @@ mod tests {
             ("alpha", Grant::new("a")),
             ("beta", Grant::new("b")),
             ("", Grant::new("none")),
+            ("beta", Grant::new("the second of the same")),
         ]);
-        assert_eq!(tokens.len(), 2);
+        assert_eq!(tokens.len(), 3);
         assert_eq!(tokens.find(b"alpha").map(|grant| grant.subject), Ok("a".into()));
         assert_eq!(tokens.find(b"beta").map(|grant| grant.subject), Ok("b".into()));
         for wrong in ["", "a", "alph", "alphaa", "alphaalpha", "Alpha", "gamma"] {

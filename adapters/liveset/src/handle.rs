@@ -12,7 +12,7 @@ use liveset_hub::{Hub, Principal};
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::auth::AuthError;
+use crate::auth::{AuthError, Grant};
 use crate::builder::Builder;
 use crate::commit::{CommitError, PublishError, Tx};
 use crate::contain::Panicked;
@@ -350,6 +350,38 @@ impl Liveset {
     /// Whether a principal may commit and publish, by the policy. The endpoint itself offers no writing.
     pub fn may_write(&self, who: &Principal) -> bool {
         self.shared.run(|hub, _| hub.policy().may_write(who)).unwrap_or(false)
+    }
+
+    /// Ends every connection that acts for a subject: `TOKEN_EXPIRED`, close 1008, before the next diff. Returns how many those
+    /// are. A token that is still accepted lets them in again: take it back first.
+    pub fn revoke(&self, subject: &str) -> usize {
+        self.shared.run(|hub, now| hub.revoke(now, subject)).unwrap_or_else(|_| {
+            tracing::error!("the policy panicked over a revocation");
+            0
+        })
+    }
+
+    /// Asks anew for whom each authenticated connection acts, and asks the policy about everything that it holds: call it when
+    /// roles, claims or the policy's own data have changed. `None` ends the connection as [`revoke`](Self::revoke) does. What is not
+    /// allowed any more ends with `FORBIDDEN` or is taken out of its results by diffs, what is newly allowed is added, and nothing is
+    /// sent that a client has. Returns how many connections were ended.
+    ///
+    /// `renew` is called with the hub at work: answer from memory. O(connections and what they hold).
+    ///
+    /// ```
+    /// # use liveset::{Grant, Liveset};
+    /// # fn of(liveset: &Liveset, roles: &std::collections::HashMap<String, String>) {
+    /// let ended = liveset.reauthorize(|who| {
+    ///     let role = roles.get(&*who.subject)?;
+    ///     Some(Grant::new(who.subject.clone()).claim("role", role.as_str()))
+    /// });
+    /// # }
+    /// ```
+    pub fn reauthorize(&self, renew: impl FnMut(&Principal) -> Option<Grant>) -> usize {
+        self.shared.reauthorize(renew).unwrap_or_else(|_| {
+            tracing::error!("a panic while principals were asked for anew");
+            0
+        })
     }
 
     // --- looking in ---

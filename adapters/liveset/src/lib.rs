@@ -124,6 +124,7 @@
 //! | `liveset_changes_folded_total`, `liveset_events_dropped_total` | counter | |
 //! | `liveset_messages_rate_limited_total`, `liveset_messages_invalid_total` | counter | |
 //! | `liveset_diffs_written_once_total` | counter | |
+//! | `liveset_restrictions_broken_total` | counter | |
 //! | `liveset_authentications_total` | counter | `outcome`: `accepted`, `refused`, `panicked` |
 //! | `liveset_authentication_seconds` | histogram | |
 //! | `liveset_commits_total` | counter | `outcome`: `applied`, `refused`, `failed` |
@@ -208,7 +209,7 @@ pub use liveset_engine::{
     Committed, EngineLimits, Explain, FieldDef, FieldKind, Instant, Op, QueryLimits, SetDef,
 };
 #[doc(no_inline)]
-pub use liveset_hub::{AllowAll, DeclareError, HubLimits, Policy, Principal, Resources};
+pub use liveset_hub::{Access, AllowAll, DeclareError, HubLimits, Policy, Principal, Resources, Restriction};
 
 /// The packages below this one, for what is not named here.
 pub mod parts {

@@ -362,11 +362,22 @@ impl Shared {
         }
     }
 
+    /// Asks anew for whom each connection acts; returns how many were ended.
+    pub(crate) fn reauthorize(
+        self: &Arc<Self>,
+        mut renew: impl FnMut(&Principal) -> Option<Grant>,
+    ) -> Result<usize, Panicked> {
+        self.run(|hub, now| {
+            hub.reauthorize(now, |who| renew(who).and_then(|grant| self.principal(grant).ok()))
+        })
+    }
+
     /// The end of a grant is given by the wall clock of the world, whatever clock the data goes by, and kept by the
     /// monotonic one.
     fn principal(&self, grant: Grant) -> Result<Principal, AuthError> {
         let mut principal = Principal::new(grant.subject);
         principal.read_only = grant.read_only;
+        principal.claims = grant.claims;
         if let Some(at) = grant.expires {
             let left = at.duration_since(std::time::SystemTime::now()).map_err(|_| AuthError)?;
             principal.expires = Some(self.monotonic().saturating_add(left));

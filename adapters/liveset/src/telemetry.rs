@@ -148,6 +148,7 @@ pub(crate) fn record(stats: &Stats) {
     counter!("liveset_events_dropped_total").absolute(hub.sessions.events_dropped);
     counter!("liveset_messages_rate_limited_total").absolute(hub.sessions.rate_limited);
     counter!("liveset_messages_invalid_total").absolute(hub.sessions.invalid);
+    counter!("liveset_restrictions_broken_total").absolute(hub.broken_restrictions);
     counter!("liveset_diffs_written_once_total").absolute(hub.handed_past);
     gauge!("liveset_subscriptions").set(hub.subscriptions as f64);
     gauge!("liveset_live_queries").set(hub.live_queries as f64);

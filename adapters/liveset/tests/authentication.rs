@@ -142,3 +142,61 @@ async fn a_token_that_ends_ends_the_connection() {
     let liveset = Liveset::builder().authenticator(tokens).build().unwrap();
     assert_eq!(liveset.authenticate("ended").await, Err(AuthError));
 }
+
+/// Whoever has a tenant sees its orders.
+struct OfTenants;
+
+impl liveset::Policy for OfTenants {
+    fn may_subscribe(&self, _: &liveset::Principal, _: &str, _: &[Arc<str>]) -> bool {
+        true
+    }
+
+    fn access(&self, _: &liveset::Principal, _: &str) -> liveset::Access {
+        liveset::Access::Part(Arc::new(liveset::Restriction::rows("tenant == $principal.tenant")))
+    }
+
+    fn may_write(&self, _: &liveset::Principal) -> bool {
+        false
+    }
+}
+
+#[tokio::test]
+async fn claims_decide_and_can_be_taken_back() {
+    let tokens = StaticTokens::new([
+        ("a", Grant::new("ann").claim("tenant", "acme")),
+        ("b", Grant::new("bob").claim("tenant", "umbrella")),
+    ]);
+    let liveset =
+        Liveset::builder().set(Set::new("orders")).authenticator(tokens).policy(OfTenants).build().unwrap();
+    let put = |id: u32, tenant: &str| {
+        liveset.commit(|tx| tx.upsert("orders", &json!({ "id": id, "tenant": tenant }))).unwrap();
+    };
+    put(1, "acme");
+    put(2, "umbrella");
+    let address = listen(&liveset).await;
+    let mut clients = Vec::new();
+    for token in ["a", "b"] {
+        let mut client = connect(address).await;
+        client.send(json!({ "type": "auth", "token": token })).await;
+        client.receive().await;
+        let rows = client.create("q", json!({ "edge": "orders" })).await;
+        assert_eq!(rows.len(), 1);
+        clients.push(client);
+    }
+    let [mut ann, mut bob] = <[_; 2]>::try_from(clients).ok().unwrap();
+
+    // Ann changes sides: what she had goes, what she may see now comes, and Bob notices nothing.
+    let renew = |who: &liveset::Principal| Some(Grant::new(who.subject.clone()).claim("tenant", "umbrella"));
+    assert_eq!(liveset.reauthorize(renew), 0);
+    let removed = ann.receive().await;
+    assert_eq!((&removed["type"], &removed["nodeId"]), (&json!("liveQueryRemovedNode"), &json!("1")));
+    let added = ann.receive().await;
+    assert_eq!((&added["type"], &added["data"]["id"]), (&json!("liveQueryAddedNode"), &json!(2)));
+
+    assert_eq!(liveset.revoke("ann"), 1);
+    put(3, "umbrella");
+    assert_eq!(ann.error().await, "TOKEN_EXPIRED");
+    assert_eq!(ann.close_code().await, 1008);
+    assert_eq!(bob.receive().await["nodeId"], "3");
+    assert_eq!(liveset.revoke("nobody"), 0);
+}
