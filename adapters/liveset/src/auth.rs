@@ -64,6 +64,18 @@ impl Grant {
     }
 }
 
+/// What becomes of a connection when it is asked anew for whom it acts; see
+/// [`Liveset::reauthorize`](crate::Liveset::reauthorize).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// It acts for the same; the policy is asked again.
+    Keep,
+    /// It acts for this from now on.
+    Replace(Grant),
+    /// It is ended: `TOKEN_EXPIRED`, close 1008.
+    Revoke,
+}
+
 /// The token was refused. Clients are told that, and never why.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AuthError;

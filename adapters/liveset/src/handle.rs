@@ -12,7 +12,7 @@ use liveset_hub::{Hub, Principal};
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::auth::{AuthError, Grant};
+use crate::auth::{AuthError, Renewal};
 use crate::builder::Builder;
 use crate::commit::{CommitError, PublishError, Tx};
 use crate::contain::Panicked;
@@ -362,22 +362,21 @@ impl Liveset {
     }
 
     /// Asks anew for whom each authenticated connection acts, and asks the policy about everything that it holds: call it when
-    /// roles, claims or the policy's own data have changed. `None` ends the connection as [`revoke`](Self::revoke) does. What is not
-    /// allowed any more ends with `FORBIDDEN` or is taken out of its results by diffs, what is newly allowed is added, and nothing is
+    /// roles, claims or the policy's own data have changed. What is not allowed any more ends with `FORBIDDEN` or is taken out of its results by diffs, what is newly allowed is added, and nothing is
     /// sent that a client has. Returns how many connections were ended.
     ///
     /// `renew` is called with the hub at work: answer from memory. O(connections and what they hold).
     ///
     /// ```
-    /// # use liveset::{Grant, Liveset};
+    /// # use liveset::{Grant, Liveset, Renewal};
     /// # fn of(liveset: &Liveset, roles: &std::collections::HashMap<String, String>) {
-    /// let ended = liveset.reauthorize(|who| {
-    ///     let role = roles.get(&*who.subject)?;
-    ///     Some(Grant::new(who.subject.clone()).claim("role", role.as_str()))
+    /// let ended = liveset.reauthorize(|who| match roles.get(&*who.subject) {
+    ///     Some(role) => Renewal::Replace(Grant::new(who.subject.clone()).claim("role", role.as_str())),
+    ///     None => Renewal::Revoke,
     /// });
     /// # }
     /// ```
-    pub fn reauthorize(&self, renew: impl FnMut(&Principal) -> Option<Grant>) -> usize {
+    pub fn reauthorize(&self, renew: impl FnMut(&Principal) -> Renewal) -> usize {
         self.shared.reauthorize(renew).unwrap_or_else(|_| {
             tracing::error!("a panic while principals were asked for anew");
             0

@@ -190,7 +190,7 @@ mod timer;
 mod transport;
 
 pub use auth::{
-    AnyToken, AuthError, Authenticator, BoxFuture, FromFn, Grant, NoToken, StaticTokens, from_fn,
+    AnyToken, AuthError, Authenticator, BoxFuture, FromFn, Grant, NoToken, Renewal, StaticTokens, from_fn,
 };
 pub use builder::{BuildError, Builder, Set};
 pub use clock::Clock;

@@ -16,7 +16,7 @@ use liveset_hub::{
 use tokio::sync::watch;
 use tracing::Instrument;
 
-use crate::auth::{AuthError, Authenticator, Grant};
+use crate::auth::{AuthError, Authenticator, Grant, Renewal};
 use crate::clock::WallClock;
 use crate::contain::{Panicked, contain, contain_future};
 use crate::limits::TransportLimits;
@@ -365,10 +365,14 @@ impl Shared {
     /// Asks anew for whom each connection acts; returns how many were ended.
     pub(crate) fn reauthorize(
         self: &Arc<Self>,
-        mut renew: impl FnMut(&Principal) -> Option<Grant>,
+        mut renew: impl FnMut(&Principal) -> Renewal,
     ) -> Result<usize, Panicked> {
         self.run(|hub, now| {
-            hub.reauthorize(now, |who| renew(who).and_then(|grant| self.principal(grant).ok()))
+            hub.reauthorize(now, |who| match renew(who) {
+                Renewal::Keep => Some(who.clone()),
+                Renewal::Replace(grant) => self.principal(grant).ok(),
+                Renewal::Revoke => None,
+            })
         })
     }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use common::{Client, connect, eventually, listen};
-use liveset::{AuthError, Grant, Liveset, Set, StaticTokens, from_fn};
+use liveset::{AuthError, Grant, Liveset, Renewal, Set, StaticTokens, from_fn};
 use serde_json::json;
 
 #[tokio::test]
@@ -186,7 +186,9 @@ async fn claims_decide_and_can_be_taken_back() {
     let [mut ann, mut bob] = <[_; 2]>::try_from(clients).ok().unwrap();
 
     // Ann changes sides: what she had goes, what she may see now comes, and Bob notices nothing.
-    let renew = |who: &liveset::Principal| Some(Grant::new(who.subject.clone()).claim("tenant", "umbrella"));
+    let renew = |who: &liveset::Principal| {
+        Renewal::Replace(Grant::new(who.subject.clone()).claim("tenant", "umbrella"))
+    };
     assert_eq!(liveset.reauthorize(renew), 0);
     let removed = ann.receive().await;
     assert_eq!((&removed["type"], &removed["nodeId"]), (&json!("liveQueryRemovedNode"), &json!("1")));

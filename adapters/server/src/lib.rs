@@ -26,6 +26,7 @@ pub mod http;
 pub mod load;
 pub mod log;
 pub mod ndjson;
+mod policy;
 pub mod replay;
 mod rng;
 pub mod secret;

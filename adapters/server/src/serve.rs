@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use liveset::{Clock, Grant, Liveset, StaticTokens};
+use liveset::{Clock, Grant, Liveset, Renewal, StaticTokens};
 use liveset_engine::{FieldKind, SetDef};
 use liveset_hub::Resources;
 use tokio::net::TcpListener;
@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use crate::config::{ClockSource, Config, ConfigError, FieldType, Overrides, SetConfig};
 use crate::http::{self, Cors, HttpOptions};
 use crate::ndjson::FileError;
+use crate::policy::Rules;
 use crate::signals::{Reloads, Stop};
 use crate::{accept, load, log};
 
@@ -125,11 +126,12 @@ pub async fn run(args: ServeArgs) -> Result<(), ServeError> {
     let limits = config.limits.accept();
     let shutdown_timeout = config.limits.http.shutdown_timeout;
     let upkeep = tokio::spawn(http::upkeep(recorder));
+    let reloaded = liveset.clone();
     let reloading = tokio::spawn(async move {
         let mut running = config;
         loop {
             reloads.next().await;
-            reload(&args, &mut running, &tokens);
+            reload(&args, &mut running, &tokens, &reloaded);
         }
     });
     serve_until(listener, router, limits, liveset, stop, shutdown_timeout).await;
@@ -197,6 +199,9 @@ fn build(config: &Config, tokens: StaticTokens) -> Result<Liveset, ServeError> {
         ClockSource::System => Clock::System,
         ClockSource::Commits => Clock::Commits,
     };
+    if !config.policies.is_empty() {
+        builder = builder.policy(Rules::new(&config.policies));
+    }
     Ok(builder.clock(clock).build()?)
 }
 
@@ -228,14 +233,16 @@ fn resources(config: &Config) -> Result<Resources, ServeError> {
 
 fn grants(config: &Config) -> Vec<(String, Grant)> {
     let grant = |entry: &crate::config::TokenConfig| {
-        let grant = Grant::new(entry.subject.as_str());
+        let claims = entry.claims.clone().into_iter().collect();
+        let grant = Grant::new(entry.subject.as_str()).claims(claims);
         (entry.token.clone(), if entry.read_only { grant.read_only() } else { grant })
     };
     config.auth.tokens.iter().map(grant).collect()
 }
 
-/// Reads the tokens again. What else changed is named, and waits for a restart.
-fn reload(args: &ServeArgs, running: &mut Config, tokens: &StaticTokens) {
+/// Reads the tokens again. Whoever was let in by a subject that has no token any more is ended, and the claims of the others are as
+/// they are now. What else changed is named, and waits for a restart.
+fn reload(args: &ServeArgs, running: &mut Config, tokens: &StaticTokens, liveset: &Liveset) {
     let read = match Config::load(args.config.as_deref(), &args.overrides) {
         Ok(read) if read.auth.tokens.is_empty() => {
             tracing::error!("the configuration has no tokens any more; the old ones stay");
@@ -247,8 +254,19 @@ fn reload(args: &ServeArgs, running: &mut Config, tokens: &StaticTokens) {
             return;
         }
     };
-    tokens.replace(grants(&read));
-    tracing::info!(tokens = read.auth.tokens.len(), "read the tokens again");
+    let granted = grants(&read);
+    tokens.replace(granted.clone());
+    let had = |subject: &str| running.auth.tokens.iter().any(|token| token.subject == subject);
+    let ended = liveset.reauthorize(|who| {
+        let of_subject = |(_, grant): &&(String, Grant)| grant.subject == who.subject;
+        let same = |found: &&(String, Grant)| of_subject(found) && found.1.read_only == who.read_only;
+        match granted.iter().find(same).or_else(|| granted.iter().find(of_subject)) {
+            Some((_, grant)) => Renewal::Replace(grant.clone()),
+            None if had(&who.subject) => Renewal::Revoke,
+            None => Renewal::Keep,
+        }
+    });
+    tracing::info!(tokens = read.auth.tokens.len(), ended, "read the tokens again");
     let changed = running.changed_beside_tokens(&read);
     if !changed.is_empty() {
         tracing::warn!(changed = changed.join(", "), "needs a restart to take effect");

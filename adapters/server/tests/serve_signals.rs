@@ -16,10 +16,12 @@ fn config(tokens: &str, more: &str) -> String {
 
 const FIRST: &str = r#"{ token = "writer-token", subject = "a" }"#;
 const SECOND: &str = r#"{ token = "another-token", subject = "b", read_only = true }"#;
+/// Whose token stays.
+const THIRD: &str = r#"{ token = "third-token", subject = "c" }"#;
 
 #[tokio::test]
 async fn hangup_reads_the_tokens_again() {
-    let server = Server::start(&config(FIRST, ""));
+    let server = Server::start(&config(&format!("{FIRST}, {THIRD}"), ""));
     let mut http = Http::connect(&server.address).await;
     let query = (r#"{"edge":"orders"}"#, "/query");
     let ask = async |http: &mut Http, token: &str| {
@@ -27,11 +29,14 @@ async fn hangup_reads_the_tokens_again() {
         http.request("POST", query.1, &[("authorization", &authorization)], query.0.as_bytes()).await.status
     };
     assert_eq!((ask(&mut http, TOKEN).await, ask(&mut http, "another-token").await), (200, 401));
-    let mut connected = Ws::open(&server.address).await;
+    let mut revoked = Ws::open(&server.address).await;
+    let mut connected = Ws::connect(&server.address).await;
+    let authenticated = connected.ask(json!({ "type": "auth", "token": "third-token" })).await;
+    assert_eq!(authenticated["type"], "authenticated");
 
     std::fs::write(
         server.config_file(),
-        config(SECOND, "metrics_public = true\n[limits.session]\nlive_queries = 7"),
+        config(&format!("{SECOND}, {THIRD}"), "metrics_public = true\n[limits.session]\nlive_queries = 7"),
     )
     .unwrap();
     server.signal("HUP");
@@ -40,7 +45,9 @@ async fn hangup_reads_the_tokens_again() {
     assert_eq!((ask(&mut http, TOKEN).await, ask(&mut http, "another-token").await), (401, 200));
     assert!(server.log().contains("metrics_public, limits"), "{}", server.log());
     assert_eq!(http.get("/metrics", None).await.status, 401, "the rest waits for a restart");
-    // Whoever is connected stays.
+    // Whoever has no token any more is gone, the others stay.
+    assert_eq!(revoked.next().await["code"], "TOKEN_EXPIRED");
+    revoked.expect_close(1008).await;
     assert_eq!(connected.ask(json!({ "type": "ping" })).await, json!({ "type": "pong" }));
 
     // A file that is wrong, or has no tokens, changes nothing.

@@ -112,7 +112,7 @@ impl Filter {
     ///
     /// let known = |name: &str| (name == "principal.tenant").then(|| Parameter::One(Literal::Text("acme".into())));
     /// let filter = Filter::parse_with("tenant == $principal.tenant", &QueryLimits::default(), &known).unwrap();
-    /// assert_eq!(filter.canonical(), "tenant == 'acme'");
+    /// assert_eq!(filter.to_string(), "tenant == 'acme'");
     /// ```
     ///
     /// # Errors

@@ -8,7 +8,7 @@
 //! [auth]
 //! tokens = [
 //!   { token = "a-long-secret", subject = "shop" },
-//!   { token = "another-one", subject = "dashboard", read_only = true },
+//!   { token = "another-one", subject = "dashboard", read_only = true, claims = { tenant = "acme" } },
 //! ]
 //!
 //! [[set]]
@@ -20,6 +20,12 @@
 //! [[resource]]                     # without any: the stock catalogue
 //! path = "jobs/{jobId}"
 //! events = ["jobStarted"]
+//!
+//! [[policy]]                       # without any: every token sees everything
+//! set = "orders"                   # or path = "jobs/{jobId}", with events = ["jobStarted"]
+//! claims = { role = "customer" }   # or subjects = ["shop"]; without either, everyone
+//! rows = "tenant == $principal.tenant"
+//! fields = ["total", "status"]
 //!
 //! [limits]                         # see `limits`
 //! auth_timeout = "10s"
@@ -37,10 +43,12 @@ mod locate;
 mod overrides;
 mod validate;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 pub use limits::{LimitsConfig, ServerLimits};
 pub use overrides::Overrides;
@@ -73,6 +81,9 @@ pub struct Config {
     /// The event resources; empty is the stock catalogue.
     #[serde(rename = "resource", skip_serializing_if = "Vec::is_empty")]
     pub resources: Vec<ResourceConfig>,
+    /// Who may see what; empty is everyone everything.
+    #[serde(rename = "policy", skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<PolicyConfig>,
 }
 
 impl Default for Config {
@@ -87,6 +98,7 @@ impl Default for Config {
             limits: LimitsConfig::default(),
             sets: Vec::new(),
             resources: Vec::new(),
+            policies: Vec::new(),
         }
     }
 }
@@ -110,6 +122,9 @@ pub struct TokenConfig {
     /// Whether it may only read.
     #[serde(default)]
     pub read_only: bool,
+    /// What the policy knows of it, `$principal.<claim>`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub claims: BTreeMap<String, Value>,
 }
 
 impl fmt::Debug for TokenConfig {
@@ -118,6 +133,7 @@ impl fmt::Debug for TokenConfig {
             .field("token", &REDACTED)
             .field("subject", &self.subject)
             .field("read_only", &self.read_only)
+            .field("claims", &self.claims)
             .finish()
     }
 }
@@ -213,6 +229,35 @@ pub struct ResourceConfig {
     pub events: Vec<String>,
 }
 
+/// `[[policy]]`: who may see what of one set, or of one path. The first that fits counts; with any at all, what none is about
+/// is seen by nobody.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PolicyConfig {
+    /// The name of the set, or `*` for every one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set: Option<String>,
+    /// A path template, as `jobs/{jobId}`, or `*` for every path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Only for these subjects.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subjects: Option<Vec<String>>,
+    /// Only for principals with all of these claims; of a claim that is a list, one item.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub claims: BTreeMap<String, Value>,
+    /// Of a set: only nodes that pass this filter, in which `$principal.subject` and `$principal.<claim>` stand for what the
+    /// principal brings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<String>,
+    /// Of a set: only these fields and the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fields: Option<Vec<String>>,
+    /// Of a path: only these events.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub events: Option<Vec<String>>,
+}
+
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -300,6 +345,7 @@ impl Config {
             ("limits", self.limits != other.limits),
             ("set", self.sets != other.sets),
             ("resource", self.resources != other.resources),
+            ("policy", self.policies != other.policies),
         ]
         .into_iter()
         .filter_map(|(name, differs)| differs.then_some(name))

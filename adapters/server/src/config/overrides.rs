@@ -1,5 +1,6 @@
 //! Flags and environment variables, which win over the file.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -84,6 +85,7 @@ impl Overrides {
                     token: token.into(),
                     subject: subject.into(),
                     read_only,
+                    claims: BTreeMap::new(),
                 });
             }
         }

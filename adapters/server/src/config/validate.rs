@@ -36,6 +36,7 @@ impl Config {
         self.validate_origins()?;
         self.validate_sets()?;
         self.validate_resources()?;
+        self.validate_policies()?;
         self.limits.validate()
     }
 
@@ -48,6 +49,41 @@ impl Config {
                 format!("{:?} is not an address and a port, as \"127.0.0.1:8080\"", self.listen),
             ),
         }
+    }
+
+    fn validate_policies(&self) -> Result<(), Problem> {
+        for (index, rule) in self.policies.iter().enumerate() {
+            let key = |name: &str| format!("policy[{index}].{name}");
+            match (&rule.set, &rule.path) {
+                (Some(_), Some(_)) => {
+                    return problem(key("path"), "a policy is about a set or about a path, not both");
+                }
+                (None, None) => {
+                    return problem(format!("policy[{index}]"), "a policy names a `set` or a `path`");
+                }
+                (Some(set), None) if set != "*" && !self.sets.iter().any(|known| known.name == *set) => {
+                    return problem(key("set"), format!("there is no set {set:?}"));
+                }
+                (Some(_), None) if rule.events.is_some() => {
+                    return problem(key("events"), "events are of a path");
+                }
+                (None, Some(_)) if rule.rows.is_some() => return problem(key("rows"), "rows are of a set"),
+                (None, Some(_)) if rule.fields.is_some() => {
+                    return problem(key("fields"), "fields are of a set");
+                }
+                _ => {}
+            }
+            let limits = &self.limits.liveset.engine.query;
+            let restriction = liveset::Restriction { rows: rule.rows.clone(), fields: None };
+            if let Err(error) = restriction.check(limits) {
+                return problem(key("rows"), error.to_string());
+            }
+            let restriction = liveset::Restriction { rows: None, fields: rule.fields.clone() };
+            if let Err(error) = restriction.check(limits) {
+                return problem(key("fields"), error.to_string());
+            }
+        }
+        Ok(())
     }
 
     fn validate_tokens(&self) -> Result<(), Problem> {
