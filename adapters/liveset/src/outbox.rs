@@ -192,8 +192,8 @@ mod tests {
     fn what_fits_is_taken_and_wakes_a_resting_writer_once() {
         let (outbox, count) = (Outbox::default(), Arc::new(Count::default()));
         let waker = Waker::from(count.clone());
-        let mut cx = Context::from_waker(&waker);
-        assert!(outbox.poll_ready(&mut cx).is_pending());
+        let cx = Context::from_waker(&waker);
+        assert!(outbox.poll_ready(&cx).is_pending());
         let now = Instant::now();
         let frame = MESSAGE.len() + 2;
         let room = 2 * frame + MAX_HEAD_BYTES;
@@ -204,13 +204,13 @@ mod tests {
             }
         }
         assert_eq!(count.0.load(Ordering::Relaxed), 1);
-        assert!(outbox.poll_ready(&mut cx).is_ready());
+        assert!(outbox.poll_ready(&cx).is_ready());
         let mut frames = Frames::default();
         let taken = outbox.take(&mut frames);
         assert!(!taken.news && taken.since == Some(now));
         assert_eq!(frames.bytes, [&[0x81, MESSAGE.len() as u8], MESSAGE].concat().repeat(2));
         assert_eq!((frames.count, frames.close), (2, None));
-        assert!(outbox.poll_ready(&mut cx).is_pending());
+        assert!(outbox.poll_ready(&cx).is_pending());
     }
 
     #[test]

@@ -45,13 +45,14 @@ async fn run(seed: u64, stalled: usize) -> Logs {
     let began = Instant::now();
     let mut given_up = vec![None; stalled];
     while began.elapsed() < Duration::from_secs(25) {
-        let mut truth = truth.lock().expect("the truth");
-        truth.commit(&host.liveset, &mut random, 6);
-        if random.percent(20) {
-            truth.publish(&host.liveset, &mut random);
-            truth.pass(&host.liveset, 1);
+        {
+            let mut truth = truth.lock().expect("the truth");
+            truth.commit(&host.liveset, &mut random, 6);
+            if random.percent(20) {
+                truth.publish(&host.liveset, &mut random);
+                truth.pass(&host.liveset, 1);
+            }
         }
-        drop(truth);
         sleep(Duration::from_millis(random.within(0, 200))).await;
         for (other, at) in others.iter().zip(&mut given_up) {
             if at.is_none() && other.serving.is_finished() {

@@ -123,7 +123,11 @@ mod tests {
             assert_eq!(out[..head.len()], head[..]);
             let (mut by, mut of) = (b"before".to_vec(), b"before".to_vec());
             let payload = vec![b'x'; len];
-            ServerFrames::text_by(&mut by, |out| Some(out.extend_from_slice(&payload)));
+            let write = |out: &mut Vec<u8>| {
+                out.extend_from_slice(&payload);
+                Some(())
+            };
+            assert_eq!(ServerFrames::text_by(&mut by, write), Some(()));
             ServerFrames::text_of(&[&payload[..10], b"", &payload[10..]], &mut of);
             assert_eq!((&by[6..], &of[6..]), (&out[..], &out[..]));
             assert_eq!(ServerFrames::text_by(&mut by, |_| None::<()>), None);
