@@ -1,23 +1,28 @@
 //! The accept loop: HTTP/1 connections with deadlines and caps, each in a task of its own.
 //!
 //! hyper's defaults wait for ever for a request that does not come; here a connection has a few seconds for
-//! the head of each request, and no more than so many connections are open, in all and from one address.
+//! the head of each request, and no more than so many connections are open, in all and from one address. Who is
+//! over a cap is told so (503, and when to try again), as far as that costs little.
 
-use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
+
+use crate::slots::{Full, Open, Slot};
+use crate::tls::ServerTls;
 
 /// What the accept loop allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +31,12 @@ pub struct AcceptLimits {
     pub max_connections: usize,
     /// Connections open at once from one address (one /64 of IPv6). Loopback is not counted.
     pub max_connections_per_address: usize,
-    /// How long a connection may take to send the head of a request, and how long it may be idle before one.
+    /// Connections that have not sent the head of a request yet.
+    pub max_handshakes: usize,
+    /// Of these, from one address (one /64 of IPv6). Loopback is not counted.
+    pub max_handshakes_per_address: usize,
+    /// How long a connection may take for the handshake of TLS, to send the head of a request, and how long it may be idle
+    /// before one.
     pub header_timeout: Duration,
     /// The largest head of a request, in bytes; at least 8 KiB.
     pub max_header_bytes: usize,
@@ -37,6 +47,8 @@ impl Default for AcceptLimits {
         AcceptLimits {
             max_connections: 10_000,
             max_connections_per_address: 256,
+            max_handshakes: 1_024,
+            max_handshakes_per_address: 64,
             header_timeout: Duration::from_secs(5),
             max_header_bytes: 16 * 1024,
         }
@@ -48,11 +60,12 @@ const MIN_HEADER_BYTES: usize = 8 * 1024;
 
 /// Serves until `stop` is ready, then stops accepting, lets the requests that are being answered finish, and
 /// returns. Bound it by a deadline: a request that never ends keeps it. WebSockets are not waited for, they
-/// have left HTTP; close them through the handle they belong to.
+/// have left HTTP; close them through the handle they belong to. With `tls` all of it is inside TLS.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     limits: AcceptLimits,
+    tls: Option<ServerTls>,
     stop: impl Future<Output = ()>,
 ) {
     // Tells connections to finish; each holds a receiver for as long as it lasts.
@@ -60,6 +73,7 @@ pub async fn serve(
     let open = Arc::new(Open::default());
     let mut stop = std::pin::pin!(stop);
     let mut backoff = Backoff::default();
+    let mut refusals = Refusals::new(tls.is_none());
     loop {
         let accepted = tokio::select! {
             biased;
@@ -82,13 +96,13 @@ pub async fn serve(
             }
         };
         backoff = Backoff::default();
-        let Some(slot) = Open::enter(&open, address.ip(), &limits) else {
-            metrics::counter!("liveset_connections_refused_total").increment(1);
-            tracing::warn!(%address, "too many connections");
-            refuse(&stream);
-            continue;
-        };
-        spawn(stream, address, router.clone(), &limits, stopping.subscribe(), slot);
+        match Open::enter(&open, address.ip(), &limits) {
+            Ok(slot) => {
+                let slot = Arc::new(slot);
+                spawn(stream, address, router.clone(), &limits, tls.clone(), stopping.subscribe(), slot);
+            }
+            Err(full) => refusals.refuse(stream, address, full),
+        }
     }
     drop(listener);
     stopping.send_replace(true);
@@ -100,39 +114,71 @@ fn spawn(
     address: SocketAddr,
     router: Router,
     limits: &AcceptLimits,
-    mut stopping: watch::Receiver<bool>,
-    slot: Slot,
+    tls: Option<ServerTls>,
+    stopping: watch::Receiver<bool>,
+    slot: Arc<Slot>,
 ) {
     // Diffs are small and each is waited for.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%address, %error, "cannot set TCP_NODELAY");
     }
+    let stream = Counted { stream, _slot: Arc::clone(&slot) };
+    let limits = limits.clone();
+    tokio::spawn(async move {
+        let Some(tls) = tls else {
+            return answer(stream, address, router, &limits, stopping, slot).await;
+        };
+        match timeout(limits.header_timeout, tls.acceptor().accept(stream)).await {
+            Ok(Ok(stream)) => answer(stream, address, router, &limits, stopping, slot).await,
+            Ok(Err(error)) => {
+                metrics::counter!("liveset_tls_failures_total").increment(1);
+                tracing::debug!(%address, %error, "no handshake of TLS");
+            }
+            Err(_) => tracing::debug!(%address, "the handshake of TLS took too long"),
+        }
+    });
+}
+
+/// Answers requests until the connection ends, or has left HTTP.
+async fn answer<IO>(
+    io: IO,
+    address: SocketAddr,
+    router: Router,
+    limits: &AcceptLimits,
+    mut stopping: watch::Receiver<bool>,
+    slot: Arc<Slot>,
+) where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |request| {
+        slot.end_handshake();
+        router.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_buf_size(limits.max_header_bytes.max(MIN_HEADER_BYTES))
-        .serve_connection(TokioIo::new(Counted { stream, _slot: slot }), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(io), service)
         .with_upgrades();
-    tokio::spawn(async move {
-        let mut connection = std::pin::pin!(connection);
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            // Idle connections end at once, others after the answer that they are at.
-            () = async { drop(stopping.wait_for(|stopping| *stopping).await) } => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        };
-        if let Err(error) = ended {
-            tracing::debug!(%address, %error, "connection ended");
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        // Idle connections end at once, others after the answer that they are at.
+        () = async { drop(stopping.wait_for(|stopping| *stopping).await) } => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
         }
-    });
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%address, %error, "connection ended");
+    }
 }
 
 /// A connection that is counted as open until it is dropped, also after it has left HTTP.
 struct Counted {
     stream: TcpStream,
-    _slot: Slot,
+    _slot: Arc<Slot>,
 }
 
 impl AsyncRead for Counted {
@@ -177,15 +223,66 @@ fn is_of_the_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-/// One write that cannot block; whoever cannot take it only sees the close.
-fn refuse(stream: &TcpStream) {
-    const BODY: &str = r#"{"code":"OVERLOADED","message":"too many connections"}"#;
-    let answer = format!(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n\
-         connection: close\r\ncontent-length: {}\r\n\r\n{BODY}",
-        BODY.len()
-    );
-    let _ = stream.try_write(answer.as_bytes());
+/// Turns connections away.
+struct Refusals {
+    /// Inside TLS nothing can be said before a handshake, which is what there is too much of.
+    in_plain: bool,
+    lingering: Arc<Semaphore>,
+    warned: Option<Instant>,
+    unsaid: u64,
+}
+
+/// So many that are turned away are waited for, so that they see why.
+const MAX_LINGERING: usize = 1_024;
+/// How long each of them is.
+const LINGER: Duration = Duration::from_secs(1);
+/// A warning at most so often: a storm of connections is not to be one of lines.
+const WARN_EVERY: Duration = Duration::from_secs(1);
+
+impl Refusals {
+    fn new(in_plain: bool) -> Refusals {
+        Refusals { in_plain, lingering: Arc::new(Semaphore::new(MAX_LINGERING)), warned: None, unsaid: 0 }
+    }
+
+    fn refuse(&mut self, stream: TcpStream, address: SocketAddr, full: Full) {
+        metrics::counter!("liveset_connections_refused_total", "cap" => full.as_str()).increment(1);
+        self.unsaid += 1;
+        if self.warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+            tracing::warn!(%address, refused = self.unsaid, "too many {}", full.as_str());
+            self.warned = Some(Instant::now());
+            self.unsaid = 0;
+        }
+        if !self.in_plain {
+            return;
+        }
+        // One write that cannot block.
+        let _ = stream.try_write(unavailable(address, full).as_bytes());
+        // A close over a request that was not read is a reset, which takes the answer with it.
+        if let Ok(permit) = Arc::clone(&self.lingering).try_acquire_owned() {
+            tokio::spawn(async move {
+                let _ = timeout(LINGER, drain(stream)).await;
+                drop(permit);
+            });
+        }
+    }
+}
+
+async fn drain(mut stream: TcpStream) -> io::Result<()> {
+    stream.shutdown().await?;
+    let mut scrap = [0; 1024];
+    while stream.read(&mut scrap).await? > 0 {}
+    Ok(())
+}
+
+fn unavailable(address: SocketAddr, full: Full) -> String {
+    let body = format!(r#"{{"code":"OVERLOADED","message":"too many {}"}}"#, full.as_str());
+    // Who was turned away together is not to come back together: ports are as good as dice.
+    let retry_after = 1 + address.port() % 5;
+    format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: {retry_after}\r\n\
+         connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 #[derive(Debug, Default)]
@@ -201,105 +298,9 @@ impl Backoff {
     }
 }
 
-/// The connections that are open.
-#[derive(Debug, Default)]
-struct Open {
-    counts: Mutex<Counts>,
-}
-
-#[derive(Debug, Default)]
-struct Counts {
-    all: usize,
-    by_address: HashMap<IpAddr, usize>,
-}
-
-impl Open {
-    fn enter(open: &Arc<Open>, address: IpAddr, limits: &AcceptLimits) -> Option<Slot> {
-        let address = counted_address(address);
-        let mut counts = open.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.all >= limits.max_connections {
-            return None;
-        }
-        if let Some(address) = address {
-            let of_address = counts.by_address.entry(address).or_default();
-            if *of_address >= limits.max_connections_per_address {
-                if *of_address == 0 {
-                    counts.by_address.remove(&address);
-                }
-                return None;
-            }
-            *of_address += 1;
-        }
-        counts.all += 1;
-        metrics::gauge!("liveset_http_connections").set(counts.all as f64);
-        Some(Slot { open: Arc::clone(open), address })
-    }
-}
-
-/// What counts as one address: nothing for loopback; of IPv6, the network that one customer has.
-fn counted_address(address: IpAddr) -> Option<IpAddr> {
-    match address.to_canonical() {
-        address if address.is_loopback() => None,
-        IpAddr::V4(address) => Some(IpAddr::V4(address)),
-        IpAddr::V6(address) => Some(IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)))),
-    }
-}
-
-/// One open connection, counted until it is dropped.
-#[derive(Debug)]
-struct Slot {
-    open: Arc<Open>,
-    address: Option<IpAddr>,
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        let mut counts = self.open.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.all = counts.all.saturating_sub(1);
-        metrics::gauge!("liveset_http_connections").set(counts.all as f64);
-        let Some(address) = self.address else { return };
-        if let Some(of_address) = counts.by_address.get_mut(&address) {
-            *of_address -= 1;
-            if *of_address == 0 {
-                counts.by_address.remove(&address);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn enter(open: &Arc<Open>, address: &str, limits: &AcceptLimits) -> Option<Slot> {
-        Open::enter(open, address.parse().unwrap(), limits)
-    }
-
-    #[test]
-    fn connections_are_capped_in_all_and_by_address() {
-        let limits =
-            AcceptLimits { max_connections: 4, max_connections_per_address: 1, ..AcceptLimits::default() };
-        let open = Arc::new(Open::default());
-        let first = enter(&open, "192.0.2.1", &limits).unwrap();
-        assert!(enter(&open, "::ffff:192.0.2.1", &limits).is_none(), "the same address, mapped");
-        let _v6 = enter(&open, "2001:db8::1", &limits).unwrap();
-        assert!(enter(&open, "2001:db8::2", &limits).is_none(), "the same /64");
-        let _a = enter(&open, "127.0.0.1", &limits).unwrap();
-        let _b = enter(&open, "::1", &limits).unwrap();
-        assert!(enter(&open, "127.0.0.1", &limits).is_none(), "all are taken");
-        drop(first);
-        assert!(enter(&open, "192.0.2.1", &limits).is_some());
-        assert_eq!(open.counts.lock().unwrap().by_address.len(), 1);
-    }
-
-    #[test]
-    fn caps_of_zero_let_nobody_in_and_keep_nothing() {
-        let limits = AcceptLimits { max_connections_per_address: 0, ..AcceptLimits::default() };
-        let open = Arc::new(Open::default());
-        assert!(enter(&open, "192.0.2.1", &limits).is_none());
-        assert!(open.counts.lock().unwrap().by_address.is_empty());
-        assert!(enter(&open, "127.0.0.1", &AcceptLimits { max_connections: 0, ..limits }).is_none());
-    }
 
     #[test]
     fn backoff_grows_to_a_second() {

@@ -9,9 +9,8 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::http::request::Builder;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
-use crate::url::ServerUrl;
+use crate::connect::Connector;
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,30 +35,32 @@ pub(crate) enum Outcome {
 
 /// Sends requests, one after the other.
 pub(crate) struct Client {
-    url: ServerUrl,
+    server: Connector,
     token: HeaderValue,
     open: Option<(SendRequest<Full<Bytes>>, Instant)>,
 }
 
 impl Client {
+    /// Takes an address, too, of a server without TLS.
+    ///
     /// # Errors
     ///
     /// The token cannot stand in a header.
-    pub(crate) fn new(url: ServerUrl, token: &str) -> Result<Client, String> {
+    pub(crate) fn new(server: impl Into<Connector>, token: &str) -> Result<Client, String> {
         let mut token = HeaderValue::from_str(&format!("Bearer {token}"))
             .map_err(|_| "the token has characters that no header can have".to_owned())?;
         token.set_sensitive(true);
-        Ok(Client { url, token, open: None })
+        Ok(Client { server: server.into(), token, open: None })
     }
 
     /// Posts JSON and waits for what becomes of it.
     pub(crate) async fn post(&mut self, path: &str, body: Bytes) -> Outcome {
-        self.send(Request::post(self.url.path(path)), body).await
+        self.send(Request::post(self.server.url.path(path)), body).await
     }
 
     /// Asks for a path.
     pub(crate) async fn get(&mut self, path: &str) -> Outcome {
-        self.send(Request::get(self.url.path(path)), Bytes::new()).await
+        self.send(Request::get(self.server.url.path(path)), Bytes::new()).await
     }
 
     async fn send(&mut self, request: Builder, body: Bytes) -> Outcome {
@@ -103,7 +104,7 @@ impl Client {
 
     fn complete(&self, request: Builder, body: Bytes) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
         request
-            .header(HOST, &self.url.authority)
+            .header(HOST, &self.server.url.authority)
             .header(AUTHORIZATION, &self.token)
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(body))
@@ -111,8 +112,7 @@ impl Client {
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, String> {
         let connecting = async {
-            let stream = TcpStream::connect(self.url.address()).await.map_err(|error| error.to_string())?;
-            stream.set_nodelay(true).map_err(|error| error.to_string())?;
+            let stream = self.server.connect().await?;
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())
         };
         let (sender, connection) = tokio::time::timeout(CONNECT_TIMEOUT, connecting)

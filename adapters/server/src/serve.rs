@@ -15,6 +15,7 @@ use crate::http::{self, Cors, HttpOptions};
 use crate::ndjson::FileError;
 use crate::policy::Rules;
 use crate::signals::{Reloads, Stop};
+use crate::tls::{ServerTls, TlsError};
 use crate::{accept, load, log};
 
 /// Arguments of `liveset serve`.
@@ -67,6 +68,9 @@ pub enum ServeError {
     /// What a set should hold cannot be loaded.
     #[error(transparent)]
     Load(#[from] FileError),
+    /// The certificate or its key is wrong.
+    #[error("[tls] {0}")]
+    Tls(#[from] TlsError),
     /// The address cannot be listened to.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -88,8 +92,8 @@ pub enum ServeError {
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
 }
 
-/// Runs a server until a signal stops it. Prints `listening on http://ADDRESS:PORT` to standard output once
-/// it does.
+/// Runs a server until a signal stops it. Prints `listening on http://ADDRESS:PORT` (or https) to standard
+/// output once it does.
 ///
 /// # Errors
 ///
@@ -113,11 +117,13 @@ pub async fn run(args: ServeArgs) -> Result<(), ServeError> {
         .map_err(|source| ServeError::System { what: "cannot listen to signals", source })?;
 
     load_all(&liveset, config.sets.clone()).await?;
-    let listener = listen(&config.listen).await?;
+    let tls = config.tls.as_ref().map(|tls| ServerTls::load(&tls.cert, &tls.key)).transpose()?;
+    let listener = listen(&config.listen, tls.is_some()).await?;
     let options = HttpOptions {
         max_body_bytes: config.limits.http.max_body_bytes,
         body_timeout: config.limits.http.body_timeout,
         cors: Cors::new(config.cors.origins.iter().map(String::as_str)),
+        websocket_origins: config.websocket_origins(),
         metrics: Some(recorder.clone()),
         metrics_public: config.metrics_public,
     };
@@ -126,15 +132,17 @@ pub async fn run(args: ServeArgs) -> Result<(), ServeError> {
     let limits = config.limits.accept();
     let shutdown_timeout = config.limits.http.shutdown_timeout;
     let upkeep = tokio::spawn(http::upkeep(recorder));
-    let reloaded = liveset.clone();
-    let reloading = tokio::spawn(async move {
-        let mut running = config;
-        loop {
-            reloads.next().await;
-            reload(&args, &mut running, &tokens, &reloaded);
+    let reloading = tokio::spawn({
+        let (tls, liveset) = (tls.clone(), liveset.clone());
+        async move {
+            let mut running = config;
+            loop {
+                reloads.next().await;
+                reload(&args, &mut running, &tokens, tls.as_ref(), &liveset);
+            }
         }
     });
-    serve_until(listener, router, limits, liveset, stop, shutdown_timeout).await;
+    serve_until(listener, router, limits, tls, liveset, stop, shutdown_timeout).await;
     reloading.abort();
     upkeep.abort();
     Ok(())
@@ -145,11 +153,12 @@ pub async fn serve_until(
     listener: TcpListener,
     router: axum::Router,
     limits: accept::AcceptLimits,
+    tls: Option<ServerTls>,
     liveset: Liveset,
     stop: Stop,
     shutdown_timeout: Duration,
 ) {
-    let mut serving = tokio::spawn(accept::serve(listener, router, limits, stop.clone().wait()));
+    let mut serving = tokio::spawn(accept::serve(listener, router, limits, tls, stop.clone().wait()));
     tokio::select! {
         ended = &mut serving => {
             if let Err(error) = ended {
@@ -171,11 +180,12 @@ pub async fn serve_until(
 /// # Errors
 ///
 /// The address is taken, or is none of this machine.
-pub async fn listen(address: &str) -> Result<TcpListener, ServeError> {
+pub async fn listen(address: &str, has_tls: bool) -> Result<TcpListener, ServeError> {
     let failed = |source| ServeError::Listen { address: address.to_owned(), source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
-    print(&format!("listening on http://{bound}\n"));
+    let scheme = if has_tls { "https" } else { "http" };
+    print(&format!("listening on {scheme}://{bound}\n"));
     tracing::info!(address = %bound, "listening");
     Ok(listener)
 }
@@ -240,9 +250,15 @@ fn grants(config: &Config) -> Vec<(String, Grant)> {
     config.auth.tokens.iter().map(grant).collect()
 }
 
-/// Reads the tokens again. Whoever was let in by a subject that has no token any more is ended, and the claims of the others are as
-/// they are now. What else changed is named, and waits for a restart.
-fn reload(args: &ServeArgs, running: &mut Config, tokens: &StaticTokens, liveset: &Liveset) {
+/// Reads the tokens and the files of TLS again. Whoever was let in by a subject that has no token any more is ended, and the claims of
+/// the others are as they are now. What else changed is named, and waits for a restart.
+fn reload(
+    args: &ServeArgs,
+    running: &mut Config,
+    tokens: &StaticTokens,
+    tls: Option<&ServerTls>,
+    liveset: &Liveset,
+) {
     let read = match Config::load(args.config.as_deref(), &args.overrides) {
         Ok(read) if read.auth.tokens.is_empty() => {
             tracing::error!("the configuration has no tokens any more; the old ones stay");
@@ -267,6 +283,12 @@ fn reload(args: &ServeArgs, running: &mut Config, tokens: &StaticTokens, liveset
         }
     });
     tracing::info!(tokens = read.auth.tokens.len(), ended, "read the tokens again");
+    if let (Some(tls), Some(files)) = (tls, &read.tls) {
+        match tls.reload(&files.cert, &files.key) {
+            Ok(()) => tracing::info!(cert = %files.cert.display(), "read the certificate again"),
+            Err(error) => tracing::error!("the certificate stays as it was: {error}"),
+        }
+    }
     let changed = running.changed_beside_tokens(&read);
     if !changed.is_empty() {
         tracing::warn!(changed = changed.join(", "), "needs a restart to take effect");

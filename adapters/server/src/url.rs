@@ -1,15 +1,17 @@
-//! The address of a server, as the commands take it: `127.0.0.1:8080`, `http://host:8080`, `ws://host/ws`.
+//! The address of a server, as the commands take it: `127.0.0.1:8080`, `http://host:8080`, `wss://host/ws`.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Where a server is. Plain TCP: TLS is for a proxy in front of either end.
+/// Where a server is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ServerUrl {
     /// Host and port, as for a connection and the `Host` header.
     pub(crate) authority: String,
     /// What stands in front of `/ws` and the other paths, without a slash at the end.
     pub(crate) base: String,
+    /// Whether it speaks TLS.
+    pub(crate) is_tls: bool,
 }
 
 impl ServerUrl {
@@ -20,12 +22,23 @@ impl ServerUrl {
 
     /// What to connect to.
     pub(crate) fn address(&self) -> String {
+        match self.port_at() {
+            Some(_) => self.authority.clone(),
+            None => format!("{}:{}", self.authority, if self.is_tls { 443 } else { 80 }),
+        }
+    }
+
+    /// The host alone, as in its certificate.
+    pub(crate) fn host(&self) -> &str {
+        let host = &self.authority[..self.port_at().unwrap_or(self.authority.len())];
+        host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+    }
+
+    /// Where `:port` begins.
+    fn port_at(&self) -> Option<usize> {
         // After the last `]`, so that the colons of IPv6 are not taken for a port.
         let after_host = self.authority.rfind(']').map_or(0, |at| at + 1);
-        match self.authority[after_host..].contains(':') {
-            true => self.authority.clone(),
-            false => format!("{}:80", self.authority),
-        }
+        self.authority[after_host..].find(':').map(|at| after_host + at)
     }
 }
 
@@ -39,15 +52,13 @@ impl FromStr for ServerUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let rest = match text.split_once("://") {
-            Some(("http" | "ws", rest)) => rest,
-            Some(("https" | "wss", _)) => {
-                return Err(
-                    "TLS is not spoken here: use a plain http:// or ws:// address, or a tunnel".into()
-                );
+        let (is_tls, rest) = match text.split_once("://") {
+            Some(("http" | "ws", rest)) => (false, rest),
+            Some(("https" | "wss", rest)) => (true, rest),
+            Some((scheme, _)) => {
+                return Err(format!("unknown scheme {scheme:?}, write http://, https://, ws:// or wss://"));
             }
-            Some((scheme, _)) => return Err(format!("unknown scheme {scheme:?}, write http:// or ws://")),
-            None => text,
+            None => (false, text),
         };
         let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
         let is_plain = !authority.is_empty()
@@ -57,7 +68,17 @@ impl FromStr for ServerUrl {
         }
         let base = path.trim_end_matches('/');
         let base = base.strip_suffix("/ws").unwrap_or(base);
-        Ok(ServerUrl { authority: authority.into(), base: base.into() })
+        Ok(ServerUrl { authority: authority.into(), base: base.into(), is_tls })
+    }
+}
+
+/// As [`ServerUrl::from_str`], for commands that speak no TLS.
+pub(crate) fn without_tls(text: &str) -> Result<ServerUrl, String> {
+    match text.parse() {
+        Ok(ServerUrl { is_tls: true, .. }) => {
+            Err("this command speaks no TLS: use a plain http:// or ws:// address".into())
+        }
+        parsed => parsed,
     }
 }
 
@@ -74,13 +95,16 @@ mod tests {
             ("http://host/live/", "host:80", "/live/batch"),
             ("ws://[::1]:7/live/ws/", "[::1]:7", "/live/batch"),
             ("ws://[::1]", "[::1]:80", "/batch"),
+            ("wss://host/ws", "host:443", "/batch"),
+            ("https://[::1]", "[::1]:443", "/batch"),
+            ("https://host:8443", "host:8443", "/batch"),
         ] {
             let url: ServerUrl = text.parse().unwrap();
             assert_eq!((url.address().as_str(), url.path("/batch").as_str()), (address, batch), "{text}");
+            assert_eq!(url.is_tls, text.starts_with("wss") || text.starts_with("https"), "{text}");
+            assert!(["host", "127.0.0.1", "::1"].contains(&url.host()), "{text}");
         }
         for (wrong, what) in [
-            ("wss://host", "TLS"),
-            ("https://host", "TLS"),
             ("ftp://host", "scheme"),
             ("", "not an address"),
             ("http:///x", "not an address"),

@@ -9,13 +9,13 @@ use liveset_core::LiveQueryOptions;
 
 use crate::config::duration;
 use crate::secret::Secret;
-use crate::url::ServerUrl;
+use crate::url::{self, ServerUrl};
 
 /// Arguments of `liveset bench`.
 #[derive(Debug, Clone, Args)]
 pub struct BenchArgs {
     /// The server, as ws://127.0.0.1:8080/ws; without it, one is started for the run
-    #[arg(value_name = "URL", env = "LIVESET_URL")]
+    #[arg(value_name = "URL", env = "LIVESET_URL", value_parser = url::without_tls)]
     pub(super) url: Option<ServerUrl>,
 
     /// A token that may write; only with a URL

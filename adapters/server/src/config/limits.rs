@@ -29,7 +29,11 @@ pub struct ServerLimits {
     pub max_connections: usize,
     /// Connections open at once from one address (one /64 of IPv6). Loopback is not counted. Default 256.
     pub max_connections_per_address: usize,
-    /// How long the head of a request may take, and how long a connection may be idle before one. Default 5 s.
+    /// Connections that have not sent the head of a request yet. Default 1,024.
+    pub max_handshakes: usize,
+    /// Of these, from one address (one /64 of IPv6). Loopback is not counted. Default 64.
+    pub max_handshakes_per_address: usize,
+    /// How long a handshake of TLS and the head of a request may take, and how long a connection may be idle before one. Default 5 s.
     pub header_timeout: Duration,
     /// The largest head of a request. Default 16 KiB.
     pub max_header_bytes: usize,
@@ -47,6 +51,8 @@ impl Default for ServerLimits {
         ServerLimits {
             max_connections: accept.max_connections,
             max_connections_per_address: accept.max_connections_per_address,
+            max_handshakes: accept.max_handshakes,
+            max_handshakes_per_address: accept.max_handshakes_per_address,
             header_timeout: accept.header_timeout,
             max_header_bytes: accept.max_header_bytes,
             max_body_bytes: 8 * 1024 * 1024,
@@ -106,8 +112,8 @@ macro_rules! limits {
 
 limits! {
     "http", limits => limits.http => {
-        max_connections, max_connections_per_address, header_timeout, max_header_bytes, max_body_bytes,
-        body_timeout, shutdown_timeout,
+        max_connections, max_connections_per_address, max_handshakes, max_handshakes_per_address, header_timeout,
+        max_header_bytes, max_body_bytes, body_timeout, shutdown_timeout,
     }
     "transport", limits => limits.liveset.transport => {
         max_fragments, control_frames_per_second, control_burst, batch_bytes, outbox_bytes, write_timeout, batch_timeout,
@@ -207,6 +213,8 @@ impl LimitsConfig {
         AcceptLimits {
             max_connections: self.http.max_connections,
             max_connections_per_address: self.http.max_connections_per_address,
+            max_handshakes: self.http.max_handshakes,
+            max_handshakes_per_address: self.http.max_handshakes_per_address,
             header_timeout: self.http.header_timeout,
             max_header_bytes: self.http.max_header_bytes,
         }
@@ -217,6 +225,7 @@ impl LimitsConfig {
             ("header_timeout", self.http.header_timeout.is_zero()),
             ("body_timeout", self.http.body_timeout.is_zero()),
             ("max_connections", self.http.max_connections == 0),
+            ("max_handshakes", self.http.max_handshakes == 0),
         ];
         match zero.into_iter().find(|(_, is_zero)| *is_zero) {
             Some((name, _)) => Err(Problem {

@@ -27,14 +27,22 @@
 //! rows = "tenant == $principal.tenant"
 //! fields = ["total", "status"]
 //!
-//! [limits]                         # see `limits`
+//! [tls]                            # without it, plain TCP; read again on SIGHUP
+//! cert = "cert.pem"                # the server's own first; beside this file
+//! key = "key.pem"
+//!
+//! [limits.session]                 # see `limits`
 //! auth_timeout = "10s"
 //!
 //! [clock]
 //! source = "system"                # or "commits": now is the largest `at` seen
 //!
-//! [cors]                           # empty: no other page may call, and any page may open /ws
+//! [cors]                           # empty: no page of another origin may call the HTTP endpoints
 //! origins = ["https://shop.example"]
+//!
+//! [websocket]                      # without `origins`: those of [cors], and where there are none, any page
+//! origins = ["https://shop.example"]
+//! absent_origin = "allow"          # what is no page sends no Origin; "refuse" answers it with 403 too
 //! ```
 
 pub(crate) mod duration;
@@ -47,6 +55,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use liveset::http::Origins;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -71,8 +80,13 @@ pub struct Config {
     pub auth: AuthConfig,
     /// Where `now` comes from.
     pub clock: ClockConfig,
+    /// TLS; without it, plain TCP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsConfig>,
     /// Which web pages may call the HTTP endpoints.
     pub cors: CorsConfig,
+    /// Which web pages may open `/ws`.
+    pub websocket: WebSocketConfig,
     /// Every limit.
     pub limits: LimitsConfig,
     /// The sets.
@@ -94,7 +108,9 @@ impl Default for Config {
             log: "info".into(),
             auth: AuthConfig::default(),
             clock: ClockConfig::default(),
+            tls: None,
             cors: CorsConfig::default(),
+            websocket: WebSocketConfig::default(),
             limits: LimitsConfig::default(),
             sets: Vec::new(),
             resources: Vec::new(),
@@ -161,9 +177,42 @@ pub enum ClockSource {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CorsConfig {
-    /// Exact origins, as `https://shop.example`. Empty allows none to call the HTTP endpoints; `/ws`, which
-    /// needs a token in its first message, is open to all then, and with a list only to those on it.
+    /// Exact origins, as `https://shop.example`. Empty allows none.
     pub origins: Vec<String>,
+}
+
+/// `[websocket]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WebSocketConfig {
+    /// Exact origins of the pages that may open `/ws`; others are answered by 403 before any upgrade. An empty
+    /// list allows no page. Without a list it is that of `[cors]`; where that is empty, any page may: without a token
+    /// in its first message it gets nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origins: Option<Vec<String>>,
+    /// What becomes of a handshake without an `Origin`.
+    pub absent_origin: AbsentOrigin,
+}
+
+/// What becomes of a handshake without an `Origin`. Every browser sends one, other programs seldom do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum AbsentOrigin {
+    /// It is let in.
+    #[default]
+    Allow,
+    /// It is answered by 403. Needs a list of origins.
+    Refuse,
+}
+
+/// `[tls]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// The chain of certificates, the server's own first: PEM, relative to the configuration file.
+    pub cert: PathBuf,
+    /// The key of the server's certificate: PEM, relative to the configuration file.
+    pub key: PathBuf,
 }
 
 /// `[[set]]`
@@ -290,7 +339,7 @@ impl Config {
     }
 
     /// Reads the file, if there is one, and puts what flags and environment say over it. Paths of `load`
-    /// become relative to the file's folder.
+    /// and `tls` become relative to the file's folder.
     ///
     /// # Errors
     ///
@@ -304,6 +353,10 @@ impl Config {
                 let folder = file.parent().unwrap_or(Path::new(""));
                 for set in &mut config.sets {
                     set.load = set.load.take().map(|load| folder.join(load));
+                }
+                if let Some(tls) = &mut config.tls {
+                    tls.cert = folder.join(&tls.cert);
+                    tls.key = folder.join(&tls.key);
                 }
                 config
             }
@@ -334,14 +387,29 @@ impl Config {
         toml::to_string(&shown)
     }
 
-    /// What differs between two configurations besides the tokens, by the names of the file.
+    /// Which pages may open `/ws`.
+    pub fn websocket_origins(&self) -> Origins {
+        let listed = match &self.websocket.origins {
+            Some(listed) => listed,
+            None if self.cors.origins.is_empty() => return Origins::Any,
+            None => &self.cors.origins,
+        };
+        Origins::Listed {
+            origins: listed.iter().map(|origin| origin.as_str().into()).collect(),
+            or_absent: self.websocket.absent_origin == AbsentOrigin::Allow,
+        }
+    }
+
+    /// What differs between two configurations besides the tokens and the files of TLS, by the names of the file.
     pub fn changed_beside_tokens(&self, other: &Config) -> Vec<&'static str> {
         [
             ("listen", self.listen != other.listen),
             ("metrics_public", self.metrics_public != other.metrics_public),
             ("log", self.log != other.log),
             ("clock", self.clock != other.clock),
+            ("tls", self.tls.is_some() != other.tls.is_some()),
             ("cors", self.cors != other.cors),
+            ("websocket", self.websocket != other.websocket),
             ("limits", self.limits != other.limits),
             ("set", self.sets != other.sets),
             ("resource", self.resources != other.resources),

@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::secret::Secret;
 
-use super::{ClockSource, Config, ResourceConfig, SetConfig, TokenConfig};
+use super::{AbsentOrigin, ClockSource, Config, ResourceConfig, SetConfig, TlsConfig, TokenConfig};
 
 /// Settings that a flag or an environment variable may give. A flag wins over the variable, both over the
 /// file. Lists are added to those of the file, except the origins and the resources, which replace them.
@@ -67,6 +67,23 @@ pub struct Overrides {
     #[arg(long = "cors-origin", env = "LIVESET_CORS_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
     pub cors_origins: Vec<String>,
 
+    /// An origin whose pages may open /ws; can be repeated. Replaces those of the file. Without any, those of
+    /// --cors-origin; without any of these either, every page may
+    #[arg(long = "ws-origin", env = "LIVESET_WS_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
+    pub ws_origins: Vec<String>,
+
+    /// Whether /ws takes a handshake without an Origin, as programs other than browsers send [default: allow]
+    #[arg(long, env = "LIVESET_ABSENT_ORIGIN", value_name = "POLICY")]
+    pub absent_origin: Option<AbsentOrigin>,
+
+    /// The chain of certificates for TLS, PEM; needs --tls-key. Read again on SIGHUP
+    #[arg(long, env = "LIVESET_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The key of the certificate, PEM
+    #[arg(long, env = "LIVESET_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+
     /// What is logged, in the form of RUST_LOG [default: info]
     #[arg(long, env = "LIVESET_LOG", value_name = "FILTER")]
     pub log: Option<String>,
@@ -108,6 +125,22 @@ impl Overrides {
         }
         if !self.cors_origins.is_empty() {
             config.cors.origins.clone_from(&self.cors_origins);
+        }
+        if !self.ws_origins.is_empty() {
+            config.websocket.origins = Some(self.ws_origins.clone());
+        }
+        if let Some(absent_origin) = self.absent_origin {
+            config.websocket.absent_origin = absent_origin;
+        }
+        match (&self.tls_cert, &self.tls_key, &mut config.tls) {
+            (None, None, _) => {}
+            (Some(cert), Some(key), tls) => *tls = Some(TlsConfig { cert: cert.clone(), key: key.clone() }),
+            (Some(cert), None, Some(tls)) => tls.cert.clone_from(cert),
+            (None, Some(key), Some(tls)) => tls.key.clone_from(key),
+            (Some(_), None, None) => {
+                return Err("--tls-cert needs --tls-key, the key of the certificate".into());
+            }
+            (None, Some(_), None) => return Err("--tls-key needs --tls-cert, its certificate".into()),
         }
         if let Some(log) = &self.log {
             config.log.clone_from(log);

@@ -42,8 +42,14 @@ fn the_documented_file_is_read() {
         max_body_bytes = 1_000
         [clock]
         source = "commits"
+        [tls]
+        cert = "cert.pem"
+        key = "key.pem"
         [cors]
         origins = ["https://shop.example"]
+        [websocket]
+        origins = ["https://screen.example"]
+        absent_origin = "refuse"
         "#,
     )
     .unwrap();
@@ -58,6 +64,8 @@ fn the_documented_file_is_read() {
     assert_eq!((engine.max_unindexed_views, engine.max_columns), (10, 20));
     assert_eq!(config.limits.http.max_body_bytes, 1000);
     assert_eq!(config.clock.source, ClockSource::Commits);
+    assert_eq!(config.tls.as_ref().unwrap().key, Path::new("key.pem"));
+    assert_eq!(config.websocket.absent_origin, AbsentOrigin::Refuse);
 
     // What is printed reads back as the same, and has no token unless asked.
     assert_eq!(parse(&config.print(true).unwrap()).unwrap(), config);
@@ -121,6 +129,11 @@ fn an_error_names_the_line_and_the_key() {
         ("[limits.http]\nheader_timeout = \"0s\"", ":2:18: limits.http.header_timeout: ", "nobody"),
         ("[clock]\nsource = \"sun\"", ":2:10: clock.source: ", "unknown variant `sun`"),
         ("[cors]\norigins = [\"*\"]", ":2:12: cors.origins[0]: ", "exact origin"),
+        ("[websocket]\norigins = [\"https://a.b/\"]", ":2:12: websocket.origins[0]: ", "exact origin"),
+        ("[websocket]\nabsent_origin = \"refuse\"", ":2:17: websocket.absent_origin: ", "add origins"),
+        ("[websocket]\nabsent_origin = \"no\"", ":2:17: websocket.absent_origin: ", "unknown variant `no`"),
+        ("[tls]\ncert = \"a\"", ":1:1: tls: ", "missing field `key`"),
+        ("[limits.http]\nmax_handshakes = 0", ":2:18: limits.http.max_handshakes: ", "nobody"),
         ("[cors]\norigins = [\"https://a.b/\"]", ":2:12: cors.origins[0]: ", "exact origin"),
     ] {
         let error = parse(text).expect_err(text);
@@ -144,7 +157,7 @@ fn flags_win_over_the_file() {
     let file = folder.path().join("liveset.toml");
     std::fs::write(
         &file,
-        "listen = \"127.0.0.1:1\"\n[auth]\ntokens = [{token=\"a\",subject=\"a\"}]\n[[set]]\nname = \"s\"\nload = \"s.ndjson\"",
+        "listen = \"127.0.0.1:1\"\n[tls]\ncert = \"c.pem\"\nkey = \"k.pem\"\n[auth]\ntokens = [{token=\"a\",subject=\"a\"}]\n[[set]]\nname = \"s\"\nload = \"s.ndjson\"",
     )
     .unwrap();
     let overrides = Overrides {
@@ -154,6 +167,7 @@ fn flags_win_over_the_file() {
         resources: vec!["jobs=started+done".into()],
         limits: vec!["session.live_queries=3".into(), "http.header_timeout=1s".into()],
         clock: Some(ClockSource::Commits),
+        tls_key: Some("/keys/k.pem".into()),
         ..Overrides::default()
     };
     let config = Config::load(Some(&file), &overrides).unwrap();
@@ -164,6 +178,9 @@ fn flags_win_over_the_file() {
     assert_eq!(config.resources[0].events, ["started", "done"]);
     assert_eq!(config.limits.liveset.session.live_queries, 3);
     assert_eq!(config.limits.http.header_timeout, Duration::from_secs(1));
+
+    let tls = config.tls.clone().unwrap();
+    assert_eq!((tls.cert, tls.key), (folder.path().join("c.pem"), "/keys/k.pem".into()));
 
     let before = Config::load(Some(&file), &Overrides::default()).unwrap();
     assert_eq!(before.changed_beside_tokens(&config), ["listen", "clock", "limits", "set", "resource"]);

@@ -1,6 +1,6 @@
 //! What must be true of a configuration beyond the types of its values.
 
-use super::{Config, REDACTED};
+use super::{AbsentOrigin, Config, REDACTED};
 
 /// The longest token, in bytes.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
@@ -33,7 +33,9 @@ impl Config {
             }
         }
         self.validate_tokens()?;
-        self.validate_origins()?;
+        validate_origins("cors.origins", &self.cors.origins)?;
+        validate_origins("websocket.origins", self.websocket.origins.as_deref().unwrap_or_default())?;
+        self.validate_websocket()?;
         self.validate_sets()?;
         self.validate_resources()?;
         self.validate_policies()?;
@@ -115,22 +117,14 @@ impl Config {
         Ok(())
     }
 
-    fn validate_origins(&self) -> Result<(), Problem> {
-        for (index, origin) in self.cors.origins.iter().enumerate() {
-            let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
-            let exact = host.is_some_and(|host| {
-                !host.is_empty()
-                    && host.bytes().all(|byte| byte.is_ascii_graphic() && !b"/?#*@".contains(&byte))
-                    && !host.bytes().any(|byte| byte.is_ascii_uppercase())
-            });
-            if !exact {
-                return problem(
-                    format!("cors.origins[{index}]"),
-                    format!(
-                        "{origin:?} is not an exact origin, as \"https://shop.example\" or \"http://localhost:5173\""
-                    ),
-                );
-            }
+    fn validate_websocket(&self) -> Result<(), Problem> {
+        let is_listed = self.websocket.origins.is_some() || !self.cors.origins.is_empty();
+        if self.websocket.absent_origin == AbsentOrigin::Refuse && !is_listed {
+            return problem(
+                "websocket.absent_origin",
+                "without a list of origins any page is let in, so refusing those without one keeps nobody out: \
+                 add origins",
+            );
         }
         Ok(())
     }
@@ -184,4 +178,24 @@ impl Config {
         }
         Ok(())
     }
+}
+
+fn validate_origins(key: &str, origins: &[String]) -> Result<(), Problem> {
+    for (index, origin) in origins.iter().enumerate() {
+        let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        let exact = host.is_some_and(|host| {
+            !host.is_empty()
+                && host.bytes().all(|byte| byte.is_ascii_graphic() && !b"/?#*@".contains(&byte))
+                && !host.bytes().any(|byte| byte.is_ascii_uppercase())
+        });
+        if !exact {
+            return problem(
+                format!("{key}[{index}]"),
+                format!(
+                    "{origin:?} is not an exact origin, as \"https://shop.example\" or \"http://localhost:5173\""
+                ),
+            );
+        }
+    }
+    Ok(())
 }

@@ -87,13 +87,14 @@ pub async fn run(args: DemoArgs) -> Result<(), ServeError> {
     let now = wall_clock();
     let world = Simulation::new(args.seed, now, args.rate);
     commit(&liveset, &[world.snapshot(now)]);
-    let listener = serve::listen(&args.listen).await?;
+    let listener = serve::listen(&args.listen, false).await?;
     say_what_this_is();
 
     let options = HttpOptions { metrics: Some(recorder), metrics_public: true, ..HttpOptions::default() };
     let router = http::router(liveset.clone(), options, Router::new().route("/", get(page::show)));
     let living = tokio::spawn(live(liveset.clone(), world));
-    serve::serve_until(listener, router, AcceptLimits::default(), liveset, stop, SHUTDOWN_TIMEOUT).await;
+    serve::serve_until(listener, router, AcceptLimits::default(), None, liveset, stop, SHUTDOWN_TIMEOUT)
+        .await;
     living.abort();
     Ok(())
 }

@@ -1,8 +1,7 @@
 //! Which web pages may call the endpoints: an exact allow-list of origins, empty by default.
 //!
 //! Tokens travel in a header that a page must set itself, never in a cookie, so nothing here allows
-//! credentials. `/ws` is open to every page while the list is empty (a page without a token gets nothing from
-//! it); with a list, other pages are answered by 403 there. What sends no origin is no page, and is let in.
+//! credentials. Which pages may open `/ws` is an option of its own.
 
 use std::sync::Arc;
 
@@ -14,8 +13,6 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-
-use liveset::http::Origins;
 
 use super::ApiError;
 
@@ -31,14 +28,6 @@ impl Cors {
     pub fn new<'a>(origins: impl IntoIterator<Item = &'a str>) -> Self {
         Cors {
             origins: origins.into_iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect(),
-        }
-    }
-
-    /// The same list for the handshakes of `/ws`.
-    pub(super) fn of_websocket(&self) -> Origins {
-        match self.origins.is_empty() {
-            true => Origins::Any,
-            false => Origins::list(self.origins.iter().filter_map(|origin| origin.to_str().ok())),
         }
     }
 

@@ -25,7 +25,9 @@ pub fn install_recorder() -> Result<PrometheusHandle, BuildError> {
     describe_counter!("liveset_http_requests_total", "Requests by path and status");
     describe_counter!("liveset_http_auth_failures_total", "Requests whose token was refused");
     describe_gauge!("liveset_http_connections", "Connections that are open, WebSockets included");
-    describe_counter!("liveset_connections_refused_total", "Connections over the caps, refused");
+    describe_gauge!("liveset_http_handshakes", "Connections that have not sent the head of a request yet");
+    describe_counter!("liveset_connections_refused_total", "Connections over the caps, refused, by cap");
+    describe_counter!("liveset_tls_failures_total", "Connections whose handshake of TLS failed");
     describe_counter!("liveset_accept_errors_total", "Failures to accept a connection");
     Ok(handle)
 }

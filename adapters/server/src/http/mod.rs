@@ -44,6 +44,7 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
 use liveset::Liveset;
+use liveset::http::Origins;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 pub use self::cors::Cors;
@@ -59,6 +60,8 @@ pub struct HttpOptions {
     pub body_timeout: Duration,
     /// Which pages may call.
     pub cors: Cors,
+    /// Which pages may open `/ws`.
+    pub websocket_origins: Origins,
     /// Where `/metrics` finds its text; without it there is no `/metrics`.
     pub metrics: Option<PrometheusHandle>,
     /// Whether `/metrics` answers without a token.
@@ -71,6 +74,7 @@ impl Default for HttpOptions {
             max_body_bytes: 8 * 1024 * 1024,
             body_timeout: Duration::from_secs(30),
             cors: Cors::default(),
+            websocket_origins: Origins::Any,
             metrics: None,
             metrics_public: false,
         }
@@ -88,7 +92,7 @@ pub(crate) struct App {
 /// its errors look the same.
 pub fn router(liveset: Liveset, options: HttpOptions, more: Router) -> Router {
     let cors = options.cors.clone();
-    let origins = cors.of_websocket();
+    let origins = options.websocket_origins.clone();
     let has_metrics = options.metrics.is_some();
     let app = App { liveset: liveset.clone(), options };
     let mut routes = Router::new()

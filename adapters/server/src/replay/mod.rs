@@ -24,10 +24,12 @@ use self::pace::Pace;
 use self::stream::Commit;
 use crate::backoff::Backoff;
 use crate::client::{Client, Outcome};
+use crate::connect::Connector;
 use crate::ndjson::{FileError, Progress};
 use crate::secret::Secret;
 use crate::signals::Interrupts;
 use crate::terminal;
+use crate::tls::TlsError;
 use crate::url::ServerUrl;
 
 /// Arguments of `liveset replay`.
@@ -40,6 +42,10 @@ pub struct ReplayArgs {
     /// The server
     #[arg(long, env = "LIVESET_URL", default_value = "http://127.0.0.1:8080", value_name = "URL")]
     url: ServerUrl,
+
+    /// With https://: who vouches for the server's certificate, PEM [default: whom the system trusts]
+    #[arg(long, env = "LIVESET_CA", value_name = "FILE")]
+    pub ca: Option<PathBuf>,
 
     /// A token that may write
     #[arg(long, env = "LIVESET_TOKEN", value_name = "TOKEN", hide_env_values = true)]
@@ -111,6 +117,9 @@ pub enum ReplayError {
     /// The token cannot be sent.
     #[error("{0}")]
     Token(String),
+    /// The authorities that are to be trusted cannot be read.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The server refused a commit.
     #[error("{}:{line}: the server refused it with {status}: {message}", file.display())]
     Refused {
@@ -134,7 +143,8 @@ pub enum ReplayError {
 ///
 /// The file is wrong, or the server refuses a commit. A server that is away is waited for.
 pub async fn run(args: ReplayArgs) -> Result<(), ReplayError> {
-    let client = Client::new(args.url.clone(), args.token.expose()).map_err(ReplayError::Token)?;
+    let server = Connector::new(args.url.clone(), args.ca.as_deref())?;
+    let client = Client::new(server, args.token.expose()).map_err(ReplayError::Token)?;
     let (progress, mut commits) = stream::read(&args.file)?;
     let mut replay = Replay {
         client,

@@ -34,9 +34,9 @@ pub(super) async fn follow(
     backoff: &mut Backoff,
     stop: &Stop,
 ) -> End {
-    output.connecting(&wanted.url.to_string(), wanted.held.as_ref());
+    output.connecting(&wanted.server.url.to_string(), wanted.held.as_ref());
     let socket = tokio::select! {
-        socket = Socket::connect(&wanted.url) => socket,
+        socket = Socket::connect(&wanted.server) => socket,
         () = stop.clone().wait() => return End::Quit,
     };
     let socket = match socket {

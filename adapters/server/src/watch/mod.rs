@@ -11,22 +11,30 @@ mod socket;
 mod table;
 mod trouble;
 
+use std::path::PathBuf;
+
 use clap::Args;
 use liveset_core::{LiveQueryOptions, LiveResult, QuerySpec, Token};
 
 use self::follow::End;
 use self::output::Output;
 use crate::backoff::Backoff;
+use crate::connect::Connector;
 use crate::secret::Secret;
 use crate::signals::Stop;
+use crate::tls::TlsError;
 use crate::url::ServerUrl;
 
 /// Arguments of `liveset watch`.
 #[derive(Debug, Clone, Args)]
 pub struct WatchArgs {
-    /// The server, as ws://127.0.0.1:8080/ws
+    /// The server, as ws://127.0.0.1:8080/ws or wss://live.example
     #[arg(value_name = "URL", env = "LIVESET_URL")]
     url: ServerUrl,
+
+    /// With wss://: who vouches for the server's certificate, PEM [default: whom the system trusts]
+    #[arg(long, env = "LIVESET_CA", value_name = "FILE")]
+    pub ca: Option<PathBuf>,
 
     /// The token
     #[arg(long, env = "LIVESET_TOKEN", value_name = "TOKEN", hide_env_values = true)]
@@ -81,6 +89,9 @@ pub enum WatchError {
     /// is wrong, as far as the server said.
     #[error("{0}")]
     Refused(String),
+    /// The authorities that are to be trusted cannot be read.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The system gives no signals.
     #[error("cannot listen to signals: {0}")]
     Signals(#[from] std::io::Error),
@@ -88,7 +99,7 @@ pub enum WatchError {
 
 /// What a watch wants, and how far it is.
 struct Wanted {
-    url: ServerUrl,
+    server: Connector,
     token: Token,
     query: QuerySpec,
     options: LiveQueryOptions,
@@ -103,17 +114,17 @@ struct Wanted {
 ///
 /// The server refuses the token or the query. A server that is away is waited for.
 pub async fn run(args: WatchArgs) -> Result<(), WatchError> {
-    let stop = Stop::on_signals()?;
     let mut output = Output::new(&args);
     let options = LiveQueryOptions { positions: true, counts: true, reasons: args.json, resume: true };
     let mut wanted = Wanted {
         query: args.query(),
-        url: args.url,
+        server: Connector::new(args.url, args.ca.as_deref())?,
         token: Token::new(args.token.expose()),
         options,
         key: args.key,
         held: None,
     };
+    let stop = Stop::on_signals()?;
     let mut backoff = Backoff::default();
     let result = loop {
         match follow::follow(&mut wanted, &mut output, &mut backoff, &stop).await {

@@ -12,10 +12,9 @@ use hyper::header::{CONNECTION, HOST, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, 
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{ReadHalf, WriteHalf};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-use crate::url::ServerUrl;
+use crate::connect::Connector;
 
 /// How long a connection may take to be made, and how long a write may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -47,10 +46,10 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    pub(super) async fn connect(url: &ServerUrl) -> Result<Socket, String> {
+    pub(super) async fn connect(connector: &Connector) -> Result<Socket, String> {
+        let url = &connector.url;
         let connecting = async {
-            let stream = TcpStream::connect(url.address()).await.map_err(|error| error.to_string())?;
-            stream.set_nodelay(true).map_err(|error| error.to_string())?;
+            let stream = connector.connect().await?;
             let request = Request::get(url.path("/ws"))
                 .header(HOST, &url.authority)
                 .header(UPGRADE, "websocket")

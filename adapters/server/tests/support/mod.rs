@@ -40,6 +40,22 @@ impl Server {
 
     /// The same, with files (name and content) beside the configuration, and more arguments.
     pub fn start_with(config: &str, files: &[(&str, &[u8])], more: &[&str]) -> Server {
+        Server::start_as(liveset(&["serve", "--config"]), config, files, more)
+    }
+
+    /// The same, for a process that may have no more than so many files and sockets open.
+    pub fn start_within(descriptors: u32, config: &str) -> Server {
+        let mut command = Command::new("sh");
+        command.args([
+            "-c",
+            &format!("ulimit -n {descriptors} && exec \"$0\" \"$@\""),
+            env!("CARGO_BIN_EXE_liveset"),
+        ]);
+        command.args(["serve", "--config"]).stdin(Stdio::null());
+        Server::start_as(command, config, &[], &[])
+    }
+
+    fn start_as(mut command: Command, config: &str, files: &[(&str, &[u8])], more: &[&str]) -> Server {
         let folder = tempfile::tempdir().expect("a folder");
         for (name, content) in files {
             std::fs::write(folder.path().join(name), content).expect("the file is written");
@@ -54,7 +70,7 @@ impl Server {
         let file = folder.path().join("liveset.toml");
         std::fs::write(&file, config).expect("the configuration is written");
         let listen: &[&str] = if more.contains(&"--listen") { &[] } else { &["--listen", "127.0.0.1:0"] };
-        let mut child = liveset(&["serve", "--config"])
+        let mut child = command
             .arg(&file)
             .args(listen)
             .args(more)
@@ -75,7 +91,8 @@ impl Server {
         let mut first = String::new();
         let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
         stdout.read_line(&mut first).expect("stdout is read");
-        let address = match first.trim().strip_prefix("listening on http://") {
+        let listening = first.trim().strip_prefix("listening on http");
+        let address = match listening.map(|rest| rest.trim_start_matches('s').trim_start_matches("://")) {
             Some(address) => address.to_owned(),
             None => {
                 let _ = child.wait();

@@ -1,0 +1,205 @@
+//! How many connections are open, in all and from one address, and how many of them have said nothing yet.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::accept::AcceptLimits;
+
+/// The connections that are open.
+#[derive(Debug, Default)]
+pub(crate) struct Open {
+    counts: Mutex<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    all: Count,
+    by_address: HashMap<IpAddr, Count>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    open: usize,
+    /// Of these, those that have not sent the head of a request yet.
+    handshakes: usize,
+}
+
+/// Which cap a connection is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Full {
+    Connections,
+    ConnectionsOfAddress,
+    Handshakes,
+    HandshakesOfAddress,
+}
+
+impl Full {
+    /// For people and metrics.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Full::Connections => "connections",
+            Full::ConnectionsOfAddress => "connections of one address",
+            Full::Handshakes => "handshakes",
+            Full::HandshakesOfAddress => "handshakes of one address",
+        }
+    }
+}
+
+impl Open {
+    /// Takes a connection in, its handshake in progress, unless it is over a cap.
+    pub(crate) fn enter(open: &Arc<Open>, address: IpAddr, limits: &AcceptLimits) -> Result<Slot, Full> {
+        let address = counted_address(address);
+        let mut counts = open.counts();
+        if counts.all.open >= limits.max_connections {
+            return Err(Full::Connections);
+        }
+        if counts.all.handshakes >= limits.max_handshakes {
+            return Err(Full::Handshakes);
+        }
+        if let Some(address) = address {
+            let of_address = counts.by_address.get(&address).copied().unwrap_or_default();
+            if of_address.open >= limits.max_connections_per_address {
+                return Err(Full::ConnectionsOfAddress);
+            }
+            if of_address.handshakes >= limits.max_handshakes_per_address {
+                return Err(Full::HandshakesOfAddress);
+            }
+        }
+        counts.change(address, |count| {
+            count.open += 1;
+            count.handshakes += 1;
+        });
+        Ok(Slot { open: Arc::clone(open), address, in_handshake: AtomicBool::new(true) })
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Counts {
+    fn change(&mut self, address: Option<IpAddr>, change: impl Fn(&mut Count)) {
+        change(&mut self.all);
+        metrics::gauge!("liveset_http_connections").set(self.all.open as f64);
+        metrics::gauge!("liveset_http_handshakes").set(self.all.handshakes as f64);
+        let Some(address) = address else { return };
+        let of_address = self.by_address.entry(address).or_default();
+        change(of_address);
+        if of_address.open == 0 {
+            self.by_address.remove(&address);
+        }
+    }
+}
+
+/// What counts as one address: nothing for loopback; of IPv6, the network that one customer has.
+fn counted_address(address: IpAddr) -> Option<IpAddr> {
+    match address.to_canonical() {
+        address if address.is_loopback() => None,
+        IpAddr::V4(address) => Some(IpAddr::V4(address)),
+        IpAddr::V6(address) => Some(IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)))),
+    }
+}
+
+/// One open connection, counted until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    open: Arc<Open>,
+    address: Option<IpAddr>,
+    in_handshake: AtomicBool,
+}
+
+impl Slot {
+    /// The head of a request has come. Cheap where it is not the first.
+    pub(crate) fn end_handshake(&self) {
+        if self.in_handshake.swap(false, Ordering::Relaxed) {
+            self.open.counts().change(self.address, |count| {
+                count.handshakes = count.handshakes.saturating_sub(1);
+            });
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let in_handshake = usize::from(*self.in_handshake.get_mut());
+        self.open.counts().change(self.address, |count| {
+            count.open = count.open.saturating_sub(1);
+            count.handshakes = count.handshakes.saturating_sub(in_handshake);
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn enter(open: &Arc<Open>, address: &str, limits: &AcceptLimits) -> Result<Slot, Full> {
+        Open::enter(open, address.parse().unwrap(), limits)
+    }
+
+    #[test]
+    fn connections_are_capped_in_all_and_by_address() {
+        let limits =
+            AcceptLimits { max_connections: 4, max_connections_per_address: 1, ..AcceptLimits::default() };
+        let open = Arc::new(Open::default());
+        let first = enter(&open, "192.0.2.1", &limits).unwrap();
+        let mapped = enter(&open, "::ffff:192.0.2.1", &limits);
+        assert_eq!(mapped.unwrap_err(), Full::ConnectionsOfAddress, "the same address, mapped");
+        let _v6 = enter(&open, "2001:db8::1", &limits).unwrap();
+        assert_eq!(
+            enter(&open, "2001:db8::2", &limits).unwrap_err(),
+            Full::ConnectionsOfAddress,
+            "the same /64"
+        );
+        let _a = enter(&open, "127.0.0.1", &limits).unwrap();
+        let _b = enter(&open, "::1", &limits).unwrap();
+        assert_eq!(enter(&open, "127.0.0.1", &limits).unwrap_err(), Full::Connections, "all are taken");
+        drop(first);
+        assert!(enter(&open, "192.0.2.1", &limits).is_ok());
+        assert_eq!(open.counts().by_address.len(), 1);
+    }
+
+    #[test]
+    fn handshakes_are_capped_in_all_and_by_address_until_they_end() {
+        let limits =
+            AcceptLimits { max_handshakes: 3, max_handshakes_per_address: 2, ..AcceptLimits::default() };
+        let open = Arc::new(Open::default());
+        let first = enter(&open, "192.0.2.1", &limits).unwrap();
+        let second = enter(&open, "192.0.2.1", &limits).unwrap();
+        assert_eq!(enter(&open, "192.0.2.1", &limits).unwrap_err(), Full::HandshakesOfAddress);
+        let _local = enter(&open, "127.0.0.1", &limits).unwrap();
+        assert_eq!(enter(&open, "127.0.0.1", &limits).unwrap_err(), Full::Handshakes);
+        first.end_handshake();
+        first.end_handshake();
+        let _third = enter(&open, "192.0.2.1", &limits).unwrap();
+        assert_eq!(enter(&open, "192.0.2.2", &limits).unwrap_err(), Full::Handshakes);
+        drop(second);
+        assert!(enter(&open, "192.0.2.1", &limits).is_ok(), "one that was given up is counted no more");
+        drop(first);
+        let Count { open, handshakes } = open.counts().all;
+        assert_eq!((open, handshakes), (2, 2));
+    }
+
+    #[test]
+    fn caps_of_zero_let_nobody_in_and_keep_nothing() {
+        let open = Arc::new(Open::default());
+        for (limits, expected) in [
+            (AcceptLimits { max_connections: 0, ..AcceptLimits::default() }, Full::Connections),
+            (
+                AcceptLimits { max_connections_per_address: 0, ..AcceptLimits::default() },
+                Full::ConnectionsOfAddress,
+            ),
+            (AcceptLimits { max_handshakes: 0, ..AcceptLimits::default() }, Full::Handshakes),
+            (
+                AcceptLimits { max_handshakes_per_address: 0, ..AcceptLimits::default() },
+                Full::HandshakesOfAddress,
+            ),
+        ] {
+            assert_eq!(enter(&open, "192.0.2.1", &limits).unwrap_err(), expected);
+        }
+        assert!(open.counts().by_address.is_empty());
+        assert_eq!(open.counts().all.open, 0);
+    }
+}

@@ -1,0 +1,154 @@
+//! TLS, by rustls: the server's certificate, and whom the commands trust.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{self, ClientConfig, RootCertStore, ServerConfig};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+/// Why there is no TLS.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// A file cannot be read, or is not PEM.
+    #[error("{}: {problem}", file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Each file is right, and they do not belong together.
+    #[error("{} and {}: {problem}", cert.display(), key.display())]
+    Pair {
+        /// The certificate.
+        cert: PathBuf,
+        /// The key.
+        key: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The system's list of authorities was not found.
+    #[error("no list of certificate authorities was found: name one with --ca FILE")]
+    NoAuthorities,
+    /// What was asked for is not to be had.
+    #[error("TLS cannot be set up: {0}")]
+    Setup(#[from] rustls::Error),
+}
+
+/// The certificate of a server, which can be replaced while it is in use.
+#[derive(Debug, Clone)]
+pub struct ServerTls {
+    config: Arc<RwLock<Arc<ServerConfig>>>,
+}
+
+impl ServerTls {
+    /// Reads a chain of certificates, the server's own first, and its key, both PEM.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read or has no such thing, or the two do not belong together.
+    pub fn load(cert: &Path, key: &Path) -> Result<ServerTls, TlsError> {
+        Ok(ServerTls { config: Arc::new(RwLock::new(server_config(cert, key)?)) })
+    }
+
+    /// Reads them again, for connections to come; those that are open keep what they have.
+    ///
+    /// # Errors
+    ///
+    /// As for [`load`](Self::load); nothing was changed then.
+    pub fn reload(&self, cert: &Path, key: &Path) -> Result<(), TlsError> {
+        let config = server_config(cert, key)?;
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+        Ok(())
+    }
+
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+fn server_config(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
+    let chain = certificates(cert)?;
+    let private = PrivateKeyDer::from_pem_file(key)
+        .map_err(|error| file_error(key, &error, "no private key (BEGIN PRIVATE KEY)"))?;
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, private)
+        .map_err(|error| TlsError::Pair {
+            cert: cert.into(),
+            key: key.into(),
+            problem: match error {
+                rustls::Error::InconsistentKeys(_) => "the key is not that of the certificate".into(),
+                error => error.to_string(),
+            },
+        })?;
+    // The upgrade to a WebSocket is a part of HTTP/1.1.
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// Connects to servers whose certificates come from an authority in `ca`, a PEM file. Without one, from those in
+/// `SSL_CERT_FILE`, or in the list of the system.
+///
+/// # Errors
+///
+/// The file cannot be read or has no certificate, or there is no list.
+pub(crate) fn connector(ca: Option<&Path>) -> Result<TlsConnector, TlsError> {
+    let system = ca.is_none().then(system_authorities).flatten();
+    let file = ca.or(system.as_deref()).ok_or(TlsError::NoAuthorities)?;
+    let mut roots = RootCertStore::empty();
+    let (added, _) = roots.add_parsable_certificates(certificates(file)?);
+    if added == 0 {
+        let problem = "none of its certificates is one of an authority".into();
+        return Err(TlsError::File { file: file.into(), problem });
+    }
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// Where systems keep the list of authorities.
+const SYSTEM_AUTHORITIES: &[&str] = &[
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+    "/usr/local/share/certs/ca-root-nss.crt",
+];
+
+fn system_authorities() -> Option<PathBuf> {
+    let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
+    named.or_else(|| SYSTEM_AUTHORITIES.iter().map(PathBuf::from).find(|file| file.is_file()))
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    const NONE: &str = "no certificate (BEGIN CERTIFICATE)";
+    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let read = read.map_err(|error| file_error(file, &error, NONE))?;
+    if read.is_empty() {
+        return Err(file_error(file, &pem::Error::NoItemsFound, NONE));
+    }
+    Ok(read)
+}
+
+fn file_error(file: &Path, error: &pem::Error, none: &str) -> TlsError {
+    let problem = match error {
+        pem::Error::NoItemsFound => format!("there is {none} in it"),
+        pem::Error::Io(error) => error.to_string(),
+        error => format!("not PEM: {error}"),
+    };
+    TlsError::File { file: file.into(), problem }
+}
+
+/// Named, so that it does not matter what else in the process has a say in it.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
