@@ -133,12 +133,15 @@ pub async fn run(args: ServeArgs) -> Result<(), ServeError> {
     let shutdown_timeout = config.limits.http.shutdown_timeout;
     let upkeep = tokio::spawn(http::upkeep(recorder));
     let reloading = tokio::spawn({
-        let (tls, liveset) = (tls.clone(), liveset.clone());
+        let (liveset, tls) = (liveset.clone(), tls.clone());
         async move {
             let mut running = config;
             loop {
                 reloads.next().await;
-                reload(&args, &mut running, &tokens, tls.as_ref(), &liveset);
+                reload(&args, &mut running, &tokens, &liveset);
+                if let Some(tls) = &tls {
+                    reload_tls(&args, tls);
+                }
             }
         }
     });
@@ -250,15 +253,9 @@ fn grants(config: &Config) -> Vec<(String, Grant)> {
     config.auth.tokens.iter().map(grant).collect()
 }
 
-/// Reads the tokens and the files of TLS again. Whoever was let in by a subject that has no token any more is ended, and the claims of
-/// the others are as they are now. What else changed is named, and waits for a restart.
-fn reload(
-    args: &ServeArgs,
-    running: &mut Config,
-    tokens: &StaticTokens,
-    tls: Option<&ServerTls>,
-    liveset: &Liveset,
-) {
+/// Reads the tokens again. Whoever was let in by a subject that has no token any more is ended, and the claims of the others are as
+/// they are now. What else changed is named, and waits for a restart.
+fn reload(args: &ServeArgs, running: &mut Config, tokens: &StaticTokens, liveset: &Liveset) {
     let read = match Config::load(args.config.as_deref(), &args.overrides) {
         Ok(read) if read.auth.tokens.is_empty() => {
             tracing::error!("the configuration has no tokens any more; the old ones stay");
@@ -283,17 +280,23 @@ fn reload(
         }
     });
     tracing::info!(tokens = read.auth.tokens.len(), ended, "read the tokens again");
-    if let (Some(tls), Some(files)) = (tls, &read.tls) {
-        match tls.reload(&files.cert, &files.key) {
-            Ok(()) => tracing::info!(cert = %files.cert.display(), "read the certificate again"),
-            Err(error) => tracing::error!("the certificate stays as it was: {error}"),
-        }
-    }
     let changed = running.changed_beside_tokens(&read);
     if !changed.is_empty() {
         tracing::warn!(changed = changed.join(", "), "needs a restart to take effect");
     }
     running.auth = read.auth;
+}
+
+/// Reads the files of TLS again, wherever the configuration says that they are now.
+fn reload_tls(args: &ServeArgs, tls: &ServerTls) {
+    // What is wrong with the configuration was said with the tokens; its `[tls]` may be gone, which waits for a restart.
+    let Ok(Config { tls: Some(files), .. }) = Config::load(args.config.as_deref(), &args.overrides) else {
+        return;
+    };
+    match tls.reload(&files.cert, &files.key) {
+        Ok(()) => tracing::info!(cert = %files.cert.display(), "read the certificate again"),
+        Err(error) => tracing::error!("the certificate stays as it was: {error}"),
+    }
 }
 
 async fn load_all(liveset: &Liveset, sets: Vec<SetConfig>) -> Result<(), ServeError> {
