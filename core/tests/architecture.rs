@@ -15,6 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("liveset-hub", &["liveset-core", "liveset-engine"]),
     ("liveset", &["liveset-core", "liveset-engine", "liveset-hub"]),
     ("liveset-axum", &["liveset"]),
+    ("liveset-jwt", &["liveset"]),
     ("liveset-server", &["liveset-core", "liveset-engine", "liveset-hub", "liveset", "liveset-axum"]),
     ("liveset-benches", &["liveset-core", "liveset-engine", "liveset-hub", "liveset"]),
     ("liveset-fuzz", &["liveset-core", "liveset-engine", "liveset-hub"]),

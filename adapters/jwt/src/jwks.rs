@@ -1,0 +1,167 @@
+//! A key set that is fetched, kept, and fetched again.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use liveset::BoxFuture;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::{Algorithm, KeySet, Refusal};
+
+/// Gets the text of a JSON Web Key Set from wherever it is.
+///
+/// [`Jwks`] sees to it that one call is under way at a time, that it ends in time, and that calls are rare.
+pub trait FetchJwks: Send + Sync + 'static {
+    /// The text. The error is logged.
+    fn fetch(&self) -> BoxFuture<'_, Result<Vec<u8>, String>>;
+}
+
+/// A key set that an issuer publishes, and changes now and then. A clone shares it.
+///
+/// It is fetched for the first token that needs it, again when it is older than [`max_age`](Self::max_age), and again for
+/// a token whose key is not in it: that is how issuers rotate their keys. Two fetches begin at least
+/// [`min_interval`](Self::min_interval) apart, whatever tokens ask for. One fetch is under way at a time, for everybody that
+/// waits, and goes on when they leave. A fetch that fails, or brings something else than a key set, changes nothing.
+#[derive(Clone)]
+pub struct Jwks {
+    shared: Arc<Shared>,
+    max_age: Duration,
+    min_interval: Duration,
+    timeout: Duration,
+}
+
+struct Shared {
+    fetcher: Box<dyn FetchJwks>,
+    state: Mutex<State>,
+    /// How many fetches have ended.
+    ended: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct State {
+    keys: Option<Arc<KeySet>>,
+    /// When the fetch that brought them began.
+    as_of: Option<Instant>,
+    last_begin: Option<Instant>,
+    is_fetching: bool,
+}
+
+impl Jwks {
+    /// A set that `fetcher` gets.
+    pub fn new(fetcher: impl FetchJwks) -> Jwks {
+        Jwks {
+            shared: Arc::new(Shared {
+                fetcher: Box::new(fetcher),
+                state: Mutex::default(),
+                ended: watch::Sender::new(0),
+            }),
+            max_age: Duration::from_secs(600),
+            min_interval: Duration::from_secs(10),
+            timeout: Duration::from_secs(5),
+        }
+    }
+
+    /// How old the set may become: so long, at most, a key that the issuer has withdrawn is still believed. Default
+    /// 10 min.
+    #[must_use]
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = age;
+        self
+    }
+
+    /// How long after the beginning of a fetch no other begins. Default 10 s.
+    #[must_use]
+    pub fn min_interval(mut self, interval: Duration) -> Self {
+        self.min_interval = interval;
+        self
+    }
+
+    /// How long a fetch may take. Default 5 s; keep it under the session's authentication deadline.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Fetches the set now, unless it is known already: so that a wrong address shows at the start.
+    ///
+    /// Says whether there are keys. What went wrong is in the log.
+    pub async fn prefetch(&self) -> bool {
+        self.current(|_| true).await.is_some()
+    }
+
+    /// The set, fetched again if it is too old or has no key for such a token.
+    pub(crate) async fn keys_for(&self, algorithm: Algorithm, id: Option<&str>) -> Option<Arc<KeySet>> {
+        self.current(|keys| !matches!(keys.find(algorithm, id), Err(Refusal::UnknownKey))).await
+    }
+
+    async fn current(&self, has_key: impl Fn(&KeySet) -> bool) -> Option<Arc<KeySet>> {
+        // Subscribed before the state is looked at, so that no end is missed in between.
+        let mut ended = self.shared.ended.subscribe();
+        {
+            let mut state = self.shared.lock();
+            let now = Instant::now();
+            let is_young = state.as_of.is_some_and(|as_of| now.duration_since(as_of) < self.max_age);
+            if is_young && state.keys.as_ref().is_some_and(|keys| has_key(keys)) {
+                return state.keys.clone();
+            }
+            if !state.is_fetching {
+                let is_early =
+                    state.last_begin.is_some_and(|begin| now.duration_since(begin) < self.min_interval);
+                if is_early {
+                    return state.keys.clone();
+                }
+                state.is_fetching = true;
+                state.last_begin = Some(now);
+                tokio::spawn(fetch(self.shared.clone(), now, self.timeout));
+            }
+        }
+        // The sender is in `self`, so there is an end to see.
+        let _ = ended.changed().await;
+        self.shared.lock().keys.clone()
+    }
+}
+
+/// One fetch. Its end is told whatever happens, even if the fetcher panics.
+async fn fetch(shared: Arc<Shared>, begin: Instant, timeout: Duration) {
+    let ending = Ending(&shared);
+    let fetched = tokio::time::timeout(timeout, shared.fetcher.fetch()).await;
+    let keys = match fetched {
+        Ok(Ok(text)) => KeySet::from_jwks(&text).map_err(|error| error.to_string()),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(format!("no answer within {timeout:?}")),
+    };
+    match keys {
+        Ok(keys) => {
+            tracing::debug!(keys = keys.len(), "fetched the key set");
+            let mut state = shared.lock();
+            state.keys = Some(Arc::new(keys));
+            state.as_of = Some(begin);
+        }
+        Err(error) => tracing::warn!(%error, "cannot fetch the key set; what was known stays"),
+    }
+    drop(ending);
+}
+
+struct Ending<'a>(&'a Shared);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.lock().is_fetching = false;
+        self.0.ended.send_modify(|ended| *ended = ended.wrapping_add(1));
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Jwks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Jwks").field("keys", &self.shared.lock().keys).finish_non_exhaustive()
+    }
+}
