@@ -109,7 +109,9 @@ impl fmt::Debug for JwtAuthenticator {
         let mut shown = f.debug_struct("JwtAuthenticator");
         shown.field("rules", &self.inner.rules);
         match &self.inner.source {
-            Source::Fixed(keys) => shown.field("keys", &**keys.read().unwrap_or_else(PoisonError::into_inner)),
+            Source::Fixed(keys) => {
+                shown.field("keys", &**keys.read().unwrap_or_else(PoisonError::into_inner))
+            }
             Source::Jwks(jwks) => shown.field("keys", jwks),
         };
         shown.finish_non_exhaustive()
@@ -186,8 +188,7 @@ impl JwtBuilder {
     /// Without it: `JWT`, `at+jwt`, or none.
     #[must_use]
     pub fn types<T: AsRef<str>>(mut self, types: impl IntoIterator<Item = T>) -> Self {
-        self.kinds =
-            Some(types.into_iter().map(|kind| without_application(kind.as_ref()).into()).collect());
+        self.kinds = Some(types.into_iter().map(|kind| without_application(kind.as_ref()).into()).collect());
         self
     }
 
@@ -229,7 +230,9 @@ impl JwtBuilder {
     pub fn build(self) -> Result<JwtAuthenticator, JwtBuildError> {
         let issuer = self.issuer.filter(|issuer| !issuer.is_empty()).ok_or(JwtBuildError::NoIssuer)?;
         let audiences = match (self.audiences, self.any_audience) {
-            (Some(audiences), false) if audiences.iter().all(|audience| !audience.is_empty()) => Some(audiences),
+            (Some(audiences), false) if audiences.iter().all(|audience| !audience.is_empty()) => {
+                Some(audiences)
+            }
             (None, true) => None,
             (Some(_), true) => return Err(JwtBuildError::AnyAudience),
             _ => return Err(JwtBuildError::NoAudience),

@@ -94,7 +94,10 @@ impl fmt::Debug for Claims {
     /// Shows names, but no values: they are somebody's mail address more often than not.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.all.keys().collect();
-        f.debug_struct("Claims").field("subject", &self.subject).field("names", &names).finish_non_exhaustive()
+        f.debug_struct("Claims")
+            .field("subject", &self.subject)
+            .field("names", &names)
+            .finish_non_exhaustive()
     }
 }
 

@@ -74,9 +74,7 @@ impl KeySet {
 
     /// The algorithms that there is a key for.
     pub fn algorithms(&self) -> impl Iterator<Item = Algorithm> {
-        Algorithm::ALL
-            .into_iter()
-            .filter(|algorithm| self.keys.iter().any(|key| key.algorithm == *algorithm))
+        Algorithm::ALL.into_iter().filter(|algorithm| self.keys.iter().any(|key| key.algorithm == *algorithm))
     }
 
     fn of(keys: Vec<Key>) -> Result<KeySet, KeyError> {
@@ -191,7 +189,9 @@ pub enum KeyError {
     #[error("not a JSON Web Key Set: {0}")]
     Jwks(&'static str),
     /// A private key where public ones belong.
-    #[error("there is a private key; only public keys belong here, so replace this one, it is no secret any more")]
+    #[error(
+        "there is a private key; only public keys belong here, so replace this one, it is no secret any more"
+    )]
     Private,
     /// A key whose numbers are none.
     #[error("a key is broken")]

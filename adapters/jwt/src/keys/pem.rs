@@ -21,12 +21,15 @@ pub(super) fn keys(pem: &str) -> Result<Vec<Key>, KeyError> {
     let mut keys = Vec::new();
     let mut rest = pem;
     while let Some((_, block)) = rest.split_once("-----BEGIN ") {
-        let (label, block) = block.split_once("-----").ok_or(KeyError::Pem("a block's first line is cut off"))?;
+        let (label, block) =
+            block.split_once("-----").ok_or(KeyError::Pem("a block's first line is cut off"))?;
         match label {
             "PUBLIC KEY" => {}
             label if label.ends_with("PRIVATE KEY") => return Err(KeyError::Private),
             "CERTIFICATE" => {
-                return Err(KeyError::Pem("a certificate; take the key out with `openssl x509 -pubkey -noout`"));
+                return Err(KeyError::Pem(
+                    "a certificate; take the key out with `openssl x509 -pubkey -noout`",
+                ));
             }
             _ => return Err(KeyError::Pem("a block is not called PUBLIC KEY")),
         }
