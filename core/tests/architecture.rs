@@ -16,9 +16,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("liveset", &["liveset-core", "liveset-engine", "liveset-hub"]),
     ("liveset-axum", &["liveset"]),
     ("liveset-jwt", &["liveset"]),
-    ("liveset-server", &["liveset-core", "liveset-engine", "liveset-hub", "liveset", "liveset-axum"]),
+    (
+        "liveset-server",
+        &["liveset-core", "liveset-engine", "liveset-hub", "liveset", "liveset-axum", "liveset-jwt"],
+    ),
     ("liveset-benches", &["liveset-core", "liveset-engine", "liveset-hub", "liveset"]),
-    ("liveset-fuzz", &["liveset-core", "liveset-engine", "liveset-hub"]),
+    ("liveset-fuzz", &["liveset-core", "liveset-engine", "liveset-hub", "liveset-jwt"]),
 ];
 
 /// What a sans-IO package may have below it, at any depth.

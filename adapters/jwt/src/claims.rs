@@ -56,10 +56,10 @@ impl Claims {
         })
     }
 
-    /// What the token entitles to unless [`map`](crate::JwtBuilder::map) says otherwise: reading and writing in the
+    /// What the token entitles to unless [`map`](crate::JwtBuilder::map) says otherwise: reading and writing, with all its claims, in the
     /// name of the subject, until it expires.
     pub fn grant(&self) -> Grant {
-        Grant::new(self.subject.clone()).expires(self.expires)
+        Grant::new(self.subject.clone()).expires(self.expires).claims(self.all.clone())
     }
 
     /// Reads the claims of a token whose signature is good.

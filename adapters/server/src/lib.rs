@@ -15,6 +15,7 @@
 //! build a server, but come without a promise of stability.
 
 pub mod accept;
+mod access;
 mod backoff;
 pub mod bench;
 pub mod changes;

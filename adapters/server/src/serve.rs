@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use liveset::{Clock, Grant, Liveset, Renewal, StaticTokens};
+use liveset::{Authenticator, Clock, Grant, Liveset, Renewal, StaticTokens};
 use liveset_engine::{FieldKind, SetDef};
 use liveset_hub::Resources;
 use tokio::net::TcpListener;
 
+use crate::access::Access;
 use crate::config::{ClockSource, Config, ConfigError, FieldType, Overrides, SetConfig};
 use crate::http::{self, Cors, HttpOptions};
 use crate::ndjson::FileError;
@@ -51,9 +52,12 @@ pub enum ServeError {
     /// Nobody could connect.
     #[error(
         "there are no tokens, so nobody could connect: add `tokens = [{{ token = \"…\", subject = \"…\" }}]` under \
-         [auth] of the configuration, or --token SUBJECT=TOKEN (to try things out, there is `liveset demo`)"
+         [auth] of the configuration, a section [jwt], or --token SUBJECT=TOKEN (to try things out, there is `liveset demo`)"
     )]
     NoTokens,
+    /// JSON Web Tokens cannot be verified.
+    #[error("[jwt] {0}")]
+    Jwt(String),
     /// A resource of the configuration is wrong.
     #[error("resource {path:?}: {message}")]
     Resource {
@@ -104,12 +108,13 @@ pub async fn run(args: ServeArgs) -> Result<(), ServeError> {
         print(&config.print(args.show_tokens)?);
         return Ok(());
     }
-    if config.auth.tokens.is_empty() {
+    if config.auth.tokens.is_empty() && config.jwt.is_none() {
         return Err(ServeError::NoTokens);
     }
     log::start(&config.log);
     let tokens = StaticTokens::new(grants(&config));
-    let liveset = build(&config, tokens.clone())?;
+    let access = Access::open(&config, tokens.clone()).await?;
+    let liveset = build(&config, access.clone())?;
     let recorder = http::install_recorder()?;
     let stop = Stop::on_signals()
         .map_err(|source| ServeError::System { what: "cannot listen to signals", source })?;
@@ -138,7 +143,7 @@ pub async fn run(args: ServeArgs) -> Result<(), ServeError> {
             let mut running = config;
             loop {
                 reloads.next().await;
-                reload(&args, &mut running, &tokens, &liveset);
+                reload(&args, &mut running, &tokens, &access, &liveset);
                 if let Some(tls) = &tls {
                     reload_tls(&args, tls);
                 }
@@ -200,8 +205,8 @@ fn print(text: &str) {
 }
 
 /// The handle that a configuration describes, without its data.
-fn build(config: &Config, tokens: StaticTokens) -> Result<Liveset, ServeError> {
-    let mut builder = Liveset::builder().limits(config.limits.liveset.clone()).authenticator(tokens);
+fn build(config: &Config, access: impl Authenticator) -> Result<Liveset, ServeError> {
+    let mut builder = Liveset::builder().limits(config.limits.liveset.clone()).authenticator(access);
     for set in &config.sets {
         builder = builder.set(definition(set));
     }
@@ -253,11 +258,11 @@ fn grants(config: &Config) -> Vec<(String, Grant)> {
     config.auth.tokens.iter().map(grant).collect()
 }
 
-/// Reads the tokens again. Whoever was let in by a subject that has no token any more is ended, and the claims of the others are as
-/// they are now. What else changed is named, and waits for a restart.
-fn reload(args: &ServeArgs, running: &mut Config, tokens: &StaticTokens, liveset: &Liveset) {
+/// Reads the tokens and keys again. Whoever was let in by a subject that has no token any more is ended, and the claims of the others
+/// are as they are now. What else changed is named, and waits for a restart.
+fn reload(args: &ServeArgs, running: &mut Config, tokens: &StaticTokens, access: &Access, liveset: &Liveset) {
     let read = match Config::load(args.config.as_deref(), &args.overrides) {
-        Ok(read) if read.auth.tokens.is_empty() => {
+        Ok(read) if read.auth.tokens.is_empty() && running.jwt.is_none() => {
             tracing::error!("the configuration has no tokens any more; the old ones stay");
             return;
         }
@@ -279,6 +284,7 @@ fn reload(args: &ServeArgs, running: &mut Config, tokens: &StaticTokens, liveset
             None => Renewal::Keep,
         }
     });
+    access.reload(&read);
     tracing::info!(tokens = read.auth.tokens.len(), ended, "read the tokens again");
     let changed = running.changed_beside_tokens(&read);
     if !changed.is_empty() {

@@ -11,6 +11,12 @@
 //!   { token = "another-one", subject = "dashboard", read_only = true, claims = { tenant = "acme" } },
 //! ]
 //!
+//! [jwt]                            # beside the tokens, or instead; needs the cargo feature `jwt`; see `JwtConfig`
+//! issuer = "https://issuer.example"
+//! audience = "liveset"
+//! jwks_url = "https://issuer.example/jwks.json"
+//! write_scope = "liveset:write"    # without it, these tokens may only read
+//!
 //! [[set]]
 //! name = "orders"
 //! key = "id"
@@ -46,6 +52,7 @@
 //! ```
 
 pub(crate) mod duration;
+mod jwt;
 mod limits;
 mod locate;
 mod overrides;
@@ -59,6 +66,7 @@ use liveset::http::Origins;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use jwt::JwtConfig;
 pub use limits::{LimitsConfig, ServerLimits};
 pub use overrides::Overrides;
 pub use validate::Problem;
@@ -78,6 +86,9 @@ pub struct Config {
     pub log: String,
     /// Who may connect.
     pub auth: AuthConfig,
+    /// JSON Web Tokens that are accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwt: Option<JwtConfig>,
     /// Where `now` comes from.
     pub clock: ClockConfig,
     /// TLS; without it, plain TCP.
@@ -107,6 +118,7 @@ impl Default for Config {
             metrics_public: false,
             log: "info".into(),
             auth: AuthConfig::default(),
+            jwt: None,
             clock: ClockConfig::default(),
             tls: None,
             cors: CorsConfig::default(),
@@ -358,6 +370,9 @@ impl Config {
                     tls.cert = folder.join(&tls.cert);
                     tls.key = folder.join(&tls.key);
                 }
+                if let Some(jwt) = &mut config.jwt {
+                    jwt.relative_to(folder);
+                }
                 config
             }
             None => Config::default(),
@@ -406,6 +421,7 @@ impl Config {
             ("listen", self.listen != other.listen),
             ("metrics_public", self.metrics_public != other.metrics_public),
             ("log", self.log != other.log),
+            ("jwt", self.jwt != other.jwt),
             ("clock", self.clock != other.clock),
             ("tls", self.tls.is_some() != other.tls.is_some()),
             ("cors", self.cors != other.cors),

@@ -198,3 +198,10 @@ fn flags_win_over_the_file() {
         assert!(error.contains(what), "{error}");
     }
 }
+
+#[cfg(not(feature = "jwt"))]
+#[test]
+fn json_web_tokens_that_were_not_built_in_are_refused_at_once() {
+    let error = parse("[jwt]\nissuer = \"i\"\naudience = \"a\"\nsecret_file = \"s\"").unwrap_err();
+    assert!(error.contains(":1:1: jwt: ") && error.contains("--features jwt"), "{error}");
+}

@@ -1,0 +1,144 @@
+//! Who may come in: the tokens of the configuration, and JSON Web Tokens beside them.
+
+use liveset::{AuthError, Authenticator, BoxFuture, Grant, StaticTokens, Token};
+
+use crate::config::Config;
+use crate::serve::ServeError;
+
+/// The tokens of the configuration first, then JSON Web Tokens. A clone shares them.
+#[derive(Clone)]
+pub(crate) struct Access {
+    tokens: StaticTokens,
+    #[cfg(feature = "jwt")]
+    jwt: Option<liveset_jwt::JwtAuthenticator>,
+}
+
+impl Access {
+    /// Reads the keys, and fetches those that have an address; if that fails now, tokens are refused until it does not.
+    pub(crate) async fn open(config: &Config, tokens: StaticTokens) -> Result<Access, ServeError> {
+        #[cfg(feature = "jwt")]
+        {
+            let jwt = match &config.jwt {
+                Some(config) => Some(jwt::authenticator(config).await?),
+                None => None,
+            };
+            Ok(Access { tokens, jwt })
+        }
+        #[cfg(not(feature = "jwt"))]
+        {
+            // `[jwt]` was refused when the configuration was read.
+            let _ = config;
+            Ok(Access { tokens })
+        }
+    }
+
+    /// Reads the files with keys again. The old ones stay where they cannot be read.
+    pub(crate) fn reload(&self, config: &Config) {
+        #[cfg(feature = "jwt")]
+        if let (Some(jwt), Some(config)) = (&self.jwt, &config.jwt) {
+            match jwt::keys(config) {
+                Ok(Some(keys)) => {
+                    tracing::info!(keys = keys.len(), "read the keys of JSON Web Tokens again");
+                    jwt.replace_keys(keys);
+                }
+                Ok(None) => {}
+                Err(error) => tracing::error!("the old keys stay: {error}"),
+            }
+        }
+        #[cfg(not(feature = "jwt"))]
+        let _ = config;
+    }
+
+    #[cfg(feature = "jwt")]
+    async fn find(&self, token: &Token) -> Result<Grant, AuthError> {
+        match (self.tokens.authenticate(token).await, &self.jwt) {
+            (Err(AuthError), Some(jwt)) => jwt.authenticate(token).await,
+            (found, _) => found,
+        }
+    }
+}
+
+impl Authenticator for Access {
+    #[cfg(feature = "jwt")]
+    fn authenticate<'a>(&'a self, token: &'a Token) -> BoxFuture<'a, Result<Grant, AuthError>> {
+        Box::pin(self.find(token))
+    }
+
+    #[cfg(not(feature = "jwt"))]
+    fn authenticate<'a>(&'a self, token: &'a Token) -> BoxFuture<'a, Result<Grant, AuthError>> {
+        self.tokens.authenticate(token)
+    }
+}
+
+#[cfg(feature = "jwt")]
+mod jwt {
+    use std::path::Path;
+
+    use liveset_jwt::{Jwks, JwtAuthenticator, KeyError, KeySet, KeySource, UrlFetcher};
+
+    use crate::config::JwtConfig;
+    use crate::serve::ServeError;
+
+    pub(super) async fn authenticator(config: &JwtConfig) -> Result<JwtAuthenticator, ServeError> {
+        let source: KeySource = match (keys(config)?, &config.jwks_url) {
+            (Some(keys), _) => keys.into(),
+            (None, url) => {
+                let authorities = config.jwks_ca.as_deref().map(|file| read("jwks_ca", file)).transpose()?;
+                let fetcher = UrlFetcher::new(url.as_deref().unwrap_or_default(), authorities.as_deref())
+                    .map_err(|error| wrong("jwks_url", error))?;
+                let jwks = Jwks::new(fetcher);
+                jwks.prefetch().await;
+                jwks.into()
+            }
+        };
+        let mut builder =
+            JwtAuthenticator::builder(source).issuer(config.issuer.as_str()).leeway(config.leeway);
+        for audience in &config.audience {
+            builder = builder.audience(audience.as_str());
+        }
+        if config.any_audience {
+            builder = builder.any_audience();
+        }
+        if !config.algorithms.is_empty() {
+            let named: Result<Vec<_>, _> = config.algorithms.iter().map(|name| name.parse()).collect();
+            builder = builder.algorithms(named.map_err(|error| wrong("algorithms", error))?);
+        }
+        if !config.types.is_empty() {
+            builder = builder.types(&config.types);
+        }
+        let write_scope = config.write_scope.clone();
+        builder = builder.map(move |claims| {
+            let may_write = write_scope.as_ref().is_some_and(|scope| claims.has_scope(scope));
+            Ok(if may_write { claims.grant() } else { claims.grant().read_only() })
+        });
+        builder.build().map_err(|error| ServeError::Jwt(error.to_string()))
+    }
+
+    /// The keys that stand in a file.
+    pub(super) fn keys(config: &JwtConfig) -> Result<Option<KeySet>, ServeError> {
+        type Reader = fn(&[u8]) -> Result<KeySet, KeyError>;
+        let files: [(_, _, Reader); 3] = [
+            ("pem_file", &config.pem_file, |text| KeySet::from_pem(&String::from_utf8_lossy(text))),
+            ("jwks_file", &config.jwks_file, KeySet::from_jwks),
+            ("secret_file", &config.secret_file, |text| {
+                let text = text.strip_suffix(b"\n").unwrap_or(text);
+                KeySet::from_secret(text.strip_suffix(b"\r").unwrap_or(text))
+            }),
+        ];
+        for (name, file, reader) in files {
+            if let Some(file) = file {
+                let keys = reader(&read(name, file)?);
+                return keys.map(Some).map_err(|error| wrong(name, format!("{}: {error}", file.display())));
+            }
+        }
+        Ok(None)
+    }
+
+    fn read(name: &str, file: &Path) -> Result<Vec<u8>, ServeError> {
+        std::fs::read(file).map_err(|error| wrong(name, format!("{}: {error}", file.display())))
+    }
+
+    fn wrong(name: &str, error: impl std::fmt::Display) -> ServeError {
+        ServeError::Jwt(format!("{name}: {error}"))
+    }
+}
