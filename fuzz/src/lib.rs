@@ -18,6 +18,7 @@
 //! | [`order`](targets::order) | an `orderBy`, then nodes, one a line | the same, and ranks sort as promised |
 //! | [`json`](targets::json) | one JSON text | compaction and projection keep values |
 //! | [`window`](targets::window) | operations of three bytes | every live query equals a sort from scratch |
+//! | `jwt` (feature `jwt`) | a token, keys, or a header and claims to sign | nothing is accepted that should not be |
 //!
 //! # The corpus
 //!
@@ -44,16 +45,20 @@ pub use libfuzzer_sys;
 pub mod targets {
     pub use liveset_core::fuzzing::{client_session, messages, session};
     pub use liveset_engine::fuzzing::{filter, json, order, window};
+    #[cfg(feature = "jwt")]
+    pub use liveset_jwt::fuzzing::jwt;
 }
 
 /// What runs one input; it panics where a promise is broken.
 pub type Body = fn(&[u8]);
 
-/// Every target.
-pub const TARGETS: [(&str, Body); 7] = [
+/// Every target that was built.
+pub const TARGETS: &[(&str, Body)] = &[
     ("client_session", targets::client_session),
     ("filter", targets::filter),
     ("json", targets::json),
+    #[cfg(feature = "jwt")]
+    ("jwt", targets::jwt),
     ("messages", targets::messages),
     ("order", targets::order),
     ("session", targets::session),
