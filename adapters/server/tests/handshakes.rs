@@ -78,11 +78,14 @@ async fn eventually_served(server: &Server) {
 async fn who_says_nothing_is_let_go_and_makes_room() {
     let server =
         Server::start(&format!("{ORDERS}[limits.http]\nmax_handshakes = 2\nheader_timeout = \"300ms\"\n"));
-    for mut stream in silent(&server, 2).await {
-        // A byte now and then is no head of a request.
-        let _ = stream.write_all(b"G").await;
-        let said = all(&mut stream).await;
-        assert!(said.is_empty() || said.starts_with("HTTP/1.1 408"), "{said}");
+    let mut streams = silent(&server, 2).await;
+    // A byte is no head of a request.
+    streams[1].write_all(b"G").await.unwrap();
+    for stream in &mut streams {
+        let mut said = Vec::new();
+        // On a busy machine the byte may cross with the close, which is a reset then.
+        let _ = timeout(PATIENCE, stream.read_to_end(&mut said)).await.expect("the end in time");
+        assert!(said.is_empty() || said.starts_with(b"HTTP/1.1 408"), "{said:?}");
     }
     eventually_served(&server).await;
 }
