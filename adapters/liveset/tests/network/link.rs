@@ -170,17 +170,23 @@ impl Wire {
 
 impl Link {
     fn break_off(&mut self, how: Break) {
-        // Once: whoever waits would wake itself for ever.
+        let [up, down] = &self.lines;
+        let already = match how {
+            Break::Reset => self.reset,
+            Break::Close => up.finished && down.unheard,
+            Break::Vanish => self.vanished,
+        };
+        // Who is woken for nothing asks again.
+        if already {
+            return;
+        }
         match how {
-            Break::Reset if !self.reset => self.reset = true,
-            Break::Close
-                if !self.lines[Way::Up as usize].finished || !self.lines[Way::Down as usize].unheard =>
-            {
+            Break::Reset => self.reset = true,
+            Break::Close => {
                 self.lines[Way::Up as usize].finished = true;
                 self.lines[Way::Down as usize].unheard = true;
             }
-            Break::Vanish if !self.vanished => self.vanished = true,
-            _ => return,
+            Break::Vanish => self.vanished = true,
         }
         self.lines.iter_mut().for_each(Line::wake);
     }

@@ -77,14 +77,16 @@ pub fn alone() -> MutexGuard<'static, ()> {
 }
 
 /// Runs a test for each seed: the first `count`, as many as `LIVESET_SEEDS` says, or the one that `LIVESET_SEED` names. A
-/// seed that fails is told, with how to run it again.
-pub fn for_seeds(test: &str, count: u64, run: impl Fn(u64)) {
+/// seed that fails is told, with how to run it again. Tells for how many it was run.
+pub fn for_seeds(test: &str, count: u64, mut run: impl FnMut(u64)) -> u64 {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
     let seeds = match number("LIVESET_SEED") {
         Some(seed) => seed..=seed,
         None => 1..=number("LIVESET_SEEDS").unwrap_or(count),
     };
+    let mut done = 0;
     for seed in seeds {
+        done += 1;
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(seed))) {
             let (file, name) = test.split_once("::").expect("file::test");
             let mut told = format!("\nseed {seed} fails: {}\n", message_of(&*panic));
@@ -93,6 +95,7 @@ pub fn for_seeds(test: &str, count: u64, run: impl Fn(u64)) {
             resume_unwind(panic);
         }
     }
+    done
 }
 
 fn message_of(panic: &(dyn Any + Send)) -> &str {

@@ -82,6 +82,17 @@ impl AddAssign<Tally> for Tally {
     }
 }
 
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Counts) {
+        self.clients += other.clients;
+        self.comparisons += other.comparisons;
+        self.connections += other.connections;
+        self.given_up += other.given_up;
+        self.resets += other.resets;
+        self.vanished += other.vanished;
+    }
+}
+
 /// Runs a world of `steps` steps on an endpoint that has no connections, and leaves it so.
 pub async fn run(host: &mut Host, seed: u64, steps: usize) -> Counts {
     let mut random = Random::new(seed);
