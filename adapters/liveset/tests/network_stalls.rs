@@ -11,7 +11,7 @@ use network::client::Client;
 use network::link::Shape;
 use network::truth::{Host, Question, Truth};
 use network::world::limits;
-use network::{Random, for_seeds, held, on_virtual_time};
+use network::{Random, for_seeds, held, lock, on_virtual_time};
 use tokio::time::{Instant, sleep};
 
 /// What came over each connection, and when.
@@ -45,13 +45,10 @@ async fn run(seed: u64, stalled: usize) -> Logs {
     let began = Instant::now();
     let mut given_up = vec![None; stalled];
     while began.elapsed() < Duration::from_secs(25) {
-        {
-            let mut truth = truth.lock().expect("the truth");
-            truth.commit(&host.liveset, &mut random, 6);
-            if random.percent(20) {
-                truth.publish(&host.liveset, &mut random);
-                truth.pass(&host.liveset, 1);
-            }
+        lock(&truth).commit(&host.liveset, &mut random, 6);
+        if random.percent(20) {
+            lock(&truth).publish(&host.liveset, &mut random);
+            lock(&truth).pass(&host.liveset, 1);
         }
         sleep(Duration::from_millis(random.within(0, 200))).await;
         for (other, at) in others.iter().zip(&mut given_up) {

@@ -19,6 +19,11 @@ use peak_alloc::PeakAlloc;
 #[global_allocator]
 pub static HEAP: PeakAlloc = PeakAlloc;
 
+/// Locks what a panic may have left: whoever panicked first has said what is wrong.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Randomness that is a function of its seed (SplitMix64).
 #[derive(Clone, Debug)]
 pub struct Random(u64);
@@ -73,7 +78,7 @@ pub fn on_virtual_time<T>(test: impl Future<Output = T>) -> T {
 /// The heap belongs to the process: tests that measure it take turns.
 pub fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(&TURN)
 }
 
 /// Runs a test for each seed: the first `count`, as many as `LIVESET_SEEDS` says, or the one that `LIVESET_SEED` names. A

@@ -1,7 +1,7 @@
 //! One seeded run: an endpoint, a host that writes, clients over bad networks, and time that passes.
 
 use std::ops::AddAssign;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use liveset::{Limits, Liveset};
@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use super::client::{Client, Held, Tally};
 use super::link::{Break, Shape, Way};
 use super::truth::{Host, Question, Truth};
-use super::{Random, held, panics};
+use super::{Random, held, lock, panics};
 
 const KINDS: [&[&str]; 3] = [&["jobStarted"], &["jobCompleted"], &["jobStarted", "jobCompleted"]];
 const PATHS: [&str; 3] = ["jobs", "jobs/0", "jobs/1"];
@@ -137,7 +137,7 @@ pub async fn run(host: &mut Host, seed: u64, steps: usize) -> Counts {
     world.settle().await;
     world.end().await;
     let World { truth, tally, .. } = world;
-    truth.lock().unwrap_or_else(PoisonError::into_inner).clear(host);
+    lock(&truth).clear(host);
     // What is kept for clients that may come back is kept for a minute.
     sleep(Duration::from_secs(65)).await;
     assert_eq!(held(&host.liveset), before, "what is held when everyone is gone");
@@ -147,7 +147,7 @@ pub async fn run(host: &mut Host, seed: u64, steps: usize) -> Counts {
 
 impl World {
     fn truth(&self) -> MutexGuard<'_, Truth> {
-        self.truth.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.truth)
     }
 
     async fn step(&mut self) {
@@ -220,7 +220,7 @@ impl World {
                 let free = (0..8).map(|i| format!("q{}", (seat.made + i) % 8));
                 let Some(id) = free.into_iter().find(|id| !state.held.contains_key(id)) else { return };
                 seat.made += 1;
-                let question = random.below(truth.lock().expect("the truth").questions.len());
+                let question = random.below(lock(truth).questions.len());
                 let mut option = || random.percent(50);
                 let [positions, counts, reasons] = [option(), option(), option()];
                 let resume = random.percent(70);
