@@ -44,8 +44,8 @@ pub(crate) struct HeldQuery {
     /// To ask the policy again.
     pub(crate) query: Arc<QuerySpec>,
     pub(crate) options: LiveQueryOptions,
-    /// See [`mark`](crate::updates::mark).
-    pub(crate) mark: Arc<str>,
+    /// See [`identity`](crate::updates::identity).
+    pub(crate) identity: Box<str>,
     /// Where the principal may see something else than before: what the client has, until the new result is there.
     pub(crate) had: Option<Arc<Snapshot>>,
     /// The version from which the client wants to resume; until it is answered.

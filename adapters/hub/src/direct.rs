@@ -24,6 +24,9 @@ struct Form {
 }
 
 impl Direct {
+    /// Stands for a version that is not known here: one of another result.
+    pub(crate) const UNKNOWN: u64 = u64::MAX;
+
     /// `None` for options that need to know what this one client has: its window for `positions`, its count for `counts`.
     pub(crate) fn new(id: &str, options: LiveQueryOptions) -> Option<Self> {
         let LiveQueryOptions { positions, counts, reasons, resume } = options;

@@ -51,7 +51,7 @@ struct Feed {
     watchers: IndexMap<Watcher, Place, FixedState>,
     /// The watchers without a snapshot.
     waiting: Vec<Watcher>,
-    /// The last snapshot, while somebody is being sent its rows and nothing has changed since.
+    /// The last snapshot, while somebody is being sent its rows.
     snapshot: Weak<Snapshot>,
     /// The version of the last batch with changes that was handed to the watchers.
     handed: u64,
@@ -124,15 +124,16 @@ impl Feeds {
         new
     }
 
-    /// The feed has a result now: gives it to those who waited for it. One that others are being sent is shared; `make` makes
-    /// a new one.
+    /// The feed has a result now, that of `version`: gives it to those who waited for it. One that others are being sent is shared;
+    /// `make` makes a new one.
     pub(crate) fn begin(
         &mut self,
         feed: FeedId,
+        version: u64,
         make: impl FnOnce(Arc<str>) -> Option<Snapshot>,
     ) -> Option<(Arc<Snapshot>, Vec<Watcher>)> {
         let entry = self.feeds.get_mut(&feed).filter(|entry| !entry.waiting.is_empty())?;
-        let snapshot = match entry.snapshot.upgrade() {
+        let snapshot = match entry.snapshot.upgrade().filter(|snapshot| snapshot.version == version) {
             Some(snapshot) => snapshot,
             None => Arc::new(make(entry.mark.clone())?),
         };
@@ -150,6 +151,11 @@ impl Feeds {
         Some((snapshot, waited))
     }
 
+    /// The mark of a feed.
+    pub(crate) fn mark(&self, feed: FeedId) -> Option<Arc<str>> {
+        self.feeds.get(&feed).map(|entry| entry.mark.clone())
+    }
+
     /// Whether a watcher has its first result.
     pub(crate) fn is_begun(&self, feed: FeedId, watcher: Watcher) -> bool {
         let place = self.feeds.get(&feed).and_then(|entry| entry.watchers.get(&watcher));
@@ -162,7 +168,7 @@ impl Feeds {
         let Some(entry) = self.feeds.get_mut(&feed) else { return };
         if let Some(Place { from: Some(from), direct: Some(direct) }) = entry.watchers.get_mut(&watcher) {
             // A version that is of another result is none of this one.
-            let unknown = if direct.has_versions() { u64::MAX } else { *from };
+            let unknown = if direct.has_versions() { Direct::UNKNOWN } else { *from };
             direct.told = Some(told.unwrap_or(unknown));
         }
     }
@@ -241,7 +247,6 @@ impl Feeds {
     /// The result of a feed has changed: keeps the batch for those who may come back.
     pub(crate) fn changed(&mut self, feed: FeedId, batch: &Arc<ChangeBatch>, limits: &HubLimits) {
         let Some(entry) = self.feeds.get_mut(&feed) else { return };
-        entry.snapshot = Weak::new();
         let Some(log) = &mut entry.log else { return };
         let before = log.cost();
         log.push(batch.clone());

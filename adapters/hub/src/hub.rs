@@ -22,7 +22,7 @@ use crate::{
     requests::{invalid, query_forbidden},
     routes::Routes,
     timers::{Timer, Timers},
-    updates::{mark, wire_snapshot},
+    updates::{identity, mark, wire_snapshot},
     watches::Watches,
 };
 
@@ -397,7 +397,7 @@ impl Hub {
         let plan = self.plan(query, true)?;
         let watch = self.watches.next_id();
         let watcher = Watcher::Process(watch);
-        let (feed, is_there) = self.open(now, &plan, &mark(query, &plan), watcher, None, false)?;
+        let (feed, is_there) = self.open(now, &plan, &mark(&identity(query, &plan)), watcher, None, false)?;
         self.watches.insert(watch, feed);
         self.opened(now, feed, is_there);
         self.settle_all(now);

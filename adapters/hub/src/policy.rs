@@ -17,12 +17,20 @@ pub struct Principal {
     pub expires: Option<Moment>,
     /// What else the token says, for [row filters](Restriction::rows) and for the policy.
     pub claims: Arc<Map<String, Value>>,
+    /// By what the owner knows which credential let it in, where it wants to; 0 for none. Means nothing here.
+    pub credential: u64,
 }
 
 impl Principal {
     /// A principal that may write and does not expire.
     pub fn new(subject: impl Into<Arc<str>>) -> Self {
-        Self { subject: subject.into(), read_only: false, expires: None, claims: Arc::default() }
+        Self {
+            subject: subject.into(),
+            read_only: false,
+            expires: None,
+            claims: Arc::default(),
+            credential: 0,
+        }
     }
 }
 

@@ -18,10 +18,17 @@ use crate::{
     hub::Counts,
     output::Outputs,
     timers::Timer,
-    updates::{mark, wire_snapshot},
+    updates::{identity, mark, wire_snapshot},
 };
 
 impl Connection {
+    /// The diffs of a live query go through the session until that has sent everything.
+    pub(crate) fn is_behind(&mut self, feed: FeedId, ticket: Ticket) {
+        if !self.behind.contains(&(feed, ticket)) {
+            self.behind.push((feed, ticket));
+        }
+    }
+
     /// Tells the owner, once, that the session has something to send.
     pub(crate) fn signal(&mut self, conn: ConnectionId, outputs: &mut Outputs) {
         if !self.signalled && self.session.wants_transmit() {
@@ -147,13 +154,14 @@ impl Hub {
         let Some(who) = connection.principal.clone() else { return Err(query_forbidden(&asked.query)) };
         let plan = self.permitted(&who, &asked.query, asked.options.counts)?;
         let Asked { ticket, id, query, options, since } = asked;
-        let mark = mark(&query, &plan);
+        let identity = identity(&query, &plan);
+        let mark = mark(&identity);
         let watcher = Watcher::Connection(conn, ticket);
         let direct = Direct::new(&id, options);
         let (feed, is_there) =
             self.open(now, &plan, &mark, watcher, direct, options.resume).map_err(too_many)?;
         if let Some(connection) = self.connections.find_mut(conn) {
-            let held = HeldQuery { feed, id, query, options, mark, had: None, since };
+            let held = HeldQuery { feed, id, query, options, identity, had: None, since };
             connection.held.queries.insert(ticket, held);
         }
         self.opened(now, feed, is_there);
@@ -209,7 +217,8 @@ impl Hub {
         if let Some(had) = held.had.take() {
             let batch = Arc::new(moved(&had, snapshot));
             connection.session.move_live_query(ticket, &batch, snapshot.mark.clone());
-            connection.behind.push((held.feed, ticket));
+            let feed = held.feed;
+            connection.is_behind(feed, ticket);
             connection.signal(conn, &mut self.outputs);
             return;
         }
@@ -230,7 +239,8 @@ impl Hub {
                 connection.session.accept_live_query(now.monotonic, ticket, snapshot.clone());
             }
         }
-        connection.behind.push((held.feed, ticket));
+        let feed = held.feed;
+        connection.is_behind(feed, ticket);
         // What the session held back until it was answered is to be seen to.
         self.unsettled.push_back(conn);
     }
@@ -278,8 +288,6 @@ impl Hub {
 
     /// "Every subscription and live query is re-checked against the new principal."
     pub(crate) fn recheck(&mut self, now: Now, conn: ConnectionId) {
-        // What is on its way is of the old principal, and is sent before anything that the new one may see.
-        self.hand_out();
         let Some(connection) = self.connections.find_mut(conn) else { return };
         let Some(who) = connection.principal.clone() else { return };
         let mut ended = Vec::new();
@@ -317,7 +325,7 @@ impl Hub {
     }
 
     /// A live query is over something else from here on. Nothing more of what it was over is sent; when the new result is there the
-    /// client is sent what makes the one into the other.
+    /// client is sent what makes what it has into that.
     fn move_query(
         &mut self,
         now: Now,
@@ -325,18 +333,26 @@ impl Hub {
         ticket: Ticket,
         plan: &Plan,
     ) -> Result<(), OpenError> {
+        // What the session has is to be that of the result that is looked at.
+        self.engine.handle_timeout(now.wall);
+        self.take_updates(now);
+        self.hand_out();
         let Some(connection) = self.connections.find_mut(conn) else { return Ok(()) };
         let Some(held) = connection.held.queries.get_mut(&ticket) else { return Ok(()) };
-        let mark = mark(&held.query, plan);
-        if mark == held.mark {
+        let identity = identity(&held.query, plan);
+        if identity == held.identity {
             return Ok(());
         }
+        let mark = mark(&identity);
         let (before, options, id) = (held.feed, held.options, held.id.clone());
         let watcher = Watcher::Connection(conn, ticket);
         // Where the client waits for its first result there is nothing to be made into another.
-        if held.had.is_none() && self.feeds.is_begun(before, watcher) {
-            let had = self.engine.snapshot(before);
-            held.had = had.map(|had| Arc::new(wire_snapshot(had, held.mark.clone(), self.epoch)));
+        if held.had.is_none()
+            && self.feeds.is_begun(before, watcher)
+            && let Some(window) = self.engine.snapshot(before)
+        {
+            let window = wire_snapshot(window, self.feeds.mark(before).unwrap_or_default(), self.epoch);
+            held.had = connection.session.suspend_live_query(ticket, window).map(Arc::new);
         }
         let after = self.feeds.leave(before, watcher, options.resume);
         self.close_gone(before, after);
@@ -354,7 +370,7 @@ impl Hub {
             }
         };
         if let Some(held) = connection.held.queries.get_mut(&ticket) {
-            (held.feed, held.mark) = (feed, mark);
+            (held.feed, held.identity) = (feed, identity);
         }
         self.opened(now, feed, is_there);
         Ok(())

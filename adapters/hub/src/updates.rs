@@ -9,7 +9,12 @@ use liveset_core::{
 };
 use liveset_engine::{Count, FeedId, Plan, Reason, Update};
 
-use crate::{ConnectionId, Hub, Now, Output, direct::Forms, feeds::Watcher, limits::UNHANDED_BATCHES};
+use crate::{
+    ConnectionId, Hub, Now, Output,
+    direct::{Direct, Forms},
+    feeds::Watcher,
+    limits::UNHANDED_BATCHES,
+};
 
 impl Hub {
     /// Takes everything that the engine has queued, and sees to what sessions then want. Cost: the updates.
@@ -70,10 +75,10 @@ impl Hub {
                 if let Some(direct) = &mut place.direct
                     && let Some(told) = direct.told.take()
                 {
-                    if direct.has_versions() {
+                    if direct.has_versions() && told != Direct::UNKNOWN {
                         connection.session.live_query_told(ticket, told);
                     }
-                    connection.behind.push((feed, ticket));
+                    connection.is_behind(feed, ticket);
                 }
                 connection.session.live_query_changed(ticket, forms.batch());
                 connection.signal(conn, &mut self.outputs);
@@ -89,7 +94,9 @@ impl Hub {
     /// Gives those the result of a feed who wait for it.
     pub(crate) fn begin(&mut self, now: Now, feed: FeedId) {
         let make = |mark| Some(wire_snapshot(self.engine.snapshot(feed)?, mark, self.epoch));
-        let Some((snapshot, waited)) = self.feeds.begin(feed, make) else { return };
+        // Counts change without an update where nobody follows them: a snapshot is good for its own moment only.
+        let version = wire_version(self.engine.version(), self.epoch);
+        let Some((snapshot, waited)) = self.feeds.begin(feed, version, make) else { return };
         for watcher in waited {
             match watcher {
                 Watcher::Connection(conn, ticket) => self.answer_query(now, conn, ticket, &snapshot),
@@ -129,12 +136,19 @@ fn wire_version(version: u64, epoch: u64) -> u64 {
     epoch.saturating_add(version)
 }
 
-/// What goes in front of the versions of a query: clients that resume name a version, and one of another query would be
-/// taken for one of this. A hash of everything that its diffs depend on, the same however the query is spelled.
-pub(crate) fn mark(query: &QuerySpec, plan: &Plan) -> Arc<str> {
+/// Everything that the diffs of a query depend on, the same however the query is spelled.
+pub(crate) fn identity(query: &QuerySpec, plan: &Plan) -> Box<str> {
     let (filter, order) = (plan.filter().canonical(), plan.order().canonical());
-    let query = (&query.edge, filter, order, plan.cap(), plan.projection().canonical());
-    format!("{:016x}-", FixedState::default().hash_one(query)).into()
+    let (edge, fields) = (&query.edge, plan.projection().canonical());
+    // Each with its length: no part can pass for a piece of another.
+    let parts = [edge, filter, order, fields].map(|part| format!("{}:{part}", part.len()));
+    format!("{}/{}", parts.join("/"), plan.cap()).into()
+}
+
+/// What goes in front of the versions of a query: clients that resume name a version, and one of another query would be
+/// taken for one of this. A hash of its identity.
+pub(crate) fn mark(identity: &str) -> Arc<str> {
+    format!("{:016x}-", FixedState::default().hash_one(identity)).into()
 }
 
 fn wire_change(change: liveset_engine::Change) -> Change {

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use liveset_core::Token;
+use liveset_hub::Principal;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
@@ -27,12 +28,20 @@ pub struct Grant {
     /// What else the token says: `$principal.<claim>` in the [row filters](crate::Restriction) of a policy, and whatever the policy
     /// itself looks at.
     pub claims: Arc<Map<String, Value>>,
+    /// Which token of [`StaticTokens`] it was; 0 for others. See [`StaticTokens::renew`].
+    pub(crate) credential: u64,
 }
 
 impl Grant {
     /// Reading and writing, without an end.
     pub fn new(subject: impl Into<Arc<str>>) -> Self {
-        Self { subject: subject.into(), read_only: false, expires: None, claims: Arc::default() }
+        Self {
+            subject: subject.into(),
+            read_only: false,
+            expires: None,
+            claims: Arc::default(),
+            credential: 0,
+        }
     }
 
     /// Takes writing away.
@@ -194,15 +203,37 @@ impl StaticTokens {
     }
 
     /// Puts another list in its place. Connections that are authenticated stay as they are: see
-    /// [`Liveset::reauthorize`](crate::Liveset::reauthorize).
+    /// [`renew`](Self::renew).
     pub fn replace<T: Into<String>>(&self, tokens: impl IntoIterator<Item = (T, Grant)>) {
         let list: Vec<Known> = tokens
             .into_iter()
             .map(|(token, grant)| (token.into(), grant))
             .filter(|(token, _)| !token.is_empty())
-            .map(|(token, grant)| (hash(token.as_bytes()), grant))
+            .map(|(token, grant)| {
+                let hash = hash(token.as_bytes());
+                let credential = credential(&hash);
+                (hash, Grant { credential, ..grant })
+            })
             .collect();
         *self.list.write().unwrap_or_else(PoisonError::into_inner) = list;
+    }
+
+    /// What becomes of a connection after [`replace`](Self::replace), for [`Liveset::reauthorize`](crate::Liveset::reauthorize): it is
+    /// ended where its token is gone, and has what its token entitles to now otherwise. One that was not let in by a list of tokens
+    /// is kept as it is.
+    ///
+    /// ```
+    /// # fn of(liveset: &liveset::Liveset, tokens: &liveset::StaticTokens) {
+    /// let ended = liveset.reauthorize(|who| tokens.renew(who));
+    /// # }
+    /// ```
+    pub fn renew(&self, who: &Principal) -> Renewal {
+        if who.credential == 0 {
+            return Renewal::Keep;
+        }
+        let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
+        let found = list.iter().find(|(_, grant)| grant.credential == who.credential);
+        found.map_or(Renewal::Revoke, |(_, grant)| Renewal::Replace(grant.clone()))
     }
 
     /// How many tokens there are.
@@ -241,6 +272,12 @@ impl Authenticator for StaticTokens {
         let verdict = self.find(token.expose().as_bytes());
         Box::pin(std::future::ready(verdict))
     }
+}
+
+/// A piece of a hash that tells tokens apart; never 0.
+fn credential(hash: &[u8; 32]) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = *hash;
+    u64::from_le_bytes([a, b, c, d, e, f, g, h]) | 1
 }
 
 fn hash(token: &[u8]) -> [u8; 32] {

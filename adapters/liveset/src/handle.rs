@@ -355,7 +355,7 @@ impl Liveset {
     /// Ends every connection that acts for a subject: `TOKEN_EXPIRED`, close 1008, before the next diff. Returns how many those
     /// are. A token that is still accepted lets them in again: take it back first.
     pub fn revoke(&self, subject: &str) -> usize {
-        self.shared.run(|hub, now| hub.revoke(now, subject)).unwrap_or_else(|_| {
+        self.shared.revoke(subject).unwrap_or_else(|_| {
             tracing::error!("the policy panicked over a revocation");
             0
         })

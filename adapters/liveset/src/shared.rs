@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -41,6 +41,8 @@ pub(crate) struct Shared {
     start: tokio::time::Instant,
     timer: Arc<Timer>,
     closing: AtomicBool,
+    /// Counts up whenever principals are looked at anew: what was verified before is verified again.
+    auth_epoch: AtomicU64,
     /// How many connections are being served.
     serving: watch::Sender<usize>,
 }
@@ -96,6 +98,7 @@ impl Shared {
             start: tokio::time::Instant::now(),
             timer: Arc::new(Timer::default()),
             closing: AtomicBool::new(false),
+            auth_epoch: AtomicU64::new(0),
             serving: watch::Sender::new(0),
         })
     }
@@ -335,8 +338,21 @@ impl Shared {
         let shared = self.clone();
         let of = peer.clone();
         let asking = async move {
-            let verdict = shared.authenticate(&token).await.map_err(|AuthError| AuthRefused);
-            shared.run_for(&of, |hub, now, conn| hub.handle_verdict(now, conn, attempt, verdict));
+            loop {
+                let asked_in = shared.auth_epoch.load(Ordering::Acquire);
+                let verdict = shared.authenticate(&token).await.map_err(|AuthError| AuthRefused);
+                let mut is_stale = false;
+                shared.run_for(&of, |hub, now, conn| {
+                    // Asked before something was taken back: asked again.
+                    is_stale = shared.auth_epoch.load(Ordering::Acquire) != asked_in;
+                    if !is_stale {
+                        hub.handle_verdict(now, conn, attempt, verdict);
+                    }
+                });
+                if !is_stale {
+                    return;
+                }
+            }
         };
         let task = peer.runtime().spawn(asking.instrument(peer.span().clone()));
         peer.keep_verification(task.abort_handle());
@@ -368,11 +384,20 @@ impl Shared {
         mut renew: impl FnMut(&Principal) -> Renewal,
     ) -> Result<usize, Panicked> {
         self.run(|hub, now| {
+            self.auth_epoch.fetch_add(1, Ordering::AcqRel);
             hub.reauthorize(now, |who| match renew(who) {
                 Renewal::Keep => Some(who.clone()),
                 Renewal::Replace(grant) => self.principal(grant).ok(),
                 Renewal::Revoke => None,
             })
+        })
+    }
+
+    /// Ends every connection of a subject; returns how many those were.
+    pub(crate) fn revoke(self: &Arc<Self>, subject: &str) -> Result<usize, Panicked> {
+        self.run(|hub, now| {
+            self.auth_epoch.fetch_add(1, Ordering::AcqRel);
+            hub.revoke(now, subject)
         })
     }
 
@@ -382,6 +407,7 @@ impl Shared {
         let mut principal = Principal::new(grant.subject);
         principal.read_only = grant.read_only;
         principal.claims = grant.claims;
+        principal.credential = grant.credential;
         if let Some(at) = grant.expires {
             let left = at.duration_since(std::time::SystemTime::now()).map_err(|_| AuthError)?;
             principal.expires = Some(self.monotonic().saturating_add(left));

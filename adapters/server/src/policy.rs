@@ -51,8 +51,11 @@ impl Policy for Rules {
         self.of(who).find(of_set).map_or(Access::Nothing, |rule| rule.access.clone())
     }
 
+    /// Whoever sees a part of a set only writes none: an answer tells what was there.
     fn may_write(&self, who: &Principal) -> bool {
+        let named = self.0.iter().filter_map(|rule| rule.config.set.as_deref());
         !who.read_only
+            && named.map(|set| self.access(who, set)).all(|access| !matches!(access, Access::Part(_)))
     }
 }
 
@@ -125,6 +128,7 @@ mod tests {
         let rows = Restriction::rows("tenant == $principal.tenant");
         assert_eq!(rules.access(&who("ann", json!({})), "orders"), Access::Part(Arc::new(rows)));
         assert!(!rules.may_subscribe(&staff, "jobs", &["jobStarted".into()]));
+        assert!(rules.may_write(&staff) && !rules.may_write(&who("ann", json!({}))));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use liveset::{Authenticator, Clock, Grant, Liveset, Renewal, StaticTokens};
+use liveset::{Authenticator, Clock, Grant, Liveset, StaticTokens};
 use liveset_engine::{FieldKind, SetDef};
 use liveset_hub::Resources;
 use tokio::net::TcpListener;
@@ -258,8 +258,8 @@ fn grants(config: &Config) -> Vec<(String, Grant)> {
     config.auth.tokens.iter().map(grant).collect()
 }
 
-/// Reads the tokens and keys again. Whoever was let in by a subject that has no token any more is ended, and the claims of the others
-/// are as they are now. What else changed is named, and waits for a restart.
+/// Reads the tokens and keys again. Whoever was let in by a token that is gone is ended, and the claims of the others are as they
+/// are now. What else changed is named, and waits for a restart.
 fn reload(args: &ServeArgs, running: &mut Config, tokens: &StaticTokens, access: &Access, liveset: &Liveset) {
     let read = match Config::load(args.config.as_deref(), &args.overrides) {
         Ok(read) if read.auth.tokens.is_empty() && running.jwt.is_none() => {
@@ -272,18 +272,8 @@ fn reload(args: &ServeArgs, running: &mut Config, tokens: &StaticTokens, access:
             return;
         }
     };
-    let granted = grants(&read);
-    tokens.replace(granted.clone());
-    let had = |subject: &str| running.auth.tokens.iter().any(|token| token.subject == subject);
-    let ended = liveset.reauthorize(|who| {
-        let of_subject = |(_, grant): &&(String, Grant)| grant.subject == who.subject;
-        let same = |found: &&(String, Grant)| of_subject(found) && found.1.read_only == who.read_only;
-        match granted.iter().find(same).or_else(|| granted.iter().find(of_subject)) {
-            Some((_, grant)) => Renewal::Replace(grant.clone()),
-            None if had(&who.subject) => Renewal::Revoke,
-            None => Renewal::Keep,
-        }
-    });
+    tokens.replace(grants(&read));
+    let ended = liveset.reauthorize(|who| tokens.renew(who));
     access.reload(&read);
     tracing::info!(tokens = read.auth.tokens.len(), ended, "read the tokens again");
     let changed = running.changed_beside_tokens(&read);

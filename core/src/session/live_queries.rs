@@ -174,13 +174,23 @@ impl LiveQueries {
         }
     }
 
+    /// Drops what of a live query was not sent; returns what the client has, of the result after all that was pushed.
+    pub(super) fn suspend(&mut self, ticket: Ticket, window: Snapshot) -> Option<Snapshot> {
+        let query = self.by_ticket.get_mut(&ticket).map(|query| &mut query.state);
+        let Some(State::Live(stream)) = query else { return None };
+        self.bytes -= stream.bytes();
+        let had = stream.suspend(window);
+        if !stream.has_news() {
+            self.ready.retain(|other| *other != ticket);
+        }
+        Some(had)
+    }
+
     /// The versions that follow begin with another mark.
-    pub(super) fn moved(&mut self, ticket: Ticket, mark: Arc<str>, folded: &mut u64) {
+    pub(super) fn moved(&mut self, ticket: Ticket, mark: Arc<str>) {
         let query = self.by_ticket.get_mut(&ticket).map(|query| &mut query.state);
         if let Some(State::Live(stream)) = query {
-            self.bytes -= stream.bytes();
-            stream.moved(mark, folded);
-            self.bytes += stream.bytes();
+            stream.moved(mark);
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::positions::Positions;
+use crate::Map;
 use crate::fold::Pending;
 use crate::limits::SessionLimits;
 use crate::message::{LiveQueryOptions, Raw, ServerMessage};
@@ -105,12 +106,41 @@ impl Stream {
         }
     }
 
-    /// The versions that follow begin with another mark; the one that the client has stays what it is. What waits is folded with
-    /// what makes it into the new result, so that no version of the old one is told under the new mark.
-    pub(super) fn moved(&mut self, mark: Arc<str>, folded: &mut u64) {
-        if matches!(&self.backlog, Backlog::Waiting { batches, .. } if !batches.is_empty()) {
-            self.fold(folded);
-        }
+    /// Drops what was not sent, and makes of `window`, the result after all that was pushed, what the client has. Where it was
+    /// being sent its first rows, they end with those that it has.
+    pub(super) fn suspend(&mut self, window: Snapshot) -> Snapshot {
+        let had = match self.load.take() {
+            Some((snapshot, sent)) => {
+                let rows = snapshot.rows.get(..sent).unwrap_or_default().to_vec();
+                let had = Snapshot { rows, mark: snapshot.mark.clone(), ..*snapshot };
+                self.load = Some((Arc::new(had.clone()), sent));
+                self.positions = self.positions.take().map(|_| Positions::of(&had));
+                had
+            }
+            None => {
+                self.fold(&mut 0);
+                let unsent = match &mut self.backlog {
+                    Backlog::Folded(pending) => pending.drain().changes,
+                    Backlog::Waiting { .. } => Vec::new(),
+                };
+                let is_unsent: Map<&str, ()> = unsent.iter().map(|change| (&*change.id, ())).collect();
+                let mut rows = window.rows;
+                rows.retain(|(id, _)| !is_unsent.contains_key(&**id));
+                rows.extend(
+                    unsent.iter().filter_map(|change| Some((change.id.clone(), change.before.clone()?))),
+                );
+                rows.sort_by(|(_, a), (_, b)| a.rank.cmp(&b.rank));
+                Snapshot { rows, ..window }
+            }
+        };
+        self.backlog = Backlog::EMPTY;
+        self.latest = self.sent;
+        had
+    }
+
+    /// The versions that follow begin with another mark; the one that the client has stays what it is. Only for a stream that was
+    /// suspended: no version of what it was is told under the new mark.
+    pub(super) fn moved(&mut self, mark: Arc<str>) {
         self.mark = mark;
     }
 

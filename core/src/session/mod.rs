@@ -359,11 +359,21 @@ impl Session {
         }
     }
 
-    /// A live query is over something else from now on, for example because the principal may see other nodes: `batch` makes what
-    /// the client has into what it is to have, and the batches that follow are of the new result, whose versions begin with `mark`.
+    /// Nothing of a live query is sent from now on that was not sent already, for example because the principal may not see it any
+    /// more; first rows that are on their way end where they are. `window` is its result after all batches so far; returned is
+    /// what of it the client has. `None` where there is no such live query, or it was not answered.
+    ///
+    /// No batch may be pushed before [`move_live_query`](Session::move_live_query).
+    pub fn suspend_live_query(&mut self, ticket: Ticket, window: Snapshot) -> Option<Snapshot> {
+        let State::Active(active) = &mut self.state else { return None };
+        active.streams.live_queries.suspend(ticket, window)
+    }
+
+    /// A live query that was [suspended](Session::suspend_live_query) is over something else from now on: `batch` makes what the
+    /// client has into what it is to have, and the batches that follow are of the new result, whose versions begin with `mark`.
     pub fn move_live_query(&mut self, ticket: Ticket, batch: &Arc<ChangeBatch>, mark: Arc<str>) {
         if let State::Active(active) = &mut self.state {
-            active.streams.live_queries.moved(ticket, mark, &mut self.stats.changes_folded);
+            active.streams.live_queries.moved(ticket, mark);
         }
         self.live_query_changed(ticket, batch);
     }
