@@ -12,10 +12,11 @@ use network::link::Shape;
 use network::truth::{Host, Question, Truth};
 use network::world::limits;
 use network::{Random, for_seeds, held, lock, on_virtual_time};
+use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-/// What came over each connection, and when.
-type Logs = Vec<Vec<(u64, String)>>;
+/// What came over each connection, and when, by what it is about: between two live queries no order is promised.
+type Logs = Vec<Vec<(u64, String, String)>>;
 
 const READERS: usize = 3;
 const ALL: LiveQueryOptions = LiveQueryOptions { positions: true, counts: true, reasons: true, resume: true };
@@ -23,7 +24,9 @@ const ALL: LiveQueryOptions = LiveQueryOptions { positions: true, counts: true, 
 async fn run(seed: u64, stalled: usize) -> Logs {
     let mut random = Random::new(seed);
     let questions: Vec<_> = (0..6).map(|_| Question::random(&mut random)).collect();
-    let host = Host::new(limits());
+    let mut limits = limits();
+    limits.transport.batch_bytes = 1 << 20;
+    let host = Host::new(limits);
     let before = held(&host.liveset);
     let truth = Arc::new(Mutex::new(Truth::new(&host, questions)));
     let connect = |number: usize, capacity: usize, piece: usize| {
@@ -36,7 +39,8 @@ async fn run(seed: u64, stalled: usize) -> Logs {
         });
         client
     };
-    let readers: Vec<_> = (0..READERS).map(|number| connect(number, 4_000, 700)).collect();
+    // What is written at once arrives at once.
+    let readers: Vec<_> = (0..READERS).map(|number| connect(number, 1 << 20, usize::MAX)).collect();
     let others: Vec<_> = (0..stalled).map(|number| connect(10 + number, 500, 100)).collect();
     readers.iter().for_each(|client| client.state().log = Some(Vec::new()));
     sleep(Duration::from_secs(5)).await;
@@ -67,8 +71,15 @@ async fn run(seed: u64, stalled: usize) -> Logs {
     for client in &readers {
         let mut state = client.state();
         state.assert_present();
-        logs.extend(state.log.take());
+        let log = state.log.take().expect("a log");
         drop(state);
+        let about = |message: &str| {
+            let message: Value = serde_json::from_str(message).expect("JSON");
+            message["id"].as_str().unwrap_or_default().to_owned()
+        };
+        let mut log: Vec<_> = log.into_iter().map(|(at, message)| (at, about(&message), message)).collect();
+        log.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+        logs.push(log);
         client.act(|state| state.close());
     }
     for client in others {

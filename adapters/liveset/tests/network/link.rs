@@ -27,7 +27,7 @@ pub struct Shape {
 
 impl Shape {
     /// Wide and immediate.
-    pub const IDEAL: Self = Self { capacity: 1 << 20, latency_ms: 0..=0, piece: 1 << 20 };
+    pub const IDEAL: Self = Self { capacity: 1 << 20, latency_ms: 0..=0, piece: usize::MAX };
 }
 
 /// The way from one end to the other, named by who writes.

@@ -125,10 +125,16 @@ pub fn panics() -> usize {
 /// What an endpoint holds: everything in its stats that is no sum over its past.
 pub fn held(liveset: &Liveset) -> impl PartialEq + std::fmt::Debug + use<> {
     let Stats { connections, hub, .. } = liveset.stats();
-    let engine = hub.engine;
+    let (backlog, engine) = (hub.backlog, hub.engine);
     [
         ("served", connections as u64),
         ("connections", hub.connections as u64),
+        ("authenticating", hub.authenticating as u64),
+        ("closing", hub.closing as u64),
+        ("control messages", backlog.control as u64),
+        ("events", backlog.events as u64),
+        ("changes", backlog.changes as u64),
+        ("bytes", (backlog.control_bytes + backlog.bytes) as u64),
         ("subscriptions", hub.subscriptions as u64),
         ("paths", hub.subscribed_paths as u64),
         ("live queries", hub.live_queries as u64),

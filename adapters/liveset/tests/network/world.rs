@@ -38,6 +38,8 @@ struct Seat {
     leftovers: Vec<(String, Held, Option<LiveResult>)>,
     /// Until when something is wrong with its network.
     ill_until: Option<Instant>,
+    /// When it was last healed: two ills in a row would be worse than either.
+    healed: Instant,
     /// The network is worse than a client survives, or the client itself leaves.
     doomed: bool,
     /// It is held off for longer than the endpoint bears it.
@@ -109,6 +111,7 @@ pub async fn run(host: &mut Host, seed: u64, steps: usize) -> Counts {
         },
         leftovers: Vec::new(),
         ill_until: None,
+        healed: Instant::now(),
         doomed: false,
         held_off: false,
         survives: None,
@@ -251,10 +254,12 @@ impl World {
         let Self { random, seats, tally, .. } = self;
         let seat = &mut seats[number];
         let Some(client) = &seat.client else { return };
-        if seat.ill_until.is_some() || seat.doomed {
+        let just_healed = seat.healed.elapsed() < Duration::from_secs(1);
+        if seat.ill_until.is_some() || seat.doomed || just_healed {
             return;
         }
-        let mut lasts = random.within(100, 8_000);
+        // With what a step takes at most, less than what the endpoint bears.
+        let mut lasts = random.within(100, 5_000);
         let wire = &client.wire;
         match random.below(16) {
             0..=1 => wire.hold(Way::Down),
@@ -419,7 +424,9 @@ impl World {
 
 impl Seat {
     fn heal(&mut self) {
-        self.ill_until = None;
+        if self.ill_until.take().is_some() {
+            self.healed = Instant::now();
+        }
         self.held_off = false;
         if let Some(client) = &self.client {
             client.wire.heal();

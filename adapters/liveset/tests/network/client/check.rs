@@ -217,9 +217,10 @@ impl Held {
 
 /// Versions tell endpoints apart: no two runs have the same.
 fn without_version(message: &str) -> String {
-    let Some((before, rest)) = message.split_once("\"version\":\"") else { return message.to_owned() };
+    let head = "\"version\":\"";
+    let Some((before, rest)) = message.split_once(head) else { return message.to_owned() };
     let (_, after) = rest.split_once('"').expect("a text");
-    format!("{before}{after}")
+    format!("{before}{head}\"{after}")
 }
 
 /// Whether a client has what was shown: in order, where it knows the order.
