@@ -303,3 +303,74 @@ fn reauthorizing_asks_the_policy_again() {
     world.settle();
     assert!(world.close_code(ann).is_some(), "what has expired already closes");
 }
+
+#[test]
+fn what_was_not_sent_to_the_old_principal_is_never_sent() {
+    for loading in [true, false] {
+        let mut world = shop();
+        world.set_room(1);
+        let many = (100..1_000).map(|id| order(id, ["acme", "umbrella"][id as usize % 2], "eu", id));
+        world.commit(many.collect()).unwrap();
+        let client = client(&mut world, STAFF);
+        if loading {
+            world.stall(client);
+        }
+        create(&mut world, client, "q", r#"{"edge":"orders","orderBy":"total desc"}"#);
+        if !loading {
+            world.stall(client);
+            for n in 0..600 {
+                world.commit(vec![order(2_000 + n, "acme", "secret region", 5_000 + n)]).unwrap();
+                world.settle();
+            }
+        }
+        messages(&mut world, client);
+        let now = world.now();
+        world.hub_mut().reauthorize(now, |_| Some(principal(UMBRELLA)));
+        world.settle();
+        world.unstall(client);
+        world.settle();
+        let got = messages(&mut world, client);
+        // One message may have been on its way.
+        let of_acme = |message: &&Value| message["data"].to_string().contains("acme");
+        assert!(got.iter().filter(of_acme).count() <= 1, "loading: {loading}");
+        let rows = rows(&mut world, client);
+        assert!(rows.iter().all(|(_, row)| row["tenant"] == "umbrella" && row["secret"].is_null()));
+        assert_eq!(rows.len(), 452, "loading: {loading}");
+        assert!(got.iter().all(|message| message["type"] != "liveQueryCount"));
+    }
+}
+
+#[test]
+fn time_that_is_due_is_not_lost_when_the_principal_changes() {
+    let mut world = shop();
+    let at = world.now().wall.saturating_add(std::time::Duration::from_secs(60));
+    let soon = json!({ "id": 50, "tenant": "acme", "region": "eu", "total": 1, "at": at.to_string() });
+    world.commit(vec![upsert("orders", &soon.to_string())]).unwrap();
+    let client = client(&mut world, r#"{"sub":"r","role":"regional","regions":["eu","us"]}"#);
+    for (id, query) in [("p", ALL), ("q", r#"{"edge":"orders","filter":"at > now"}"#)] {
+        create(&mut world, client, id, query);
+    }
+    assert_eq!(rows(&mut world, client).len(), 1);
+    // The moment is due, and nobody has said so.
+    let mut now = world.now();
+    now.wall = now.wall.saturating_add(std::time::Duration::from_secs(120));
+    world
+        .hub_mut()
+        .reauthorize(now, |_| Some(principal(r#"{"sub":"r","role":"regional","regions":["eu"]}"#)));
+    world.settle();
+    assert_eq!(rows(&mut world, client).len(), 0);
+}
+
+#[test]
+fn counts_are_of_the_moment_whoever_reads_slowly() {
+    let mut world = shop();
+    world.set_room(1);
+    let (slow, quick) = (client(&mut world, STAFF), client(&mut world, STAFF));
+    world.stall(slow);
+    let query = r#"{"edge":"orders","orderBy":"total","limit":2}"#;
+    create(&mut world, slow, "q", query);
+    // Behind the end of the window, where nobody who watches follows the count.
+    world.commit(vec![order(9, "acme", "eu", 900)]).unwrap();
+    create(&mut world, quick, "q", query);
+    assert_eq!(messages(&mut world, quick)[0]["totalCount"], 5);
+}

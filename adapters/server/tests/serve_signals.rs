@@ -62,6 +62,36 @@ async fn hangup_reads_the_tokens_again() {
     }
 }
 
+/// Several tokens may stand for one subject: each connection goes by its own.
+#[tokio::test]
+async fn a_reload_goes_by_the_token_that_let_a_connection_in() {
+    let token = |token: &str, tenant: &str| {
+        format!(r#"{{ token = "{token}", subject = "app", claims = {{ tenant = "{tenant}" }} }}"#)
+    };
+    let policy = "[[policy]]\nset = \"orders\"\nrows = \"tenant == $principal.tenant\"\n";
+    let write = |tokens: String| format!("{}\n{policy}", config(&tokens, ""));
+    let (first, second, third) = (token("t1", "acme"), token("t2", "globex"), token("t3", "other"));
+    let server = Server::start(&write(format!("{first}, {second}, {third}")));
+    let mut connected = Vec::new();
+    for token in ["t1", "t2", "t3"] {
+        let mut ws = Ws::connect(&server.address).await;
+        ws.ask(json!({ "type": "auth", "token": token })).await;
+        let query = json!({ "type": "createLiveQuery", "id": "q", "query": { "edge": "orders" } });
+        assert_eq!(ws.ask(query).await["type"], "liveQueryCreated");
+        ws.next().await;
+        connected.push(ws);
+    }
+    let changed = second.replace("globex", "initech");
+    std::fs::write(server.config_file(), write(format!("{first}, {changed}"))).unwrap();
+    server.signal("HUP");
+    server.wait_for_log("read the tokens again");
+    assert_eq!(connected[2].next().await["code"], "TOKEN_EXPIRED");
+    for ws in &mut connected[..2] {
+        assert_eq!(ws.ask(json!({ "type": "ping" })).await, json!({ "type": "pong" }));
+    }
+    assert!(server.log().contains("ended=1"), "{}", server.log());
+}
+
 #[tokio::test]
 async fn a_terminated_server_says_goodbye() {
     for name in ["TERM", "INT"] {
