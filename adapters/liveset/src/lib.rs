@@ -92,6 +92,7 @@
 //! | subscriptions, live queries | 256 each | `LIMIT_EXCEEDED` |
 //! | events waiting, for each subscription | 256 | the oldest go, with a `warning` |
 //! | changes waiting, for each live query | 256, then folded: twice the window | |
+//! | bytes of changes waiting, of all live queries | 16 MiB, then folded | `OVERLOADED`, 1013 |
 //! | answers waiting | 4,096, 1 MiB | `OVERLOADED`, 1013 |
 //! | a socket that takes nothing | 10 s (60 s for 32 KiB) | 1013 |
 //! | each step of closing | 2 s | the socket is closed |
