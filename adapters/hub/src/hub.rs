@@ -17,8 +17,10 @@ use crate::{
     Access, AllowAll, AuthRefused, ConnectionId, HubLimits, Output, Policy, Principal, PublishError,
     Resources, Stats, Timeouts, WatchError, WatchEvent, WatchId,
     connections::{Connection, Connections},
+    contain::{Panicked, contain},
     feeds::{After, Feeds, Watcher},
     output::Outputs,
+    policy::Guard,
     requests::{invalid, query_forbidden},
     routes::Routes,
     timers::{Timer, Timers},
@@ -96,7 +98,7 @@ pub struct Hub {
     pub(crate) session_limits: Arc<SessionLimits>,
     pub(crate) limits: HubLimits,
     pub(crate) resources: Resources,
-    pub(crate) policy: Box<dyn Policy>,
+    pub(crate) policy: Guard,
     pub(crate) epoch: u64,
     /// How deep the data of an event may be nested: as a node.
     event_nesting: usize,
@@ -145,7 +147,7 @@ impl Hub {
             session_limits: Arc::new(config.session),
             limits: config.hub,
             resources: config.resources,
-            policy: config.policy,
+            policy: Guard::new(config.policy),
             epoch: config.epoch.min(u64::MAX / 2),
             connections: Connections::default(),
             routes: Routes::default(),
@@ -232,24 +234,28 @@ impl Hub {
     }
 
     /// Asks anew for whom each connection acts: everything that it holds is asked of the policy again, as after a
-    /// re-authentication. `None` ends the connection: `TOKEN_EXPIRED`, close 1008. Returns how many were ended.
+    /// re-authentication. `None` ends the connection: `TOKEN_EXPIRED`, close 1008; a panic ends it, and it alone: `INTERNAL`, close 1011.
+    /// Returns how many were ended.
     pub fn reauthorize(&mut self, now: Now, mut renew: impl FnMut(&Principal) -> Option<Principal>) -> usize {
         let mut ended = 0;
         for conn in self.connections.ids() {
             let Some(connection) = self.connections.find_mut(conn) else { continue };
             let Some(who) = &connection.principal else { continue };
-            match renew(who) {
-                Some(renewed) => {
+            let was_over = connection.is_over();
+            match contain(|| renew(who)) {
+                Ok(Some(renewed)) => {
                     connection.session.renew(now.monotonic, renewed.expires);
                     connection.principal = Some(renewed);
                     self.recheck(now, conn);
                 }
-                None => {
-                    ended += 1;
+                Ok(None) => {
                     connection.session.fail(now.monotonic, ErrorCode::TokenExpired, "The token was revoked");
                 }
+                Err(Panicked) => self.panicked(now, conn),
             }
             self.settle(now, conn);
+            let is_over = self.connections.find(conn).is_none_or(Connection::is_over);
+            ended += usize::from(is_over && !was_over);
         }
         ended
     }
@@ -381,7 +387,9 @@ impl Hub {
     ) -> Result<Explain, Refusal> {
         let plan = self.allowed_plan(who, query)?;
         // What it tells is about everyone's nodes and queries.
-        if who.is_some_and(|who| self.policy.access(who, &query.edge) != Access::All) {
+        if let Some(who) = who
+            && self.policy.ask(|policy| policy.access(who, &query.edge))? != Access::All
+        {
             return Err(query_forbidden(query));
         }
         Ok(self.engine.explain(now.wall, &plan))
@@ -433,9 +441,9 @@ impl Hub {
         &self.resources
     }
 
-    /// Who may do what.
-    pub fn policy(&self) -> &dyn Policy {
-        &*self.policy
+    /// Whether the policy lets somebody commit and publish; who cannot be asked about may not.
+    pub fn may_write(&self, who: &Principal) -> bool {
+        self.policy.ask(|policy| policy.may_write(who)).unwrap_or(false)
     }
 
     // --- outputs and time ---
@@ -475,6 +483,7 @@ impl Hub {
                 Output::Verify { conn, .. } | Output::Transmit { conn } | Output::LiveQuery { conn, .. } => {
                     self.connections.find(*conn).is_some()
                 }
+                Output::Panicked { .. } => true,
                 Output::Watch { watch } => self.watches.contains(*watch),
             };
             if current {

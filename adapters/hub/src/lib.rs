@@ -106,6 +106,8 @@
 //!   connections, to test what is built on a hub.
 
 mod connections;
+#[doc(hidden)]
+pub mod contain;
 mod direct;
 mod error;
 mod feeds;

@@ -36,6 +36,12 @@ pub enum Output {
         /// What has become of it.
         stage: LiveQueryStage,
     },
+    /// The host's policy, or what it gave [`Hub::reauthorize`](crate::Hub::reauthorize), panicked over a connection, which is being
+    /// closed with 1011: to be noted, nothing needs to be done.
+    Panicked {
+        /// The connection.
+        conn: ConnectionId,
+    },
     /// The watch has something: call [`Hub::poll_watch`](crate::Hub::poll_watch) until it returns `None`. Said once until
     /// then.
     Watch {
@@ -74,7 +80,8 @@ pub struct Timeouts {
 }
 
 /// Bounded by what exists and what was asked for: one `Transmit` a connection, one `Watch` a watch, as many `Verify` as tokens
-/// were sent, and a few `LiveQuery` for each that was asked for.
+/// were sent, a few `LiveQuery` for each that was asked for, and
+/// one `Panicked` a connection.
 #[derive(Debug, Default)]
 pub(crate) struct Outputs {
     queue: VecDeque<Output>,

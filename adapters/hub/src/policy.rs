@@ -2,9 +2,11 @@
 
 use std::{fmt, sync::Arc};
 
-use liveset_core::{Moment, QuerySpec};
+use liveset_core::{ErrorCode, Moment, QuerySpec, Refusal};
 use liveset_engine::{ExprError, Filter, Literal, Number, Parameter, Projection, QueryLimits};
 use serde_json::{Map, Value};
+
+use crate::contain::{Panicked, contain};
 
 /// Whom a token stands for, as the authenticator found out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,7 +145,8 @@ impl fmt::Display for AuthRefused {
 impl std::error::Error for AuthRefused {}
 
 /// What a principal may do. Asked with every request, and again about everything that is held after a
-/// re-authentication, while the hub is at work: answer from memory.
+/// re-authentication, while the hub is at work: answer from memory. A panic ends the connection that was asked about (`INTERNAL`, close
+/// 1011) and no other.
 pub trait Policy: Send + Sync {
     /// Whether `who` may receive these events of this path.
     fn may_subscribe(&self, who: &Principal, path: &str, events: &[Arc<str>]) -> bool;
@@ -174,5 +177,23 @@ impl Policy for AllowAll {
 
     fn may_write(&self, who: &Principal) -> bool {
         !who.read_only
+    }
+}
+
+/// The host's policy, whose panics are refusals: nothing of ours is unwound, and nobody else hears of them.
+pub(crate) struct Guard(Box<dyn Policy>);
+
+impl Guard {
+    pub(crate) fn new(policy: Box<dyn Policy>) -> Self {
+        Self(policy)
+    }
+
+    /// Puts a question; `INTERNAL` where the policy panics over it.
+    pub(crate) fn ask<T>(&self, question: impl FnOnce(&dyn Policy) -> T) -> Result<T, Refusal> {
+        contain(|| question(&*self.0)).map_err(|Panicked| Refusal {
+            code: ErrorCode::Internal,
+            message: "internal error".into(),
+            id: None,
+        })
     }
 }

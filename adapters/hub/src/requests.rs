@@ -17,11 +17,20 @@ use crate::{
     feeds::{Feeds, Watcher},
     hub::Counts,
     output::Outputs,
+    policy::Guard,
     timers::Timer,
     updates::{identity, mark, wire_snapshot},
 };
 
 impl Connection {
+    /// Its conversation is over: it is on its way out, and holds nothing any more.
+    pub(crate) fn is_over(&self) -> bool {
+        match self.session.state() {
+            SessionState::AwaitingAuth | SessionState::Verifying | SessionState::Active => false,
+            SessionState::Draining | SessionState::Closing(_) | SessionState::Closed(_) => true,
+        }
+    }
+
     /// The diffs of a live query go through the session until that has sent everything.
     pub(crate) fn is_behind(&mut self, feed: FeedId, ticket: Ticket) {
         if !self.behind.contains(&(feed, ticket)) {
@@ -61,11 +70,7 @@ impl Hub {
                 None => break,
             }
         }
-        let over = self.connections.find(conn).is_some_and(|connection| match connection.session.state() {
-            SessionState::AwaitingAuth | SessionState::Verifying | SessionState::Active => false,
-            SessionState::Draining | SessionState::Closing(_) | SessionState::Closed(_) => true,
-        });
-        if over {
+        if self.connections.find(conn).is_some_and(Connection::is_over) {
             self.release(now, conn);
         }
         if let Some(connection) = self.connections.find_mut(conn) {
@@ -102,9 +107,21 @@ impl Hub {
         self.outputs.push(Output::LiveQuery { conn, id: id.clone(), stage });
     }
 
+    /// A fault of ours is the end of the conversation.
     fn refuse(&mut self, now: Now, conn: ConnectionId, ticket: Ticket, refusal: Refusal) {
+        if refusal.code == ErrorCode::Internal {
+            return self.panicked(now, conn);
+        }
         if let Some(connection) = self.connections.find_mut(conn) {
             connection.session.refuse(now.monotonic, ticket, refusal);
+        }
+    }
+
+    /// What the host knows of a connection could not be had: it ends, whatever it may see.
+    pub(crate) fn panicked(&mut self, now: Now, conn: ConnectionId) {
+        if let Some(connection) = self.connections.find_mut(conn) {
+            connection.session.fail(now.monotonic, ErrorCode::Internal, "internal error");
+            self.outputs.push(Output::Panicked { conn });
         }
     }
 
@@ -120,15 +137,10 @@ impl Hub {
     ) {
         let Some(connection) = self.connections.find_mut(conn) else { return };
         for subscription in &subscriptions {
-            let checked = check_subscription(
-                &self.resources,
-                &*self.policy,
-                connection.principal.as_ref(),
-                subscription,
-            );
+            let who = connection.principal.as_ref();
+            let checked = check_subscription(&self.resources, &self.policy, who, subscription);
             if let Err(refusal) = checked {
-                connection.session.refuse(now.monotonic, ticket, refusal);
-                return;
+                return self.refuse(now, conn, ticket, refusal);
             }
         }
         if !connection.session.accept_subscriptions(now.monotonic, ticket) {
@@ -176,10 +188,10 @@ impl Hub {
         query: &QuerySpec,
         follows_count: bool,
     ) -> Result<Plan, Refusal> {
-        if !self.policy.may_query(who, query) {
+        if !self.policy.ask(|policy| policy.may_query(who, query))? {
             return Err(query_forbidden(query));
         }
-        let restriction = match self.policy.access(who, &query.edge) {
+        let restriction = match self.policy.ask(|policy| policy.access(who, &query.edge))? {
             Access::Nothing => return Err(query_forbidden(query)),
             Access::All => return self.plan(query, follows_count).map_err(invalid),
             Access::Part(restriction) => restriction,
@@ -292,8 +304,11 @@ impl Hub {
         let Some(who) = connection.principal.clone() else { return };
         let mut ended = Vec::new();
         for subscription in connection.held.subscriptions.values() {
-            if !self.policy.may_subscribe(&who, &subscription.path, &subscription.events) {
-                ended.push((subscription.id.clone(), subscription_forbidden(subscription)));
+            let SubscriptionSpec { path, events, .. } = subscription;
+            match self.policy.ask(|policy| policy.may_subscribe(&who, path, events)) {
+                Ok(true) => {}
+                Ok(false) => ended.push((subscription.id.clone(), subscription_forbidden(subscription))),
+                Err(_) => return self.panicked(now, conn),
             }
         }
         for (id, refusal) in ended {
@@ -308,8 +323,10 @@ impl Hub {
             let outcome = self
                 .permitted(&who, &query, options.counts)
                 .and_then(|plan| self.move_query(now, conn, ticket, &plan).map_err(too_many));
-            if let Err(refusal) = outcome {
-                self.end_query(conn, ticket, &refusal);
+            match outcome {
+                Ok(()) => {}
+                Err(refusal) if refusal.code == ErrorCode::Internal => return self.panicked(now, conn),
+                Err(refusal) => self.end_query(conn, ticket, &refusal),
             }
         }
     }
@@ -427,7 +444,7 @@ struct Asked {
 
 fn check_subscription(
     resources: &crate::Resources,
-    policy: &dyn crate::Policy,
+    policy: &Guard,
     who: Option<&Principal>,
     subscription: &SubscriptionSpec,
 ) -> Result<(), Refusal> {
@@ -441,9 +458,10 @@ fn check_subscription(
             id: Some(subscription.id.clone()),
         })?;
     }
-    match who {
-        Some(who) if policy.may_subscribe(who, &subscription.path, &subscription.events) => Ok(()),
-        _ => Err(subscription_forbidden(subscription)),
+    let may = |who| policy.ask(|policy| policy.may_subscribe(who, &subscription.path, &subscription.events));
+    match who.map(may).transpose()? {
+        Some(true) => Ok(()),
+        Some(false) | None => Err(subscription_forbidden(subscription)),
     }
 }
 

@@ -2,10 +2,10 @@
 
 mod common;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use common::{client, messages, order, orders, request, shown, types, world};
-use liveset_core::{LiveResult, QuerySpec, Token};
+use liveset_core::{CloseCode, LiveResult, QuerySpec, Token};
 use liveset_engine::{EngineLimits, Tuning};
 use liveset_hub::{
     AllowAll, HubConfig, Policy, Principal, WatchEvent,
@@ -141,7 +141,7 @@ fn nothing_happened_since_the_version_that_it_resumes_from() {
 struct OnlyWide;
 
 impl Policy for OnlyWide {
-    fn may_subscribe(&self, who: &Principal, path: &str, events: &[std::sync::Arc<str>]) -> bool {
+    fn may_subscribe(&self, who: &Principal, path: &str, events: &[Arc<str>]) -> bool {
         AllowAll.may_subscribe(who, path, events)
     }
 
@@ -173,4 +173,43 @@ fn shut_down_while_it_waits() {
     let now = world.now();
     world.hub_mut().shutdown(now);
     nothing_is_left(&mut world);
+}
+
+/// A policy with a fault.
+struct Bomb;
+
+impl Policy for Bomb {
+    fn may_subscribe(&self, _: &Principal, _: &str, _: &[Arc<str>]) -> bool {
+        true
+    }
+
+    fn may_query(&self, _: &Principal, query: &QuerySpec) -> bool {
+        assert_ne!(query.order_by.as_deref(), Some("bomb"), "boom");
+        true
+    }
+
+    fn may_write(&self, _: &Principal) -> bool {
+        true
+    }
+}
+
+/// The answer lets a request go that was held until then, over which the policy panics: at a time when somebody else's input is at
+/// work.
+#[test]
+fn a_policy_that_panics_over_what_was_held_harms_only_its_own_connection() {
+    let mut world = slow_world(HubConfig { policy: Box::new(Bomb), ..config() });
+    let (a, b) = (client(&mut world, "a"), client(&mut world, "b"));
+    ask(&mut world, a, None);
+    world.session(a).destroy_live_query("q");
+    world.session(a).create_live_query(request("q", r#"{"edge":"orders","orderBy":"bomb"}"#));
+    world.session(b).create_live_query(request("q", r#"{"edge":"orders","limit":1}"#));
+    world.settle();
+    assert_eq!(world.close_code(a), Some(CloseCode::Internal));
+    assert_eq!(
+        messages(&mut world, a).last().map(|message| message["code"].clone()),
+        Some("INTERNAL".into())
+    );
+    assert_eq!(shown(&mut world, b, "q"), ["0"]);
+    let stats = world.hub().stats();
+    assert_eq!((stats.live_queries, stats.waiting, stats.feeds), (1, 0, 1));
 }

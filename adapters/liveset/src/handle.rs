@@ -347,9 +347,9 @@ impl Liveset {
         self.shared.authenticate(&Token::new(token)).await
     }
 
-    /// Whether a principal may commit and publish, by the policy. The endpoint itself offers no writing.
+    /// Whether a principal may commit and publish, by the policy; not where it panics. The endpoint itself offers no writing.
     pub fn may_write(&self, who: &Principal) -> bool {
-        self.shared.run(|hub, _| hub.policy().may_write(who)).unwrap_or(false)
+        self.shared.run(|hub, _| hub.may_write(who)).unwrap_or(false)
     }
 
     /// Ends every connection that acts for a subject: `TOKEN_EXPIRED`, close 1008, before the next diff. Returns how many those
@@ -362,10 +362,11 @@ impl Liveset {
     }
 
     /// Asks anew for whom each authenticated connection acts, and asks the policy about everything that it holds: call it when
-    /// roles, claims or the policy's own data have changed. What is not allowed any more ends with `FORBIDDEN` or is taken out of its results by diffs, what is newly allowed is added, and nothing is
-    /// sent that a client has. Returns how many connections were ended.
+    /// roles, claims or the policy's own data have changed. What is not allowed any more ends with `FORBIDDEN` or is taken out of its
+    /// results by diffs, what is newly allowed is added, and nothing is sent that a client has. Returns how many connections were ended.
     ///
-    /// `renew` is called with the hub at work: answer from memory. O(connections and what they hold).
+    /// `renew` is called with the hub at work: answer from memory. Where it or the policy panics over a connection, that one is ended
+    /// (`INTERNAL`, close 1011). O(connections and what they hold).
     ///
     /// ```
     /// # use liveset::{Grant, Liveset, Renewal};

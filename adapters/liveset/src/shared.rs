@@ -492,6 +492,13 @@ impl State {
                 Output::LiveQuery { conn, id, stage } if tracing::enabled!(tracing::Level::DEBUG) => {
                     effects.notes.extend(self.peer(conn).map(|peer| (peer.clone(), id, stage)));
                 }
+                Output::Panicked { conn } => {
+                    telemetry::panicked("policy");
+                    if let Some(peer) = self.peer(conn) {
+                        let _span = peer.span().enter();
+                        tracing::error!("the policy panicked over this connection; the connection is closed");
+                    }
+                }
                 Output::Watch { watch } => effects.wakers.extend(self.wakers.remove(&watch)),
                 // Outputs that a later hub may have are none that this driver asked for.
                 _ => {}

@@ -4,8 +4,10 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{authenticated, eventually, listen};
-use liveset::{AnyToken, Liveset, Policy, Principal, Query, QuerySpec, Set};
+use common::{authenticated, connect, eventually, listen};
+use liveset::{
+    Access, AnyToken, Grant, Liveset, Policy, Principal, Query, QuerySpec, Renewal, Set, StaticTokens,
+};
 use serde_json::json;
 
 /// A policy with a fault.
@@ -19,6 +21,11 @@ impl Policy for Bomb {
     fn may_query(&self, _: &Principal, query: &QuerySpec) -> bool {
         assert_ne!(query.edge, "bombs", "boom");
         true
+    }
+
+    fn access(&self, who: &Principal, _: &str) -> Access {
+        assert!(who.claims.get("bomb").is_none(), "boom");
+        Access::All
     }
 
     fn may_write(&self, _: &Principal) -> bool {
@@ -60,4 +67,52 @@ async fn a_host_that_asks_gets_an_error() {
     assert!(!liveset.may_write(&who));
     // The host's own questions ask no policy.
     assert_eq!(liveset.query(query).unwrap().total_count, 0);
+}
+
+/// Three connections of three subjects, each with a live query; the one in the middle makes the host panic.
+async fn one_of_three(renew: impl Fn(&Principal) -> Renewal) {
+    let tokens = StaticTokens::new(["a", "b", "c"].map(|name| (name, Grant::new(name))));
+    let liveset =
+        Liveset::builder().set(Set::new("orders")).authenticator(tokens).policy(Bomb).build().unwrap();
+    let address = listen(&liveset).await;
+    let mut clients = Vec::new();
+    for token in ["a", "b", "c"] {
+        let mut client = connect(address).await;
+        client.send(json!({ "type": "auth", "token": token })).await;
+        assert_eq!(client.receive().await["type"], "authenticated");
+        client.create("q", json!({ "edge": "orders" })).await;
+        clients.push(client);
+    }
+    assert_eq!(liveset.reauthorize(renew), 1, "one was ended");
+    assert_eq!(clients[1].error().await, "INTERNAL");
+    assert_eq!(clients[1].close_code().await, 1011);
+    // The others were seen to, in front of it and behind it.
+    liveset.commit(|tx| tx.upsert("orders", &json!({ "id": 1 }))).unwrap();
+    for other in [0, 2] {
+        assert_eq!(clients[other].receive().await["type"], "liveQueryAddedNode");
+        clients[other].assert_alive().await;
+    }
+    assert_eq!(
+        liveset.reauthorize(|who| if &*who.subject == "c" { Renewal::Revoke } else { Renewal::Keep }),
+        1
+    );
+    assert_eq!(clients[2].error().await, "TOKEN_EXPIRED");
+}
+
+#[tokio::test]
+async fn a_renewal_that_panics_ends_its_own_connection() {
+    one_of_three(|who| {
+        assert_ne!(&*who.subject, "b", "boom");
+        Renewal::Keep
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_policy_that_panics_over_what_is_held_ends_that_connection() {
+    one_of_three(|who| match &*who.subject {
+        "b" => Renewal::Replace(Grant::new("b").claim("bomb", true)),
+        _ => Renewal::Keep,
+    })
+    .await;
 }
