@@ -75,7 +75,9 @@ pub fn session(data: &[u8]) {
                     session.live_query_changed(*ticket, &batch);
                 }
             }
-            5 => drop(tickets.pop().map(|ticket| session.end_live_query(ticket, ErrorCode::Forbidden, "x"))),
+            5 => drop(
+                tickets.pop().map(|ticket| session.end_live_query(now, ticket, ErrorCode::Forbidden, "x")),
+            ),
             6 => session.shutdown(now),
             7 => session.fail(now, ErrorCode::Overloaded, "x"),
             8 => transmit(&mut session, now),

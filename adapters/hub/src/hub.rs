@@ -228,6 +228,14 @@ impl Hub {
         self.settle(now, conn);
     }
 
+    /// Answers an [`Output::Verify`] without a look at the token: for example `RATE_LIMITED`, where its address has failed too
+    /// often. The client is told, then the connection closes as the code says.
+    pub fn deny(&mut self, now: Now, conn: ConnectionId, attempt: Attempt, code: ErrorCode, message: &str) {
+        self.with_session(now, conn, |session| {
+            session.deny(now.monotonic, attempt, code, message);
+        });
+    }
+
     /// Ends every connection that acts for a subject: `TOKEN_EXPIRED`, close 1008, before the next diff. Returns how many those are.
     pub fn revoke(&mut self, now: Now, subject: &str) -> usize {
         self.reauthorize(now, |who| (&*who.subject != subject).then(|| who.clone()))

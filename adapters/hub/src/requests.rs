@@ -326,14 +326,14 @@ impl Hub {
             match outcome {
                 Ok(()) => {}
                 Err(refusal) if refusal.code == ErrorCode::Internal => return self.panicked(now, conn),
-                Err(refusal) => self.end_query(conn, ticket, &refusal),
+                Err(refusal) => self.end_query(now, conn, ticket, &refusal),
             }
         }
     }
 
-    fn end_query(&mut self, conn: ConnectionId, ticket: Ticket, refusal: &Refusal) {
+    fn end_query(&mut self, now: Now, conn: ConnectionId, ticket: Ticket, refusal: &Refusal) {
         let Some(connection) = self.connections.find_mut(conn) else { return };
-        connection.session.end_live_query(ticket, refusal.code, &refusal.message);
+        connection.session.end_live_query(now.monotonic, ticket, refusal.code, &refusal.message);
         let id = connection.held.queries.get(&ticket).map(|held| held.id.clone());
         if let Some(id) = id {
             self.note(conn, &id, LiveQueryStage::Ended);
@@ -381,7 +381,8 @@ impl Hub {
             Err(error) => {
                 // It is in no feed any more.
                 connection.held.queries.swap_remove(&ticket);
-                connection.session.end_live_query(ticket, ErrorCode::LimitExceeded, &error.to_string());
+                let message = error.to_string();
+                connection.session.end_live_query(now.monotonic, ticket, ErrorCode::LimitExceeded, &message);
                 self.note(conn, &id, LiveQueryStage::Ended);
                 return Ok(());
             }

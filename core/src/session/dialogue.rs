@@ -142,6 +142,7 @@ impl Session {
                 continue;
             };
             if index == 0 {
+                self.stats.subscriptions_refused += u64::from(code == ErrorCode::LimitExceeded);
                 return self.error(code, &message, request_id, Some(&entry.id));
             }
             good = &entries[..index];
@@ -193,6 +194,7 @@ impl Session {
         let limit = self.limits.live_queries;
         if live_queries.len() >= limit {
             let message = format!("A connection may have at most {limit} live queries");
+            self.stats.live_queries_refused += 1;
             return self.error(ErrorCode::LimitExceeded, &message, request_id, Some(id));
         }
         let ticket = self.requests.ticket();

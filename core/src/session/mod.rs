@@ -33,7 +33,8 @@ use crate::time::Moment;
 /// # The contract
 ///
 /// * **Inputs** are [`handle_text`](Session::handle_text), [`handle_violation`](Session::handle_violation),
-///   [`handle_timeout`](Session::handle_timeout) and [`handle_verdict`](Session::handle_verdict);
+///   [`handle_timeout`](Session::handle_timeout) and [`handle_verdict`](Session::handle_verdict)
+///   (or [`deny`](Session::deny));
 ///   **commands** are the plain verbs. After any of them, drain [`poll_request`](Session::poll_request) until
 ///   `None` and answer each request (at once or later), and drain
 ///   [`poll_transmit`](Session::poll_transmit) as far as the transport can take it. Any number of inputs and
@@ -89,12 +90,26 @@ pub struct SessionStats {
     pub rate_limited: u64,
     /// Messages answered with `INVALID_MESSAGE`.
     pub invalid: u64,
+    /// Requests refused because the connection would have had too many subscriptions.
+    pub subscriptions_refused: u64,
+    /// Requests refused because the connection has as many live queries as it may.
+    pub live_queries_refused: u64,
 }
 
 impl std::ops::AddAssign for SessionStats {
     fn add_assign(&mut self, other: SessionStats) {
-        let SessionStats { messages_in, messages_out, events_dropped, changes_folded, rate_limited, invalid } =
-            other;
+        let SessionStats {
+            messages_in,
+            messages_out,
+            events_dropped,
+            changes_folded,
+            rate_limited,
+            invalid,
+            subscriptions_refused,
+            live_queries_refused,
+        } = other;
+        self.subscriptions_refused += subscriptions_refused;
+        self.live_queries_refused += live_queries_refused;
         self.messages_in += messages_in;
         self.messages_out += messages_out;
         self.events_dropped += events_dropped;
@@ -223,14 +238,7 @@ impl Session {
     /// An `expires` that has passed already closes with `TOKEN_EXPIRED`.
     pub fn handle_verdict(&mut self, now: Moment, attempt: Attempt, verdict: Verdict) -> bool {
         self.handle_timeout(now);
-        let request_id = match &mut self.state {
-            State::Verifying { attempt: current, request_id, .. } if *current == attempt => request_id.take(),
-            State::Active(active) => match active.reauth.take_if(|reauth| reauth.attempt == attempt) {
-                Some(reauth) => reauth.request_id,
-                None => return false,
-            },
-            _ => return false,
-        };
+        let Some(request_id) = self.take_attempt(attempt) else { return false };
         let Verdict::Accepted { expires } = verdict else {
             self.close_with(ErrorCode::AuthFailed, "Authentication failed", request_id.as_deref());
             return false;
@@ -253,6 +261,29 @@ impl Session {
         self.listens()
     }
 
+    /// Ends an attempt for a reason that is not the token: the address has failed too often ([`ErrorCode::RateLimited`]), or there
+    /// is no room for one more connection ([`ErrorCode::LimitExceeded`]). An `error` that carries the request's mark, then the
+    /// close that the code stands for. False, and without a consequence, where the session waits for no such attempt.
+    pub fn deny(&mut self, now: Moment, attempt: Attempt, code: ErrorCode, message: &str) -> bool {
+        self.handle_timeout(now);
+        let Some(request_id) = self.take_attempt(attempt) else { return false };
+        self.close_with(code, message, request_id.as_deref());
+        true
+    }
+
+    /// The mark of the request whose verdict the session waits for, if it is this one. It is not waited for any more.
+    fn take_attempt(&mut self, attempt: Attempt) -> Option<Option<Box<str>>> {
+        match &mut self.state {
+            State::Verifying { attempt: current, request_id, .. } if *current == attempt => {
+                Some(request_id.take())
+            }
+            State::Active(active) => {
+                active.reauth.take_if(|reauth| reauth.attempt == attempt).map(|reauth| reauth.request_id)
+            }
+            _ => None,
+        }
+    }
+
     // ---- commands of the owner ----
 
     /// Answers [`Request::Subscribe`]: nothing is wrong with them. True when all of them are there from now on;
@@ -261,6 +292,7 @@ impl Session {
         let State::Active(active) = &mut self.state else { return false };
         let Some(request) = active.streams.subscriptions.answered(ticket) else { return false };
         if let Some(Refusal { code, message, id }) = request.refusal {
+            self.stats.subscriptions_refused += u64::from(code == ErrorCode::LimitExceeded);
             self.error(code, &message, request.request_id.as_deref(), id.as_deref());
             self.replay(now);
             return false;
@@ -277,7 +309,8 @@ impl Session {
     }
 
     /// Answers [`Request::Subscribe`] or [`Request::CreateLiveQuery`]: no. The ids are free again. A code
-    /// that closes the connection by the protocol's table closes it.
+    /// that closes the connection by the protocol's table closes it; to refuse no more than one live query for load,
+    /// [end](Session::end_live_query) it.
     pub fn refuse(&mut self, now: Moment, ticket: Ticket, refusal: Refusal) {
         let State::Active(active) = &mut self.state else { return };
         let Refusal { code, message, id } = refusal;
@@ -393,10 +426,11 @@ impl Session {
 
     /// Ends a live query from the server's side: an `error` that names it, nothing of it follows. One that
     /// was not answered is refused. The connection stays, whatever the code.
-    pub fn end_live_query(&mut self, ticket: Ticket, code: ErrorCode, message: &str) {
+    pub fn end_live_query(&mut self, now: Moment, ticket: Ticket, code: ErrorCode, message: &str) {
         let State::Active(active) = &mut self.state else { return };
         if let Some((id, request_id)) = active.streams.live_queries.remove(ticket) {
             self.error(code, message, request_id.as_deref(), Some(&id));
+            self.replay(now);
         }
     }
 

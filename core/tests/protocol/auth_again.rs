@@ -34,7 +34,7 @@ fn those_no_longer_allowed_end_with_forbidden_that_names_them() {
     server.send(AGAIN);
     assert!(server.verdict(Verdict::Accepted { expires: None }));
     server.session.end_subscription("s", ErrorCode::Forbidden, "no");
-    server.session.end_live_query(ticket, ErrorCode::Forbidden, "no");
+    server.session.end_live_query(server.now, ticket, ErrorCode::Forbidden, "no");
     // Neither the event nor the rows that had waited go out any more.
     assert_eq!(
         server.texts(),

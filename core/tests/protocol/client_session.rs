@@ -114,7 +114,7 @@ fn errors_say_which_request_failed_and_what_ended() {
     pair.client.create_live_query(live_query("q"));
     let ticket = pair.create_with(snapshot(1, &[]));
     pair.events();
-    pair.server.end_live_query(ticket, ErrorCode::Forbidden, "no");
+    pair.server.end_live_query(pair.now, ticket, ErrorCode::Forbidden, "no");
     pair.server_speaks().unwrap();
     let events = pair.events();
     let ClientEvent::Error { request, ended, .. } = &events[0] else { panic!() };

@@ -74,7 +74,7 @@ fn no_other_message_carries_it() {
     server.texts().iter().take(2).for_each(|text| assert!(text.contains("requestId")));
     server.session.deliver("jobs", &event("x", 1));
     server.change(ticket, batch(2, 0, [removed("a", 1)]));
-    server.session.end_live_query(ticket, ErrorCode::Forbidden, "no");
+    server.session.end_live_query(server.now, ticket, ErrorCode::Forbidden, "no");
     server.session.end_subscription("s", ErrorCode::Forbidden, "no");
     server.pass(seconds(30));
     let texts = server.texts();
