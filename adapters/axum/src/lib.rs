@@ -7,16 +7,21 @@
 //! **The data lives in memory, and only there. The host is the truth:** it fills the sets when it starts, and commits
 //! what changes. See [`liveset`] for all that a handle can do.
 //!
+//! Where the router is served with `into_make_service_with_connect_info::<SocketAddr>()`, whoever sends too many bad tokens from one
+//! address is slowed down there; behind a proxy, put a [`ClientAddress`] into the request's extensions instead.
+//!
 //! axum's own WebSocket support is not used, and need not be on. Serve the router over HTTP/1.1: an upgrade is a part of
 //! that. A client that dawdles over its request is axum's, and your proxy's, to bound; what comes after the handshake is
 //! bounded by [`liveset::Limits`].
 
+use std::net::SocketAddr;
+
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request};
 use axum::response::Response;
 use axum::routing::{MethodRouter, any};
-use liveset::Liveset;
 use liveset::http::{Endpoint, Origins};
+use liveset::{ClientAddress, Liveset};
 
 /// The endpoint, for pages of any origin.
 ///
@@ -55,12 +60,23 @@ where
     endpoint(Endpoint::new(liveset).origins(origins))
 }
 
+/// The address that the connection comes from, where nobody has said otherwise.
+fn name_client(request: &mut Request) {
+    let extensions = request.extensions_mut();
+    if extensions.get::<ClientAddress>().is_none()
+        && let Some(ConnectInfo(address)) = extensions.get::<ConnectInfo<SocketAddr>>().copied()
+    {
+        extensions.insert(ClientAddress::from(address));
+    }
+}
+
 fn endpoint<S>(endpoint: Endpoint) -> MethodRouter<S>
 where
     S: Clone + Send + Sync + 'static,
 {
     // Every method comes here, so that a wrong one gets the same kind of answer as a wrong header.
     any(move |mut request: Request| {
+        name_client(&mut request);
         let response: Response = endpoint.upgrade(&mut request).map(Body::from);
         std::future::ready(response)
     })

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::routing::get;
 use futures_util::{SinkExt, StreamExt};
 use liveset::http::Origins;
-use liveset::{AnyToken, Liveset, Set};
+use liveset::{AnyToken, ClientAddress, Limits, Liveset, Set, StaticTokens};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -209,4 +209,46 @@ async fn a_server_that_shuts_down_takes_no_more() {
         Err(Error::Http(response)) => assert_eq!(response.status(), 503),
         other => panic!("{other:?}"),
     }
+}
+
+/// What a token is answered.
+async fn attempt(address: SocketAddr, token: &str) -> Value {
+    let (mut socket, _) = connect_async(format!("ws://{address}/ws")).await.unwrap();
+    send(&mut socket, json!({ "type": "auth", "token": token })).await;
+    receive(&mut socket).await
+}
+
+#[tokio::test]
+async fn bad_tokens_count_by_the_address_that_axum_or_the_host_knows() {
+    let liveset = || {
+        let mut limits = Limits::default();
+        limits.auth.failures_per_address = 1;
+        limits.auth.count_loopback = true;
+        let tokens = StaticTokens::new([("good", liveset::Grant::new("alice"))]);
+        Liveset::builder().authenticator(tokens).limits(limits).build().unwrap()
+    };
+    let app = Router::new().route("/ws", liveset_axum::websocket(liveset()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let service = app.into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, service).await });
+    assert_eq!(attempt(address, "bad").await["code"], "AUTH_FAILED");
+    assert_eq!(attempt(address, "good").await["code"], "RATE_LIMITED");
+
+    // Without an address nothing is counted.
+    let address = serve(Router::new().route("/ws", liveset_axum::websocket(liveset()))).await;
+    for _ in 0..3 {
+        assert_eq!(attempt(address, "bad").await["code"], "AUTH_FAILED");
+    }
+
+    // A host behind a proxy says what the proxy has told it.
+    let name = axum::middleware::from_fn(
+        async |mut request: axum::extract::Request, next: axum::middleware::Next| {
+            request.extensions_mut().insert(ClientAddress("192.0.2.1".parse().unwrap()));
+            next.run(request).await
+        },
+    );
+    let address = serve(Router::new().route("/ws", liveset_axum::websocket(liveset())).layer(name)).await;
+    assert_eq!(attempt(address, "bad").await["code"], "AUTH_FAILED");
+    assert_eq!(attempt(address, "good").await["code"], "RATE_LIMITED");
 }

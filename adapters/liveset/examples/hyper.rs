@@ -8,7 +8,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use liveset::http::Endpoint;
-use liveset::{Grant, Liveset, Set, StaticTokens};
+use liveset::{ClientAddress, Grant, Liveset, Set, StaticTokens};
 use tokio::net::TcpListener;
 
 #[tokio::main]
@@ -20,8 +20,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let endpoint = Endpoint::new(liveset);
     let listener = TcpListener::bind("127.0.0.1:8080").await?;
     loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, address) = match listener.accept().await {
+            Ok(accepted) => accepted,
             // Out of file descriptors, for example: others are still served, and some will go.
             Err(_) => {
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -30,7 +30,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         };
         let endpoint = endpoint.clone();
         tokio::spawn(async move {
-            let service = service_fn(move |mut request| {
+            let service = service_fn(move |mut request: Request<Incoming>| {
+                // Who guesses tokens is slowed down by address.
+                request.extensions_mut().insert(ClientAddress::from(address));
                 let response = answer(&endpoint, &mut request);
                 async move { Ok::<_, Infallible>(response) }
             });

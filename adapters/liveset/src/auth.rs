@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use liveset_core::Token;
 use liveset_hub::Principal;
@@ -96,6 +96,34 @@ impl fmt::Display for AuthError {
 }
 
 impl std::error::Error for AuthError {}
+
+/// Why nobody was let in; see [`Liveset::authenticate_from`](crate::Liveset::authenticate_from).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Denied {
+    /// The token was refused.
+    Token,
+    /// Too many tokens from this address were refused; this one was not looked at.
+    TooManyFailures {
+        /// When one may be again, in whole seconds.
+        retry_after: Duration,
+    },
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Token => AuthError.fmt(f),
+            Self::TooManyFailures { retry_after } => write!(
+                f,
+                "Too many failed authentications from this address; try again in {} s",
+                retry_after.as_secs()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Denied {}
 
 /// Finds out whom a token stands for.
 ///

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::auth::{Authenticator, NoToken};
 use crate::clock::{Clock, WallClock};
+use crate::failures::Failures;
 use crate::handle::Liveset;
 use crate::limits::Limits;
 use crate::shards::Shards;
@@ -151,7 +152,7 @@ impl Builder {
         for (path, event_types) in declared {
             resources.declare(&path, event_types.iter().map(String::as_str))?;
         }
-        let Limits { engine, session, hub, transport } = limits;
+        let Limits { engine, session, hub, transport, auth } = limits;
         let shards = Shards::new(engine.shards).map_err(|error| BuildError::Threads(error.to_string()))?;
         let (max_message_bytes, slice_rows) = (session.message_bytes, engine.slice_rows);
         let mut hub = Hub::new(HubConfig { engine, session, hub, resources, policy, epoch: epoch() });
@@ -159,7 +160,17 @@ impl Builder {
             hub.define_set(set)?;
         }
         let clock = WallClock::new(clock);
-        let shared = Shared::new(hub, clock, authenticator, transport, max_message_bytes, slice_rows, shards);
+        let failures = Failures::new(auth);
+        let shared = Shared::new(
+            hub,
+            clock,
+            authenticator,
+            failures,
+            transport,
+            max_message_bytes,
+            slice_rows,
+            shards,
+        );
         Ok(Liveset::new(shared))
     }
 }

@@ -21,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::Instrument;
 
+use crate::address::ClientAddress;
 use crate::outbox::Frames;
 use crate::peer::Peer;
 use crate::shared::Shared;
@@ -31,12 +32,12 @@ use crate::transport::reader::ServerReader;
 use crate::transport::writer::ServerFrames;
 
 /// Serves one connection whose handshake is done. Everything that was held for it is freed when this is done, or dropped.
-pub(crate) async fn serve<IO>(shared: Arc<Shared>, io: IO)
+pub(crate) async fn serve<IO>(shared: Arc<Shared>, io: IO, address: Option<ClientAddress>)
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send,
 {
     shared.ensure_timer();
-    let Ok(peer) = shared.connect(tokio::runtime::Handle::current()) else {
+    let Ok(peer) = shared.connect(tokio::runtime::Handle::current(), address) else {
         telemetry::panicked("hub");
         tracing::error!("the hub panicked over a new connection; it is dropped");
         return;

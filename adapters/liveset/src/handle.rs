@@ -12,7 +12,8 @@ use liveset_hub::{Hub, Principal};
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::auth::{AuthError, Renewal};
+use crate::address::ClientAddress;
+use crate::auth::{AuthError, Denied, Renewal};
 use crate::builder::Builder;
 use crate::commit::{CommitError, PublishError, Tx};
 use crate::contain::Panicked;
@@ -321,7 +322,24 @@ impl Liveset {
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send,
     {
-        connection::serve(self.shared.clone(), io).await;
+        connection::serve(self.shared.clone(), io, None).await;
+    }
+
+    /// The same, of a connection that comes from a known address, or that may: whoever sends too many bad tokens from one address is
+    /// slowed down there, see [`AuthLimits`](crate::AuthLimits).
+    ///
+    /// ```
+    /// # async fn of(liveset: liveset::Liveset, listener: tokio::net::TcpListener) -> std::io::Result<()> {
+    /// let (stream, address) = listener.accept().await?;
+    /// liveset.serve_from(stream, Some(address.into())).await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn serve_from<IO>(&self, io: IO, address: Option<ClientAddress>)
+    where
+        IO: AsyncRead + AsyncWrite + Unpin + Send,
+    {
+        connection::serve(self.shared.clone(), io, address).await;
     }
 
     /// Closes all connections: what was queued is sent, then close 1001, then they go. They are closed one after the other
@@ -345,6 +363,20 @@ impl Liveset {
     /// Where the token is refused.
     pub async fn authenticate(&self, token: impl Into<Box<str>>) -> Result<Principal, AuthError> {
         self.shared.authenticate(&Token::new(token)).await
+    }
+
+    /// The same, of a token that comes from a known address, or may: refusals there count together with those of connections, see
+    /// [`AuthLimits`](crate::AuthLimits).
+    ///
+    /// # Errors
+    ///
+    /// Where the token is refused, or was not looked at because too many were.
+    pub async fn authenticate_from(
+        &self,
+        token: impl Into<Box<str>>,
+        address: Option<ClientAddress>,
+    ) -> Result<Principal, Denied> {
+        self.shared.authenticate_from(&Token::new(token), address).await
     }
 
     /// Whether a principal may commit and publish, by the policy; not where it panics. The endpoint itself offers no writing.

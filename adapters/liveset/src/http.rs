@@ -10,6 +10,7 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode, Version};
 use tracing::Instrument;
 
+use crate::address::ClientAddress;
 use crate::handle::Liveset;
 
 /// Which pages may open connections, by the `Origin` that browsers send with the handshake.
@@ -88,6 +89,8 @@ impl Endpoint {
     /// Answers a request for the endpoint. A right handshake is answered by 101, and the connection is served by a task
     /// of its own as soon as that was sent; anything else is answered by an error and what is wrong.
     ///
+    /// A [`ClientAddress`] among the extensions of the request is where the connection comes from.
+    ///
     /// Must be called inside a tokio runtime.
     pub fn upgrade<B>(&self, request: &mut Request<B>) -> Response<String> {
         let checked = check(request, &self.origins)
@@ -96,6 +99,7 @@ impl Endpoint {
             tracing::debug!(%refused, "refused a handshake");
             return refused.response();
         }
+        let address = request.extensions().get::<ClientAddress>().copied();
         let Ok((response, upgraded)) = fastwebsockets::upgrade::upgrade(request) else {
             return Refused::Key.response();
         };
@@ -103,7 +107,7 @@ impl Endpoint {
         let serving = async move {
             match upgraded.await {
                 // Nothing was read through it yet; what came early is still in the upgraded stream.
-                Ok(socket) => liveset.serve(socket.into_inner()).await,
+                Ok(socket) => liveset.serve_from(socket.into_inner(), address).await,
                 Err(error) => tracing::debug!(%error, "the connection was gone before it was upgraded"),
             }
         };

@@ -126,8 +126,9 @@
 //! | `liveset_messages_rate_limited_total`, `liveset_messages_invalid_total` | counter | |
 //! | `liveset_diffs_written_once_total` | counter | |
 //! | `liveset_restrictions_broken_total` | counter | |
-//! | `liveset_authentications_total` | counter | `outcome`: `accepted`, `refused`, `panicked` |
+//! | `liveset_authentications_total` | counter | `outcome`: `accepted`, `refused`, `limited`, `panicked` |
 //! | `liveset_authentication_seconds` | histogram | |
+//! | `liveset_limit_refusals_total` | counter | `limit`: `auth.failures_per_address` |
 //! | `liveset_commits_total` | counter | `outcome`: `applied`, `refused`, `failed` |
 //! | `liveset_commit_seconds`, `liveset_commit_ops` | histogram | |
 //! | `liveset_queries_total` | counter | `outcome`: `answered`, `refused` |
@@ -166,12 +167,14 @@
 //!
 //! - `hyper`: the module `http`, which answers the opening handshake of requests of hyper and of what is built on it.
 
+mod address;
 mod auth;
 mod builder;
 mod clock;
 mod commit;
 mod connection;
 mod contain;
+mod failures;
 mod finite;
 mod handle;
 #[cfg(feature = "hyper")]
@@ -190,14 +193,16 @@ pub mod testing;
 mod timer;
 mod transport;
 
+pub use address::ClientAddress;
 pub use auth::{
-    AnyToken, AuthError, Authenticator, BoxFuture, FromFn, Grant, NoToken, Renewal, StaticTokens, from_fn,
+    AnyToken, AuthError, Authenticator, BoxFuture, Denied, FromFn, Grant, NoToken, Renewal, StaticTokens,
+    from_fn,
 };
 pub use builder::{BuildError, Builder, Set};
 pub use clock::Clock;
 pub use commit::{CommitError, PublishError, Tx};
 pub use handle::{Liveset, Stats};
-pub use limits::{Limits, TransportLimits};
+pub use limits::{AuthLimits, Limits, TransportLimits};
 pub use live::{Change, Diff, LiveQuery, LiveRows, LiveUpdate};
 pub use query::{Json, Query, QueryError, QueryResult, Row};
 

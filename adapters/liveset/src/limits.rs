@@ -23,6 +23,39 @@ pub struct Limits {
     pub hub: HubLimits,
     /// Frames and sockets.
     pub transport: TransportLimits,
+    /// Tokens that are refused.
+    pub auth: AuthLimits,
+}
+
+/// How often tokens from one address may be refused before no more are looked at for a while: guessing is slowed down, and so is a
+/// client that comes back with a bad token again and again.
+///
+/// Only refusals count. Beyond the limit every token of the address is refused unseen: `RATE_LIMITED`, close 1008; over HTTP, 429
+/// with `Retry-After`. Connections that are authenticated are not concerned unless they authenticate again. What is not told its
+/// [`ClientAddress`](crate::ClientAddress) is not counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AuthLimits {
+    /// How many refusals are borne at once, from one address: one /64 of IPv6. Default 20; 0 counts as 1.
+    pub failures_per_address: u32,
+    /// After how long one of them is forgiven. 0 bears any number. Default 3 s.
+    pub failure_interval: Duration,
+    /// How many addresses are remembered; with more, those that are forgiven soonest are forgotten. Default 16,384.
+    pub addresses: usize,
+    /// Whether loopback is an address like others; otherwise it is not counted, because a proxy on this machine speaks for many.
+    /// Default false.
+    pub count_loopback: bool,
+}
+
+impl Default for AuthLimits {
+    fn default() -> Self {
+        Self {
+            failures_per_address: 20,
+            failure_interval: Duration::from_secs(3),
+            addresses: 16_384,
+            count_loopback: false,
+        }
+    }
 }
 
 /// Limits of the transport. The size of a message is the session's: a message is refused while it is being read.

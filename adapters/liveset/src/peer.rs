@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use crate::address::ClientAddress;
 use crate::outbox::Outbox;
 
 /// Shared by a connection's reader and writer, and by everyone who has something for it.
@@ -19,6 +20,7 @@ use crate::outbox::Outbox;
 pub(crate) struct Peer {
     id: ConnectionId,
     runtime: Handle,
+    address: Option<ClientAddress>,
     span: tracing::Span,
     pub(crate) outbox: Outbox,
     /// The writer has sent all there was.
@@ -32,10 +34,11 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn new(id: ConnectionId, runtime: Handle) -> Self {
+    pub(crate) fn new(id: ConnectionId, runtime: Handle, address: Option<ClientAddress>) -> Self {
         Self {
             id,
             runtime,
+            address,
             span: tracing::info_span!("connection", %id),
             outbox: Outbox::default(),
             rest: Notify::new(),
@@ -53,6 +56,11 @@ impl Peer {
     /// The runtime that the connection is served on.
     pub(crate) fn runtime(&self) -> &Handle {
         &self.runtime
+    }
+
+    /// Where the connection comes from, if the host said so.
+    pub(crate) fn address(&self) -> Option<ClientAddress> {
+        self.address
     }
 
     /// The session has, or may have, something to send.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
-use liveset_core::{Attempt, CloseCode, Moment, Token};
+use liveset_core::{Attempt, CloseCode, ErrorCode, Moment, Token};
 use liveset_engine::Instant;
 use liveset_hub::{
     AuthRefused, ConnectionId, Hub, LiveQueryStage, Now, Output, Principal, Timeouts, WatchEvent, WatchId,
@@ -16,9 +16,11 @@ use liveset_hub::{
 use tokio::sync::watch;
 use tracing::Instrument;
 
-use crate::auth::{AuthError, Authenticator, Grant, Renewal};
+use crate::address::ClientAddress;
+use crate::auth::{AuthError, Authenticator, Denied, Grant, Renewal};
 use crate::clock::WallClock;
 use crate::contain::{Panicked, contain, contain_future};
+use crate::failures::Failures;
 use crate::limits::TransportLimits;
 use crate::outbox::Offered;
 use crate::peer::Peer;
@@ -32,6 +34,7 @@ const SPREAD_STEP: Duration = Duration::from_millis(10);
 pub(crate) struct Shared {
     state: Mutex<State>,
     authenticator: Box<dyn Authenticator>,
+    failures: Failures,
     pub(crate) transport: TransportLimits,
     pub(crate) max_message_bytes: usize,
     /// Nodes that are worked over in one go.
@@ -75,6 +78,7 @@ impl Shared {
         hub: Hub,
         wall: WallClock,
         authenticator: Box<dyn Authenticator>,
+        failures: Failures,
         transport: TransportLimits,
         max_message_bytes: usize,
         slice_rows: usize,
@@ -91,6 +95,7 @@ impl Shared {
         Arc::new(Self {
             state: Mutex::new(state),
             authenticator,
+            failures,
             transport,
             max_message_bytes,
             slice_rows,
@@ -228,12 +233,16 @@ impl Shared {
     // --- connections ---
 
     /// Takes a connection in.
-    pub(crate) fn connect(self: &Arc<Self>, runtime: tokio::runtime::Handle) -> Result<Arc<Peer>, Panicked> {
+    pub(crate) fn connect(
+        self: &Arc<Self>,
+        runtime: tokio::runtime::Handle,
+        address: Option<ClientAddress>,
+    ) -> Result<Arc<Peer>, Panicked> {
         // Known under the same lock: what the hub says of the connection finds it.
         let peer = self.run_locked(|state, monotonic| {
             let now = Now { monotonic, wall: state.wall.now() };
             let conn = state.hub.connect(now);
-            let peer = Arc::new(Peer::new(conn, runtime));
+            let peer = Arc::new(Peer::new(conn, runtime, address));
             if state.peers.len() <= conn.slot() {
                 state.peers.resize_with(conn.slot() + 1, || None);
             }
@@ -335,6 +344,13 @@ impl Shared {
 
     /// Asks the authenticator in a task of its own, which ends with the connection.
     fn verify(self: &Arc<Self>, peer: &Arc<Peer>, attempt: Attempt, token: Token) {
+        if let Err(denied) = self.check_address(peer.address()) {
+            peer.span().in_scope(|| tracing::debug!(%denied, "a token was not looked at"));
+            let message = denied.to_string();
+            return self.run_for(peer, |hub, now, conn| {
+                hub.deny(now, conn, attempt, ErrorCode::RateLimited, &message);
+            });
+        }
         let shared = self.clone();
         let of = peer.clone();
         let asking = async move {
@@ -346,6 +362,10 @@ impl Shared {
                     // Asked before something was taken back: asked again.
                     is_stale = shared.auth_epoch.load(Ordering::Acquire) != asked_in;
                     if !is_stale {
+                        if verdict.is_err() {
+                            // Before the client can know of it.
+                            shared.count_failure(of.address());
+                        }
                         hub.handle_verdict(now, conn, attempt, verdict);
                     }
                 });
@@ -356,6 +376,34 @@ impl Shared {
         };
         let task = peer.runtime().spawn(asking.instrument(peer.span().clone()));
         peer.keep_verification(task.abort_handle());
+    }
+
+    /// Asks the authenticator about a token from an address, unless too many from there were refused.
+    pub(crate) async fn authenticate_from(
+        &self,
+        token: &Token,
+        address: Option<ClientAddress>,
+    ) -> Result<Principal, Denied> {
+        self.check_address(address)?;
+        self.authenticate(token).await.map_err(|AuthError| {
+            self.count_failure(address);
+            Denied::Token
+        })
+    }
+
+    fn check_address(&self, address: Option<ClientAddress>) -> Result<(), Denied> {
+        self.failures.check(address, self.monotonic()).map_err(|wait| {
+            telemetry::unauthenticated();
+            Denied::TooManyFailures { retry_after: Duration::from_secs(wait.seconds()) }
+        })
+    }
+
+    fn count_failure(&self, address: Option<ClientAddress>) {
+        if self.failures.count(address, self.monotonic())
+            && let Some(ClientAddress(address)) = address
+        {
+            tracing::warn!(%address, "too many failed authentications from this address: its tokens are not looked at for a while");
+        }
     }
 
     /// Asks the authenticator. A panic counts as a refusal.

@@ -112,6 +112,17 @@ pub(crate) fn authenticated(outcome: &'static str, took: Duration) {
     histogram!("liveset_authentication_seconds").record(took.as_secs_f64());
 }
 
+/// A token was not looked at, because too many from its address were refused.
+pub(crate) fn unauthenticated() {
+    counter!("liveset_authentications_total", "outcome" => "limited").increment(1);
+    refused("auth.failures_per_address");
+}
+
+/// Something was refused by a limit, named as the configuration of the server names it.
+pub(crate) fn refused(limit: &'static str) {
+    counter!("liveset_limit_refusals_total", "limit" => limit).increment(1);
+}
+
 pub(crate) fn committed(outcome: &'static str, ops: usize, took: Duration) {
     counter!("liveset_commits_total", "outcome" => outcome).increment(1);
     histogram!("liveset_commit_ops").record(ops as f64);

@@ -12,10 +12,13 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use liveset::ClientAddress;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -29,12 +32,14 @@ use crate::tls::ServerTls;
 pub struct AcceptLimits {
     /// Connections open at once, those that became WebSockets included.
     pub max_connections: usize,
-    /// Connections open at once from one address (one /64 of IPv6). Loopback is not counted.
+    /// Connections open at once from one address (one /64 of IPv6).
     pub max_connections_per_address: usize,
     /// Connections that have not sent the head of a request yet.
     pub max_handshakes: usize,
-    /// Of these, from one address (one /64 of IPv6). Loopback is not counted.
+    /// Of these, from one address (one /64 of IPv6).
     pub max_handshakes_per_address: usize,
+    /// Whether loopback is an address like others; otherwise it is not counted, because a proxy on this machine speaks for many.
+    pub count_loopback: bool,
     /// How long a connection may take for the handshake of TLS, to send the head of a request, and how long it may be idle
     /// before one.
     pub header_timeout: Duration,
@@ -49,6 +54,7 @@ impl Default for AcceptLimits {
             max_connections_per_address: 256,
             max_handshakes: 1_024,
             max_handshakes_per_address: 64,
+            count_loopback: false,
             header_timeout: Duration::from_secs(5),
             max_header_bytes: 16 * 1024,
         }
@@ -151,8 +157,9 @@ async fn answer<IO>(
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let router = TowerToHyperService::new(router);
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
         slot.end_handshake();
+        request.extensions_mut().insert(ClientAddress::from(address));
         router.call(request)
     });
     let connection = http1::Builder::new()

@@ -1,9 +1,11 @@
 //! How many connections are open, in all and from one address, and how many of them have said nothing yet.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use liveset::ClientAddress;
 
 use crate::accept::AcceptLimits;
 
@@ -50,7 +52,7 @@ impl Full {
 impl Open {
     /// Takes a connection in, its handshake in progress, unless it is over a cap.
     pub(crate) fn enter(open: &Arc<Open>, address: IpAddr, limits: &AcceptLimits) -> Result<Slot, Full> {
-        let address = counted_address(address);
+        let address = ClientAddress(address).counted(limits.count_loopback);
         let mut counts = open.counts();
         if counts.all.open >= limits.max_connections {
             return Err(Full::Connections);
@@ -90,15 +92,6 @@ impl Counts {
         if of_address.open == 0 {
             self.by_address.remove(&address);
         }
-    }
-}
-
-/// What counts as one address: nothing for loopback; of IPv6, the network that one customer has.
-fn counted_address(address: IpAddr) -> Option<IpAddr> {
-    match address.to_canonical() {
-        address if address.is_loopback() => None,
-        IpAddr::V4(address) => Some(IpAddr::V4(address)),
-        IpAddr::V6(address) => Some(IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)))),
     }
 }
 
@@ -159,6 +152,16 @@ mod tests {
         drop(first);
         assert!(enter(&open, "192.0.2.1", &limits).is_ok());
         assert_eq!(open.counts().by_address.len(), 1);
+    }
+
+    #[test]
+    fn loopback_is_counted_where_that_is_asked_for() {
+        let limits =
+            AcceptLimits { max_connections_per_address: 1, count_loopback: true, ..AcceptLimits::default() };
+        let open = Arc::new(Open::default());
+        let _first = enter(&open, "127.0.0.1", &limits).unwrap();
+        assert_eq!(enter(&open, "127.0.0.1", &limits).unwrap_err(), Full::ConnectionsOfAddress);
+        assert!(enter(&open, "127.0.0.2", &limits).is_ok());
     }
 
     #[test]

@@ -27,12 +27,14 @@ use crate::accept::AcceptLimits;
 pub struct ServerLimits {
     /// Connections open at once, WebSockets included. Default 10,000.
     pub max_connections: usize,
-    /// Connections open at once from one address (one /64 of IPv6). Loopback is not counted. Default 256.
+    /// Connections open at once from one address (one /64 of IPv6). Default 256.
     pub max_connections_per_address: usize,
     /// Connections that have not sent the head of a request yet. Default 1,024.
     pub max_handshakes: usize,
-    /// Of these, from one address (one /64 of IPv6). Loopback is not counted. Default 64.
+    /// Of these, from one address (one /64 of IPv6). Default 64.
     pub max_handshakes_per_address: usize,
+    /// Whether loopback is an address like others; otherwise it is not counted. Default false.
+    pub count_loopback: bool,
     /// How long a handshake of TLS and the head of a request may take, and how long a connection may be idle before one. Default 5 s.
     pub header_timeout: Duration,
     /// The largest head of a request. Default 16 KiB.
@@ -53,6 +55,7 @@ impl Default for ServerLimits {
             max_connections_per_address: accept.max_connections_per_address,
             max_handshakes: accept.max_handshakes,
             max_handshakes_per_address: accept.max_handshakes_per_address,
+            count_loopback: accept.count_loopback,
             header_timeout: accept.header_timeout,
             max_header_bytes: accept.max_header_bytes,
             max_body_bytes: 8 * 1024 * 1024,
@@ -112,8 +115,11 @@ macro_rules! limits {
 
 limits! {
     "http", limits => limits.http => {
-        max_connections, max_connections_per_address, max_handshakes, max_handshakes_per_address, header_timeout,
+        max_connections, max_connections_per_address, max_handshakes, max_handshakes_per_address, count_loopback, header_timeout,
         max_header_bytes, max_body_bytes, body_timeout, shutdown_timeout,
+    }
+    "auth", limits => limits.liveset.auth => {
+        failures_per_address, failure_interval, addresses, count_loopback,
     }
     "transport", limits => limits.liveset.transport => {
         max_fragments, control_frames_per_second, control_burst, batch_bytes, outbox_bytes, write_timeout, batch_timeout,
@@ -137,11 +143,12 @@ limits! {
     }
 }
 
-/// A limit as it is written: a number, or a length of time as text.
+/// A limit as it is written: a number, a length of time as text, or yes or no.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Raw {
     Number(u64),
     Text(String),
+    Bool(bool),
 }
 
 trait Limit: Sized {
@@ -156,6 +163,7 @@ macro_rules! numbers {
                 match raw {
                     Raw::Number(number) => <$number>::try_from(*number).map_err(|_| format!("{number} is too large")),
                     Raw::Text(text) => Err(format!("{text:?} is not a number")),
+                    Raw::Bool(it) => Err(format!("{it} is not a number")),
                 }
             }
 
@@ -176,11 +184,25 @@ impl Limit for Duration {
             Raw::Number(number) => {
                 Err(format!("a length of time has a unit: write \"{number}s\" or \"{number}ms\""))
             }
+            Raw::Bool(it) => Err(format!("{it} is not a length of time, as \"10s\"")),
         }
     }
 
     fn print(&self) -> Raw {
         Raw::Text(duration::print(*self))
+    }
+}
+
+impl Limit for bool {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        match raw {
+            Raw::Bool(it) => Ok(*it),
+            Raw::Number(_) | Raw::Text(_) => Err("write true or false".into()),
+        }
+    }
+
+    fn print(&self) -> Raw {
+        Raw::Bool(*self)
     }
 }
 
@@ -201,9 +223,10 @@ impl LimitsConfig {
         if !names(part).contains(&limit) {
             return Err(format!("--limit {name}: {part} has {}", names(part).join(", ")));
         }
-        let raw = match value.replace('_', "").parse() {
-            Ok(number) => Raw::Number(number),
-            Err(_) => Raw::Text(value.into()),
+        let raw = match (value.replace('_', "").parse(), value.parse()) {
+            (Ok(number), _) => Raw::Number(number),
+            (_, Ok(it)) => Raw::Bool(it),
+            _ => Raw::Text(value.into()),
         };
         self.write(part, limit, &raw).map_err(|error| format!("--limit {name}: {error}"))
     }
@@ -215,6 +238,7 @@ impl LimitsConfig {
             max_connections_per_address: self.http.max_connections_per_address,
             max_handshakes: self.http.max_handshakes,
             max_handshakes_per_address: self.http.max_handshakes_per_address,
+            count_loopback: self.http.count_loopback,
             header_timeout: self.http.header_timeout,
             max_header_bytes: self.http.max_header_bytes,
         }
@@ -253,6 +277,7 @@ impl Serialize for LimitsConfig {
                     match raw {
                         Raw::Number(number) => map.serialize_entry(name, number)?,
                         Raw::Text(text) => map.serialize_entry(name, text)?,
+                        Raw::Bool(it) => map.serialize_entry(name, it)?,
                     }
                 }
                 map.end()
@@ -347,7 +372,7 @@ impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
             type Value = Raw;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number, or a length of time as \"10s\"")
+                f.write_str("a number, a length of time as \"10s\", or true or false")
             }
 
             fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Raw, E> {
@@ -360,6 +385,10 @@ impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
 
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Raw, E> {
                 Ok(Raw::Text(text.into()))
+            }
+
+            fn visit_bool<E: serde::de::Error>(self, it: bool) -> Result<Raw, E> {
+                Ok(Raw::Bool(it))
             }
         }
         let raw = deserializer.deserialize_any(RawVisitor)?;
@@ -383,6 +412,7 @@ mod tests {
         let (engine, session) = (&liveset.engine, &liveset.session);
         for (part, debug) in [
             ("http", format!("{http:?}")),
+            ("auth", format!("{:?}", liveset.auth)),
             ("transport", format!("{:?}", liveset.transport)),
             ("session", format!("{session:?}")),
             ("json", format!("{:?}", engine.json)),

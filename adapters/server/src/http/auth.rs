@@ -3,7 +3,7 @@
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use liveset::Principal;
+use liveset::{ClientAddress, Denied, Principal};
 
 use super::{ApiError, App};
 
@@ -27,9 +27,12 @@ impl FromRequestParts<App> for Caller {
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(ApiError::not_authenticated());
         }
-        let principal = app.liveset.authenticate(token.trim()).await;
-        match principal {
+        let address = parts.extensions.get::<ClientAddress>().copied();
+        match app.liveset.authenticate_from(token.trim(), address).await {
             Ok(principal) => Ok(Caller(principal)),
+            Err(denied @ Denied::TooManyFailures { retry_after }) => {
+                Err(ApiError::rate_limited(denied.to_string(), retry_after))
+            }
             Err(_) => {
                 metrics::counter!("liveset_http_auth_failures_total").increment(1);
                 Err(ApiError::auth_failed())

@@ -1,6 +1,8 @@
 //! What a request that fails is answered: a status, a code and a message, as JSON.
 
-use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use std::time::Duration;
+
+use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -14,11 +16,12 @@ pub struct ApiError {
     status: StatusCode,
     code: &'static str,
     message: String,
+    retry_after: Option<Duration>,
 }
 
 impl ApiError {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        ApiError { status, code, message: message.into() }
+        ApiError { status, code, message: message.into(), retry_after: None }
     }
 
     /// The status that is answered.
@@ -83,6 +86,12 @@ impl ApiError {
         ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, code, message)
     }
 
+    /// 429: not again before so long.
+    pub fn rate_limited(message: impl Into<String>, retry_after: Duration) -> Self {
+        let error = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", message);
+        ApiError { retry_after: Some(retry_after), ..error }
+    }
+
     /// 503: not now.
     pub fn overloaded(message: impl Into<String>) -> Self {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "OVERLOADED", message)
@@ -123,6 +132,9 @@ impl IntoResponse for ApiError {
                 headers.remove(ALLOW);
             }
             _ => {}
+        }
+        if let Some(after) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs()));
         }
         response
     }

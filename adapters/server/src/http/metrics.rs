@@ -24,6 +24,7 @@ pub fn install_recorder() -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new().install_recorder()?;
     describe_counter!("liveset_http_requests_total", "Requests by path and status");
     describe_counter!("liveset_http_auth_failures_total", "Requests whose token was refused");
+    describe_counter!("liveset_limit_refusals_total", "Refusals by a limit, by its name under [limits]");
     describe_gauge!("liveset_http_connections", "Connections that are open, WebSockets included");
     describe_gauge!("liveset_http_handshakes", "Connections that have not sent the head of a request yet");
     describe_counter!("liveset_connections_refused_total", "Connections over the caps, refused, by cap");

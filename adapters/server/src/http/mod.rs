@@ -21,6 +21,7 @@
 //! | 408 | `TIMEOUT` | the body did not arrive in time |
 //! | 413 | `MESSAGE_TOO_LARGE` | the body is over the limit (8 MiB by default) |
 //! | 422 | `INVALID_NODE`, `INVALID_QUERY`, `INVALID_PATH`, `INVALID_EVENT` | read, and refused; of a batch nothing was applied |
+//! | 429 | `RATE_LIMITED` | too many tokens from this address were refused; this one was not looked at, `Retry-After` says when one may be |
 //! | 500 | `INTERNAL` | a fault of the server |
 //! | 503 | `OVERLOADED` | not now |
 

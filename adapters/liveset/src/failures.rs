@@ -1,0 +1,207 @@
+//! Who has failed to authenticate too often, by address.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use liveset_core::Moment;
+
+use crate::address::ClientAddress;
+use crate::limits::AuthLimits;
+
+/// The failed authentications of each address that has some. Bounded: the address that is forgiven first is forgotten first.
+///
+/// A bucket for each address: so many failures at once, and one more each `failure_interval`. What is kept of a bucket is the
+/// moment at which it will be full again: each failure puts that off by one interval. Attempts that were begun before an address
+/// was found out may still fail, and put it off further: on the long run there is one failure an interval.
+#[derive(Debug)]
+pub(crate) struct Failures {
+    limits: AuthLimits,
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    full_at: HashMap<IpAddr, Moment>,
+    /// The same, the first to be full first.
+    by_time: BTreeSet<(Moment, IpAddr)>,
+}
+
+/// How long an address is to wait before its tokens are looked at again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wait(pub(crate) Duration);
+
+impl Failures {
+    pub(crate) fn new(limits: AuthLimits) -> Self {
+        Self { limits, table: Mutex::default() }
+    }
+
+    /// Whether tokens of this address may be looked at. O(1).
+    pub(crate) fn check(&self, from: Option<ClientAddress>, now: Moment) -> Result<(), Wait> {
+        let Some(address) = self.counted(from) else { return Ok(()) };
+        let full_at = self.table().full_at.get(&address).copied();
+        full_at.and_then(|full_at| self.wait(full_at, now)).map_or(Ok(()), Err)
+    }
+
+    /// A token of this address was refused. True where it was the one too many. O(log addresses).
+    pub(crate) fn count(&self, from: Option<ClientAddress>, now: Moment) -> bool {
+        let (Some(address), false) = (self.counted(from), self.limits.failure_interval.is_zero()) else {
+            return false;
+        };
+        let mut table = self.table();
+        table.forget_forgiven(now);
+        let before = table.full_at.get(&address).copied().unwrap_or(now);
+        let after = before.saturating_add(self.limits.failure_interval);
+        table.set(address, after);
+        if table.full_at.len() > self.limits.addresses {
+            table.forget_first();
+        }
+        self.wait(before, now).is_none() && self.wait(after, now).is_some()
+    }
+
+    /// The address as it is counted, if it is.
+    fn counted(&self, from: Option<ClientAddress>) -> Option<IpAddr> {
+        from?.counted(self.limits.count_loopback)
+    }
+
+    /// How long a bucket that will be full at a moment has nothing.
+    fn wait(&self, full_at: Moment, now: Moment) -> Option<Wait> {
+        let AuthLimits { failures_per_address, failure_interval, .. } = self.limits;
+        // With one failure's worth in it, so much is missing.
+        let bearable = failure_interval.saturating_mul(failures_per_address.max(1) - 1);
+        let missing = full_at.saturating_since(now);
+        missing.checked_sub(bearable).filter(|wait| !wait.is_zero()).map(Wait)
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn set(&mut self, address: IpAddr, full_at: Moment) {
+        if let Some(before) = self.full_at.insert(address, full_at) {
+            self.by_time.remove(&(before, address));
+        }
+        self.by_time.insert((full_at, address));
+    }
+
+    /// Each is forgotten once for each time that it was remembered.
+    fn forget_forgiven(&mut self, now: Moment) {
+        while self.by_time.first().is_some_and(|(full_at, _)| *full_at <= now) {
+            self.forget_first();
+        }
+    }
+
+    fn forget_first(&mut self) {
+        if let Some((_, address)) = self.by_time.pop_first() {
+            self.full_at.remove(&address);
+        }
+    }
+}
+
+impl Wait {
+    /// In whole seconds, at least one.
+    pub(crate) fn seconds(self) -> u64 {
+        let whole = self.0.as_secs();
+        whole.saturating_add(u64::from(self.0.subsec_nanos() > 0)).max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn failures(failures_per_address: u32, addresses: usize) -> Failures {
+        Failures::new(AuthLimits {
+            failures_per_address,
+            failure_interval: SECOND,
+            addresses,
+            ..AuthLimits::default()
+        })
+    }
+
+    fn at(seconds: u64) -> Moment {
+        Moment::from_epoch(Duration::from_secs(seconds))
+    }
+
+    fn from(address: &str) -> Option<ClientAddress> {
+        Some(ClientAddress(address.parse().unwrap()))
+    }
+
+    #[test]
+    fn so_many_at_once_then_one_an_interval() {
+        let failures = failures(3, 8);
+        let bad = from("192.0.2.1");
+        let counted: Vec<_> = (0..3)
+            .map(|_| {
+                assert_eq!(failures.check(bad, at(10)), Ok(()));
+                failures.count(bad, at(10))
+            })
+            .collect();
+        assert_eq!(counted, [false, false, true], "the third is the last that is borne");
+        assert_eq!(failures.check(bad, at(10)), Err(Wait(SECOND)));
+        assert_eq!(failures.check(from("192.0.2.2"), at(10)), Ok(()), "others are not concerned");
+        assert_eq!(failures.check(None, at(10)), Ok(()));
+
+        assert_eq!(failures.check(bad, at(11)), Ok(()), "one is forgiven");
+        assert!(failures.count(bad, at(11)));
+        assert_eq!(failures.check(bad, at(11)), Err(Wait(SECOND)));
+        // Attempts that were under way when it was found out count as well.
+        assert!(!failures.count(bad, at(11)));
+        assert!(!failures.count(bad, at(11)));
+        assert_eq!(failures.check(bad, at(11)), Err(Wait(3 * SECOND)));
+        assert_eq!(failures.check(bad, at(14)), Ok(()));
+        assert_eq!(failures.check(bad, at(1_000)), Ok(()));
+    }
+
+    #[test]
+    fn a_limit_of_zero_counts_as_one_and_an_interval_of_zero_is_no_limit() {
+        let strict = failures(0, 8);
+        assert_eq!(strict.check(from("192.0.2.1"), at(0)), Ok(()));
+        assert!(strict.count(from("192.0.2.1"), at(0)));
+        assert_eq!(strict.check(from("192.0.2.1"), at(0)), Err(Wait(SECOND)));
+
+        let off = Failures::new(AuthLimits { failure_interval: Duration::ZERO, ..strict.limits.clone() });
+        for _ in 0..100 {
+            assert!(!off.count(from("192.0.2.1"), at(0)));
+        }
+        assert_eq!(off.check(from("192.0.2.1"), at(0)), Ok(()));
+        assert!(off.table().full_at.is_empty());
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_forgotten_in_time() {
+        let failures = failures(2, 3);
+        let guilty = from("192.0.2.99");
+        failures.count(guilty, at(0));
+        failures.count(guilty, at(0));
+        for host in 0..200 {
+            failures.count(from(&format!("198.51.100.{host}")), at(0));
+            let table = failures.table();
+            assert_eq!(table.full_at.len(), table.by_time.len());
+            assert!(table.full_at.len() <= 3);
+        }
+        assert!(
+            failures.check(guilty, at(0)).is_err(),
+            "many who failed once do not hide one who failed often"
+        );
+        failures.count(from("203.0.113.1"), at(60));
+        assert_eq!(failures.table().full_at.len(), 1, "those that are forgiven are forgotten");
+
+        let none = self::failures(2, 0);
+        none.count(guilty, at(0));
+        assert!(none.table().full_at.is_empty());
+    }
+
+    #[test]
+    fn a_wait_is_told_in_whole_seconds() {
+        for (millis, seconds) in [(1, 1), (1_000, 1), (1_001, 2), (0, 1)] {
+            assert_eq!(Wait(Duration::from_millis(millis)).seconds(), seconds);
+        }
+        assert_eq!(Wait(Duration::MAX).seconds(), u64::MAX);
+    }
+}
