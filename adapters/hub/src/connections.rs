@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use indexmap::IndexMap;
-use liveset_core::{LiveQueryOptions, QuerySpec, Session, Snapshot, SubscriptionSpec, Ticket};
+use liveset_core::{LiveQueryOptions, QuerySpec, Session, SessionState, Snapshot, SubscriptionSpec, Ticket};
 use liveset_engine::FeedId;
 
-use crate::{ConnectionId, Principal};
+use crate::{
+    ConnectionId, Principal,
+    subjects::{Share, Subjects},
+};
 
 /// All connections, in an order that is a function of what was done.
 #[derive(Debug, Default)]
@@ -23,6 +26,8 @@ pub(crate) struct Connection {
     /// There from the first accepted token on.
     pub(crate) principal: Option<Principal>,
     pub(crate) held: Held,
+    /// As what it is counted for its subject; see [`Connection::count`].
+    pub(crate) share: Share,
     /// The owner was told that there is something to send, and has not yet found that there is nothing more.
     pub(crate) signalled: bool,
     /// Live queries whose diffs go through the session until it has sent everything.
@@ -52,6 +57,23 @@ pub(crate) struct HeldQuery {
     pub(crate) since: Option<String>,
 }
 
+impl Connection {
+    /// Whether the conversation is over: nothing more is asked or held.
+    pub(crate) fn is_over(&self) -> bool {
+        match self.session.state() {
+            SessionState::AwaitingAuth | SessionState::Verifying | SessionState::Active => false,
+            SessionState::Draining | SessionState::Closing(_) | SessionState::Closed(_) => true,
+        }
+    }
+
+    /// Counts what it holds for its subject, after whatever may have changed that.
+    pub(crate) fn count(&mut self, subjects: &mut Subjects) {
+        let who = self.principal.as_ref().filter(|_| !self.is_over()).map(|who| &who.subject);
+        let Held { subscriptions, queries } = &self.held;
+        subjects.set(&mut self.share, who, subscriptions.len(), queries.len());
+    }
+}
+
 impl Connections {
     pub(crate) fn insert(&mut self, session: Session) -> ConnectionId {
         self.made += 1;
@@ -59,6 +81,7 @@ impl Connections {
             session,
             principal: None,
             held: Held::default(),
+            share: Share::default(),
             signalled: false,
             behind: Vec::new(),
         };

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     Access, AllowAll, AuthRefused, ConnectionId, HubLimits, Output, Policy, Principal, PublishError,
-    Resources, Stats, Timeouts, WatchError, WatchEvent, WatchId,
+    Refusals, Resources, Stats, SubjectUse, Timeouts, WatchError, WatchEvent, WatchId,
     connections::{Connection, Connections},
     contain::{Panicked, contain},
     feeds::{After, Feeds, Watcher},
@@ -23,6 +23,7 @@ use crate::{
     policy::Guard,
     requests::{invalid, query_forbidden},
     routes::Routes,
+    subjects::Subjects,
     timers::{Timer, Timers},
     updates::{identity, mark, wire_snapshot},
     watches::Watches,
@@ -105,6 +106,7 @@ pub struct Hub {
     /// Of the engine, for the filters of the policy.
     pub(crate) query_limits: QueryLimits,
     pub(crate) connections: Connections,
+    pub(crate) subjects: Subjects,
     pub(crate) routes: Routes,
     pub(crate) feeds: Feeds,
     pub(crate) watches: Watches,
@@ -127,6 +129,7 @@ pub(crate) struct Counts {
     pub(crate) batches: u64,
     pub(crate) handed_past: u64,
     pub(crate) broken_restrictions: u64,
+    pub(crate) refusals: Refusals,
     /// Of the sessions that are gone.
     pub(crate) gone: SessionStats,
 }
@@ -150,6 +153,7 @@ impl Hub {
             policy: Guard::new(config.policy),
             epoch: config.epoch.min(u64::MAX / 2),
             connections: Connections::default(),
+            subjects: Subjects::default(),
             routes: Routes::default(),
             feeds: Feeds::default(),
             watches: Watches::default(),
@@ -199,7 +203,8 @@ impl Hub {
     /// The connection is gone: everything it held is freed. Live queries that may be resumed are remembered for a time.
     pub fn handle_disconnect(&mut self, now: Now, conn: ConnectionId) {
         self.release(now, conn);
-        if let Some(connection) = self.connections.remove(conn) {
+        if let Some(mut connection) = self.connections.remove(conn) {
+            self.subjects.set(&mut connection.share, None, 0, 0);
             self.counts.gone += connection.session.stats();
         }
         self.timers.set(Timer::Connection(conn), None);
@@ -208,6 +213,8 @@ impl Hub {
     /// Answers an [`Output::Verify`]. An answer that comes too late is ignored. When a connection re-authenticates,
     /// everything it holds is asked of the policy again: what is not allowed any more ends with `FORBIDDEN`, and a live query that
     /// is over other nodes or fields now is changed by diffs into what it is for the new principal.
+    ///
+    /// Where the principal's subject has as many connections as it may, this one is told so and closed.
     pub fn handle_verdict(
         &mut self,
         now: Now,
@@ -216,6 +223,19 @@ impl Hub {
         verdict: Result<Principal, AuthRefused>,
     ) {
         let Some(connection) = self.connections.find_mut(conn) else { return };
+        if let Ok(Principal { subject, .. }) = &verdict
+            && connection.share.subject() != Some(subject)
+            && self.subjects.of(subject).connections >= self.limits.connections_per_subject
+        {
+            let message =
+                format!("A subject may have at most {} connections", self.limits.connections_per_subject);
+            let code = ErrorCode::LimitExceeded;
+            if connection.session.deny(now.monotonic, attempt, code, &message) {
+                self.counts.refusals.connections_per_subject += 1;
+                self.outputs.push(Output::Crowded { conn, subject: subject.clone() });
+            }
+            return self.settle(now, conn);
+        }
         let answer = match &verdict {
             Ok(principal) => Verdict::Accepted { expires: principal.expires },
             Err(AuthRefused) => Verdict::Refused,
@@ -223,6 +243,7 @@ impl Hub {
         let current = connection.session.handle_verdict(now.monotonic, attempt, answer);
         if current && let Ok(principal) = verdict {
             connection.principal = Some(principal);
+            connection.count(&mut self.subjects);
             self.recheck(now, conn);
         }
         self.settle(now, conn);
@@ -254,6 +275,7 @@ impl Hub {
                 Ok(Some(renewed)) => {
                     connection.session.renew(now.monotonic, renewed.expires);
                     connection.principal = Some(renewed);
+                    connection.count(&mut self.subjects);
                     self.recheck(now, conn);
                 }
                 Ok(None) => {
@@ -488,10 +510,11 @@ impl Hub {
         loop {
             let output = self.outputs.pop()?;
             let current = match &output {
-                Output::Verify { conn, .. } | Output::Transmit { conn } | Output::LiveQuery { conn, .. } => {
-                    self.connections.find(*conn).is_some()
-                }
                 Output::Panicked { .. } => true,
+                Output::Verify { conn, .. }
+                | Output::Transmit { conn }
+                | Output::LiveQuery { conn, .. }
+                | Output::Crowded { conn, .. } => self.connections.find(*conn).is_some(),
                 Output::Watch { watch } => self.watches.contains(*watch),
             };
             if current {
@@ -597,6 +620,8 @@ impl Hub {
             feeds: self.feeds.len(),
             lingering_feeds: self.feeds.lingering(),
             resume_log_changes: self.feeds.log_cost(),
+            subjects: self.subjects.len(),
+            refusals: self.counts.refusals,
             deadlines: self.timers.len(),
             resumed: self.counts.resumed,
             resumes_missed: self.counts.resumes_missed,
@@ -611,6 +636,11 @@ impl Hub {
     /// The session of a connection, to look at; `None` where the connection is unknown.
     pub fn session(&self, conn: ConnectionId) -> Option<&Session> {
         self.connections.find(conn).map(|connection| &connection.session)
+    }
+
+    /// What a subject holds now, over all of its connections. O(1).
+    pub fn subject(&self, subject: &str) -> SubjectUse {
+        self.subjects.of(subject)
     }
 
     /// Whom a connection acts for; `None` before it has authenticated.
@@ -632,6 +662,7 @@ impl Hub {
     pub(crate) fn release(&mut self, now: Now, conn: ConnectionId) {
         let Some(connection) = self.connections.find_mut(conn) else { return };
         let held = std::mem::take(&mut connection.held);
+        connection.count(&mut self.subjects);
         for subscription in held.subscriptions.values() {
             self.routes.remove(&subscription.path, conn);
         }

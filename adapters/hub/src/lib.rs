@@ -121,6 +121,7 @@ mod resources;
 mod resume;
 mod routes;
 mod stats;
+mod subjects;
 #[cfg(feature = "test-kit")]
 pub mod test_kit;
 mod timers;
@@ -134,5 +135,6 @@ pub use limits::{HubLimits, MAX_EVENT_TYPES, MAX_PATH_SEGMENTS, MAX_TEMPLATES};
 pub use output::{LiveQueryStage, Output, Timeouts};
 pub use policy::{Access, AllowAll, AuthRefused, Policy, Principal, Restriction};
 pub use resources::{DeclareError, ResourceError, Resources};
-pub use stats::Stats;
+pub use stats::{Refusals, Stats};
+pub use subjects::SubjectUse;
 pub use watches::WatchEvent;

@@ -6,6 +6,14 @@ use std::time::Duration;
 /// expressions in `liveset_engine::EngineLimits`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HubLimits {
+    /// Connections that act for one subject at once; one more is refused when it authenticates: `LIMIT_EXCEEDED`, close 1008.
+    /// Default 1,024.
+    pub connections_per_subject: usize,
+    /// Event subscriptions of one subject, over all of its connections; more are refused: `LIMIT_EXCEEDED`. A connection that
+    /// authenticates as another subject brings what it holds, whatever the limits of that one. Default 16,384.
+    pub subscriptions_per_subject: usize,
+    /// Live queries of one subject, counted and refused alike, unanswered ones included. Default 16,384.
+    pub live_queries_per_subject: usize,
     /// How many changes wait unfolded for a watcher inside the process; more, and everything that waits is folded per
     /// node into one batch. 0 always folds. Default 256.
     pub watch_backlog_changes: usize,
@@ -25,6 +33,9 @@ pub struct HubLimits {
 impl Default for HubLimits {
     fn default() -> Self {
         Self {
+            connections_per_subject: 1_024,
+            subscriptions_per_subject: 16_384,
+            live_queries_per_subject: 16_384,
             watch_backlog_changes: 256,
             resume_log_changes: 4_096,
             resume_log_changes_total: 262_144,

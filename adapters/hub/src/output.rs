@@ -42,6 +42,13 @@ pub enum Output {
         /// The connection.
         conn: ConnectionId,
     },
+    /// A connection was refused because its subject has as many as it may: to be noted, nothing needs to be done.
+    Crowded {
+        /// The connection; it is told, and closed.
+        conn: ConnectionId,
+        /// For whom it would have acted.
+        subject: Arc<str>,
+    },
     /// The watch has something: call [`Hub::poll_watch`](crate::Hub::poll_watch) until it returns `None`. Said once until
     /// then.
     Watch {
@@ -79,9 +86,8 @@ pub struct Timeouts {
     pub wall: Option<Instant>,
 }
 
-/// Bounded by what exists and what was asked for: one `Transmit` a connection, one `Watch` a watch, as many `Verify` as tokens
-/// were sent, a few `LiveQuery` for each that was asked for, and
-/// one `Panicked` a connection.
+/// Bounded by what exists and what was asked for: one `Transmit` a connection, one `Watch` a watch, as many `Verify` and at most as
+/// many `Crowded` as tokens were sent, one `Panicked` a connection, and a few `LiveQuery` for each that was asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Outputs {
     queue: VecDeque<Output>,

@@ -6,7 +6,7 @@ use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 use liveset_core::{
     AddedReason, Change, ChangeBatch, ChangeReason, Doc, ErrorCode, LiveQueryOptions, QuerySpec, Refusal,
-    RemovedReason, Request, SessionState, Snapshot, SubscriptionSpec, Ticket,
+    RemovedReason, Request, Snapshot, SubscriptionSpec, Ticket,
 };
 use liveset_engine::{FeedId, OpenError, Plan, Projection, QueryError};
 
@@ -23,14 +23,6 @@ use crate::{
 };
 
 impl Connection {
-    /// Its conversation is over: it is on its way out, and holds nothing any more.
-    pub(crate) fn is_over(&self) -> bool {
-        match self.session.state() {
-            SessionState::AwaitingAuth | SessionState::Verifying | SessionState::Active => false,
-            SessionState::Draining | SessionState::Closing(_) | SessionState::Closed(_) => true,
-        }
-    }
-
     /// The diffs of a live query go through the session until that has sent everything.
     pub(crate) fn is_behind(&mut self, feed: FeedId, ticket: Ticket) {
         if !self.behind.contains(&(feed, ticket)) {
@@ -136,7 +128,16 @@ impl Hub {
         subscriptions: Vec<SubscriptionSpec>,
     ) {
         let Some(connection) = self.connections.find_mut(conn) else { return };
-        for subscription in &subscriptions {
+        let limit = self.limits.subscriptions_per_subject;
+        let held = connection.share.subject().map_or(0, |subject| self.subjects.of(subject).subscriptions);
+        let free = limit.saturating_sub(held);
+        for (index, subscription) in subscriptions.iter().enumerate() {
+            if index >= free {
+                self.counts.refusals.subscriptions_per_subject += 1;
+                let refusal = too_many_of_subject(limit, "subscriptions", Some(&subscription.id));
+                connection.session.refuse(now.monotonic, ticket, refusal);
+                return;
+            }
             let who = connection.principal.as_ref();
             let checked = check_subscription(&self.resources, &self.policy, who, subscription);
             if let Err(refusal) = checked {
@@ -150,12 +151,14 @@ impl Hub {
             self.routes.add(&subscription.path, conn);
             connection.held.subscriptions.insert(subscription.id.clone(), subscription);
         }
+        connection.count(&mut self.subjects);
     }
 
     fn forget_subscription(&mut self, conn: ConnectionId, id: &str) {
         let Some(connection) = self.connections.find_mut(conn) else { return };
         if let Some(subscription) = connection.held.subscriptions.swap_remove(id) {
             self.routes.remove(&subscription.path, conn);
+            connection.count(&mut self.subjects);
         }
     }
 
@@ -164,6 +167,11 @@ impl Hub {
     fn create(&mut self, now: Now, conn: ConnectionId, asked: Asked) -> Result<(), Refusal> {
         let Some(connection) = self.connections.find(conn) else { return Ok(()) };
         let Some(who) = connection.principal.clone() else { return Err(query_forbidden(&asked.query)) };
+        let limit = self.limits.live_queries_per_subject;
+        if self.subjects.of(&who.subject).live_queries >= limit {
+            self.counts.refusals.live_queries_per_subject += 1;
+            return Err(too_many_of_subject(limit, "live queries", None));
+        }
         let plan = self.permitted(&who, &asked.query, asked.options.counts)?;
         let Asked { ticket, id, query, options, since } = asked;
         let identity = identity(&query, &plan);
@@ -175,6 +183,7 @@ impl Hub {
         if let Some(connection) = self.connections.find_mut(conn) {
             let held = HeldQuery { feed, id, query, options, identity, had: None, since };
             connection.held.queries.insert(ticket, held);
+            connection.count(&mut self.subjects);
         }
         self.opened(now, feed, is_there);
         Ok(())
@@ -260,6 +269,7 @@ impl Hub {
     fn forget_query(&mut self, conn: ConnectionId, ticket: Ticket) {
         let Some(connection) = self.connections.find_mut(conn) else { return };
         if let Some(query) = connection.held.queries.swap_remove(&ticket) {
+            connection.count(&mut self.subjects);
             let after = self.feeds.leave(query.feed, Watcher::Connection(conn, ticket), query.options.resume);
             self.close_gone(query.feed, after);
         }
@@ -317,6 +327,7 @@ impl Hub {
                 self.routes.remove(&subscription.path, conn);
             }
         }
+        connection.count(&mut self.subjects);
         let held = connection.held.queries.iter();
         let held: Vec<_> = held.map(|(ticket, held)| (*ticket, held.query.clone(), held.options)).collect();
         for (ticket, query, options) in held {
@@ -381,6 +392,7 @@ impl Hub {
             Err(error) => {
                 // It is in no feed any more.
                 connection.held.queries.swap_remove(&ticket);
+                connection.count(&mut self.subjects);
                 let message = error.to_string();
                 connection.session.end_live_query(now.monotonic, ticket, ErrorCode::LimitExceeded, &message);
                 self.note(conn, &id, LiveQueryStage::Ended);
@@ -480,6 +492,14 @@ pub(crate) fn invalid(error: QueryError) -> Refusal {
 
 fn too_many(error: OpenError) -> Refusal {
     Refusal { code: ErrorCode::LimitExceeded, message: error.to_string(), id: None }
+}
+
+fn too_many_of_subject(limit: usize, what: &str, id: Option<&Arc<str>>) -> Refusal {
+    Refusal {
+        code: ErrorCode::LimitExceeded,
+        message: format!("A subject may have at most {limit} {what}, over all of its connections"),
+        id: id.cloned(),
+    }
 }
 
 pub(crate) fn query_forbidden(query: &QuerySpec) -> Refusal {

@@ -2,6 +2,18 @@
 
 use liveset_core::{Backlog, SessionStats};
 
+/// How often each limit of the hub has refused something, since the hub was made. Those of a session are in `SessionStats`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refusals {
+    /// Connections, by `HubLimits::connections_per_subject`.
+    pub connections_per_subject: u64,
+    /// Requests for subscriptions, by `HubLimits::subscriptions_per_subject`.
+    pub subscriptions_per_subject: u64,
+    /// Live queries, by `HubLimits::live_queries_per_subject`.
+    pub live_queries_per_subject: u64,
+}
+
 /// What a hub holds now, and what its engine has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -30,6 +42,10 @@ pub struct Stats {
     pub lingering_feeds: usize,
     /// Changes remembered for clients that may resume.
     pub resume_log_changes: usize,
+    /// Subjects with an authenticated connection.
+    pub subjects: usize,
+    /// What was refused because of limits.
+    pub refusals: Refusals,
     /// Monotonic deadlines waited for.
     pub deadlines: usize,
     /// Live queries that were resumed, since the hub was made.

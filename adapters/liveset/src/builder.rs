@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::auth::{Authenticator, NoToken};
 use crate::clock::{Clock, WallClock};
-use crate::failures::Failures;
+use crate::failures::{Door, Failures};
 use crate::handle::Liveset;
 use crate::limits::Limits;
 use crate::shards::Shards;
@@ -160,17 +160,8 @@ impl Builder {
             hub.define_set(set)?;
         }
         let clock = WallClock::new(clock);
-        let failures = Failures::new(auth);
-        let shared = Shared::new(
-            hub,
-            clock,
-            authenticator,
-            failures,
-            transport,
-            max_message_bytes,
-            slice_rows,
-            shards,
-        );
+        let door = Door { authenticator, failures: Failures::new(auth) };
+        let shared = Shared::new(hub, clock, door, transport, max_message_bytes, slice_rows, shards);
         Ok(Liveset::new(shared))
     }
 }

@@ -8,7 +8,14 @@ use std::time::Duration;
 use liveset_core::Moment;
 
 use crate::address::ClientAddress;
+use crate::auth::Authenticator;
 use crate::limits::AuthLimits;
+
+/// Who judges tokens, and how often that went wrong.
+pub(crate) struct Door {
+    pub(crate) authenticator: Box<dyn Authenticator>,
+    pub(crate) failures: Failures,
+}
 
 /// The failed authentications of each address that has some. Bounded: the address that is forgiven first is forgotten first.
 ///

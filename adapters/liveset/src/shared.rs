@@ -17,10 +17,10 @@ use tokio::sync::watch;
 use tracing::Instrument;
 
 use crate::address::ClientAddress;
-use crate::auth::{AuthError, Authenticator, Denied, Grant, Renewal};
+use crate::auth::{AuthError, Denied, Grant, Renewal};
 use crate::clock::WallClock;
 use crate::contain::{Panicked, contain, contain_future};
-use crate::failures::Failures;
+use crate::failures::Door;
 use crate::limits::TransportLimits;
 use crate::outbox::Offered;
 use crate::peer::Peer;
@@ -33,8 +33,7 @@ const SPREAD_STEP: Duration = Duration::from_millis(10);
 
 pub(crate) struct Shared {
     state: Mutex<State>,
-    authenticator: Box<dyn Authenticator>,
-    failures: Failures,
+    door: Door,
     pub(crate) transport: TransportLimits,
     pub(crate) max_message_bytes: usize,
     /// Nodes that are worked over in one go.
@@ -70,6 +69,8 @@ struct Effects {
     wakers: Vec<Waker>,
     verify: Vec<(Arc<Peer>, Attempt, Token)>,
     notes: Vec<(Arc<Peer>, Arc<str>, LiveQueryStage)>,
+    crowded: Vec<(Arc<Peer>, Arc<str>)>,
+    panicked: Vec<Arc<Peer>>,
     rearm: bool,
 }
 
@@ -77,8 +78,7 @@ impl Shared {
     pub(crate) fn new(
         hub: Hub,
         wall: WallClock,
-        authenticator: Box<dyn Authenticator>,
-        failures: Failures,
+        door: Door,
         transport: TransportLimits,
         max_message_bytes: usize,
         slice_rows: usize,
@@ -94,8 +94,7 @@ impl Shared {
         };
         Arc::new(Self {
             state: Mutex::new(state),
-            authenticator,
-            failures,
+            door,
             transport,
             max_message_bytes,
             slice_rows,
@@ -169,7 +168,7 @@ impl Shared {
     }
 
     fn carry_out(self: &Arc<Self>, effects: Effects) {
-        let Effects { wakers, verify, notes, rearm } = effects;
+        let Effects { wakers, verify, notes, crowded, panicked, rearm } = effects;
         for waker in wakers {
             waker.wake();
         }
@@ -177,6 +176,17 @@ impl Shared {
             // Debug: clients choose ids, so they are escaped.
             let _span = tracing::debug_span!(parent: peer.span(), "live_query", ?id).entered();
             tracing::debug!(?stage);
+        }
+        for (peer, subject) in crowded {
+            // Debug: what names subjects may be anything, so it is escaped.
+            peer.span()
+                .in_scope(|| tracing::info!(?subject, "as many connections act for the subject as may"));
+        }
+        for peer in panicked {
+            telemetry::panicked("policy");
+            peer.span().in_scope(|| {
+                tracing::error!("the policy panicked over this connection; the connection is closed");
+            });
         }
         for (peer, attempt, token) in verify {
             self.verify(&peer, attempt, token);
@@ -392,14 +402,14 @@ impl Shared {
     }
 
     fn check_address(&self, address: Option<ClientAddress>) -> Result<(), Denied> {
-        self.failures.check(address, self.monotonic()).map_err(|wait| {
+        self.door.failures.check(address, self.monotonic()).map_err(|wait| {
             telemetry::unauthenticated();
             Denied::TooManyFailures { retry_after: Duration::from_secs(wait.seconds()) }
         })
     }
 
     fn count_failure(&self, address: Option<ClientAddress>) {
-        if self.failures.count(address, self.monotonic())
+        if self.door.failures.count(address, self.monotonic())
             && let Some(ClientAddress(address)) = address
         {
             tracing::warn!(%address, "too many failed authentications from this address: its tokens are not looked at for a while");
@@ -409,7 +419,7 @@ impl Shared {
     /// Asks the authenticator. A panic counts as a refusal.
     pub(crate) async fn authenticate(&self, token: &Token) -> Result<Principal, AuthError> {
         let started = tokio::time::Instant::now();
-        let verdict = contain_future(async { self.authenticator.authenticate(token).await }).await;
+        let verdict = contain_future(async { self.door.authenticator.authenticate(token).await }).await;
         let outcome = match &verdict {
             Ok(Ok(_)) => "accepted",
             Ok(Err(AuthError)) => "refused",
@@ -540,13 +550,10 @@ impl State {
                 Output::LiveQuery { conn, id, stage } if tracing::enabled!(tracing::Level::DEBUG) => {
                     effects.notes.extend(self.peer(conn).map(|peer| (peer.clone(), id, stage)));
                 }
-                Output::Panicked { conn } => {
-                    telemetry::panicked("policy");
-                    if let Some(peer) = self.peer(conn) {
-                        let _span = peer.span().enter();
-                        tracing::error!("the policy panicked over this connection; the connection is closed");
-                    }
+                Output::Crowded { conn, subject } => {
+                    effects.crowded.extend(self.peer(conn).map(|peer| (peer.clone(), subject)));
                 }
+                Output::Panicked { conn } => effects.panicked.extend(self.peer(conn).cloned()),
                 Output::Watch { watch } => effects.wakers.extend(self.wakers.remove(&watch)),
                 // Outputs that a later hub may have are none that this driver asked for.
                 _ => {}

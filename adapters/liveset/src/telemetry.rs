@@ -161,6 +161,18 @@ pub(crate) fn record(stats: &Stats) {
     counter!("liveset_messages_invalid_total").absolute(hub.sessions.invalid);
     counter!("liveset_restrictions_broken_total").absolute(hub.broken_restrictions);
     counter!("liveset_diffs_written_once_total").absolute(hub.handed_past);
+    let refusals = &hub.refusals;
+    for (limit, count) in [
+        ("session.messages_per_second", hub.sessions.rate_limited),
+        ("session.subscriptions", hub.sessions.subscriptions_refused),
+        ("session.live_queries", hub.sessions.live_queries_refused),
+        ("hub.connections_per_subject", refusals.connections_per_subject),
+        ("hub.subscriptions_per_subject", refusals.subscriptions_per_subject),
+        ("hub.live_queries_per_subject", refusals.live_queries_per_subject),
+    ] {
+        counter!("liveset_limit_refusals_total", "limit" => limit).absolute(count);
+    }
+    gauge!("liveset_subjects").set(hub.subjects as f64);
     gauge!("liveset_subscriptions").set(hub.subscriptions as f64);
     gauge!("liveset_live_queries").set(hub.live_queries as f64);
     gauge!("liveset_watches").set(hub.watches as f64);

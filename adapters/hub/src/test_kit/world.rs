@@ -477,7 +477,7 @@ impl World {
                     link.ready = true;
                 }
             }
-            Output::LiveQuery { .. } | Output::Panicked { .. } => {}
+            Output::LiveQuery { .. } | Output::Crowded { .. } | Output::Panicked { .. } => {}
             Output::Watch { watch } => {
                 self.watches.insert(watch);
             }
