@@ -18,6 +18,7 @@
 //! | [`order`](targets::order) | an `orderBy`, then nodes, one a line | the same, and ranks sort as promised |
 //! | [`json`](targets::json) | one JSON text | compaction and projection keep values |
 //! | [`window`](targets::window) | operations of three bytes | every live query equals a sort from scratch |
+//! | [`policy`](targets::policy) | operations, a line each, on one hub | nobody is told of what they may not see |
 //! | `jwt` (feature `jwt`) | a token, keys, or a header and claims to sign | nothing is accepted that should not be |
 //!
 //! # The corpus
@@ -45,6 +46,7 @@ pub use libfuzzer_sys;
 pub mod targets {
     pub use liveset_core::fuzzing::{client_session, messages, session};
     pub use liveset_engine::fuzzing::{filter, json, order, window};
+    pub use liveset_hub::fuzzing::policy;
     #[cfg(feature = "jwt")]
     pub use liveset_jwt::fuzzing::jwt;
 }
@@ -61,6 +63,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("jwt", targets::jwt),
     ("messages", targets::messages),
     ("order", targets::order),
+    ("policy", targets::policy),
     ("session", targets::session),
     ("window", targets::window),
 ];

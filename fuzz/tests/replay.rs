@@ -92,6 +92,11 @@ fn json() {
     run("json");
 }
 
+#[test]
+fn policy() {
+    run("policy");
+}
+
 #[cfg(feature = "jwt")]
 #[test]
 fn jwt() {

@@ -111,6 +111,9 @@ pub mod contain;
 mod direct;
 mod error;
 mod feeds;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hub;
 mod ids;
 mod limits;

@@ -1,14 +1,15 @@
 //! Every kind of value against every kind of literal and of value, by every operator: one-shot queries against the oracle.
 
-mod oracle;
-
 use liveset_core::QuerySpec;
 use liveset_engine::{FieldKind, SetDef};
 use liveset_hub::{
     HubConfig,
-    test_kit::{World, upsert},
+    test_kit::{
+        World,
+        oracle::{self, Cmp, Direction, Expr, Lit, Op, Query, Store, Sum, TextOp, Unit, build::names},
+        upsert,
+    },
 };
-use oracle::{Cmp, Direction, Expr, Lit, Op, Query, Store, Sum, TextOp, Unit, build::names};
 
 const NUMBERS: [&str; 20] = [
     "0",

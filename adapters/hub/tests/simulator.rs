@@ -11,13 +11,13 @@
 mod generate;
 #[path = "simulator/mirror.rs"]
 mod mirror;
-mod oracle;
 #[path = "simulator/run.rs"]
 mod run;
 
 use std::{panic::AssertUnwindSafe, time::Duration};
 
 use liveset_engine::{EngineLimits, Tuning};
+use liveset_hub::test_kit::oracle;
 use run::{Setup, Sim, Tally};
 
 fn setup(ops: usize) -> Setup {

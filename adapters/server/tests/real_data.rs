@@ -1,7 +1,7 @@
 //! Real change streams, replayed whole through a running server while a client holds live queries over them. At
 //! checkpoints and at the end what the client folded equals what the oracle computes from scratch.
 
-#[path = "../../hub/tests/oracle/mod.rs"]
+#[path = "../../hub/src/test_kit/oracle/mod.rs"]
 mod oracle;
 mod support;
 

@@ -30,6 +30,8 @@
 //! ```
 
 mod clients;
+#[doc(hidden)]
+pub mod oracle;
 mod prng;
 mod world;
 

@@ -12,7 +12,7 @@
 //! let result = store.result(&query, oracle::instant("2024-03-01T00:00:00Z").unwrap(), 1_000);
 //! assert_eq!(result.rows[0].0, "1");
 //! ```
-#![allow(dead_code, unreachable_pub, unused_imports)]
+#![allow(dead_code, missing_docs, missing_debug_implementations, unreachable_pub, unused_imports)]
 
 mod calendar;
 mod expr;
@@ -22,6 +22,6 @@ mod value;
 
 pub use calendar::{Nanos, Unit, format_instant, instant, step};
 pub use expr::{Cmp, Expr, Lit, Path, Sum, TextOp, build};
-pub use print::{plain, print_expr, print_path};
+pub use print::{Choice, plain, print_expr, print_path};
 pub use store::{Direction, Fault, Op, Query, Shown, Store};
 pub use value::{Num, Val, order, same};

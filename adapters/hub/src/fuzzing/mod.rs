@@ -1,0 +1,7 @@
+//! The bodies of the fuzz targets: arbitrary bytes in, no panic out, and what must hold holds.
+//!
+//! Every function panics where the package breaks a promise, and only there.
+
+mod policy;
+
+pub use policy::{Tally, policy, policy_tally};

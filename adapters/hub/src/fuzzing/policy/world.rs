@@ -1,0 +1,502 @@
+//! The hub, its clients, and the oracle.
+
+use std::{fmt::Write as _, time::Duration};
+
+use liveset_core::{
+    Attempt, ErrorCode, LiveResult, Moment, SessionLimits, SubscriptionSpec, Token, Transmit,
+};
+use liveset_engine::{EngineLimits, FieldKind, Instant, SetDef};
+
+use super::{
+    op::{Op, PEERS, Write},
+    peer::Peer,
+    rules::{Choice, PATHS, Role, Rules, SET},
+};
+use crate::{
+    AuthRefused, ConnectionId, Hub, HubConfig, HubLimits, Now, Output,
+    test_kit::{
+        oracle::{self, Shown, Store, Val, same},
+        remove, upsert,
+    },
+};
+
+/// 2024-01-01T00:00:00Z.
+const START: i128 = 1_704_067_200_000_000_000;
+const SECOND: i128 = 1_000_000_000;
+const CAP: usize = 4;
+
+/// What a run did, to see that it did something.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    pub(super) commits: u64,
+    pub(super) created: u64,
+    pub(super) resumed: u64,
+    /// Resumes that were answered by a snapshot.
+    pub(super) resumes_missed: u64,
+    /// Live queries that the policy refused.
+    pub(super) forbidden: u64,
+    pub(super) destroyed: u64,
+    /// Live queries that the hub ended because of another principal.
+    pub(super) ended: u64,
+    /// Diffs that clients read.
+    pub(super) changes: u64,
+    /// Diffs that went past the sessions.
+    pub(super) handed_past: u64,
+    /// `liveQueryCount` messages.
+    pub(super) counts: u64,
+    pub(super) events: u64,
+    /// Connections that became another principal's while they held live queries.
+    pub(super) moved: u64,
+    pub(super) revoked: u64,
+    /// Tokens that were refused.
+    pub(super) refused: u64,
+    /// Connections that the hub closed.
+    pub(super) closed: u64,
+    /// Messages read by those who had stopped reading.
+    pub(super) read_late: u64,
+    /// Queries that were answered once, for somebody.
+    pub(super) asked: u64,
+    /// Times that a query waited for its result.
+    pub(super) waited: u64,
+    /// Results that were compared with a recomputation.
+    pub(super) compared: u64,
+    /// Rows of them.
+    pub(super) rows: u64,
+    /// Row filters that could not be made for a principal.
+    pub(super) broken_restrictions: u64,
+}
+
+impl Tally {
+    /// Every count with its name.
+    pub fn all(&self) -> [(&'static str, u64); 21] {
+        [
+            ("commits", self.commits),
+            ("created", self.created),
+            ("resumed", self.resumed),
+            ("resumes missed", self.resumes_missed),
+            ("forbidden", self.forbidden),
+            ("destroyed", self.destroyed),
+            ("ended", self.ended),
+            ("changes", self.changes),
+            ("handed past", self.handed_past),
+            ("counts", self.counts),
+            ("events", self.events),
+            ("moved", self.moved),
+            ("revoked", self.revoked),
+            ("refused", self.refused),
+            ("closed", self.closed),
+            ("read late", self.read_late),
+            ("asked", self.asked),
+            ("waited", self.waited),
+            ("compared", self.compared),
+            ("rows", self.rows),
+            ("broken restrictions", self.broken_restrictions),
+        ]
+    }
+}
+
+pub(super) struct World {
+    hub: Hub,
+    rules: Rules,
+    store: Store,
+    now: Now,
+    peers: Vec<Peer>,
+    written: u64,
+    tally: Tally,
+}
+
+impl World {
+    pub(super) fn new(rules: Rules) -> Self {
+        let session = SessionLimits {
+            backlog_changes: 2,
+            chunk_rows: 2,
+            event_queue: 2,
+            message_burst: 100_000,
+            ..SessionLimits::default()
+        };
+        let hub = HubLimits { resume_log_changes: 8, resume_linger_feeds: 3, ..HubLimits::default() };
+        let slice_rows = if rules.in_slices { 1 } else { 1_000 };
+        let engine = EngineLimits { max_window: CAP, slice_rows, ..EngineLimits::default() };
+        let config = HubConfig { session, hub, engine, policy: Box::new(rules), ..HubConfig::default() };
+        let mut hub = Hub::new(config);
+        hub.define_set(SetDef::new(SET, "id").field("at", FieldKind::Instant, false)).expect("a set");
+        let mut store = Store::default();
+        store.define(SET, "id", &["at"]);
+        let now = Now { monotonic: Moment::from_nanos(1), wall: wall(START) };
+        let peers = (0..PEERS).map(|_| Peer::new()).collect();
+        let mut world = Self { hub, rules, store, now, peers, written: 0, tally: Tally::default() };
+        for (peer, role) in [Role::A, Role::B, Role::A, Role::B].into_iter().enumerate() {
+            world.connect(peer, role);
+        }
+        world.drain();
+        world
+    }
+
+    pub(super) fn run(&mut self, op: Op) {
+        let now = self.now;
+        match op {
+            Op::Commit(writes) => self.commit(&writes),
+            Op::Create { peer, id, choice } => self.peers[peer].create(&live_id(id), choice, None),
+            Op::Resume { peer, id, other } => {
+                if let Some((mut choice, result)) = self.peers[other].known(&live_id(id)) {
+                    choice.options.resume = true;
+                    self.resume(peer, id, choice, result);
+                }
+            }
+            Op::Destroy { peer, id } => drop(self.peers[peer].client.destroy_live_query(&live_id(id))),
+            Op::Authenticate { peer, role, later } => {
+                self.peers[peer].is_held_up |= later;
+                self.peers[peer].authenticate(role);
+            }
+            Op::Verdict { peer } => self.give_verdicts(peer),
+            Op::Revoke(role) => {
+                self.tally.revoked += self.hub.revoke(now, role.name()) as u64;
+            }
+            Op::Swap => self.renew(|role| role.other()),
+            Op::Renew => self.renew(|role| role),
+            Op::Stall { peer } => self.peers[peer].is_stalled ^= true,
+            Op::Read { peer, messages } => {
+                for _ in 0..messages % 16 {
+                    let read = self.peers[peer].is_stalled && self.transmit(peer);
+                    self.tally.read_late += u64::from(read);
+                }
+            }
+            Op::Pass(quarters) => {
+                let time = Duration::from_secs(15) * u32::from(quarters % 40);
+                self.now.monotonic = now.monotonic.saturating_add(time);
+                self.now.wall = now.wall.saturating_add(time);
+                self.hub.handle_timeout(self.now);
+            }
+            Op::SetBack(minutes) => {
+                self.now.wall = now.wall.saturating_sub(Duration::from_secs(60) * u32::from(minutes % 40));
+                self.hub.handle_timeout(self.now);
+            }
+            Op::Reconnect { peer, role } => self.connect(peer, role),
+            Op::Shutdown { peer } => {
+                if let Some(conn) = self.peers[peer].conn {
+                    self.hub.shutdown_one(now, conn);
+                }
+            }
+            Op::Subscribe { peer, path } => {
+                let path = PATHS[usize::from(path)];
+                let id = format!("s{path}").into();
+                let spec = SubscriptionSpec { id, path: path.into(), events: vec!["jobStarted".into()] };
+                self.peers[peer].client.subscribe(vec![spec]);
+            }
+            Op::Publish { path } => {
+                self.written += 1;
+                let role = [Role::A, Role::B, Role::Staff][usize::from(path)];
+                let data = format!("\"{}-{}\"", role.marker(), self.written).into();
+                self.hub
+                    .publish(now, PATHS[usize::from(path)], "jobStarted", data, None)
+                    .expect("it is declared");
+            }
+            Op::Ask { role, choice } => self.ask(role, &choice),
+            Op::Work(rows) => drop(self.hub.work(now, usize::from(rows))),
+        }
+        for peer in 0..PEERS {
+            self.count(peer, false);
+        }
+        self.drain();
+        self.check();
+    }
+
+    /// Lets everything come to rest, and ends it.
+    pub(super) fn end(mut self) -> Tally {
+        for peer in 0..PEERS {
+            self.peers[peer].is_stalled = false;
+            self.give_verdicts(peer);
+        }
+        self.drain();
+        while self.hub.work(self.now, 100) {}
+        self.drain();
+        self.check();
+        for peer in 0..PEERS {
+            self.disconnect(peer);
+        }
+        self.now.monotonic = self.now.monotonic.saturating_add(Duration::from_secs(3_600));
+        self.hub.handle_timeout(self.now);
+        let stats = self.hub.stats();
+        let left = (stats.connections, stats.live_queries, stats.feeds, stats.waiting, stats.subscriptions);
+        assert_eq!(left, (0, 0, 0, 0, 0), "something is left behind");
+        assert_eq!((stats.engine.views, stats.resume_log_changes, stats.deadlines), (0, 0, 0));
+        self.tally.handed_past = stats.handed_past;
+        self.tally.resumes_missed = stats.resumes_missed;
+        self.tally.broken_restrictions = stats.broken_restrictions;
+        self.tally
+    }
+
+    // --- what happens ---
+
+    fn commit(&mut self, writes: &[Write]) {
+        let mut ops = Vec::new();
+        for write in writes {
+            self.written += 1;
+            let id = format!("n{}", write.row);
+            ops.push(match write.owner {
+                0 => oracle::Op::upsert(SET, &node(&id, Role::A, write.value, self.written)),
+                1 => oracle::Op::upsert(SET, &node(&id, Role::B, write.value, self.written)),
+                _ => oracle::Op::remove(SET, &id),
+            });
+        }
+        let changed = self.store.apply(&ops).expect("rows are sound");
+        let ops = ops.iter().map(|op| match op {
+            oracle::Op::Upsert { set, node } => upsert(set, node),
+            oracle::Op::Remove { set, id } => remove(set, id),
+        });
+        let committed = self.hub.commit(self.now, ops.collect()).expect("rows are sound");
+        assert_eq!(committed.changed, changed);
+        self.tally.commits += u64::from(changed > 0);
+    }
+
+    fn resume(&mut self, peer: usize, id: u8, choice: Choice, result: LiveResult) {
+        self.peers[peer].create(&live_id(id), choice, Some(result));
+    }
+
+    fn connect(&mut self, peer: usize, role: Role) {
+        self.disconnect(peer);
+        let conn = self.hub.connect(self.now);
+        self.peers[peer].connected(conn);
+        self.peers[peer].authenticate(Some(role));
+    }
+
+    fn disconnect(&mut self, peer: usize) {
+        if let Some(conn) = self.peers[peer].conn {
+            self.hub.handle_disconnect(self.now, conn);
+            self.peers[peer].lost();
+        }
+    }
+
+    /// Each in its order, as an authenticator that asks its database gives them.
+    fn give_verdicts(&mut self, peer: usize) {
+        self.peers[peer].is_held_up = false;
+        while let Some((attempt, token)) = self.peers[peer].verdicts.pop_front() {
+            self.give_verdict(peer, attempt, &token);
+        }
+    }
+
+    fn give_verdict(&mut self, peer: usize, attempt: Attempt, token: &Token) {
+        let Some(conn) = self.peers[peer].conn else { return };
+        let role = (0..4).map(Role::new).find(|role| role.name() == token.expose());
+        self.tally.refused += u64::from(role.is_none());
+        let before = self.role(peer);
+        let verdict = role.map(Role::principal).ok_or(AuthRefused);
+        self.hub.handle_verdict(self.now, conn, attempt, verdict);
+        self.moved(peer, before);
+    }
+
+    fn renew(&mut self, into: impl Fn(Role) -> Role) {
+        let before: Vec<_> = (0..PEERS).map(|peer| self.role(peer)).collect();
+        self.hub.reauthorize(self.now, |who| Some(into(Role::of(who)).principal()));
+        for (peer, before) in before.into_iter().enumerate() {
+            self.moved(peer, before);
+        }
+    }
+
+    /// From here on it is told of its new principal's rows only.
+    fn moved(&mut self, peer: usize, before: Option<Role>) {
+        if self.role(peer) != before {
+            self.tally.moved += u64::from(!self.peers[peer].live.is_empty());
+            self.count(peer, true);
+        }
+    }
+
+    fn ask(&mut self, role: Role, choice: &Choice) {
+        let answer = self.hub.query(self.now, Some(&role.principal()), &choice.spec());
+        let expected = self.shown(role, choice);
+        assert_eq!(answer.is_ok(), expected.is_some(), "{role:?}: {choice:?}: {answer:?}");
+        if let Err(refusal) = &answer {
+            assert_eq!(refusal.code, ErrorCode::Forbidden);
+        }
+        if let Some((snapshot, shown)) = answer.ok().zip(expected) {
+            self.tally.asked += 1;
+            assert_eq!((snapshot.total_count, snapshot.capped), (shown.total, shown.capped), "{choice:?}");
+            let rows = snapshot.rows.iter().map(|(id, doc)| (&**id, &doc.data[..]));
+            assert_shown(rows, &shown, &format!("{role:?}: {choice:?}"));
+        }
+        let explained = self.hub.explain(self.now, Some(&role.principal()), &choice.spec());
+        assert!(explained.is_err() || role == Role::Staff, "it tells of everybody's rows");
+    }
+
+    // --- what is sent ---
+
+    /// Carries out what the hub asks for and brings everyone what they read, until there is nothing more.
+    fn drain(&mut self) {
+        loop {
+            self.fan_out();
+            while let Some(output) = self.hub.poll_output() {
+                match output {
+                    Output::Verify { conn, attempt, token } => {
+                        let Some(peer) = self.peer_of(conn) else { continue };
+                        if self.peers[peer].is_held_up {
+                            self.peers[peer].verdicts.push_back((attempt, token));
+                        } else {
+                            self.give_verdict(peer, attempt, &token);
+                        }
+                    }
+                    Output::Transmit { .. } | Output::LiveQuery { .. } | Output::Watch { .. } => {}
+                }
+            }
+            for peer in 0..PEERS {
+                while !self.peers[peer].is_stalled && self.transmit(peer) {}
+            }
+            if !self.write_to_hub() {
+                break;
+            }
+        }
+        self.tally.waited += u64::from(self.hub.has_work());
+    }
+
+    /// Diffs past the sessions.
+    fn fan_out(&mut self) {
+        let Self { hub, peers, now, .. } = self;
+        let mut taken = Vec::new();
+        hub.fan_out(*now, |conn, id, diffs| {
+            let peer = peers.iter().position(|peer| peer.conn == Some(conn));
+            let Some(peer) = peer.filter(|peer| !peers[*peer].is_stalled) else { return false };
+            taken.extend(diffs.messages(id).map(|pieces| (peer, pieces.concat())));
+            true
+        });
+        for (peer, text) in taken {
+            self.read(peer, &text);
+        }
+    }
+
+    /// One message of the hub for a client; false where there is none.
+    fn transmit(&mut self, peer: usize) -> bool {
+        let Some(conn) = self.peers[peer].conn else { return false };
+        let mut text = Vec::new();
+        match self.hub.poll_transmit(self.now, conn, &mut text) {
+            Some(Transmit::Text) => self.read(peer, &text),
+            Some(Transmit::Close(_)) => {
+                self.tally.closed += 1;
+                self.disconnect(peer);
+            }
+            None => return false,
+        }
+        true
+    }
+
+    fn read(&mut self, peer: usize, text: &[u8]) {
+        let role = self.role(peer);
+        for forbidden in self.rules.forbidden_text(role) {
+            let found = text.windows(forbidden.len()).any(|window| window == forbidden.as_bytes());
+            assert!(!found, "{role:?} is told of {forbidden}: {}", String::from_utf8_lossy(text));
+        }
+        let Self { peers, rules, tally, now, .. } = self;
+        let read = peers[peer].client.handle_text(now.monotonic, text);
+        assert_eq!(read, Ok(()), "{}", String::from_utf8_lossy(text));
+        let permits = |choice: &Choice| role.is_some_and(|role| rules.seen(role, choice).is_some());
+        peers[peer].note(tally, permits);
+    }
+
+    fn write_to_hub(&mut self) -> bool {
+        let mut wrote = false;
+        for peer in 0..PEERS {
+            let mut text = Vec::new();
+            while self.peers[peer].client.poll_transmit(&mut text) {
+                wrote = true;
+                if let Some(conn) = self.peers[peer].conn {
+                    self.count(peer, false);
+                    self.hub.handle_text(self.now, conn, &text);
+                }
+                text.clear();
+            }
+        }
+        wrote
+    }
+
+    // --- what must be ---
+
+    fn role(&self, peer: usize) -> Option<Role> {
+        self.hub.principal(self.peers[peer].conn?).map(Role::of)
+    }
+
+    fn peer_of(&self, conn: ConnectionId) -> Option<usize> {
+        self.peers.iter().position(|peer| peer.conn == Some(conn))
+    }
+
+    /// What somebody is to be shown; `None` where they may not ask.
+    fn shown(&self, role: Role, choice: &Choice) -> Option<Shown> {
+        let query = self.rules.seen(role, choice)?;
+        Some(self.store.result(&query, self.now.wall.unix_nanos(), CAP))
+    }
+
+    fn count(&mut self, peer: usize, anew: bool) {
+        let role = self.role(peer);
+        let Self { peers, rules, store, now, .. } = self;
+        peers[peer].count(anew, |choice| {
+            let shown = store.result(&rules.seen(role?, choice)?, now.wall.unix_nanos(), CAP);
+            Some((shown.total, shown.capped))
+        });
+    }
+
+    /// Everyone who has read everything holds what a recomputation gives.
+    fn check(&mut self) {
+        if self.hub.has_work() {
+            return;
+        }
+        for peer in 0..PEERS {
+            if self.peers[peer].is_stalled || self.peers[peer].conn.is_none() {
+                continue;
+            }
+            let Some(role) = self.role(peer) else { continue };
+            for (id, result) in self.peers[peer].client.live_queries() {
+                let choice = &self.peers[peer].live[id].choice;
+                let about = format!("connection {peer}, {role:?}: {choice:?}");
+                let shown = self.shown(role, choice).expect("what is not allowed has ended");
+                assert!(result.is_loaded(), "{about}: all was read");
+                self.tally.compared += 1;
+                self.tally.rows += shown.rows.len() as u64;
+                if choice.options.counts {
+                    assert_eq!(
+                        (result.total_count(), result.capped()),
+                        (shown.total, shown.capped),
+                        "{about}"
+                    );
+                }
+                if let Some(ordered) = result.ordered() {
+                    assert_shown(ordered.map(|(id, data)| (&**id, &data[..])), &shown, &about);
+                } else {
+                    let mut shown = shown;
+                    shown.rows.sort_by(|(a, _), (b, _)| a.cmp(b));
+                    assert_shown(result.rows().map(|(id, data)| (&**id, &data[..])), &shown, &about);
+                }
+            }
+            self.count(peer, true);
+        }
+    }
+}
+
+fn live_id(id: u8) -> String {
+    format!("q{id}")
+}
+
+fn wall(nanos: i128) -> Instant {
+    Instant::from_unix_nanos(nanos).unwrap_or(Instant::MAX)
+}
+
+/// A row of a tenant. Every text that is the tenant's own has its marker, every hidden one the mark of the hidden.
+fn node(id: &str, owner: Role, value: u8, written: u64) -> String {
+    let tenant = owner.marker();
+    let mut json = format!("{{\"id\":\"{id}\",\"tenant\":\"{tenant}\",\"name\":\"{tenant}-{written}\"");
+    // Few totals and moments, so that rows tie; some fields are missing.
+    if value % 6 > 0 {
+        let _ = write!(json, ",\"total\":{}", value % 6);
+    }
+    if value / 6 % 4 > 0 {
+        let at = wall(START + i128::from(value / 6 % 4) * 60 * SECOND);
+        let _ = write!(json, ",\"at\":\"{at}\"");
+    }
+    let _ = write!(json, ",\"level\":{},\"secret\":\"SSSS-{written}\"}}", value % 3);
+    json
+}
+
+fn assert_shown<'a>(rows: impl ExactSizeIterator<Item = (&'a str, &'a [u8])>, shown: &Shown, about: &str) {
+    assert_eq!(rows.len(), shown.rows.len(), "{about}: {shown:?}");
+    for ((id, data), (expected_id, expected)) in rows.zip(&shown.rows) {
+        assert_eq!(id, expected_id, "{about}");
+        let data = Val::parse(data).expect("JSON");
+        assert!(same(&data, expected), "{about}: {data:?}, expected {expected:?}");
+    }
+}
