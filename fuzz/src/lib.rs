@@ -18,7 +18,9 @@
 //! | [`order`](targets::order) | an `orderBy`, then nodes, one a line | the same, and ranks sort as promised |
 //! | [`json`](targets::json) | one JSON text | compaction and projection keep values |
 //! | [`window`](targets::window) | operations of three bytes | every live query equals a sort from scratch |
+//! | [`evaluate`](targets::evaluate) | a query in prefix notation, a moment, nodes | the result is that of an oracle, once and live |
 //! | [`policy`](targets::policy) | operations, a line each, on one hub | nobody is told of what they may not see |
+//! | [`assembler`](targets::assembler) | frames, a line each | messages and faults are those of a reference, as soon as can be |
 //! | `jwt` (feature `jwt`) | a token, keys, or a header and claims to sign | nothing is accepted that should not be |
 //!
 //! # The corpus
@@ -44,9 +46,10 @@ pub use libfuzzer_sys;
 
 /// The bodies, by the names of their targets.
 pub mod targets {
+    pub use liveset::fuzzing::assembler;
     pub use liveset_core::fuzzing::{client_session, messages, session};
     pub use liveset_engine::fuzzing::{filter, json, order, window};
-    pub use liveset_hub::fuzzing::policy;
+    pub use liveset_hub::fuzzing::{evaluate, policy};
     #[cfg(feature = "jwt")]
     pub use liveset_jwt::fuzzing::jwt;
 }
@@ -56,7 +59,9 @@ pub type Body = fn(&[u8]);
 
 /// Every target that was built.
 pub const TARGETS: &[(&str, Body)] = &[
+    ("assembler", targets::assembler),
     ("client_session", targets::client_session),
+    ("evaluate", targets::evaluate),
     ("filter", targets::filter),
     ("json", targets::json),
     #[cfg(feature = "jwt")]

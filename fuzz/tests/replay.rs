@@ -93,8 +93,18 @@ fn json() {
 }
 
 #[test]
+fn evaluate() {
+    run("evaluate");
+}
+
+#[test]
 fn policy() {
     run("policy");
+}
+
+#[test]
+fn assembler() {
+    run("assembler");
 }
 
 #[cfg(feature = "jwt")]

@@ -12,6 +12,17 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
 }
 
 #[test]
+fn the_seeds_of_evaluate_tell_nodes_apart() {
+    let seeds = seeds("evaluate");
+    assert!(seeds.len() >= 5);
+    for seed in seeds {
+        let text = String::from_utf8_lossy(&seed);
+        let (passed, others) = fuzzing::evaluate_tally(&seed).unwrap_or_else(|| panic!("refused: {text}"));
+        assert!(passed > 0 && others > 0, "{passed} nodes pass, {others} do not: {text}");
+    }
+}
+
+#[test]
 fn the_seeds_of_policy_reach_everything() {
     let mut all = Tally::default().all();
     for seed in seeds("policy") {

@@ -176,6 +176,9 @@ mod connection;
 mod contain;
 mod failures;
 mod finite;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handle;
 #[cfg(feature = "hyper")]
 pub mod http;

@@ -2,6 +2,8 @@
 //!
 //! Every function panics where the package breaks a promise, and only there.
 
+mod evaluate;
 mod policy;
 
+pub use evaluate::{evaluate, evaluate_tally};
 pub use policy::{Tally, policy, policy_tally};

@@ -51,12 +51,12 @@ impl Assembler {
     }
 
     /// Lets binary messages through.
-    #[cfg(any(test, feature = "testing"))]
+    #[cfg(any(test, feature = "testing", feature = "fuzzing"))]
     pub(crate) fn take_binary(&mut self) {
         self.takes_binary = true;
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn held_bytes(&self) -> usize {
         self.open.as_ref().map_or(0, |open| open.bytes.capacity())
     }

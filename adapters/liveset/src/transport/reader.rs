@@ -80,9 +80,20 @@ impl<R: AsyncRead + Unpin + Send> ServerReader<R> {
     }
 
     /// Lets binary messages through, which the endpoint refuses.
-    #[cfg(feature = "testing")]
+    #[cfg(any(feature = "testing", feature = "fuzzing"))]
     pub(crate) fn take_binary(&mut self) {
         self.assembler.take_binary();
+    }
+
+    /// Bytes that are read and not looked at, and the room that is taken for a message.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn held_bytes(&self) -> (usize, usize) {
+        (self.ahead.len(), self.assembler.held_bytes())
+    }
+
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn stream(&mut self) -> &mut R {
+        &mut self.stream
     }
 
     /// Reads more; whether there was any.

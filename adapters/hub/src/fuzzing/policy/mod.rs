@@ -5,6 +5,7 @@ mod peer;
 mod rules;
 mod world;
 
+pub(super) use op::digit;
 pub use world::Tally;
 
 /// Drives a hub with four connections by operations, a line each (see [`Op`](op::Op)), behind a byte that chooses the
@@ -18,7 +19,7 @@ pub fn policy(data: &[u8]) {
 /// The same; tells what was reached.
 pub fn policy_tally(data: &[u8]) -> Tally {
     let (setup, lines) = data.split_first().map_or((0, data), |(first, rest)| (*first, rest));
-    let mut world = world::World::new(rules::Rules::new(op::digit(setup)));
+    let mut world = world::World::new(rules::Rules::new(digit(setup)));
     for line in lines.split(|byte| *byte == b'\n').take(300) {
         if let Some(op) = op::Op::read(line) {
             world.run(op);

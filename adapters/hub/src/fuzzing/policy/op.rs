@@ -57,7 +57,7 @@ pub(super) struct Write {
 }
 
 /// A digit, a letter, or any other byte as a number.
-pub(super) fn digit(byte: u8) -> u8 {
+pub(in crate::fuzzing) fn digit(byte: u8) -> u8 {
     match byte {
         b'0'..=b'9' => byte - b'0',
         b'a'..=b'z' => byte - b'a' + 10,

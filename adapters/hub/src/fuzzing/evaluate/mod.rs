@@ -1,0 +1,195 @@
+//! The language against the oracle.
+
+mod case;
+
+use std::collections::BTreeMap;
+
+use liveset_engine::{
+    Engine, EngineLimits, FeedId, FieldKind, Filter, Instant, JsonLimits, Op, Path, Plan, QueryLimits,
+    SetDef, Value, json,
+};
+
+use case::Case;
+
+use crate::test_kit::oracle::{self, Nanos, Query, Store, Val, print_expr, print_path, same};
+
+const SET: &str = "nodes";
+/// What is declared to be an instant, where anything is.
+const DECLARED: [&str; 2] = ["at", "o.at"];
+
+/// Reads a filter, an order, a projection and nodes (see [`case`]). The filter lets pass the nodes that the oracle lets pass,
+/// now and at every moment before it says that time may change that; and a query over all nodes gives, once and live, what
+/// the oracle gives: in number, order and content.
+pub fn evaluate(data: &[u8]) {
+    evaluate_tally(data);
+}
+
+/// The same; tells how many nodes passed and how many did not. `None` where the filter is refused: a constant may overflow.
+pub fn evaluate_tally(data: &[u8]) -> Option<(usize, usize)> {
+    let case = Case::read(data, SET);
+    let mut spelling = case.spelling;
+    let expr = case.query.filter.as_ref().expect("a filter");
+    let text = print_expr(expr, &mut |choices| {
+        spelling = spelling.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (spelling >> 33) as usize % choices
+    });
+    // What overflows, or has a sum of constants that does, is refused: no other fault is made here.
+    let filter = match Filter::parse(&text, &QueryLimits::default()) {
+        Ok(filter) => filter,
+        Err(error) => {
+            assert!(error.to_string().contains("overflow"), "{text}: {error}");
+            return None;
+        }
+    };
+    let nodes: Vec<String> = case
+        .nodes
+        .iter()
+        .enumerate()
+        .map(|(n, node)| with_key(n % 5, node))
+        .filter(|node| is_sound(node))
+        .collect();
+    let mut tally = (0, 0);
+    for node in &nodes {
+        for declared in [&[][..], &DECLARED[..]] {
+            let Some((value, val)) = read(node, declared) else { continue };
+            let passes = case.query.matches(&val, case.now);
+            assert_eq!(filter.matches(&value, at(case.now)), passes, "{text} of {node}, {declared:?}");
+            if passes {
+                tally.0 += 1
+            } else {
+                tally.1 += 1
+            }
+            check_flip(&filter, &value, &case.query, &val, case.now, &text);
+        }
+    }
+    check_results(&case, &text, &nodes, &[]);
+    check_results(&case, &text, &nodes, &DECLARED);
+    Some(tally)
+}
+
+/// Until the moment that the filter names, time changes nothing.
+fn check_flip(filter: &Filter, value: &Value, query: &Query, val: &Val, now: Nanos, text: &str) {
+    let passes = query.matches(val, now);
+    let flip = filter.next_flip(value, at(now)).map(Instant::unix_nanos);
+    assert!(flip.is_none_or(|flip| flip > now), "{text}");
+    let end = flip.unwrap_or(now + 40 * 366 * 86_400_000_000_000).min(Instant::MAX.unix_nanos());
+    let mut steps: Vec<Nanos> = (1..8).map(|part| (end - 1 - now) * part / 8).collect();
+    steps.extend([1, 1_000_000_000, 3_600_000_000_000, 86_400_000_000_000, end - 1 - now]);
+    for step in steps.into_iter().filter(|step| (1..end - now).contains(step)) {
+        assert_eq!(query.matches(val, now + step), passes, "{text}: the change after {step} ns is late");
+    }
+}
+
+/// Once, and live: from an empty set on, through commits and time.
+fn check_results(case: &Case, text: &str, nodes: &[String], declared: &[&str]) {
+    let mut engine = Engine::new(EngineLimits::default());
+    let mut def = SetDef::new(SET, "id");
+    for path in declared {
+        def = def.field(*path, FieldKind::Instant, false);
+    }
+    engine.define_set(def).expect("a set");
+    let mut store = Store::default();
+    store.define(SET, "id", declared);
+    let query = liveset_engine::Query {
+        set: SET.into(),
+        filter: Some(text.into()),
+        order_by: case.query.order_text(),
+        limit: case.query.limit,
+        fields: case
+            .query
+            .fields
+            .as_ref()
+            .map(|fields| fields.iter().map(|path| print_path(path, &mut |_| 0)).collect()),
+        follows_count: true,
+    };
+    let plan = engine.prepare(&query).expect("it was read before");
+    let (feed, snapshot) = engine.open(at(case.now), &plan).expect("there is room");
+    assert_eq!(snapshot.total_count, 0);
+    let mut live = BTreeMap::new();
+    let mut now = case.now;
+    for node in nodes {
+        // Where it is no instant that is declared to be one, both refuse it.
+        let expected = store.apply(&[oracle::Op::upsert(SET, node)]).ok();
+        let op = Op::Upsert { set: SET.into(), node: node.clone().into() };
+        let committed = engine.commit(at(now), vec![op]).ok().map(|committed| committed.changed);
+        assert_eq!(committed, expected, "{node}, {declared:?}");
+        compare(&mut engine, &plan, feed, &mut live, case, &store, now);
+    }
+    for _ in 0..4 {
+        let Some(due) = engine.poll_timeout() else { break };
+        now = due.unix_nanos();
+        engine.handle_timeout(due);
+        compare(&mut engine, &plan, feed, &mut live, case, &store, now);
+    }
+}
+
+/// What somebody who watches has, in order.
+type Live = BTreeMap<Vec<u8>, (String, Vec<u8>)>;
+
+fn compare(
+    engine: &mut Engine,
+    plan: &Plan,
+    feed: FeedId,
+    live: &mut Live,
+    case: &Case,
+    store: &Store,
+    now: Nanos,
+) {
+    while let Some(update) = engine.poll_update() {
+        assert_eq!(update.feed, feed);
+        for change in update.changes() {
+            if let Some(before) = change.before {
+                live.remove(&before.rank[..]);
+            }
+            if let Some(after) = change.after {
+                live.insert(after.rank.to_vec(), (change.id.to_string(), after.data.to_vec()));
+            }
+        }
+    }
+    let shown = store.result(&case.query, now, 1_000);
+    let once = engine.evaluate(at(now), plan);
+    assert_eq!((once.total_count, once.capped), (shown.total, shown.capped), "{case:?}");
+    let once = once.rows.iter().map(|(id, doc)| (&**id, &doc.data[..]));
+    let live = live.values().map(|(id, data)| (&**id, &data[..]));
+    for rows in [once.collect::<Vec<_>>(), live.collect()] {
+        let ids: Vec<&str> = rows.iter().map(|(id, _)| *id).collect();
+        let expected: Vec<&str> = shown.rows.iter().map(|(id, _)| &**id).collect();
+        assert_eq!(ids, expected, "{case:?}");
+        for ((_, data), (_, expected)) in rows.iter().zip(&shown.rows) {
+            let data = Val::parse(data).expect("JSON");
+            assert!(same(&data, expected), "{data:?}, expected {expected:?}: {case:?}");
+        }
+    }
+}
+
+/// A node in both forms; `None` where a declared instant is none.
+fn read(node: &str, declared: &[&str]) -> Option<(Value, Val)> {
+    let mut value = json::parse(node.as_bytes(), &JsonLimits::default()).expect("it is sound");
+    let mut val = Val::parse(node.as_bytes()).expect("it is sound");
+    for path in declared {
+        if !val.declare_instant(&oracle::build::names(path)) {
+            return None;
+        }
+        let path = Path::parse(path, &QueryLimits::default()).expect("a path");
+        if let Some(place) = value.at_mut(&path).filter(|place| !matches!(place, Value::Nothing)) {
+            let instant = std::mem::take(place).into_instant();
+            *place = instant.expect("the oracle reads it as an instant");
+        }
+    }
+    Some((value, val))
+}
+
+/// A few keys, so that nodes are written anew.
+fn with_key(key: usize, rest: &str) -> String {
+    let comma = if rest.trim_start().starts_with('}') { "" } else { "," };
+    format!("{{\"id\":\"{key}\"{comma}{rest}")
+}
+
+/// Not all that lines hold is a node: keys may repeat, numbers be too large.
+fn is_sound(node: &str) -> bool {
+    json::parse(node.as_bytes(), &JsonLimits::default()).is_ok()
+}
+
+fn at(nanos: Nanos) -> Instant {
+    Instant::from_unix_nanos(nanos).expect("the oracle's instants exist")
+}
