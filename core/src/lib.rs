@@ -93,6 +93,14 @@
 //! Every queue, count, size and deadline is bounded, and all of them stand in [`SessionLimits`], whose default is
 //! the protocol's. Input never panics; what a client may not say is answered on the wire.
 //!
+//! # JSON
+//!
+//! One policy for whatever a peer says, in fields that nobody reads as well: RFC 8259 to the letter, in UTF-8 without a byte
+//! order mark; one value and nothing but white space around it; each key once in an object, escaped or not; integers of 64 bits
+//! and other numbers that `f64` can hold; no half of a surrogate pair. A message of a client nests at most 64 lists and objects, one
+//! of a server two more than the deepest node (128). `\u0000` is a character like others, in ids too. What is refused is told
+//! with its place, and the connection stays.
+//!
 //! # Determinism
 //!
 //! The same inputs give the same outputs, byte for byte. There is no randomness and no iteration over a randomly
@@ -106,6 +114,7 @@ mod fold;
 #[cfg(any(fuzzing, test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod json;
 mod limits;
 mod message;
 mod row;

@@ -2,6 +2,13 @@
 
 use std::time::Duration;
 
+/// How deep lists and objects may nest in a message or a query of a client, itself the first level. None that means anything has
+/// more than four.
+pub(crate) const MESSAGE_NESTING: usize = 64;
+
+/// The same of a message of a server: the deepest node that a server can be made to take, in the list of a `liveQueryData`.
+pub(crate) const SERVER_MESSAGE_NESTING: usize = 128 + 2;
+
 /// The limits and deadlines of one [`Session`](crate::Session).
 ///
 /// `Default` gives the protocol's numbers. Shared by all sessions of an owner, so it is passed as an `Arc`.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::limits::SERVER_MESSAGE_NESTING;
 use crate::message::{LiveQueryOptions, fields, text};
 
 /// The rows of one live query, folded from the messages so far.
@@ -211,10 +212,11 @@ impl LiveResult {
 fn node_id(row: &[u8], key: &str) -> Result<Arc<str>, Misfit> {
     let missing = || format!("a row without its key field '{key}'");
     let row = std::str::from_utf8(row).map_err(|_| missing())?;
-    let [piece] = fields(row, &[key]).map_err(|_| missing())?.values;
+    let [piece] = fields(row, &[key], SERVER_MESSAGE_NESTING).map_err(|_| missing())?.values;
     let piece = piece.ok_or_else(missing)?;
     match text(piece) {
         Some(id) => Ok(Arc::from(&*id)),
-        None => Ok(Arc::from(piece.get())),
+        None if piece == "-0" => Ok(Arc::from("0")),
+        None => Ok(Arc::from(piece)),
     }
 }

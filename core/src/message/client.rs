@@ -2,12 +2,11 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
-use super::read::{Malformed, boolean, fields, list, shortened, text, texts};
+use super::read::{boolean, fields, fields_of_refused, list, not_utf8, shortened, text, texts};
 use super::write::ObjectWriter;
 use super::{LiveQueryOptions, QuerySpec};
 use crate::error::ErrorCode;
+use crate::limits::MESSAGE_NESTING;
 
 /// One message from client to server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,8 +129,9 @@ impl From<String> for BodyError {
 }
 
 impl<'a> ClientMessage<'a> {
-    /// Reads one message; ids and request ids may have `id_bytes` bytes. Unknown fields are ignored, null is
-    /// absent, a known field that stands twice is an error. At most three passes over the text.
+    /// Reads one message; ids and request ids may have `id_bytes` bytes. Unknown fields are ignored, though they must be JSON by
+    /// the same policy as all the rest (see the [front page](crate#json)), and null is absent. At most three passes over the
+    /// text.
     pub fn parse(json: &'a [u8], id_bytes: usize) -> Result<ClientMessage<'a>, ClientMessageError> {
         let invalid = |message: String| ClientMessageError {
             code: ErrorCode::InvalidMessage,
@@ -140,8 +140,9 @@ impl<'a> ClientMessage<'a> {
             id: None,
             is_auth: false,
         };
-        let json = std::str::from_utf8(json).map_err(|_| invalid("not UTF-8".into()))?;
-        let object = fields(json, &NAMES).map_err(|Malformed(what)| invalid(what))?;
+        let json = std::str::from_utf8(json).map_err(|error| invalid(not_utf8(&error)))?;
+        let object = fields(json, &NAMES, MESSAGE_NESTING)
+            .map_err(|what| about_refused(json, id_bytes, invalid(what)))?;
         let [kind, request_id, token, subscriptions, ids, id, query, options, since] = object.values;
         let kind = kind.map(text);
         let is_auth = matches!(&kind, Some(Some(kind)) if kind == "auth");
@@ -230,11 +231,11 @@ impl ClientBody<'_> {
 impl<'a> SubscriptionEntry<'a> {
     /// Reads one entry; the error names it as `name`.
     pub(crate) fn read(
-        piece: &'a RawValue,
+        piece: &'a str,
         name: &str,
         id_bytes: usize,
     ) -> Result<SubscriptionEntry<'a>, String> {
-        let object = fields(piece.get(), &ENTRY).map_err(|Malformed(what)| format!("{name}: {what}"))?;
+        let object = fields(piece, &ENTRY, MESSAGE_NESTING).map_err(|what| format!("{name}: {what}"))?;
         let [id, path, events] = object.values;
         let id = id.ok_or_else(|| format!("'{name}.id' is missing"))?;
         let path = path.ok_or_else(|| format!("'{name}.path' is missing"))?;
@@ -259,8 +260,18 @@ impl<'a> SubscriptionEntry<'a> {
     }
 }
 
+/// The error about JSON that the policy refuses, with the request that it was, where the grammar lets that be read.
+fn about_refused(json: &str, id_bytes: usize, error: ClientMessageError) -> ClientMessageError {
+    let [kind, request_id, id] = fields_of_refused(json, &["type", "requestId", "id"]).map(|piece| {
+        piece.and_then(text).filter(|text| text.len() <= id_bytes).map(Cow::into_owned)
+    });
+    let kind = kind.as_deref();
+    let has_id = matches!(kind, Some("createLiveQuery" | "destroyLiveQuery"));
+    ClientMessageError { is_auth: kind == Some("auth"), request_id, id: id.filter(|_| has_id), ..error }
+}
+
 fn read_subscriptions(
-    piece: Option<&RawValue>,
+    piece: Option<&str>,
     id_bytes: usize,
 ) -> Result<Vec<SubscriptionEntry<'_>>, BodyError> {
     let piece = piece.ok_or_else(|| missing("subscriptions"))?;
@@ -272,7 +283,7 @@ fn read_subscriptions(
     Ok(items.into_iter().enumerate().map(read).collect::<Result<_, String>>()?)
 }
 
-fn read_ids(piece: Option<&RawValue>, id_bytes: usize) -> Result<Vec<Cow<'_, str>>, BodyError> {
+fn read_ids(piece: Option<&str>, id_bytes: usize) -> Result<Vec<Cow<'_, str>>, BodyError> {
     let piece = piece.ok_or_else(|| missing("ids"))?;
     let items = list(piece).ok_or_else(|| String::from("'ids' must be a list of texts"))?;
     if items.is_empty() {
@@ -283,17 +294,17 @@ fn read_ids(piece: Option<&RawValue>, id_bytes: usize) -> Result<Vec<Cow<'_, str
 }
 
 fn read_create<'a>(
-    id: Option<&'a RawValue>,
-    query: Option<&'a RawValue>,
-    options: Option<&'a RawValue>,
-    since: Option<&'a RawValue>,
+    id: Option<&'a str>,
+    query: Option<&'a str>,
+    options: Option<&'a str>,
+    since: Option<&'a str>,
     id_bytes: usize,
 ) -> Result<ClientBody<'a>, BodyError> {
     let id = required_id(id, id_bytes)?;
     let about = |code, message| BodyError { code, message, id: Some(id.clone().into_owned()) };
     let invalid = |message: &str| about(ErrorCode::InvalidMessage, message.into());
     let query = query.ok_or_else(|| invalid("'query' is missing"))?;
-    if !query.get().starts_with('{') {
+    if !query.starts_with('{') {
         return Err(invalid("'query' must be an object"));
     }
     let options = options
@@ -303,12 +314,12 @@ fn read_create<'a>(
         .unwrap_or_default();
     let since =
         since.map(|piece| text(piece).ok_or_else(|| invalid("'since' must be a text"))).transpose()?;
-    let query = QuerySpec::parse_str(query.get()).map_err(|what| about(ErrorCode::InvalidQuery, what))?;
+    let query = QuerySpec::parse_str(query).map_err(|what| about(ErrorCode::InvalidQuery, what))?;
     Ok(ClientBody::CreateLiveQuery { id, query, options, since })
 }
 
-fn read_options(piece: &RawValue) -> Result<LiveQueryOptions, String> {
-    let object = fields(piece.get(), &OPTIONS).map_err(|Malformed(what)| format!("options: {what}"))?;
+fn read_options(piece: &str) -> Result<LiveQueryOptions, String> {
+    let object = fields(piece, &OPTIONS, MESSAGE_NESTING).map_err(|what| format!("options: {what}"))?;
     let mut read = [false; 4];
     for ((name, value), read) in OPTIONS.iter().zip(object.values).zip(&mut read) {
         if let Some(piece) = value {
@@ -328,7 +339,7 @@ fn write_options(options: &LiveQueryOptions, object: &mut ObjectWriter<'_>) {
     }
 }
 
-fn required_id(piece: Option<&RawValue>, id_bytes: usize) -> Result<Cow<'_, str>, BodyError> {
+fn required_id(piece: Option<&str>, id_bytes: usize) -> Result<Cow<'_, str>, BodyError> {
     Ok(limited("id", piece.ok_or_else(|| missing("id"))?, id_bytes)?)
 }
 
@@ -337,7 +348,7 @@ fn missing(name: &str) -> BodyError {
 }
 
 /// An id: a text of at most `id_bytes` bytes.
-fn limited<'a>(name: &str, piece: &'a RawValue, id_bytes: usize) -> Result<Cow<'a, str>, String> {
+fn limited<'a>(name: &str, piece: &'a str, id_bytes: usize) -> Result<Cow<'a, str>, String> {
     let id = text(piece).ok_or_else(|| format!("'{name}' must be a text"))?;
     if id.len() > id_bytes {
         return Err(format!("'{name}' is longer than {id_bytes} bytes"));

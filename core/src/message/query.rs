@@ -2,10 +2,9 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
-use super::read::{Malformed, fields, shortened, text, texts, whole_number};
+use super::read::{fields, not_utf8, shortened, text, texts, whole_number};
 use super::write::ObjectWriter;
+use crate::limits::MESSAGE_NESTING;
 
 /// A query as the client wrote it. Expressions are texts here: the conversation does not know them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -31,17 +30,17 @@ const QUERY: [&str; 5] = ["edge", "filter", "orderBy", "limit", "node"];
 const NODE: [&str; 1] = ["fields"];
 
 impl QuerySpec {
-    /// Reads a query object, strictly: an unknown or duplicate field, a wrong type and `limit` 0 are errors.
-    /// A misspelt `filtr` must not serve the wrong set. One pass over the text.
+    /// Reads a query object, strictly: an unknown field, a wrong type and `limit` 0 are errors, and so is JSON that the policy
+    /// refuses (see the [front page](crate#json)). A misspelt `filtr` must not serve the wrong set. One pass over the text.
     pub fn parse(json: &[u8]) -> Result<QuerySpec, QuerySpecError> {
         match std::str::from_utf8(json) {
             Ok(json) => QuerySpec::parse_str(json).map_err(QuerySpecError),
-            Err(_) => Err(QuerySpecError("the query is not UTF-8".into())),
+            Err(error) => Err(QuerySpecError(format!("query: {}", not_utf8(&error)))),
         }
     }
 
     pub(crate) fn parse_str(json: &str) -> Result<QuerySpec, String> {
-        let object = fields(json, &QUERY).map_err(|Malformed(what)| format!("query: {what}"))?;
+        let object = fields(json, &QUERY, MESSAGE_NESTING).map_err(|what| format!("query: {what}"))?;
         if let Some(name) = object.unknown {
             return Err(format!("unknown field '{name}' in query: expected one of {}", listed(&QUERY)));
         }
@@ -52,7 +51,7 @@ impl QuerySpec {
             Some((_, Some(0))) => return Err("'query.limit' must be at least 1".into()),
             Some((_, Some(limit))) => Some(limit),
             Some((piece, None)) => {
-                let found = shortened(piece.get());
+                let found = shortened(piece);
                 return Err(format!("'query.limit' must be a whole number of at least 1, found {found}"));
             }
         };
@@ -85,8 +84,8 @@ impl QuerySpec {
     }
 }
 
-fn node_fields(piece: &RawValue) -> Result<Option<Vec<String>>, String> {
-    let object = fields(piece.get(), &NODE).map_err(|Malformed(what)| format!("query.node: {what}"))?;
+fn node_fields(piece: &str) -> Result<Option<Vec<String>>, String> {
+    let object = fields(piece, &NODE, MESSAGE_NESTING).map_err(|what| format!("query.node: {what}"))?;
     if let Some(name) = object.unknown {
         return Err(format!("unknown field '{name}' in query.node: expected {}", listed(&NODE)));
     }
@@ -99,7 +98,7 @@ fn node_fields(piece: &RawValue) -> Result<Option<Vec<String>>, String> {
         .transpose()
 }
 
-fn wanted_text<'a>(name: &str, piece: Option<&'a RawValue>) -> Result<Option<Cow<'a, str>>, String> {
+fn wanted_text<'a>(name: &str, piece: Option<&'a str>) -> Result<Option<Cow<'a, str>>, String> {
     piece.map(|piece| text(piece).ok_or_else(|| format!("'{name}' must be a text"))).transpose()
 }
 
@@ -151,10 +150,10 @@ mod tests {
         assert_eq!(refused(r#"{"edge":"a","limit":0}"#), "'query.limit' must be at least 1");
         assert!(refused(r#"{"edge":"a","limit":-1}"#).ends_with("found -1"));
         assert!(refused(r#"{"edge":"a","limit":1.5}"#).ends_with("found 1.5"));
-        assert!(refused(r#"{"edge":"a","edge":"b"}"#).contains("duplicate field 'edge'"));
+        assert!(refused(r#"{"edge":"a","edge":"b"}"#).contains("duplicate key \"edge\" in the object at byte 0"));
         assert!(refused(r#"{"edge":"a","node":{"navigate":[]}}"#).contains("'navigate' in query.node"));
         assert!(refused(r#"{"edge":"a","node":{"fields":["a",1]}}"#).contains("list of texts"));
-        assert!(refused(r#"{"edge":"a"} x"#).contains("trailing characters"));
+        assert!(refused(r#"{"edge":"a"} x"#).contains("expected the end"));
         assert!(refused(r#"["a"]"#).contains("expected a JSON object"));
     }
 

@@ -1,109 +1,57 @@
-//! Reading JSON in place: the fields of one object as raw pieces, and the few shapes that those have.
+//! The fields of one object as pieces of its text, and the few shapes that those have.
 //!
-//! One policy for all messages: an object is an object (never a list), a known field stands once, null is
-//! absent, nothing follows the object. serde_json is asked only for raw pieces and texts, so none of its
-//! features (`arbitrary_precision`, `preserve_order`) changes what is read.
+//! What JSON is taken is the policy of [`json`]; here an object is an object (never a list), and null is absent.
+//! serde_json is asked for escaped texts alone, so none of its features (`arbitrary_precision`, `preserve_order`)
+//! changes what is read.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer as _, Error as _, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
+pub(crate) use crate::json::{items as list, text};
+use crate::json::{Malformed, read, read_leniently};
 
 /// The known fields of an object, by their place in the list of names; null is `None`.
 pub(crate) struct Fields<'a, const N: usize> {
-    pub(crate) values: [Option<&'a RawValue>; N],
+    pub(crate) values: [Option<&'a str>; N],
     /// The first field that is not in the list, at most 64 bytes of its name.
     pub(crate) unknown: Option<String>,
 }
 
-/// Why a text is not an object of the wanted form; `Display` says what and where.
-#[derive(Debug)]
-pub(crate) struct Malformed(pub(crate) String);
-
-/// Reads one object. Costs one pass over the text.
+/// Reads one object, in which lists and objects nest so deep, itself included; the error says what is wrong and where. Costs
+/// one pass over the text.
 pub(crate) fn fields<'a, const N: usize>(
     json: &'a str,
     names: &[&str; N],
-) -> Result<Fields<'a, N>, Malformed> {
-    // Without this the error of serde_json would quote the text, however long and secret it is.
-    if !json.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{') {
-        return Err(Malformed("expected a JSON object".into()));
-    }
-    let mut deserializer = serde_json::Deserializer::from_str(json);
-    let fields = deserializer
-        .deserialize_map(ObjectVisitor { names })
-        .and_then(|fields| deserializer.end().map(|()| fields))
-        .map_err(|error| Malformed(error.to_string()))?;
-    Ok(fields)
+    nesting: usize,
+) -> Result<Fields<'a, N>, String> {
+    let mut fields = Fields { values: [None; N], unknown: None };
+    read(json, nesting, |key, value| match names.iter().position(|known| *known == key) {
+        Some(index) => fields.values[index] = (value != "null").then_some(value),
+        None => drop(fields.unknown.get_or_insert_with(|| shortened(key).to_owned())),
+    })
+    .map_err(|malformed: Malformed| malformed.to_string())?;
+    if is_object(json) { Ok(fields) } else { Err("expected a JSON object".into()) }
 }
 
-struct ObjectVisitor<'n, const N: usize> {
-    names: &'n [&'n str; N],
-}
-
-impl<'de, const N: usize> Visitor<'de> for ObjectVisitor<'_, N> {
-    type Value = Fields<'de, N>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de, N>, A::Error> {
-        let mut fields = Fields { values: [None; N], unknown: None };
-        let mut seen = [false; N];
-        while let Some(key) = map.next_key_seed(KeySeed { names: self.names })? {
-            match key {
-                Key::Known(index) => {
-                    if std::mem::replace(&mut seen[index], true) {
-                        return Err(A::Error::custom(format_args!(
-                            "duplicate field '{}'",
-                            self.names[index]
-                        )));
-                    }
-                    let value: &'de RawValue = map.next_value()?;
-                    fields.values[index] = (value.get() != "null").then_some(value);
-                }
-                Key::Unknown(name) => {
-                    map.next_value::<IgnoredAny>()?;
-                    fields.unknown.get_or_insert(name);
-                }
-            }
+/// The known fields of an object that [`fields`] refused, as far as they can be read: none of a text that is no JSON at all, and
+/// not one that stands twice.
+pub(crate) fn fields_of_refused<'a, const N: usize>(json: &'a str, names: &[&str; N]) -> [Option<&'a str>; N] {
+    let (mut values, mut seen) = ([None; N], [false; N]);
+    let grammar = read_leniently(json, |key, value| {
+        if let Some(index) = names.iter().position(|known| *known == key) {
+            let twice = std::mem::replace(&mut seen[index], true);
+            values[index] = (!twice && value != "null").then_some(value);
         }
-        Ok(fields)
-    }
+    });
+    if grammar.is_ok() { values } else { [None; N] }
 }
 
-enum Key {
-    Known(usize),
-    Unknown(String),
+/// Whether a text that was read is that of an object.
+fn is_object(json: &str) -> bool {
+    json.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{')
 }
 
-struct KeySeed<'n, const N: usize> {
-    names: &'n [&'n str; N],
-}
-
-impl<'de, const N: usize> DeserializeSeed<'de> for KeySeed<'_, N> {
-    type Value = Key;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Key, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl<const N: usize> Visitor<'_> for KeySeed<'_, N> {
-    type Value = Key;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a field name")
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Key, E> {
-        Ok(match self.names.iter().position(|known| *known == name) {
-            Some(index) => Key::Known(index),
-            None => Key::Unknown(shortened(name).to_owned()),
-        })
-    }
+pub(crate) fn not_utf8(error: &std::str::Utf8Error) -> String {
+    format!("the text is not UTF-8 at byte {}", error.valid_up_to())
 }
 
 /// At most the first 64 bytes of a text, for quoting it in an error.
@@ -115,30 +63,14 @@ pub(crate) fn shortened(text: &str) -> &str {
     &text[..end]
 }
 
-/// The text that a piece is, or `None` where it is no (well-formed) text. Borrows where nothing is escaped.
-pub(crate) fn text(piece: &RawValue) -> Option<Cow<'_, str>> {
-    let quoted = piece.get();
-    let inner = quoted.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') {
-        serde_json::from_str::<String>(quoted).ok().map(Cow::Owned)
-    } else {
-        Some(Cow::Borrowed(inner))
-    }
-}
-
-/// The items of the list that a piece is, or `None` where it is no list.
-pub(crate) fn list(piece: &RawValue) -> Option<Vec<&RawValue>> {
-    if piece.get().starts_with('[') { serde_json::from_str(piece.get()).ok() } else { None }
-}
-
 /// The texts of the list of texts that a piece is.
-pub(crate) fn texts(piece: &RawValue) -> Option<Vec<Cow<'_, str>>> {
+pub(crate) fn texts(piece: &str) -> Option<Vec<Cow<'_, str>>> {
     list(piece)?.into_iter().map(text).collect()
 }
 
 /// The boolean that a piece is.
-pub(crate) fn boolean(piece: &RawValue) -> Option<bool> {
-    match piece.get() {
+pub(crate) fn boolean(piece: &str) -> Option<bool> {
+    match piece {
         "true" => Some(true),
         "false" => Some(false),
         _ => None,
@@ -147,8 +79,8 @@ pub(crate) fn boolean(piece: &RawValue) -> Option<bool> {
 
 /// The whole number that a piece is, written without sign, point and exponent; at most `u64::MAX`, to which
 /// a larger one is cut.
-pub(crate) fn whole_number(piece: &RawValue) -> Option<u64> {
-    let digits = piece.get();
+pub(crate) fn whole_number(piece: &str) -> Option<u64> {
+    let digits = piece;
     if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
         Some(digits.parse().unwrap_or(u64::MAX))
     } else {

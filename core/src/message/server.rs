@@ -2,11 +2,10 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
-use super::read::{Malformed, boolean, fields, list, text, texts, whole_number};
+use super::read::{boolean, fields, list, not_utf8, text, texts, whole_number};
 use super::write::ObjectWriter;
 use super::{Raw, SubscriptionEntry};
+use crate::limits::SERVER_MESSAGE_NESTING;
 use crate::row::{AddedReason, RemovedReason};
 
 /// One message from server to client.
@@ -226,12 +225,11 @@ impl<'a> ServerMessage<'a> {
         object.end();
     }
 
-    /// Reads one message. Unknown fields are ignored, null is absent, a known field that stands twice is an
-    /// error. At most three passes over the text; the host's data is passed through.
+    /// Reads one message. Unknown fields are ignored, null is absent; all of it must be JSON by the same policy as what clients say
+    /// (see the [front page](crate#json)). At most three passes over the text; the host's data is passed through.
     pub fn parse(json: &'a [u8]) -> Result<ServerMessage<'a>, ServerMessageError> {
-        let invalid = |what: &str| ServerMessageError::Invalid(what.into());
-        let json = std::str::from_utf8(json).map_err(|_| invalid("not UTF-8"))?;
-        let object = fields(json, &NAMES).map_err(|Malformed(what)| ServerMessageError::Invalid(what))?;
+        let json = std::str::from_utf8(json).map_err(|error| ServerMessageError::Invalid(not_utf8(&error)))?;
+        let object = fields(json, &NAMES, SERVER_MESSAGE_NESTING).map_err(ServerMessageError::Invalid)?;
         let pieces = Pieces(object.values);
         let kind = pieces.text("type")?;
         pieces.read(&kind)?.ok_or_else(|| ServerMessageError::UnknownType(kind.into_owned()))
@@ -245,7 +243,7 @@ fn write_index(object: &mut ObjectWriter<'_>, index: Option<u64>) {
 }
 
 /// The known fields of one message, by name.
-struct Pieces<'a>([Option<&'a RawValue>; NAMES.len()]);
+struct Pieces<'a>([Option<&'a str>; NAMES.len()]);
 
 impl<'a> Pieces<'a> {
     /// The message of that type; `None` where there is no such type.
@@ -294,7 +292,7 @@ impl<'a> Pieces<'a> {
             },
             "liveQueryData" => ServerMessage::LiveQueryData {
                 id: self.text("id")?,
-                data: self.wanted("data", list)?.into_iter().map(|row| Raw(row.get().as_bytes())).collect(),
+                data: self.wanted("data", list)?.into_iter().map(|row| Raw(row.as_bytes())).collect(),
                 has_more: self.wanted("hasMore", boolean)?,
                 capped: self.wanted("capped", boolean)?,
             },
@@ -338,14 +336,14 @@ impl<'a> Pieces<'a> {
         }))
     }
 
-    fn piece(&self, name: &str) -> Option<&'a RawValue> {
+    fn piece(&self, name: &str) -> Option<&'a str> {
         NAMES.iter().position(|known| *known == name).and_then(|index| self.0[index])
     }
 
     fn maybe<T>(
         &self,
         name: &str,
-        read: impl FnOnce(&'a RawValue) -> Option<T>,
+        read: impl FnOnce(&'a str) -> Option<T>,
     ) -> Result<Option<T>, ServerMessageError> {
         let wrong = || ServerMessageError::Invalid(format!("'{name}' is of the wrong type"));
         self.piece(name).map(|piece| read(piece).ok_or_else(wrong)).transpose()
@@ -354,7 +352,7 @@ impl<'a> Pieces<'a> {
     fn wanted<T>(
         &self,
         name: &str,
-        read: impl FnOnce(&'a RawValue) -> Option<T>,
+        read: impl FnOnce(&'a str) -> Option<T>,
     ) -> Result<T, ServerMessageError> {
         self.maybe(name, read)?.ok_or_else(|| ServerMessageError::Invalid(format!("'{name}' is missing")))
     }
@@ -369,6 +367,6 @@ impl<'a> Pieces<'a> {
 
     /// The host's data; it may be any JSON, null too, which reads as absent.
     fn data(&self) -> Raw<'a> {
-        Raw(self.piece("data").map_or(b"null", |piece| piece.get().as_bytes()))
+        Raw(self.piece("data").map_or(b"null", |piece| piece.as_bytes()))
     }
 }

@@ -74,7 +74,7 @@ fn the_message_says_what_and_where() {
     );
     assert!(message("nonsense").contains("expected a JSON object"));
     assert!(message(r#"{"type":"auth"}"#).contains("'token' is missing"));
-    assert!(message(r#"{"type":"ping","type":"x"}"#).contains("duplicate field 'type' at line 1 column"));
+    assert!(message(r#"{"type":"ping","type":"x"}"#).contains(r#"duplicate key \"type\" in the object at byte 0"#));
 }
 
 #[test]
@@ -118,13 +118,40 @@ fn a_message_between_them_starts_the_count_anew() {
     }
 }
 
+/// Nothing of a message is beyond the policy, though nobody reads it; the answer tells the request where it can be told.
+#[test]
+fn json_is_checked_where_nobody_reads_it() {
+    let mut server = Server::active(SessionLimits::default());
+    let mut ask = |text: &str| server.ask(text).remove(0);
+    for (value, what) in [
+        (r#"{"a":1,"\u0061":2}"#, r#"duplicate key \"a\" in the object at byte 49"#),
+        ("[1e400]", "the number 1e400 at byte 50 is beyond what f64 can hold"),
+        ("18446744073709551616", "the integer 18446744073709551616 at byte 49 is beyond 64 bits"),
+        (r#""\udc00""#, "half a surrogate pair at byte 50"),
+    ] {
+        let answer = ask(&format!(r#"{{"type":"ping","requestId":"r","x":{{}},"later":{value}}}"#));
+        assert!(answer.contains("INVALID_MESSAGE") && answer.contains(&what), "{answer}");
+        assert!(answer.ends_with(r#""requestId":"r"}"#), "{answer}");
+    }
+    let answer = ask(r#"{"type":"createLiveQuery","id":"q","query":{"edge":"e","edge":"f"}}"#);
+    assert!(answer.ends_with(r#""id":"q"}"#), "{answer}");
+    let answer = ask(r#"{"type":"ping","requestId":"r","requestId":"s"}"#);
+    assert!(answer.contains("INVALID_MESSAGE") && !answer.contains(r#""requestId":"#), "{answer}");
+    assert_eq!(
+        ask(r#"{"type":"ping","requestId":"\u0000","x":[-0,5e-324,1e-400,18446744073709551615]}"#),
+        r#"{"type":"pong","requestId":"\u0000"}"#
+    );
+}
+
 #[test]
 fn deep_nesting_is_no_danger() {
     let mut server = Server::active(SessionLimits::default());
     let deep = "[".repeat(30_000);
     assert_error(&server.ask(&deep), "INVALID_MESSAGE");
-    let nested = format!(r#"{{"type":"ping","x":{}{}}}"#, "[".repeat(30_000), "]".repeat(30_000));
-    assert_eq!(server.ask(&nested), [r#"{"type":"pong"}"#], "an unknown field is ignored");
+    let nested = |depth: usize| format!(r#"{{"type":"ping","x":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
+    assert_eq!(server.ask(&nested(63)), [r#"{"type":"pong"}"#], "an unknown field is ignored");
+    assert_error(&server.ask(&nested(64)), "INVALID_MESSAGE");
+    assert_error(&server.ask(&nested(30_000)), "INVALID_MESSAGE");
     let query = format!(r#"{{"type":"createLiveQuery","id":"q","query":{}"#, r#"{"node":"#.repeat(8_000));
     assert_error(&server.ask(&query), "INVALID_MESSAGE");
 }
