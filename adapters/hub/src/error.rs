@@ -1,6 +1,6 @@
 //! Errors that are the caller's.
 
-use liveset_engine::{OpenError, QueryError};
+use liveset_engine::{JsonError, OpenError, QueryError};
 use thiserror::Error;
 
 use crate::ResourceError;
@@ -12,13 +12,10 @@ pub enum PublishError {
     /// The path or the event type is not declared.
     #[error(transparent)]
     Resource(#[from] ResourceError),
-    /// The data is not one JSON value.
-    #[error("the data of an event is one JSON value: {0}")]
-    Data(#[from] serde_json::Error),
-    /// Lists and objects in the data are nested deeper than a node's may be: the readers of some clients would not
-    /// survive it.
-    #[error("the data of an event is nested deeper than {0}")]
-    TooDeep(usize),
+    /// The data is not one JSON value by the rules that hold for nodes: each key once, numbers that nobody has to round, no
+    /// deeper than `EngineLimits::json` allows (the readers of some clients would not survive it).
+    #[error("the data of an event is refused: {0}")]
+    Data(#[from] JsonError),
 }
 
 /// Why a watch was not made.

@@ -8,10 +8,9 @@ use liveset_core::{
     SessionLimits, SessionState, SessionStats, Snapshot, Transmit, Verdict, Violation,
 };
 use liveset_engine::{
-    CommitError, Committed, DefineError, Engine, EngineLimits, Explain, FeedId, Instant, Op, Part, Plan,
-    Query, QueryLimits, SetDef,
+    CommitError, Committed, DefineError, Engine, EngineLimits, Explain, FeedId, Instant, JsonLimits, Op, Part,
+    Plan, Query, QueryLimits, SetDef, json,
 };
-use serde_json::value::RawValue;
 
 use crate::{
     Access, AllowAll, AuthRefused, ConnectionId, HubLimits, Output, Policy, Principal, PublishError,
@@ -101,8 +100,8 @@ pub struct Hub {
     pub(crate) resources: Resources,
     pub(crate) policy: Guard,
     pub(crate) epoch: u64,
-    /// How deep the data of an event may be nested: as a node.
-    event_nesting: usize,
+    /// For the data of events: those of nodes.
+    event_limits: JsonLimits,
     /// Of the engine, for the filters of the policy.
     pub(crate) query_limits: QueryLimits,
     pub(crate) connections: Connections,
@@ -144,7 +143,7 @@ impl Hub {
     /// A hub without sets and connections.
     pub fn new(config: HubConfig) -> Self {
         Self {
-            event_nesting: config.engine.json.nesting,
+            event_limits: config.engine.json.clone(),
             query_limits: config.engine.query.clone(),
             engine: Engine::new(config.engine),
             session_limits: Arc::new(config.session),
@@ -357,8 +356,7 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// The path or event type is not declared, `data` is not JSON, or it is nested deeper than `EngineLimits::json`
-    /// allows.
+    /// The path or event type is not declared, or `data` is no JSON that a node could have ([`json`]).
     pub fn publish(
         &mut self,
         now: Now,
@@ -368,10 +366,7 @@ impl Hub {
         timestamp: Option<Instant>,
     ) -> Result<usize, PublishError> {
         self.resources.declares_event(path, event_type)?;
-        serde_json::from_slice::<&RawValue>(&data)?;
-        if is_deeper(&data, self.event_nesting) {
-            return Err(PublishError::TooDeep(self.event_nesting));
-        }
+        json::check(&data, &self.event_limits)?;
         self.counts.events += 1;
         let timestamp = timestamp.unwrap_or(now.wall).to_millis_string();
         let event = Arc::new(Event { event_type: event_type.into(), data, timestamp: timestamp.into() });
@@ -706,26 +701,4 @@ impl Hub {
             follows_count,
         })
     }
-}
-
-/// Whether lists and objects are nested deeper than `limit` in a JSON value. One pass, no stack.
-fn is_deeper(json: &[u8], limit: usize) -> bool {
-    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
-    for byte in json {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => in_text = !in_text,
-            _ if in_text => {}
-            b'[' | b'{' => {
-                depth += 1;
-                if depth > limit {
-                    return true;
-                }
-            }
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    false
 }

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use liveset_core::{ErrorCode, Moment, QuerySpec, Refusal};
-use liveset_engine::{ExprError, Filter, Literal, Number, Parameter, Projection, QueryLimits};
+use liveset_engine::{ExprError, Filter, JsonLimits, Literal, Parameter, Projection, QueryLimits, json};
 use serde_json::{Map, Value};
 
 use crate::contain::{Panicked, contain};
@@ -38,7 +38,7 @@ impl Principal {
 
 impl Principal {
     /// What stands for a parameter of a row filter: `principal.subject`, or a claim by its name or path. A claim that is `null`, an
-    /// object, or a list of anything but texts, numbers and booleans is none.
+    /// object, a number that would have to be rounded, or a list of anything but texts, numbers and booleans is none.
     fn parameter(&self, name: &str) -> Option<Parameter> {
         let name = name.strip_prefix("principal.")?;
         if name == "subject" {
@@ -63,10 +63,11 @@ fn literal(value: &Value) -> Option<Literal> {
     match value {
         Value::Bool(value) => Some(Literal::Bool(*value)),
         Value::String(text) => Some(Literal::Text(text.as_str().into())),
-        Value::Number(number) => {
-            let whole = number.as_i64().map(Number::from).or_else(|| number.as_u64().map(Number::from));
-            whole.or_else(|| Number::from_f64(number.as_f64()?)).map(Literal::Number)
-        }
+        // By its digits: `serde_json` may hold numbers of any size, and rounds them when it is asked for a float.
+        Value::Number(number) => match json::parse(number.to_string().as_bytes(), &JsonLimits::default()) {
+            Ok(liveset_engine::Value::Number(number)) => Some(Literal::Number(number)),
+            _ => None,
+        },
         Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
 }

@@ -9,6 +9,7 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::http::request::Builder;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use liveset_engine::{JsonLimits, Object, Value, json};
 
 use crate::connect::Connector;
 
@@ -21,6 +22,20 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 const IDLE: Duration = Duration::from_secs(1);
 /// The largest answer that is read.
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+
+/// An answer that is an object, read by the rules that hold for all JSON here.
+pub(crate) fn object(answer: &[u8]) -> Option<Object> {
+    match json::parse(answer, &JsonLimits { nesting: usize::MAX }) {
+        Ok(Value::Object(object)) => Some(object),
+        _ => None,
+    }
+}
+
+/// What a server says about a request that it refuses: a code and a message.
+pub(crate) fn refusal(answer: &[u8]) -> Option<String> {
+    let answer = object(answer)?;
+    Some(format!("{}: {}", answer.field("code")?.as_text()?, answer.field("message")?.as_text()?))
+}
 
 /// What became of a request.
 #[derive(Debug)]

@@ -120,15 +120,14 @@ impl Lines {
             if self.buffer.len() > MAX_LINE_BYTES {
                 return Err(self.wrong(format!("the line is longer than {MAX_LINE_BYTES} bytes")));
             }
-            // A byte order mark is not part of the first value.
             if self.line == 1 && self.buffer.starts_with(b"\xef\xbb\xbf") {
-                self.buffer.drain(..3);
+                return Err(self.wrong("the file begins with a byte order mark, which JSON does not have"));
             }
-            if !self.buffer.trim_ascii().is_empty() {
+            if !trimmed(&self.buffer).is_empty() {
                 break;
             }
         }
-        Ok(Some((self.line, self.buffer.trim_ascii())))
+        Ok(Some((self.line, trimmed(&self.buffer))))
     }
 
     /// An error of the line that was read last.
@@ -142,6 +141,14 @@ impl Lines {
     }
 }
 
+/// Without the white space of JSON at both ends; other white space is no part of JSON.
+fn trimmed(mut line: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] | [rest @ .., b' ' | b'\t' | b'\n' | b'\r'] = line {
+        line = rest;
+    }
+    line
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -152,12 +159,16 @@ mod tests {
     fn lines_are_numbered_and_blank_ones_skipped() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.ndjson");
-        std::fs::write(&path, b"\xef\xbb\xbf{}\r\n\n  \n[1]\n2").unwrap();
+        std::fs::write(&path, b"{}\r\n\n  \n[1]\n2\x0c").unwrap();
         let mut lines = Lines::open(&path).unwrap();
         assert_eq!(lines.next_line().unwrap(), Some((1, &b"{}"[..])));
         assert_eq!(lines.next_line().unwrap(), Some((4, &b"[1]"[..])));
-        assert_eq!(lines.next_line().unwrap(), Some((5, &b"2"[..])));
+        assert_eq!(lines.next_line().unwrap(), Some((5, &b"2\x0c"[..])));
         assert_eq!(lines.next_line().unwrap(), None);
+
+        std::fs::write(&path, b"\xef\xbb\xbf{}").unwrap();
+        let error = Lines::open(&path).unwrap().next_line().unwrap_err().to_string();
+        assert!(error.ends_with("a.ndjson:1: the file begins with a byte order mark, which JSON does not have"), "{error}");
     }
 
     #[test]

@@ -158,8 +158,9 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_beyond_every_number_is_the_largest() {
-        let query = QuerySpec::parse(br#"{"edge":"a","limit":99999999999999999999999}"#);
+    fn a_limit_is_any_integer_of_64_bits() {
+        let query = QuerySpec::parse(br#"{"edge":"a","limit":18446744073709551615}"#);
         assert_eq!(query.map(|query| query.limit), Ok(Some(u64::MAX)));
+        assert!(refused(r#"{"edge":"a","limit":18446744073709551616}"#).contains("beyond 64 bits"));
     }
 }

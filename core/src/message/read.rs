@@ -77,13 +77,8 @@ pub(crate) fn boolean(piece: &str) -> Option<bool> {
     }
 }
 
-/// The whole number that a piece is, written without sign, point and exponent; at most `u64::MAX`, to which
-/// a larger one is cut.
+/// The whole number that a piece is, written without sign, point and exponent.
 pub(crate) fn whole_number(piece: &str) -> Option<u64> {
-    let digits = piece;
-    if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        Some(digits.parse().unwrap_or(u64::MAX))
-    } else {
-        None
-    }
+    // `parse` takes a plus, which JSON does not have.
+    piece.parse().ok()
 }

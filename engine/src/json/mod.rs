@@ -2,7 +2,8 @@
 //!
 //! This package has its own reader because it promises what a general one does not: integers of 64 bits stay exact, an integer
 //! beyond them or a number beyond `f64` is refused rather than rounded, a key that occurs twice is refused rather than
-//! overwritten, nesting is bounded, and every refusal says where. The reader that the rest of the world uses takes its answer to
+//! overwritten, nesting is bounded, and every refusal says where. The same policy holds for what peers say: `liveset-core` has a
+//! checker of its own, and that both refuse the same at the same byte is a test. The reader that the rest of the world uses takes its answer to
 //! those questions from features that any other package of the same program may switch on.
 
 use std::fmt;
@@ -34,6 +35,23 @@ pub(crate) use skim::{Skim, guess_text_field, text_of};
 /// `f64` cannot hold (`1e400`), nesting deeper than the limit, text with half a surrogate pair or a bare control character.
 pub fn parse(text: &[u8], limits: &JsonLimits) -> Result<Value, JsonError> {
     parse::parse(text, limits.enforced_nesting())
+}
+
+/// Checks that a text is one JSON value, by the rules of [`parse`]: for text that is passed on as it stands.
+///
+/// Takes time in proportion to the length, and no memory for values.
+///
+/// # Errors
+///
+/// Those of [`parse`].
+pub fn check(text: &[u8], limits: &JsonLimits) -> Result<(), JsonError> {
+    let fast = || {
+        let mut scan = scan::Scan::new(std::str::from_utf8(text).ok()?, limits.enforced_nesting());
+        let ((), _) = scan.value()?;
+        scan.is_done().then_some(())
+    };
+    // What gave up knows no reason; what reads everything does, and has the last word.
+    fast().map_or_else(|| parse(text, limits).map(drop), Ok)
 }
 
 /// Why a JSON text was refused.

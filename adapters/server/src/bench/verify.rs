@@ -6,14 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::StatusCode;
 use liveset_core::LiveResult;
+use liveset_engine::{Number, Value};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::meter::lock;
 use super::receiver::{Sample, Shared, query_id};
 use super::writer;
-use crate::client::{Client, Outcome};
+use crate::client::{self, Client, Outcome};
 
 /// What does not agree is looked at again this often, in case the last diffs are still on their way.
 const ATTEMPTS: u32 = 20;
@@ -95,12 +95,12 @@ async fn ask(client: &mut Client, query: &str) -> Result<BTreeMap<String, Box<Ra
     let answer: Answer = serde_json::from_slice(&text)
         .map_err(|error| format!("the server's answer to POST /query cannot be read: {error}"))?;
     let named = |node: Box<RawValue>| {
-        #[derive(Deserialize)]
-        struct Key {
-            id: Value,
-        }
-        let id = serde_json::from_str::<Key>(node.get()).ok()?.id;
-        Some((id.as_str().map_or_else(|| id.to_string(), str::to_owned), node))
+        let id = match client::object(node.get().as_bytes())?.field("id")? {
+            Value::Number(Number::Int(id)) => id.to_string(),
+            Value::Number(Number::UInt(id)) => id.to_string(),
+            id => id.as_text()?.to_owned(),
+        };
+        Some((id, node))
     };
     let count = answer.nodes.len();
     let nodes: BTreeMap<_, _> = answer.nodes.into_iter().filter_map(named).collect();
@@ -129,7 +129,7 @@ fn difference(wanted: &BTreeMap<String, Box<RawValue>>, held: &LiveResult) -> Op
 
 /// The bytes differ where a server spells the same node in two ways.
 fn is_same(wanted: &str, held: &[u8]) -> bool {
-    let read = |text: &[u8]| serde_json::from_slice::<Value>(text).ok();
+    let read = client::object;
     wanted.as_bytes() == held || read(wanted.as_bytes()).is_some_and(|wanted| read(held) == Some(wanted))
 }
 

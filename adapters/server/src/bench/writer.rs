@@ -12,7 +12,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use hdrhistogram::Histogram;
 use hyper::StatusCode;
-use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -20,7 +19,7 @@ use super::meter::{histogram, lock};
 use super::plan::Workload;
 use super::receiver::Shared;
 use super::schedule::{Nanos, Schedule};
-use crate::client::{Client, Outcome};
+use crate::client::{self, Client, Outcome};
 use crate::terminal;
 
 /// How long writes may go on after the last one was due.
@@ -280,13 +279,8 @@ async fn post(client: &mut Client, path: &str, body: String) -> Result<(), Strin
 
 /// What a server says about a request that it refuses.
 pub(super) fn refusal(status: StatusCode, answer: &[u8]) -> String {
-    #[derive(Deserialize)]
-    struct Refusal {
-        code: String,
-        message: String,
-    }
-    match serde_json::from_slice::<Refusal>(answer) {
-        Ok(refusal) => terminal::message(&format!("{status}, {}: {}", refusal.code, refusal.message)),
-        Err(_) => terminal::cell(&format!("{status}: {}", String::from_utf8_lossy(answer)), 200),
+    match client::refusal(answer) {
+        Some(refusal) => terminal::message(&format!("{status}, {refusal}")),
+        None => terminal::cell(&format!("{status}: {}", String::from_utf8_lossy(answer)), 200),
     }
 }

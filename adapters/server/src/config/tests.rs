@@ -13,6 +13,18 @@ fn an_empty_file_is_the_defaults() {
 }
 
 #[test]
+fn claims_are_json() {
+    for claims in ["{ level = nan }", "{ deep = { list = [1.5, -inf] } }"] {
+        let token = format!("[auth]\ntokens = [{{ token = \"a\", subject = \"b\", claims = {claims} }}]\n");
+        let policy = format!("[[policy]]\nset = \"*\"\nclaims = {claims}\n");
+        for config in [token, policy] {
+            let error = parse(&config).unwrap_err();
+            assert!(error.contains("a claim cannot be nan or inf"), "{error}");
+        }
+    }
+}
+
+#[test]
 fn the_documented_file_is_read() {
     let config = parse(
         r#"

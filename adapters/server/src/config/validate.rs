@@ -1,5 +1,9 @@
 //! What must be true of a configuration beyond the types of its values.
 
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
 use super::{AbsentOrigin, Config, REDACTED};
 
 /// The longest token, in bytes.
@@ -57,6 +61,7 @@ impl Config {
     fn validate_policies(&self) -> Result<(), Problem> {
         for (index, rule) in self.policies.iter().enumerate() {
             let key = |name: &str| format!("policy[{index}].{name}");
+            validate_claims(&rule.claims, || key("claims"))?;
             match (&rule.set, &rule.path) {
                 (Some(_), Some(_)) => {
                     return problem(key("path"), "a policy is about a set or about a path, not both");
@@ -114,6 +119,7 @@ impl Config {
             if entry.subject.is_empty() {
                 return problem(format!("auth.tokens[{index}].subject"), "a subject cannot be empty");
             }
+            validate_claims(&entry.claims, || format!("auth.tokens[{index}].claims"))?;
         }
         Ok(())
     }
@@ -178,6 +184,22 @@ impl Config {
             }
         }
         Ok(())
+    }
+}
+
+/// Claims are JSON, which has neither `nan` nor `inf`: those of TOML have become null, of which TOML has none.
+fn validate_claims(claims: &BTreeMap<String, Value>, key: impl Fn() -> String) -> Result<(), Problem> {
+    fn has_null(value: &Value) -> bool {
+        match value {
+            Value::Null => true,
+            Value::Array(items) => items.iter().any(has_null),
+            Value::Object(members) => members.values().any(has_null),
+            _ => false,
+        }
+    }
+    match claims.iter().find(|(_, claim)| has_null(claim)) {
+        Some((name, _)) => problem(format!("{}.{name}", key()), "a claim cannot be nan or inf"),
+        None => Ok(()),
     }
 }
 

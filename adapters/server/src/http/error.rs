@@ -10,6 +10,9 @@ use serde::Serialize;
 /// Which realm a browser or a client is told to authenticate for.
 const CHALLENGE: &str = "Bearer realm=\"liveset\"";
 
+/// The longest message, in characters.
+const MAX_MESSAGE_CHARS: usize = 2_000;
+
 /// A request that failed. The codes of the wire protocol are used where they fit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiError {
@@ -21,7 +24,13 @@ pub struct ApiError {
 
 impl ApiError {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        ApiError { status, code, message: message.into(), retry_after: None }
+        let mut message = message.into();
+        // Some quote the request, which may be large.
+        if let Some((cut, _)) = message.char_indices().nth(MAX_MESSAGE_CHARS) {
+            message.truncate(cut);
+            message.push('…');
+        }
+        ApiError { status, code, message, retry_after: None }
     }
 
     /// The status that is answered.

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use liveset::QueryError;
 use liveset_core::{ErrorCode, QuerySpec};
-use serde::de::IgnoredAny;
+use liveset_engine::{JsonLimits, json};
 
 use super::auth::Caller;
 use super::{ApiError, App, body, error};
@@ -32,8 +32,7 @@ pub(super) async fn run(State(app): State<App>, caller: Caller, body: Body) -> R
 pub(super) async fn read(app: &App, body: Body) -> Result<QuerySpec, ApiError> {
     let text = body::read(app, body).await?;
     // A body that is no JSON and a query that is wrong are different faults.
-    serde_json::from_slice::<IgnoredAny>(&text)
-        .map_err(|error| ApiError::invalid_message(error.to_string()))?;
+    json::check(&text, &JsonLimits::default()).map_err(|error| ApiError::invalid_message(error.to_string()))?;
     QuerySpec::parse(&text).map_err(|error| ApiError::refused("INVALID_QUERY", error.to_string()))
 }
 

@@ -17,13 +17,12 @@ use std::time::{Duration, Instant as Clock};
 use clap::Args;
 use hyper::StatusCode;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use liveset_engine::Instant;
-use serde::Deserialize;
+use liveset_engine::{Instant, Number, Value};
 
 use self::pace::Pace;
 use self::stream::Commit;
 use crate::backoff::Backoff;
-use crate::client::{Client, Outcome};
+use crate::client::{self, Client, Outcome};
 use crate::connect::Connector;
 use crate::ndjson::{FileError, Progress};
 use crate::secret::Secret;
@@ -320,16 +319,10 @@ impl Replay {
     }
 }
 
-#[derive(Deserialize)]
-struct Refusal {
-    code: String,
-    message: String,
-}
-
 fn refusal(answer: &[u8]) -> String {
-    match serde_json::from_slice::<Refusal>(answer) {
-        Ok(refusal) => terminal::message(&format!("{}: {}", refusal.code, refusal.message)),
-        Err(_) => terminal::cell(&String::from_utf8_lossy(answer), 200),
+    match client::refusal(answer) {
+        Some(refusal) => terminal::message(&refusal),
+        None => terminal::cell(&String::from_utf8_lossy(answer), 200),
     }
 }
 
@@ -347,14 +340,12 @@ struct Sent {
 
 impl Sent {
     fn count(&mut self, commit: &Commit, answer: &[u8]) {
-        #[derive(Deserialize)]
-        struct Committed {
-            changed: u64,
-        }
         self.started.get_or_insert_with(Clock::now);
         self.commits += 1;
         self.ops += commit.ops;
-        self.changed += serde_json::from_slice::<Committed>(answer).map_or(0, |committed| committed.changed);
+        if let Some(Value::Number(Number::Int(changed))) = client::object(answer).as_ref().and_then(|answer| answer.field("changed")) {
+            self.changed += changed.unsigned_abs();
+        }
         self.last = commit.at.or(self.last);
     }
 
