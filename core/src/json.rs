@@ -40,10 +40,7 @@ pub(crate) fn read<'a>(
 
 /// The same of a text that [`read`] refused, as far as it can be: the grammar of RFC 8259 is all that counts. Whoever is refused is
 /// told which of their requests it was.
-pub(crate) fn read_leniently<'a>(
-    text: &'a str,
-    member: impl FnMut(&str, &'a str),
-) -> Result<(), Malformed> {
+pub(crate) fn read_leniently<'a>(text: &'a str, member: impl FnMut(&str, &'a str)) -> Result<(), Malformed> {
     Reader { is_strict: false, ..Reader::new(text, usize::MAX) }.read(member)
 }
 
@@ -324,7 +321,11 @@ impl<'a> Reader<'a> {
 
     /// Refuses what the grammar allows, if only right texts are wanted.
     #[cold]
-    fn refuse(&self, offset: usize, what: impl FnOnce(fmt::Arguments<'_>) -> String) -> Result<(), Malformed> {
+    fn refuse(
+        &self,
+        offset: usize,
+        what: impl FnOnce(fmt::Arguments<'_>) -> String,
+    ) -> Result<(), Malformed> {
         if self.is_strict { Err(self.malformed(offset, what)) } else { Ok(()) }
     }
 
@@ -453,10 +454,7 @@ mod tests {
             ("-9223372036854775809", "the integer -9223372036854775809 at byte 0 is beyond 64 bits"),
             ("1e400", "the number 1e400 at byte 0 is beyond what f64 can hold"),
             (r#"["\ud83d\u0041"]"#, "half a surrogate pair at byte 2"),
-            (
-                r#""\u00g0""#,
-                "found a broken \\u escape at byte 1, expected four hexadecimal digits",
-            ),
+            (r#""\u00g0""#, "found a broken \\u escape at byte 1, expected four hexadecimal digits"),
             ("\"a\nb\"", "the control character \\u000a at byte 2 is not escaped"),
         ] {
             assert_eq!(refused(text), message, "{text}");

@@ -8,8 +8,8 @@ use liveset_core::{
     SessionLimits, SessionState, SessionStats, Snapshot, Transmit, Verdict, Violation,
 };
 use liveset_engine::{
-    CommitError, Committed, DefineError, Engine, EngineLimits, Explain, FeedId, Instant, JsonLimits, Op, Part,
-    Plan, Query, QueryLimits, SetDef, json,
+    CommitError, Committed, DefineError, Engine, EngineLimits, Explain, FeedId, Instant, JsonLimits, Op,
+    Part, Plan, Query, QueryLimits, SetDef, json,
 };
 
 use crate::{
@@ -509,6 +509,7 @@ impl Hub {
                 Output::Verify { conn, .. }
                 | Output::Transmit { conn }
                 | Output::LiveQuery { conn, .. }
+                | Output::Error { conn, .. }
                 | Output::Crowded { conn, .. } => self.connections.find(*conn).is_some(),
                 Output::Watch { watch } => self.watches.contains(*watch),
             };
@@ -524,6 +525,7 @@ impl Hub {
         self.hand_out();
         let connection = self.connections.find_mut(conn)?;
         let transmit = connection.session.poll_transmit(now.monotonic, out);
+        connection.note_errors(conn, &mut self.outputs);
         match transmit {
             Some(Transmit::Text) => {}
             Some(Transmit::Close(_)) | None => {

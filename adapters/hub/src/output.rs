@@ -49,6 +49,13 @@ pub enum Output {
         /// For whom it would have acted.
         subject: Arc<str>,
     },
+    /// A client is told of an error: to be counted, nothing needs to be done.
+    Error {
+        /// The connection.
+        conn: ConnectionId,
+        /// What is wrong.
+        code: ErrorCode,
+    },
     /// The watch has something: call [`Hub::poll_watch`](crate::Hub::poll_watch) until it returns `None`. Said once until
     /// then.
     Watch {
@@ -87,7 +94,8 @@ pub struct Timeouts {
 }
 
 /// Bounded by what exists and what was asked for: one `Transmit` a connection, one `Watch` a watch, as many `Verify` and at most as
-/// many `Crowded` as tokens were sent, one `Panicked` a connection, and a few `LiveQuery` for each that was asked for.
+/// many `Crowded` as tokens were sent, one `Panicked` a connection, a few `LiveQuery` for each that was asked for, and as many `Error`
+/// as answers may wait.
 #[derive(Debug, Default)]
 pub(crate) struct Outputs {
     queue: VecDeque<Output>,

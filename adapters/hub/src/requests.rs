@@ -30,8 +30,16 @@ impl Connection {
         }
     }
 
+    /// Tells the owner of the errors that the client is told of.
+    pub(crate) fn note_errors(&mut self, conn: ConnectionId, outputs: &mut Outputs) {
+        while let Some(code) = self.session.poll_error() {
+            outputs.push(Output::Error { conn, code });
+        }
+    }
+
     /// Tells the owner, once, that the session has something to send.
     pub(crate) fn signal(&mut self, conn: ConnectionId, outputs: &mut Outputs) {
+        self.note_errors(conn, outputs);
         if !self.signalled && self.session.wants_transmit() {
             self.signalled = true;
             outputs.push(Output::Transmit { conn });

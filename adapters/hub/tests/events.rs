@@ -117,7 +117,17 @@ fn what_is_not_declared_or_not_json_is_not_published() {
         "Unknown resource path: invalid/path"
     );
     assert!(matches!(publish(&mut world, "jobs", "x", "1"), Err(PublishError::Resource(_))));
-    for data in ["", "{", "1 2", "nope", "{\"a\":1}x", r#"{"a":1,"\u0061":2}"#, "[1e400]", "18446744073709551616", r#""\ud800""#] {
+    for data in [
+        "",
+        "{",
+        "1 2",
+        "nope",
+        "{\"a\":1}x",
+        r#"{"a":1,"\u0061":2}"#,
+        "[1e400]",
+        "18446744073709551616",
+        r#""\ud800""#,
+    ] {
         assert!(
             matches!(publish(&mut world, "jobs", "jobFailed", data), Err(PublishError::Data(_))),
             "{data}"
@@ -137,7 +147,11 @@ fn data_nested_deeper_than_a_node_may_be_is_not_published() {
     assert_eq!(publish(&mut world, "jobs", "jobFailed", &nested(64)).unwrap(), 1);
     for depth in [65, 1_000_000] {
         assert_eq!(
-            publish(&mut world, "jobs", "jobFailed", &nested(depth)).unwrap_err().to_string().split(" at ").next(),
+            publish(&mut world, "jobs", "jobFailed", &nested(depth))
+                .unwrap_err()
+                .to_string()
+                .split(" at ")
+                .next(),
             Some("the data of an event is refused: lists and objects nested deeper than 64")
         );
     }

@@ -124,6 +124,7 @@
 //! | `liveset_answers_waiting`, `liveset_events_waiting`, `liveset_changes_waiting`, `liveset_changes_waiting_bytes` | gauge | |
 //! | `liveset_changes_folded_total`, `liveset_events_dropped_total` | counter | |
 //! | `liveset_messages_rate_limited_total`, `liveset_messages_invalid_total` | counter | |
+//! | `liveset_errors_total` | counter | `code`: of the errors that clients are told of, as the protocol has them |
 //! | `liveset_diffs_written_once_total` | counter | |
 //! | `liveset_restrictions_broken_total` | counter | |
 //! | `liveset_authentications_total` | counter | `outcome`: `accepted`, `refused`, `limited`, `panicked` |

@@ -68,10 +68,42 @@ struct State {
 struct Effects {
     wakers: Vec<Waker>,
     verify: Vec<(Arc<Peer>, Attempt, Token)>,
-    notes: Vec<(Arc<Peer>, Arc<str>, LiveQueryStage)>,
-    crowded: Vec<(Arc<Peer>, Arc<str>)>,
-    panicked: Vec<Arc<Peer>>,
+    notes: Vec<(Arc<Peer>, Note)>,
     rearm: bool,
+}
+
+/// What is logged of a connection, outside of the lock: whoever subscribes to logs may do anything.
+enum Note {
+    LiveQuery(Arc<str>, LiveQueryStage),
+    Error(ErrorCode),
+    Crowded(Arc<str>),
+    Panicked,
+}
+
+impl Note {
+    /// Ids and subjects may be any text: Debug escapes them. The text of an error may quote what the client sent, which is nothing
+    /// for a log.
+    fn log(self) {
+        match self {
+            Note::LiveQuery(id, stage) => {
+                let _span = tracing::debug_span!("live_query", ?id).entered();
+                tracing::debug!(?stage);
+            }
+            Note::Error(code) => tracing::debug!(code = code.as_str(), "the client is told of an error"),
+            Note::Crowded(subject) => {
+                tracing::info!(?subject, "as many connections act for the subject as may");
+            }
+            Note::Panicked => {
+                tracing::error!("the policy panicked over this connection; the connection is closed");
+            }
+        }
+    }
+}
+
+impl Effects {
+    fn note(&mut self, peer: Option<&Arc<Peer>>, note: Note) {
+        self.notes.extend(peer.map(|peer| (peer.clone(), note)));
+    }
 }
 
 impl Shared {
@@ -168,25 +200,12 @@ impl Shared {
     }
 
     fn carry_out(self: &Arc<Self>, effects: Effects) {
-        let Effects { wakers, verify, notes, crowded, panicked, rearm } = effects;
+        let Effects { wakers, verify, notes, rearm } = effects;
         for waker in wakers {
             waker.wake();
         }
-        for (peer, id, stage) in notes {
-            // Debug: clients choose ids, so they are escaped.
-            let _span = tracing::debug_span!(parent: peer.span(), "live_query", ?id).entered();
-            tracing::debug!(?stage);
-        }
-        for (peer, subject) in crowded {
-            // Debug: what names subjects may be anything, so it is escaped.
-            peer.span()
-                .in_scope(|| tracing::info!(?subject, "as many connections act for the subject as may"));
-        }
-        for peer in panicked {
-            telemetry::panicked("policy");
-            peer.span().in_scope(|| {
-                tracing::error!("the policy panicked over this connection; the connection is closed");
-            });
+        for (peer, note) in notes {
+            peer.span().in_scope(|| note.log());
         }
         for (peer, attempt, token) in verify {
             self.verify(&peer, attempt, token);
@@ -548,12 +567,19 @@ impl State {
                     effects.wakers.extend(waker);
                 }
                 Output::LiveQuery { conn, id, stage } if tracing::enabled!(tracing::Level::DEBUG) => {
-                    effects.notes.extend(self.peer(conn).map(|peer| (peer.clone(), id, stage)));
+                    effects.note(self.peer(conn), Note::LiveQuery(id, stage));
                 }
-                Output::Crowded { conn, subject } => {
-                    effects.crowded.extend(self.peer(conn).map(|peer| (peer.clone(), subject)));
+                Output::Error { conn, code } => {
+                    telemetry::told(code);
+                    if tracing::enabled!(tracing::Level::DEBUG) {
+                        effects.note(self.peer(conn), Note::Error(code));
+                    }
                 }
-                Output::Panicked { conn } => effects.panicked.extend(self.peer(conn).cloned()),
+                Output::Crowded { conn, subject } => effects.note(self.peer(conn), Note::Crowded(subject)),
+                Output::Panicked { conn } => {
+                    telemetry::panicked("policy");
+                    effects.note(self.peer(conn), Note::Panicked);
+                }
                 Output::Watch { watch } => effects.wakers.extend(self.wakers.remove(&watch)),
                 // Outputs that a later hub may have are none that this driver asked for.
                 _ => {}

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use liveset_core::ErrorCode;
 use metrics::{counter, gauge, histogram};
 use tokio::time::Instant;
 
@@ -62,6 +63,11 @@ pub(crate) fn fault(fault: Fault) {
         Fault::Flood => "flood",
     };
     counter!("liveset_transport_faults_total", "fault" => fault).increment(1);
+}
+
+/// A client is told of an error.
+pub(crate) fn told(code: ErrorCode) {
+    counter!("liveset_errors_total", "code" => code.as_str()).increment(1);
 }
 
 pub(crate) fn received(bytes: usize) {

@@ -184,6 +184,7 @@ fn what_is_counted_is_documented_and_nothing_secret_is_logged() {
     let text = logged.0.lock().unwrap();
     assert!(text.contains("span connection"), "{text}");
     assert!(text.contains("the authenticator panicked"), "{text}");
+    assert_eq!(text.matches("the client is told of an error").count(), 2, "{text}");
     assert!(!text.contains("s3cret"), "{text}");
 }
 
@@ -201,6 +202,8 @@ fn check_counts(recorded: &Recorded) {
         ("liveset_connections_closed_total by=peer", 1.0),
         ("liveset_connections_closed_total by=server", 2.0),
         ("liveset_transport_faults_total fault=utf8", 1.0),
+        ("liveset_errors_total code=AUTH_FAILED", 1.0),
+        ("liveset_errors_total code=UNKNOWN_TYPE", 1.0),
         ("liveset_authentications_total outcome=accepted", 1.0),
         ("liveset_authentications_total outcome=panicked", 1.0),
         ("liveset_panics_total place=authenticator", 1.0),

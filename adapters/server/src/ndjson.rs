@@ -168,7 +168,10 @@ mod tests {
 
         std::fs::write(&path, b"\xef\xbb\xbf{}").unwrap();
         let error = Lines::open(&path).unwrap().next_line().unwrap_err().to_string();
-        assert!(error.ends_with("a.ndjson:1: the file begins with a byte order mark, which JSON does not have"), "{error}");
+        assert!(
+            error.ends_with("a.ndjson:1: the file begins with a byte order mark, which JSON does not have"),
+            "{error}"
+        );
     }
 
     #[test]

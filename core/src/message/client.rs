@@ -230,11 +230,7 @@ impl ClientBody<'_> {
 
 impl<'a> SubscriptionEntry<'a> {
     /// Reads one entry; the error names it as `name`.
-    pub(crate) fn read(
-        piece: &'a str,
-        name: &str,
-        id_bytes: usize,
-    ) -> Result<SubscriptionEntry<'a>, String> {
+    pub(crate) fn read(piece: &'a str, name: &str, id_bytes: usize) -> Result<SubscriptionEntry<'a>, String> {
         let object = fields(piece, &ENTRY, MESSAGE_NESTING).map_err(|what| format!("{name}: {what}"))?;
         let [id, path, events] = object.values;
         let id = id.ok_or_else(|| format!("'{name}.id' is missing"))?;
@@ -262,18 +258,14 @@ impl<'a> SubscriptionEntry<'a> {
 
 /// The error about JSON that the policy refuses, with the request that it was, where the grammar lets that be read.
 fn about_refused(json: &str, id_bytes: usize, error: ClientMessageError) -> ClientMessageError {
-    let [kind, request_id, id] = fields_of_refused(json, &["type", "requestId", "id"]).map(|piece| {
-        piece.and_then(text).filter(|text| text.len() <= id_bytes).map(Cow::into_owned)
-    });
+    let [kind, request_id, id] = fields_of_refused(json, &["type", "requestId", "id"])
+        .map(|piece| piece.and_then(text).filter(|text| text.len() <= id_bytes).map(Cow::into_owned));
     let kind = kind.as_deref();
     let has_id = matches!(kind, Some("createLiveQuery" | "destroyLiveQuery"));
     ClientMessageError { is_auth: kind == Some("auth"), request_id, id: id.filter(|_| has_id), ..error }
 }
 
-fn read_subscriptions(
-    piece: Option<&str>,
-    id_bytes: usize,
-) -> Result<Vec<SubscriptionEntry<'_>>, BodyError> {
+fn read_subscriptions(piece: Option<&str>, id_bytes: usize) -> Result<Vec<SubscriptionEntry<'_>>, BodyError> {
     let piece = piece.ok_or_else(|| missing("subscriptions"))?;
     let items = list(piece).ok_or_else(|| String::from("'subscriptions' must be a list"))?;
     if items.is_empty() {

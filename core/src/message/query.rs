@@ -150,7 +150,9 @@ mod tests {
         assert_eq!(refused(r#"{"edge":"a","limit":0}"#), "'query.limit' must be at least 1");
         assert!(refused(r#"{"edge":"a","limit":-1}"#).ends_with("found -1"));
         assert!(refused(r#"{"edge":"a","limit":1.5}"#).ends_with("found 1.5"));
-        assert!(refused(r#"{"edge":"a","edge":"b"}"#).contains("duplicate key \"edge\" in the object at byte 0"));
+        assert!(
+            refused(r#"{"edge":"a","edge":"b"}"#).contains("duplicate key \"edge\" in the object at byte 0")
+        );
         assert!(refused(r#"{"edge":"a","node":{"navigate":[]}}"#).contains("'navigate' in query.node"));
         assert!(refused(r#"{"edge":"a","node":{"fields":["a",1]}}"#).contains("list of texts"));
         assert!(refused(r#"{"edge":"a"} x"#).contains("expected the end"));

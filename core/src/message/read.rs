@@ -6,8 +6,8 @@
 
 use std::borrow::Cow;
 
-pub(crate) use crate::json::{items as list, text};
 use crate::json::{Malformed, read, read_leniently};
+pub(crate) use crate::json::{items as list, text};
 
 /// The known fields of an object, by their place in the list of names; null is `None`.
 pub(crate) struct Fields<'a, const N: usize> {
@@ -34,7 +34,10 @@ pub(crate) fn fields<'a, const N: usize>(
 
 /// The known fields of an object that [`fields`] refused, as far as they can be read: none of a text that is no JSON at all, and
 /// not one that stands twice.
-pub(crate) fn fields_of_refused<'a, const N: usize>(json: &'a str, names: &[&str; N]) -> [Option<&'a str>; N] {
+pub(crate) fn fields_of_refused<'a, const N: usize>(
+    json: &'a str,
+    names: &[&str; N],
+) -> [Option<&'a str>; N] {
     let (mut values, mut seen) = ([None; N], [false; N]);
     let grammar = read_leniently(json, |key, value| {
         if let Some(index) = names.iter().position(|known| *known == key) {

@@ -228,7 +228,8 @@ impl<'a> ServerMessage<'a> {
     /// Reads one message. Unknown fields are ignored, null is absent; all of it must be JSON by the same policy as what clients say
     /// (see the [front page](crate#json)). At most three passes over the text; the host's data is passed through.
     pub fn parse(json: &'a [u8]) -> Result<ServerMessage<'a>, ServerMessageError> {
-        let json = std::str::from_utf8(json).map_err(|error| ServerMessageError::Invalid(not_utf8(&error)))?;
+        let json =
+            std::str::from_utf8(json).map_err(|error| ServerMessageError::Invalid(not_utf8(&error)))?;
         let object = fields(json, &NAMES, SERVER_MESSAGE_NESTING).map_err(ServerMessageError::Invalid)?;
         let pieces = Pieces(object.values);
         let kind = pieces.text("type")?;

@@ -13,6 +13,7 @@ mod state;
 mod subscriptions;
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use control::Control;
@@ -39,6 +40,7 @@ use crate::time::Moment;
 ///   `None` and answer each request (at once or later), and drain
 ///   [`poll_transmit`](Session::poll_transmit) as far as the transport can take it. Any number of inputs and
 ///   commands between two drains is legal.
+/// * [`poll_error`](Session::poll_error) names the errors that the client is told of, for whoever counts them.
 /// * [`poll_timeout`](Session::poll_timeout) says when to call [`handle_timeout`](Session::handle_timeout).
 ///   After that call the next deadline is later than the moment given, or there is none.
 /// * Time never runs backwards between two calls; all moments are of one clock.
@@ -55,8 +57,13 @@ pub struct Session {
     bucket: TokenBucket,
     rate_limited_in_a_row: u32,
     invalid_in_a_row: u32,
+    /// Codes of errors that were queued, for the owner.
+    errors: VecDeque<ErrorCode>,
     stats: SessionStats,
 }
+
+/// So many of them are kept for an owner that does not ask.
+const MAX_ERRORS: usize = 256;
 
 /// Where a [`Session`] stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -155,6 +162,7 @@ impl Session {
             bucket: TokenBucket::full(&limits, now),
             rate_limited_in_a_row: 0,
             invalid_in_a_row: 0,
+            errors: VecDeque::new(),
             stats: SessionStats::default(),
             limits,
         }
@@ -512,6 +520,16 @@ impl Session {
         Some(Transmit::Close(code))
     }
 
+    /// The code of the next error that the client is told of, in the order in which they arose: to be counted and logged, nothing
+    /// needs to be done. An owner that does not ask misses those beyond the first 256.
+    pub fn poll_error(&mut self) -> Option<ErrorCode> {
+        let code = self.errors.pop_front();
+        if self.errors.is_empty() {
+            self.errors = VecDeque::new();
+        }
+        code
+    }
+
     /// When to call [`handle_timeout`](Session::handle_timeout).
     pub fn poll_timeout(&self) -> Option<Moment> {
         match &self.state {
@@ -626,6 +644,9 @@ impl Session {
     }
 
     fn error(&mut self, code: ErrorCode, message: &str, request_id: Option<&str>, id: Option<&str>) {
+        if self.errors.len() < MAX_ERRORS {
+            self.errors.push_back(code);
+        }
         self.answer(&ServerMessage::Error {
             code: Cow::Borrowed(code.as_str()),
             message: Cow::Borrowed(message),

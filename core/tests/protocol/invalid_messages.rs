@@ -74,7 +74,10 @@ fn the_message_says_what_and_where() {
     );
     assert!(message("nonsense").contains("expected a JSON object"));
     assert!(message(r#"{"type":"auth"}"#).contains("'token' is missing"));
-    assert!(message(r#"{"type":"ping","type":"x"}"#).contains(r#"duplicate key \"type\" in the object at byte 0"#));
+    assert!(
+        message(r#"{"type":"ping","type":"x"}"#)
+            .contains(r#"duplicate key \"type\" in the object at byte 0"#)
+    );
 }
 
 #[test]
@@ -148,7 +151,8 @@ fn deep_nesting_is_no_danger() {
     let mut server = Server::active(SessionLimits::default());
     let deep = "[".repeat(30_000);
     assert_error(&server.ask(&deep), "INVALID_MESSAGE");
-    let nested = |depth: usize| format!(r#"{{"type":"ping","x":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
+    let nested =
+        |depth: usize| format!(r#"{{"type":"ping","x":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
     assert_eq!(server.ask(&nested(63)), [r#"{"type":"pong"}"#], "an unknown field is ignored");
     assert_error(&server.ask(&nested(64)), "INVALID_MESSAGE");
     assert_error(&server.ask(&nested(30_000)), "INVALID_MESSAGE");

@@ -128,7 +128,11 @@ pub fn json(data: &[u8]) {
     let mut compact = Vec::new();
     json::compact(data, &mut compact);
     let read = json::parse(data, &limits);
-    assert_eq!(json::check(data, &limits), read.as_ref().map(drop).map_err(Clone::clone), "checked as it is read");
+    assert_eq!(
+        json::check(data, &limits),
+        read.as_ref().map(drop).map_err(Clone::clone),
+        "checked as it is read"
+    );
     extraction(data, &compact, &read, &limits);
     let value = match read {
         Ok(value) => value,

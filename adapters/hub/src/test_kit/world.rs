@@ -477,7 +477,10 @@ impl World {
                     link.ready = true;
                 }
             }
-            Output::LiveQuery { .. } | Output::Crowded { .. } | Output::Panicked { .. } => {}
+            Output::LiveQuery { .. }
+            | Output::Error { .. }
+            | Output::Crowded { .. }
+            | Output::Panicked { .. } => {}
             Output::Watch { watch } => {
                 self.watches.insert(watch);
             }

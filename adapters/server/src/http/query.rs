@@ -32,7 +32,8 @@ pub(super) async fn run(State(app): State<App>, caller: Caller, body: Body) -> R
 pub(super) async fn read(app: &App, body: Body) -> Result<QuerySpec, ApiError> {
     let text = body::read(app, body).await?;
     // A body that is no JSON and a query that is wrong are different faults.
-    json::check(&text, &JsonLimits::default()).map_err(|error| ApiError::invalid_message(error.to_string()))?;
+    json::check(&text, &JsonLimits::default())
+        .map_err(|error| ApiError::invalid_message(error.to_string()))?;
     QuerySpec::parse(&text).map_err(|error| ApiError::refused("INVALID_QUERY", error.to_string()))
 }
 

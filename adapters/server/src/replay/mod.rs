@@ -343,7 +343,9 @@ impl Sent {
         self.started.get_or_insert_with(Clock::now);
         self.commits += 1;
         self.ops += commit.ops;
-        if let Some(Value::Number(Number::Int(changed))) = client::object(answer).as_ref().and_then(|answer| answer.field("changed")) {
+        if let Some(Value::Number(Number::Int(changed))) =
+            client::object(answer).as_ref().and_then(|answer| answer.field("changed"))
+        {
             self.changed += changed.unsigned_abs();
         }
         self.last = commit.at.or(self.last);
