@@ -140,7 +140,10 @@ fn spawn(
                 metrics::counter!("liveset_tls_failures_total").increment(1);
                 tracing::debug!(%address, %error, "no handshake of TLS");
             }
-            Err(_) => tracing::debug!(%address, "the handshake of TLS took too long"),
+            Err(_) => {
+                metrics::counter!("liveset_tls_failures_total").increment(1);
+                tracing::debug!(%address, "the handshake of TLS took too long");
+            }
         }
     });
 }
@@ -178,7 +181,22 @@ async fn answer<IO>(
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%address, %error, "connection ended");
+        let failure = failure(&error);
+        metrics::counter!("liveset_http_failures_total", "failure" => failure).increment(1);
+        tracing::debug!(%address, failure, %error, "an HTTP connection failed");
+    }
+}
+
+/// Why a connection ended that did not end well, in a word.
+fn failure(error: &hyper::Error) -> &'static str {
+    if error.is_timeout() {
+        "timeout"
+    } else if error.is_parse() {
+        "head"
+    } else if error.is_incomplete_message() {
+        "incomplete"
+    } else {
+        "gone"
     }
 }
 

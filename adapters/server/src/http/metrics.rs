@@ -23,6 +23,10 @@ const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub fn install_recorder() -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new().install_recorder()?;
     describe_counter!("liveset_http_requests_total", "Requests by path and status");
+    describe_counter!(
+        "liveset_http_failures_total",
+        "Connections that failed before an upgrade, by what: no head in time, a bad one, or gone in the middle"
+    );
     describe_counter!("liveset_http_auth_failures_total", "Requests whose token was refused");
     describe_counter!("liveset_limit_refusals_total", "Refusals by a limit, by its name under [limits]");
     describe_gauge!("liveset_http_connections", "Connections that are open, WebSockets included");

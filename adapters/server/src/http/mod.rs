@@ -120,7 +120,7 @@ async fn healthz() -> Response {
     error::json(StatusCode::OK, r#"{"status":"ok"}"#)
 }
 
-/// Counts requests by status. Paths are the router's own, never the client's, so that there are few.
+/// Counts requests by status, and logs those that are refused. Paths are the router's own, never the client's, so that there are few.
 async fn count(request: Request, next: Next) -> Response {
     let path = match request.uri().path() {
         path @ ("/ws" | "/batch" | "/events" | "/query" | "/explain" | "/healthz" | "/metrics") => {
@@ -129,7 +129,11 @@ async fn count(request: Request, next: Next) -> Response {
         _ => "other".to_owned(),
     };
     let response = next.run(request).await;
-    let status = response.status().as_u16().to_string();
+    let status = response.status();
+    if status.is_client_error() || status.is_server_error() {
+        tracing::debug!(path, status = status.as_u16(), "refused a request");
+    }
+    let status = status.as_u16().to_string();
     ::metrics::counter!("liveset_http_requests_total", "path" => path, "status" => status).increment(1);
     response
 }
