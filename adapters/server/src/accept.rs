@@ -1,8 +1,8 @@
 //! The accept loop: HTTP/1 connections with deadlines and caps, each in a task of its own.
 //!
 //! hyper's defaults wait for ever for a request that does not come; here a connection has a few seconds for
-//! the head of each request, and no more than so many connections are open, in all and from one address. Who is
-//! over a cap is told so (503, and when to try again), as far as that costs little.
+//! the head of each request, and no more than so many connections are open, in all and from one address, or come a
+//! second. Who is over a cap is told so (503, and when to try again), as far as that costs little.
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,6 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
+use crate::rate::Bucket;
 use crate::slots::{Full, Open, Slot};
 use crate::tls::ServerTls;
 
@@ -40,6 +41,10 @@ pub struct AcceptLimits {
     pub max_handshakes_per_address: usize,
     /// Whether loopback is an address like others; otherwise it is not counted, because a proxy on this machine speaks for many.
     pub count_loopback: bool,
+    /// Connections that may be opened each second on the long run. Those that are open stay.
+    pub connections_per_second: u32,
+    /// How many of them may come at once.
+    pub connection_burst: u32,
     /// How long a connection may take for the handshake of TLS, to send the head of a request, and how long it may be idle
     /// before one.
     pub header_timeout: Duration,
@@ -55,6 +60,8 @@ impl Default for AcceptLimits {
             max_handshakes: 1_024,
             max_handshakes_per_address: 64,
             count_loopback: false,
+            connections_per_second: 2_000,
+            connection_burst: 10_000,
             header_timeout: Duration::from_secs(5),
             max_header_bytes: 16 * 1024,
         }
@@ -77,6 +84,7 @@ pub async fn serve(
     // Tells connections to finish; each holds a receiver for as long as it lasts.
     let stopping = watch::Sender::new(false);
     let open = Arc::new(Open::default());
+    let mut rate = Bucket::full(limits.connections_per_second, limits.connection_burst, Instant::now());
     let mut stop = std::pin::pin!(stop);
     let mut backoff = Backoff::default();
     let mut refusals = Refusals::new(tls.is_none());
@@ -102,6 +110,10 @@ pub async fn serve(
             }
         };
         backoff = Backoff::default();
+        if !rate.take(Instant::now()) {
+            refusals.refuse(stream, address, Full::Rate);
+            continue;
+        }
         match Open::enter(&open, address.ip(), &limits) {
             Ok(slot) => {
                 let slot = Arc::new(slot);

@@ -29,6 +29,7 @@ pub mod load;
 pub mod log;
 pub mod ndjson;
 mod policy;
+mod rate;
 pub mod replay;
 mod rng;
 pub mod secret;

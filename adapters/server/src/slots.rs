@@ -35,6 +35,7 @@ pub(crate) enum Full {
     ConnectionsOfAddress,
     Handshakes,
     HandshakesOfAddress,
+    Rate,
 }
 
 impl Full {
@@ -45,6 +46,7 @@ impl Full {
             Full::ConnectionsOfAddress => "connections of one address",
             Full::Handshakes => "handshakes",
             Full::HandshakesOfAddress => "handshakes of one address",
+            Full::Rate => "new connections",
         }
     }
 }

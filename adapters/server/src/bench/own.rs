@@ -34,6 +34,8 @@ impl OwnServer {
         let views = u64::from(args.connections) * u64::from(args.queries) + 1_000;
         let limits = [
             format!("http.max_connections={}", connections.max(10_000)),
+            // Those of this program alone, which opens them as fast as it can.
+            "http.connection_burst=1000000".to_owned(),
             format!("engine.max_views={}", views.max(100_000)),
         ];
         let mut child = command

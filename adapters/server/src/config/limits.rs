@@ -35,6 +35,10 @@ pub struct ServerLimits {
     pub max_handshakes_per_address: usize,
     /// Whether loopback is an address like others; otherwise it is not counted. Default false.
     pub count_loopback: bool,
+    /// Connections that may be opened each second on the long run. Default 2,000.
+    pub connections_per_second: u32,
+    /// How many of them may come at once. Default 10,000: everybody that there is room for.
+    pub connection_burst: u32,
     /// How long a handshake of TLS and the head of a request may take, and how long a connection may be idle before one. Default 5 s.
     pub header_timeout: Duration,
     /// The largest head of a request. Default 16 KiB.
@@ -56,6 +60,8 @@ impl Default for ServerLimits {
             max_handshakes: accept.max_handshakes,
             max_handshakes_per_address: accept.max_handshakes_per_address,
             count_loopback: accept.count_loopback,
+            connections_per_second: accept.connections_per_second,
+            connection_burst: accept.connection_burst,
             header_timeout: accept.header_timeout,
             max_header_bytes: accept.max_header_bytes,
             max_body_bytes: 8 * 1024 * 1024,
@@ -115,8 +121,8 @@ macro_rules! limits {
 
 limits! {
     "http", limits => limits.http => {
-        max_connections, max_connections_per_address, max_handshakes, max_handshakes_per_address, count_loopback, header_timeout,
-        max_header_bytes, max_body_bytes, body_timeout, shutdown_timeout,
+        max_connections, max_connections_per_address, max_handshakes, max_handshakes_per_address, count_loopback,
+        connections_per_second, connection_burst, header_timeout, max_header_bytes, max_body_bytes, body_timeout, shutdown_timeout,
     }
     "auth", limits => limits.liveset.auth => {
         failures_per_address, failure_interval, addresses, count_loopback,
@@ -240,6 +246,8 @@ impl LimitsConfig {
             max_handshakes: self.http.max_handshakes,
             max_handshakes_per_address: self.http.max_handshakes_per_address,
             count_loopback: self.http.count_loopback,
+            connections_per_second: self.http.connections_per_second,
+            connection_burst: self.http.connection_burst,
             header_timeout: self.http.header_timeout,
             max_header_bytes: self.http.max_header_bytes,
         }
@@ -251,6 +259,8 @@ impl LimitsConfig {
             ("body_timeout", self.http.body_timeout.is_zero()),
             ("max_connections", self.http.max_connections == 0),
             ("max_handshakes", self.http.max_handshakes == 0),
+            ("connections_per_second", self.http.connections_per_second == 0),
+            ("connection_burst", self.http.connection_burst == 0),
         ];
         match zero.into_iter().find(|(_, is_zero)| *is_zero) {
             Some((name, _)) => Err(Problem {
