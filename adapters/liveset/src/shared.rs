@@ -28,6 +28,9 @@ use crate::shards::Shards;
 use crate::telemetry;
 use crate::timer::Timer;
 
+/// Whoever waits for longer than this is worth a line in the log.
+const SLOW_AUTHENTICATOR: Duration = Duration::from_secs(1);
+
 /// The grain in which a shutdown is spread.
 const SPREAD_STEP: Duration = Duration::from_millis(10);
 
@@ -444,7 +447,11 @@ impl Shared {
             Ok(Err(AuthError)) => "refused",
             Err(Panicked) => "panicked",
         };
-        telemetry::authenticated(outcome, started.elapsed());
+        let took = started.elapsed();
+        telemetry::authenticated(outcome, took);
+        if took >= SLOW_AUTHENTICATOR {
+            tracing::warn!(?took, "the authenticator is slow");
+        }
         match verdict {
             Ok(verdict) => self.principal(verdict?),
             Err(Panicked) => {

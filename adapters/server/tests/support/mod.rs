@@ -5,6 +5,7 @@ pub mod clients;
 pub mod follower;
 pub mod http;
 pub mod metrics;
+pub mod raw;
 pub mod ws;
 
 use std::io::{BufRead, BufReader};
@@ -70,10 +71,14 @@ impl Server {
         let file = folder.path().join("liveset.toml");
         std::fs::write(&file, config).expect("the configuration is written");
         let listen: &[&str] = if more.contains(&"--listen") { &[] } else { &["--listen", "127.0.0.1:0"] };
+        command.arg(&file).args(listen).args(more);
+        Server::run(command, folder)
+    }
+
+    /// Runs a command that serves, and says where in a line of its own.
+    pub fn run(mut command: Command, folder: TempDir) -> Server {
         let mut child = command
-            .arg(&file)
-            .args(listen)
-            .args(more)
+            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -88,20 +93,18 @@ impl Server {
                 }
             }
         });
-        let mut first = String::new();
-        let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
-        stdout.read_line(&mut first).expect("stdout is read");
-        let listening = first.trim().strip_prefix("listening on http");
-        let address = match listening.map(|rest| rest.trim_start_matches('s').trim_start_matches("://")) {
-            Some(address) => address.to_owned(),
-            None => {
-                let _ = child.wait();
-                thread::sleep(Duration::from_millis(200));
-                panic!("the server did not start: {first}{}", log.lock().expect("the log"));
-            }
+        let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
+        let listening = stdout.by_ref().map_while(Result::ok).find_map(|line| {
+            let address = line.trim().strip_prefix("listening on http")?;
+            Some(address.trim_start_matches('s').trim_start_matches("://").to_owned())
+        });
+        let Some(address) = listening else {
+            let _ = child.wait();
+            thread::sleep(Duration::from_millis(200));
+            panic!("the server did not start: {}", log.lock().expect("the log"));
         };
         // What it still says must not fill the pipe.
-        thread::spawn(move || for _ in stdout.lines() {});
+        thread::spawn(move || for _ in stdout {});
         Server { child, address, folder, log }
     }
 

@@ -4,6 +4,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use super::{PATIENCE, TOKEN};
@@ -26,6 +27,14 @@ impl Ws {
         let (socket, _) = tokio_tungstenite::connect_async(format!("ws://{address}/ws"))
             .await
             .expect("the server upgrades");
+        Ws { socket }
+    }
+
+    /// Connects as a page of this origin does.
+    pub async fn connect_from(address: &str, origin: &str) -> Ws {
+        let mut request = format!("ws://{address}/ws").into_client_request().expect("a request");
+        request.headers_mut().insert("origin", origin.parse().expect("a header"));
+        let (socket, _) = tokio_tungstenite::connect_async(request).await.expect("the server upgrades");
         Ws { socket }
     }
 

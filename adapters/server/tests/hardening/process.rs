@@ -1,0 +1,235 @@
+//! Faults of the machine and of the host's code, and the end of the process.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep};
+
+use crate::case::{Case, SLACK, Writer};
+use crate::host::{self, BOMBS, PANICS, STALLS};
+use crate::support::PATIENCE;
+use crate::support::http::Http;
+use crate::support::raw::{Raw, rest};
+use crate::table::{Line, Row};
+
+pub async fn clock_jumps(row: Row) -> Line {
+    const DEADLINE: Duration = Duration::from_millis(1_500);
+    let mut case = Case::over(row, host::start(DEADLINE)).await;
+    let mut hour = 0;
+    case.rounds(3, SLACK, async |case: &mut Case| {
+        let mut writer = Writer::new(&case.address);
+        let mut at = async |hour: u32, ops: serde_json::Value| {
+            writer.commit(&json!({ "at": format!("2030-01-{:02}T{:02}:00:00Z", 1 + hour / 24, hour % 24), "ops": ops })).await;
+        };
+        hour += 2;
+        let created = format!("2030-01-{:02}T{:02}:00:00Z", 1 + hour / 24, hour % 24);
+        at(hour, json!([{ "op": "upsert", "set": "orders", "node": { "id": hour, "at": created, "x": "s3cret" } }])).await;
+        let mut raw = Raw::open(&case.address).await;
+        let query = json!({ "edge": "orders", "filter": "at > now - 30 minutes" });
+        raw.send_json(&json!({ "type": "createLiveQuery", "id": "q", "query": query })).await;
+        assert_eq!(raw.receive_json().await["totalCount"], 1);
+        raw.receive_json().await;
+
+        let started = Instant::now();
+        let mut silent = Raw::connect(&case.address).await;
+        // An hour on, and the query knows.
+        hour += 1;
+        at(hour, json!([])).await;
+        let removed = raw.receive_json().await;
+        assert_eq!(removed["type"], "liveQueryRemovedNode", "{removed}");
+        case.served().await;
+        // An hour back, which changes nothing: commits name moments in order.
+        at(hour - 1, json!([])).await;
+        assert_eq!(silent.error().await, "AUTH_TIMEOUT");
+        assert!(started.elapsed() >= DEADLINE, "the jump cut it short: {:?}", started.elapsed());
+        assert_eq!(silent.close_code().await, Some(1008));
+        // Nobody else's deadline came.
+        raw.assert_alive().await;
+        raw.leave().await;
+    })
+    .await;
+    case.moved("liveset_engine_flips_total").await;
+    case.moved("liveset_errors_total{code=\"AUTH_TIMEOUT\"}").await;
+    case.logged("the client is told of an error code=\"AUTH_TIMEOUT\"");
+    case.finish(
+        "the clock of the data an hour on and an hour back while a connection has not authenticated, and others serve queries over `now`",
+        "`now - 30 minutes` follows at once; `AUTH_TIMEOUT` at its deadline (1.5 s here), not before; nobody else is closed",
+    )
+    .await
+}
+
+pub async fn faults(row: Row) -> Line {
+    panics(row).await.and(stall(row).await).and(out_of_descriptors(row).await)
+}
+
+async fn panics(row: Row) -> Line {
+    let mut case = Case::over(row, host::start(Duration::from_secs(30))).await;
+    case.may_panic();
+    case.rounds(6, SLACK, async |case: &mut Case| {
+        for _ in 0..5 {
+            let mut raw = Raw::open(&case.address).await;
+            raw.send_json(&json!({ "type": "createLiveQuery", "id": "q", "query": { "edge": "orders" } }))
+                .await;
+            assert_eq!(raw.receive_json().await["type"], "liveQueryCreated");
+            raw.receive_json().await;
+            raw.send_json(&json!({ "type": "createLiveQuery", "id": "b", "query": { "edge": BOMBS } })).await;
+            let error = raw.receive_json().await;
+            assert_eq!(
+                (&error["code"], error.to_string().contains("fault")),
+                (&json!("INTERNAL"), false),
+                "{error}"
+            );
+            assert_eq!(raw.close_code().await, Some(1011));
+            let mut raw = Raw::connect(&case.address).await;
+            raw.send_json(&json!({ "type": "auth", "token": PANICS })).await;
+            assert_eq!(raw.error().await, "AUTH_FAILED");
+            assert_eq!(raw.close_code().await, Some(1008));
+        }
+        case.served().await;
+        let answer =
+            Http::connect(&case.address).await.post("/query", &json!({ "edge": BOMBS }).to_string()).await;
+        assert_eq!((answer.status, &*answer.code()), (500, "INTERNAL"));
+        let answer = Http::connect(&case.address).await.get("/metrics", Some(PANICS)).await;
+        assert_eq!((answer.status, &*answer.code()), (401, "AUTH_FAILED"));
+    })
+    .await;
+    case.moved("liveset_panics_total{place=\"hub\"}").await;
+    case.moved("liveset_panics_total{place=\"authenticator\"}").await;
+    case.moved("liveset_close_frames_sent_total{code=\"1011\"}").await;
+    case.logged("made the hub panic; the connection is closed");
+    case.logged("the authenticator panicked; the token counts as refused");
+    case.finish(
+        "a policy that panics over a query, an authenticator that panics over a token; over HTTP too",
+        "`INTERNAL`, 1011 (HTTP 500); `AUTH_FAILED`, 1008 (HTTP 401); without a detail",
+    )
+    .await
+}
+
+async fn stall(row: Row) -> Line {
+    let mut case = Case::over(row, host::start(Duration::from_secs(300))).await;
+    let mut stalled = Raw::connect(&case.address).await;
+    stalled.send_json(&json!({ "type": "auth", "token": STALLS })).await;
+    // One of two threads stands still. The others do the work, of those who are there and of those who come.
+    for _ in 0..10 {
+        case.served().await;
+        let mut raw = Raw::open(&case.address).await;
+        raw.assert_alive().await;
+        raw.leave().await;
+    }
+    sleep(Duration::from_millis(1_200)).await;
+    Http::connect(&case.address).await.post("/release", "").await;
+    assert_eq!(stalled.receive_json().await["type"], "authenticated");
+    stalled.leave().await;
+    case.moved("liveset_authentication_seconds_count").await;
+    case.logged("the authenticator is slow");
+    case.memory("one stall".to_owned());
+    case.finish(
+        "an authenticator that blocks its thread, one of two, until it is released",
+        "all others are served and let in; then `authenticated`",
+    )
+    .await
+}
+
+async fn out_of_descriptors(row: Row) -> Line {
+    let mut case = Case::start_within(row, 60, "[limits.http]\nheader_timeout = \"300s\"\n").await;
+    let mut failures = 0;
+    case.rounds(4, SLACK, async |case: &mut Case| {
+        case.served().await;
+        // More than it can have; the kernel keeps the rest for it.
+        let mut crowd = Vec::new();
+        for _ in 0..90 {
+            crowd.push(TcpStream::connect(&case.address).await.expect("the kernel accepts"));
+        }
+        let deadline = Instant::now() + PATIENCE;
+        let found = loop {
+            let found = case.server.log().matches("cannot accept connections").count();
+            if found > failures {
+                break found;
+            }
+            assert!(Instant::now() < deadline, "it accepts them all");
+            sleep(Duration::from_millis(10)).await;
+        };
+        assert!(found - failures < 200, "{found} attempts: it spins");
+        failures = found;
+        case.served().await;
+        drop(crowd);
+        let late = Raw::open(&case.address).await;
+        late.leave().await;
+        case.recovered().await;
+        failures = case.server.log().matches("cannot accept connections").count();
+    })
+    .await;
+    case.moved("liveset_accept_errors_total").await;
+    case.logged("cannot accept connections");
+    case.finish(
+        "60 descriptors, 90 sockets",
+        "who is connected is served; pauses of 10 ms to 1 s between attempts; then everybody is let in",
+    )
+    .await
+}
+
+pub async fn sigterm(row: Row) -> Line {
+    const CLIENTS: usize = 50;
+    let config = "[limits.http]\nshutdown_timeout = \"20s\"\nheader_timeout = \"60s\"\n[limits.transport]\nclose_timeout = \"1s\"\n";
+    let mut case = Case::start(row, config).await;
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        let mut raw = Raw::open(&case.address).await;
+        raw.send_json(&json!({ "type": "createLiveQuery", "id": "q", "query": { "edge": "orders" } })).await;
+        raw.receive_json().await;
+        raw.receive_json().await;
+        clients.push(raw);
+    }
+    // One that says nothing any more must not hold it up.
+    let deaf = Raw::open(&case.address).await;
+    // Half of a request, which is waited for: what the server counts while it stops.
+    let mut request = TcpStream::connect(&case.address).await.expect("accepted");
+    let (first, second) = (
+        "GET /metrics HTTP/1.1\r\nhost: localhost\r\n",
+        format!("authorization: Bearer {}\r\n\r\n", crate::support::TOKEN),
+    );
+    request.write_all(first.as_bytes()).await.expect("taken");
+    case.served().await;
+    let mut writer = Writer::new(&case.address);
+    let ops: Vec<_> = (0..20).map(|id| json!({ "op": "upsert", "set": "orders", "node": { "id": id, "x": "s3cret".repeat(1_000) } })).collect();
+    writer.commit(&json!(ops)).await;
+    let stopping = Instant::now();
+    case.server.signal("TERM");
+    for raw in &mut clients {
+        // What was acknowledged is flushed first, all of it.
+        for _ in 0..20 {
+            assert_eq!(raw.receive_json().await["type"], "liveQueryAddedNode");
+        }
+        assert_eq!(raw.close_code().await, Some(1001));
+    }
+    assert_eq!(case.bystander_closed().await, 1001);
+    let newcomer = async {
+        match TcpStream::connect(&case.address).await {
+            Ok(mut stream) => rest(&mut stream).await,
+            Err(_) => Vec::new(),
+        }
+    };
+    assert_eq!(newcomer.await, b"", "nobody is let in any more");
+    request.write_all(second.as_bytes()).await.expect("taken");
+    let said = rest(&mut request).await;
+    let said = String::from_utf8_lossy(&said);
+    let sent =
+        said.lines().find_map(|line| line.strip_prefix("liveset_close_frames_sent_total{code=\"1001\"} "));
+    let sent: usize = sent.unwrap_or_else(|| panic!("{said}")).parse().expect("a number");
+    assert!(sent > CLIENTS, "{sent}");
+    case.metric(format!("`liveset_close_frames_sent_total{{code=\"1001\"}}` +{sent}"));
+    let status = case.server.wait();
+    let took = stopping.elapsed();
+    assert!(status.success(), "{status}");
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    drop(deaf);
+    case.logged("stopping");
+    case.logged("stopped");
+    case.memory("the process has ended".to_owned());
+    case.closed(
+        "50 clients with a commit of 120 kB each on its way, one that answers nothing, half a request",
+        &format!("no newcomers; the commit is flushed, then 1001 (the bystander too); the request is answered; status 0 after {:.1} s", took.as_secs_f64()),
+    )
+}

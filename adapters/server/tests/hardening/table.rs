@@ -1,0 +1,69 @@
+//! What came of the rows, as a table.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use crate::ROWS;
+
+/// The name of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row(pub &'static str);
+
+/// A line of the table: a row that came out as it should.
+#[derive(Debug)]
+pub struct Line {
+    pub row: Row,
+    pub done: String,
+    pub came_back: String,
+    pub metric: String,
+    pub log: String,
+    pub bystander: String,
+    pub memory: String,
+}
+
+impl Line {
+    /// One row may take several servers.
+    pub fn and(mut self, other: Line) -> Line {
+        assert_eq!(self.row, other.row);
+        for (text, more) in [
+            (&mut self.done, other.done),
+            (&mut self.came_back, other.came_back),
+            (&mut self.metric, other.metric),
+            (&mut self.log, other.log),
+            (&mut self.bystander, other.bystander),
+            (&mut self.memory, other.memory),
+        ] {
+            let _ = write!(text, "<br>{more}");
+        }
+        self
+    }
+
+    fn print(&self) -> String {
+        let Line { row, done, came_back, metric, log, bystander, memory } = self;
+        let cells: [&str; 7] = [row.0, done, came_back, metric, log, bystander, memory];
+        format!("| {} |", cells.map(|cell| cell.replace('|', "\\|")).join(" | "))
+    }
+}
+
+static LINES: Mutex<BTreeMap<usize, String>> = Mutex::new(BTreeMap::new());
+
+const HEAD: &str = "| input or fault | what was done | what came back | metric | log | bystander | memory |\n\
+                    | --- | --- | --- | --- | --- | --- | --- |\n";
+
+/// Runs a row, and writes the table of all that have come to an end in this run to `hardening.md`; once that is all of them it is
+/// printed too.
+pub async fn run(name: &'static str, row: impl Future<Output = Line>) {
+    let line = row.await;
+    assert_eq!(line.row.0, name);
+    let place = ROWS.iter().position(|row| *row == name).expect("a row of the table");
+    let mut lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
+    assert!(lines.insert(place, line.print()).is_none(), "{name} is there twice");
+    let table = lines.values().fold(HEAD.to_owned(), |table, line| table + line + "\n");
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("hardening.md");
+    std::fs::write(&file, &table).expect("the table is written");
+    if lines.len() == ROWS.len() {
+        println!("\n{table}\nThis table is in {}.", file.display());
+    }
+}
