@@ -54,7 +54,13 @@ pub async fn malformed_json(row: Row) -> Line {
     ];
     for depth in [128, 1_000_000] {
         for nested in [nested(depth), nested_objects(depth), "[".repeat(depth), "{\"a\":".repeat(depth)] {
-            messages.push((format!(r#"{{"type":"ping","x":{nested}}}"#), vec![invalid]));
+            for known in ["type", "id", "options", "query"] {
+                let rest = r#""type":"createLiveQuery","id":"q","query":{"edge":"orders"},"#;
+                let field = format!(r#""{known}":"#);
+                let rest =
+                    rest.split_inclusive(',').filter(|other| !other.starts_with(&field)).collect::<String>();
+                messages.push((format!("{{{rest}{field}{nested}}}"), vec![invalid, "INVALID_QUERY"]));
+            }
             messages.push((nested, vec![invalid]));
         }
     }
@@ -96,6 +102,12 @@ pub async fn malformed_json(row: Row) -> Line {
                 "{start}: {error}"
             );
             assert!(error.to_string().len() < 1_000, "{start}: {error}");
+            raw.assert_alive().await;
+        }
+        // What is in a field that means nothing is skipped, however deep, or refused.
+        for nested in [nested(128), nested(1_000_000), nested_objects(1_000_000)] {
+            let answer = raw.ask(&format!(r#"{{"type":"ping","x":{nested}}}"#)).await;
+            assert!(answer["type"] == "pong" || answer["code"] == invalid, "{answer}");
             raw.assert_alive().await;
         }
         case.served().await;

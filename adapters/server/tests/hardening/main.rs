@@ -9,6 +9,7 @@
 //! cargo test -p liveset-server --test hardening -- --nocapture
 //! ```
 #![cfg(target_os = "linux")]
+#![allow(unreachable_pub, reason = "a test has no outside")]
 
 #[path = "../support/mod.rs"]
 mod support;

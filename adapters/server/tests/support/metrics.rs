@@ -9,10 +9,22 @@ use super::{PATIENCE, TOKEN};
 pub struct Metrics(String);
 
 impl Metrics {
+    /// Reads them, again and again where the server is full.
     pub async fn read(address: &str) -> Metrics {
-        let answer = Http::connect(address).await.get("/metrics", Some(TOKEN)).await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        Metrics(answer.text().to_owned())
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = Http::connect(address).await.get("/metrics", Some(TOKEN)).await;
+            if answer.status == 200 {
+                return Metrics(answer.text().to_owned());
+            }
+            assert!(
+                answer.status == 503 && Instant::now() < deadline,
+                "{}: {}",
+                answer.status,
+                answer.text()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// The value of a metric, named with its labels as Prometheus does. One that was never counted is 0.
