@@ -28,9 +28,6 @@ use crate::shards::Shards;
 use crate::telemetry;
 use crate::timer::Timer;
 
-/// Whoever waits for longer than this is worth a line in the log.
-const SLOW_AUTHENTICATOR: Duration = Duration::from_secs(1);
-
 /// The grain in which a shutdown is spread.
 const SPREAD_STEP: Duration = Duration::from_millis(10);
 
@@ -447,11 +444,7 @@ impl Shared {
             Ok(Err(AuthError)) => "refused",
             Err(Panicked) => "panicked",
         };
-        let took = started.elapsed();
-        telemetry::authenticated(outcome, took);
-        if took >= SLOW_AUTHENTICATOR {
-            tracing::warn!(?took, "the authenticator is slow");
-        }
+        telemetry::authenticated(outcome, started.elapsed());
         match verdict {
             Ok(verdict) => self.principal(verdict?),
             Err(Panicked) => {

@@ -27,6 +27,7 @@ use tokio::time::timeout;
 use crate::rate::Bucket;
 use crate::slots::{Full, Open, Slot};
 use crate::tls::ServerTls;
+use crate::watchdog::Watchdog;
 
 /// What the accept loop allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +75,8 @@ const MIN_HEADER_BYTES: usize = 8 * 1024;
 /// Serves until `stop` is ready, then stops accepting, lets the requests that are being answered finish, and
 /// returns. Bound it by a deadline: a request that never ends keeps it. WebSockets are not waited for, they
 /// have left HTTP; close them through the handle they belong to. With `tls` all of it is inside TLS.
+///
+/// Meanwhile a thread of its own watches those of the runtime: one that is stuck is logged, and keeps nobody else from the sockets.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -88,6 +91,7 @@ pub async fn serve(
     let mut stop = std::pin::pin!(stop);
     let mut backoff = Backoff::default();
     let mut refusals = Refusals::new(tls.is_none());
+    let _watchdog = Watchdog::start();
     loop {
         let accepted = tokio::select! {
             biased;

@@ -40,3 +40,4 @@ mod terminal;
 pub mod tls;
 mod url;
 pub mod watch;
+mod watchdog;

@@ -33,6 +33,7 @@ pub fn install_recorder() -> Result<PrometheusHandle, BuildError> {
     describe_gauge!("liveset_http_handshakes", "Connections that have not sent the head of a request yet");
     describe_counter!("liveset_connections_refused_total", "Connections over the caps, refused, by cap");
     describe_counter!("liveset_tls_failures_total", "Connections whose handshake of TLS failed");
+    describe_counter!("liveset_stuck_threads_total", "Threads of the runtime found in one task for a second");
     describe_counter!("liveset_accept_errors_total", "Failures to accept a connection");
     Ok(handle)
 }

@@ -143,7 +143,7 @@ const CLIENTS: usize = if cfg!(debug_assertions) { 4_000 } else { 10_000 };
 pub async fn reconnect(row: Row) -> Line {
     let limits = liveset_server::accept::AcceptLimits::default();
     assert_eq!((limits.connections_per_second, limits.connection_burst), (2_000, 10_000));
-    let config = "[limits.http]\nmax_connections = 20000\nmax_handshakes = 200\nconnections_per_second = 400\nconnection_burst = 200\n\
+    let config = "[limits.http]\nmax_connections = 20000\nmax_handshakes = 200\nconnections_per_second = 500\nconnection_burst = 300\n\
                   [limits.session]\nauth_timeout = \"60s\"\n[limits.transport]\nclose_timeout = \"10s\"\n";
     let mut case = Case::start(row, config).await;
     let refused = Arc::new(AtomicU64::new(0));
@@ -176,7 +176,7 @@ pub async fn reconnect(row: Row) -> Line {
         "{CLIENTS} clients at once (10,000 in a build with optimisations), {storms} times, which try again until they are in; each with a live query"
     );
     let came_back = format!(
-        "{refused} times 503 with `retry-after` from the accept rate (200 at once, 400 a second); all are in in the end"
+        "{refused} times 503 with `retry-after` from the accept rate (300 at once, 500 a second); all are in in the end"
     );
     case.finish(&done, &came_back).await
 }

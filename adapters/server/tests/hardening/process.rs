@@ -118,12 +118,11 @@ async fn stall(row: Row) -> Line {
         raw.assert_alive().await;
         raw.leave().await;
     }
-    sleep(Duration::from_millis(1_200)).await;
+    case.logged("a thread of the runtime has been in one task for a second");
+    case.moved("liveset_stuck_threads_total").await;
     Http::connect(&case.address).await.post("/release", "").await;
     assert_eq!(stalled.receive_json().await["type"], "authenticated");
     stalled.leave().await;
-    case.moved("liveset_authentication_seconds_count").await;
-    case.logged("the authenticator is slow");
     case.memory("one stall".to_owned());
     case.finish(
         "an authenticator that blocks its thread, one of two, until it is released",
