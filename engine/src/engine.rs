@@ -390,7 +390,7 @@ impl Engine {
     ///
     /// There are as many live queries as the limits allow, or as many of a kind that costs more.
     pub fn open(&mut self, now: Instant, plan: &Plan) -> Result<(FeedId, Snapshot), OpenError> {
-        let (feed, shard, view) = self.file(now, plan)?;
+        let Filed { feed, shard, view, .. } = self.file(now, plan)?;
         while !self.is_filled(shard, view) {
             self.work_on(usize::MAX, Some((shard, view)));
         }
@@ -405,12 +405,16 @@ impl Engine {
     ///
     /// As [`open`](Self::open).
     pub fn begin_open(&mut self, now: Instant, plan: &Plan) -> Result<(FeedId, bool), OpenError> {
-        let (feed, shard, view) = self.file(now, plan)?;
+        let Filed { feed, shard, view, is_new } = self.file(now, plan)?;
         if !self.is_filled(shard, view) {
             self.work_on(self.limits.slice_rows.max(1), Some((shard, view)));
         }
         let is_there = self.is_filled(shard, view);
         if !is_there {
+            if is_new && self.filling.len() > self.limits.max_filling {
+                self.close(feed);
+                return Err(OpenError::TooManyFilling { max: self.limits.max_filling });
+            }
             self.waiting.insert(feed);
         }
         Ok((feed, is_there))
@@ -465,11 +469,12 @@ impl Engine {
     }
 
     /// Makes a view, or finds it, and a feed on it.
-    fn file(&mut self, now: Instant, plan: &Plan) -> Result<(FeedId, usize, u32), OpenError> {
+    fn file(&mut self, now: Instant, plan: &Plan) -> Result<Filed, OpenError> {
         self.handle_timeout(now);
         let identity = identity(plan);
         let number = self.shard_of(&identity);
-        let view = match self.shards[number].view_of(&identity) {
+        let known = self.shards[number].view_of(&identity);
+        let view = match known {
             Some(view) => view,
             None => self.create(number, identity, plan)?,
         };
@@ -481,7 +486,8 @@ impl Engine {
         };
         let feed = sets.get_index(plan.set).and_then(|(_, set)| shards[number].show(view, set, plan, fresh));
         // The view was found or made just now.
-        feed.map(|feed| (feed, number, view)).ok_or(OpenError::TooManyViews { max: self.limits.max_views })
+        let filed = feed.map(|feed| Filed { feed, shard: number, view, is_new: known.is_none() });
+        filed.ok_or(OpenError::TooManyViews { max: self.limits.max_views })
     }
 
     fn create(&mut self, shard: usize, identity: Identity, plan: &Plan) -> Result<u32, OpenError> {
@@ -503,6 +509,11 @@ impl Engine {
             drop(prepared);
             set.forget_unused();
             return Err(OpenError::TooManyColumns { max });
+        }
+        let held: usize = self.shards.iter().map(Shard::window_bytes).sum();
+        let more = prepared.most_window_bytes(set, plan.cap, &limits.tuning);
+        if more > 0 && held.saturating_add(more) > limits.max_window_bytes {
+            return Err(OpenError::TooMuchMemory { max: limits.max_window_bytes });
         }
         let known = self.shards[shard].filter_of(plan.set, &identity.filter).is_some();
         // A filter that is tried on every change already is tried for one view more.
@@ -703,6 +714,13 @@ impl Engine {
         }
     }
 
+    /// [`Stats::window_bytes`], by looking at each window; and what their trees hold in truth.
+    #[cfg(test)]
+    pub(crate) fn recounted_window_bytes(&self) -> (u64, u64) {
+        let counts = self.shards.iter().map(Shard::recounted_window_bytes);
+        counts.fold((0, 0), |(counted, held), (c, h)| (counted + c as u64, held + h as u64))
+    }
+
     /// The version of the newest commit or step of time.
     pub fn version(&self) -> u64 {
         self.version
@@ -745,6 +763,15 @@ impl Engine {
     fn hint(&self, name: &str) -> String {
         suggest::hint(name, self.set_names())
     }
+}
+
+/// A live query that was found or made.
+struct Filed {
+    feed: FeedId,
+    shard: usize,
+    view: u32,
+    /// Whether its view was made for it.
+    is_new: bool,
 }
 
 /// A buffer for more changes than that is not kept.

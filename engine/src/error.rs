@@ -173,6 +173,18 @@ pub enum OpenError {
         /// The filter, shortened.
         filter: String,
     },
+    /// Too many live queries over many nodes are being made. Later there is room again.
+    #[error("the first results of {max} live queries are being made already; try again later")]
+    TooManyFilling {
+        /// The limit.
+        max: usize,
+    },
+    /// The windows of live queries hold as much memory as they may. When others are given up there is room again.
+    #[error("live queries hold as much memory as they may ({max} bytes); try again later")]
+    TooMuchMemory {
+        /// The limit, in bytes.
+        max: usize,
+    },
     /// The query reads a field that no other reads, and live queries read as many of its set as the limits allow.
     #[error("live queries read no more than {max} different fields of a set at once")]
     TooManyColumns {

@@ -124,6 +124,8 @@ mod time;
 mod tree;
 mod update;
 mod value;
+#[cfg(test)]
+mod window_memory;
 
 pub use engine::{Committed, Engine, Op, Part};
 pub use error::{CommitError, DefineError, OpProblem, OpenError, QueryError};

@@ -88,6 +88,13 @@ pub struct EngineLimits {
     /// Different filters of live queries that no index can find, so that every change is tried on each: negations, `contains`,
     /// comparisons of two fields and the like. Default 1 000.
     pub max_unindexed_views: usize,
+    /// Different live queries whose first result is being made in slices at once; one more that does not fit in a slice is
+    /// refused. Default 1 024.
+    pub max_filling: usize,
+    /// Bytes that the windows of all live queries hold together, about ([`Stats::window_bytes`](crate::Stats)): a new one that might
+    /// bring them over it is refused. Windows that are there grow with their sets, up to their caps, whatever this says; as long as
+    /// they are over it there is no new one. Default 1 GiB.
+    pub max_window_bytes: usize,
     /// Different fields of one set that live queries read at once. Default 256.
     pub max_columns: usize,
     /// How many nodes are looked at in one go for a query that is being made: what takes more is done in slices, between
@@ -134,6 +141,8 @@ impl Default for EngineLimits {
             max_window: 1_000,
             max_views: 100_000,
             max_unindexed_views: 1_000,
+            max_filling: 1_024,
+            max_window_bytes: 1024 * 1024 * 1024,
             max_columns: 256,
             slice_rows: 16_384,
             shards: 1,

@@ -32,7 +32,8 @@ pub struct Stats {
     pub row_bytes: u64,
     /// Bytes held by indexes now, about: those that find nodes and those that find queries.
     pub index_bytes: u64,
-    /// Bytes held by windows now, about; the nodes in them are not theirs.
+    /// Bytes held by windows now, about: 32 for each node in them or in their reserve; the nodes themselves are not theirs. One that
+    /// waits for its first result counts with the most that it may take.
     pub window_bytes: u64,
     /// What was done.
     pub work: Work,

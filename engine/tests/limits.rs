@@ -45,6 +45,8 @@ fn a_limit_may_be_as_large_as_can_be() {
         max_node_bytes: max,
         max_views: max,
         max_unindexed_views: max,
+        max_filling: max,
+        max_window_bytes: max,
         max_columns: max,
         slice_rows: max,
         shards: max,

@@ -86,6 +86,19 @@ impl Ways {
 }
 
 impl Prepared {
+    /// The stretch of an order that it is, if it is one; see [`extent`].
+    fn stretch(&self, tuning: &Tuning) -> Option<(Column, bool, u128, u128)> {
+        extent(&self.access, self.is_all, &self.sorting)
+            .filter(|_| !self.compiled.uses_now() && !tuning.no_slices)
+    }
+
+    /// The most bytes that its window may take over the set as it is: none where it is a stretch of an order that is kept anyway.
+    pub(crate) fn most_window_bytes(&self, set: &Set, cap: usize, tuning: &Tuning) -> usize {
+        let is_slice =
+            self.stretch(tuning).is_some() && (tuning.slices || set.indexes.order(&self.sorting).is_some());
+        if is_slice { 0 } else { Window::most_bytes(cap, set.len()) }
+    }
+
     /// Whether every change would have to be tried on it.
     pub(crate) fn is_scanned(&self) -> bool {
         self.access.class == Class::Scan && !self.is_all
@@ -103,12 +116,12 @@ impl Shard {
         now: Instant,
         tuning: &Tuning,
     ) -> u32 {
+        let stretch = prepared.stretch(tuning);
         let Prepared { sorting, compiled, access, time_tests, is_all } = prepared;
         let number = identity.set;
         if self.predicates.len() <= number {
             self.predicates.resize_with(number + 1, Predicates::default);
         }
-        let stretch = extent(&access, is_all, &sorting).filter(|_| !compiled.uses_now() && !tuning.no_slices);
         if let Some((column, descending, lo, hi)) = stretch {
             if tuning.slices {
                 set.indexes.begin(&Wish::Order(sorting.clone()));
@@ -164,6 +177,7 @@ impl Shard {
             self.by_filter.insert((number, identity.filter.clone()), id);
             id
         });
+        let bytes = Window::most_bytes(identity.cap, set.len());
         let id = self.views.insert(View {
             identity: identity.clone(),
             sorting,
@@ -171,8 +185,9 @@ impl Shard {
             total: 0,
             feeds: smallvec![],
             filled: Some(0),
-            bytes: 0,
+            bytes,
         }) as u32;
+        self.window_bytes += bytes;
         self.filters[filter as usize].views.push(id);
         self.by_identity.insert(identity, id);
         id
@@ -231,9 +246,7 @@ impl Shard {
         self.work.rows_visited += visited as u64;
         self.work.predicates_evaluated += if *is_all { 0 } else { visited as u64 };
         if view.filled.is_none() {
-            let bytes = window.bytes();
-            self.window_bytes = self.window_bytes + bytes - view.bytes;
-            view.bytes = bytes;
+            super::weigh(window, &mut view.bytes, &mut self.window_bytes);
             // What would have spared the visits.
             let len = set.len();
             let stretch = extent(access, *is_all, &view.sorting).is_some();

@@ -281,11 +281,7 @@ impl Shard {
             if window.wants().is_some() {
                 low.push(*view_id);
             }
-            if !changes.is_empty() {
-                let bytes = window.bytes();
-                *window_bytes = *window_bytes + bytes - view.bytes;
-                view.bytes = bytes;
-            }
+            weigh(window, &mut view.bytes, window_bytes);
             let count = Count::new(view.total, view.cap());
             emit(
                 &view.feeds,
@@ -314,6 +310,7 @@ impl Shard {
                         self.work.wishes.push((view.identity.set, Wish::Order(view.sorting.clone())));
                     }
                     refill.run(window, filter, &view.sorting, moment, &mut self.work);
+                    weigh(window, &mut view.bytes, &mut self.window_bytes);
                 }
                 // Until slack has run out there is time to build the order that makes it cheap.
                 _ => self.work.wishes.push((view.identity.set, Wish::Order(view.sorting.clone()))),
@@ -418,6 +415,22 @@ impl Shard {
         }
     }
 
+    /// Bytes held by windows.
+    pub(crate) fn window_bytes(&self) -> usize {
+        self.window_bytes
+    }
+
+    /// The same, by looking at each window; and what their trees hold in truth.
+    #[cfg(test)]
+    pub(crate) fn recounted_window_bytes(&self) -> (usize, usize) {
+        let bytes = |view: &View| match &view.shape {
+            Shape::Window { window, .. } if view.is_filled() => (window.bytes(), window.tree_bytes()),
+            Shape::Window { window, .. } => (view.bytes, window.tree_bytes()),
+            Shape::Slice { .. } => (0, 0),
+        };
+        self.views.iter().map(|(_, view)| bytes(view)).fold((0, 0), |(a, b), (c, d)| (a + c, b + d))
+    }
+
     /// Bytes held by windows, and by what finds queries.
     pub(crate) fn bytes(&self) -> (usize, usize) {
         let views =
@@ -482,6 +495,13 @@ fn emit(
         work.changes_out += shown.len() as u64;
         updates.push_back(Update::new(feed.id, version, count, shown, feed.shown.clone()));
     }
+}
+
+/// Counts a window as what it holds now, in place of what it was counted as. O(1).
+fn weigh(window: &Window, counted: &mut usize, all: &mut usize) {
+    let bytes = window.bytes();
+    *all = *all + bytes - *counted;
+    *counted = bytes;
 }
 
 /// A view that is being filled takes in changes of the rows that it has seen already; it has nothing to say of them yet.

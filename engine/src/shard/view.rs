@@ -126,7 +126,7 @@ pub(crate) struct View {
     pub(crate) feeds: SmallVec<[Feed; 1]>,
     /// Rows below this handle are in it; `None` when all are.
     pub(crate) filled: Option<u32>,
-    /// Bytes of the window when last counted.
+    /// What the window is counted as; one that is being filled as the most that it may take.
     pub(crate) bytes: usize,
 }
 

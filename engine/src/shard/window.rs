@@ -63,6 +63,15 @@ pub(crate) struct Window {
     known: Option<Place>,
 }
 
+/// What a row takes in a window, about: its entry, and the room that the nodes of a tree keep.
+const ENTRY_BYTES: usize = 32;
+
+/// A window lets go of rows beyond so many.
+fn most_held(cap: usize) -> usize {
+    let most = cap.saturating_add(slack(cap));
+    most.saturating_add(most / 8).saturating_add(4)
+}
+
 /// So many rows are held besides those of the window when there are more matches than that.
 fn slack(cap: usize) -> usize {
     cap
@@ -142,8 +151,19 @@ impl Window {
         Some(position).filter(|position| *position < self.cap)
     }
 
+    /// About the memory held on the heap. O(1).
     pub(crate) fn bytes(&self) -> usize {
-        self.tree.bytes() + self.known.as_ref().map_or(0, Place::heap_bytes)
+        self.tree.len() * ENTRY_BYTES + self.known.as_ref().map_or(0, Place::heap_bytes)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn tree_bytes(&self) -> usize {
+        self.tree.bytes()
+    }
+
+    /// The most of that for a window that is being made over so many rows.
+    pub(crate) fn most_bytes(cap: usize, rows: usize) -> usize {
+        most_held(cap).min(rows) * ENTRY_BYTES
     }
 
     /// Takes in matches that lie behind what is known, in whatever order; `known` is where they end.
@@ -278,7 +298,7 @@ impl Window {
     /// Lets go of slack beyond what is useful, some at a time.
     fn trim(&mut self, sorting: &Sorting, rows: Rows<'_>) {
         let most = self.cap + slack(self.cap);
-        if self.tree.len() > most + most / 8 + 4 {
+        if self.tree.len() > most_held(self.cap) {
             self.tree.truncate(most);
             let last = self.tree.last().and_then(|last| rows.current(last.row));
             self.known = last.map(|row| Place::of(sorting, row));
