@@ -12,7 +12,7 @@
 //! | target | input | promise |
 //! | --- | --- | --- |
 //! | [`messages`](targets::messages) | one message | what can be read is written and reads back the same |
-//! | [`session`](targets::session) | lines, each an operation byte and its argument | no input harms a session, and it says only what it may |
+//! | [`session`](targets::session) | operations, a line each | a session asks, answers, sends and closes as a model of the protocol |
 //! | [`client_session`](targets::client_session) | lines from a server | no server harms a client |
 //! | [`filter`](targets::filter) | a filter, then nodes, one a line | print and canonical form read back; flips are never late |
 //! | [`order`](targets::order) | an `orderBy`, then nodes, one a line | the same, and ranks sort as promised |

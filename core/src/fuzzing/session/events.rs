@@ -1,0 +1,93 @@
+//! Subscriptions, and the events that wait for them: the plainest bookkeeping that can be thought of.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::{ServerMessage, SubscriptionSpec};
+
+/// Events that wait for each subscription.
+pub(super) const QUEUE: usize = 2;
+
+#[derive(Debug, Default)]
+pub(super) struct Events {
+    /// In the order in which they were made.
+    pub(super) subscriptions: Vec<SubscriptionSpec>,
+    dropped: BTreeMap<String, u64>,
+    queue: VecDeque<Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    ids: Vec<String>,
+    path: String,
+    event_type: String,
+    data: String,
+}
+
+impl Events {
+    pub(super) fn has(&self, id: &str) -> bool {
+        self.subscriptions.iter().any(|spec| *spec.id == *id)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Whether it was there.
+    pub(super) fn remove(&mut self, id: &str) -> bool {
+        let before = self.subscriptions.len();
+        self.subscriptions.retain(|spec| *spec.id != *id);
+        self.dropped.remove(id);
+        for waiting in &mut self.queue {
+            waiting.ids.retain(|other| other != id);
+        }
+        self.queue.retain(|waiting| !waiting.ids.is_empty());
+        self.subscriptions.len() < before
+    }
+
+    /// For how many subscriptions it waits.
+    pub(super) fn publish(&mut self, path: &str, event_type: &str, data: &str) -> usize {
+        let wants = |spec: &&SubscriptionSpec| {
+            *spec.path == *path && spec.events.iter().any(|event| **event == *event_type)
+        };
+        let ids: Vec<String> =
+            self.subscriptions.iter().filter(wants).map(|spec| spec.id.to_string()).collect();
+        for id in &ids {
+            let mut of_it = self.queue.iter_mut().filter(|waiting| waiting.ids.contains(id));
+            let oldest = of_it.next();
+            if 1 + of_it.count() == QUEUE
+                && let Some(oldest) = oldest
+            {
+                oldest.ids.retain(|other| other != id);
+                *self.dropped.entry(id.clone()).or_default() += 1;
+            }
+        }
+        self.queue.retain(|waiting| !waiting.ids.is_empty());
+        let count = ids.len();
+        if count > 0 {
+            let (path, event_type, data) = (path.to_owned(), event_type.to_owned(), data.to_owned());
+            self.queue.push_back(Waiting { ids, path, event_type, data });
+        }
+        count
+    }
+
+    /// A message that went out: the oldest event, or the warning that goes before it.
+    pub(super) fn take(&mut self, message: &ServerMessage<'_>) {
+        let next = self.queue.front().expect("an event waits");
+        let warned = next.ids.iter().find(|id| self.dropped.contains_key(*id)).cloned();
+        match (message, warned) {
+            (ServerMessage::Warning { code, message, subscription_id }, Some(id)) => {
+                let dropped = self.dropped.remove(&id).unwrap_or_default();
+                let expected =
+                    format!("{dropped} events dropped for subscription '{id}' due to slow consumption");
+                assert_eq!((&**code, &**message, &**subscription_id), ("QUEUE_OVERFLOW", &*expected, &*id));
+            }
+            (ServerMessage::Event { subscription_ids, event_type, path, data, .. }, None) => {
+                assert!(subscription_ids.iter().eq(&next.ids), "{subscription_ids:?}, expected {next:?}");
+                assert_eq!((&**event_type, &**path), (&*next.event_type, &*next.path));
+                assert_eq!(data.0, next.data.as_bytes());
+                self.queue.pop_front();
+            }
+            (other, warned) => panic!("{other:?}, expected {next:?}, warned {warned:?}"),
+        }
+    }
+}

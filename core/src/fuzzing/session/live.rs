@@ -1,0 +1,166 @@
+//! A live query as its client knows it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::world::{CAP, View, World};
+use crate::{Doc, LiveQueryOptions, ServerMessage, Snapshot, Ticket};
+
+#[derive(Debug)]
+pub(super) struct Live {
+    pub(super) ticket: Ticket,
+    pub(super) options: LiveQueryOptions,
+    pub(super) view: View,
+    /// What the client had when it was suspended.
+    pub(super) suspended: Option<Snapshot>,
+    /// The first rows that are still to come.
+    loading: Option<VecDeque<String>>,
+    rows: BTreeMap<String, String>,
+    /// With `positions`.
+    order: Vec<String>,
+    count: (u64, bool),
+    /// With `resume`: the version that it was told last.
+    version: String,
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn row((id, doc): &(std::sync::Arc<str>, Doc)) -> (String, String) {
+    (id.to_string(), text(&doc.data))
+}
+
+impl Live {
+    pub(super) fn created(ticket: Ticket, options: LiveQueryOptions, view: View, window: &Snapshot) -> Live {
+        Live {
+            ticket,
+            options,
+            view,
+            suspended: None,
+            loading: Some(window.rows.iter().map(|(_, doc)| text(&doc.data)).collect()),
+            rows: BTreeMap::new(),
+            order: Vec::new(),
+            count: (window.total_count, window.capped),
+            version: window.version_text().into(),
+        }
+    }
+
+    /// The client has what it had then.
+    pub(super) fn resumed(
+        ticket: Ticket,
+        options: LiveQueryOptions,
+        view: View,
+        (since, had): (&str, &Snapshot),
+        window: &Snapshot,
+    ) -> Live {
+        Live {
+            loading: None,
+            rows: had.rows.iter().map(row).collect(),
+            order: had.rows.iter().map(|(id, _)| id.to_string()).collect(),
+            version: since.to_owned(),
+            ..Live::created(ticket, options, view, window)
+        }
+    }
+
+    /// Nothing that was not sent will be: the first rows end where they are.
+    pub(super) fn suspend(&mut self, had: Snapshot) {
+        let rows: BTreeMap<_, _> = had.rows.iter().map(row).collect();
+        assert_eq!(rows, self.rows, "what the client has");
+        assert!(had.rows.is_sorted_by(|(_, a), (_, b)| a.rank < b.rank), "in order");
+        if let Some(loading) = &mut self.loading {
+            loading.clear();
+        }
+        self.suspended = Some(had);
+    }
+
+    /// A message of this live query.
+    pub(super) fn take(&mut self, message: &ServerMessage<'_>, world: &World, chunk_rows: usize) {
+        match message {
+            ServerMessage::LiveQueryData { data, has_more, .. } => {
+                let loading = self.loading.as_mut().expect("it is loading");
+                assert!(data.len() <= chunk_rows && (!data.is_empty() || loading.is_empty()));
+                for data in data {
+                    let data = text(data.0);
+                    assert_eq!(
+                        Some(&data),
+                        loading.pop_front().as_ref(),
+                        "the rows of the snapshot, in order"
+                    );
+                    let id = data[7..8].to_owned();
+                    self.order.push(id.clone());
+                    self.rows.insert(id, data);
+                }
+                assert_eq!(*has_more, !loading.is_empty());
+                if !has_more {
+                    self.loading = None;
+                }
+            }
+            ServerMessage::LiveQueryAddedNode { node_id, data, index, reason, version, .. } => {
+                assert!(reason.is_none() || self.options.reasons);
+                let old = self.rows.insert(node_id.to_string(), text(data.0));
+                assert_eq!(old, None, "what is added was not there");
+                self.place(node_id, *index);
+                self.told(version.as_deref(), world);
+            }
+            ServerMessage::LiveQueryUpdatedNode { node_id, data, index, version, .. } => {
+                let old = self.rows.insert(node_id.to_string(), text(data.0));
+                assert!(old.is_some_and(|old| old != text(data.0)), "what is updated was there and changed");
+                self.order.retain(|id| id != node_id);
+                self.place(node_id, *index);
+                self.told(version.as_deref(), world);
+            }
+            ServerMessage::LiveQueryRemovedNode { node_id, reason, version, .. } => {
+                assert!(reason.is_none() || self.options.reasons);
+                assert!(self.rows.remove(&**node_id).is_some(), "what is removed was there");
+                self.order.retain(|id| id != node_id);
+                self.told(version.as_deref(), world);
+            }
+            ServerMessage::LiveQueryCount { total_count, capped, .. } => {
+                assert!(self.options.counts);
+                let before = std::mem::replace(&mut self.count, (*total_count, *capped));
+                assert_ne!(before, self.count, "it is told where it changed");
+            }
+            other => panic!("{other:?} is no message of a stream"),
+        }
+        assert!(self.rows.len() <= CAP, "more than the cap");
+    }
+
+    fn place(&mut self, id: &str, index: Option<u64>) {
+        assert_eq!(index.is_some(), self.options.positions);
+        if let Some(index) = index {
+            self.order.insert(index as usize, id.to_owned());
+        }
+    }
+
+    /// A diff came: after first rows only. A version that is new is that of what the client has then.
+    fn told(&mut self, version: Option<&str>, world: &World) {
+        assert!(self.loading.is_none(), "no diff precedes the last chunk");
+        assert_eq!(version.is_some(), self.options.resume);
+        let Some(version) = version.filter(|version| **version != *self.version) else { return };
+        self.version = version.to_owned();
+        let (_, window) = world.known(version).expect("it is a version");
+        self.assert_has(window, "of its version");
+    }
+
+    fn assert_has(&self, window: &Snapshot, what: &str) {
+        let rows: BTreeMap<_, _> = window.rows.iter().map(row).collect();
+        assert_eq!(self.rows, rows, "{what}");
+        if self.options.positions {
+            let order: Vec<_> = window.rows.iter().map(|(id, _)| id.to_string()).collect();
+            assert_eq!(self.order, order, "{what}");
+        }
+    }
+
+    /// Nothing waits: the client has the result.
+    pub(super) fn check(&self, world: &World) {
+        assert!(self.loading.is_none(), "all first rows were sent");
+        if let Some(had) = &self.suspended {
+            return self.assert_has(had, "what it had");
+        }
+        let window = world.window(self.view);
+        self.assert_has(window, "the result");
+        if self.options.counts {
+            assert_eq!(self.count, (window.total_count, window.capped));
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The nodes, two results over them, and all that these ever were.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::{AddedReason, Change, ChangeBatch, ChangeReason, Doc, RemovedReason, Snapshot};
+
+/// The most rows of a result.
+pub(super) const CAP: usize = 3;
+
+/// Everything, and the nodes with an even number: what one principal may see, and another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum View {
+    All,
+    Even,
+}
+
+impl View {
+    pub(super) const BOTH: [View; 2] = [View::All, View::Even];
+
+    pub(super) fn other(self) -> View {
+        match self {
+            View::All => View::Even,
+            View::Even => View::All,
+        }
+    }
+
+    fn mark(self) -> &'static str {
+        match self {
+            View::All => "",
+            View::Even => "even-",
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct World {
+    nodes: BTreeMap<char, u8>,
+    version: u64,
+    /// By version, as clients are told it.
+    history: BTreeMap<String, (View, Snapshot)>,
+}
+
+impl World {
+    pub(super) fn new() -> World {
+        let mut world =
+            World { nodes: BTreeMap::from([('a', 4), ('b', 1)]), version: 1, history: BTreeMap::new() };
+        world.remember();
+        world
+    }
+
+    /// The result now.
+    pub(super) fn window(&self, view: View) -> &Snapshot {
+        &self.history[&version_text(view, self.version)].1
+    }
+
+    /// The result that had this version.
+    pub(super) fn known(&self, version: &str) -> Option<&(View, Snapshot)> {
+        self.history.get(version)
+    }
+
+    /// What a commit changes in each result.
+    pub(super) fn commit(&mut self, writes: &[(char, Option<u8>)]) -> [Arc<ChangeBatch>; 2] {
+        for (node, number) in writes {
+            match number {
+                Some(number) => self.nodes.insert(*node, *number),
+                None => self.nodes.remove(node),
+            };
+        }
+        let before = View::BOTH.map(|view| self.window(view).clone());
+        self.version += 1;
+        self.remember();
+        let batch = |n: usize| Arc::new(difference(&before[n], self.window(View::BOTH[n])));
+        [batch(0), batch(1)]
+    }
+
+    fn remember(&mut self) {
+        for view in View::BOTH {
+            let mut nodes: Vec<(u8, char)> =
+                self.nodes.iter().map(|(node, number)| (*number, *node)).collect();
+            nodes.retain(|(number, _)| view == View::All || number % 2 == 0);
+            nodes.sort();
+            let row = |(number, node): &(u8, char)| {
+                let data = format!("{{\"id\":\"{node}\",\"n\":{number}}}").into();
+                (node.to_string().into(), Doc { data, rank: format!("{number}{node}").into() })
+            };
+            let window = Snapshot {
+                version: self.version,
+                mark: view.mark().into(),
+                total_count: nodes.len() as u64,
+                capped: nodes.len() > CAP,
+                rows: nodes.iter().take(CAP).map(row).collect(),
+            };
+            self.history.insert(version_text(view, self.version), (view, window));
+        }
+    }
+}
+
+fn version_text(view: View, version: u64) -> String {
+    format!("{}{version}", view.mark())
+}
+
+/// What makes one result into another: removals first, then the order of the result.
+pub(super) fn difference(before: &Snapshot, after: &Snapshot) -> ChangeBatch {
+    let find = |window: &Snapshot, id: &Arc<str>| {
+        window.rows.iter().find(|(other, _)| other == id).map(|(_, doc)| doc.clone())
+    };
+    let left = before.rows.iter().filter(|(id, _)| find(after, id).is_none()).map(|(id, doc)| Change {
+        id: id.clone(),
+        before: Some(doc.clone()),
+        after: None,
+        reason: Some(ChangeReason::Removed(RemovedReason::Filter)),
+    });
+    let came = after.rows.iter().filter_map(|(id, doc)| {
+        let old = find(before, id);
+        let reason = old.is_none().then_some(ChangeReason::Added(AddedReason::Created));
+        let change = Change { id: id.clone(), before: old, after: Some(doc.clone()), reason };
+        (change.before != change.after).then_some(change)
+    });
+    ChangeBatch {
+        version: after.version,
+        total_count: after.total_count,
+        capped: after.capped,
+        changes: left.chain(came).collect(),
+    }
+}
