@@ -21,7 +21,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["liveset-core", "liveset-engine", "liveset-hub", "liveset", "liveset-axum", "liveset-jwt"],
     ),
     ("liveset-benches", &["liveset-core", "liveset-engine", "liveset-hub", "liveset"]),
-    ("liveset-fuzz", &["liveset-core", "liveset-engine", "liveset-hub", "liveset", "liveset-jwt"]),
+    (
+        "liveset-fuzz",
+        &["liveset-core", "liveset-engine", "liveset-hub", "liveset", "liveset-jwt", "liveset-server"],
+    ),
 ];
 
 /// What a sans-IO package may have below it, at any depth.

@@ -22,6 +22,7 @@
 //! | [`policy`](targets::policy) | operations, a line each, on one hub | nobody is told of what they may not see |
 //! | [`assembler`](targets::assembler) | frames, a line each | messages and faults are those of a reference, as soon as can be |
 //! | `jwt` (feature `jwt`) | a token, keys, or a header and claims to sign | nothing is accepted that should not be |
+//! | `ndjson` (feature `server`) | a file, behind a line that says how it is written | lines and faults are found where they are; no commit is half applied |
 //!
 //! # The corpus
 //!
@@ -52,6 +53,8 @@ pub mod targets {
     pub use liveset_hub::fuzzing::{evaluate, policy};
     #[cfg(feature = "jwt")]
     pub use liveset_jwt::fuzzing::jwt;
+    #[cfg(feature = "server")]
+    pub use liveset_server::fuzzing::ndjson;
 }
 
 /// What runs one input; it panics where a promise is broken.
@@ -67,6 +70,8 @@ pub const TARGETS: &[(&str, Body)] = &[
     #[cfg(feature = "jwt")]
     ("jwt", targets::jwt),
     ("messages", targets::messages),
+    #[cfg(feature = "server")]
+    ("ndjson", targets::ndjson),
     ("order", targets::order),
     ("policy", targets::policy),
     ("session", targets::session),

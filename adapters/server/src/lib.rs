@@ -24,6 +24,9 @@ mod client;
 pub mod config;
 mod connect;
 pub mod demo;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http;
 pub mod load;
 pub mod log;

@@ -25,28 +25,36 @@ pub struct Loaded {
 ///
 /// # Errors
 ///
-/// The file or a line of it is wrong. What stands before that line was put in.
+/// The file or a line of it is wrong. Of what stands before that line some may have been put in, in whole commits.
 pub fn load(liveset: &Liveset, set: &SetConfig) -> Result<Loaded, FileError> {
     let Some(file) = &set.load else { return Ok(Loaded::default()) };
+    load_lines(liveset, &set.name, &mut Lines::open(file)?, NODES_PER_COMMIT)
+}
+
+pub(crate) fn load_lines(
+    liveset: &Liveset,
+    set: &str,
+    lines: &mut Lines,
+    nodes_per_commit: usize,
+) -> Result<Loaded, FileError> {
     let mut loaded = Loaded::default();
-    let mut nodes = Nodes { set: &set.name, ops: Vec::new(), lines: Vec::new() };
-    let mut lines = Lines::open(file)?;
+    let mut nodes = Nodes { set, ops: Vec::new(), lines: Vec::new() };
     while let Some((number, text)) = lines.next_line()? {
         let text = Bytes::copy_from_slice(text);
         if looks_like_commit(&text) {
             let changes = Changes::parse(&text).map_err(|error| lines.wrong_at(number, error.to_string()))?;
-            nodes.commit(liveset, &lines)?;
+            nodes.commit(liveset, lines)?;
             commit(liveset, changes).map_err(|error| lines.wrong(error.to_string()))?;
             loaded.commits += 1;
         } else {
             nodes.push(number, text);
             loaded.nodes += 1;
-            if nodes.ops.len() >= NODES_PER_COMMIT {
-                nodes.commit(liveset, &lines)?;
+            if nodes.ops.len() >= nodes_per_commit {
+                nodes.commit(liveset, lines)?;
             }
         }
     }
-    nodes.commit(liveset, &lines)?;
+    nodes.commit(liveset, lines)?;
     Ok(loaded)
 }
 

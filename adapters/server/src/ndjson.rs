@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::read::MultiGzDecoder;
 
-/// The longest line that is read, in bytes. A longer one is an error rather than a full memory.
+/// The longest line that is read, in bytes without its line end. A longer one is an error rather than a full memory.
 pub const MAX_LINE_BYTES: usize = 16 * 1024 * 1024;
 
 /// Something is wrong with a file, at a line.
@@ -29,6 +29,7 @@ pub struct Lines {
     input: BufReader<Box<dyn Read + Send>>,
     buffer: Vec<u8>,
     line: u64,
+    max_line_bytes: usize,
     progress: Progress,
 }
 
@@ -74,23 +75,44 @@ impl Lines {
     /// The file cannot be opened.
     pub fn open(file: &Path) -> Result<Lines, FileError> {
         let mut progress = Progress::default();
-        let input: Box<dyn Read + Send> = if file == Path::new("-") {
-            Box::new(std::io::stdin())
-        } else {
-            let opened = File::open(file).map_err(|error| FileError {
-                file: file.into(),
-                line: None,
-                message: error.to_string(),
-            })?;
-            progress.size = opened.metadata().ok().filter(|data| data.is_file()).map(|data| data.len());
-            let opened = Counted { inner: opened, read: Arc::clone(&progress.read) };
-            match file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz")) {
-                true => Box::new(MultiGzDecoder::new(opened)),
-                false => Box::new(opened),
-            }
-        };
+        if file == Path::new("-") {
+            return Ok(Lines::over(file, Box::new(std::io::stdin()), progress));
+        }
+        let opened = File::open(file).map_err(|error| FileError {
+            file: file.into(),
+            line: None,
+            message: error.to_string(),
+        })?;
+        progress.size = opened.metadata().ok().filter(|data| data.is_file()).map(|data| data.len());
+        let opened = Counted { inner: opened, read: Arc::clone(&progress.read) };
+        Ok(Lines::named(file, opened, progress))
+    }
+
+    /// What a file of this name holds: its extension says whether it is gzip.
+    fn named(file: &Path, opened: impl Read + Send + 'static, progress: Progress) -> Lines {
+        match file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz")) {
+            true => Lines::over(file, Box::new(MultiGzDecoder::new(opened)), progress),
+            false => Lines::over(file, Box::new(opened), progress),
+        }
+    }
+
+    fn over(file: &Path, input: Box<dyn Read + Send>, progress: Progress) -> Lines {
         let input = BufReader::with_capacity(128 * 1024, input);
-        Ok(Lines { file: file.into(), input, buffer: Vec::new(), line: 0, progress })
+        let max_line_bytes = MAX_LINE_BYTES;
+        Lines { file: file.into(), input, buffer: Vec::new(), line: 0, max_line_bytes, progress }
+    }
+
+    /// The same from memory, with a limit of its own.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn in_memory(file: &Path, bytes: Vec<u8>, max_line_bytes: usize) -> Lines {
+        let lines = Lines::named(file, std::io::Cursor::new(bytes), Progress::default());
+        Lines { max_line_bytes, ..lines }
+    }
+
+    /// The room that is taken for a line.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.buffer.capacity()
     }
 
     /// How far the file was read; a clone keeps telling.
@@ -107,7 +129,8 @@ impl Lines {
     pub fn next_line(&mut self) -> Result<Option<(u64, &[u8])>, FileError> {
         loop {
             self.buffer.clear();
-            let limit = MAX_LINE_BYTES as u64 + 2;
+            // With its line end, which is up to two bytes.
+            let limit = self.max_line_bytes as u64 + 2;
             let read = (&mut self.input).take(limit).read_until(b'\n', &mut self.buffer);
             match read {
                 Ok(0) => return Ok(None),
@@ -117,8 +140,12 @@ impl Lines {
                     return Err(self.wrong(format!("cannot be read: {error}")));
                 }
             }
-            if self.buffer.len() > MAX_LINE_BYTES {
-                return Err(self.wrong(format!("the line is longer than {MAX_LINE_BYTES} bytes")));
+            let line = match self.buffer.strip_suffix(b"\n") {
+                Some(line) => line.strip_suffix(b"\r").unwrap_or(line),
+                None => &self.buffer,
+            };
+            if line.len() > self.max_line_bytes {
+                return Err(self.wrong(format!("the line is longer than {} bytes", self.max_line_bytes)));
             }
             if self.line == 1 && self.buffer.starts_with(b"\xef\xbb\xbf") {
                 return Err(self.wrong("the file begins with a byte order mark, which JSON does not have"));
@@ -172,6 +199,19 @@ mod tests {
             error.ends_with("a.ndjson:1: the file begins with a byte order mark, which JSON does not have"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn the_limit_of_a_line_is_without_its_end() {
+        for end in ["", "\n", "\r\n"] {
+            let read = |bytes: usize| {
+                let line = format!("{}{end}", "1".repeat(bytes)).into_bytes();
+                let lines = Lines::named(Path::new("a"), std::io::Cursor::new(line), Progress::default());
+                Lines { max_line_bytes: 5, ..lines }.next_line().map(|line| line.map(|(_, text)| text.len()))
+            };
+            assert_eq!(read(5).unwrap(), Some(5), "{end:?}");
+            assert!(read(6).is_err() && read(7).is_err() && read(70).is_err(), "{end:?}");
+        }
     }
 
     #[test]

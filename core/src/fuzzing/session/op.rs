@@ -73,7 +73,7 @@ impl<'a> Op<'a> {
             b's' => Self::Suspend(n.into()),
             b'm' => Self::Move(n.into()),
             b'f' => Self::Shutdown,
-            b'g' => Self::Fail(if n % 2 == 0 { ErrorCode::Internal } else { ErrorCode::Overloaded }),
+            b'g' => Self::Fail(if n.is_multiple_of(2) { ErrorCode::Internal } else { ErrorCode::Overloaded }),
             b'h' => Self::Read(rest.first().map(|_| n.into())),
             b'i' => Self::Answer { newest: false, how: rest },
             b'k' => Self::Answer { newest: true, how: rest },

@@ -21,7 +21,22 @@ use crate::ConnectionId;
 pub(super) struct Wanted {
     pub(super) choice: Choice,
     /// The counts of its result since the client was last compared.
-    pub(super) counts: BTreeSet<(u64, bool)>,
+    counts: BTreeSet<(u64, bool)>,
+    /// Those for the principal before: answers are never dropped, and one may have been on its way.
+    before: BTreeSet<(u64, bool)>,
+    /// Whether it was not allowed at some time since.
+    was_forbidden: bool,
+}
+
+/// What becomes of the counts that were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counts {
+    /// The client may be told them still.
+    Kept,
+    /// Only in an answer: the principal is another one.
+    Old,
+    /// It has read everything.
+    Gone,
 }
 
 #[derive(Debug)]
@@ -80,11 +95,14 @@ impl Peer {
         let options = choice.options;
         let request = LiveQueryRequest::new(id, choice.spec());
         let request = self.client.create_live_query(LiveQueryRequest { options, resume_from, ..request });
-        self.asked.insert(request, Wanted { choice, counts: BTreeSet::new() });
+        self.asked.insert(
+            request,
+            Wanted { choice, counts: BTreeSet::new(), before: BTreeSet::new(), was_forbidden: false },
+        );
     }
 
-    /// Takes note of what the message led to that the client has just read. `permits` tells whether a query may be asked.
-    pub(super) fn note(&mut self, tally: &mut Tally, permits: impl Fn(&Choice) -> bool) {
+    /// Takes note of what the message led to that the client has just read.
+    pub(super) fn note(&mut self, tally: &mut Tally) {
         while let Some(event) = self.client.poll_event() {
             match event {
                 ClientEvent::LiveQueryCreated { request, id } => {
@@ -97,7 +115,7 @@ impl Peer {
                 }
                 ClientEvent::LiveQueryCount { id } => {
                     tally.counts += 1;
-                    self.check_count(&id);
+                    self.check_count(&id, self.live[&id].counts.iter());
                 }
                 ClientEvent::LiveQueryDestroyed { id, .. } => {
                     tally.destroyed += 1;
@@ -107,9 +125,11 @@ impl Peer {
                     if let Some(wanted) = request.and_then(|request| self.asked.remove(&request)) {
                         let forbidden = code == Some(ErrorCode::Forbidden);
                         tally.forbidden += u64::from(forbidden);
-                        // Before it is answered the principal may have become another.
-                        let is_fault = forbidden && permits(&wanted.choice) && !self.is_stalled;
-                        assert!(!is_fault, "{:?} is allowed: {message}", wanted.choice);
+                        assert!(
+                            !forbidden || wanted.was_forbidden,
+                            "{:?} is allowed: {message}",
+                            wanted.choice
+                        );
                         assert_ne!(code, Some(ErrorCode::InvalidQuery), "{:?}: {message}", wanted.choice);
                     } else if let (None, Some(id)) = (request, id) {
                         tally.ended += u64::from(self.live.remove(&id).is_some());
@@ -124,23 +144,32 @@ impl Peer {
 
     fn begun(&mut self, request: RequestId, id: Arc<str>) {
         let wanted = self.asked.remove(&request).expect("it was asked for");
-        self.live.insert(id.clone(), wanted);
-        self.check_count(&id);
+        self.check_count(&id, wanted.counts.union(&wanted.before));
+        self.live.insert(id, wanted);
     }
 
-    fn check_count(&self, id: &Arc<str>) {
-        let (result, wanted) = (self.client.live_query(id).expect("it is there"), &self.live[id]);
+    fn check_count<'a>(&self, id: &str, mut counts: impl Iterator<Item = &'a (u64, bool)>) {
+        let result = self.client.live_query(id).expect("it is there");
         let count = (result.total_count(), result.capped());
-        assert!(wanted.counts.contains(&count), "{count:?} tells of others' rows: {wanted:?}");
+        assert!(counts.any(|known| *known == count), "{count:?} of '{id}' tells of others' rows");
     }
 
-    /// Every live query that was asked for and is not known to have ended, with its count now. `None` forgets those before.
-    pub(super) fn count(&mut self, anew: bool, count: impl Fn(&Choice) -> Option<(u64, bool)>) {
+    /// Every live query that was asked for and is not known to have ended, with its count now.
+    pub(super) fn count(&mut self, were: Counts, count: impl Fn(&Choice) -> Option<(u64, bool)>) {
         for wanted in self.asked.values_mut().chain(self.live.values_mut()) {
-            if anew {
-                wanted.counts.clear();
+            match were {
+                Counts::Kept => {}
+                Counts::Old => wanted.before.append(&mut wanted.counts),
+                Counts::Gone => {
+                    wanted.counts.clear();
+                    wanted.before.clear();
+                    wanted.was_forbidden = false;
+                }
             }
-            wanted.counts.extend(count(&wanted.choice));
+            match count(&wanted.choice) {
+                Some(count) => drop(wanted.counts.insert(count)),
+                None => wanted.was_forbidden = true,
+            }
         }
     }
 

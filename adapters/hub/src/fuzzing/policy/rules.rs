@@ -102,7 +102,7 @@ pub(super) struct Rules {
 
 impl Rules {
     pub(super) fn new(choice: u8) -> Self {
-        Self { row_filter: choice % 4, hides_fields: choice / 4 % 2 == 0, in_slices: choice / 8 % 2 == 1 }
+        Self { row_filter: choice % 4, hides_fields: choice & 4 == 0, in_slices: choice & 8 != 0 }
     }
 
     /// What must not be in anything that is sent to somebody in this role; nobody is who has not authenticated.

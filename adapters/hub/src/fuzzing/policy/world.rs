@@ -9,7 +9,7 @@ use liveset_engine::{EngineLimits, FieldKind, Instant, SetDef};
 
 use super::{
     op::{Op, PEERS, Write},
-    peer::Peer,
+    peer::{Counts, Peer},
     rules::{Choice, PATHS, Role, Rules, SET},
 };
 use crate::{
@@ -195,7 +195,7 @@ impl World {
             Op::Work(rows) => drop(self.hub.work(now, usize::from(rows))),
         }
         for peer in 0..PEERS {
-            self.count(peer, false);
+            self.count(peer, Counts::Kept);
         }
         self.drain();
         self.check();
@@ -297,7 +297,7 @@ impl World {
     fn moved(&mut self, peer: usize, before: Option<Role>) {
         if self.role(peer) != before {
             self.tally.moved += u64::from(!self.peers[peer].live.is_empty());
-            self.count(peer, true);
+            self.count(peer, Counts::Old);
         }
     }
 
@@ -383,11 +383,10 @@ impl World {
             let found = text.windows(forbidden.len()).any(|window| window == forbidden.as_bytes());
             assert!(!found, "{role:?} is told of {forbidden}: {}", String::from_utf8_lossy(text));
         }
-        let Self { peers, rules, tally, now, .. } = self;
+        let Self { peers, tally, now, .. } = self;
         let read = peers[peer].client.handle_text(now.monotonic, text);
         assert_eq!(read, Ok(()), "{}", String::from_utf8_lossy(text));
-        let permits = |choice: &Choice| role.is_some_and(|role| rules.seen(role, choice).is_some());
-        peers[peer].note(tally, permits);
+        peers[peer].note(tally);
     }
 
     fn write_to_hub(&mut self) -> bool {
@@ -397,7 +396,7 @@ impl World {
             while self.peers[peer].client.poll_transmit(&mut text) {
                 wrote = true;
                 if let Some(conn) = self.peers[peer].conn {
-                    self.count(peer, false);
+                    self.count(peer, Counts::Kept);
                     self.hub.handle_text(self.now, conn, &text);
                 }
                 text.clear();
@@ -422,10 +421,10 @@ impl World {
         Some(self.store.result(&query, self.now.wall.unix_nanos(), CAP))
     }
 
-    fn count(&mut self, peer: usize, anew: bool) {
+    fn count(&mut self, peer: usize, were: Counts) {
         let role = self.role(peer);
         let Self { peers, rules, store, now, .. } = self;
-        peers[peer].count(anew, |choice| {
+        peers[peer].count(were, |choice| {
             let shown = store.result(&rules.seen(role?, choice)?, now.wall.unix_nanos(), CAP);
             Some((shown.total, shown.capped))
         });
@@ -463,7 +462,7 @@ impl World {
                     assert_shown(result.rows().map(|(id, data)| (&**id, &data[..])), &shown, &about);
                 }
             }
-            self.count(peer, true);
+            self.count(peer, Counts::Gone);
         }
     }
 }
@@ -481,11 +480,12 @@ fn node(id: &str, owner: Role, value: u8, written: u64) -> String {
     let tenant = owner.marker();
     let mut json = format!("{{\"id\":\"{id}\",\"tenant\":\"{tenant}\",\"name\":\"{tenant}-{written}\"");
     // Few totals and moments, so that rows tie; some fields are missing.
-    if value % 6 > 0 {
-        let _ = write!(json, ",\"total\":{}", value % 6);
+    let (total, minute) = (value % 6, value / 6 % 4);
+    if total > 0 {
+        let _ = write!(json, ",\"total\":{total}");
     }
-    if value / 6 % 4 > 0 {
-        let at = wall(START + i128::from(value / 6 % 4) * 60 * SECOND);
+    if minute > 0 {
+        let at = wall(START + i128::from(minute) * 60 * SECOND);
         let _ = write!(json, ",\"at\":\"{at}\"");
     }
     let _ = write!(json, ",\"level\":{},\"secret\":\"SSSS-{written}\"}}", value % 3);

@@ -1,0 +1,3 @@
+//! Fuzzes `liveset_fuzz::targets::ndjson`.
+#![cfg_attr(fuzzing, no_main)]
+liveset_fuzz::target!(ndjson);
