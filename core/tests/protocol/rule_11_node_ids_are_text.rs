@@ -29,7 +29,7 @@ fn a_client_knows_rows_with_integer_keys_by_their_decimal_form() {
 #[test]
 fn any_limit_is_passed_on() {
     let mut server = Server::active(SessionLimits::default());
-    for (text, limit) in [("1", 1), ("100000", 100_000), ("99999999999999999999999999", u64::MAX)] {
+    for (text, limit) in [("1", 1), ("100000", 100_000), ("18446744073709551615", u64::MAX)] {
         server.send(&format!(
             r#"{{"type":"createLiveQuery","id":"q{text}","query":{{"edge":"e","limit":{text}}}}}"#
         ));
