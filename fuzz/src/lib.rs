@@ -16,7 +16,7 @@
 //! | [`client_session`](targets::client_session) | lines from a server | no server harms a client |
 //! | [`filter`](targets::filter) | a filter, then nodes, one a line | print and canonical form read back; flips are never late |
 //! | [`order`](targets::order) | an `orderBy`, then nodes, one a line | the same, and ranks sort as promised |
-//! | [`json`](targets::json) | one JSON text | compaction and projection keep values |
+//! | [`json`](targets::json) | one JSON text | compaction and projection keep values; what only checks refuses the same |
 //! | [`window`](targets::window) | operations of three bytes | every live query equals a sort from scratch |
 //! | [`evaluate`](targets::evaluate) | a query in prefix notation, a moment, nodes | the result is that of an oracle, once and live |
 //! | [`policy`](targets::policy) | operations, a line each, on one hub | nobody is told of what they may not see |

@@ -1,4 +1,5 @@
-//! Files of one JSON value a line, plain or gzipped by name (`.gz`).
+//! Files of one JSON value a line, plain or gzipped by name (`.gz`), in UTF-8 without a byte order mark. What JSON is taken is said
+//! by [`liveset_engine::json`].
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};

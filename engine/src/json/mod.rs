@@ -1,5 +1,15 @@
 //! JSON read once, exactly, and never deeper than allowed.
 //!
+//! The policy, for nodes and for whatever else is read by it (the data of events, tokens, queries over HTTP):
+//!
+//! | | taken | refused |
+//! | --- | --- | --- |
+//! | syntax | RFC 8259, UTF-8, white space around one value | all else: a byte order mark, comments, `01`, `NaN`, anything behind |
+//! | keys | any text, once in an object | one that occurs twice, however it is escaped |
+//! | numbers | integers of `i64` and `u64`, others that `f64` can hold; `-0` is 0, `1e-400` too | 2^64 and more, `1e400` |
+//! | text | any characters, `\u0000` too | half of a surrogate pair, a control character that is not escaped |
+//! | nesting | to [`JsonLimits::nesting`] | deeper |
+//!
 //! This package has its own reader because it promises what a general one does not: integers of 64 bits stay exact, an integer
 //! beyond them or a number beyond `f64` is refused rather than rounded, a key that occurs twice is refused rather than
 //! overwritten, nesting is bounded, and every refusal says where. The same policy holds for what peers say: `liveset-core` has a

@@ -14,13 +14,13 @@
 //!
 //! | status | code | when |
 //! | --- | --- | --- |
-//! | 400 | `INVALID_MESSAGE` | not JSON, or not of the form above; a bad op is named by its index |
+//! | 400 | `INVALID_MESSAGE` | not JSON by the policy of [`liveset_engine::json`], or not of the form above; a bad op is named by its index |
 //! | 401 | `NOT_AUTHENTICATED`, `AUTH_FAILED` | no token, a wrong token |
 //! | 403 | `FORBIDDEN` | a read-only token that writes, a query that the policy refuses |
 //! | 404, 405 | `NOT_FOUND`, `METHOD_NOT_ALLOWED` | |
 //! | 408 | `TIMEOUT` | the body did not arrive in time |
 //! | 413 | `MESSAGE_TOO_LARGE` | the body is over the limit (8 MiB by default) |
-//! | 422 | `INVALID_NODE`, `INVALID_QUERY`, `INVALID_PATH`, `INVALID_EVENT` | read, and refused; of a batch nothing was applied |
+//! | 422 | `INVALID_NODE` (a node whose JSON the policy refuses, too), `INVALID_QUERY`, `INVALID_PATH`, `INVALID_EVENT` | read, and refused; of a batch nothing was applied |
 //! | 429 | `RATE_LIMITED` | too many tokens from this address were refused; this one was not looked at, `Retry-After` says when one may be |
 //! | 500 | `INTERNAL` | a fault of the server |
 //! | 503 | `OVERLOADED` | not now |
