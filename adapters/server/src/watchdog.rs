@@ -132,7 +132,8 @@ mod tests {
                 // Spawned by whoever waited for the socket, and run by it at once.
                 let blocking = tokio::spawn(async move { released.recv() });
                 let _second = listener.accept().await.unwrap();
-                blocking
+                release.send(()).unwrap();
+                assert!(blocking.await.unwrap().is_ok());
             });
             let client = tokio::task::spawn_blocking(move || {
                 let _first = std::net::TcpStream::connect(address).unwrap();
@@ -140,13 +141,11 @@ mod tests {
                 let _second = std::net::TcpStream::connect(address).unwrap();
             });
             client.await.unwrap();
-            let served = tokio::task::spawn_blocking(|| thread::sleep(Duration::from_secs(60)));
+            // Not a timer of the runtime: it would stand still too.
+            let late = tokio::task::spawn_blocking(|| thread::sleep(Duration::from_secs(60)));
             tokio::select! {
-                blocking = serving => {
-                    release.send(()).unwrap();
-                    assert!(blocking.unwrap().await.is_ok());
-                }
-                _ = served => panic!("the second was never accepted"),
+                served = serving => served.unwrap(),
+                _ = late => panic!("the second was never accepted"),
             }
         });
         runtime.shutdown_background();

@@ -8,6 +8,7 @@ mod auth_refused;
 mod backlog_bytes;
 mod client_session;
 mod diffs_written_once;
+mod errors_are_counted;
 mod event_overflow;
 mod events;
 mod fold_model;

@@ -13,6 +13,9 @@ use crate::support::http::Http;
 use crate::support::raw::{rest, upgrade};
 use crate::table::{Line, Row};
 
+/// For the head of a request.
+const DEADLINE: Duration = Duration::from_secs(1);
+
 /// An address of this machine that is not loopback, which is not counted: on the loopback device, out of the block for tests of
 /// networks (RFC 2544). Needs root.
 struct Address(String);
@@ -40,7 +43,6 @@ fn ip(verb: &str, address: &str) -> bool {
 pub async fn silent_tcp(row: Row) -> Line {
     assert_eq!(AcceptLimits::default().header_timeout, Duration::from_secs(5));
     const CAP: usize = 40;
-    const DEADLINE: Duration = Duration::from_millis(700);
     let config =
         format!("[limits.http]\nheader_timeout = \"{}ms\"\nmax_handshakes = {CAP}\n", DEADLINE.as_millis());
     let mut case = Case::start(row, &config).await;
@@ -81,7 +83,7 @@ pub async fn silent_tcp(row: Row) -> Line {
     let line = case
         .finish(
             "40 sockets that say nothing, part of a head, or a byte now and then; one more over the cap of 40",
-            "closed at the deadline (700 ms here, 5 s by default), the drip no later; over the cap 503 with `retry-after`, at once",
+            "closed at the deadline (1 s here, 5 s by default), the drip no later; over the cap 503 with `retry-after`, at once",
         )
         .await;
     match Address::new() {
@@ -98,7 +100,7 @@ async fn drip(mut stream: TcpStream, started: Instant) {
         }
     };
     timeout(PATIENCE, dripping).await.expect("the drip is cut");
-    assert!(started.elapsed() >= Duration::from_millis(700));
+    assert!(started.elapsed() >= DEADLINE);
 }
 
 fn refused(said: &[u8], cap: &str) {

@@ -18,7 +18,7 @@ fn nested(depth: usize) -> String {
 
 /// Objects in objects.
 fn nested_objects(depth: usize) -> String {
-    format!("{}1{}", "{\"s3cret\":".repeat(depth), "}".repeat(depth))
+    format!("{}1{}", "{\"x\":".repeat(depth), "}".repeat(depth))
 }
 
 /// Posts a body; gives status and code.

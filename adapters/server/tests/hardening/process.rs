@@ -15,10 +15,10 @@ use crate::support::raw::{Raw, rest};
 use crate::table::{Line, Row};
 
 pub async fn clock_jumps(row: Row) -> Line {
-    const DEADLINE: Duration = Duration::from_millis(1_500);
+    const DEADLINE: Duration = Duration::from_secs(3);
     let mut case = Case::over(row, host::start(DEADLINE)).await;
     let mut hour = 0;
-    case.rounds(3, SLACK, async |case: &mut Case| {
+    case.rounds(1, SLACK, async |case: &mut Case| {
         let mut writer = Writer::new(&case.address);
         let mut at = async |hour: u32, ops: serde_json::Value| {
             writer.commit(&json!({ "at": format!("2030-01-{:02}T{:02}:00:00Z", 1 + hour / 24, hour % 24), "ops": ops })).await;
@@ -55,7 +55,7 @@ pub async fn clock_jumps(row: Row) -> Line {
     case.logged("the client is told of an error code=\"AUTH_TIMEOUT\"");
     case.finish(
         "the clock of the data an hour on and an hour back while a connection has not authenticated, and others serve queries over `now`",
-        "`now - 30 minutes` follows at once; `AUTH_TIMEOUT` at its deadline (1.5 s here), not before; nobody else is closed",
+        "`now - 30 minutes` follows at once; `AUTH_TIMEOUT` at its deadline (3 s here), not before; nobody else is closed",
     )
     .await
 }
@@ -222,7 +222,7 @@ pub async fn sigterm(row: Row) -> Line {
     let status = case.server.wait();
     let took = stopping.elapsed();
     assert!(status.success(), "{status}");
-    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert!(took < PATIENCE, "{took:?}");
     drop(deaf);
     case.logged("stopping");
     case.logged("stopped");

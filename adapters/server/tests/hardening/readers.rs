@@ -124,7 +124,7 @@ async fn read_to_the_end(raw: &mut Raw) -> (Option<String>, Option<u16>) {
 pub async fn slow_reader(row: Row) -> Line {
     const NODES: usize = 100;
     const COMMITS: usize = 100;
-    let config = "[limits.transport]\nwrite_timeout = \"3s\"\nclose_timeout = \"30s\"\n";
+    let config = "[limits.transport]\nwrite_timeout = \"3s\"\nclose_timeout = \"60s\"\n";
     let mut case = Case::start(row, config).await;
     let mut writer = Writer::new(&case.address);
     let padding = "s3cret....".repeat(200);
