@@ -9,8 +9,8 @@ use tokio::time::{Instant, sleep};
 use crate::case::{Case, SLACK, Writer};
 use crate::host;
 use crate::support::http::Http;
-use crate::support::raw::{CONTINUATION, PING, Raw, TEXT, frame, rest};
-use crate::support::{PATIENCE, Server};
+use crate::support::raw::{CONTINUATION, PING, Raw, TEXT, frame, rest, stream_from};
+use crate::support::{PATIENCE, Server, TOKEN};
 use crate::table::{Line, Row};
 
 /// The close frame for 1008.
@@ -82,9 +82,13 @@ pub async fn no_auth_in_time(row: Row) -> Line {
 const RIGHT: &str = "s3cret-0123456789abcdef";
 
 pub async fn wrong_token(row: Row) -> Line {
+    same_answer(row).await.and(failures_of_one_address(row).await)
+}
+
+async fn same_answer(row: Row) -> Line {
     let config = format!(
         "[auth]\ntokens = [{{ token = \"{}\", subject = \"writer\" }}, {{ token = \"{RIGHT}\", subject = \"other\" }}]\n",
-        crate::support::TOKEN
+        TOKEN
     );
     let mut case = Case::start(row, &config).await;
     let wrong = [
@@ -149,6 +153,47 @@ pub async fn wrong_token(row: Row) -> Line {
     .await
 }
 
+async fn failures_of_one_address(row: Row) -> Line {
+    const FAILURES: usize = 10;
+    let config = format!(
+        "[limits.auth]\nfailures_per_address = {FAILURES}\nfailure_interval = \"1h\"\ncount_loopback = true\n"
+    );
+    let mut case = Case::start(row, &config).await;
+    let mut attackers = 1;
+    case.rounds(8, SLACK, async |case: &mut Case| {
+        attackers += 1;
+        let source = format!("127.0.0.{attackers}");
+        let attempt = async |token: &str| {
+            let mut raw = Raw::connect_from(&source, &case.address).await;
+            raw.send_json(&json!({ "type": "auth", "token": token })).await;
+            let code = raw.error().await;
+            assert_eq!(raw.close_code().await, Some(1008));
+            code
+        };
+        for _ in 0..FAILURES {
+            assert_eq!(attempt("s3cret-guess").await, "AUTH_FAILED");
+        }
+        // No token is looked at any more, the right one neither.
+        assert_eq!(attempt(TOKEN).await, "RATE_LIMITED");
+        let mut stream = stream_from(&source, &case.address).await;
+        let request = format!("GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Bearer {TOKEN}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("taken");
+        let said = rest(&mut stream).await;
+        let said = String::from_utf8_lossy(&said);
+        assert!(said.starts_with("HTTP/1.1 429 ") && said.contains("\r\nretry-after: "), "{said}");
+        // Who has another address is not concerned.
+        case.served().await;
+    })
+    .await;
+    case.moved("liveset_limit_refusals_total{limit=\"auth.failures_per_address\"}").await;
+    case.logged("too many failed authentications");
+    case.finish(
+        "10 wrong tokens from one address, then the right one, over HTTP too",
+        "`RATE_LIMITED`, 1008 (HTTP 429 with `retry-after`) for that address, whatever the token; 20 at once and one each 3 s by default",
+    )
+    .await
+}
+
 pub async fn expiry_and_revocation(row: Row) -> Line {
     revocation(row).await.and(expiry(row).await)
 }
@@ -156,12 +201,8 @@ pub async fn expiry_and_revocation(row: Row) -> Line {
 const REVOKED: &str = "s3cret-revoked";
 
 async fn revocation(row: Row) -> Line {
-    let tokens = |more: &str| {
-        format!(
-            "[auth]\ntokens = [{{ token = \"{}\", subject = \"writer\" }}{more}]\n",
-            crate::support::TOKEN
-        )
-    };
+    let tokens =
+        |more: &str| format!("[auth]\ntokens = [{{ token = \"{}\", subject = \"writer\" }}{more}]\n", TOKEN);
     let both = tokens(&format!(", {{ token = \"{REVOKED}\", subject = \"guest\" }}"));
     let mut case = Case::start(row, &both).await;
     let file = case.server.config_file();

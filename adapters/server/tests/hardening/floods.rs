@@ -141,10 +141,14 @@ async fn churn(row: Row) -> Line {
 const CLIENTS: usize = if cfg!(debug_assertions) { 4_000 } else { 10_000 };
 
 pub async fn reconnect(row: Row) -> Line {
+    storm(row).await.and(first_results(row).await)
+}
+
+async fn storm(row: Row) -> Line {
     let limits = liveset_server::accept::AcceptLimits::default();
     assert_eq!((limits.connections_per_second, limits.connection_burst), (2_000, 10_000));
     let config = "[limits.http]\nmax_connections = 20000\nmax_handshakes = 200\nconnections_per_second = 500\nconnection_burst = 300\n\
-                  [limits.session]\nauth_timeout = \"60s\"\n[limits.transport]\nclose_timeout = \"10s\"\n";
+                  [limits.session]\nauth_timeout = \"60s\"\n[limits.hub]\nconnections_per_subject = 20000\n";
     let mut case = Case::start(row, config).await;
     let refused = Arc::new(AtomicU64::new(0));
     let mut storms = 0;
@@ -207,4 +211,52 @@ async fn come_back(address: String, client: usize, refused: Arc<AtomicU64>) -> R
     assert_eq!(raw.receive_json().await["type"], "liveQueryCreated");
     assert_eq!(raw.receive_json().await["type"], "liveQueryData");
     raw
+}
+
+/// Live queries over many nodes, each another, at once: no more than so many are made at a time.
+async fn first_results(row: Row) -> Line {
+    const QUERIES: usize = 60;
+    let bulk: String = (0..600).map(|id| format!("{}\n", json!({ "id": id, "x": "s3cret" }))).collect();
+    let config = "[[set]]\nname = \"bulk\"\nload = \"bulk.ndjson\"\n[limits.engine]\nslice_rows = 2\nmax_filling = 2\n";
+    let mut case = Case::start_with(row, config, &[("bulk.ndjson", bulk.as_bytes())], &[]).await;
+    let refused = Arc::new(AtomicU64::new(0));
+    case.rounds(2, SLACK, async |case: &mut Case| {
+        let clients: Vec<_> = (0..QUERIES)
+            .map(|client| {
+                tokio::spawn(ask_until_answered(case.address.clone(), client, Arc::clone(&refused)))
+            })
+            .collect();
+        case.served().await;
+        for client in clients {
+            let raw = tokio::time::timeout(PATIENCE, client).await.expect("answered in time");
+            raw.expect("a client").leave().await;
+        }
+    })
+    .await;
+    let refused = refused.load(Ordering::Relaxed);
+    assert!(refused > 0, "nobody was refused: this tests nothing");
+    case.moved("liveset_limit_refusals_total{limit=\"engine.max_filling\"}").await;
+    case.logged("Refused(");
+    let came_back = format!(
+        "{refused} times `OVERLOADED` beyond 2 at once (1,024 by default), the connections stay; all are answered in the end"
+    );
+    case.finish("60 clients ask for live queries of their own over 600 nodes, in slices of 2", &came_back)
+        .await
+}
+
+async fn ask_until_answered(address: String, client: usize, refused: Arc<AtomicU64>) -> Raw {
+    let mut raw = Raw::open(&address).await;
+    loop {
+        let query = json!({ "edge": "bulk", "filter": format!("x != 's3cret-{client}'") });
+        raw.send_json(&json!({ "type": "createLiveQuery", "id": "q", "query": query })).await;
+        let answer = raw.receive_json().await;
+        if answer["type"] == "liveQueryCreated" {
+            assert_eq!(answer["totalCount"], 600);
+            while raw.receive_json().await["hasMore"] == true {}
+            return raw;
+        }
+        assert!(answer["code"] == "OVERLOADED" || answer["code"] == "LIMIT_EXCEEDED", "{answer}");
+        refused.fetch_add(1, Ordering::Relaxed);
+        sleep(Duration::from_millis(30)).await;
+    }
 }

@@ -10,35 +10,11 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::case::{Case, SLACK};
 use crate::support::PATIENCE;
 use crate::support::http::Http;
-use crate::support::raw::{rest, upgrade};
+use crate::support::raw::{Raw, rest, stream_from, upgrade};
 use crate::table::{Line, Row};
 
 /// For the head of a request.
 const DEADLINE: Duration = Duration::from_secs(1);
-
-/// An address of this machine that is not loopback, which is not counted: on the loopback device, out of the block for tests of
-/// networks (RFC 2544). Needs root.
-struct Address(String);
-
-impl Address {
-    fn new() -> Option<Address> {
-        let id = std::process::id();
-        let address = format!("198.18.{}.{}", (id >> 8) & 0xff, id & 0xff);
-        ip("add", &address).then_some(Address(address))
-    }
-}
-
-impl Drop for Address {
-    fn drop(&mut self) {
-        ip("delete", &self.0);
-    }
-}
-
-fn ip(verb: &str, address: &str) -> bool {
-    let mut command = std::process::Command::new("ip");
-    command.args(["address", verb, &format!("{address}/32"), "dev", "lo"]);
-    command.output().is_ok_and(|output| output.status.success())
-}
 
 pub async fn silent_tcp(row: Row) -> Line {
     assert_eq!(AcceptLimits::default().header_timeout, Duration::from_secs(5));
@@ -86,10 +62,7 @@ pub async fn silent_tcp(row: Row) -> Line {
             "closed at the deadline (1 s here, 5 s by default), the drip no later; over the cap 503 with `retry-after`, at once",
         )
         .await;
-    match Address::new() {
-        Some(address) => line.and(of_one_address(row, &address).await),
-        None => line,
-    }
+    line.and(of_one_address(row).await)
 }
 
 /// A byte at a time, to the end.
@@ -111,17 +84,19 @@ fn refused(said: &[u8], cap: &str) {
     assert!(said.ends_with(&format!(r#"{{"code":"OVERLOADED","message":"too many {cap}"}}"#)), "{said}");
 }
 
-async fn of_one_address(row: Row, address: &Address) -> Line {
-    let config = "[limits.http]\nheader_timeout = \"1h\"\nmax_handshakes_per_address = 3\n";
-    let mut case = Case::start_with(row, config, &[], &["--listen", &format!("{}:0", address.0)]).await;
+async fn of_one_address(row: Row) -> Line {
+    let config =
+        "[limits.http]\nheader_timeout = \"1h\"\nmax_handshakes_per_address = 3\ncount_loopback = true\n";
+    let mut case = Case::start(row, config).await;
     case.rounds(6, SLACK, async |case: &mut Case| {
-        case.served().await;
         let mut silent = Vec::new();
         for _ in 0..3 {
-            silent.push(TcpStream::connect(&case.address).await.expect("accepted"));
+            silent.push(stream_from("127.0.0.2", &case.address).await);
         }
-        let mut over = TcpStream::connect(&case.address).await.expect("accepted");
+        let mut over = stream_from("127.0.0.2", &case.address).await;
         refused(&rest(&mut over).await, "handshakes of one address");
+        // Who has another address is not concerned.
+        Raw::connect_from("127.0.0.3", &case.address).await.leave().await;
         case.served().await;
         drop(silent);
         // Seen a little later.
@@ -130,7 +105,11 @@ async fn of_one_address(row: Row, address: &Address) -> Line {
     .await;
     case.moved("liveset_connections_refused_total{cap=\"handshakes of one address\"}").await;
     case.logged("too many handshakes of one address");
-    case.finish("3 silent sockets of one address, and one more over its cap", "503 with `retry-after`").await
+    case.finish(
+        "3 silent sockets of one address, and one more over its cap; one of another address",
+        "503 with `retry-after`; the other is let in",
+    )
+    .await
 }
 
 pub async fn bad_handshake(row: Row) -> Line {

@@ -55,6 +55,13 @@ pub async fn rest(stream: &mut TcpStream) -> Vec<u8> {
     said
 }
 
+/// A connection from this address, which is one of loopback's.
+pub async fn stream_from(source: &str, address: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(format!("{source}:0").parse().expect("an address")).expect("an address of loopback");
+    socket.connect(address.parse().expect("an address")).await.expect("the server accepts")
+}
+
 /// One connection.
 pub struct Raw {
     pub stream: TcpStream,
@@ -73,6 +80,11 @@ impl Raw {
         socket.set_recv_buffer_size(4096).expect("a socket option");
         let stream = socket.connect(address.parse().expect("an address")).await.expect("the server accepts");
         Raw::over(stream, address).await
+    }
+
+    /// Connects from this address, which is one of loopback's.
+    pub async fn connect_from(source: &str, address: &str) -> Raw {
+        Raw::over(stream_from(source, address).await, address).await
     }
 
     async fn over(mut stream: TcpStream, address: &str) -> Raw {
