@@ -133,7 +133,7 @@ fn json_is_checked_where_nobody_reads_it() {
         (r#""\udc00""#, "half a surrogate pair at byte 47"),
     ] {
         let answer = ask(&format!(r#"{{"type":"ping","requestId":"r","x":{{}},"later":{value}}}"#));
-        assert!(answer.contains("INVALID_MESSAGE") && answer.contains(&what), "{answer}");
+        assert!(answer.contains("INVALID_MESSAGE") && answer.contains(what), "{answer}");
         assert!(answer.ends_with(r#""requestId":"r"}"#), "{answer}");
     }
     let answer = ask(r#"{"type":"createLiveQuery","id":"q","query":{"edge":"e","edge":"f"}}"#);
