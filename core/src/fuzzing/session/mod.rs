@@ -112,7 +112,7 @@ impl Run {
             Op::Commit(writes) => self.commit(&writes),
             Op::EndLiveQuery(which) => {
                 if let Some((id, ticket)) = self.pick(which) {
-                    self.session.end_live_query(ticket, ErrorCode::Forbidden, "x");
+                    self.session.end_live_query(now, ticket, ErrorCode::Forbidden, "x");
                     self.model.end_live_query(&id);
                 }
             }

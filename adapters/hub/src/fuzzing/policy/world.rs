@@ -334,7 +334,12 @@ impl World {
                             self.give_verdict(peer, attempt, &token);
                         }
                     }
-                    Output::Transmit { .. } | Output::LiveQuery { .. } | Output::Watch { .. } => {}
+                    Output::Transmit { .. }
+                    | Output::LiveQuery { .. }
+                    | Output::Error { .. }
+                    | Output::Crowded { .. }
+                    | Output::Watch { .. } => {}
+                    Output::Panicked { .. } => panic!("the policy of this target does not panic"),
                 }
             }
             for peer in 0..PEERS {
