@@ -37,6 +37,9 @@ impl OwnServer {
             // Those of this program alone, which opens them as fast as it can.
             "http.connection_burst=1000000".to_owned(),
             format!("engine.max_views={}", views.max(100_000)),
+            // All of them act for one subject.
+            format!("hub.connections_per_subject={connections}"),
+            format!("hub.live_queries_per_subject={views}"),
         ];
         let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--set", &args.set])

@@ -119,6 +119,10 @@ fn build(args: &DemoArgs) -> Result<Liveset, liveset::BuildError> {
     let mut limits = Limits::default();
     limits.session.ping_interval = Duration::from_secs(u64::from(args.ping_interval));
     limits.session.pong_timeout = limits.session.ping_interval;
+    // Whoever looks acts for the one subject there is.
+    limits.hub.connections_per_subject = usize::MAX;
+    limits.hub.subscriptions_per_subject = usize::MAX;
+    limits.hub.live_queries_per_subject = usize::MAX;
     Liveset::builder().set(orders).set(jobs).limits(limits).authenticator(AnyToken).build()
 }
 
