@@ -150,6 +150,11 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Bytes of the rows as JSON. O(rows).
+    pub fn bytes(&self) -> usize {
+        self.rows.iter().map(|(_, doc)| doc.data.len()).sum()
+    }
+
     /// The version as a client is given it.
     pub(crate) fn version_text(&self) -> Box<str> {
         version_text(&self.mark, self.version)

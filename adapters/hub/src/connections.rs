@@ -1,6 +1,6 @@
 //! The connections: each a session, whom it acts for, and what it holds.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use foldhash::fast::FixedState;
 use indexmap::IndexMap;
@@ -32,6 +32,8 @@ pub(crate) struct Connection {
     pub(crate) signalled: bool,
     /// Live queries whose diffs go through the session until it has sent everything.
     pub(crate) behind: Vec<(FeedId, Ticket)>,
+    /// Feeds whose result is there, and waits until the connection has taken others.
+    pub(crate) deferred: VecDeque<FeedId>,
 }
 
 /// What a connection holds in the other tables. The session has the same in its own way; this is what the hub must
@@ -66,6 +68,12 @@ impl Connection {
         }
     }
 
+    /// Whether it can be given first rows: it holds less than it may of those that it has not taken, or none.
+    pub(crate) fn has_room(&self, limit: usize) -> bool {
+        let held = self.session.initial_bytes();
+        held == 0 || held < limit
+    }
+
     /// Counts what it holds for its subject, after whatever may have changed that.
     pub(crate) fn count(&mut self, subjects: &mut Subjects) {
         let who = self.principal.as_ref().filter(|_| !self.is_over()).map(|who| &who.subject);
@@ -84,6 +92,7 @@ impl Connections {
             share: Share::default(),
             signalled: false,
             behind: Vec::new(),
+            deferred: VecDeque::new(),
         };
         let entry = Some((self.made, connection));
         let slot = match self.free.pop() {

@@ -1,5 +1,6 @@
 //! Errors that are the caller's.
 
+use liveset_core::ErrorCode;
 use liveset_engine::{JsonError, OpenError, QueryError};
 use thiserror::Error;
 
@@ -28,4 +29,22 @@ pub enum WatchError {
     /// The engine keeps as many different live queries as its limits allow.
     #[error(transparent)]
     TooMany(#[from] OpenError),
+}
+
+impl WatchError {
+    /// The protocol's word for it.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Query(_) => ErrorCode::InvalidQuery,
+            Self::TooMany(error) => open_error_code(error),
+        }
+    }
+}
+
+/// What is refused for load may be asked again later; a count that is used up is the client's to mind.
+pub(crate) fn open_error_code(error: &OpenError) -> ErrorCode {
+    match error {
+        OpenError::TooManyFilling { .. } | OpenError::TooMuchMemory { .. } => ErrorCode::Overloaded,
+        _ => ErrorCode::LimitExceeded,
+    }
 }

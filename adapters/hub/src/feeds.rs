@@ -125,23 +125,35 @@ impl Feeds {
     }
 
     /// The feed has a result now, that of `version`: gives it to those who waited for it. One that others are being sent is shared;
-    /// `make` makes a new one.
+    /// `make` makes a new one. Those of them that are not `ready` wait on.
     pub(crate) fn begin(
         &mut self,
         feed: FeedId,
         version: u64,
         make: impl FnOnce(Arc<str>) -> Option<Snapshot>,
+        ready: impl FnMut(&Watcher) -> bool,
     ) -> Option<(Arc<Snapshot>, Vec<Watcher>)> {
-        let entry = self.feeds.get_mut(&feed).filter(|entry| !entry.waiting.is_empty())?;
+        let entry = self.feeds.get_mut(&feed)?;
+        let (waited, waiting) = std::mem::take(&mut entry.waiting).into_iter().partition(ready);
+        entry.waiting = waiting;
+        let waited: Vec<Watcher> = waited;
+        if waited.is_empty() {
+            return None;
+        }
         let snapshot = match entry.snapshot.upgrade().filter(|snapshot| snapshot.version == version) {
             Some(snapshot) => snapshot,
-            None => Arc::new(make(entry.mark.clone())?),
+            None => match make(entry.mark.clone()) {
+                Some(snapshot) => Arc::new(snapshot),
+                None => {
+                    entry.waiting.extend(waited);
+                    return None;
+                }
+            },
         };
         entry.snapshot = Arc::downgrade(&snapshot);
         if entry.resumable > 0 {
             entry.log.get_or_insert_with(|| ResumeLog::new(snapshot.version));
         }
-        let waited = std::mem::take(&mut entry.waiting);
         for watcher in &waited {
             if let Some(place) = entry.watchers.get_mut(watcher) {
                 place.from = Some(snapshot.version);

@@ -430,7 +430,8 @@ impl Hub {
         let plan = self.plan(query, true)?;
         let watch = self.watches.next_id();
         let watcher = Watcher::Process(watch);
-        let (feed, is_there) = self.open(now, &plan, &mark(&identity(query, &plan)), watcher, None, false)?;
+        let opened = self.open(now, &plan, &mark(&identity(query, &plan)), watcher, None, false);
+        let (feed, is_there) = opened.inspect_err(|error| self.counts.refusals.count(error))?;
         self.watches.insert(watch, feed);
         self.opened(now, feed, is_there);
         self.settle_all(now);
@@ -527,7 +528,11 @@ impl Hub {
         let transmit = connection.session.poll_transmit(now.monotonic, out);
         connection.note_errors(conn, &mut self.outputs);
         match transmit {
-            Some(Transmit::Text) => {}
+            Some(Transmit::Text) if connection.deferred.is_empty() => {}
+            Some(Transmit::Text) => {
+                self.begin_deferred(now, conn);
+                self.settle_all(now);
+            }
             Some(Transmit::Close(_)) | None => {
                 connection.signalled = false;
                 for (feed, ticket) in std::mem::take(&mut connection.behind) {
@@ -659,6 +664,7 @@ impl Hub {
     pub(crate) fn release(&mut self, now: Now, conn: ConnectionId) {
         let Some(connection) = self.connections.find_mut(conn) else { return };
         let held = std::mem::take(&mut connection.held);
+        connection.deferred.clear();
         connection.count(&mut self.subjects);
         for subscription in held.subscriptions.values() {
             self.routes.remove(&subscription.path, conn);

@@ -14,6 +14,13 @@ pub struct HubLimits {
     pub subscriptions_per_subject: usize,
     /// Live queries of one subject, counted and refused alike, unanswered ones included. Default 16,384.
     pub live_queries_per_subject: usize,
+    /// Bytes of a live query's first rows, as JSON; one with more is refused: `LIMIT_EXCEEDED`. (How many rows there are is bounded by
+    /// `EngineLimits::max_window`.) Rows that come later are not counted. Default 16 MiB.
+    pub initial_bytes: usize,
+    /// Bytes of first rows that are held for one connection until it has taken them: with so many, its next live queries are answered
+    /// when it has taken enough, in the order in which it asked (those of the same result together). A client that does not read holds no more than this and one
+    /// query's `initial_bytes`. Default 16 MiB; 0 answers one after the other.
+    pub initial_backlog_bytes: usize,
     /// How many changes wait unfolded for a watcher inside the process; more, and everything that waits is folded per
     /// node into one batch. 0 always folds. Default 256.
     pub watch_backlog_changes: usize,
@@ -36,6 +43,8 @@ impl Default for HubLimits {
             connections_per_subject: 1_024,
             subscriptions_per_subject: 16_384,
             live_queries_per_subject: 16_384,
+            initial_bytes: 16 * 1024 * 1024,
+            initial_backlog_bytes: 16 * 1024 * 1024,
             watch_backlog_changes: 256,
             resume_log_changes: 4_096,
             resume_log_changes_total: 262_144,

@@ -14,6 +14,7 @@ use crate::{
     Access, ConnectionId, Hub, LiveQueryStage, Now, Output, Principal, ResourceError,
     connections::{Connection, HeldQuery},
     direct::Direct,
+    error::open_error_code,
     feeds::{Feeds, Watcher},
     hub::Counts,
     output::Outputs,
@@ -73,6 +74,7 @@ impl Hub {
         if self.connections.find(conn).is_some_and(Connection::is_over) {
             self.release(now, conn);
         }
+        self.begin_deferred(now, conn);
         if let Some(connection) = self.connections.find_mut(conn) {
             self.timers.set(Timer::Connection(conn), connection.session.poll_timeout());
             connection.signal(conn, &mut self.outputs);
@@ -92,8 +94,7 @@ impl Hub {
                 self.note(conn, &id, LiveQueryStage::Asked);
                 let asked = Asked { ticket, id: id.clone(), query: Arc::new(query), options, since };
                 if let Err(refusal) = self.create(now, conn, asked) {
-                    self.note(conn, &id, LiveQueryStage::Refused(refusal.code));
-                    self.refuse(now, conn, ticket, Refusal { id: Some(id), ..refusal });
+                    self.refuse_query(now, conn, ticket, &id, refusal);
                 }
             }
             Request::LiveQueryDestroyed { ticket, id } => {
@@ -107,13 +108,23 @@ impl Hub {
         self.outputs.push(Output::LiveQuery { conn, id: id.clone(), stage });
     }
 
-    /// A fault of ours is the end of the conversation.
-    fn refuse(&mut self, now: Now, conn: ConnectionId, ticket: Ticket, refusal: Refusal) {
-        if refusal.code == ErrorCode::Internal {
-            return self.panicked(now, conn);
-        }
-        if let Some(connection) = self.connections.find_mut(conn) {
-            connection.session.refuse(now.monotonic, ticket, refusal);
+    fn refuse_query(
+        &mut self,
+        now: Now,
+        conn: ConnectionId,
+        ticket: Ticket,
+        id: &Arc<str>,
+        refusal: Refusal,
+    ) {
+        self.note(conn, id, LiveQueryStage::Refused(refusal.code));
+        let Some(Connection { session, .. }) = self.connections.find_mut(conn) else { return };
+        match refusal.code {
+            ErrorCode::Internal => self.panicked(now, conn),
+            // "Where the server itself must end a query … it says so by `error`": the connection stays.
+            ErrorCode::Overloaded => {
+                session.end_live_query(now.monotonic, ticket, refusal.code, &refusal.message);
+            }
+            _ => session.refuse(now.monotonic, ticket, Refusal { id: Some(id.clone()), ..refusal }),
         }
     }
 
@@ -149,7 +160,11 @@ impl Hub {
             let who = connection.principal.as_ref();
             let checked = check_subscription(&self.resources, &self.policy, who, subscription);
             if let Err(refusal) = checked {
-                return self.refuse(now, conn, ticket, refusal);
+                match refusal.code {
+                    ErrorCode::Internal => self.panicked(now, conn),
+                    _ => connection.session.refuse(now.monotonic, ticket, refusal),
+                }
+                return;
             }
         }
         if !connection.session.accept_subscriptions(now.monotonic, ticket) {
@@ -186,8 +201,9 @@ impl Hub {
         let mark = mark(&identity);
         let watcher = Watcher::Connection(conn, ticket);
         let direct = Direct::new(&id, options);
-        let (feed, is_there) =
-            self.open(now, &plan, &mark, watcher, direct, options.resume).map_err(too_many)?;
+        let (feed, is_there) = self
+            .open(now, &plan, &mark, watcher, direct, options.resume)
+            .map_err(|error| self.no_room(&error))?;
         if let Some(connection) = self.connections.find_mut(conn) {
             let held = HeldQuery { feed, id, query, options, identity, had: None, since };
             connection.held.queries.insert(ticket, held);
@@ -243,7 +259,12 @@ impl Hub {
     ) {
         let Some(connection) = self.connections.find_mut(conn) else { return };
         let Some(held) = connection.held.queries.get_mut(&ticket) else { return };
+        let limit = self.limits.initial_bytes;
         if let Some(had) = held.had.take() {
+            if snapshot.bytes() > limit {
+                self.counts.refusals.initial_bytes += 1;
+                return self.end_query(now, conn, ticket, &too_large(snapshot, limit));
+            }
             let batch = Arc::new(moved(&had, snapshot));
             connection.session.move_live_query(ticket, &batch, snapshot.mark.clone());
             let feed = held.feed;
@@ -253,6 +274,13 @@ impl Hub {
         }
         let since = held.since.take();
         let net = since.as_ref().and_then(|since| missed(&self.feeds, held.feed, snapshot, since));
+        if net.is_none() && snapshot.bytes() > limit {
+            let id = held.id.clone();
+            self.counts.refusals.initial_bytes += 1;
+            self.refuse_query(now, conn, ticket, &id, too_large(snapshot, limit));
+            self.forget_query(conn, ticket);
+            return self.unsettled.push_back(conn);
+        }
         let stage = match net {
             Some(_) => LiveQueryStage::Resumed,
             None => LiveQueryStage::Answered { rows: snapshot.rows.len() },
@@ -314,6 +342,12 @@ impl Hub {
         self.take_updates(now);
     }
 
+    /// What is answered where there is no room for a live query.
+    fn no_room(&mut self, error: &OpenError) -> Refusal {
+        self.counts.refusals.count(error);
+        Refusal { code: open_error_code(error), message: error.to_string(), id: None }
+    }
+
     // --- another principal ---
 
     /// "Every subscription and live query is re-checked against the new principal."
@@ -341,7 +375,7 @@ impl Hub {
         for (ticket, query, options) in held {
             let outcome = self
                 .permitted(&who, &query, options.counts)
-                .and_then(|plan| self.move_query(now, conn, ticket, &plan).map_err(too_many));
+                .and_then(|plan| self.move_query(now, conn, ticket, &plan));
             match outcome {
                 Ok(()) => {}
                 Err(refusal) if refusal.code == ErrorCode::Internal => return self.panicked(now, conn),
@@ -368,7 +402,7 @@ impl Hub {
         conn: ConnectionId,
         ticket: Ticket,
         plan: &Plan,
-    ) -> Result<(), OpenError> {
+    ) -> Result<(), Refusal> {
         // What the session has is to be that of the result that is looked at.
         self.engine.handle_timeout(now.wall);
         self.take_updates(now);
@@ -394,15 +428,15 @@ impl Hub {
         self.close_gone(before, after);
         let direct = Direct::new(&id, options);
         let opened = self.open(now, plan, &mark, watcher, direct, options.resume);
+        let opened = opened.map_err(|error| self.no_room(&error));
         let Some(connection) = self.connections.find_mut(conn) else { return Ok(()) };
         let (feed, is_there) = match opened {
             Ok(opened) => opened,
-            Err(error) => {
+            Err(refusal) => {
                 // It is in no feed any more.
                 connection.held.queries.swap_remove(&ticket);
                 connection.count(&mut self.subjects);
-                let message = error.to_string();
-                connection.session.end_live_query(now.monotonic, ticket, ErrorCode::LimitExceeded, &message);
+                connection.session.end_live_query(now.monotonic, ticket, refusal.code, &refusal.message);
                 self.note(conn, &id, LiveQueryStage::Ended);
                 return Ok(());
             }
@@ -498,8 +532,12 @@ pub(crate) fn invalid(error: QueryError) -> Refusal {
     Refusal { code: ErrorCode::InvalidQuery, message: error.to_string(), id: None }
 }
 
-fn too_many(error: OpenError) -> Refusal {
-    Refusal { code: ErrorCode::LimitExceeded, message: error.to_string(), id: None }
+fn too_large(snapshot: &Snapshot, limit: usize) -> Refusal {
+    let message = format!(
+        "The first rows have {} bytes and may have at most {limit}: ask for fewer rows (limit) or fields (node.fields)",
+        snapshot.bytes()
+    );
+    Refusal { code: ErrorCode::LimitExceeded, message, id: None }
 }
 
 fn too_many_of_subject(limit: usize, what: &str, id: Option<&Arc<str>>) -> Refusal {

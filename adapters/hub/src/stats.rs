@@ -1,6 +1,7 @@
 //! Counts for metrics, and for tests that assert on work instead of time.
 
 use liveset_core::{Backlog, SessionStats};
+use liveset_engine::OpenError;
 
 /// How often each limit of the hub has refused something, since the hub was made. Those of a session are in `SessionStats`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,6 +13,32 @@ pub struct Refusals {
     pub subscriptions_per_subject: u64,
     /// Live queries, by `HubLimits::live_queries_per_subject`.
     pub live_queries_per_subject: u64,
+    /// Live queries, by `HubLimits::initial_bytes`.
+    pub initial_bytes: u64,
+    /// Live queries, by `EngineLimits::max_views`.
+    pub views: u64,
+    /// Live queries, by `EngineLimits::max_unindexed_views`.
+    pub unindexed_views: u64,
+    /// Live queries, by `EngineLimits::max_columns`.
+    pub columns: u64,
+    /// Live queries, by `EngineLimits::max_filling`.
+    pub filling: u64,
+    /// Live queries, by `EngineLimits::max_window_bytes`.
+    pub window_bytes: u64,
+}
+
+impl Refusals {
+    pub(crate) fn count(&mut self, error: &OpenError) {
+        let count = match error {
+            OpenError::TooManyViews { .. } => &mut self.views,
+            OpenError::TooManyUnindexed { .. } => &mut self.unindexed_views,
+            OpenError::TooManyColumns { .. } => &mut self.columns,
+            OpenError::TooManyFilling { .. } => &mut self.filling,
+            OpenError::TooMuchMemory { .. } => &mut self.window_bytes,
+            _ => return,
+        };
+        *count += 1;
+    }
 }
 
 /// What a hub holds now, and what its engine has done.
@@ -34,7 +61,8 @@ pub struct Stats {
     pub live_queries: usize,
     /// Live queries inside the process.
     pub watches: usize,
-    /// Of both kinds of live queries, those that wait for their first result.
+    /// Of both kinds of live queries, those that wait for their first result: because it is being made, or because the connection has
+    /// others to take first.
     pub waiting: usize,
     /// Distinct live queries that are maintained, those kept for clients that may resume included.
     pub feeds: usize,

@@ -96,7 +96,19 @@ impl Hub {
         let make = |mark| Some(wire_snapshot(self.engine.snapshot(feed)?, mark, self.epoch));
         // Counts change without an update where nobody follows them: a snapshot is good for its own moment only.
         let version = wire_version(self.engine.version(), self.epoch);
-        let Some((snapshot, waited)) = self.feeds.begin(feed, version, make) else { return };
+        let (connections, limit) = (&mut self.connections, self.limits.initial_backlog_bytes);
+        let ready = |watcher: &Watcher| {
+            let Watcher::Connection(conn, ticket) = watcher else { return true };
+            let Some(connection) = connections.find_mut(*conn) else { return true };
+            // What a client has is made into something else at once.
+            let is_moved = connection.held.queries.get(ticket).is_some_and(|held| held.had.is_some());
+            let is_ready = is_moved || connection.has_room(limit);
+            if !is_ready && !connection.deferred.contains(&feed) {
+                connection.deferred.push_back(feed);
+            }
+            is_ready
+        };
+        let Some((snapshot, waited)) = self.feeds.begin(feed, version, make, ready) else { return };
         for watcher in waited {
             match watcher {
                 Watcher::Connection(conn, ticket) => self.answer_query(now, conn, ticket, &snapshot),
@@ -106,6 +118,17 @@ impl Hub {
                     }
                 }
             }
+        }
+    }
+
+    /// Answers live queries that have waited until their connection has taken the first rows of others. O(1) where none has.
+    pub(crate) fn begin_deferred(&mut self, now: Now, conn: ConnectionId) {
+        let limit = self.limits.initial_backlog_bytes;
+        while let Some(connection) = self.connections.find_mut(conn)
+            && connection.has_room(limit)
+            && let Some(feed) = connection.deferred.pop_front()
+        {
+            self.begin(now, feed);
         }
     }
 

@@ -181,10 +181,6 @@ impl From<Refusal> for QueryError {
 
 impl From<WatchError> for QueryError {
     fn from(error: WatchError) -> Self {
-        let code = match &error {
-            WatchError::Query(_) => ErrorCode::InvalidQuery,
-            _ => ErrorCode::LimitExceeded,
-        };
-        Self { code, message: error.to_string() }
+        Self { code: error.code(), message: error.to_string() }
     }
 }

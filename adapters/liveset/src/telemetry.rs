@@ -161,6 +161,7 @@ pub(crate) fn record(stats: &Stats) {
     gauge!("liveset_events_waiting").set(hub.backlog.events as f64);
     gauge!("liveset_changes_waiting").set(hub.backlog.changes as f64);
     gauge!("liveset_changes_waiting_bytes").set(hub.backlog.bytes as f64);
+    gauge!("liveset_initial_bytes_waiting").set(hub.backlog.initial_bytes as f64);
     counter!("liveset_changes_folded_total").absolute(hub.sessions.changes_folded);
     counter!("liveset_events_dropped_total").absolute(hub.sessions.events_dropped);
     counter!("liveset_messages_rate_limited_total").absolute(hub.sessions.rate_limited);
@@ -175,6 +176,12 @@ pub(crate) fn record(stats: &Stats) {
         ("hub.connections_per_subject", refusals.connections_per_subject),
         ("hub.subscriptions_per_subject", refusals.subscriptions_per_subject),
         ("hub.live_queries_per_subject", refusals.live_queries_per_subject),
+        ("hub.initial_bytes", refusals.initial_bytes),
+        ("engine.max_views", refusals.views),
+        ("engine.max_unindexed_views", refusals.unindexed_views),
+        ("engine.max_columns", refusals.columns),
+        ("engine.max_filling", refusals.filling),
+        ("engine.max_window_bytes", refusals.window_bytes),
     ] {
         counter!("liveset_limit_refusals_total", "limit" => limit).absolute(count);
     }

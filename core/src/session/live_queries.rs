@@ -19,6 +19,8 @@ pub(super) struct LiveQueries {
     ready: VecDeque<Ticket>,
     /// What the changes that wait weigh, of all.
     bytes: usize,
+    /// What the snapshots weigh whose rows are being sent, of all.
+    load_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -85,6 +87,11 @@ impl LiveQueries {
         self.bytes
     }
 
+    /// What the snapshots weigh whose rows are being sent, of all live queries.
+    pub(super) fn load_bytes(&self) -> usize {
+        self.load_bytes
+    }
+
     /// Folds everything that waits, to make room. Adds the changes that were folded to `folded`.
     pub(super) fn shrink(&mut self, folded: &mut u64) {
         self.bytes = 0;
@@ -116,7 +123,9 @@ impl LiveQueries {
     pub(super) fn accept(&mut self, ticket: Ticket, snapshot: Arc<Snapshot>) -> Option<Accepted> {
         let query = self.by_ticket.get_mut(&ticket)?;
         let stream = Stream::loading(snapshot, &query.options);
+        let load_bytes = stream.load_bytes();
         let (accepted, _) = query.begin(|_| stream)?;
+        self.load_bytes += load_bytes;
         self.ready.push_back(ticket);
         Some(accepted)
     }
@@ -179,6 +188,7 @@ impl LiveQueries {
         let query = self.by_ticket.get_mut(&ticket).map(|query| &mut query.state);
         let Some(State::Live(stream)) = query else { return None };
         self.bytes -= stream.bytes();
+        self.load_bytes -= stream.load_bytes();
         let had = stream.suspend(window);
         if !stream.has_news() {
             self.ready.retain(|other| *other != ticket);
@@ -217,6 +227,7 @@ impl LiveQueries {
             State::Requested { request_id, .. } => Some((id, request_id)),
             State::Live(stream) => {
                 self.bytes -= stream.bytes();
+                self.load_bytes -= stream.load_bytes();
                 Some((id, None))
             }
         }
@@ -235,8 +246,10 @@ impl LiveQueries {
                 continue;
             };
             self.bytes -= stream.bytes();
+            self.load_bytes -= stream.load_bytes();
             let sent = stream.transmit(id, options, limits, out);
             self.bytes += stream.bytes();
+            self.load_bytes += stream.load_bytes();
             if stream.has_news() {
                 self.ready.push_back(ticket);
             }

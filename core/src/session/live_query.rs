@@ -16,6 +16,8 @@ use crate::row::{Change, ChangeBatch, ChangeReason, Snapshot, version_text};
 pub(super) struct Stream {
     /// The snapshot that is being sent, and how many of its rows were. Diffs wait behind it.
     load: Option<(Arc<Snapshot>, usize)>,
+    /// What that snapshot weighs.
+    load_bytes: usize,
     backlog: Backlog,
     /// Count and cap after all that was pushed.
     latest: Count,
@@ -72,6 +74,7 @@ impl Stream {
             positions: options.positions.then(|| Positions::of(&snapshot)),
             version: options.resume.then(|| snapshot.version_text()),
             mark: snapshot.mark.clone(),
+            load_bytes: snapshot.bytes(),
             load: Some((snapshot, 0)),
         }
     }
@@ -88,6 +91,7 @@ impl Stream {
         let count = Count { total_count: batch.total_count, capped: batch.capped };
         let mut stream = Stream {
             load: None,
+            load_bytes: 0,
             backlog: Backlog::EMPTY,
             latest: count,
             sent: count,
@@ -111,6 +115,7 @@ impl Stream {
     pub(super) fn suspend(&mut self, window: Snapshot) -> Snapshot {
         let had = match self.load.take() {
             Some((snapshot, sent)) => {
+                self.load_bytes = 0;
                 let rows = snapshot.rows.get(..sent).unwrap_or_default().to_vec();
                 let had = Snapshot { rows, mark: snapshot.mark.clone(), ..*snapshot };
                 self.load = Some((Arc::new(had.clone()), sent));
@@ -238,6 +243,11 @@ impl Stream {
         }
     }
 
+    /// What the snapshot weighs whose rows are being sent.
+    pub(super) fn load_bytes(&self) -> usize {
+        self.load_bytes
+    }
+
     /// Appends the next message, if there is something to send.
     pub(super) fn transmit(
         &mut self,
@@ -250,6 +260,7 @@ impl Stream {
             *sent = write_chunk(id, snapshot, *sent, limits, out);
             if *sent == snapshot.rows.len() {
                 self.load = None;
+                self.load_bytes = 0;
             }
             return true;
         }

@@ -139,11 +139,14 @@ pub struct Backlog {
     pub changes: usize,
     /// Bytes of those: the nodes as they were and as they are.
     pub bytes: usize,
+    /// Bytes of initial rows, of the live queries whose rows are not all sent.
+    pub initial_bytes: usize,
 }
 
 impl std::ops::AddAssign for Backlog {
     fn add_assign(&mut self, other: Backlog) {
-        let Backlog { control, control_bytes, events, changes, bytes } = other;
+        let Backlog { control, control_bytes, events, changes, bytes, initial_bytes } = other;
+        self.initial_bytes += initial_bytes;
         self.control += control;
         self.control_bytes += control_bytes;
         self.events += events;
@@ -602,7 +605,13 @@ impl Session {
             events: streams.map_or(0, |streams| streams.subscriptions.queued()),
             changes: streams.map_or(0, |streams| streams.live_queries.waiting()),
             bytes: streams.map_or(0, |streams| streams.live_queries.bytes()),
+            initial_bytes: self.initial_bytes(),
         }
+    }
+
+    /// Bytes of initial rows that are held for the transport: of each live query whose rows are not all sent, those of all. O(1).
+    pub fn initial_bytes(&self) -> usize {
+        self.streams().map_or(0, |streams| streams.live_queries.load_bytes())
     }
 
     fn streams(&self) -> Option<&Streams> {

@@ -138,14 +138,14 @@ limits! {
     }
     "engine", limits => limits.liveset.engine => {
         max_sets, max_nodes_per_set, max_node_bytes, max_id_bytes, max_ops_per_commit, max_window, max_views,
-        max_unindexed_views, max_columns, slice_rows, shards,
+        max_unindexed_views, max_filling, max_window_bytes, max_columns, slice_rows, shards,
     }
     "json", limits => limits.liveset.engine.json => { nesting }
     "query", limits => limits.liveset.engine.query => {
         expression_bytes, nesting, list_items, order_keys, path_names, fields,
     }
     "hub", limits => limits.liveset.hub => {
-        connections_per_subject, subscriptions_per_subject, live_queries_per_subject,
+        connections_per_subject, subscriptions_per_subject, live_queries_per_subject, initial_bytes, initial_backlog_bytes,
         watch_backlog_changes, resume_log_changes, resume_log_changes_total, resume_linger, resume_linger_feeds,
     }
 }
