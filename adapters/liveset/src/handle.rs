@@ -311,7 +311,8 @@ impl Liveset {
 
     // --- connections ---
 
-    /// Serves one WebSocket connection, whose handshake is done, to its end. Everything that was held for it is freed
+    /// Serves one WebSocket connection, whose handshake is done, to its end: [`serve_from`](Self::serve_from) where it is known
+    /// where it comes from. Everything that was held for it is freed
     /// when this is done, and when it is dropped.
     ///
     /// `io` may be anything that carries bytes: a TCP or TLS stream, an upgraded HTTP connection, one half of

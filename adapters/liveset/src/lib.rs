@@ -79,28 +79,16 @@
 //!
 //! # Limits
 //!
-//! All numbers are in [`Limits`]. The defaults, for one connection:
+//! Everything that a client could make grow has a limit, and all of them are in [`Limits`], with one table: what each is of, its
+//! default, and what happens beyond it. A connection is bounded in what it sends, what it holds and what waits for it; a subject in
+//! what all of its connections hold ([`HubLimits`]); an address in how often its tokens are refused ([`AuthLimits`], where the host
+//! says where connections come from: [`Liveset::serve_from`], `http`); the endpoint in its live queries and the memory of their windows
+//! ([`EngineLimits`]). How many connections there may be, and how long a handshake may take, is for whoever accepts them.
 //!
-//! | what | default | beyond it |
-//! | --- | --- | --- |
-//! | authentication | 10 s | `AUTH_TIMEOUT`, 1008 |
-//! | answer to a ping | 30 s, asked every 30 s | `PING_TIMEOUT`, 1008 |
-//! | message, summed over its fragments | 64 KiB | `MESSAGE_TOO_LARGE`, 1009 |
-//! | fragments of a message | 1,024 | `MESSAGE_TOO_LARGE`, 1009 |
-//! | messages | 100 a second, 300 at once | `RATE_LIMITED`, in the end 1008 |
-//! | pings and pongs of the transport | 50 a second, 100 at once | 1008 |
-//! | subscriptions, live queries | 256 each | `LIMIT_EXCEEDED` |
-//! | events waiting, for each subscription | 256 | the oldest go, with a `warning` |
-//! | changes waiting, for each live query | 256, then folded: twice the window | |
-//! | bytes of changes waiting, of all live queries | 16 MiB, then folded | `OVERLOADED`, 1013 |
-//! | answers waiting | 4,096, 1 MiB | `OVERLOADED`, 1013 |
-//! | a socket that takes nothing | 10 s (60 s for 32 KiB) | 1013 |
-//! | each step of closing | 2 s | the socket is closed |
-//!
-//! And for the endpoint: 100,000 different live queries, 1,000 of a kind that every change has to be tried on (no index finds
-//! them), 256 different fields of a set that they read; more is `LIMIT_EXCEEDED`. A first result that takes a look at more than
-//! 16,384 nodes is made in slices of as many. A window holds at most 1,000 nodes; an expression may have 16 KiB. How many connections there may be, and how long a
-//! handshake may take, is for whoever accepts them.
+//! A live query that is refused says why by its `id`, and the connection stays: `LIMIT_EXCEEDED` where the client has asked for
+//! too much, `OVERLOADED` where there is no room now and may be later. Live queries that are there are never given up for the memory of
+//! windows: those grow with the sets, up to their caps, and as long as they are over the limit there is no new one. A client that does
+//! not take the first rows of its live queries is given those of the next when it has.
 //!
 //! # Metrics
 //!
@@ -121,7 +109,7 @@
 //! | `liveset_write_stall_seconds` | histogram | |
 //! | `liveset_stalled_connections` | gauge | |
 //! | `liveset_connections_by_state` | gauge | `state`: `authenticating`, `active`, `closing` |
-//! | `liveset_answers_waiting`, `liveset_events_waiting`, `liveset_changes_waiting`, `liveset_changes_waiting_bytes` | gauge | |
+//! | `liveset_answers_waiting`, `liveset_events_waiting`, `liveset_changes_waiting`, `liveset_changes_waiting_bytes`, `liveset_initial_bytes_waiting` | gauge | |
 //! | `liveset_changes_folded_total`, `liveset_events_dropped_total` | counter | |
 //! | `liveset_messages_rate_limited_total`, `liveset_messages_invalid_total` | counter | |
 //! | `liveset_errors_total` | counter | `code`: of the errors that clients are told of, as the protocol has them |

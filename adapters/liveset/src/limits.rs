@@ -12,6 +12,8 @@ use liveset_hub::HubLimits;
 /// let mut limits = liveset::Limits::default();
 /// limits.transport.write_timeout = std::time::Duration::from_secs(5);
 /// ```
+///
+#[doc = include_str!("limits.md")]
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Limits {
