@@ -121,8 +121,9 @@ macro_rules! limits {
 
 limits! {
     "http", limits => limits.http => {
-        max_connections, max_connections_per_address, max_handshakes, max_handshakes_per_address, count_loopback,
-        connections_per_second, connection_burst, header_timeout, max_header_bytes, max_body_bytes, body_timeout, shutdown_timeout,
+        max_connections, max_connections_per_address, max_handshakes, max_handshakes_per_address,
+        connections_per_second, connection_burst, count_loopback, header_timeout, max_header_bytes, max_body_bytes, body_timeout,
+        shutdown_timeout,
     }
     "auth", limits => limits.liveset.auth => {
         failures_per_address, failure_interval, addresses, count_loopback,
