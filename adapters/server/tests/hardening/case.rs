@@ -20,7 +20,7 @@ pub const SECRET: &str = "s3cret";
 pub const SLACK: u64 = 8 << 20;
 
 /// What the server holds for its connections: the same after an attack as before.
-const HELD: [&str; 13] = [
+const HELD: [&str; 14] = [
     "liveset_connections",
     "liveset_subscriptions",
     "liveset_live_queries",
@@ -32,6 +32,7 @@ const HELD: [&str; 13] = [
     "liveset_answers_waiting",
     "liveset_events_waiting",
     "liveset_changes_waiting_bytes",
+    "liveset_initial_bytes_waiting",
     "liveset_stalled_connections",
     "liveset_http_handshakes",
 ];
@@ -131,7 +132,7 @@ impl Case {
         self.recovered().await;
         let grown = self.resident().saturating_sub(before);
         assert!(grown <= slack, "{} grew by {grown} bytes over {rounds} attacks", self.row.0);
-        self.memory.push(format!("+{:.1} MB over {rounds} attacks", grown as f64 / 1e6));
+        self.memory.push(format!("+{:.1} MB over {rounds} more", grown as f64 / 1e6));
     }
 
     /// Waits until the server holds what it held before the attack.

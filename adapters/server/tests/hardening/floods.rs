@@ -255,7 +255,7 @@ async fn ask_until_answered(address: String, client: usize, refused: Arc<AtomicU
             while raw.receive_json().await["hasMore"] == true {}
             return raw;
         }
-        assert!(answer["code"] == "OVERLOADED" || answer["code"] == "LIMIT_EXCEEDED", "{answer}");
+        assert_eq!((&answer["code"], &answer["id"]), (&json!("OVERLOADED"), &json!("q")), "{answer}");
         refused.fetch_add(1, Ordering::Relaxed);
         sleep(Duration::from_millis(30)).await;
     }
