@@ -138,7 +138,7 @@ async fn churn(row: Row) -> Line {
 }
 
 /// How many clients come back at once.
-const CLIENTS: usize = if cfg!(debug_assertions) { 4_000 } else { 10_000 };
+const CLIENTS: usize = if cfg!(debug_assertions) { 3_000 } else { 10_000 };
 
 pub async fn reconnect(row: Row) -> Line {
     storm(row).await.and(first_results(row).await)
@@ -148,7 +148,7 @@ async fn storm(row: Row) -> Line {
     let limits = liveset_server::accept::AcceptLimits::default();
     assert_eq!((limits.connections_per_second, limits.connection_burst), (2_000, 10_000));
     let config = "[limits.http]\nmax_connections = 20000\nmax_handshakes = 200\nconnections_per_second = 500\nconnection_burst = 300\n\
-                  [limits.session]\nauth_timeout = \"60s\"\n[limits.hub]\nconnections_per_subject = 20000\n";
+                  [limits.session]\nauth_timeout = \"1h\"\nping_interval = \"1h\"\n[limits.hub]\nconnections_per_subject = 20000\n";
     let mut case = Case::start(row, config).await;
     let refused = Arc::new(AtomicU64::new(0));
     let mut storms = 0;
