@@ -92,3 +92,26 @@ impl Nodes<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_file_says_cannot_steer_the_terminal_that_shows_its_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.ndjson");
+        let liveset = Liveset::builder().set(liveset::SetDef::new("s", "id")).build().unwrap();
+        for line in [
+            r#"{"ops":[{"op":"upsert","set":"s","\u001b[2J\nx":{}}]}"#,
+            r#"{"ops":[{"op":"remove","set":"\u001b[2J\nx","id":1}]}"#,
+            r#"{"ops":[],"at":"\u001b[2J\nx"}"#,
+            r#"{"id":"1","\u001b[2J\nx":1e400}"#,
+        ] {
+            std::fs::write(&file, line).unwrap();
+            let error = load_lines(&liveset, "s", &mut Lines::open(&file).unwrap(), 1).unwrap_err();
+            let text = error.to_string();
+            assert!(!text.contains(char::is_control) && text.contains("[2J"), "{text:?}");
+        }
+    }
+}

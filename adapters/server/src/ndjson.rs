@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::read::MultiGzDecoder;
 
+use crate::terminal::cell;
+
 /// The longest line that is read, in bytes without its line end. A longer one is an error rather than a full memory.
 pub const MAX_LINE_BYTES: usize = 16 * 1024 * 1024;
 
@@ -159,13 +161,15 @@ impl Lines {
     }
 
     /// An error of the line that was read last.
-    pub fn wrong(&self, message: impl Into<String>) -> FileError {
-        FileError { file: self.file.clone(), line: Some(self.line), message: message.into() }
+    pub fn wrong(&self, message: impl AsRef<str>) -> FileError {
+        self.wrong_at(self.line, message)
     }
 
-    /// An error of an earlier line.
-    pub fn wrong_at(&self, line: u64, message: impl Into<String>) -> FileError {
-        FileError { file: self.file.clone(), line: Some(line), message: message.into() }
+    /// An error of an earlier line. The message may quote the line: what would steer a terminal, or begin another line of a
+    /// log, is taken out.
+    pub fn wrong_at(&self, line: u64, message: impl AsRef<str>) -> FileError {
+        let message = cell(message.as_ref(), usize::MAX);
+        FileError { file: self.file.clone(), line: Some(line), message }
     }
 }
 
