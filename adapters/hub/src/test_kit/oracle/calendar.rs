@@ -50,6 +50,15 @@ impl Unit {
         }
     }
 
+    /// How long so many of them are: in months where the calendar tells, and otherwise in nanoseconds.
+    pub fn length(self, count: u64) -> (&'static str, i128) {
+        match (self.fixed(), self) {
+            (Some(nanos), _) => ("nanoseconds", nanos * i128::from(count)),
+            (None, Self::Years) => ("months", 12 * i128::from(count)),
+            (None, _) => ("months", i128::from(count)),
+        }
+    }
+
     fn fixed(self) -> Option<Nanos> {
         match self {
             Self::Years | Self::Months => None,

@@ -221,6 +221,7 @@ fn equal(a: &Term<'_>, b: &Term<'_>) -> bool {
         (Term::Val(a @ (Val::List(_) | Val::Object(_))), Term::Val(b @ (Val::List(_) | Val::Object(_)))) => {
             same(a, b)
         }
+        (Term::Duration(a, unit), Term::Duration(b, other)) => unit.length(*a) == other.length(*b),
         _ if nothing(a) || nothing(b) => nothing(a) && nothing(b),
         _ => relation(a, b) == Some(Ordering::Equal),
     }
