@@ -14,6 +14,9 @@ use crate::changes::{Changes, looks_like_commit};
 use crate::load::{Loaded, load_lines};
 use crate::ndjson::Lines;
 
+/// A line that is not blank, and its number from 1.
+type Line = (u64, Vec<u8>);
+
 /// Few, so that files have several commits of them.
 const NODES_PER_COMMIT: usize = 3;
 
@@ -75,7 +78,7 @@ pub fn ndjson_reached(data: &[u8]) -> BTreeSet<&'static str> {
 fn check_load(
     mut lines: Lines,
     file: &Path,
-    expected: &[(u64, Vec<u8>)],
+    expected: &[Line],
     wrong_at: Option<u64>,
     reached: &mut BTreeSet<&'static str>,
 ) {
@@ -123,7 +126,7 @@ fn check_load(
 /// Line by line, each commit by itself. The line that is wrong.
 fn follow(
     engine: &mut Engine,
-    lines: &[(u64, Vec<u8>)],
+    lines: &[Line],
     nodes: &mut Vec<(u64, Bytes)>,
     reached: &mut BTreeSet<&'static str>,
 ) -> Result<Loaded, u64> {
@@ -205,11 +208,7 @@ fn check_changes(changes: &Changes) {
 }
 
 /// The lines that are not blank, with their numbers, and the one at which reading ends, if it does before the end.
-fn split(
-    text: &[u8],
-    fails: bool,
-    max_line_bytes: usize,
-) -> (Vec<(u64, Vec<u8>)>, Option<(u64, &'static str)>) {
+fn split(text: &[u8], fails: bool, max_line_bytes: usize) -> (Vec<Line>, Option<(u64, &'static str)>) {
     let mut lines = Vec::new();
     let mut pieces: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
     let rest = pieces.pop().unwrap_or_default();
