@@ -227,9 +227,13 @@ fn split(text: &[u8], fails: bool, max_line_bytes: usize) -> (Vec<Line>, Option<
         if is_cut {
             return (lines, Some((line, "a file that cannot be read")));
         }
-        let piece = if number == 0 { piece.strip_prefix(b"\xef\xbb\xbf").unwrap_or(piece) } else { piece };
-        if !piece.trim_ascii().is_empty() {
-            lines.push((line, piece.trim_ascii().to_vec()));
+        if number == 0 && piece.starts_with(b"\xef\xbb\xbf") {
+            return (lines, Some((line, "a byte order mark")));
+        }
+        let is_blank = |byte: &u8| b" \t\r\n".contains(byte);
+        if let Some(start) = piece.iter().position(|byte| !is_blank(byte)) {
+            let end = piece.iter().rposition(|byte| !is_blank(byte)).map_or(start, |last| last + 1);
+            lines.push((line, piece[start..end].to_vec()));
         }
     }
     (lines, None)
