@@ -406,12 +406,16 @@ impl Engine {
     /// As [`open`](Self::open).
     pub fn begin_open(&mut self, now: Instant, plan: &Plan) -> Result<(FeedId, bool), OpenError> {
         let Filed { feed, shard, view, is_new } = self.file(now, plan)?;
-        if !self.is_filled(shard, view) {
-            self.work_on(self.limits.slice_rows.max(1), Some((shard, view)));
+        let slice = self.limits.slice_rows.max(1);
+        let rows = self.sets.get_index(plan.set).map_or(0, |(_, set)| set.len());
+        // What does not fit in a slice is refused before work on it takes the turn of those that were let in.
+        let refused = |engine: &Engine| is_new && engine.filling.len() > engine.limits.max_filling;
+        if !self.is_filled(shard, view) && !(rows > slice && refused(self)) {
+            self.work_on(slice, Some((shard, view)));
         }
         let is_there = self.is_filled(shard, view);
         if !is_there {
-            if is_new && self.filling.len() > self.limits.max_filling {
+            if refused(self) {
                 self.close(feed);
                 return Err(OpenError::TooManyFilling { max: self.limits.max_filling });
             }

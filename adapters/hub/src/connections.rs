@@ -32,8 +32,8 @@ pub(crate) struct Connection {
     pub(crate) signalled: bool,
     /// Live queries whose diffs go through the session until it has sent everything.
     pub(crate) behind: Vec<(FeedId, Ticket)>,
-    /// Feeds whose result is there, and waits until the connection has taken others.
-    pub(crate) deferred: VecDeque<FeedId>,
+    /// Live queries whose result is there, and waits until the connection has taken those of others. Each once.
+    pub(crate) deferred: VecDeque<Ticket>,
 }
 
 /// What a connection holds in the other tables. The session has the same in its own way; this is what the hub must
@@ -57,6 +57,8 @@ pub(crate) struct HeldQuery {
     pub(crate) had: Option<Arc<Snapshot>>,
     /// The version from which the client wants to resume; until it is answered.
     pub(crate) since: Option<String>,
+    /// It is among those that wait until the connection has taken the first rows of others.
+    pub(crate) is_deferred: bool,
 }
 
 impl Connection {

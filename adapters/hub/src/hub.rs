@@ -467,9 +467,13 @@ impl Hub {
         &self.resources
     }
 
-    /// Whether the policy lets somebody commit and publish; who cannot be asked about may not.
-    pub fn may_write(&self, who: &Principal) -> bool {
-        self.policy.ask(|policy| policy.may_write(who)).unwrap_or(false)
+    /// Whether the policy lets somebody commit and publish.
+    ///
+    /// # Errors
+    ///
+    /// `INTERNAL`, where the policy panics.
+    pub fn may_write(&self, who: &Principal) -> Result<bool, Refusal> {
+        self.policy.ask(|policy| policy.may_write(who))
     }
 
     // --- outputs and time ---
@@ -619,6 +623,7 @@ impl Hub {
             live_queries: self.connections.iter().map(|c| c.held.queries.len()).sum(),
             watches: self.watches.len(),
             waiting: self.feeds.waiting(),
+            deferred: self.connections.iter().map(|c| c.deferred.len()).sum(),
             feeds: self.feeds.len(),
             lingering_feeds: self.feeds.lingering(),
             resume_log_changes: self.feeds.log_cost(),

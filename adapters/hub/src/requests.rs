@@ -119,7 +119,10 @@ impl Hub {
         self.note(conn, id, LiveQueryStage::Refused(refusal.code));
         let Some(Connection { session, .. }) = self.connections.find_mut(conn) else { return };
         match refusal.code {
-            ErrorCode::Internal => self.panicked(now, conn),
+            ErrorCode::Internal => {
+                session.refuse(now.monotonic, ticket, Refusal { id: Some(id.clone()), ..refusal });
+                self.outputs.push(Output::Panicked { conn });
+            }
             // "Where the server itself must end a query … it says so by `error`": the connection stays.
             ErrorCode::Overloaded => {
                 session.end_live_query(now.monotonic, ticket, refusal.code, &refusal.message);
@@ -160,10 +163,10 @@ impl Hub {
             let who = connection.principal.as_ref();
             let checked = check_subscription(&self.resources, &self.policy, who, subscription);
             if let Err(refusal) = checked {
-                match refusal.code {
-                    ErrorCode::Internal => self.panicked(now, conn),
-                    _ => connection.session.refuse(now.monotonic, ticket, refusal),
+                if refusal.code == ErrorCode::Internal {
+                    self.outputs.push(Output::Panicked { conn });
                 }
+                connection.session.refuse(now.monotonic, ticket, refusal);
                 return;
             }
         }
@@ -205,7 +208,7 @@ impl Hub {
             .open(now, &plan, &mark, watcher, direct, options.resume)
             .map_err(|error| self.no_room(&error))?;
         if let Some(connection) = self.connections.find_mut(conn) {
-            let held = HeldQuery { feed, id, query, options, identity, had: None, since };
+            let held = HeldQuery { feed, id, query, options, identity, had: None, since, is_deferred: false };
             connection.held.queries.insert(ticket, held);
             connection.count(&mut self.subjects);
         }
@@ -263,7 +266,8 @@ impl Hub {
         if let Some(had) = held.had.take() {
             if snapshot.bytes() > limit {
                 self.counts.refusals.initial_bytes += 1;
-                return self.end_query(now, conn, ticket, &too_large(snapshot, limit));
+                self.end_query(now, conn, ticket, &too_large(snapshot, limit));
+                return self.unsettled.push_back(conn);
             }
             let batch = Arc::new(moved(&had, snapshot));
             connection.session.move_live_query(ticket, &batch, snapshot.mark.clone());
@@ -305,6 +309,9 @@ impl Hub {
     fn forget_query(&mut self, conn: ConnectionId, ticket: Ticket) {
         let Some(connection) = self.connections.find_mut(conn) else { return };
         if let Some(query) = connection.held.queries.swap_remove(&ticket) {
+            if query.is_deferred {
+                connection.deferred.retain(|deferred| *deferred != ticket);
+            }
             connection.count(&mut self.subjects);
             let after = self.feeds.leave(query.feed, Watcher::Connection(conn, ticket), query.options.resume);
             self.close_gone(query.feed, after);
@@ -345,7 +352,15 @@ impl Hub {
     /// What is answered where there is no room for a live query.
     fn no_room(&mut self, error: &OpenError) -> Refusal {
         self.counts.refusals.count(error);
-        Refusal { code: open_error_code(error), message: error.to_string(), id: None }
+        // The filter that it names has the policy's row filter in it.
+        let message = match error {
+            OpenError::TooManyUnindexed { max, .. } => format!(
+                "no more than {max} live queries are kept that every change has to be tried on; a filter with a test such as \
+                 field == 'value', field in [..] or field < 10 that all of its nodes pass is not one of them"
+            ),
+            other => other.to_string(),
+        };
+        Refusal { code: open_error_code(error), message, id: None }
     }
 
     // --- another principal ---
@@ -434,7 +449,9 @@ impl Hub {
             Ok(opened) => opened,
             Err(refusal) => {
                 // It is in no feed any more.
-                connection.held.queries.swap_remove(&ticket);
+                if connection.held.queries.swap_remove(&ticket).is_some_and(|held| held.is_deferred) {
+                    connection.deferred.retain(|deferred| *deferred != ticket);
+                }
                 connection.count(&mut self.subjects);
                 connection.session.end_live_query(now.monotonic, ticket, refusal.code, &refusal.message);
                 self.note(conn, &id, LiveQueryStage::Ended);

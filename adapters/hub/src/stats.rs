@@ -64,6 +64,8 @@ pub struct Stats {
     /// Of both kinds of live queries, those that wait for their first result: because it is being made, or because the connection has
     /// others to take first.
     pub waiting: usize,
+    /// Of those, the ones whose result is there, for connections that have not taken the first rows of others.
+    pub deferred: usize,
     /// Distinct live queries that are maintained, those kept for clients that may resume included.
     pub feeds: usize,
     /// Feeds that are kept for clients that may resume, whether or not others watch them too.

@@ -100,11 +100,13 @@ impl Hub {
         let ready = |watcher: &Watcher| {
             let Watcher::Connection(conn, ticket) = watcher else { return true };
             let Some(connection) = connections.find_mut(*conn) else { return true };
+            let has_room = connection.has_room(limit);
+            let Some(held) = connection.held.queries.get_mut(ticket) else { return true };
             // What a client has is made into something else at once.
-            let is_moved = connection.held.queries.get(ticket).is_some_and(|held| held.had.is_some());
-            let is_ready = is_moved || connection.has_room(limit);
-            if !is_ready && !connection.deferred.contains(&feed) {
-                connection.deferred.push_back(feed);
+            let is_ready = has_room || held.had.is_some();
+            if !is_ready && !held.is_deferred {
+                held.is_deferred = true;
+                connection.deferred.push_back(*ticket);
             }
             is_ready
         };
@@ -126,8 +128,11 @@ impl Hub {
         let limit = self.limits.initial_backlog_bytes;
         while let Some(connection) = self.connections.find_mut(conn)
             && connection.has_room(limit)
-            && let Some(feed) = connection.deferred.pop_front()
+            && let Some(ticket) = connection.deferred.pop_front()
         {
+            let Some(held) = connection.held.queries.get_mut(&ticket) else { continue };
+            held.is_deferred = false;
+            let feed = held.feed;
             self.begin(now, feed);
         }
     }

@@ -389,3 +389,83 @@ fn counts_are_of_the_moment_whoever_reads_slowly() {
     create(&mut world, quick, "q", query);
     assert_eq!(messages(&mut world, quick)[0]["totalCount"], 5);
 }
+
+#[test]
+fn a_refusal_says_nothing_of_the_row_filter() {
+    let engine = liveset_engine::EngineLimits { max_unindexed_views: 0, ..Default::default() };
+    let mut world = world(HubConfig { policy: Box::new(Hiding), engine, ..HubConfig::default() });
+    world.set_authenticator(|token| Ok(principal(token)));
+    let client = client(&mut world, ACME);
+    create(&mut world, client, "q", r#"{"edge":"orders","filter":"total != 3"}"#);
+    let error = messages(&mut world, client).remove(0);
+    assert_eq!(error["code"], "LIMIT_EXCEEDED");
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains("no more than 0") && !message.contains("tenant"), "{message}");
+}
+
+/// Everyone but one tenant, by a test that no index finds.
+struct Hiding;
+
+impl Policy for Hiding {
+    fn may_subscribe(&self, _: &Principal, _: &str, _: &[Arc<str>]) -> bool {
+        true
+    }
+
+    fn access(&self, _: &Principal, _: &str) -> Access {
+        Access::Part(Arc::new(Restriction::rows("tenant != 'umbrella'").fields(["total"])))
+    }
+
+    fn may_write(&self, _: &Principal) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_result_that_is_too_large_for_the_new_principal_ends_at_once() {
+    let tuning = liveset_engine::Tuning { small_slices: true, ..Default::default() };
+    let engine = liveset_engine::EngineLimits { slice_rows: 1, tuning, ..Default::default() };
+    let hub = liveset_hub::HubLimits { initial_bytes: 200, ..Default::default() };
+    let mut world = world(HubConfig { policy: Box::new(Tenants), engine, hub, ..HubConfig::default() });
+    world.set_authenticator(|token| Ok(principal(token)));
+    world
+        .commit((0..8).map(|id| order(id, if id == 0 { "acme" } else { "umbrella" }, "eu", id)).collect())
+        .unwrap();
+    let client = client(&mut world, ACME);
+    create(&mut world, client, "q", ALL);
+    assert_eq!(ids(&messages(&mut world, client)), [0]);
+    reauthenticate(&mut world, client, STAFF);
+    let came = messages(&mut world, client);
+    assert_eq!(came[0]["type"], "authenticated");
+    assert_eq!((&came[1]["code"], &came[1]["id"]), (&json!("LIMIT_EXCEEDED"), &json!("q")), "{came:?}");
+    assert_eq!(world.hub().stats().live_queries, 0);
+}
+
+#[test]
+fn what_waits_for_room_waits_once_whoever_asks_for_it() {
+    let hub = liveset_hub::HubLimits { initial_backlog_bytes: 0, ..Default::default() };
+    let mut world = world(HubConfig { policy: Box::new(Tenants), hub, ..HubConfig::default() });
+    world.set_authenticator(|token| Ok(principal(token)));
+    world.set_room(1);
+    world
+        .commit((0..8).map(|id| order(id, if id % 2 == 0 { "acme" } else { "umbrella" }, "eu", id)).collect())
+        .unwrap();
+    let client = client(&mut world, ACME);
+    world.stall(client);
+    for n in 0..6 {
+        world.session(client).create_live_query(common::request(&format!("q{n}"), ALL));
+        world.settle();
+    }
+    let deferred = world.hub().stats().deferred;
+    assert!(deferred > 0);
+    for n in 0..40 {
+        reauthenticate(&mut world, client, if n % 2 == 0 { UMBRELLA } else { ACME });
+        assert!(world.hub().stats().deferred <= deferred, "{}", world.hub().stats().deferred);
+    }
+    world.unstall(client);
+    world.settle();
+    let stats = world.hub().stats();
+    assert_eq!((stats.deferred, stats.waiting, stats.live_queries), (0, 0, 6));
+    for n in 0..6 {
+        assert_eq!(common::shown(&mut world, client, &format!("q{n}")), ["0", "2", "4", "6"]);
+    }
+}

@@ -21,7 +21,7 @@ pub(crate) struct Door {
 ///
 /// A bucket for each address: so many failures at once, and one more each `failure_interval`. What is kept of a bucket is the
 /// moment at which it will be full again: each failure puts that off by one interval. Attempts that were begun before an address
-/// was found out may still fail, and put it off further: on the long run there is one failure an interval.
+/// was found out may still fail, and put it off further, up to so many bursts: on the long run there is one failure an interval.
 #[derive(Debug)]
 pub(crate) struct Failures {
     limits: AuthLimits,
@@ -34,6 +34,9 @@ struct Table {
     /// The same, the first to be full first.
     by_time: BTreeSet<(Moment, IpAddr)>,
 }
+
+/// Bursts of failures that are held against an address at most.
+const MOST_OWED: u32 = 10;
 
 /// How long an address is to wait before its tokens are looked at again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +62,8 @@ impl Failures {
         let mut table = self.table();
         table.forget_forgiven(now);
         let before = table.full_at.get(&address).copied().unwrap_or(now);
-        let after = before.saturating_add(self.limits.failure_interval);
+        let after =
+            before.saturating_add(self.limits.failure_interval).min(now.saturating_add(self.most_owed()));
         table.set(address, after);
         if table.full_at.len() > self.limits.addresses {
             table.forget_first();
@@ -70,6 +74,12 @@ impl Failures {
     /// The address as it is counted, if it is.
     fn counted(&self, from: Option<ClientAddress>) -> Option<IpAddr> {
         from?.counted(self.limits.count_loopback)
+    }
+
+    /// However many attempts were under way at once, nobody waits longer than for this: others may share the address.
+    fn most_owed(&self) -> Duration {
+        let AuthLimits { failures_per_address, failure_interval, .. } = self.limits;
+        failure_interval.saturating_mul(failures_per_address.max(1).saturating_mul(MOST_OWED))
     }
 
     /// How long a bucket that will be full at a moment has nothing.
@@ -163,6 +173,17 @@ mod tests {
         assert_eq!(failures.check(bad, at(11)), Err(Wait(3 * SECOND)));
         assert_eq!(failures.check(bad, at(14)), Ok(()));
         assert_eq!(failures.check(bad, at(1_000)), Ok(()));
+    }
+
+    #[test]
+    fn many_attempts_at_once_are_held_against_an_address_for_ten_bursts() {
+        let failures = failures(3, 8);
+        let bad = from("192.0.2.1");
+        for _ in 0..10_000 {
+            failures.count(bad, at(10));
+        }
+        assert_eq!(failures.check(bad, at(10)), Err(Wait(28 * SECOND)));
+        assert_eq!(failures.check(bad, at(38)), Ok(()));
     }
 
     #[test]

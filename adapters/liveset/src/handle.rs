@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use liveset_core::{ErrorCode, QuerySpec, Token};
+use liveset_core::{ErrorCode, QuerySpec, Refusal, Token};
 use liveset_engine::{Committed, Explain, Instant, Op};
 use liveset_hub::{Hub, Principal};
 use serde::Serialize;
@@ -225,7 +225,7 @@ impl Liveset {
     fn ask(&self, who: Option<&Principal>, query: &QuerySpec) -> Result<QueryResult, QueryError> {
         let started = std::time::Instant::now();
         let result = match self.shared.run(|hub, now| hub.query(now, who, query)) {
-            Ok(result) => result.map(QueryResult::from).map_err(QueryError::from),
+            Ok(result) => result.map(QueryResult::from).map_err(refused),
             Err(Panicked) => Err(internal()),
         };
         telemetry::queried(if result.is_ok() { "answered" } else { "refused" }, started.elapsed());
@@ -263,7 +263,7 @@ impl Liveset {
 
     fn explain_to(&self, who: Option<&Principal>, query: &QuerySpec) -> Result<Explain, QueryError> {
         match self.shared.run(|hub, now| hub.explain(now, who, query)) {
-            Ok(result) => result.map_err(QueryError::from),
+            Ok(result) => result.map_err(refused),
             Err(Panicked) => Err(internal()),
         }
     }
@@ -382,7 +382,7 @@ impl Liveset {
 
     /// Whether a principal may commit and publish, by the policy; not where it panics. The endpoint itself offers no writing.
     pub fn may_write(&self, who: &Principal) -> bool {
-        self.shared.run(|hub, _| hub.may_write(who)).unwrap_or(false)
+        self.shared.look(|hub| hub.may_write(who)).map_err(refused).unwrap_or(false)
     }
 
     /// Ends every connection that acts for a subject: `TOKEN_EXPIRED`, close 1008, before the next diff. Returns how many those
@@ -429,6 +429,15 @@ impl Liveset {
     pub fn record_metrics(&self) {
         telemetry::record(&self.stats());
     }
+}
+
+/// Of its refusals, the hub says `INTERNAL` of those alone over which the policy panicked.
+fn refused(refusal: Refusal) -> QueryError {
+    if refusal.code == ErrorCode::Internal {
+        telemetry::panicked("policy");
+        tracing::error!("the policy panicked over what was asked for a principal");
+    }
+    QueryError::from(refusal)
 }
 
 fn internal() -> QueryError {

@@ -385,19 +385,26 @@ impl Shared {
         let asking = async move {
             loop {
                 let asked_in = shared.auth_epoch.load(Ordering::Acquire);
-                let verdict = shared.authenticate(&token).await.map_err(|AuthError| AuthRefused);
+                let judged = shared.judge(&token).await;
                 let mut is_stale = false;
+                let mut one_too_many = false;
                 shared.run_for(&of, |hub, now, conn| {
                     // Asked before something was taken back: asked again.
                     is_stale = shared.auth_epoch.load(Ordering::Acquire) != asked_in;
                     if !is_stale {
-                        if verdict.is_err() {
-                            // Before the client can know of it.
-                            shared.count_failure(of.address());
-                        }
-                        hub.handle_verdict(now, conn, attempt, verdict);
+                        // Before the client can know of it.
+                        one_too_many = judged.is_refusal() && shared.count_failure(of.address());
+                        hub.handle_verdict(
+                            now,
+                            conn,
+                            attempt,
+                            judged.verdict().map_err(|AuthError| AuthRefused),
+                        );
                     }
                 });
+                if one_too_many {
+                    log_lock_out(of.address());
+                }
                 if !is_stale {
                     return;
                 }
@@ -414,10 +421,11 @@ impl Shared {
         address: Option<ClientAddress>,
     ) -> Result<Principal, Denied> {
         self.check_address(address)?;
-        self.authenticate(token).await.map_err(|AuthError| {
-            self.count_failure(address);
-            Denied::Token
-        })
+        let judged = self.judge(token).await;
+        if judged.is_refusal() && self.count_failure(address) {
+            log_lock_out(address);
+        }
+        judged.verdict().map_err(|AuthError| Denied::Token)
     }
 
     fn check_address(&self, address: Option<ClientAddress>) -> Result<(), Denied> {
@@ -427,16 +435,18 @@ impl Shared {
         })
     }
 
-    fn count_failure(&self, address: Option<ClientAddress>) {
-        if self.door.failures.count(address, self.monotonic())
-            && let Some(ClientAddress(address)) = address
-        {
-            tracing::warn!(%address, "too many failed authentications from this address: its tokens are not looked at for a while");
-        }
+    /// True where it was the one too many.
+    fn count_failure(&self, address: Option<ClientAddress>) -> bool {
+        self.door.failures.count(address, self.monotonic())
     }
 
     /// Asks the authenticator. A panic counts as a refusal.
     pub(crate) async fn authenticate(&self, token: &Token) -> Result<Principal, AuthError> {
+        self.judge(token).await.verdict()
+    }
+
+    /// Asks the authenticator.
+    async fn judge(&self, token: &Token) -> Judged {
         let started = tokio::time::Instant::now();
         let verdict = contain_future(async { self.door.authenticator.authenticate(token).await }).await;
         let outcome = match &verdict {
@@ -446,11 +456,11 @@ impl Shared {
         };
         telemetry::authenticated(outcome, started.elapsed());
         match verdict {
-            Ok(verdict) => self.principal(verdict?),
+            Ok(verdict) => Judged::Verdict(verdict.and_then(|grant| self.principal(grant))),
             Err(Panicked) => {
                 telemetry::panicked("authenticator");
                 tracing::error!("the authenticator panicked; the token counts as refused");
-                Err(AuthError)
+                Judged::Panicked
             }
         }
     }
@@ -515,6 +525,33 @@ impl Shared {
         let waker = self.lock().wakers.remove(&watch);
         // Its drop may run code that is not ours: not under the lock.
         drop(waker);
+    }
+}
+
+/// What came of a token.
+enum Judged {
+    Verdict(Result<Principal, AuthError>),
+    /// The client is told the same as of a refusal, but it is not to blame.
+    Panicked,
+}
+
+impl Judged {
+    fn is_refusal(&self) -> bool {
+        matches!(self, Judged::Verdict(Err(AuthError)))
+    }
+
+    fn verdict(self) -> Result<Principal, AuthError> {
+        match self {
+            Judged::Verdict(verdict) => verdict,
+            Judged::Panicked => Err(AuthError),
+        }
+    }
+}
+
+/// Outside of the lock, as every line of the log.
+fn log_lock_out(address: Option<ClientAddress>) {
+    if let Some(ClientAddress(address)) = address {
+        tracing::warn!(%address, "too many failed authentications from this address: its tokens are not looked at for a while");
     }
 }
 

@@ -190,6 +190,7 @@ pub(crate) fn record(stats: &Stats) {
     gauge!("liveset_live_queries").set(hub.live_queries as f64);
     gauge!("liveset_watches").set(hub.watches as f64);
     gauge!("liveset_waiting").set(hub.waiting as f64);
+    gauge!("liveset_deferred").set(hub.deferred as f64);
     gauge!("liveset_feeds").set(hub.feeds as f64);
     gauge!("liveset_resume_log_changes").set(hub.resume_log_changes as f64);
     let engine = &hub.engine;

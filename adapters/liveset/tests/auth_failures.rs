@@ -158,3 +158,18 @@ async fn attempts_that_were_under_way_are_paid_for_later() {
     };
     assert_eq!(retry_after, Duration::from_secs(60));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_authenticator_that_panics_is_not_the_fault_of_the_address() {
+    let authenticator = from_fn(|token| {
+        assert_eq!(token.expose(), "good", "boom");
+        async { Ok(Grant::new("alice")) }
+    });
+    let mut limits = Limits::default();
+    limits.auth.failures_per_address = 3;
+    let liveset = Liveset::builder().authenticator(authenticator).limits(limits).build().unwrap();
+    for _ in 0..10 {
+        assert_eq!(attempt(&liveset, BAD, "bad").await["code"], "AUTH_FAILED");
+    }
+    assert_eq!(attempt(&liveset, BAD, "good").await["type"], "authenticated");
+}

@@ -44,8 +44,14 @@ async fn the_connection_that_caused_it_is_closed_with_1011() {
     for _ in 0..3 {
         let mut client = authenticated(address).await;
         client.create("q", json!({ "edge": "orders" })).await;
-        client.send(json!({ "type": "createLiveQuery", "id": "b", "query": { "edge": "bombs" } })).await;
-        assert_eq!(client.error().await, "INTERNAL");
+        let create =
+            json!({ "type": "createLiveQuery", "id": "b", "requestId": "r", "query": { "edge": "bombs" } });
+        client.send(create).await;
+        let error = client.receive().await;
+        assert_eq!(
+            (&error["code"], &error["id"], &error["requestId"]),
+            (&"INTERNAL".into(), &"b".into(), &"r".into())
+        );
         assert_eq!(client.close_code().await, 1011);
     }
     eventually("they are freed", || liveset.stats().connections == 1).await;

@@ -114,11 +114,9 @@ pub async fn serve(
             }
         };
         backoff = Backoff::default();
-        if !rate.take(Instant::now()) {
-            refusals.refuse(stream, address, Full::Rate);
-            continue;
-        }
+        // Its own caps first: who is turned away by them takes nothing from the others.
         match Open::enter(&open, address.ip(), &limits) {
+            Ok(_) if !rate.take(Instant::now()) => refusals.refuse(stream, address, Full::Rate),
             Ok(slot) => {
                 let slot = Arc::new(slot);
                 spawn(stream, address, router.clone(), &limits, tls.clone(), stopping.subscribe(), slot);
