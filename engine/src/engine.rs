@@ -410,7 +410,8 @@ impl Engine {
         let rows = self.sets.get_index(plan.set).map_or(0, |(_, set)| set.len());
         // What does not fit in a slice is refused before work on it takes the turn of those that were let in.
         let refused = |engine: &Engine| is_new && engine.filling.len() > engine.limits.max_filling;
-        if !self.is_filled(shard, view) && !(rows > slice && refused(self)) {
+        let is_hopeless = rows > slice && refused(self);
+        if !self.is_filled(shard, view) && !is_hopeless {
             self.work_on(slice, Some((shard, view)));
         }
         let is_there = self.is_filled(shard, view);

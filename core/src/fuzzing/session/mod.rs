@@ -22,7 +22,7 @@ use crate::{
     SessionLimits, SessionState, Ticket, Transmit, Verdict,
 };
 
-/// Drives a session by operations, a line each (see [`Op`](op::Op)), beside a model of the protocol. What the session asks of its
+/// Drives a session by operations, a line each (see `Op`), beside a model of the protocol. What the session asks of its
 /// owner, what it answers and in which order, when it has something to send, its deadlines and its close are those of the
 /// model; events and their warnings come as plain bookkeeping says; and a client that folds what it is sent has, whenever
 /// nothing waits, the result of each of its live queries, and at each version the result of that version.

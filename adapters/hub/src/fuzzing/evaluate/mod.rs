@@ -17,7 +17,7 @@ const SET: &str = "nodes";
 /// What is declared to be an instant, where anything is.
 const DECLARED: [&str; 2] = ["at", "o.at"];
 
-/// Reads a filter, an order, a projection and nodes (see [`case`]). The filter lets pass the nodes that the oracle lets pass,
+/// Reads a filter, an order, a projection and nodes (see `case`). The filter lets pass the nodes that the oracle lets pass,
 /// now and at every moment before it says that time may change that; and a query over all nodes gives, once and live, what
 /// the oracle gives: in number, order and content.
 pub fn evaluate(data: &[u8]) {

@@ -8,7 +8,7 @@ mod world;
 pub(super) use op::digit;
 pub use world::Tally;
 
-/// Drives a hub with four connections by operations, a line each (see [`Op`](op::Op)), behind a byte that chooses the
+/// Drives a hub with four connections by operations, a line each (see `Op`), behind a byte that chooses the
 /// policy. Whatever happens, nothing that a connection is sent may hold a byte of what its principal may not see, no count
 /// may tell of it (but for an answer that was on its way when the principal became another one), and what its client holds
 /// is what a recomputation over its own rows gives. In the end nothing is left behind.
