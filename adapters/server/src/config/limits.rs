@@ -33,12 +33,12 @@ pub struct ServerLimits {
     pub max_handshakes: usize,
     /// Of these, from one address (one /64 of IPv6). Default 64.
     pub max_handshakes_per_address: usize,
-    /// Whether loopback is an address like others; otherwise it is not counted. Default false.
-    pub count_loopback: bool,
     /// Connections that may be opened each second on the long run. Default 2,000.
     pub connections_per_second: u32,
     /// How many of them may come at once. Default 10,000: everybody that there is room for.
     pub connection_burst: u32,
+    /// Whether loopback is an address like others; otherwise it is not counted. Default false.
+    pub count_loopback: bool,
     /// How long a handshake of TLS and the head of a request may take, and how long a connection may be idle before one. Default 5 s.
     pub header_timeout: Duration,
     /// The largest head of a request. Default 16 KiB.
@@ -59,9 +59,9 @@ impl Default for ServerLimits {
             max_connections_per_address: accept.max_connections_per_address,
             max_handshakes: accept.max_handshakes,
             max_handshakes_per_address: accept.max_handshakes_per_address,
-            count_loopback: accept.count_loopback,
             connections_per_second: accept.connections_per_second,
             connection_burst: accept.connection_burst,
+            count_loopback: accept.count_loopback,
             header_timeout: accept.header_timeout,
             max_header_bytes: accept.max_header_bytes,
             max_body_bytes: 8 * 1024 * 1024,

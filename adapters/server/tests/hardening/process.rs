@@ -95,10 +95,10 @@ async fn panics(row: Row) -> Line {
         assert_eq!((answer.status, &*answer.code()), (401, "AUTH_FAILED"));
     })
     .await;
-    case.moved("liveset_panics_total{place=\"hub\"}").await;
+    case.moved("liveset_panics_total{place=\"policy\"}").await;
     case.moved("liveset_panics_total{place=\"authenticator\"}").await;
     case.moved("liveset_close_frames_sent_total{code=\"1011\"}").await;
-    case.logged("made the hub panic; the connection is closed");
+    case.logged("the policy panicked over this connection; the connection is closed");
     case.logged("the authenticator panicked; the token counts as refused");
     case.finish(
         "a policy that panics over a query, an authenticator that panics over a token; over HTTP too",
