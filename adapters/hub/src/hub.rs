@@ -263,6 +263,7 @@ impl Hub {
 
     /// Asks anew for whom each connection acts: everything that it holds is asked of the policy again, as after a
     /// re-authentication. `None` ends the connection: `TOKEN_EXPIRED`, close 1008; a panic ends it, and it alone: `INTERNAL`, close 1011.
+    /// Of one that is being shut down, and acts for another from now on, what was not sent is dropped.
     /// Returns how many were ended.
     pub fn reauthorize(&mut self, now: Now, mut renew: impl FnMut(&Principal) -> Option<Principal>) -> usize {
         let mut ended = 0;
@@ -273,6 +274,10 @@ impl Hub {
             match contain(|| renew(who)) {
                 Ok(Some(renewed)) => {
                     connection.session.renew(now.monotonic, renewed.expires);
+                    // What one that is over held is forgotten here, and its session may have some of it left to send.
+                    if was_over && renewed != *who {
+                        connection.session.withhold();
+                    }
                     connection.principal = Some(renewed);
                     connection.count(&mut self.subjects);
                     self.recheck(now, conn);

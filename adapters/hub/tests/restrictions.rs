@@ -356,6 +356,26 @@ fn what_was_not_sent_to_the_old_principal_is_never_sent() {
 }
 
 #[test]
+fn what_waits_in_a_connection_that_is_shut_down_is_not_sent_to_another_principal() {
+    for same in [true, false] {
+        let mut world = shop();
+        let client = client(&mut world, ACME);
+        create(&mut world, client, "q", ALL);
+        messages(&mut world, client);
+        world.stall(client);
+        world.commit(vec![order(1, "acme", "eu", 77)]).unwrap();
+        let now = world.now();
+        world.hub_mut().shutdown(now);
+        world.hub_mut().reauthorize(now, |who| Some(if same { who.clone() } else { principal(UMBRELLA) }));
+        world.unstall(client);
+        world.settle();
+        let expected: &[&str] = if same { &["liveQueryUpdatedNode"] } else { &[] };
+        assert_eq!(types(&mut world, client), expected);
+        assert_eq!(world.close_code(client).map(liveset_core::CloseCode::as_u16), Some(1001));
+    }
+}
+
+#[test]
 fn time_that_is_due_is_not_lost_when_the_principal_changes() {
     let mut world = shop();
     let at = world.now().wall.saturating_add(std::time::Duration::from_secs(60));

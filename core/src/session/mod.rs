@@ -424,10 +424,20 @@ impl Session {
 
     /// The principal is good until then, or for ever. One that has passed closes with `TOKEN_EXPIRED`.
     pub fn renew(&mut self, now: Moment, expires: Option<Moment>) {
-        if let State::Active(active) = &mut self.state {
-            active.expires = expires;
+        match &mut self.state {
+            State::Active(active) => active.expires = expires,
+            State::Draining { expires: until, .. } => *until = expires,
+            _ => {}
         }
         self.handle_timeout(now);
+    }
+
+    /// Of what still waits in a session that is [shut down](Session::shutdown), events and rows are not sent: the principal has
+    /// changed, and nobody asks any more which of them the new one may see. The answers go out, and the close.
+    pub fn withhold(&mut self) {
+        if let State::Draining { streams, .. } = &mut self.state {
+            **streams = Streams::default();
+        }
     }
 
     /// The last version that the client of a live query with `resume` was told; `None` for others.

@@ -52,3 +52,31 @@ fn no_ping_is_sent_and_none_is_missed_while_draining() {
     assert_eq!(server.texts().len(), 2);
     assert_eq!(server.closed, Some(CloseCode::GoingAway));
 }
+
+#[test]
+fn what_is_withheld_is_not_sent_and_the_answers_are() {
+    let mut server = Server::active(SessionLimits::default());
+    server.subscribe("s", "jobs", &["jobStarted"]);
+    server.create("q", "", snapshot(1, &[("a", 1)]));
+    server.session.deliver("jobs", &event("jobStarted", 1));
+    server.send(r#"{"type":"ping"}"#);
+    // Of one that is not shut down the owner ends what may not be sent, one by one.
+    server.session.withhold();
+    server.session.shutdown(server.now);
+    server.session.withhold();
+    let texts = server.texts();
+    let kinds: Vec<_> = texts.iter().map(|text| text.split('"').nth(3).unwrap()).collect();
+    assert_eq!(kinds, ["liveQueryCreated", "pong"]);
+    assert_eq!(server.closed, Some(CloseCode::GoingAway));
+}
+
+#[test]
+fn a_principal_that_is_renewed_while_draining_expires_when_it_says_now() {
+    let mut server = Server::active(SessionLimits::default());
+    server.create("q", "", snapshot(1, &[("a", 1)]));
+    server.session.shutdown(server.now);
+    assert!(server.text().is_some_and(|text| text.contains("liveQueryCreated")));
+    server.session.renew(server.now, Some(server.now));
+    assert_error(&server.texts(), "TOKEN_EXPIRED");
+    assert_eq!(server.closed, Some(CloseCode::Policy));
+}
