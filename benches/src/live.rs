@@ -96,7 +96,7 @@ impl Live {
 
     /// The result of a query: how many match, and the ids in the window.
     pub fn once(&mut self, plan: &Plan) -> (u64, Vec<String>) {
-        let snapshot = self.engine.evaluate(self.now, plan);
+        let snapshot = self.engine.evaluate(self.now, plan).expect("few fields are read");
         (snapshot.total_count, snapshot.rows.iter().map(|(id, _)| id.to_string()).collect())
     }
 

@@ -1,5 +1,7 @@
 //! The engine: sets, views over them, feeds out of them.
 
+mod one_shot;
+
 use std::{collections::VecDeque, hash::BuildHasher, sync::Arc};
 
 use bytes::Bytes;
@@ -9,7 +11,6 @@ use smallvec::SmallVec;
 
 use crate::{
     error::{CommitError, DefineError, OpProblem, OpenError, QueryError},
-    explain::Explain,
     filter::Filter,
     limits::{EngineLimits, MAX_NODES},
     moments::Moments,
@@ -17,13 +18,7 @@ use crate::{
     projection::Projection,
     query::{Plan, Query},
     schema::{Schema, SetDef},
-    shard::{
-        Moment, Sets, Shard,
-        create::Prepared,
-        source::{Source, Span, wishes},
-        view::Identity,
-        window::Window,
-    },
+    shard::{Moment, Sets, Shard, create::Prepared, view::Identity},
     stats::{Stats, Work},
     store::set::{RowChange, Set, Write},
     suggest,
@@ -31,6 +26,8 @@ use crate::{
     time::Instant,
     update::{FeedId, Node, NodeId, Shown, Snapshot, Update},
 };
+
+pub use one_shot::OneShot;
 
 /// One write of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -340,46 +337,6 @@ impl Engine {
         Some(Projection::parse(fields, &def.key, &self.limits.query))
     }
 
-    /// The result of a query now. Costs a filter evaluation for each node that the cheapest index finds, for each node of
-    /// the set where there is none; nothing where a view of the same identity is held.
-    pub fn evaluate(&mut self, now: Instant, plan: &Plan) -> Snapshot {
-        self.handle_timeout(now);
-        let identity = identity(plan);
-        let shard = self.shard_of(&identity);
-        if let Some(view) = self.shards[shard].view_of(&identity)
-            && self.is_filled(shard, view)
-        {
-            return self.snapshot_of(shard, view, &plan.projection);
-        }
-        let Some((_, set)) = self.sets.get_index_mut(plan.set) else { return self.nothing() };
-        let Prepared { sorting, compiled, access, is_all, .. } =
-            Prepared::new(set, plan, now, &self.limits.tuning);
-        let handles = Source::of(set, &access, Span::At(now)).handles();
-        let mut matches = Vec::new();
-        for handle in &handles {
-            set.lay_out(*handle);
-            let Some(row) = set.row(*handle) else { continue };
-            if compiled.matches(&**row, now) {
-                matches.push(sorting.entry(row, *handle));
-            }
-        }
-        self.stats.work.rows_visited += handles.len() as u64;
-        self.stats.work.predicates_evaluated += if is_all { 0 } else { handles.len() as u64 };
-        let total = matches.len() as u64;
-        let window = Window::of(plan.cap, matches, &sorting, set.during(&[]));
-        let shown = Shown { sorting, projection: plan.projection.clone() };
-        let rows = window.entries().filter_map(|entry| set.row(entry.row));
-        let rows = rows.map(|row| (NodeId::from(row.id.as_str()), shown.doc(row))).collect();
-        let len = set.len();
-        for wish in wishes(set, &access) {
-            match handles.len() >= len {
-                true => set.indexes.wish(&wish, len, len),
-                false => set.indexes.used(&wish),
-            }
-        }
-        Snapshot { version: self.version, total_count: total, capped: total > plan.cap as u64, rows }
-    }
-
     /// Opens a live query: its result now, and from here on an [`Update`] for whatever changes it.
     ///
     /// Queries of one identity share a view, and with one projection a feed; each `open` wants its own
@@ -464,15 +421,6 @@ impl Engine {
         }
     }
 
-    /// How a query is found by changes, and where its rows come from; see [`Explain`].
-    pub fn explain(&mut self, now: Instant, plan: &Plan) -> Explain {
-        let identity = identity(plan);
-        let shard = &self.shards[self.shard_of(&identity)];
-        let Some((_, set)) = self.sets.get_index_mut(plan.set) else { return Explain::default() };
-        let prepared = Prepared::new(set, plan, now, &self.limits.tuning);
-        Explain::of(shard, set, plan.set, &identity, &prepared, now)
-    }
-
     /// Makes a view, or finds it, and a feed on it.
     fn file(&mut self, now: Instant, plan: &Plan) -> Result<Filed, OpenError> {
         self.handle_timeout(now);
@@ -504,17 +452,9 @@ impl Engine {
         let Some((_, set)) = self.sets.get_index_mut(plan.set) else {
             return Err(OpenError::TooManyViews { max: limits.max_views });
         };
-        let prepared = Prepared::new(set, plan, self.now, &limits.tuning);
-        if set.columns_wanted() > limits.max_columns {
-            // Orders that nobody has any more hold columns until they are looked for.
-            set.forget_unused();
-        }
-        if set.columns_wanted() > limits.max_columns {
-            let max = limits.max_columns;
-            drop(prepared);
-            set.forget_unused();
-            return Err(OpenError::TooManyColumns { max });
-        }
+        let Some(prepared) = Prepared::new(set, plan, self.now, limits) else {
+            return Err(OpenError::TooManyColumns { max: limits.max_columns });
+        };
         let held: usize = self.shards.iter().map(Shard::window_bytes).sum();
         let more = prepared.most_window_bytes(set, plan.cap, &limits.tuning);
         if more > 0 && held.saturating_add(more) > limits.max_window_bytes {

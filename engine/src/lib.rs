@@ -80,7 +80,7 @@
 //! let query = Query::new("orders").filter("customer == 7 and total != 0").order_by("createdAt desc").limit(50);
 //! let plan = engine.prepare(&query)?;
 //! engine.open(now, &plan)?;
-//! let explain = engine.explain(now, &plan);
+//! let explain = engine.explain(now, &plan)?;
 //! assert_eq!((explain.access.as_str(), explain.has_residue), ("equality", true));
 //! assert_eq!(
 //!     explain.to_string(),
@@ -127,7 +127,7 @@ mod value;
 #[cfg(test)]
 mod window_memory;
 
-pub use engine::{Committed, Engine, Op, Part};
+pub use engine::{Committed, Engine, OneShot, Op, Part};
 pub use error::{CommitError, DefineError, OpProblem, OpenError, QueryError};
 pub use explain::Explain;
 pub use filter::{Filter, Literal, Parameter};

@@ -353,7 +353,7 @@ fn run(seed: u64, declared: bool, steps: usize) -> (u64, u64) {
             let (ids, total) = recompute(query, &nodes, now);
             for side in &mut sides {
                 let plan = side.engine.prepare(query).expect("queries are sound");
-                let once = side.engine.evaluate(now, &plan);
+                let once = side.engine.evaluate(now, &plan).unwrap();
                 let held: Vec<String> = once.rows.iter().map(|(id, _)| id.to_string()).collect();
                 assert_eq!((held, once.total_count), (ids.clone(), total), "once, {}: {query:?}", side.name);
             }

@@ -77,7 +77,7 @@ fn a_number_written_otherwise_counts_as_it_is_written_last() {
     for (node, changed, total) in
         [(float, 1, 0), (integer, 0, 1), (integer, 0, 1), (reordered, 0, 1), (float, 0, 0)]
     {
-        let before = engine.evaluate(now(), &plan).total_count;
+        let before = engine.evaluate(now(), &plan).unwrap().total_count;
         assert_eq!(engine.commit(now(), vec![upsert(node)]).unwrap().changed, changed, "{node}");
         let mut updated = Vec::new();
         while let Some(update) = engine.poll_update() {
@@ -86,7 +86,7 @@ fn a_number_written_otherwise_counts_as_it_is_written_last() {
         let of_plan = (before != total).then_some(feed);
         let of_all = (changed > 0).then_some(other);
         assert_eq!(updated, of_plan.into_iter().chain(of_all).collect::<Vec<_>>(), "{node}");
-        let result = engine.evaluate(now(), &plan);
+        let result = engine.evaluate(now(), &plan).unwrap();
         assert_eq!(result.total_count, total, "{node}");
         // To all who watch the node is the same, byte for byte.
         assert_eq!(engine.node("s", "x").unwrap(), float);

@@ -76,7 +76,7 @@ fn one_shot_queries_make_and_use_the_same_indexes() {
     for customer in 0..4 {
         let before = engine.stats();
         let plan = engine.prepare(&by_customer(customer)).expect("a query");
-        assert_eq!(engine.evaluate(NOW, &plan).total_count, 20);
+        assert_eq!(engine.evaluate(NOW, &plan).unwrap().total_count, 20);
         visited.push(engine.stats().since(&before).rows_visited);
         engine.work(usize::MAX);
     }
@@ -110,7 +110,7 @@ fn a_stretch_of_a_shared_order_hears_nothing_of_what_is_behind_its_window() {
     assert_eq!(visited, [2_000, 2_000, 0, 0]);
     let (feed, ..) = open(&mut engine, &query);
     let plan = engine.prepare(&query).expect("a query");
-    assert!(engine.explain(NOW, &plan).is_slice);
+    assert!(engine.explain(NOW, &plan).unwrap().is_slice);
 
     let before = engine.stats();
     for id in 10_000..10_100 {
@@ -196,14 +196,14 @@ fn a_query_tells_how_it_is_kept() {
         ("name contains 'x'", "scan", "", true),
     ] {
         let plan = engine.prepare(&Query::new("orders").filter(filter)).expect("a query");
-        let explain = engine.explain(NOW, &plan);
+        let explain = engine.explain(NOW, &plan).unwrap();
         let said = (explain.access.as_str(), explain.probes.join("; "), explain.has_residue);
         assert_eq!(said, (access, probes.to_owned(), has_residue), "{filter}");
         assert_eq!((explain.is_open, explain.sharing), (false, 0), "{filter}");
     }
     for (filter, access) in [("total >= 5 and total < 9", "range"), ("name startswith 'a'", "prefix")] {
         let plan = engine.prepare(&Query::new("orders").filter(filter)).expect("a query");
-        let explain = engine.explain(NOW, &plan);
+        let explain = engine.explain(NOW, &plan).unwrap();
         assert_eq!((explain.access.as_str(), explain.probes.len(), explain.candidates), (access, 1, 2_000));
     }
     for customer in 0..3 {
@@ -212,7 +212,7 @@ fn a_query_tells_how_it_is_kept() {
     open(&mut engine, &by_customer(1).order_by("total").limit(7));
     open(&mut engine, &Query::new("orders").filter("customer == 1 and total > 100"));
     let plan = engine.prepare(&by_customer(1)).expect("a query");
-    let explain = engine.explain(NOW, &plan);
+    let explain = engine.explain(NOW, &plan).unwrap();
     // Two windows of one filter are one; the other filter stands at the same place.
     assert_eq!((explain.is_open, explain.sharing, explain.candidates), (true, 2, 20));
 }

@@ -20,14 +20,14 @@ fn a_value_that_becomes_common_finds_a_query_no_more() {
     let plan = engine.prepare(&Query::new("nodes").filter("a == 1 and b == 7").limit(3)).expect("a query");
     let (feed, snapshot) = engine.open(NOW, &plan).expect("room for a view");
     assert_eq!(snapshot.total_count, 0);
-    assert_eq!(engine.explain(NOW, &plan).probes, ["a is 1"]);
+    assert_eq!(engine.explain(NOW, &plan).unwrap().probes, ["a is 1"]);
 
     // Now it is the other way round.
     for id in 0..2_000 {
         put(&mut engine, id, 1, if id % 500 == 0 { 7 } else { 8 });
     }
     assert_eq!(engine.stats().rechosen, 1);
-    assert_eq!(engine.explain(NOW, &plan).probes, ["b is 7"]);
+    assert_eq!(engine.explain(NOW, &plan).unwrap().probes, ["b is 7"]);
     let before = engine.stats();
     for id in 2_000..3_000 {
         put(&mut engine, id, 1, if id % 500 == 0 { 7 } else { 8 });

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, fmt, sync::Arc};
 use bytes::Bytes;
 use liveset_core::{
     Attempt, Backlog, ChangeBatch, Diffs, ErrorCode, Event, Moment, QuerySpec, Refusal, Session,
-    SessionLimits, SessionState, SessionStats, Snapshot, Transmit, Verdict, Violation,
+    SessionLimits, SessionState, SessionStats, Transmit, Verdict, Violation,
 };
 use liveset_engine::{
     CommitError, Committed, DefineError, Engine, EngineLimits, Explain, FeedId, Instant, JsonLimits, Op,
@@ -13,7 +13,7 @@ use liveset_engine::{
 };
 
 use crate::{
-    Access, AllowAll, AuthRefused, ConnectionId, HubLimits, Output, Policy, Principal, PublishError,
+    Access, AllowAll, AuthRefused, ConnectionId, HubLimits, OneShot, Output, Policy, Principal, PublishError,
     Refusals, Resources, Stats, SubjectUse, Timeouts, WatchError, WatchEvent, WatchId,
     connections::{Connection, Connections},
     contain::{Panicked, contain},
@@ -24,7 +24,7 @@ use crate::{
     routes::Routes,
     subjects::Subjects,
     timers::{Timer, Timers},
-    updates::{identity, mark, wire_snapshot},
+    updates::{identity, mark},
     watches::Watches,
 };
 
@@ -386,21 +386,23 @@ impl Hub {
         Ok(queued)
     }
 
-    /// The result of a query now, once. `who` is asked of the policy; `None` is the host itself.
+    /// Asks a query once. `who` is asked of the policy; `None` is the host itself. What it takes to answer is as it is now, and
+    /// [`OneShot::run`] needs the hub no more.
     ///
     /// # Errors
     ///
-    /// `FORBIDDEN` or `INVALID_QUERY`, with the text for whoever asked.
+    /// `FORBIDDEN`, `INVALID_QUERY`, or `LIMIT_EXCEEDED` where more fields would be read than may be, with the text for whoever asked.
     pub fn query(
         &mut self,
         now: Now,
         who: Option<&Principal>,
         query: &QuerySpec,
-    ) -> Result<Snapshot, Refusal> {
+    ) -> Result<OneShot, Refusal> {
         let plan = self.allowed_plan(who, query)?;
-        let snapshot = self.engine.evaluate(now.wall, &plan);
+        let asked = self.engine.one_shot(now.wall, &plan);
         self.distribute(now);
-        Ok(wire_snapshot(snapshot, Arc::default(), self.epoch))
+        let asked = asked.map_err(|error| self.no_room(&error))?;
+        Ok(OneShot { asked, epoch: self.epoch })
     }
 
     /// How a query is found by what changes, and what it costs. `who` is asked of the policy as if they asked the query, and must be
@@ -422,7 +424,7 @@ impl Hub {
         {
             return Err(query_forbidden(query));
         }
-        Ok(self.engine.explain(now.wall, &plan))
+        self.engine.explain(now.wall, &plan).map_err(|error| self.no_room(&error))
     }
 
     /// Opens a live query inside the process: [`poll_watch`](Self::poll_watch) gives one snapshot, as soon as it is there,

@@ -350,7 +350,7 @@ impl Hub {
     }
 
     /// What is answered where there is no room for a live query.
-    fn no_room(&mut self, error: &OpenError) -> Refusal {
+    pub(crate) fn no_room(&mut self, error: &OpenError) -> Refusal {
         self.counts.refusals.count(error);
         // The filter that it names has the policy's row filter in it.
         let message = match error {

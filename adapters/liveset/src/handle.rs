@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use liveset_core::{ErrorCode, QuerySpec, Refusal, Token};
+use liveset_core::{ErrorCode, QuerySpec, Refusal, Snapshot, Token};
 use liveset_engine::{Committed, Explain, Instant, Op};
-use liveset_hub::{Hub, Principal};
+use liveset_hub::{Hub, OneShot, Principal};
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -16,7 +16,7 @@ use crate::address::ClientAddress;
 use crate::auth::{AuthError, Denied, Renewal};
 use crate::builder::Builder;
 use crate::commit::{CommitError, PublishError, Tx};
-use crate::contain::Panicked;
+use crate::contain::{Panicked, contain};
 use crate::live::LiveQuery;
 use crate::query::{Json, Query, QueryError, QueryResult};
 use crate::shared::Shared;
@@ -224,7 +224,7 @@ impl Liveset {
 
     fn ask(&self, who: Option<&Principal>, query: &QuerySpec) -> Result<QueryResult, QueryError> {
         let started = std::time::Instant::now();
-        let result = match self.shared.run(|hub, now| hub.query(now, who, query)) {
+        let result = match self.shared.run(|hub, now| hub.query(now, who, query)).and_then(one_shot) {
             Ok(result) => result.map(QueryResult::from).map_err(refused),
             Err(Panicked) => Err(internal()),
         };
@@ -438,6 +438,14 @@ fn refused(refusal: Refusal) -> QueryError {
         tracing::error!("the policy panicked over what was asked for a principal");
     }
     QueryError::from(refusal)
+}
+
+/// What takes long is done while others have the hub.
+fn one_shot(asked: Result<OneShot, Refusal>) -> Result<Result<Snapshot, Refusal>, Panicked> {
+    match asked {
+        Ok(asked) => contain(|| asked.run()).map(Ok),
+        Err(refusal) => Ok(Err(refusal)),
+    }
 }
 
 fn internal() -> QueryError {

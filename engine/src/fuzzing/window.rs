@@ -193,7 +193,7 @@ impl World {
         }
         let plan = self.engine.prepare(&choice.query()).expect("queries are sound");
         // By a run over all nodes, where no one has the query open.
-        let once = self.engine.evaluate(self.now(), &plan);
+        let once = self.engine.evaluate(self.now(), &plan).expect("few fields are read");
         let (feed, snapshot) = self.engine.open(self.now(), &plan).expect("there is room");
         assert_eq!(once.rows, snapshot.rows, "{choice:?}: once and live are the same");
         assert_eq!((once.total_count, once.capped), (snapshot.total_count, snapshot.capped));

@@ -159,6 +159,13 @@ fn slow(text: &[u8], wanted: &Wanted, limits: &JsonLimits) -> Result<Extracted, 
     Ok(extracted)
 }
 
+/// The wanted values of a text that was read before: [`Value::Nothing`] where they are absent. One pass over the text.
+pub(crate) fn select(raw: &[u8], wanted: &Wanted) -> Vec<Value> {
+    let extracted = fast(raw, wanted, &ANY_NESTING).map(|(extracted, _)| extracted);
+    let extracted = extracted.or_else(|| slow(raw, wanted, &ANY_NESTING).ok());
+    extracted.unwrap_or_else(|| Extracted::new(wanted.count)).values
+}
+
 /// The value at a path of a text that was read before: [`Value::Nothing`] where it is absent.
 ///
 /// Passes over the text as far as the path, and reads only the value.
@@ -236,6 +243,7 @@ mod tests {
                 assert_eq!(extracted.was_present(place), whole.find(path).is_some(), "{path}");
                 assert_eq!(find(text.as_bytes(), path), *whole.at(path), "{path}");
             }
+            assert_eq!(select(text.as_bytes(), &Wanted::new(&paths)), extracted.values);
             assert!(!extracted.was_present(paths.len()) && !extracted.was_present(1_000));
         }
     }

@@ -7,7 +7,7 @@ use smallvec::smallvec;
 use crate::{
     analysis::{self, Alternative, Class, TimeTest},
     filter::{self, Compiled, Fields as _},
-    limits::Tuning,
+    limits::{EngineLimits, Tuning},
     order::rank,
     query::Plan,
     shard::{
@@ -35,10 +35,19 @@ pub(crate) struct Prepared {
     /// The tests over time, where an order of values tells when they change; `None` where each node needs a timer.
     pub(crate) time_tests: Option<Vec<(Column, TimeTest)>>,
     pub(crate) is_all: bool,
+    /// All that the query reads.
+    pub(crate) columns: Vec<Column>,
 }
 
 impl Prepared {
-    pub(crate) fn new(set: &mut Set, plan: &Plan, now: Instant, tuning: &Tuning) -> Self {
+    /// `None` where more than `max_columns` would be read of the set then; nothing has changed.
+    pub(crate) fn new(set: &mut Set, plan: &Plan, now: Instant, limits: &EngineLimits) -> Option<Self> {
+        let tuning = &limits.tuning;
+        let reads = set.reads(&plan.filter, &plan.order);
+        if !set.has_room_for(&reads, limits.max_columns) {
+            return None;
+        }
+        let columns = set.add_columns(&reads);
         let sorting = set.sorting(&plan.order);
         let compiled = plan.filter.over_columns(&mut |path, reading| set.column(path, reading));
         let ways = Ways::of(&compiled, tuning);
@@ -48,7 +57,7 @@ impl Prepared {
         }
         let access = ways.choose(set, now, tuning);
         let time_tests = if tuning.node_timers { None } else { analysis::time_tests(&compiled) };
-        Self { sorting, compiled, access, time_tests, is_all: plan.filter.is_all() }
+        Some(Self { sorting, compiled, access, time_tests, is_all: plan.filter.is_all(), columns })
     }
 }
 
@@ -117,7 +126,7 @@ impl Shard {
         tuning: &Tuning,
     ) -> u32 {
         let stretch = prepared.stretch(tuning);
-        let Prepared { sorting, compiled, access, time_tests, is_all } = prepared;
+        let Prepared { sorting, compiled, access, time_tests, is_all, .. } = prepared;
         let number = identity.set;
         if self.predicates.len() <= number {
             self.predicates.resize_with(number + 1, Predicates::default);

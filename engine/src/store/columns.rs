@@ -40,6 +40,11 @@ impl Column {
     pub(crate) fn path(&self) -> &Path {
         &self.0.path
     }
+
+    /// Of one that the set has: whether somebody else has it.
+    fn is_wanted(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
 }
 
 impl fmt::Display for Column {
@@ -80,6 +85,8 @@ pub(crate) struct Layout {
     pub(crate) wanted: Wanted,
     /// The ids of the columns, by their place in a row's slots; declared fields that no query reads have none.
     ids: Box<[u32]>,
+    /// The same, with their places, by id: for layouts of many columns.
+    places: Box<[(u32, u32)]>,
     slots: Box<[Slot]>,
 }
 
@@ -95,10 +102,39 @@ struct Slot {
 /// No column has it.
 const NO_COLUMN: u32 = u32::MAX;
 
+impl Slot {
+    fn of(column: &Column) -> Self {
+        let Definition { path, reading, .. } = &*column.0;
+        Self { path: path.clone(), reading: *reading, column: Arc::downgrade(&column.0) }
+    }
+}
+
+/// A look at each is faster than a search up to here.
+const FEW: usize = 16;
+
 impl Layout {
-    /// Where a row of this layout holds a column.
+    fn new(slots: Vec<Slot>, ids: Vec<u32>) -> Self {
+        let places = ids.iter().zip(0..).filter(|(id, _)| **id != NO_COLUMN);
+        let mut places: Box<[(u32, u32)]> = places.map(|(id, place)| (*id, place)).collect();
+        places.sort_unstable();
+        let wanted = Wanted::new(slots.iter().map(|slot| &slot.path));
+        Self { wanted, ids: ids.into(), places, slots: slots.into() }
+    }
+
+    /// One that holds these columns alone.
+    pub(crate) fn of(columns: &[Column]) -> Self {
+        let slots = columns.iter().map(Slot::of).collect();
+        Self::new(slots, columns.iter().map(Column::id).collect())
+    }
+
+    /// Where a row of this layout holds a column. O(log columns).
     pub(crate) fn position(&self, column: &Column) -> Option<usize> {
-        self.ids.iter().position(|id| *id == column.0.id)
+        let id = column.id();
+        if self.ids.len() <= FEW {
+            return self.ids.iter().position(|held| *held == id);
+        }
+        let found = self.places.binary_search_by_key(&id, |(held, _)| *held).ok()?;
+        self.places.get(found).map(|(_, place)| *place as usize)
     }
 
     /// How each slot is read, and whether a query reads it.
@@ -112,12 +148,17 @@ impl Layout {
     }
 }
 
+/// A path, and how it is read.
+pub(crate) type Read = (Path, Reading);
+
 /// The columns of one set.
 #[derive(Debug)]
 pub(crate) struct Columns {
     /// The key and the declared fields.
-    fixed: Box<[(Path, Reading)]>,
-    columns: HashMap<(Path, Reading), Column, FixedState>,
+    fixed: Box<[Read]>,
+    /// Where they are; the first place of one that occurs again.
+    fixed_places: HashMap<Read, usize, FixedState>,
+    columns: HashMap<Read, Column, FixedState>,
     layout: Arc<Layout>,
     next_id: u32,
     /// Columns that no query reads any more are looked for when there are so many.
@@ -130,11 +171,17 @@ impl Columns {
             let instant = kind == FieldKind::Instant;
             (path.clone(), if instant { Reading::Instant } else { Reading::Plain })
         });
-        let fixed = std::iter::once((Path::field(key), Reading::Plain)).chain(declared).collect();
+        let fixed: Box<[Read]> =
+            std::iter::once((Path::field(key), Reading::Plain)).chain(declared).collect();
+        let mut fixed_places = HashMap::default();
+        for (place, read) in fixed.iter().enumerate() {
+            fixed_places.entry(read.clone()).or_insert(place);
+        }
         let mut columns = Self {
             fixed,
+            fixed_places,
             columns: HashMap::default(),
-            layout: Arc::new(Layout { wanted: Wanted::new([]), ids: [].into(), slots: [].into() }),
+            layout: Arc::new(Layout::new(Vec::new(), Vec::new())),
             next_id: 0,
             sweep_at: 16,
         };
@@ -149,61 +196,84 @@ impl Columns {
 
     /// How many different columns queries read.
     pub(crate) fn wanted(&self) -> usize {
-        self.columns.values().filter(|column| Arc::strong_count(&column.0) > 1).count()
+        self.columns.values().filter(|column| column.is_wanted()).count()
     }
 
-    /// The column of a path. What a set declares as an instant is read as one, however it is asked for.
-    pub(crate) fn column(&mut self, path: &Path, reading: Reading, schema: &Schema) -> Column {
-        let declared_instant = schema.declares(path, FieldKind::Instant);
-        let reading = if declared_instant { Reading::Instant } else { reading };
-        if let Some(column) = self.columns.get(&(path.clone(), reading)) {
-            return column.clone();
-        }
-        if self.columns.len() >= self.sweep_at {
+    /// How many those would be with these, each of which is there once.
+    pub(crate) fn wanted_with(&self, reads: &[Read]) -> usize {
+        let is_new = |read: &&Read| !self.columns.get(*read).is_some_and(Column::is_wanted);
+        self.wanted() + reads.iter().filter(is_new).count()
+    }
+
+    /// How a set reads a path. What it declares as an instant is read as one, however it is asked for.
+    pub(crate) fn reading(path: &Path, reading: Reading, schema: &Schema) -> Reading {
+        if schema.declares(path, FieldKind::Instant) { Reading::Instant } else { reading }
+    }
+
+    /// Makes the columns that a query reads, as far as they are new; rows are laid out anew once for all of them.
+    pub(crate) fn add(&mut self, reads: &[Read], schema: &Schema) -> Vec<Column> {
+        let new = reads.iter().filter(|read| !self.columns.contains_key(*read)).count();
+        if new > 0 && self.columns.len() + new > self.sweep_at {
             self.forget_unused();
         }
+        let before = self.next_id;
+        let columns = reads.iter().map(|(path, reading)| self.find_or_make(path, *reading, schema)).collect();
+        if self.next_id > before {
+            self.lay_out();
+        }
+        columns
+    }
+
+    /// The column of a path; of one that [`add`](Self::add) has made costs a look-up.
+    pub(crate) fn column(&mut self, path: &Path, reading: Reading, schema: &Schema) -> Column {
+        let before = self.next_id;
+        let column = self.find_or_make(path, Self::reading(path, reading, schema), schema);
+        if self.next_id > before {
+            self.lay_out();
+        }
+        column
+    }
+
+    fn find_or_make(&mut self, path: &Path, reading: Reading, schema: &Schema) -> Column {
         // Ids are not used again: a row may hold the value of a column that is gone.
         let id = self.next_id;
-        self.next_id += 1;
-        let column = Column(Arc::new(Definition { id, path: path.clone(), reading, declared_instant }));
-        self.columns.insert((path.clone(), reading), column.clone());
-        self.lay_out();
+        let make = || {
+            let declared_instant = schema.declares(path, FieldKind::Instant);
+            Column(Arc::new(Definition { id, path: path.clone(), reading, declared_instant }))
+        };
+        let column = self.columns.entry((path.clone(), reading)).or_insert_with(make).clone();
+        self.next_id += u32::from(column.id() == id);
         column
     }
 
     /// Lets go of the columns that nobody has any more; the rows that are read next do not hold them.
     pub(crate) fn forget_unused(&mut self) {
         let before = self.columns.len();
-        self.columns.retain(|_, column| Arc::strong_count(&column.0) > 1);
+        self.columns.retain(|_, column| column.is_wanted());
         self.sweep_at = (self.columns.len() * 2).max(16);
         if self.columns.len() < before {
             self.lay_out();
         }
     }
 
+    /// O(columns · log columns).
     fn lay_out(&mut self) {
         let fixed = self.fixed.iter();
         let mut slots: Vec<Slot> = fixed
             .map(|(path, reading)| Slot { path: path.clone(), reading: *reading, column: Weak::new() })
             .collect();
         let mut ids = vec![NO_COLUMN; slots.len()];
-        let mut columns: Vec<&Column> = self.columns.values().collect();
-        columns.sort_unstable_by_key(|column| column.0.id);
-        for column in columns {
-            let Definition { id, path, reading, .. } = &*column.0;
-            let place = slots.iter().position(|slot| slot.path == *path && slot.reading == *reading);
-            let place = place.unwrap_or_else(|| {
-                slots.push(Slot { path: path.clone(), reading: *reading, column: Weak::new() });
-                ids.push(NO_COLUMN);
-                slots.len() - 1
-            });
-            slots[place].column = Arc::downgrade(&column.0);
-            ids[place] = *id;
+        let mut columns: Vec<(&Read, &Column)> = self.columns.iter().collect();
+        columns.sort_unstable_by_key(|(_, column)| column.id());
+        for (read, column) in columns {
+            match self.fixed_places.get(read) {
+                Some(place) => (slots[*place], ids[*place]) = (Slot::of(column), column.id()),
+                None => {
+                    slots.push(Slot::of(column));
+                    ids.push(column.id());
+                }
+            }
         }
-        self.layout = Arc::new(Layout {
-            wanted: Wanted::new(slots.iter().map(|slot| &slot.path)),
-            ids: ids.into(),
-            slots: slots.into(),
-        });
+        self.layout = Arc::new(Layout::new(slots, ids));
     }
 }

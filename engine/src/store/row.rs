@@ -59,15 +59,24 @@ impl Row {
         Arc::ptr_eq(&self.layout, layout)
     }
 
-    /// The same row as it would be read now.
+    /// The same row as it would be read now: in one pass over its text where it does not hold all that is wanted.
     pub(crate) fn laid_out(&self, layout: &Arc<Layout>) -> Self {
-        let slots: SmallVec<[Value; 4]> = layout
-            .columns()
-            .map(|column| match column {
-                Some(column) => self.at(&column).clone(),
-                None => Value::Nothing,
-            })
-            .collect();
+        let held = |column: Option<Column>| match column {
+            Some(column) => Some(self.slots[self.layout.position(&column)?].clone()),
+            None => Some(Value::Nothing),
+        };
+        let slots = layout.columns().map(held).collect::<Option<_>>();
+        let slots: SmallVec<[Value; 4]> = slots.unwrap_or_else(|| {
+            let values = json::select(self.text(), &layout.wanted);
+            let slots = values.into_iter().zip(layout.slots());
+            slots
+                .map(
+                    |(value, (reading, wanted))| {
+                        if wanted { read_as(value, reading) } else { Value::Nothing }
+                    },
+                )
+                .collect()
+        });
         Self {
             id: self.id.clone(),
             id_hash: self.id_hash,

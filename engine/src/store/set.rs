@@ -10,14 +10,14 @@ use hashbrown::{HashMap, HashTable};
 use crate::{
     analysis::ColumnInfo as _,
     error::OpProblem,
-    filter::Reading,
+    filter::{Filter, Reading},
     json::{self, Sameness},
     limits::EngineLimits,
     order::Order,
     path::Path,
     schema::{Schema, SetDef},
     store::{
-        columns::{Column, Columns},
+        columns::{Column, Columns, Layout, Read},
         index::Indexes,
         row::{Row, read_as},
         sorting::Sorting,
@@ -153,9 +153,37 @@ impl Set {
         self.columns.column(path, reading, &self.schema)
     }
 
-    /// How many different columns queries read.
-    pub(crate) fn columns_wanted(&self) -> usize {
-        self.columns.wanted()
+    /// What a filter and an order read of this set, each once; makes nothing of it.
+    pub(crate) fn reads(&self, filter: &Filter, order: &Order) -> Vec<Read> {
+        let mut reads = Vec::new();
+        let mut add = |path: &Path, reading| {
+            reads.push((path.clone(), Columns::reading(path, reading, &self.schema)));
+        };
+        order.keys().for_each(|(path, _)| add(path, Reading::Plain));
+        filter.expr().over_columns(&mut add);
+        reads.sort_unstable();
+        reads.dedup();
+        reads
+    }
+
+    /// Whether no more than `max` different columns would be read if these were as well. Finds out who still reads something only
+    /// where there is no room.
+    pub(crate) fn has_room_for(&mut self, reads: &[Read], max: usize) -> bool {
+        if self.columns.wanted_with(reads) > max {
+            // Orders that nobody has any more hold columns until they are looked for.
+            self.forget_unused();
+        }
+        self.columns.wanted_with(reads) <= max
+    }
+
+    /// Makes the columns of what is read, at once.
+    pub(crate) fn add_columns(&mut self, reads: &[Read]) -> Vec<Column> {
+        self.columns.add(reads, &self.schema)
+    }
+
+    /// The layout of the rows that are read from now on.
+    pub(crate) fn layout(&self) -> &Arc<Layout> {
+        self.columns.layout()
     }
 
     /// Lets go of the columns and orders that nobody has any more.

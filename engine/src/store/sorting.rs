@@ -36,7 +36,8 @@ impl Sorting {
         Bytes::from(out.into_boxed_slice())
     }
 
-    fn write(&self, row: &Row, out: &mut Vec<u8>) {
+    /// Appends the whole rank.
+    pub(crate) fn write(&self, row: &Row, out: &mut Vec<u8>) {
         let keys = self.keys.iter().map(|(column, descending)| (row.at(column), *descending));
         rank::write(keys, &row.id, out);
     }

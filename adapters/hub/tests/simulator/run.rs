@@ -592,7 +592,7 @@ impl Sim {
         let query = self.r.pick(&self.queries).clone();
         let spec = spec(&query, &mut self.r);
         let now = self.world.now();
-        let snapshot = self.world.hub_mut().query(now, None, &spec).expect("the query is good");
+        let snapshot = self.world.hub_mut().query(now, None, &spec).expect("the query is good").run();
         let shown = self.store.result(&query, self.wall(), self.setup.cap);
         assert_eq!((snapshot.total_count, snapshot.capped), (shown.total, shown.capped), "{query:?}");
         let ids: Vec<&str> = snapshot.rows.iter().map(|(id, _)| &**id).collect();

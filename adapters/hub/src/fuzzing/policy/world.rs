@@ -13,7 +13,7 @@ use super::{
     rules::{Choice, PATHS, Role, Rules, SET},
 };
 use crate::{
-    AuthRefused, ConnectionId, Hub, HubConfig, HubLimits, Now, Output,
+    AuthRefused, ConnectionId, Hub, HubConfig, HubLimits, Now, OneShot, Output,
     test_kit::{
         oracle::{self, Shown, Store, Val, same},
         remove, upsert,
@@ -302,7 +302,7 @@ impl World {
     }
 
     fn ask(&mut self, role: Role, choice: &Choice) {
-        let answer = self.hub.query(self.now, Some(&role.principal()), &choice.spec());
+        let answer = self.hub.query(self.now, Some(&role.principal()), &choice.spec()).map(OneShot::run);
         let expected = self.shown(role, choice);
         assert_eq!(answer.is_ok(), expected.is_some(), "{role:?}: {choice:?}: {answer:?}");
         if let Err(refusal) = &answer {

@@ -1,0 +1,167 @@
+//! Queries that are answered once, and not kept.
+
+use std::{collections::BinaryHeap, sync::Arc};
+
+use bytes::Bytes;
+
+use super::{Engine, identity};
+use crate::{
+    error::OpenError,
+    explain::Explain,
+    filter::Compiled,
+    query::Plan,
+    shard::{
+        create::Prepared,
+        source::{Source, Span, wishes},
+    },
+    store::{
+        columns::{Column, Layout},
+        row::Row,
+    },
+    time::Instant,
+    update::{Doc, NodeId, Shown, Snapshot},
+};
+
+/// A query that is answered once: what it takes to answer it, as of the moment at which it was asked. Commits that come before it is
+/// [run](Self::run) change nothing of it, and it may run on another thread.
+#[derive(Debug)]
+pub struct OneShot(State);
+
+#[derive(Debug)]
+enum State {
+    /// Somebody keeps the result.
+    Known(Snapshot),
+    Asked(Box<Asked>),
+}
+
+#[derive(Debug)]
+struct Asked {
+    version: u64,
+    now: Instant,
+    cap: usize,
+    compiled: Compiled<Column>,
+    shown: Shown,
+    /// Those of the set that may match, as they were.
+    rows: Vec<Arc<Row>>,
+    /// Rows of this layout hold all that is read.
+    current: Arc<Layout>,
+    /// What is read alone, for the others: what nobody keeps is not left behind in the rows.
+    layout: Arc<Layout>,
+}
+
+impl OneShot {
+    /// The result. Costs a filter evaluation for each node that was found, and for those that do not hold what the query reads a
+    /// pass over their text; memory for the cap.
+    pub fn run(self) -> Snapshot {
+        let asked = match self.0 {
+            State::Known(snapshot) => return snapshot,
+            State::Asked(asked) => asked,
+        };
+        let Asked { version, now, cap, compiled, shown, rows, current, layout } = *asked;
+        let mut total = 0;
+        // The last of the first rows is on top.
+        let mut first: BinaryHeap<(Bytes, usize)> = BinaryHeap::new();
+        let mut rank = Vec::new();
+        for (place, row) in rows.iter().enumerate() {
+            let laid_out;
+            let read = if row.is_laid_out(&current) {
+                &**row
+            } else {
+                laid_out = row.laid_out(&layout);
+                &laid_out
+            };
+            if !compiled.matches(read, now) {
+                continue;
+            }
+            total += 1;
+            rank.clear();
+            shown.sorting.write(read, &mut rank);
+            if first.len() < cap {
+                first.push((Bytes::copy_from_slice(&rank), place));
+            } else if let Some(mut last) = first.peek_mut()
+                && rank[..] < last.0[..]
+            {
+                *last = (Bytes::copy_from_slice(&rank), place);
+            }
+        }
+        let node = |(rank, place): (Bytes, usize)| {
+            let row = rows.get(place)?;
+            let doc = Doc { data: shown.projection.project(&row.raw), rank };
+            Some((NodeId::from(row.id.as_str()), doc))
+        };
+        let rows = first.into_sorted_vec().into_iter().filter_map(node).collect();
+        Snapshot { version, total_count: total, capped: total > cap as u64, rows }
+    }
+}
+
+impl Engine {
+    /// Asks a query once. Costs a reference to each node that the cheapest index finds, to each node of the set where there is none;
+    /// nothing where a view of the same identity is held. [`OneShot::run`] costs the rest.
+    ///
+    /// # Errors
+    ///
+    /// More fields of the set would be read than the limits allow.
+    pub fn one_shot(&mut self, now: Instant, plan: &Plan) -> Result<OneShot, OpenError> {
+        self.handle_timeout(now);
+        let identity = identity(plan);
+        let shard = self.shard_of(&identity);
+        if let Some(view) = self.shards[shard].view_of(&identity)
+            && self.is_filled(shard, view)
+        {
+            return Ok(OneShot(State::Known(self.snapshot_of(shard, view, &plan.projection))));
+        }
+        let Some((_, set)) = self.sets.get_index_mut(plan.set) else {
+            return Ok(OneShot(State::Known(self.nothing())));
+        };
+        let max = self.limits.max_columns;
+        let prepared =
+            Prepared::new(set, plan, now, &self.limits).ok_or(OpenError::TooManyColumns { max })?;
+        let Prepared { sorting, compiled, access, is_all, columns, .. } = prepared;
+        let handles = Source::of(set, &access, Span::At(now)).handles();
+        let rows: Vec<_> = handles.iter().filter_map(|handle| set.row(*handle).cloned()).collect();
+        self.stats.work.rows_visited += handles.len() as u64;
+        self.stats.work.predicates_evaluated += if is_all { 0 } else { handles.len() as u64 };
+        let len = set.len();
+        for wish in wishes(set, &access) {
+            match handles.len() >= len {
+                true => set.indexes.wish(&wish, len, len),
+                false => set.indexes.used(&wish),
+            }
+        }
+        let asked = Asked {
+            version: self.version,
+            now,
+            cap: plan.cap,
+            compiled,
+            shown: Shown { sorting, projection: plan.projection.clone() },
+            rows,
+            current: set.layout().clone(),
+            layout: Arc::new(Layout::of(&columns)),
+        };
+        Ok(OneShot(State::Asked(Box::new(asked))))
+    }
+
+    /// The result of a query now: [asked](Self::one_shot) and run at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`one_shot`](Self::one_shot).
+    pub fn evaluate(&mut self, now: Instant, plan: &Plan) -> Result<Snapshot, OpenError> {
+        self.one_shot(now, plan).map(OneShot::run)
+    }
+
+    /// How a query is found by changes, and where its rows come from; see [`Explain`].
+    ///
+    /// # Errors
+    ///
+    /// As [`one_shot`](Self::one_shot).
+    pub fn explain(&mut self, now: Instant, plan: &Plan) -> Result<Explain, OpenError> {
+        let identity = identity(plan);
+        let shard = &self.shards[self.shard_of(&identity)];
+        let Some((_, set)) = self.sets.get_index_mut(plan.set) else { return Ok(Explain::default()) };
+        let max = self.limits.max_columns;
+        let prepared =
+            Prepared::new(set, plan, now, &self.limits).ok_or(OpenError::TooManyColumns { max })?;
+        Ok(Explain::of(shard, set, plan.set, &identity, &prepared, now))
+    }
+}
