@@ -8,6 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,7 @@ use liveset::ClientAddress;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
-use tokio::time::timeout;
+use tokio::time::{Sleep, timeout};
 
 use crate::rate::Bucket;
 use crate::slots::{Full, Open, Slot};
@@ -51,6 +52,8 @@ pub struct AcceptLimits {
     pub header_timeout: Duration,
     /// The largest head of a request, in bytes; at least 8 KiB.
     pub max_header_bytes: usize,
+    /// How long a connection may take no byte of its answers. WebSockets have a limit of their own.
+    pub write_timeout: Duration,
 }
 
 impl Default for AcceptLimits {
@@ -65,6 +68,7 @@ impl Default for AcceptLimits {
             connection_burst: 10_000,
             header_timeout: Duration::from_secs(5),
             max_header_bytes: 16 * 1024,
+            write_timeout: Duration::from_secs(10),
         }
     }
 }
@@ -142,14 +146,16 @@ fn spawn(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%address, %error, "cannot set TCP_NODELAY");
     }
-    let stream = Counted { stream, _slot: Arc::clone(&slot) };
+    let in_http = Arc::new(AtomicBool::new(true));
+    let writes = Writes { timeout: limits.write_timeout, waiting: None, in_http: Arc::clone(&in_http) };
+    let stream = Counted { stream, writes, _slot: Arc::clone(&slot) };
     let limits = limits.clone();
     tokio::spawn(async move {
         let Some(tls) = tls else {
-            return answer(stream, address, router, &limits, stopping, slot).await;
+            return answer(stream, address, router, &limits, stopping, slot, &in_http).await;
         };
         match timeout(limits.header_timeout, tls.acceptor().accept(stream)).await {
-            Ok(Ok(stream)) => answer(stream, address, router, &limits, stopping, slot).await,
+            Ok(Ok(stream)) => answer(stream, address, router, &limits, stopping, slot, &in_http).await,
             Ok(Err(error)) => {
                 metrics::counter!("liveset_tls_failures_total").increment(1);
                 tracing::debug!(%address, %error, "no handshake of TLS");
@@ -162,7 +168,7 @@ fn spawn(
     });
 }
 
-/// Answers requests until the connection ends, or has left HTTP.
+/// Answers requests until the connection ends, or has left HTTP, which `in_http` is told.
 async fn answer<IO>(
     io: IO,
     address: SocketAddr,
@@ -170,6 +176,7 @@ async fn answer<IO>(
     limits: &AcceptLimits,
     mut stopping: watch::Receiver<bool>,
     slot: Arc<Slot>,
+    in_http: &AtomicBool,
 ) where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -194,6 +201,7 @@ async fn answer<IO>(
             connection.await
         }
     };
+    in_http.store(false, Ordering::Relaxed);
     if let Err(error) = ended {
         let failure = failure(&error);
         metrics::counter!("liveset_http_failures_total", "failure" => failure).increment(1);
@@ -203,7 +211,9 @@ async fn answer<IO>(
 
 /// Why a connection ended that did not end well, in a word.
 fn failure(error: &hyper::Error) -> &'static str {
-    if error.is_timeout() {
+    if took_nothing(error) {
+        "unread"
+    } else if error.is_timeout() {
         "timeout"
     } else if error.is_parse() {
         "head"
@@ -214,10 +224,52 @@ fn failure(error: &hyper::Error) -> &'static str {
     }
 }
 
+fn took_nothing(error: &hyper::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if inner.is_some_and(|inner| inner.is::<TookNothing>()) {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
+
 /// A connection that is counted as open until it is dropped, also after it has left HTTP.
 struct Counted {
     stream: TcpStream,
+    writes: Writes,
     _slot: Arc<Slot>,
+}
+
+/// Sees to it that a client takes its answers, as long as it is one of HTTP: hyper waits for ever, and reads no further request
+/// meanwhile, so that no other deadline comes.
+struct Writes {
+    timeout: Duration,
+    /// Until when the client has to take something, while there is something.
+    waiting: Option<Pin<Box<Sleep>>>,
+    in_http: Arc<AtomicBool>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the client took nothing of its answers for too long")]
+struct TookNothing;
+
+impl Writes {
+    /// What came of a write; an error, where it has waited for too long.
+    fn judge<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() || !self.in_http.load(Ordering::Relaxed) {
+            self.waiting = None;
+            return written;
+        }
+        let timeout = self.timeout;
+        let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
+        match waiting.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, TookNothing))),
+            Poll::Pending => Poll::Pending,
+        }
+    }
 }
 
 impl AsyncRead for Counted {
@@ -232,7 +284,8 @@ impl AsyncRead for Counted {
 
 impl AsyncWrite for Counted {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.writes.judge(cx, written)
     }
 
     fn poll_write_vectored(
@@ -240,7 +293,8 @@ impl AsyncWrite for Counted {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.writes.judge(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -43,6 +43,8 @@ pub struct ServerLimits {
     pub header_timeout: Duration,
     /// The largest head of a request. Default 16 KiB.
     pub max_header_bytes: usize,
+    /// How long a client may take no byte of its answers; WebSockets have `transport.write_timeout`. Default 10 s.
+    pub write_timeout: Duration,
     /// The largest body. Default 8 MiB.
     pub max_body_bytes: usize,
     /// How long a body may take. Default 30 s.
@@ -68,6 +70,7 @@ impl Default for ServerLimits {
             body_timeout: Duration::from_secs(30),
             shutdown_timeout: Duration::from_secs(10),
         }
+            write_timeout: accept.write_timeout,
     }
 }
 
@@ -122,8 +125,8 @@ macro_rules! limits {
 limits! {
     "http", limits => limits.http => {
         max_connections, max_connections_per_address, max_handshakes, max_handshakes_per_address,
-        connections_per_second, connection_burst, count_loopback, header_timeout, max_header_bytes, max_body_bytes, body_timeout,
-        shutdown_timeout,
+        connections_per_second, connection_burst, count_loopback, header_timeout, max_header_bytes, write_timeout,
+        max_body_bytes, body_timeout, shutdown_timeout,
     }
     "auth", limits => limits.liveset.auth => {
         failures_per_address, failure_interval, addresses, count_loopback,
@@ -280,6 +283,7 @@ impl PartialEq for LimitsConfig {
 }
 
 impl Serialize for LimitsConfig {
+            write_timeout: self.http.write_timeout,
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         struct Part(Vec<(&'static str, Raw)>);
         impl Serialize for Part {

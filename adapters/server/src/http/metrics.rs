@@ -25,7 +25,7 @@ pub fn install_recorder() -> Result<PrometheusHandle, BuildError> {
     describe_counter!("liveset_http_requests_total", "Requests by path and status");
     describe_counter!(
         "liveset_http_failures_total",
-        "Connections that failed before an upgrade, by what: no head in time, a bad one, or gone in the middle"
+        "Connections that failed before an upgrade, by what: no head in time, a bad one, answers that are not read, or gone in the middle"
     );
     describe_counter!("liveset_http_auth_failures_total", "Requests whose token was refused");
     describe_counter!("liveset_limit_refusals_total", "Refusals by a limit, by its name under [limits]");

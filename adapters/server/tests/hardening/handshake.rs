@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::case::{Case, SLACK};
 use crate::support::PATIENCE;
 use crate::support::http::Http;
-use crate::support::raw::{Raw, rest, stream_from, upgrade};
+use crate::support::raw::{Raw, narrow, rest, stream_from, upgrade};
 use crate::table::{Line, Row};
 
 /// For the head of a request.
@@ -62,7 +62,7 @@ pub async fn silent_tcp(row: Row) -> Line {
             "closed at the deadline (1 s here, 5 s by default), the drip no later; over the cap 503 with `retry-after`, at once",
         )
         .await;
-    line.and(of_one_address(row).await)
+    line.and(of_one_address(row).await).and(unread_answers(row).await)
 }
 
 /// A byte at a time, to the end.
@@ -108,6 +108,42 @@ async fn of_one_address(row: Row) -> Line {
     case.finish(
         "3 silent sockets of one address, and one more over its cap; one of another address",
         "503 with `retry-after`; the other is let in",
+    )
+    .await
+}
+
+/// Requests by the thousand, of which no answer is read: without a token, and for nothing.
+async fn unread_answers(row: Row) -> Line {
+    const CLIENTS: u64 = 5;
+    assert_eq!(AcceptLimits::default().write_timeout, Duration::from_secs(10));
+    let config =
+        format!("[limits.http]\nwrite_timeout = \"{}ms\"\nheader_timeout = \"1h\"\n", DEADLINE.as_millis());
+    let mut case = Case::start(row, &config).await;
+    case.rounds(2, SLACK, async |case: &mut Case| {
+        let mut attackers = Vec::new();
+        for _ in 0..CLIENTS {
+            let mut stream = narrow(&case.address).await;
+            attackers.push(tokio::spawn(async move {
+                let requests = "GET /healthz HTTP/1.1\r\nhost: s3cret\r\n\r\n".repeat(1_000);
+                let started = Instant::now();
+                // Until the kernels are full, and then until it is cut.
+                while stream.write_all(requests.as_bytes()).await.is_ok() {}
+                started.elapsed()
+            }));
+        }
+        case.served().await;
+        for attacker in attackers {
+            let took = timeout(PATIENCE, attacker).await.expect("cut in time").expect("an attacker");
+            assert!(took >= DEADLINE, "cut after {took:?}");
+        }
+    })
+    .await;
+    assert!(case.moved("liveset_http_failures_total{failure=\"unread\"}").await >= 3 * CLIENTS);
+    case.logged("an HTTP connection failed");
+    case.logged("failure=\"unread\"");
+    case.finish(
+        "5 clients that send `GET /healthz` without end and read no answer",
+        "closed when nothing of the answers was taken for so long (1 s here, 10 s by default)",
     )
     .await
 }

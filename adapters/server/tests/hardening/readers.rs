@@ -167,7 +167,11 @@ pub async fn slow_reader(row: Row) -> Line {
 
 pub async fn never_reads(row: Row) -> Line {
     const CLIENTS: u64 = 20;
-    let config = format!("{BULK}[limits.transport]\nwrite_timeout = \"3s\"\nclose_timeout = \"300ms\"\n");
+    // What is of HTTP alone does not concern them.
+    let config = format!(
+        "{BULK}[limits.http]\nwrite_timeout = \"300ms\"\n\
+         [limits.transport]\nwrite_timeout = \"3s\"\nclose_timeout = \"300ms\"\n"
+    );
     let mut case = Case::start_with(row, &config, &[("bulk.ndjson", bulk().as_bytes())], &[]).await;
     let mut grown = 0;
     case.rounds(2, SLACK, async |case: &mut Case| {

@@ -62,6 +62,13 @@ pub async fn stream_from(source: &str, address: &str) -> TcpStream {
     socket.connect(address.parse().expect("an address")).await.expect("the server accepts")
 }
 
+/// A connection of which the kernel holds little for the client.
+pub async fn narrow(address: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("a socket option");
+    socket.connect(address.parse().expect("an address")).await.expect("the server accepts")
+}
+
 /// One connection.
 pub struct Raw {
     pub stream: TcpStream,
@@ -76,10 +83,7 @@ impl Raw {
 
     /// The same, where the kernel holds little for the client.
     pub async fn connect_narrow(address: &str) -> Raw {
-        let socket = TcpSocket::new_v4().expect("a socket");
-        socket.set_recv_buffer_size(4096).expect("a socket option");
-        let stream = socket.connect(address.parse().expect("an address")).await.expect("the server accepts");
-        Raw::over(stream, address).await
+        Raw::over(narrow(address).await, address).await
     }
 
     /// Connects from this address, which is one of loopback's.
