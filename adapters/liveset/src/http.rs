@@ -7,6 +7,7 @@ use hyper::header::{
     ALLOW, CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_VERSION, UPGRADE,
 };
+use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode, Version};
 use tracing::Instrument;
 
@@ -142,7 +143,7 @@ fn check<B>(request: &Request<B>, origins: &Origins) -> Result<(), Refused> {
     if request.version() != Version::HTTP_11 {
         return Err(Refused::Http);
     }
-    if only(headers, &HOST).is_none() {
+    if !only(headers, &HOST).is_some_and(|host| is_host(host.as_bytes())) {
         return Err(Refused::Host);
     }
     if !only(headers, &SEC_WEBSOCKET_KEY).is_some_and(|key| is_key(key.as_bytes())) {
@@ -171,6 +172,18 @@ fn lists(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
         let mut words = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
         words.any(|given| given.eq_ignore_ascii_case(word.as_bytes()))
     })
+}
+
+/// Whether it is a host, and maybe a port: RFC 9112, 3.2, wants others refused.
+fn is_host(host: &[u8]) -> bool {
+    let Ok(authority) = Authority::try_from(host) else {
+        return false;
+    };
+    let port = authority.as_str().strip_prefix(authority.host()).and_then(|rest| rest.strip_prefix(':'));
+    // Who is to be asked, not as whom. An empty port is allowed.
+    !authority.host().is_empty()
+        && authority.host().len() + port.map_or(0, |port| port.len() + 1) == host.len()
+        && port.is_none_or(|port| port.is_empty() || authority.port_u16().is_some())
 }
 
 /// Whether it is sixteen bytes in base64.
@@ -227,7 +240,7 @@ impl fmt::Display for Refused {
             Self::NoUpgrade => {
                 "this is a WebSocket endpoint: Upgrade: websocket and Connection: upgrade are needed"
             }
-            Self::Host => "exactly one Host is needed",
+            Self::Host => "exactly one Host is needed, a name or an address and maybe a port",
             Self::Key => "exactly one Sec-WebSocket-Key of 16 bytes in base64 is needed",
             Self::NoVersion => "exactly one Sec-WebSocket-Version is needed",
             Self::Version => "Sec-WebSocket-Version must be 13",
@@ -281,6 +294,16 @@ mod tests {
         assert_eq!(with(set(CONNECTION, "close")), Err(Refused::NoUpgrade));
         assert_eq!(with(without(HOST)), Err(Refused::Host));
         assert_eq!(with(twice(HOST, "elsewhere")), Err(Refused::Host));
+        for host in ["localhost", "shop.example:8080", "127.0.0.1:80", "[::1]", "[::1]:8080", "a:"] {
+            assert_eq!(with(set(HOST, host)), Ok(()), "{host}");
+        }
+        let bad = [
+            "", " ", "a b", "a b/@c", "a/b", "a@b", "@b", ":80", "a:b", "a:80:80", "a:65536", "http://a",
+            "[::1", "a,b?",
+        ];
+        for host in bad {
+            assert_eq!(with(set(HOST, host)), Err(Refused::Host), "{host}");
+        }
         assert_eq!(with(without(SEC_WEBSOCKET_KEY)), Err(Refused::Key));
         assert_eq!(with(set(SEC_WEBSOCKET_KEY, "")), Err(Refused::Key));
         assert_eq!(with(set(SEC_WEBSOCKET_KEY, "dGhlIHNhbXBsZSBub25jZQ")), Err(Refused::Key));

@@ -172,6 +172,8 @@ pub async fn bad_handshake(row: Row) -> Line {
         ("BREW", with("GET ", "BREW "), 405),
         ("no host", with("host: localhost\r\n", ""), 400),
         ("two hosts", with("host: localhost\r\n", "host: a\r\nhost: b\r\n"), 400),
+        ("an empty host", with("host: localhost", "host: "), 400),
+        ("a host that is none", with("host: localhost", "host: a b/@s3cret"), 400),
         ("HTTP/1.0", with("HTTP/1.1", "HTTP/1.0"), 400),
         ("no HTTP", "s3cret\r\n\r\n".to_owned(), 400),
         ("a NUL in a header", with("host: localhost", "host: local\0host"), 400),
@@ -197,7 +199,7 @@ pub async fn bad_handshake(row: Row) -> Line {
     case.logged("refused a request");
     case.logged("an HTTP connection failed");
     case.finish(
-        "18 handshakes, each wrong in one thing: keys, versions, upgrades, methods, hosts, HTTP/1.0, NUL, 20 kB of headers, 200 headers",
+        "20 handshakes, each wrong in one thing: keys, versions, upgrades, methods, hosts, HTTP/1.0, NUL, 20 kB of headers, 200 headers",
         "400, 405, 426 or 431",
     )
     .await
