@@ -51,6 +51,7 @@
 //! absent_origin = "allow"          # what is no page sends no Origin; "refuse" answers it with 403 too
 //! ```
 
+mod claims;
 pub(crate) mod duration;
 mod jwt;
 mod limits;
@@ -151,7 +152,7 @@ pub struct TokenConfig {
     #[serde(default)]
     pub read_only: bool,
     /// What the policy knows of it, `$principal.<claim>`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "claims::read")]
     pub claims: BTreeMap<String, Value>,
 }
 
@@ -305,7 +306,7 @@ pub struct PolicyConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subjects: Option<Vec<String>>,
     /// Only for principals with all of these claims; of a claim that is a list, one item.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "claims::read")]
     pub claims: BTreeMap<String, Value>,
     /// Of a set: only nodes that pass this filter, in which `$principal.subject` and `$principal.<claim>` stand for what the
     /// principal brings.

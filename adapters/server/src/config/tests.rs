@@ -25,6 +25,22 @@ fn claims_are_json() {
 }
 
 #[test]
+fn dates_and_times_in_claims_are_their_text() {
+    let claims = "{ since = 2020-01-01T00:00:00Z, days = [2020-01-02, { at = 2020-01-03 12:30:00+01:00 }] }";
+    let config = parse(&format!(
+        "[auth]\ntokens = [{{ token = \"a\", subject = \"b\", claims = {claims} }}]\n[[policy]]\nset = \"*\"\nclaims = {claims}\n"
+    ))
+    .unwrap();
+    let expected = serde_json::json!({
+        "since": "2020-01-01T00:00:00Z",
+        "days": ["2020-01-02", { "at": "2020-01-03T12:30:00+01:00" }],
+    });
+    for claims in [&config.auth.tokens[0].claims, &config.policies[0].claims] {
+        assert_eq!(serde_json::to_value(claims).unwrap(), expected);
+    }
+}
+
+#[test]
 fn the_documented_file_is_read() {
     let config = parse(
         r#"
