@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use fastwebsockets::{
-    FragmentCollectorRead, Frame, OpCode, Payload, WebSocketRead, WebSocketWrite, handshake,
-};
+use fastwebsockets::{Frame, OpCode, Payload, WebSocketRead, WebSocketWrite, handshake};
 use http_body_util::Empty;
 use hyper::Request;
 use hyper::header::{CONNECTION, HOST, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
@@ -20,8 +18,8 @@ use crate::connect::Connector;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The largest message that is taken: a row may be large.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
-/// So many messages wait to be handled before no more are read.
-const AHEAD: usize = 64;
+/// So many messages wait to be handled before no more are read: few, as each may be large.
+const AHEAD: usize = 4;
 
 type Io = TokioIo<Upgraded>;
 
@@ -117,17 +115,23 @@ impl Drop for Socket {
     }
 }
 
-async fn read_all(read: WebSocketRead<ReadHalf<Io>>, sender: mpsc::Sender<Incoming>) {
-    let mut read = FragmentCollectorRead::new(read);
+async fn read_all(mut read: WebSocketRead<ReadHalf<Io>>, sender: mpsc::Sender<Incoming>) {
+    let mut joining = Joining::default();
     // Pongs and closes are left to the owner, so nothing is sent from here.
     let mut send_nothing = async |_: Frame<'_>| Ok::<(), std::io::Error>(());
     loop {
         let incoming = match read.read_frame(&mut send_nothing).await {
             Ok(frame) => match frame.opcode {
-                OpCode::Text => Incoming::Text(frame.payload.to_vec()),
+                OpCode::Text | OpCode::Binary | OpCode::Continuation => {
+                    match joining.take(frame.opcode, frame.fin, &frame.payload, MAX_MESSAGE_BYTES) {
+                        Ok(Some(text)) => Incoming::Text(text),
+                        Ok(None) => continue,
+                        Err(error) => Incoming::Lost(error.to_owned()),
+                    }
+                }
                 OpCode::Ping => Incoming::Ping(frame.payload.to_vec()),
                 OpCode::Close => closed(&frame.payload),
-                OpCode::Pong | OpCode::Binary | OpCode::Continuation => continue,
+                OpCode::Pong => continue,
             },
             Err(error) => Incoming::Lost(error.to_string()),
         };
@@ -142,4 +146,68 @@ fn closed(payload: &[u8]) -> Incoming {
     let code = payload.first_chunk().map(|code| u16::from_be_bytes(*code));
     let reason = String::from_utf8_lossy(payload.get(2..).unwrap_or_default()).into_owned();
     Incoming::Closed(code, reason)
+}
+
+/// The message whose fragments are being joined. The library's own limit is one of frames, of which there may be any number.
+#[derive(Default)]
+struct Joining {
+    open: Option<Vec<u8>>,
+    is_text: bool,
+}
+
+impl Joining {
+    /// Takes a frame of data; gives the text that it completes. What is binary is counted, and thrown away.
+    fn take(
+        &mut self,
+        opcode: OpCode,
+        fin: bool,
+        payload: &[u8],
+        limit: usize,
+    ) -> Result<Option<Vec<u8>>, &'static str> {
+        let mut message = match (opcode, self.open.take()) {
+            (OpCode::Continuation, Some(message)) => message,
+            (OpCode::Continuation, None) => {
+                return Err("the server continued a message that it had not begun");
+            }
+            (_, Some(_)) => return Err("the server began a message inside of another"),
+            (_, None) => {
+                self.is_text = opcode == OpCode::Text;
+                Vec::new()
+            }
+        };
+        if payload.len() > limit.saturating_sub(message.len()) {
+            return Err("the server sent a message that is too large");
+        }
+        message.extend_from_slice(payload);
+        if !fin {
+            self.open = Some(message);
+            return Ok(None);
+        }
+        Ok(self.is_text.then_some(message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fragments_are_joined_up_to_a_limit() {
+        use OpCode::{Binary, Continuation, Text};
+        let mut joining = Joining::default();
+        let mut take = |opcode, fin, payload: &[u8]| joining.take(opcode, fin, payload, 5);
+        assert_eq!(take(Text, true, b"whole"), Ok(Some(b"whole".to_vec())));
+        assert_eq!(take(Text, false, b"he"), Ok(None));
+        assert_eq!(take(Continuation, false, b""), Ok(None));
+        assert_eq!(take(Continuation, true, b"llo"), Ok(Some(b"hello".to_vec())));
+        assert_eq!(take(Binary, false, b"no"), Ok(None));
+        assert_eq!(take(Continuation, true, b"text"), Err("the server sent a message that is too large"));
+        assert_eq!(take(Binary, true, b"no"), Ok(None), "is not text");
+        assert_eq!(take(Text, true, b"larger"), Err("the server sent a message that is too large"));
+        assert!(take(Continuation, true, b"").is_err());
+        assert_eq!(take(Text, false, b"abc"), Ok(None));
+        assert_eq!(take(Continuation, false, b"def"), Err("the server sent a message that is too large"));
+        assert_eq!(take(Text, false, b""), Ok(None));
+        assert!(take(Text, true, b"").is_err(), "inside of another");
+    }
 }
