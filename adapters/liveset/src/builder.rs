@@ -13,7 +13,7 @@ use crate::failures::{Door, Failures};
 use crate::handle::Liveset;
 use crate::limits::Limits;
 use crate::shards::Shards;
-use crate::shared::Shared;
+use crate::shared::{Shared, Sizes};
 
 /// A set of nodes, declared. What is not declared of its fields is not checked.
 ///
@@ -154,14 +154,18 @@ impl Builder {
         }
         let Limits { engine, session, hub, transport, auth } = limits;
         let shards = Shards::new(engine.shards).map_err(|error| BuildError::Threads(error.to_string()))?;
-        let (max_message_bytes, slice_rows) = (session.message_bytes, engine.slice_rows);
+        let sizes = Sizes {
+            message_bytes: session.message_bytes,
+            initial_bytes: hub.initial_bytes,
+            slice_rows: engine.slice_rows,
+        };
         let mut hub = Hub::new(HubConfig { engine, session, hub, resources, policy, epoch: epoch() });
         for set in sets {
             hub.define_set(set)?;
         }
         let clock = WallClock::new(clock);
         let door = Door { authenticator, failures: Failures::new(auth) };
-        let shared = Shared::new(hub, clock, door, transport, max_message_bytes, slice_rows, shards);
+        let shared = Shared::new(hub, clock, door, transport, sizes, shards);
         Ok(Liveset::new(shared))
     }
 }

@@ -97,7 +97,7 @@ impl Drop for Counted {
 
 impl Owner for Registered {
     fn reader<R: AsyncRead + Unpin + Send>(&self, stream: R) -> ServerReader<R> {
-        ServerReader::new(stream, self.shared.max_message_bytes, &self.shared.transport)
+        ServerReader::new(stream, self.shared.sizes.message_bytes, &self.shared.transport)
     }
 
     fn close_timeout(&self) -> Duration {

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -213,11 +214,12 @@ impl Liveset {
         self.ask(None, &query.into())
     }
 
-    /// The same, for a principal, whose permission is asked of the policy.
+    /// The same, for a principal, whose permission is asked of the policy, and whose rows have at most as many bytes as those of a
+    /// live query may (`HubLimits::initial_bytes`).
     ///
     /// # Errors
     ///
-    /// Where the query is wrong or not allowed.
+    /// Where the query is wrong or not allowed, or its rows are too large.
     pub fn query_as(&self, who: &Principal, query: &QuerySpec) -> Result<QueryResult, QueryError> {
         self.ask(Some(who), query)
     }
@@ -225,11 +227,23 @@ impl Liveset {
     fn ask(&self, who: Option<&Principal>, query: &QuerySpec) -> Result<QueryResult, QueryError> {
         let started = std::time::Instant::now();
         let result = match self.shared.run(|hub, now| hub.query(now, who, query)).and_then(one_shot) {
+            Ok(Ok(snapshot)) if who.is_some() => self.fitting(snapshot),
             Ok(result) => result.map(QueryResult::from).map_err(refused),
             Err(Panicked) => Err(internal()),
         };
         telemetry::queried(if result.is_ok() { "answered" } else { "refused" }, started.elapsed());
         result
+    }
+
+    fn fitting(&self, snapshot: Snapshot) -> Result<QueryResult, QueryError> {
+        let (bytes, limit) = (snapshot.bytes(), self.shared.sizes.initial_bytes);
+        if bytes <= limit {
+            return Ok(snapshot.into());
+        }
+        self.shared.queries_too_large.fetch_add(1, Ordering::Relaxed);
+        let message =
+            format!("the rows have {bytes} bytes and may have at most {limit}: ask for fewer rows or fields");
+        Err(QueryError::new(ErrorCode::LimitExceeded, message))
     }
 
     /// How a query is found by what changes, and what it costs to keep or to answer: for whoever wonders why one is slow. It
@@ -421,7 +435,9 @@ impl Liveset {
 
     /// What is held now, and what was done. O(connections).
     pub fn stats(&self) -> Stats {
-        Stats { connections: self.shared.serving(), hub: self.shared.look(|hub| hub.stats()) }
+        let mut hub = self.shared.look(|hub| hub.stats());
+        hub.refusals.initial_bytes += self.shared.queries_too_large.load(Ordering::Relaxed);
+        Stats { connections: self.shared.serving(), hub }
     }
 
     /// Writes [`stats`](Self::stats) into the gauges and counters of the `metrics` facade. Call it before the metrics

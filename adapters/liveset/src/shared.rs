@@ -35,9 +35,9 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     door: Door,
     pub(crate) transport: TransportLimits,
-    pub(crate) max_message_bytes: usize,
-    /// Nodes that are worked over in one go.
-    slice_rows: usize,
+    pub(crate) sizes: Sizes,
+    /// Queries asked for a principal whose rows were too large.
+    pub(crate) queries_too_large: AtomicU64,
     pub(crate) shards: Shards,
     /// Where the monotonic clock begins.
     start: tokio::time::Instant,
@@ -47,6 +47,17 @@ pub(crate) struct Shared {
     auth_epoch: AtomicU64,
     /// How many connections are being served.
     serving: watch::Sender<usize>,
+}
+
+/// How much of something there may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes {
+    /// Bytes of a message.
+    pub(crate) message_bytes: usize,
+    /// Bytes of the rows that answer a query.
+    pub(crate) initial_bytes: usize,
+    /// Nodes that are worked over in one go.
+    pub(crate) slice_rows: usize,
 }
 
 /// What the lock protects. Only [`Shared::run`] and its like touch it.
@@ -112,8 +123,7 @@ impl Shared {
         wall: WallClock,
         door: Door,
         transport: TransportLimits,
-        max_message_bytes: usize,
-        slice_rows: usize,
+        sizes: Sizes,
         shards: Shards,
     ) -> Arc<Self> {
         let state = State {
@@ -128,8 +138,8 @@ impl Shared {
             state: Mutex::new(state),
             door,
             transport,
-            max_message_bytes,
-            slice_rows,
+            sizes,
+            queries_too_large: AtomicU64::new(0),
             shards,
             start: tokio::time::Instant::now(),
             timer: Arc::new(Timer::default()),
@@ -182,7 +192,7 @@ impl Shared {
             let result = contain(|| input(&mut state, now));
             if state.hub.has_work() && !has_runtime() {
                 // Nobody else may come to do it.
-                let _ = contain(|| state.work(now, self.slice_rows));
+                let _ = contain(|| state.work(now, self.sizes.slice_rows));
             }
             let drained = contain(|| state.drain(at, now, self.transport.outbox_bytes, &mut effects));
             if result.is_err() || drained.is_err() {
@@ -243,7 +253,7 @@ impl Shared {
         if !self.look(Hub::has_work) {
             return false;
         }
-        let rows = self.slice_rows;
+        let rows = self.sizes.slice_rows;
         let more = self.run(|hub, now| hub.work(now, rows));
         if more.is_err() {
             tracing::error!("the hub panicked over work in slices");

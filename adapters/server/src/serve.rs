@@ -126,6 +126,7 @@ pub async fn run(args: ServeArgs) -> Result<(), ServeError> {
     let listener = listen(&config.listen, tls.is_some()).await?;
     let options = HttpOptions {
         max_body_bytes: config.limits.http.max_body_bytes,
+        max_query_bytes: config.limits.liveset.session.message_bytes,
         body_timeout: config.limits.http.body_timeout,
         cors: Cors::new(config.cors.origins.iter().map(String::as_str)),
         websocket_origins: config.websocket_origins(),

@@ -465,3 +465,33 @@ async fn a_head_that_is_slow_or_large_is_not_waited_for() {
     // Others are served all the while.
     assert_eq!(Http::connect(&server.address).await.get("/healthz", None).await.status, 200);
 }
+
+#[tokio::test]
+async fn a_query_and_its_answer_have_the_limits_of_a_message_and_of_first_rows() {
+    let limits = "[limits.session]\nmessage_bytes = 200\n[limits.hub]\ninitial_bytes = 300\n";
+    let server = Server::start(&format!("{ORDERS}\n{limits}"));
+    let mut http = Http::connect(&server.address).await;
+    let op = |id: u32| json!({ "op": "upsert", "set": "orders", "node": { "id": id, "total": 1, "x": "x".repeat(100) } });
+    // A batch is no query.
+    assert_eq!(http.post("/batch", &json!([op(1), op(2)]).to_string()).await.status, 200);
+    let query = r#"{"edge":"orders"}"#;
+    assert_eq!(http.post("/query", query).await.json()["totalCount"], 2);
+    assert_eq!(http.post("/batch", &json!([op(3)]).to_string()).await.status, 200);
+    let answer = http.post("/query", query).await;
+    assert_eq!((answer.status, answer.code().as_str()), (422, "LIMIT_EXCEEDED"), "{}", answer.text());
+    assert!(answer.text().contains("fewer rows"), "{}", answer.text());
+    for fewer in [r#"{"edge":"orders","limit":2}"#, r#"{"edge":"orders","node":{"fields":["total"]}}"#] {
+        assert_eq!(http.post("/query", fewer).await.json()["totalCount"], 3, "{fewer}");
+    }
+    let counted = support::metrics::Metrics::read(&server.address).await;
+    assert_eq!(counted.value("liveset_limit_refusals_total{limit=\"hub.initial_bytes\"}"), 1);
+
+    for path in ["/query", "/explain"] {
+        let padded = |bytes: usize| format!("{query}{}", " ".repeat(bytes - query.len()));
+        let mut http = Http::connect(&server.address).await;
+        let limit = r#"{"edge":"orders","limit":1}"#;
+        assert_eq!(http.post(path, &format!("{limit}{}", " ".repeat(200 - limit.len()))).await.status, 200);
+        let answer = http.post(path, &padded(201)).await;
+        assert_eq!((answer.status, answer.code().as_str()), (413, "MESSAGE_TOO_LARGE"), "{path}");
+    }
+}

@@ -216,7 +216,8 @@ async fn over_http(http: &mut Http, path: &str, form: Form, good: u16, bad: &[u1
 
 #[tokio::test]
 async fn over_http_one_policy_holds() {
-    let server = Server::start(CONFIG);
+    // Room for queries that are larger than any, to be read.
+    let server = Server::start(&format!("{CONFIG}\n[limits.session]\nmessage_bytes = 8000000\n"));
     let mut http = Http::connect(&server.address).await;
     // What wraps the node of a batch is no part of the node.
     let batch = Form(r#"[{"op":"upsert","set":"orders","node":{"id":"a","x":@}}]"#, 1);

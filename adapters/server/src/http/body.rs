@@ -14,7 +14,19 @@ use super::{ApiError, App};
 ///
 /// 408 or 413. A body that says how long it is, and is too long, is not read at all.
 pub(super) async fn read(app: &App, body: Body) -> Result<Bytes, ApiError> {
-    let limit = app.options.max_body_bytes;
+    read_within(app, body, app.options.max_body_bytes).await
+}
+
+/// Reads a body that is a query: as large as a message over `/ws` may be.
+///
+/// # Errors
+///
+/// As [`read`].
+pub(super) async fn read_query(app: &App, body: Body) -> Result<Bytes, ApiError> {
+    read_within(app, body, app.options.max_query_bytes.min(app.options.max_body_bytes)).await
+}
+
+async fn read_within(app: &App, body: Body, limit: usize) -> Result<Bytes, ApiError> {
     if body.size_hint().lower() > limit as u64 {
         return Err(ApiError::too_large(limit));
     }

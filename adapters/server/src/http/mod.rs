@@ -19,9 +19,10 @@
 //! | 403 | `FORBIDDEN` | a read-only token that writes, a query that the policy refuses |
 //! | 404, 405 | `NOT_FOUND`, `METHOD_NOT_ALLOWED` | |
 //! | 408 | `TIMEOUT` | the body did not arrive in time |
-//! | 413 | `MESSAGE_TOO_LARGE` | the body is over the limit (8 MiB by default) |
+//! | 413 | `MESSAGE_TOO_LARGE` | the body is over the limit (8 MiB by default; for a query 64 KiB, as for a message over `/ws`) |
 //! | 422 | `INVALID_NODE` (a node whose JSON the policy refuses, too), `INVALID_QUERY`, `INVALID_PATH`, `INVALID_EVENT` | read, and refused; of a batch nothing was applied |
-//! | 429 | `RATE_LIMITED` | too many tokens from this address were refused; this one was not looked at, `Retry-After` says when one may be |
+//! | 422 | `LIMIT_EXCEEDED` | the rows of a query are too large (over 16 MiB by default): ask for fewer, or fewer fields |
+//! | 429 | `RATE_LIMITED` | too many requests of this subject; or too many tokens from this address were refused, and this one was not looked at. `Retry-After` says when to try again |
 //! | 500 | `INTERNAL` | a fault of the server |
 //! | 503 | `OVERLOADED` | not now |
 
@@ -60,6 +61,8 @@ pub struct HttpOptions {
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
     /// Which pages may call.
+    /// The largest body that is a query, in bytes: as large as a message over `/ws` may be.
+    pub max_query_bytes: usize,
     pub cors: Cors,
     /// Which pages may open `/ws`.
     pub websocket_origins: Origins,
@@ -80,6 +83,7 @@ impl Default for HttpOptions {
             metrics_public: false,
         }
     }
+            max_query_bytes: 64 * 1024,
 }
 
 /// What each endpoint sees.

@@ -30,7 +30,7 @@ pub(super) async fn run(State(app): State<App>, caller: Caller, body: Body) -> R
 
 /// Reads a query.
 pub(super) async fn read(app: &App, body: Body) -> Result<QuerySpec, ApiError> {
-    let text = body::read(app, body).await?;
+    let text = body::read_query(app, body).await?;
     // A body that is no JSON and a query that is wrong are different faults.
     json::check(&text, &JsonLimits::default())
         .map_err(|error| ApiError::invalid_message(error.to_string()))?;
@@ -41,7 +41,9 @@ pub(super) fn refused(error: &QueryError) -> ApiError {
     match error.code() {
         ErrorCode::Forbidden => ApiError::forbidden(error.to_string()),
         ErrorCode::Internal => ApiError::internal(),
-        ErrorCode::Overloaded | ErrorCode::LimitExceeded => ApiError::overloaded(error.to_string()),
+        // Another query would do.
+        ErrorCode::LimitExceeded => ApiError::refused("LIMIT_EXCEEDED", error.to_string()),
+        ErrorCode::Overloaded => ApiError::overloaded(error.to_string()),
         _ => ApiError::refused("INVALID_QUERY", error.to_string()),
     }
 }
