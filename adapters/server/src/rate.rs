@@ -1,6 +1,6 @@
 //! How many things may happen a second: a bucket of tokens.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Fills at a rate, up to a burst; each thing that happens takes one token out.
 #[derive(Debug)]
@@ -20,21 +20,34 @@ impl Bucket {
 
     /// Takes a token, if there is one.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
-        let passed = now.saturating_duration_since(self.filled).as_secs_f64();
-        self.tokens = (self.tokens + passed * self.per_second).min(self.burst);
-        self.filled = self.filled.max(now);
+        self.fill(now);
         let taken = self.tokens >= 1.0;
         if taken {
             self.tokens -= 1.0;
         }
         taken
     }
+
+    /// How long it is until there is a token, since one was not there.
+    pub(crate) fn wait(&self) -> Duration {
+        Duration::try_from_secs_f64((1.0 - self.tokens) / self.per_second).unwrap_or(Duration::MAX)
+    }
+
+    /// Whether it is as if it was new.
+    pub(crate) fn is_full(&mut self, now: Instant) -> bool {
+        self.fill(now);
+        self.tokens >= self.burst
+    }
+
+    fn fill(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.filled).as_secs_f64();
+        self.tokens = (self.tokens + passed * self.per_second).min(self.burst);
+        self.filled = self.filled.max(now);
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn taken(bucket: &mut Bucket, now: Instant) -> u32 {

@@ -128,6 +128,8 @@ pub async fn run(args: ServeArgs) -> Result<(), ServeError> {
         max_body_bytes: config.limits.http.max_body_bytes,
         max_query_bytes: config.limits.liveset.session.message_bytes,
         body_timeout: config.limits.http.body_timeout,
+        requests_per_second: config.limits.http.requests_per_second,
+        request_burst: config.limits.http.request_burst,
         cors: Cors::new(config.cors.origins.iter().map(String::as_str)),
         websocket_origins: config.websocket_origins(),
         metrics: Some(recorder.clone()),

@@ -495,3 +495,34 @@ async fn a_query_and_its_answer_have_the_limits_of_a_message_and_of_first_rows()
         assert_eq!((answer.status, answer.code().as_str()), (413, "MESSAGE_TOO_LARGE"), "{path}");
     }
 }
+
+#[tokio::test]
+async fn a_subject_sends_only_so_many_requests() {
+    let limits = "[limits.http]\nrequests_per_second = 1\nrequest_burst = 3\n";
+    let tokens = "[auth]\ntokens = [{ token = \"one\", subject = \"a\" }, { token = \"two\", subject = \"a\" }, { token = \"three\", subject = \"b\" }]\n";
+    let server = Server::start(&format!("metrics_public = true\n{ORDERS}\n{limits}\n{tokens}"));
+    let mut http = Http::connect(&server.address).await;
+    let mut ask = async |token: &str, path: &str| {
+        let authorization = format!("Bearer {token}");
+        http.request("POST", path, &[("authorization", &authorization)], br#"{"edge":"orders"}"#).await
+    };
+    let started = std::time::Instant::now();
+    let mut limited = None;
+    for n in 0..1_000 {
+        // Over all endpoints, tokens and connections of the subject, whatever comes of the request.
+        let answer = ask(["one", "two"][n % 2], ["/query", "/explain", "/batch"][n % 3]).await;
+        if answer.status == 429 {
+            limited = Some((n, answer));
+            break;
+        }
+    }
+    let (taken, limited) = limited.expect("a limit");
+    assert!(taken >= 3 && taken as u64 <= 3 + 1 + started.elapsed().as_secs(), "{taken}");
+    assert_eq!((limited.code().as_str(), limited.header("retry-after")), ("RATE_LIMITED", Some("1")));
+    assert_eq!(ask("three", "/query").await.status, 200, "of another subject");
+    let counted = Http::connect(&server.address).await.get("/metrics", None).await;
+    let refused = "liveset_limit_refusals_total{limit=\"http.requests_per_second\"} 1";
+    assert!(counted.text().contains(refused), "{}", counted.text());
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    assert_eq!(ask("one", "/query").await.status, 200, "again, after a while");
+}

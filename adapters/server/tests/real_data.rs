@@ -245,7 +245,8 @@ async fn replay(name: &str, set: &str, instants: &[&str], queries: Vec<(&'static
     let fields: Vec<_> =
         instants.iter().map(|field| format!("{{ name = \"{field}\", type = \"instant\" }}")).collect();
     let server = Server::start(&format!(
-        "[clock]\nsource = \"commits\"\n[[set]]\nname = \"{set}\"\nfields = [{}]\n",
+        "[limits.http]\nrequests_per_second = 1000000\nrequest_burst = 1000000\n\
+         [clock]\nsource = \"commits\"\n[[set]]\nname = \"{set}\"\nfields = [{}]\n",
         fields.join(", ")
     ));
     let mut store = Store::default();

@@ -27,6 +27,8 @@ const CONFIG: &str = r#"
     load = "bulk.ndjson"
     [limits.http]
     shutdown_timeout = "6s"
+    requests_per_second = 1000000
+    request_burst = 1000000
     [limits.transport]
     write_timeout = "300s"
     batch_timeout = "300s"

@@ -40,6 +40,8 @@ impl OwnServer {
             // All of them act for one subject.
             format!("hub.connections_per_subject={connections}"),
             format!("hub.live_queries_per_subject={views}"),
+            "http.requests_per_second=1000000".to_owned(),
+            "http.request_burst=1000000".to_owned(),
         ];
         let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--set", &args.set])

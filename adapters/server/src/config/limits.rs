@@ -49,6 +49,10 @@ pub struct ServerLimits {
     pub max_body_bytes: usize,
     /// How long a body may take. Default 30 s.
     pub body_timeout: Duration,
+    /// Requests with a good token that one subject may send each second on the long run. Default 1,000.
+    pub requests_per_second: u32,
+    /// How many of them may come at once. Default 2,000.
+    pub request_burst: u32,
     /// How long a shutdown waits for requests and connections. Default 10 s.
     pub shutdown_timeout: Duration,
 }
@@ -69,6 +73,8 @@ impl Default for ServerLimits {
             max_body_bytes: 8 * 1024 * 1024,
             body_timeout: Duration::from_secs(30),
             shutdown_timeout: Duration::from_secs(10),
+            requests_per_second: 1_000,
+            request_burst: 2_000,
         }
             write_timeout: accept.write_timeout,
     }
@@ -126,7 +132,7 @@ limits! {
     "http", limits => limits.http => {
         max_connections, max_connections_per_address, max_handshakes, max_handshakes_per_address,
         connections_per_second, connection_burst, count_loopback, header_timeout, max_header_bytes, write_timeout,
-        max_body_bytes, body_timeout, shutdown_timeout,
+        max_body_bytes, body_timeout, requests_per_second, request_burst, shutdown_timeout,
     }
     "auth", limits => limits.liveset.auth => {
         failures_per_address, failure_interval, addresses, count_loopback,

@@ -90,7 +90,14 @@ pub async fn run(args: DemoArgs) -> Result<(), ServeError> {
     let listener = serve::listen(&args.listen, false).await?;
     say_what_this_is();
 
-    let options = HttpOptions { metrics: Some(recorder), metrics_public: true, ..HttpOptions::default() };
+    let options = HttpOptions {
+        metrics: Some(recorder),
+        metrics_public: true,
+        // Whoever looks acts for the one subject there is.
+        requests_per_second: u32::MAX,
+        request_burst: u32::MAX,
+        ..HttpOptions::default()
+    };
     let router = http::router(liveset.clone(), options, Router::new().route("/", get(page::show)));
     let living = tokio::spawn(live(liveset.clone(), world));
     serve::serve_until(listener, router, AcceptLimits::default(), None, liveset, stop, SHUTDOWN_TIMEOUT)

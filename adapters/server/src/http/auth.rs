@@ -1,5 +1,7 @@
 //! `Authorization: Bearer <token>`, checked by the same authenticator as `/ws`.
 
+use std::time::Instant;
+
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
@@ -29,7 +31,14 @@ impl FromRequestParts<App> for Caller {
         }
         let address = parts.extensions.get::<ClientAddress>().copied();
         match app.liveset.authenticate_from(token.trim(), address).await {
-            Ok(principal) => Ok(Caller(principal)),
+            Ok(principal) => match app.rates.take(&principal.subject, Instant::now()) {
+                Ok(()) => Ok(Caller(principal)),
+                Err(retry_after) => {
+                    metrics::counter!("liveset_limit_refusals_total", "limit" => "http.requests_per_second")
+                        .increment(1);
+                    Err(ApiError::rate_limited("too many requests of this subject", retry_after))
+                }
+            },
             Err(denied @ Denied::TooManyFailures { retry_after }) => {
                 Err(ApiError::rate_limited(denied.to_string(), retry_after))
             }

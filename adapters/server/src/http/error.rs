@@ -143,7 +143,7 @@ impl IntoResponse for ApiError {
             _ => {}
         }
         if let Some(after) = self.retry_after {
-            headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs()));
+            headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
         }
         response
     }

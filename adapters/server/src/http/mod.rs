@@ -36,7 +36,9 @@ mod explain;
 mod linger;
 mod metrics;
 mod query;
+mod rates;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -52,17 +54,22 @@ use metrics_exporter_prometheus::PrometheusHandle;
 pub use self::cors::Cors;
 pub use self::error::ApiError;
 pub use self::metrics::{install_recorder, upkeep};
+use self::rates::Rates;
 
 /// What the endpoints need besides the handle.
 #[derive(Debug, Clone)]
 pub struct HttpOptions {
     /// The largest body, in bytes.
     pub max_body_bytes: usize,
-    /// How long a body may take to arrive.
-    pub body_timeout: Duration,
-    /// Which pages may call.
     /// The largest body that is a query, in bytes: as large as a message over `/ws` may be.
     pub max_query_bytes: usize,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
+    /// Requests with a good token that one subject may send each second on the long run.
+    pub requests_per_second: u32,
+    /// How many of them may come at once.
+    pub request_burst: u32,
+    /// Which pages may call.
     pub cors: Cors,
     /// Which pages may open `/ws`.
     pub websocket_origins: Origins,
@@ -76,14 +83,16 @@ impl Default for HttpOptions {
     fn default() -> Self {
         HttpOptions {
             max_body_bytes: 8 * 1024 * 1024,
+            max_query_bytes: 64 * 1024,
             body_timeout: Duration::from_secs(30),
+            requests_per_second: 1_000,
+            request_burst: 2_000,
             cors: Cors::default(),
             websocket_origins: Origins::Any,
             metrics: None,
             metrics_public: false,
         }
     }
-            max_query_bytes: 64 * 1024,
 }
 
 /// What each endpoint sees.
@@ -91,6 +100,7 @@ impl Default for HttpOptions {
 pub(crate) struct App {
     pub(crate) liveset: Liveset,
     pub(crate) options: HttpOptions,
+    rates: Arc<Rates>,
 }
 
 /// `/ws` and the endpoints. `more` is merged in below the common layers, so that its routes are counted and
@@ -99,7 +109,8 @@ pub fn router(liveset: Liveset, options: HttpOptions, more: Router) -> Router {
     let cors = options.cors.clone();
     let origins = options.websocket_origins.clone();
     let has_metrics = options.metrics.is_some();
-    let app = App { liveset: liveset.clone(), options };
+    let rates = Arc::new(Rates::new(options.requests_per_second, options.request_burst));
+    let app = App { liveset: liveset.clone(), options, rates };
     let mut routes = Router::new()
         .route("/batch", post(batch::commit))
         .route("/events", post(events::publish))

@@ -149,6 +149,7 @@ pub async fn run(args: ReplayArgs) -> Result<(), ReplayError> {
         client,
         pace: Pace::new(args.speed),
         bar: Bar::new(progress),
+        was_limited: false,
         sent: Sent::default(),
         interrupts: Interrupts::listen().map_err(ReplayError::Signals)?,
         stdin_is_free: args.file.as_os_str() != "-" && std::io::stdin().is_terminal(),
@@ -162,6 +163,9 @@ pub async fn run(args: ReplayArgs) -> Result<(), ReplayError> {
     outcome
 }
 
+/// How long is waited where there were too many requests: by then there is room for as many as a second allows.
+const LIMITED: Duration = Duration::from_secs(1);
+
 struct Replay {
     args: ReplayArgs,
     client: Client,
@@ -171,6 +175,8 @@ struct Replay {
     interrupts: Interrupts,
     /// Whether someone can press a key.
     stdin_is_free: bool,
+    /// Whether the server has said that there are too many requests.
+    was_limited: bool,
 }
 
 /// Whether to go on.
@@ -278,6 +284,15 @@ impl Replay {
                     self.sent.count(commit, &answer);
                     self.bar.show(&self.sent, &self.pace);
                     return Ok(if is_interrupted { self.pause().await } else { Next::GoOn });
+                }
+                Outcome::Answered(StatusCode::TOO_MANY_REQUESTS, _) => {
+                    if !std::mem::replace(&mut self.was_limited, true) {
+                        self.bar.say(&format!(
+                            "{} takes only so many requests a second: it goes on more slowly",
+                            self.args.url
+                        ));
+                    }
+                    LIMITED
                 }
                 Outcome::Answered(StatusCode::SERVICE_UNAVAILABLE, _) => {
                     let pause = backoff.next();
