@@ -70,13 +70,13 @@ impl Default for ServerLimits {
             count_loopback: accept.count_loopback,
             header_timeout: accept.header_timeout,
             max_header_bytes: accept.max_header_bytes,
+            write_timeout: accept.write_timeout,
             max_body_bytes: 8 * 1024 * 1024,
             body_timeout: Duration::from_secs(30),
-            shutdown_timeout: Duration::from_secs(10),
             requests_per_second: 1_000,
             request_burst: 2_000,
+            shutdown_timeout: Duration::from_secs(10),
         }
-            write_timeout: accept.write_timeout,
     }
 }
 
@@ -159,6 +159,29 @@ limits! {
         watch_backlog_changes, resume_log_changes, resume_log_changes_total, resume_linger, resume_linger_feeds,
     }
 }
+
+/// Without any of these nobody could connect, stay, or say anything. Others may be 0, to switch off what they limit.
+const NEEDED: &[(&str, &str)] = &[
+    ("http", "max_connections"),
+    ("http", "max_connections_per_address"),
+    ("http", "max_handshakes"),
+    ("http", "max_handshakes_per_address"),
+    ("http", "connections_per_second"),
+    ("http", "connection_burst"),
+    ("http", "header_timeout"),
+    ("http", "write_timeout"),
+    ("http", "body_timeout"),
+    ("http", "requests_per_second"),
+    ("http", "request_burst"),
+    ("transport", "write_timeout"),
+    ("transport", "batch_timeout"),
+    ("session", "auth_timeout"),
+    ("session", "pong_timeout"),
+    ("session", "message_bytes"),
+    ("session", "messages_per_second"),
+    ("session", "message_burst"),
+    ("hub", "connections_per_subject"),
+];
 
 /// A limit as it is written: a number, a length of time as text, or yes or no.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -260,22 +283,19 @@ impl LimitsConfig {
             connection_burst: self.http.connection_burst,
             header_timeout: self.http.header_timeout,
             max_header_bytes: self.http.max_header_bytes,
+            write_timeout: self.http.write_timeout,
         }
     }
 
     pub(super) fn validate(&self) -> Result<(), Problem> {
-        let zero = [
-            ("header_timeout", self.http.header_timeout.is_zero()),
-            ("body_timeout", self.http.body_timeout.is_zero()),
-            ("max_connections", self.http.max_connections == 0),
-            ("max_handshakes", self.http.max_handshakes == 0),
-            ("connections_per_second", self.http.connections_per_second == 0),
-            ("connection_burst", self.http.connection_burst == 0),
-        ];
-        match zero.into_iter().find(|(_, is_zero)| *is_zero) {
-            Some((name, _)) => Err(Problem {
-                key: format!("limits.http.{name}"),
-                message: "with 0 nobody could connect".into(),
+        let is_zero = |(part, name): &&(&str, &str)| {
+            let value = self.entries(part).into_iter().find(|(known, _)| known == name);
+            value.is_some_and(|(_, raw)| raw == Raw::Number(0) || raw == Duration::ZERO.print())
+        };
+        match NEEDED.iter().find(is_zero) {
+            Some((part, name)) => Err(Problem {
+                key: format!("limits.{part}.{name}"),
+                message: "with 0 nobody could be served".into(),
             }),
             None => Ok(()),
         }
@@ -289,7 +309,6 @@ impl PartialEq for LimitsConfig {
 }
 
 impl Serialize for LimitsConfig {
-            write_timeout: self.http.write_timeout,
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         struct Part(Vec<(&'static str, Raw)>);
         impl Serialize for Part {

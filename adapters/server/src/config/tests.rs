@@ -41,6 +41,38 @@ fn dates_and_times_in_claims_are_their_text() {
 }
 
 #[test]
+fn limits_with_which_nobody_could_be_served_are_refused() {
+    let zero = [
+        ("http", "max_connections"),
+        ("http", "max_connections_per_address"),
+        ("http", "max_handshakes"),
+        ("http", "max_handshakes_per_address"),
+        ("http", "connections_per_second"),
+        ("http", "connection_burst"),
+        ("http", "header_timeout"),
+        ("http", "write_timeout"),
+        ("http", "body_timeout"),
+        ("http", "requests_per_second"),
+        ("http", "request_burst"),
+        ("transport", "write_timeout"),
+        ("transport", "batch_timeout"),
+        ("session", "auth_timeout"),
+        ("session", "pong_timeout"),
+        ("session", "message_bytes"),
+        ("session", "messages_per_second"),
+        ("session", "message_burst"),
+        ("hub", "connections_per_subject"),
+    ];
+    for (part, name) in zero {
+        let (zero, one) = if name.ends_with("timeout") { ("\"0s\"", "\"1s\"") } else { ("0", "1") };
+        let error = parse(&format!("[limits.{part}]\n{name} = {zero}\n")).unwrap_err();
+        assert!(error.contains("nobody could be served"), "{error}");
+        assert!(error.contains(&format!("2:{}", name.len() + 4)) || error.contains(name), "{error}");
+        parse(&format!("[limits.{part}]\n{name} = {one}\n")).unwrap();
+    }
+}
+
+#[test]
 fn the_documented_file_is_read() {
     let config = parse(
         r#"
