@@ -277,16 +277,25 @@ impl StaticTokens {
     fn find(&self, token: &[u8]) -> Result<Grant, AuthError> {
         let given = hash(token);
         let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
-        // From the last to the first, so that the first counts; no branch tells which.
-        let (mut place, mut is_known) = (0_u64, Choice::from(0));
-        for (at, (known, _)) in list.iter().enumerate().rev() {
-            let is_equal = known[..].ct_eq(&given);
-            place.conditional_assign(&(at as u64), is_equal);
-            is_known |= is_equal;
-        }
-        let found = bool::from(is_known).then(|| list.get(place as usize)).flatten();
+        let place = place(&given, list.iter().map(|(known, _)| known));
+        let found = place.and_then(|place| list.get(place));
         found.map(|(_, grant)| grant.clone()).ok_or(AuthError)
     }
+}
+
+/// Where in the list it stands first, compared with every one of the list.
+fn place<'a>(
+    given: &[u8; 32],
+    list: impl ExactSizeIterator<Item = &'a [u8; 32]> + DoubleEndedIterator,
+) -> Option<usize> {
+    // From the last to the first, so that the first counts; no branch tells which.
+    let (mut place, mut is_known) = (0_u64, Choice::from(0));
+    for (at, known) in list.enumerate().rev() {
+        let is_equal = known[..].ct_eq(given);
+        place.conditional_assign(&(at as u64), is_equal);
+        is_known |= is_equal;
+    }
+    bool::from(is_known).then_some(place as usize)
 }
 
 impl fmt::Debug for StaticTokens {
@@ -329,6 +338,16 @@ mod tests {
         assert_eq!(tokens.find(b"beta").map(|grant| grant.subject), Ok("b".into()));
         for wrong in ["", "a", "alph", "alphaa", "alphaalpha", "Alpha", "gamma"] {
             assert_eq!(tokens.find(wrong.as_bytes()), Err(AuthError), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_compared_with_every_one_of_the_list_whatever_matches() {
+        let hashes = ["a", "b", "c", "b"].map(|token| hash(token.as_bytes()));
+        for (given, expected) in [("a", Some(0)), ("b", Some(1)), ("c", Some(2)), ("d", None), ("", None)] {
+            let mut compared = 0;
+            let found = place(&hash(given.as_bytes()), hashes.iter().inspect(|_| compared += 1));
+            assert_eq!((found, compared), (expected, 4), "{given:?}");
         }
     }
 

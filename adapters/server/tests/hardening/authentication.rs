@@ -134,7 +134,7 @@ async fn same_answer(row: Row) -> Line {
     case.moved("liveset_authentications_total{outcome=\"refused\"}").await;
     case.moved("liveset_http_auth_failures_total").await;
     case.logged("the client is told of an error code=\"AUTH_FAILED\"");
-    // Not asserted: on a busy machine a clock says little. Comparing in constant time is the library's, and tested there.
+    // Not asserted: on a busy machine a clock says little. That the library compares with every token of the list, whatever matches, is tested there.
     let medians: Vec<u128> = took
         .iter_mut()
         .map(|took| {
