@@ -18,6 +18,7 @@ const CLOSED_1008: [u8; 4] = [0x88, 2, 0x03, 0xf0];
 
 pub async fn no_auth_in_time(row: Row) -> Line {
     const DEADLINE: Duration = Duration::from_millis(1_500);
+    const DRIP: Duration = Duration::from_millis(125);
     let limits = liveset::Limits::default();
     assert_eq!(limits.session.auth_timeout, Duration::from_secs(10));
     let config = format!(
@@ -25,17 +26,21 @@ pub async fn no_auth_in_time(row: Row) -> Line {
         DEADLINE.as_millis()
     );
     let mut case = Case::start(row, &config).await;
-    let auth = json!({ "type": "auth", "token": "s3cret" }).to_string();
+    // Without end, as far as patience goes: a server that gave another moment for each piece would never close.
+    let auth = json!({ "type": "auth", "token": "s3cret".repeat(500) }).to_string();
     let whole = frame(true, TEXT, auth.as_bytes());
-    let mut fragments: Vec<Vec<u8>> = vec![frame(false, TEXT, b"{")];
-    fragments.extend(auth.bytes().skip(1).map(|byte| frame(false, CONTINUATION, &[byte])));
+    let pieces = auth.len().min(liveset::Limits::default().transport.max_fragments) as u32 - 1;
+    assert!(DRIP * pieces > PATIENCE, "they end before patience does");
     case.rounds(2, SLACK, async |case: &mut Case| {
         // Each sends these one after the other, and never all of it.
-        let attacks: [Vec<Vec<u8>>; 4] = [
-            Vec::new(),
-            whole[..whole.len() - 1].iter().map(|byte| vec![*byte]).collect(),
-            fragments.clone(),
-            vec![frame(true, PING, b"s3cret"); 200],
+        let fragments = auth.clone().into_bytes().into_iter().enumerate();
+        let fragments =
+            fragments.map(|(n, byte)| frame(false, if n == 0 { TEXT } else { CONTINUATION }, &[byte]));
+        let attacks: [Box<dyn Iterator<Item = Vec<u8>> + Send>; 4] = [
+            Box::new(std::iter::empty()),
+            Box::new(whole.clone().into_iter().map(|byte| vec![byte])),
+            Box::new(fragments.take(pieces as usize)),
+            Box::new(std::iter::repeat_with(|| frame(true, PING, b"s3cret"))),
         ];
         let mut attackers = Vec::new();
         for pieces in attacks {
@@ -45,7 +50,7 @@ pub async fn no_auth_in_time(row: Row) -> Line {
                 let (mut reading, mut writing) = stream.into_split();
                 let dripping = tokio::spawn(async move {
                     for piece in pieces {
-                        sleep(DEADLINE / 12).await;
+                        sleep(DRIP).await;
                         if writing.write_all(&piece).await.is_err() {
                             return;
                         }
@@ -72,7 +77,7 @@ pub async fn no_auth_in_time(row: Row) -> Line {
     assert!(case.moved("liveset_errors_total{code=\"AUTH_TIMEOUT\"}").await >= 4 * 2);
     case.logged("the client is told of an error code=\"AUTH_TIMEOUT\"");
     case.finish(
-        "upgraded, then silent; `auth` a byte at a time; in 1-byte fragments; pings only",
+        "upgraded, then silent; `auth` a byte at a time, in 1-byte fragments, or pings only, each for longer than anybody would wait",
         "`AUTH_TIMEOUT`, 1008 at the deadline (1.5 s here, 10 s by default) from the upgrade",
     )
     .await
