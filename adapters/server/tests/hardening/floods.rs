@@ -132,7 +132,7 @@ async fn churn(row: Row) -> Line {
     case.logged("Ended");
     case.memory("indexes, their bytes, windows and views as before".to_owned());
     let done = format!(
-        "{cycle} live queries created and destroyed, each with a filter of its own (`HARDENING_CYCLES` for more)"
+        "{cycle} live queries of the million created and destroyed, each with a filter of its own (`HARDENING_CYCLES=1000000` for all)"
     );
     case.finish(&done, "each answered and freed").await
 }
@@ -177,7 +177,7 @@ async fn storm(row: Row) -> Line {
     let warnings = case.server.log().matches("WARN").count();
     assert!(warnings < 500, "{warnings} warnings");
     let done = format!(
-        "{CLIENTS} clients at once (10,000 in a build with optimisations), {storms} times, which try again until they are in; each with a live query"
+        "{CLIENTS} clients of the 10,000 at once (all in a build with optimisations), {storms} times, which try again until they are in; each with a live query"
     );
     let came_back = format!(
         "{refused} times 503 with `retry-after` from the accept rate (300 at once, 500 a second); all are in in the end"

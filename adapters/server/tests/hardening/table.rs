@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use crate::ROWS;
@@ -47,23 +47,50 @@ impl Line {
     }
 }
 
-static LINES: Mutex<BTreeMap<usize, String>> = Mutex::new(BTreeMap::new());
+/// What came of the rows that have ended, by their place.
+static ENDED: Mutex<BTreeMap<usize, String>> = Mutex::new(BTreeMap::new());
 
 const HEAD: &str = "| input or fault | what was done | what came back | metric | log | bystander | memory |\n\
                     | --- | --- | --- | --- | --- | --- | --- |\n";
 
-/// Runs a row, and writes the table of all that have come to an end in this run to `hardening.md`; once that is all of them it is
-/// printed too.
+/// Runs a row, and writes the table to `hardening.md`, in which the others stand with what is known of them by then. Once all have ended
+/// it is printed too.
 pub async fn run(name: &'static str, row: impl Future<Output = Line>) {
+    let place = ROWS.iter().position(|row| *row == name).expect("a row of the table");
+    let failing = Failing(place);
+    write(&ENDED.lock().unwrap_or_else(PoisonError::into_inner));
     let line = row.await;
     assert_eq!(line.row.0, name);
-    let place = ROWS.iter().position(|row| *row == name).expect("a row of the table");
-    let mut lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
-    assert!(lines.insert(place, line.print()).is_none(), "{name} is there twice");
-    let table = lines.values().fold(HEAD.to_owned(), |table, line| table + line + "\n");
-    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("hardening.md");
-    std::fs::write(&file, &table).expect("the table is written");
-    if lines.len() == ROWS.len() {
+    std::mem::forget(failing);
+    end(place, line.print());
+}
+
+/// A row that is being run: it has failed, unless it comes to its end.
+struct Failing(usize);
+
+impl Drop for Failing {
+    fn drop(&mut self) {
+        end(self.0, unknown(self.0, "FAILED"));
+    }
+}
+
+fn unknown(place: usize, what: &str) -> String {
+    format!("| {} | {what} | | | | | |", ROWS[place].replace('|', "\\|"))
+}
+
+fn end(place: usize, line: String) {
+    let mut ended = ENDED.lock().unwrap_or_else(PoisonError::into_inner);
+    ended.insert(place, line);
+    let (file, table) = write(&ended);
+    if ended.len() == ROWS.len() {
         println!("\n{table}\nThis table is in {}.", file.display());
     }
+}
+
+fn write(ended: &BTreeMap<usize, String>) -> (PathBuf, String) {
+    let line = |place| ended.get(&place).cloned().unwrap_or_else(|| unknown(place, "not run"));
+    let table = (0..ROWS.len()).fold(HEAD.to_owned(), |table, place| table + &line(place) + "\n");
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("hardening.md");
+    std::fs::write(&file, &table).expect("the table is written");
+    (file, table)
 }
