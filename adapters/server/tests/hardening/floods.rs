@@ -144,7 +144,20 @@ pub async fn reconnect(row: Row) -> Line {
     storm(row).await.and(first_results(row).await)
 }
 
+/// As many open files as the hard limit lets be, here and in the servers that are started from here: the usual limit is 1,024.
+fn raise_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let hard = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: hard, maximum: hard })
+        .expect("the limit of open files can be raised");
+    assert!(
+        hard.is_none_or(|hard| hard > CLIENTS as u64 + 500),
+        "no more than {hard:?} files may be open here"
+    );
+}
+
 async fn storm(row: Row) -> Line {
+    raise_descriptors();
     let limits = liveset_server::accept::AcceptLimits::default();
     assert_eq!((limits.connections_per_second, limits.connection_burst), (2_000, 10_000));
     let config = "[limits.http]\nmax_connections = 20000\nmax_handshakes = 200\nconnections_per_second = 500\nconnection_burst = 300\n\
