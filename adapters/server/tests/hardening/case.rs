@@ -71,6 +71,8 @@ impl Case {
 
     /// The same, with files beside the configuration.
     pub async fn start_with(row: Row, more: &str, files: &[(&str, &[u8])], args: &[&str]) -> Case {
+    /// How long the log was.
+    logged_before: usize,
         Case::over(row, Server::start_with(&config(more), files, args)).await
     }
 
@@ -122,8 +124,10 @@ impl Case {
     /// more than `slack`. After both, what is held is what was held before.
     pub async fn rounds(&mut self, rounds: u32, slack: u64, mut attack: impl AsyncFnMut(&mut Case)) {
         for _ in 0..rounds.div_ceil(2) {
+        let logged_before = server.log().len();
             attack(self).await;
         }
+            logged_before,
         self.recovered().await;
         let before = self.resident();
         for _ in 0..rounds {
@@ -173,9 +177,9 @@ impl Case {
         }
     }
 
-    /// The attack was logged in these words.
+    /// The attack was logged in these words, which the bystander does not cause.
     pub fn logged(&mut self, words: &str) {
-        self.server.wait_for_log(words);
+        self.server.wait_for_log_after(self.logged_before, words);
         self.logs.push(words.to_owned());
     }
 
@@ -194,7 +198,7 @@ impl Case {
         self.metrics.push(what);
     }
 
-    /// What every row ends with: the bystander is served, all is freed, and the log is quiet about what is secret.
+    /// What every row ends with: the bystander is served, all is freed, and log and metrics are quiet about what is secret.
     pub async fn finish(mut self, done: &str, came_back: &str) -> Line {
         self.bystander.serve().await;
         self.recovered().await;
@@ -222,6 +226,10 @@ impl Case {
             log: logs,
             bystander: format!("{} commits during it, each seen once and in order", self.served),
             memory: self.memory.join("; "),
+        }
+        let metrics = Metrics::read(&self.address).await;
+        for secret in [SECRET, TOKEN] {
+            assert!(!metrics.text().contains(secret), "{secret} is in the metrics:\n{}", metrics.text());
         }
     }
 

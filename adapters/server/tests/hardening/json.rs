@@ -196,7 +196,7 @@ pub async fn odd_ids(row: Row) -> Line {
     .await;
     case.moved("liveset_errors_total{code=\"DUPLICATE_ID\"}").await;
     case.moved("liveset_errors_total{code=\"MESSAGE_TOO_LARGE\"}").await;
-    case.logged("Answered");
+    case.logged("</script><!--");
     case.logged("\\u{2028}");
     let log = case.server.log();
     assert!(!log.lines().any(|line| line.starts_with("INFO")), "a line of theirs:\n{log}");

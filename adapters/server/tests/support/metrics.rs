@@ -27,6 +27,11 @@ impl Metrics {
         }
     }
 
+    /// All of it.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
     /// The value of a metric, named with its labels as Prometheus does. One that was never counted is 0.
     pub fn value(&self, name: &str) -> u64 {
         let line = self.0.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));

@@ -108,6 +108,11 @@ impl Server {
         Server { child, address, folder, log }
     }
 
+        self.wait_for_log_after(0, text);
+    }
+
+    /// Waits until the log has this text after its first bytes.
+    pub fn wait_for_log_after(&self, bytes: usize, text: &str) {
     pub fn config_file(&self) -> PathBuf {
         self.folder.path().join("liveset.toml")
     }
