@@ -1,6 +1,7 @@
 //! One row: a server under attack, and a bystander who must not notice.
 
 use std::fmt::Write as _;
+use std::process::Command;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -10,14 +11,29 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::support::metrics::Metrics;
 use crate::support::ws::{Came, Ws};
-use crate::support::{PATIENCE, Server, TOKEN};
+use crate::support::{PATIENCE, Server, TOKEN, liveset, serve_within};
 use crate::table::{Line, Row};
 
 /// Stands in every token, filter and node of an attack that is nobody's business: never in the log.
 pub const SECRET: &str = "s3cret";
 
-/// How far resident memory may grow over the repetitions after the first: what allocators keep for themselves.
-pub const SLACK: u64 = 8 << 20;
+/// How far resident memory may grow over the repetitions after the first: what an allocator keeps for itself that was told to keep
+/// little.
+pub const SLACK: u64 = 2 << 20;
+
+/// Has a server give back what it does not hold: by itself glibc keeps an arena for each thread, and raises what it keeps with the
+/// largest block that was ever freed, so that resident memory would say more about the threads' luck than about the server.
+pub fn lean(mut command: Command) -> Command {
+    command
+        .env("MALLOC_ARENA_MAX", "1")
+        .env("MALLOC_TRIM_THRESHOLD_", "0")
+        .env("MALLOC_MMAP_THRESHOLD_", "65536");
+    command
+}
+
+fn serve() -> Command {
+    lean(liveset(&["serve", "--config"]))
+}
 
 /// What the server holds for its connections: the same after an attack as before.
 const HELD: [&str; 14] = [
@@ -55,6 +71,8 @@ pub struct Case {
     bystander: Bystander,
     /// Before the attack.
     held: [u64; HELD.len()],
+    /// How long the log was.
+    logged_before: usize,
     counted: Metrics,
     served: u32,
     may_panic: bool,
@@ -66,24 +84,27 @@ pub struct Case {
 impl Case {
     /// A server with this configuration, and the sets `orders` and `bystander`.
     pub async fn start(row: Row, more: &str) -> Case {
-        Case::over(row, Server::start(&config(more))).await
+        Case::start_as(row, serve(), more).await
     }
 
     /// The same, with files beside the configuration.
     pub async fn start_with(row: Row, more: &str, files: &[(&str, &[u8])], args: &[&str]) -> Case {
-    /// How long the log was.
-    logged_before: usize,
-        Case::over(row, Server::start_with(&config(more), files, args)).await
+        Case::over(row, Server::start_as(serve(), &config(more), files, args)).await
     }
 
     /// The same, with no more than so many descriptors.
     pub async fn start_within(row: Row, descriptors: u32, more: &str) -> Case {
-        Case::over(row, Server::start_within(descriptors, &config(more))).await
+        Case::start_as(row, lean(serve_within(descriptors)), more).await
+    }
+
+    /// The same, by a command that ends where the name of the configuration's file belongs.
+    pub async fn start_as(row: Row, command: Command, more: &str) -> Case {
+        Case::over(row, Server::start_as(command, &config(more), &[], &[])).await
     }
 
     /// The same, with a bystander who is a page of this origin.
     pub async fn start_from(row: Row, more: &str, origin: &str) -> Case {
-        let server = Server::start(&config(more));
+        let server = Server::start_as(serve(), &config(more), &[], &[]);
         let ws = Ws::connect_from(&server.address, origin).await;
         Case::beside(row, server, ws).await
     }
@@ -98,9 +119,12 @@ impl Case {
         let address = server.address.clone();
         let mut bystander = Bystander::join(&address, bystander).await;
         bystander.serve().await;
+        // What it has caused is logged by then, most likely.
         let counted = Metrics::read(&address).await;
+        let logged_before = server.log().len();
         Case {
             row,
+            logged_before,
             server,
             address,
             bystander,
@@ -124,10 +148,8 @@ impl Case {
     /// more than `slack`. After both, what is held is what was held before.
     pub async fn rounds(&mut self, rounds: u32, slack: u64, mut attack: impl AsyncFnMut(&mut Case)) {
         for _ in 0..rounds.div_ceil(2) {
-        let logged_before = server.log().len();
             attack(self).await;
         }
-            logged_before,
         self.recovered().await;
         let before = self.resident();
         for _ in 0..rounds {
@@ -202,6 +224,10 @@ impl Case {
     pub async fn finish(mut self, done: &str, came_back: &str) -> Line {
         self.bystander.serve().await;
         self.recovered().await;
+        let metrics = Metrics::read(&self.address).await;
+        for secret in [SECRET, TOKEN] {
+            assert!(!metrics.text().contains(secret), "{secret} is in the metrics:\n{}", metrics.text());
+        }
         self.closed(done, came_back)
     }
 
@@ -226,10 +252,6 @@ impl Case {
             log: logs,
             bystander: format!("{} commits during it, each seen once and in order", self.served),
             memory: self.memory.join("; "),
-        }
-        let metrics = Metrics::read(&self.address).await;
-        for secret in [SECRET, TOKEN] {
-            assert!(!metrics.text().contains(secret), "{secret} is in the metrics:\n{}", metrics.text());
         }
     }
 

@@ -165,7 +165,7 @@ async fn storm(row: Row) -> Line {
     let mut case = Case::start(row, config).await;
     let refused = Arc::new(AtomicU64::new(0));
     let mut storms = 0;
-    case.rounds(1, 4 * SLACK, async |case: &mut Case| {
+    case.rounds(1, 2 * SLACK, async |case: &mut Case| {
         let clients: Vec<_> = (0..CLIENTS)
             .map(|client| tokio::spawn(come_back(case.address.clone(), client, Arc::clone(&refused))))
             .collect();

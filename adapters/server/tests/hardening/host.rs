@@ -3,7 +3,7 @@
 
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
@@ -13,6 +13,7 @@ use liveset_server::http::HttpOptions;
 use liveset_server::{accept, http, log};
 use tokio::net::TcpListener;
 
+use crate::case::lean;
 use crate::support::{Server, TOKEN};
 
 /// How long authentication may take, in milliseconds; also says that this process is to serve.
@@ -20,7 +21,7 @@ const AUTH_TIMEOUT: &str = "HARDENING_AUTH_TIMEOUT";
 
 /// The authenticator panics over it.
 pub const PANICS: &str = "s3cret-panic";
-/// The authenticator blocks its thread over it, until `POST /release`.
+/// The authenticator blocks its thread over it, until the next `POST /release`.
 pub const STALLS: &str = "s3cret-stall";
 /// The authenticator accepts it for so many milliseconds.
 pub const EXPIRES: &str = "s3cret-expires-";
@@ -33,7 +34,7 @@ pub fn start(auth_timeout: Duration) -> Server {
     command
         .args(["--exact", "host", "--ignored", "--nocapture"])
         .env(AUTH_TIMEOUT, auth_timeout.as_millis().to_string());
-    Server::run(command, tempfile::tempdir().expect("a folder"))
+    Server::run(lean(command), tempfile::tempdir().expect("a folder"))
 }
 
 /// What the other process does.
@@ -42,7 +43,7 @@ pub async fn serve() {
     log::start("info,liveset=debug,liveset_server=debug");
     let mut limits = Limits::default();
     limits.session.auth_timeout = Duration::from_millis(auth_timeout.parse().expect("milliseconds"));
-    let released = Arc::new(AtomicBool::new(false));
+    let released = Arc::new(AtomicU32::new(0));
     let authenticator = from_fn({
         let released = Arc::clone(&released);
         move |token| {
@@ -64,7 +65,9 @@ pub async fn serve() {
         metrics: Some(http::install_recorder().expect("the only recorder")),
         ..HttpOptions::default()
     };
-    let release = post(move || async move { released.store(true, Ordering::Relaxed) });
+    let release = post(move || async move {
+        released.fetch_add(1, Ordering::Relaxed);
+    });
     let router = http::router(liveset, options, Router::new().route("/release", release));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     // What runs tests may have begun a line.
@@ -72,9 +75,10 @@ pub async fn serve() {
     accept::serve(listener, router, accept::AcceptLimits::default(), None, std::future::pending()).await;
 }
 
-fn judge(token: &str, released: &AtomicBool) -> Result<Grant, AuthError> {
+fn judge(token: &str, released: &AtomicU32) -> Result<Grant, AuthError> {
     assert!(token != PANICS, "a fault of the host's");
-    while token == STALLS && !released.load(Ordering::Relaxed) {
+    let before = released.load(Ordering::Relaxed);
+    while token == STALLS && released.load(Ordering::Relaxed) == before {
         // Not awaited: that is the fault.
         std::thread::sleep(Duration::from_millis(5));
     }

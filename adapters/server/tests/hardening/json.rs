@@ -90,7 +90,7 @@ pub async fn malformed_json(row: Row) -> Line {
         bodies.push(("/events", format!(r#"{{"path":"jobs/1","eventType":"jobStarted","data":{nested}}}"#)));
         bodies.push(("/batch", nested));
     }
-    case.rounds(4, 2 * SLACK, async |case: &mut Case| {
+    case.rounds(4, SLACK, async |case: &mut Case| {
         let mut raw = Raw::open(&case.address).await;
         for (message, codes) in &messages {
             let error = raw.ask(message).await;

@@ -12,6 +12,7 @@ use crate::host::{self, BOMBS, PANICS, STALLS};
 use crate::support::PATIENCE;
 use crate::support::http::Http;
 use crate::support::raw::{Raw, rest};
+use crate::support::metrics::Metrics;
 use crate::table::{Line, Row};
 
 pub async fn clock_jumps(row: Row) -> Line {
@@ -109,21 +110,30 @@ async fn panics(row: Row) -> Line {
 
 async fn stall(row: Row) -> Line {
     let mut case = Case::over(row, host::start(Duration::from_secs(300))).await;
-    let mut stalled = Raw::connect(&case.address).await;
-    stalled.send_json(&json!({ "type": "auth", "token": STALLS })).await;
-    // One of two threads stands still. The others do the work, of those who are there and of those who come.
-    for _ in 0..10 {
-        case.served().await;
-        let mut raw = Raw::open(&case.address).await;
-        raw.assert_alive().await;
-        raw.leave().await;
-    }
+    let stuck = "liveset_stuck_threads_total";
+    case.rounds(2, SLACK, async |case: &mut Case| {
+        let before = Metrics::read(&case.address).await.value(stuck);
+        let mut stalled = Raw::connect(&case.address).await;
+        stalled.send_json(&json!({ "type": "auth", "token": STALLS })).await;
+        // One of two threads stands still. The others do the work, of those who are there and of those who come.
+        for _ in 0..10 {
+            case.served().await;
+            let mut raw = Raw::open(&case.address).await;
+            raw.assert_alive().await;
+            raw.leave().await;
+        }
+        let deadline = Instant::now() + PATIENCE;
+        while Metrics::read(&case.address).await.value(stuck) == before {
+            assert!(Instant::now() < deadline, "nobody has seen it");
+            sleep(Duration::from_millis(20)).await;
+        }
+        Http::connect(&case.address).await.post("/release", "").await;
+        assert_eq!(stalled.receive_json().await["type"], "authenticated");
+        stalled.leave().await;
+    })
+    .await;
     case.logged("a thread of the runtime has been in one task for a second");
-    case.moved("liveset_stuck_threads_total").await;
-    Http::connect(&case.address).await.post("/release", "").await;
-    assert_eq!(stalled.receive_json().await["type"], "authenticated");
-    stalled.leave().await;
-    case.memory("one stall".to_owned());
+    case.moved(stuck).await;
     case.finish(
         "an authenticator that blocks its thread, one of two, until it is released",
         "all others are served and let in; then `authenticated`",

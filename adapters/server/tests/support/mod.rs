@@ -44,19 +44,8 @@ impl Server {
         Server::start_as(liveset(&["serve", "--config"]), config, files, more)
     }
 
-    /// The same, for a process that may have no more than so many files and sockets open.
-    pub fn start_within(descriptors: u32, config: &str) -> Server {
-        let mut command = Command::new("sh");
-        command.args([
-            "-c",
-            &format!("ulimit -n {descriptors} && exec \"$0\" \"$@\""),
-            env!("CARGO_BIN_EXE_liveset"),
-        ]);
-        command.args(["serve", "--config"]).stdin(Stdio::null());
-        Server::start_as(command, config, &[], &[])
-    }
-
-    fn start_as(mut command: Command, config: &str, files: &[(&str, &[u8])], more: &[&str]) -> Server {
+    /// The same, by a command that ends where the name of the configuration's file belongs.
+    pub fn start_as(mut command: Command, config: &str, files: &[(&str, &[u8])], more: &[&str]) -> Server {
         let folder = tempfile::tempdir().expect("a folder");
         for (name, content) in files {
             std::fs::write(folder.path().join(name), content).expect("the file is written");
@@ -108,11 +97,6 @@ impl Server {
         Server { child, address, folder, log }
     }
 
-        self.wait_for_log_after(0, text);
-    }
-
-    /// Waits until the log has this text after its first bytes.
-    pub fn wait_for_log_after(&self, bytes: usize, text: &str) {
     pub fn config_file(&self) -> PathBuf {
         self.folder.path().join("liveset.toml")
     }
@@ -124,8 +108,13 @@ impl Server {
 
     /// Waits until the log has this text.
     pub fn wait_for_log(&self, text: &str) {
+        self.wait_for_log_after(0, text);
+    }
+
+    /// Waits until the log has this text after its first bytes.
+    pub fn wait_for_log_after(&self, bytes: usize, text: &str) {
         let deadline = Instant::now() + PATIENCE;
-        while !self.log().contains(text) {
+        while !self.log()[bytes..].contains(text) {
             assert!(Instant::now() < deadline, "the log never said {text:?}:\n{}", self.log());
             thread::sleep(Duration::from_millis(10));
         }
@@ -173,6 +162,14 @@ pub fn wait(child: &mut Child) -> ExitStatus {
         assert!(Instant::now() < deadline, "the process does not end");
         thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// `liveset serve --config`, which may have no more than so many files and sockets open.
+pub fn serve_within(descriptors: u32) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"")]);
+    command.args([env!("CARGO_BIN_EXE_liveset"), "serve", "--config"]);
+    command
 }
 
 /// The binary with these arguments, and nothing of our own environment that would configure it.
