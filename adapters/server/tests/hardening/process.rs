@@ -1,21 +1,121 @@
 //! Faults of the machine and of the host's code, and the end of the process.
 
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
+use liveset_engine::Instant as Moment;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
-use crate::case::{Case, SLACK, Writer};
+use crate::case::{Case, SLACK, Writer, lean};
 use crate::host::{self, BOMBS, PANICS, STALLS};
-use crate::support::PATIENCE;
 use crate::support::http::Http;
-use crate::support::raw::{Raw, rest};
 use crate::support::metrics::Metrics;
+use crate::support::raw::{Raw, rest};
+use crate::support::{PATIENCE, liveset};
 use crate::table::{Line, Row};
 
 pub async fn clock_jumps(row: Row) -> Line {
+    let line = clock_of_the_data(row).await;
+    match libfaketime() {
+        Some(library) => line.and(clock_of_the_wall(row, &library).await),
+        None => line,
+    }
+}
+
+/// The library that gives a process a clock of its own. Where it is missing, CI fails and others are told.
+fn libfaketime() -> Option<PathBuf> {
+    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let mut files = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
+    let found = files.find(|file| file.is_file());
+    if found.is_none() {
+        let missing = "libfaketime is not there (Debian's package is `faketime`): no wall clock jumps";
+        assert!(std::env::var_os("CI").is_none(), "{missing}");
+        eprintln!("skipped: {missing}");
+    }
+    found
+}
+
+/// The program itself, and its machine's clock.
+async fn clock_of_the_wall(row: Row, library: &Path) -> Line {
+    const DEADLINE: Duration = Duration::from_secs(3);
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = folder.path().join("clock");
+    let set = |hours: i64| {
+        // Read whenever the time is asked for: never half of it.
+        let next = folder.path().join("next");
+        std::fs::write(&next, format!("{:+}\n", hours * 3_600)).expect("the clock is set");
+        std::fs::rename(next, &clock).expect("the clock is set");
+    };
+    set(0);
+    let mut command = lean(liveset(&["serve", "--config"]));
+    command
+        .env("LD_PRELOAD", library)
+        .env("FAKETIME_TIMESTAMP_FILE", &clock)
+        .env("FAKETIME_NO_CACHE", "1")
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        .env("DONT_FAKE_MONOTONIC", "1");
+    let config = format!(
+        "[limits.session]\nauth_timeout = \"{}s\"\nping_interval = \"10m\"\n[limits.http]\nheader_timeout = \"10m\"\n",
+        DEADLINE.as_secs()
+    );
+    let mut case = Case::start_as(row, command, &config).await;
+    // A node of the moment.
+    let at = Moment::from(SystemTime::now()).to_string();
+    let node = json!({ "id": "now", "at": at, "x": "s3cret" });
+    Writer::new(&case.address).commit(&json!([{ "op": "upsert", "set": "orders", "node": node }])).await;
+    case.rounds(1, SLACK, async |case: &mut Case| {
+        let mut raw = Raw::open(&case.address).await;
+        for (id, filter, count) in
+            [("late", "at > now - 30 minutes", 1), ("past", "at > now + 30 minutes", 0)]
+        {
+            let query = json!({ "edge": "orders", "filter": filter });
+            raw.send_json(&json!({ "type": "createLiveQuery", "id": id, "query": query })).await;
+            assert_eq!(raw.receive_json().await["totalCount"], count, "{filter}");
+            raw.receive_json().await;
+        }
+        let mut silent = Vec::new();
+        for (hours, diffs) in [
+            (1, vec![("late", "liveQueryRemovedNode")]),
+            // Two hours back, past where it was: what was gone is there again.
+            (-1, vec![("late", "liveQueryAddedNode"), ("past", "liveQueryAddedNode")]),
+            (0, vec![("past", "liveQueryRemovedNode")]),
+        ] {
+            silent.push((Instant::now(), Raw::connect(&case.address).await));
+            set(hours);
+            let mut came = Vec::new();
+            for _ in &diffs {
+                let diff = raw.receive_json().await;
+                came.push((diff["id"].as_str().map(str::to_owned), diff["type"].as_str().map(str::to_owned)));
+            }
+            came.sort();
+            let expected = diffs.iter().map(|(id, kind)| (Some((*id).to_owned()), Some((*kind).to_owned())));
+            assert_eq!(came, expected.collect::<Vec<_>>(), "{hours:+} h");
+            case.served().await;
+        }
+        for (since, mut silent) in silent {
+            assert_eq!(silent.error().await, "AUTH_TIMEOUT");
+            assert!(since.elapsed() >= DEADLINE, "a jump cut it short: {:?}", since.elapsed());
+            assert_eq!(silent.close_code().await, Some(1008));
+        }
+        // Nobody else's deadline came.
+        raw.assert_alive().await;
+        raw.leave().await;
+    })
+    .await;
+    case.moved("liveset_engine_clock_set_back_total").await;
+    case.moved("liveset_engine_flips_total").await;
+    case.logged("the client is told of an error code=\"AUTH_TIMEOUT\"");
+    case.finish(
+        "the machine's clock (by libfaketime) an hour on, an hour back, and right again, a silent connection open at each; live queries over `now`",
+        "`now ± 30 minutes` follow in both directions; `AUTH_TIMEOUT` at the deadline (3 s here), neither before nor an hour late; nobody else is closed",
+    )
+    .await
+}
+
+async fn clock_of_the_data(row: Row) -> Line {
     const DEADLINE: Duration = Duration::from_secs(3);
     let mut case = Case::over(row, host::start(DEADLINE)).await;
     let mut hour = 0;
