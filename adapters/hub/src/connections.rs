@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use foldhash::fast::FixedState;
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 use liveset_core::{LiveQueryOptions, QuerySpec, Session, SessionState, Snapshot, SubscriptionSpec, Ticket};
 use liveset_engine::FeedId;
 
@@ -30,8 +30,8 @@ pub(crate) struct Connection {
     pub(crate) share: Share,
     /// The owner was told that there is something to send, and has not yet found that there is nothing more.
     pub(crate) signalled: bool,
-    /// Live queries whose diffs go through the session until it has sent everything.
-    pub(crate) behind: Vec<(FeedId, Ticket)>,
+    /// Live queries that it holds whose diffs go through the session until that has sent everything.
+    pub(crate) behind: IndexSet<(FeedId, Ticket), FixedState>,
     /// Live queries whose result is there, and waits until the connection has taken those of others. Each once.
     pub(crate) deferred: VecDeque<Ticket>,
 }
@@ -93,7 +93,7 @@ impl Connections {
             held: Held::default(),
             share: Share::default(),
             signalled: false,
-            behind: Vec::new(),
+            behind: IndexSet::default(),
             deferred: VecDeque::new(),
         };
         let entry = Some((self.made, connection));
@@ -144,5 +144,45 @@ impl Connections {
 
     pub(crate) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
+    }
+}
+
+#[cfg(all(test, feature = "test-kit"))]
+mod tests {
+    use liveset_core::{LiveQueryRequest, QuerySpec};
+    use liveset_engine::SetDef;
+
+    use crate::{
+        HubConfig,
+        test_kit::{World, upsert},
+    };
+
+    /// A client that reads slowly, and makes and destroys another live query meanwhile.
+    #[test]
+    fn what_is_behind_is_forgotten_with_its_live_query() {
+        let mut world = World::new(1, HubConfig::default());
+        world.hub_mut().define_set(SetDef::new("orders", "id")).expect("a set");
+        world
+            .commit((0..600).map(|id| upsert("orders", &format!(r#"{{"id":{id}}}"#))).collect())
+            .expect("rows");
+        world.set_room(1);
+        let client = world.connect("a");
+        world.settle();
+        let request = |id: &str, limit| {
+            let query = format!(r#"{{"edge":"orders","limit":{limit}}}"#);
+            LiveQueryRequest::new(id, QuerySpec::parse(query.as_bytes()).expect("a query"))
+        };
+        world.stall(client);
+        world.session(client).create_live_query(request("large", 1_000));
+        world.settle();
+        for _ in 0..50 {
+            world.session(client).create_live_query(request("small", 1));
+            world.settle();
+            world.session(client).destroy_live_query("small");
+            world.settle();
+        }
+        let conn = world.connection(client).expect("it is connected");
+        let connection = world.hub().connections.find(conn).expect("it is there");
+        assert_eq!((connection.held.queries.len(), connection.behind.len()), (1, 1));
     }
 }

@@ -677,6 +677,7 @@ impl Hub {
         let Some(connection) = self.connections.find_mut(conn) else { return };
         let held = std::mem::take(&mut connection.held);
         connection.deferred.clear();
+        connection.behind.clear();
         connection.count(&mut self.subjects);
         for subscription in held.subscriptions.values() {
             self.routes.remove(&subscription.path, conn);

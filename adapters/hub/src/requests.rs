@@ -26,9 +26,7 @@ use crate::{
 impl Connection {
     /// The diffs of a live query go through the session until that has sent everything.
     pub(crate) fn is_behind(&mut self, feed: FeedId, ticket: Ticket) {
-        if !self.behind.contains(&(feed, ticket)) {
-            self.behind.push((feed, ticket));
-        }
+        self.behind.insert((feed, ticket));
     }
 
     /// Tells the owner of the errors that the client is told of.
@@ -270,6 +268,12 @@ impl Hub {
                 return self.unsettled.push_back(conn);
             }
             let batch = Arc::new(moved(&had, snapshot));
+            if !connection.session.has_room_for(&batch) {
+                let message = "The changes to what may be seen now are more than may wait for the connection";
+                let refusal = Refusal { code: ErrorCode::Overloaded, message: message.to_owned(), id: None };
+                self.end_query(now, conn, ticket, &refusal);
+                return self.unsettled.push_back(conn);
+            }
             connection.session.move_live_query(ticket, &batch, snapshot.mark.clone());
             let feed = held.feed;
             connection.is_behind(feed, ticket);
@@ -278,6 +282,8 @@ impl Hub {
         }
         let since = held.since.take();
         let net = since.as_ref().and_then(|since| missed(&self.feeds, held.feed, snapshot, since));
+        // More than may wait is sent as first rows are: as it can be taken.
+        let net = net.filter(|net| connection.session.has_room_for(net));
         if net.is_none() && snapshot.bytes() > limit {
             let id = held.id.clone();
             self.counts.refusals.initial_bytes += 1;
@@ -312,6 +318,7 @@ impl Hub {
             if query.is_deferred {
                 connection.deferred.retain(|deferred| *deferred != ticket);
             }
+            connection.behind.swap_remove(&(query.feed, ticket));
             connection.count(&mut self.subjects);
             let after = self.feeds.leave(query.feed, Watcher::Connection(conn, ticket), query.options.resume);
             self.close_gone(query.feed, after);
@@ -439,6 +446,7 @@ impl Hub {
             let window = wire_snapshot(window, self.feeds.mark(before).unwrap_or_default(), self.epoch);
             held.had = connection.session.suspend_live_query(ticket, window).map(Arc::new);
         }
+        connection.behind.swap_remove(&(before, ticket));
         let after = self.feeds.leave(before, watcher, options.resume);
         self.close_gone(before, after);
         let direct = Direct::new(&id, options);

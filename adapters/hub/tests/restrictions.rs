@@ -5,7 +5,7 @@ mod common;
 use std::sync::Arc;
 
 use common::{client, create, messages, types, world};
-use liveset_core::{QuerySpec, Token};
+use liveset_core::{QuerySpec, SessionLimits, Token};
 use liveset_hub::{
     Access, HubConfig, Policy, Principal, Restriction,
     test_kit::{ClientId, World, upsert},
@@ -488,4 +488,25 @@ fn what_waits_for_room_waits_once_whoever_asks_for_it() {
     for n in 0..6 {
         assert_eq!(common::shown(&mut world, client, &format!("q{n}")), ["0", "2", "4", "6"]);
     }
+}
+
+#[test]
+fn more_changes_than_may_wait_end_the_live_query_and_not_the_connection() {
+    let session = SessionLimits { backlog_bytes: 4_000, ..SessionLimits::default() };
+    let mut world = world(HubConfig { session, policy: Box::new(Tenants), ..HubConfig::default() });
+    world.set_authenticator(|token| Ok(principal(token)));
+    let region = "r".repeat(1_000);
+    world
+        .commit((0..8).map(|id| order(id, ["acme", "umbrella"][id as usize % 2], &region, id)).collect())
+        .unwrap();
+    let client = client(&mut world, ACME);
+    create(&mut world, client, "q", ALL);
+    create(&mut world, client, "small", r#"{"edge":"orders","node":{"fields":["total"]}}"#);
+    messages(&mut world, client);
+    reauthenticate(&mut world, client, UMBRELLA);
+    assert_eq!(error(&mut world, client).0, "OVERLOADED");
+    assert_eq!(world.close_code(client), None);
+    let held = world.session(client).live_query("small").expect("the other one stays");
+    assert_eq!(held.rows().map(|(id, _)| &**id).collect::<Vec<_>>(), ["1", "3", "5", "7"]);
+    assert_eq!(world.hub().stats().live_queries, 1);
 }

@@ -5,11 +5,11 @@ mod common;
 use std::time::Duration;
 
 use common::{client, create, messages, order, orders, request, shown, types, world};
-use liveset_core::LiveResult;
+use liveset_core::{LiveResult, SessionLimits};
 use liveset_engine::SetDef;
 use liveset_hub::{
     HubConfig, HubLimits,
-    test_kit::{ClientId, World},
+    test_kit::{ClientId, World, upsert},
 };
 
 const QUERY: &str = r#"{"edge":"orders","filter":"total < 100","orderBy":"total","limit":5}"#;
@@ -291,5 +291,33 @@ fn counts_are_right_after_resuming() {
         world.commit(vec![order(22, 22)]).unwrap();
         world.settle();
         assert_eq!(count(&mut world), 10);
+    }
+}
+
+#[test]
+fn more_changes_than_may_wait_are_answered_by_a_snapshot() {
+    let order = |id: u32, text: &str| {
+        let note = text.repeat(1_000);
+        upsert("orders", &format!(r#"{{"id":{id},"total":{id},"note":"{note}"}}"#))
+    };
+    // Of each changed row both versions wait.
+    for (backlog_bytes, expected) in [(8_000, "liveQueryCreated"), (30_000, "liveQueryResumed")] {
+        let session = SessionLimits { backlog_bytes, ..SessionLimits::default() };
+        let mut world = world(HubConfig { session, ..HubConfig::default() });
+        world.commit((0..10).map(|id| order(id, "a")).collect()).unwrap();
+        let client = client(&mut world, "a");
+        create_resumable(&mut world, client, None);
+        for round in 0..3 {
+            let result = world.session(client).live_query("q").unwrap().clone();
+            world.cut(client);
+            world.settle();
+            messages(&mut world, client);
+            world.commit((0..10).map(|id| order(id, ["b", "c", "d"][round])).collect()).unwrap();
+            world.reconnect(client, "a");
+            create_resumable(&mut world, client, Some(result));
+            assert_eq!(types(&mut world, client)[1], expected);
+            assert_eq!(world.close_code(client), None);
+            assert_eq!(ordered(&mut world, client), ["0", "1", "2", "3", "4"]);
+        }
     }
 }

@@ -395,6 +395,18 @@ impl Session {
         }
     }
 
+    /// Whether changes can wait beside those that do already, folded if need be, without ending the connection
+    /// ([`SessionLimits::backlog_bytes`]). O(changes).
+    pub fn has_room_for(&mut self, batch: &ChangeBatch) -> bool {
+        let State::Active(active) = &mut self.state else { return false };
+        let room = self.limits.backlog_bytes.checked_sub(batch.bytes());
+        let live_queries = &mut active.streams.live_queries;
+        if room.is_none_or(|room| live_queries.bytes() > room) {
+            live_queries.shrink(&mut self.stats.changes_folded);
+        }
+        room.is_some_and(|room| live_queries.bytes() <= room)
+    }
+
     /// The client was sent everything of a live query up to `version` by the owner itself, out of [`Diffs`](crate::Diffs): the
     /// stream goes on from there. Only for one that has nothing to send.
     pub fn live_query_told(&mut self, ticket: Ticket, version: u64) {
