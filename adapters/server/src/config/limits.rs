@@ -53,6 +53,8 @@ pub struct ServerLimits {
     pub requests_per_second: u32,
     /// How many of them may come at once. Default 2,000.
     pub request_burst: u32,
+    /// Queries over HTTP that are answered at once; 0 counts as 1. Default 4.
+    pub queries_at_once: usize,
     /// How long a shutdown waits for requests and connections. Default 10 s.
     pub shutdown_timeout: Duration,
 }
@@ -75,6 +77,7 @@ impl Default for ServerLimits {
             body_timeout: Duration::from_secs(30),
             requests_per_second: 1_000,
             request_burst: 2_000,
+            queries_at_once: 4,
             shutdown_timeout: Duration::from_secs(10),
         }
     }
@@ -132,7 +135,7 @@ limits! {
     "http", limits => limits.http => {
         max_connections, max_connections_per_address, max_handshakes, max_handshakes_per_address,
         connections_per_second, connection_burst, count_loopback, header_timeout, max_header_bytes, write_timeout,
-        max_body_bytes, body_timeout, requests_per_second, request_burst, shutdown_timeout,
+        max_body_bytes, body_timeout, requests_per_second, request_burst, queries_at_once, shutdown_timeout,
     }
     "auth", limits => limits.liveset.auth => {
         failures_per_address, failure_interval, addresses, count_loopback,

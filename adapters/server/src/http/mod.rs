@@ -50,6 +50,7 @@ use axum::routing::{get, post};
 use liveset::Liveset;
 use liveset::http::Origins;
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::Semaphore;
 
 pub use self::cors::Cors;
 pub use self::error::ApiError;
@@ -69,6 +70,8 @@ pub struct HttpOptions {
     pub requests_per_second: u32,
     /// How many of them may come at once.
     pub request_burst: u32,
+    /// Queries that are answered at once; 0 counts as 1. Others wait.
+    pub queries_at_once: usize,
     /// Which pages may call.
     pub cors: Cors,
     /// Which pages may open `/ws`.
@@ -87,6 +90,7 @@ impl Default for HttpOptions {
             body_timeout: Duration::from_secs(30),
             requests_per_second: 1_000,
             request_burst: 2_000,
+            queries_at_once: 4,
             cors: Cors::default(),
             websocket_origins: Origins::Any,
             metrics: None,
@@ -101,6 +105,8 @@ pub(crate) struct App {
     pub(crate) liveset: Liveset,
     pub(crate) options: HttpOptions,
     rates: Arc<Rates>,
+    /// As many as queries may be answered at once.
+    queries: Arc<Semaphore>,
 }
 
 /// `/ws` and the endpoints. `more` is merged in below the common layers, so that its routes are counted and
@@ -110,7 +116,8 @@ pub fn router(liveset: Liveset, options: HttpOptions, more: Router) -> Router {
     let origins = options.websocket_origins.clone();
     let has_metrics = options.metrics.is_some();
     let rates = Arc::new(Rates::new(options.requests_per_second, options.request_burst));
-    let app = App { liveset: liveset.clone(), options, rates };
+    let queries = Arc::new(Semaphore::new(options.queries_at_once.clamp(1, Semaphore::MAX_PERMITS)));
+    let app = App { liveset: liveset.clone(), options, rates, queries };
     let mut routes = Router::new()
         .route("/batch", post(batch::commit))
         .route("/events", post(events::publish))

@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use liveset::QueryError;
+use liveset::{QueryError, QueryResult};
 use liveset_core::{ErrorCode, QuerySpec};
 use liveset_engine::{JsonLimits, json};
 
@@ -13,7 +13,7 @@ use super::{ApiError, App, body, error};
 
 pub(super) async fn run(State(app): State<App>, caller: Caller, body: Body) -> Result<Response, ApiError> {
     let query = read(&app, body).await?;
-    let result = app.liveset.query_as(&caller.0, &query).map_err(|error| refused(&error))?;
+    let result = answer(&app, caller, query).await?.map_err(|error| refused(&error))?;
     let size: usize = result.rows.iter().map(|row| row.data.as_bytes().len() + 1).sum();
     let mut answer = Vec::with_capacity(size + 64);
     answer.extend_from_slice(b"{\"nodes\":[");
@@ -26,6 +26,23 @@ pub(super) async fn run(State(app): State<App>, caller: Caller, body: Body) -> R
     let end = format!(r#"],"totalCount":{},"capped":{}}}"#, result.total_count, result.capped);
     answer.extend_from_slice(end.as_bytes());
     Ok(error::json(StatusCode::OK, answer))
+}
+
+/// On a thread that may take its time: a query that no index helps looks at every node.
+async fn answer(
+    app: &App,
+    Caller(who): Caller,
+    query: QuerySpec,
+) -> Result<Result<QueryResult, QueryError>, ApiError> {
+    let permit = app.queries.clone().acquire_owned().await.map_err(|_| ApiError::internal())?;
+    let liveset = app.liveset.clone();
+    let answering = tokio::task::spawn_blocking(move || {
+        let answer = liveset.query_as(&who, &query);
+        // Held until the work is done, also where nobody waits for the answer any more.
+        drop(permit);
+        answer
+    });
+    answering.await.map_err(|_| ApiError::internal())
 }
 
 /// Reads a query.
