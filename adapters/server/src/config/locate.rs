@@ -29,39 +29,72 @@ fn render(file: &Path, text: &str, span: Range<usize>, key: Option<&str>, messag
     let column = text[line_start..start].chars().count() + 1;
     let marked = floor_boundary(text, span.end.clamp(start, line_end));
     let width = text[start..marked].chars().count().max(1);
-    let line = shown_line(text[line_start..line_end].trim_end_matches('\r'));
+    let secret = may_hold_tokens(text, line_start) || key.is_some_and(is_auth);
+    let (line, message) = match secret {
+        // Neither the terminal nor the log is a place for tokens.
+        true => ("(not shown: tokens may stand here)".to_owned(), without_value(message)),
+        false => (text[line_start..line_end].trim_end_matches('\r').replace('\t', " "), message.to_owned()),
+    };
+    let key = key.map(|key| if secret { known_part(key) } else { key });
     let key = key.filter(|key| !key.is_empty()).map(|key| format!("{key}: ")).unwrap_or_default();
     let margin = " ".repeat(line_number.to_string().len());
+    let mark = if secret { String::new() } else { " ".repeat(column) + &"^".repeat(width) };
     format!(
-        "{}:{line_number}:{column}: {key}{message}\n{margin} |\n{line_number} | {line}\n{margin} | {}{}",
+        "{}:{line_number}:{column}: {key}{message}\n{margin} |\n{line_number} | {line}\n{margin} |{mark}",
         file.display(),
-        " ".repeat(column - 1),
-        "^".repeat(width),
     )
 }
 
-/// Tokens stand in the file: a line that has one is not repeated on the terminal or in the log.
-fn shown_line(line: &str) -> String {
-    match line.contains("token") {
-        true => {
-            let mut inside = None;
-            line.chars()
-                .map(|c| match (inside, c) {
-                    (None, '"' | '\'') => {
-                        inside = Some(c);
-                        c
-                    }
-                    (Some(quote), c) if quote == c => {
-                        inside = None;
-                        c
-                    }
-                    (Some(_), _) => '*',
-                    (None, c) => c,
-                })
-                .collect()
+/// Whether tokens may stand in a line: in that of `[auth]` and all up to the next header, however they are written. The text may be
+/// no TOML at all, so nothing but lines is looked at.
+fn may_hold_tokens(text: &str, line_start: usize) -> bool {
+    let line_end = text[line_start..].find('\n').map_or(text.len(), |at| line_start + at);
+    let mut inside = false;
+    for line in text[..line_end].lines().map(str::trim) {
+        match header(line) {
+            Some(name) => inside = is_auth(name),
+            None => inside |= is_auth(line.trim_start_matches(['{', ',', ' '])),
         }
-        false => line.replace('\t', " "),
     }
+    inside
+}
+
+/// The name in the header of a table. An item of a list that looks like one has quotes, and what has is none here.
+fn header(line: &str) -> Option<&str> {
+    let (inner, behind) = line.strip_prefix('[')?.split_once(']')?;
+    let inner = inner.trim_start_matches('[').trim();
+    let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ' ');
+    let is_end = behind.trim_start_matches(']').trim_start();
+    (inner.chars().all(is_name) && (is_end.is_empty() || is_end.starts_with('#'))).then_some(inner)
+}
+
+fn is_auth(text: &str) -> bool {
+    let name = text.trim_start_matches(['"', '\'']);
+    name.strip_prefix("auth")
+        .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '-')))
+}
+
+/// A key as far as its names are those of the section: a token may stand where a name should.
+fn known_part(key: &str) -> &str {
+    const NAMES: [&str; 6] = ["auth", "tokens", "token", "subject", "read_only", "claims"];
+    let ends = key.match_indices('.').map(|(at, _)| at).chain([key.len()]);
+    let is_known = |name: &str| NAMES.contains(&name.split('[').next().unwrap_or_default());
+    ends.map(|end| &key[..end]).take_while(|part| part.split('.').all(is_known)).last().unwrap_or_default()
+}
+
+/// `invalid type: string "…", expected …` without the value, and ``unknown field `…` `` without the name.
+fn without_value(message: &str) -> String {
+    if let Some(expected) =
+        message.strip_prefix("unknown field `").and_then(|rest| rest.rsplit_once("`, expected one"))
+    {
+        return format!("unknown field, expected one{}", expected.1);
+    }
+    let shown = ["invalid type: ", "invalid value: "].iter().find_map(|start| {
+        let (value, expected) = message.strip_prefix(start)?.rsplit_once(", expected ")?;
+        let kind = value.split([' ', '`', '"']).next().unwrap_or_default();
+        Some(format!("{start}{kind}, expected {expected}"))
+    });
+    shown.unwrap_or_else(|| message.to_owned())
 }
 
 fn floor_boundary(text: &str, at: usize) -> usize {
