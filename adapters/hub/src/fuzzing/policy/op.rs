@@ -17,16 +17,17 @@ pub(super) enum Op {
     Resume { peer: usize, id: u8, other: usize },
     /// `d` peer id.
     Destroy { peer: usize, id: u8 },
-    /// `a` peer role later: authenticates again; the verdict may wait for `v`.
-    Authenticate { peer: usize, role: Option<Role>, later: bool },
+    /// `a` peer role later n: authenticates again; the verdict may wait for `v`, and the principal end in n quarters of a minute
+    /// (0: never).
+    Authenticate { peer: usize, role: Option<Role>, later: bool, quarters: u8 },
     /// `v` peer: the verdict on the last of its tokens that wait.
     Verdict { peer: usize },
     /// `r` role: revokes whoever acts in it.
     Revoke(Role),
-    /// `z`: renews all principals, each tenant as the other.
-    Swap,
-    /// `y`: renews all principals as they are.
-    Renew,
+    /// `z` n: renews all principals, each tenant as the other, until so many quarters of a minute from now (0: for ever).
+    Swap(u8),
+    /// `y` n: renews all principals as they are, until then.
+    Renew(u8),
     /// `s` peer: stops reading, or goes on.
     Stall { peer: usize },
     /// `p` peer n: one that has stopped reads n messages.
@@ -35,8 +36,8 @@ pub(super) enum Op {
     Pass(u8),
     /// `b` n: so many minutes back, for the wall clock alone.
     SetBack(u8),
-    /// `x` peer role: the connection is lost, and made anew.
-    Reconnect { peer: usize, role: Role },
+    /// `x` peer role later: the connection is lost, and made anew; the verdict may wait for `v`.
+    Reconnect { peer: usize, role: Role, later: bool },
     /// `k` peer: the server shuts this connection down.
     Shutdown { peer: usize },
     /// `l` peer path: subscribes to events.
@@ -84,16 +85,17 @@ impl Op {
                 peer,
                 role: (arg(1) != 9).then(|| Role::new(arg(1))),
                 later: arg(2) % 2 == 1,
+                quarters: arg(3) % 8,
             },
             b'v' => Self::Verdict { peer },
             b'r' => Self::Revoke(Role::new(arg(0))),
-            b'z' => Self::Swap,
-            b'y' => Self::Renew,
+            b'z' => Self::Swap(arg(0) % 8),
+            b'y' => Self::Renew(arg(0) % 8),
             b's' => Self::Stall { peer },
             b'p' => Self::Read { peer, messages: arg(1) },
             b't' => Self::Pass(arg(0)),
             b'b' => Self::SetBack(arg(0)),
-            b'x' => Self::Reconnect { peer, role: Role::new(arg(1)) },
+            b'x' => Self::Reconnect { peer, role: Role::new(arg(1)), later: arg(2) % 2 == 1 },
             b'k' => Self::Shutdown { peer },
             b'l' => Self::Subscribe { peer, path: arg(1) % 3 },
             b'e' => Self::Publish { path: arg(0) % 3 },

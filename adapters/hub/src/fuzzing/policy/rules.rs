@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use liveset_core::{LiveQueryOptions, QuerySpec};
+use liveset_core::{LiveQueryOptions, Moment, QuerySpec};
 use serde_json::{Value, json};
 
 use crate::{
@@ -17,8 +17,8 @@ use crate::{
 pub(super) const SET: &str = "orders";
 /// What everybody sees of a row, where fields are hidden.
 const VISIBLE: [&str; 5] = ["id", "tenant", "name", "total", "at"];
-/// What no value but a hidden one has in it.
-const SECRET: &str = "SSSS";
+/// What no text but a hidden one has in it, and no number.
+const SECRET: [&str; 2] = ["SSSS", "62626262"];
 pub(super) const PATHS: [&str; 3] = ["jobs/a", "jobs/b", "jobs"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +54,15 @@ impl Role {
         }
     }
 
+    /// The same for numbers and moments: digits of their fractions.
+    pub(super) fn digits(self) -> &'static str {
+        match self {
+            Self::A => "71717171",
+            Self::B => "83838383",
+            Self::Staff | Self::Guest => "",
+        }
+    }
+
     pub(super) fn other(self) -> Self {
         match self {
             Self::A => Self::B,
@@ -62,14 +71,14 @@ impl Role {
         }
     }
 
-    pub(super) fn principal(self) -> Principal {
+    pub(super) fn principal(self, expires: Option<Moment>) -> Principal {
         let claims = match self {
             Self::A | Self::B => json!({ "tenant": self.marker(), "tenants": [self.marker()] }),
             Self::Staff => json!({ "staff": true }),
             Self::Guest => json!({ "tenant": null, "tenants": [{}] }),
         };
         let Value::Object(claims) = claims else { unreachable!("it is an object") };
-        Principal { claims: Arc::new(claims), ..Principal::new(self.name()) }
+        Principal { claims: Arc::new(claims), expires, ..Principal::new(self.name()) }
     }
 
     pub(super) fn of(who: &Principal) -> Self {
@@ -107,15 +116,16 @@ impl Rules {
 
     /// What must not be in anything that is sent to somebody in this role; nobody is who has not authenticated.
     pub(super) fn forbidden_text(self, role: Option<Role>) -> Vec<&'static str> {
-        let all = [Role::A.marker(), Role::B.marker(), SECRET];
-        let may = |text: &&str| match role {
-            Some(Role::Staff) => true,
-            Some(role @ (Role::A | Role::B)) => {
-                *text == role.marker() || (*text == SECRET && !self.hides_fields)
-            }
-            Some(Role::Guest) | None => false,
-        };
-        all.into_iter().filter(|text| !may(text)).collect()
+        let of = |tenant: Role| [tenant.marker(), tenant.digits()];
+        let nothing: &[&str] = &[];
+        let (a, b, secret) =
+            (of(Role::A), of(Role::B), if self.hides_fields { &SECRET[..] } else { nothing });
+        match role {
+            Some(Role::Staff) => vec![],
+            Some(Role::A) => [&b, secret].concat(),
+            Some(Role::B) => [&a, secret].concat(),
+            Some(Role::Guest) | None => [&a[..], &b, &SECRET].concat(),
+        }
     }
 
     /// The query as the role sees its result; `None` where it may not ask it.
@@ -170,6 +180,11 @@ impl Policy for Rules {
     }
 }
 
+/// A total of a tenant's row, as it is compared with.
+fn total(of: Role, whole: u8) -> Sum {
+    num(&format!("{whole}.{}", of.digits()))
+}
+
 /// A query that somebody asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Choice {
@@ -213,10 +228,10 @@ impl Choice {
             8 => path("at").gt(now().minus(1, Unit::Minutes)),
             9 => Expr::Const(true),
             10 => path("tenant").is_in(vec![Lit::Text("BBBB".into()), Lit::Text("AAAA".into())]),
-            11 => not(any([path("total").eq(num("1")), path("total").eq(num("4"))])),
+            11 => not(any([path("total").eq(total(Role::A, 1)), path("total").eq(total(Role::B, 4))])),
             12 => any([path("name").ne(text("AAAA-1")), path("name").eq(text("BBBB-2"))]),
             13 => path("secret").starts_with(text("SSSS")),
-            14 => any([path("total").eq(num("1")), path("level").eq(num("1"))]),
+            14 => any([path("total").eq(total(Role::A, 1)), path("level").gt(num("1"))]),
             _ => Expr::Compare(Sum::Path(names("level")), Cmp::Ge, Sum::Path(names("total"))),
         })
     }

@@ -2,14 +2,12 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use liveset_core::{
-    Attempt, ErrorCode, LiveResult, Moment, SessionLimits, SubscriptionSpec, Token, Transmit,
-};
+use liveset_core::{Attempt, ErrorCode, LiveResult, Moment, SessionLimits, Token, Transmit};
 use liveset_engine::{EngineLimits, FieldKind, Instant, SetDef};
 
 use super::{
     op::{Op, PEERS, Write},
-    peer::{Counts, Peer},
+    peer::{Counts, End, Peer},
     rules::{Choice, PATHS, Role, Rules, SET},
 };
 use crate::{
@@ -22,7 +20,7 @@ use crate::{
 
 /// 2024-01-01T00:00:00Z.
 const START: i128 = 1_704_067_200_000_000_000;
-const SECOND: i128 = 1_000_000_000;
+const QUARTER: Duration = Duration::from_secs(15);
 const CAP: usize = 4;
 
 /// What a run did, to see that it did something.
@@ -52,6 +50,12 @@ pub struct Tally {
     pub(super) refused: u64,
     /// Connections that the hub closed.
     pub(super) closed: u64,
+    /// Those of them whose principal had expired.
+    pub(super) expired: u64,
+    /// Those whose verdict did not come in time.
+    pub(super) unauthenticated: u64,
+    /// Those that were shut down, and became another principal's before they had read everything.
+    pub(super) withheld: u64,
     /// Messages read by those who had stopped reading.
     pub(super) read_late: u64,
     /// Queries that were answered once, for somebody.
@@ -68,7 +72,7 @@ pub struct Tally {
 
 impl Tally {
     /// Every count with its name.
-    pub fn all(&self) -> [(&'static str, u64); 21] {
+    pub fn all(&self) -> [(&'static str, u64); 24] {
         [
             ("commits", self.commits),
             ("created", self.created),
@@ -85,6 +89,9 @@ impl Tally {
             ("revoked", self.revoked),
             ("refused", self.refused),
             ("closed", self.closed),
+            ("expired", self.expired),
+            ("unauthenticated", self.unauthenticated),
+            ("withheld", self.withheld),
             ("read late", self.read_late),
             ("asked", self.asked),
             ("waited", self.waited),
@@ -112,6 +119,8 @@ impl World {
             chunk_rows: 2,
             event_queue: 2,
             message_burst: 100_000,
+            // That a client that does not read is lost has nothing to do with what it may see.
+            ping_interval: Duration::from_secs(10_000_000),
             ..SessionLimits::default()
         };
         let hub = HubLimits { resume_log_changes: 8, resume_linger_feeds: 3, ..HubLimits::default() };
@@ -143,17 +152,17 @@ impl World {
                     self.resume(peer, id, choice, result);
                 }
             }
-            Op::Destroy { peer, id } => drop(self.peers[peer].client.destroy_live_query(&live_id(id))),
-            Op::Authenticate { peer, role, later } => {
+            Op::Destroy { peer, id } => self.peers[peer].destroy(&live_id(id)),
+            Op::Authenticate { peer, role, later, quarters } => {
                 self.peers[peer].is_held_up |= later;
-                self.peers[peer].authenticate(role);
+                let token =
+                    role.map_or_else(|| "nobody".into(), |role| token(role, self.in_quarters(quarters)));
+                self.peers[peer].authenticate(&token);
             }
             Op::Verdict { peer } => self.give_verdicts(peer),
-            Op::Revoke(role) => {
-                self.tally.revoked += self.hub.revoke(now, role.name()) as u64;
-            }
-            Op::Swap => self.renew(|role| role.other()),
-            Op::Renew => self.renew(|role| role),
+            Op::Revoke(role) => self.revoke(role),
+            Op::Swap(quarters) => self.renew(Role::other, self.in_quarters(quarters)),
+            Op::Renew(quarters) => self.renew(|role| role, self.in_quarters(quarters)),
             Op::Stall { peer } => self.peers[peer].is_stalled ^= true,
             Op::Read { peer, messages } => {
                 for _ in 0..messages % 16 {
@@ -162,26 +171,31 @@ impl World {
                 }
             }
             Op::Pass(quarters) => {
-                let time = Duration::from_secs(15) * u32::from(quarters % 40);
+                let time = QUARTER * u32::from(quarters % 40);
                 self.now.monotonic = now.monotonic.saturating_add(time);
                 self.now.wall = now.wall.saturating_add(time);
+                for peer in &mut self.peers {
+                    peer.time_passed(self.now.monotonic);
+                }
                 self.hub.handle_timeout(self.now);
             }
             Op::SetBack(minutes) => {
                 self.now.wall = now.wall.saturating_sub(Duration::from_secs(60) * u32::from(minutes % 40));
                 self.hub.handle_timeout(self.now);
             }
-            Op::Reconnect { peer, role } => self.connect(peer, role),
+            Op::Reconnect { peer, role, later } => {
+                self.connect(peer, role);
+                self.peers[peer].is_held_up = later;
+            }
             Op::Shutdown { peer } => {
                 if let Some(conn) = self.peers[peer].conn {
                     self.hub.shutdown_one(now, conn);
+                    self.peers[peer].shut_down();
                 }
             }
             Op::Subscribe { peer, path } => {
-                let path = PATHS[usize::from(path)];
-                let id = format!("s{path}").into();
-                let spec = SubscriptionSpec { id, path: path.into(), events: vec!["jobStarted".into()] };
-                self.peers[peer].client.subscribe(vec![spec]);
+                self.count(peer, Counts::Kept);
+                self.peers[peer].subscribe(PATHS[usize::from(path)]);
             }
             Op::Publish { path } => {
                 self.written += 1;
@@ -256,8 +270,8 @@ impl World {
     fn connect(&mut self, peer: usize, role: Role) {
         self.disconnect(peer);
         let conn = self.hub.connect(self.now);
-        self.peers[peer].connected(conn);
-        self.peers[peer].authenticate(Some(role));
+        self.peers[peer].connected(self.now.monotonic, conn);
+        self.peers[peer].authenticate(&token(role, None));
     }
 
     fn disconnect(&mut self, peer: usize) {
@@ -277,32 +291,55 @@ impl World {
 
     fn give_verdict(&mut self, peer: usize, attempt: Attempt, token: &Token) {
         let Some(conn) = self.peers[peer].conn else { return };
-        let role = (0..4).map(Role::new).find(|role| role.name() == token.expose());
-        self.tally.refused += u64::from(role.is_none());
-        let before = self.role(peer);
-        let verdict = role.map(Role::principal).ok_or(AuthRefused);
-        self.hub.handle_verdict(self.now, conn, attempt, verdict);
+        let verdict = read_token(token.expose());
+        self.tally.refused += u64::from(verdict.is_none());
+        let before = self.peers[peer].role;
+        let principal = verdict.map(|(role, expires)| role.principal(expires)).ok_or(AuthRefused);
+        self.hub.handle_verdict(self.now, conn, attempt, principal);
+        self.peers[peer].judged(self.now.monotonic, attempt, verdict);
         self.moved(peer, before);
     }
 
-    fn renew(&mut self, into: impl Fn(Role) -> Role) {
-        let before: Vec<_> = (0..PEERS).map(|peer| self.role(peer)).collect();
-        self.hub.reauthorize(self.now, |who| Some(into(Role::of(who)).principal()));
-        for (peer, before) in before.into_iter().enumerate() {
-            self.moved(peer, before);
+    fn revoke(&mut self, role: Role) {
+        let revoked = self.hub.revoke(self.now, role.name());
+        let of_role = self.peers.iter_mut().filter(|peer| peer.is_served() && peer.role == Some(role));
+        let mut expected = 0;
+        for peer in of_role {
+            expected += usize::from(peer.end.is_none());
+            peer.revoked();
+        }
+        assert_eq!(revoked, expected, "as many as act for {role:?}");
+        self.tally.revoked += revoked as u64;
+    }
+
+    fn renew(&mut self, into: impl Fn(Role) -> Role, expires: Option<Moment>) {
+        let ended = self.hub.reauthorize(self.now, |who| Some(into(Role::of(who)).principal(expires)));
+        assert_eq!(ended, 0, "all are renewed");
+        for peer in 0..PEERS {
+            let before = self.peers[peer].role;
+            if let Some(role) = before.filter(|_| self.peers[peer].is_served()) {
+                self.peers[peer].renewed(into(role), expires);
+                self.moved(peer, before);
+            }
         }
     }
 
     /// From here on it is told of its new principal's rows only.
     fn moved(&mut self, peer: usize, before: Option<Role>) {
-        if self.role(peer) != before {
+        if self.peers[peer].role != before {
             self.tally.moved += u64::from(!self.peers[peer].live.is_empty());
             self.count(peer, Counts::Old);
         }
     }
 
+    /// The moment in so many quarters of a minute; none where there are none.
+    fn in_quarters(&self, quarters: u8) -> Option<Moment> {
+        (quarters > 0).then(|| self.now.monotonic + QUARTER * u32::from(quarters))
+    }
+
     fn ask(&mut self, role: Role, choice: &Choice) {
-        let answer = self.hub.query(self.now, Some(&role.principal()), &choice.spec()).map(OneShot::run);
+        let answer =
+            self.hub.query(self.now, Some(&role.principal(None)), &choice.spec()).map(OneShot::run);
         let expected = self.shown(role, choice);
         assert_eq!(answer.is_ok(), expected.is_some(), "{role:?}: {choice:?}: {answer:?}");
         if let Err(refusal) = &answer {
@@ -314,7 +351,7 @@ impl World {
             let rows = snapshot.rows.iter().map(|(id, doc)| (&**id, &doc.data[..]));
             assert_shown(rows, &shown, &format!("{role:?}: {choice:?}"));
         }
-        let explained = self.hub.explain(self.now, Some(&role.principal()), &choice.spec());
+        let explained = self.hub.explain(self.now, Some(&role.principal(None)), &choice.spec());
         assert!(explained.is_err() || role == Role::Staff, "it tells of everybody's rows");
     }
 
@@ -327,11 +364,8 @@ impl World {
             while let Some(output) = self.hub.poll_output() {
                 match output {
                     Output::Verify { conn, attempt, token } => {
-                        let Some(peer) = self.peer_of(conn) else { continue };
-                        if self.peers[peer].is_held_up {
-                            self.peers[peer].verdicts.push_back((attempt, token));
-                        } else {
-                            self.give_verdict(peer, attempt, &token);
+                        if let Some(peer) = self.peer_of(conn) {
+                            self.peers[peer].asks(attempt, token);
                         }
                     }
                     Output::Transmit { .. }
@@ -342,10 +376,15 @@ impl World {
                     Output::Panicked { .. } => panic!("the policy of this target does not panic"),
                 }
             }
+            let mut has_news = false;
             for peer in 0..PEERS {
+                if !self.peers[peer].is_held_up && !self.peers[peer].verdicts.is_empty() {
+                    self.give_verdicts(peer);
+                    has_news = true;
+                }
                 while !self.peers[peer].is_stalled && self.transmit(peer) {}
             }
-            if !self.write_to_hub() {
+            if !self.write_to_hub() && !has_news {
                 break;
             }
         }
@@ -373,8 +412,16 @@ impl World {
         let mut text = Vec::new();
         match self.hub.poll_transmit(self.now, conn, &mut text) {
             Some(Transmit::Text) => self.read(peer, &text),
-            Some(Transmit::Close(_)) => {
+            Some(Transmit::Close(code)) => {
+                self.peers[peer].closed(code);
                 self.tally.closed += 1;
+                let count = match self.peers[peer].end {
+                    Some(End::Expired) => &mut self.tally.expired,
+                    Some(End::Unauthenticated) => &mut self.tally.unauthenticated,
+                    Some(End::Shutdown { withheld: true }) => &mut self.tally.withheld,
+                    _ => &mut 0,
+                };
+                *count += 1;
                 self.disconnect(peer);
             }
             None => return false,
@@ -383,15 +430,12 @@ impl World {
     }
 
     fn read(&mut self, peer: usize, text: &[u8]) {
-        let role = self.role(peer);
+        let role = self.peers[peer].role.filter(|_| self.peers[peer].is_served());
         for forbidden in self.rules.forbidden_text(role) {
             let found = text.windows(forbidden.len()).any(|window| window == forbidden.as_bytes());
             assert!(!found, "{role:?} is told of {forbidden}: {}", String::from_utf8_lossy(text));
         }
-        let Self { peers, tally, now, .. } = self;
-        let read = peers[peer].client.handle_text(now.monotonic, text);
-        assert_eq!(read, Ok(()), "{}", String::from_utf8_lossy(text));
-        peers[peer].note(tally);
+        self.peers[peer].read(self.now.monotonic, text, &mut self.tally);
     }
 
     fn write_to_hub(&mut self) -> bool {
@@ -412,10 +456,6 @@ impl World {
 
     // --- what must be ---
 
-    fn role(&self, peer: usize) -> Option<Role> {
-        self.hub.principal(self.peers[peer].conn?).map(Role::of)
-    }
-
     fn peer_of(&self, conn: ConnectionId) -> Option<usize> {
         self.peers.iter().position(|peer| peer.conn == Some(conn))
     }
@@ -427,16 +467,19 @@ impl World {
     }
 
     fn count(&mut self, peer: usize, were: Counts) {
-        let role = self.role(peer);
         let Self { peers, rules, store, now, .. } = self;
+        let role = peers[peer].role;
         peers[peer].count(were, |choice| {
             let shown = store.result(&rules.seen(role?, choice)?, now.wall.unix_nanos(), CAP);
             Some((shown.total, shown.capped))
         });
     }
 
-    /// Everyone who has read everything holds what a recomputation gives.
+    /// The hub knows who is who, and everyone who has read everything holds what a recomputation gives.
     fn check(&mut self) {
+        for peer in &self.peers {
+            peer.check(&self.hub);
+        }
         if self.hub.has_work() {
             return;
         }
@@ -444,7 +487,7 @@ impl World {
             if self.peers[peer].is_stalled || self.peers[peer].conn.is_none() {
                 continue;
             }
-            let Some(role) = self.role(peer) else { continue };
+            let Some(role) = self.peers[peer].role else { continue };
             for (id, result) in self.peers[peer].client.live_queries() {
                 let choice = &self.peers[peer].live[id].choice;
                 let about = format!("connection {peer}, {role:?}: {choice:?}");
@@ -480,20 +523,31 @@ fn wall(nanos: i128) -> Instant {
     Instant::from_unix_nanos(nanos).unwrap_or(Instant::MAX)
 }
 
-/// A row of a tenant. Every text that is the tenant's own has its marker, every hidden one the mark of the hidden.
+/// What stands for a principal: the name of its role, and the moment at which it ends.
+fn token(role: Role, expires: Option<Moment>) -> String {
+    expires.map_or_else(|| role.name().into(), |expires| format!("{} {}", role.name(), expires.as_nanos()))
+}
+
+fn read_token(token: &str) -> Option<(Role, Option<Moment>)> {
+    let (name, expires) =
+        token.split_once(' ').map_or((token, None), |(name, expires)| (name, Some(expires)));
+    let role = (0..4).map(Role::new).find(|role| role.name() == name)?;
+    Some((role, expires.map(|nanos| Moment::from_nanos(nanos.parse().expect("a moment")))))
+}
+
+/// A row of a tenant. Every value that is the tenant's own has its marker or its digits, every hidden one the mark of the hidden too.
 fn node(id: &str, owner: Role, value: u8, written: u64) -> String {
-    let tenant = owner.marker();
+    let (tenant, digits) = (owner.marker(), owner.digits());
     let mut json = format!("{{\"id\":\"{id}\",\"tenant\":\"{tenant}\",\"name\":\"{tenant}-{written}\"");
     // Few totals and moments, so that rows tie; some fields are missing.
     let (total, minute) = (value % 6, value / 6 % 4);
     if total > 0 {
-        let _ = write!(json, ",\"total\":{total}");
+        let _ = write!(json, ",\"total\":{total}.{digits}");
     }
     if minute > 0 {
-        let at = wall(START + i128::from(minute) * 60 * SECOND);
-        let _ = write!(json, ",\"at\":\"{at}\"");
+        let _ = write!(json, ",\"at\":\"2024-01-01T00:{minute:02}:00.{digits}Z\"");
     }
-    let _ = write!(json, ",\"level\":{},\"secret\":\"SSSS-{written}\"}}", value % 3);
+    let _ = write!(json, ",\"level\":{}.{digits}62626262,\"secret\":\"SSSS-{written}\"}}", value % 3);
     json
 }
 
