@@ -431,9 +431,13 @@ impl World {
 
     fn read(&mut self, peer: usize, text: &[u8]) {
         let role = self.peers[peer].role.filter(|_| self.peers[peer].is_served());
+        // A version is as good as random, and has what is not to be told in it once in some million times.
+        let told = String::from_utf8_lossy(text);
+        let (told, version) = told.split_once("\"version\":\"").unwrap_or((&*told, ""));
+        let behind = version.split_once('"').map_or("", |(_, behind)| behind);
         for forbidden in self.rules.forbidden_text(role) {
-            let found = text.windows(forbidden.len()).any(|window| window == forbidden.as_bytes());
-            assert!(!found, "{role:?} is told of {forbidden}: {}", String::from_utf8_lossy(text));
+            let found = told.contains(forbidden) || behind.contains(forbidden);
+            assert!(!found, "{role:?} is told of {forbidden}: {told}{behind}");
         }
         self.peers[peer].read(self.now.monotonic, text, &mut self.tally);
     }
