@@ -82,3 +82,16 @@ fn assembler() {
     ];
     assert_reached(&reached.collect(), expected.map(str::to_owned));
 }
+
+#[cfg(feature = "jwt")]
+#[test]
+fn jwt() {
+    let reached = seeds("jwt").iter().filter_map(|seed| liveset_jwt::fuzzing::jwt_reached(seed)).collect();
+    assert_reached(
+        &reached,
+        words(
+            "accepted TooLong NotCompact Base64 HeaderJson Critical EmbeddedKey Payload Type Algorithm KeyId \
+             UnknownKey AmbiguousKey Signature ClaimsJson Issuer Audience Subject NoExpiry Time Expired NotYetValid",
+        ),
+    );
+}
