@@ -49,9 +49,9 @@ pub struct ServerLimits {
     pub max_body_bytes: usize,
     /// How long a body may take. Default 30 s.
     pub body_timeout: Duration,
-    /// Requests with a good token that one subject may send each second on the long run. Default 1,000.
+    /// Requests with a good token that one subject may send each second on the long run. Default 10,000.
     pub requests_per_second: u32,
-    /// How many of them may come at once. Default 2,000.
+    /// How many of them may come at once. Default 20,000.
     pub request_burst: u32,
     /// Queries over HTTP that are answered at once; 0 counts as 1. Default 4.
     pub queries_at_once: usize,
@@ -75,8 +75,8 @@ impl Default for ServerLimits {
             write_timeout: accept.write_timeout,
             max_body_bytes: 8 * 1024 * 1024,
             body_timeout: Duration::from_secs(30),
-            requests_per_second: 1_000,
-            request_burst: 2_000,
+            requests_per_second: 10_000,
+            request_burst: 20_000,
             queries_at_once: 4,
             shutdown_timeout: Duration::from_secs(10),
         }

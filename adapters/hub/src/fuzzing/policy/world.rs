@@ -338,8 +338,7 @@ impl World {
     }
 
     fn ask(&mut self, role: Role, choice: &Choice) {
-        let answer =
-            self.hub.query(self.now, Some(&role.principal(None)), &choice.spec()).map(OneShot::run);
+        let answer = self.hub.query(self.now, Some(&role.principal(None)), &choice.spec()).map(OneShot::run);
         let expected = self.shown(role, choice);
         assert_eq!(answer.is_ok(), expected.is_some(), "{role:?}: {choice:?}: {answer:?}");
         if let Err(refusal) = &answer {
