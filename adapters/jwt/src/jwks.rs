@@ -100,33 +100,44 @@ impl Jwks {
     async fn current(&self, has_key: impl Fn(&KeySet) -> bool) -> Option<Arc<KeySet>> {
         // Subscribed before the state is looked at, so that no end is missed in between.
         let mut ended = self.shared.ended.subscribe();
+        let now = Instant::now();
         {
-            let mut state = self.shared.lock();
-            let now = Instant::now();
+            let state = self.shared.lock();
             let is_young = state.as_of.is_some_and(|as_of| now.duration_since(as_of) < self.max_age);
             if is_young && state.keys.as_ref().is_some_and(|keys| has_key(keys)) {
                 return state.keys.clone();
             }
-            if !state.is_fetching {
-                let is_early =
-                    state.last_begin.is_some_and(|begin| now.duration_since(begin) < self.min_interval);
-                if is_early {
-                    return state.keys.clone();
-                }
-                state.is_fetching = true;
-                state.last_begin = Some(now);
-                tokio::spawn(fetch(self.shared.clone(), now, self.timeout));
-            }
         }
-        // The sender is in `self`, so there is an end to see.
-        let _ = ended.changed().await;
+        if self.refresh(now) {
+            // The sender is in `self`, so there is an end to see.
+            let _ = ended.changed().await;
+        }
         self.shared.lock().keys.clone()
+    }
+
+    /// Begins a fetch, unless one is under way or the last has begun a moment ago. Says whether one is under way.
+    fn refresh(&self, now: Instant) -> bool {
+        let ending = {
+            let mut state = self.shared.lock();
+            if state.is_fetching {
+                return true;
+            }
+            if state.last_begin.is_some_and(|begin| now.duration_since(begin) < self.min_interval) {
+                return false;
+            }
+            state.is_fetching = true;
+            state.last_begin = Some(now);
+            Ending(self.shared.clone())
+        };
+        // Not under the lock, which `ending` takes if the runtime does not want the task.
+        tokio::spawn(fetch(ending, now, self.timeout));
+        true
     }
 }
 
-/// One fetch. Its end is told whatever happens, even if the fetcher panics.
-async fn fetch(shared: Arc<Shared>, begin: Instant, timeout: Duration) {
-    let ending = Ending(&shared);
+/// One fetch.
+async fn fetch(ending: Ending, begin: Instant, timeout: Duration) {
+    let Ending(shared) = &ending;
     let fetched = tokio::time::timeout(timeout, shared.fetcher.fetch()).await;
     let keys = match fetched {
         Ok(Ok(text)) => KeySet::from_jwks(&text).map_err(|error| error.to_string()),
@@ -142,12 +153,12 @@ async fn fetch(shared: Arc<Shared>, begin: Instant, timeout: Duration) {
         }
         Err(error) => tracing::warn!(%error, "cannot fetch the key set; what was known stays"),
     }
-    drop(ending);
 }
 
-struct Ending<'a>(&'a Shared);
+/// Tells the end of a fetch, whatever happens: the fetcher panics, or the task is never run.
+struct Ending(Arc<Shared>);
 
-impl Drop for Ending<'_> {
+impl Drop for Ending {
     fn drop(&mut self) {
         self.0.lock().is_fetching = false;
         self.0.ended.send_modify(|ended| *ended = ended.wrapping_add(1));

@@ -262,3 +262,35 @@ async fn keys_of_an_address_are_not_replaced_and_never_symmetric() {
     let hmac = builder(Jwks::new(Issuer::new([old()]))).algorithms([liveset_jwt::Algorithm::Hs256]).build();
     assert!(hmac.is_err());
 }
+
+/// A task that a runtime was given and never ran, because it went before: the next runtime fetches all the same.
+#[test]
+fn a_fetch_that_never_began_is_over() {
+    let issuer = Issuer::new([old()]);
+    let authenticator = builder(Jwks::new(issuer.clone()).min_interval(Duration::ZERO)).build().unwrap();
+    let token = with_id(Signer::Rsa, "old");
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+
+    let gone = runtime();
+    {
+        let _inside = gone.enter();
+        let mut asking = std::pin::pin!(verdict(&authenticator, &token));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(asking.as_mut().poll(&mut context).is_pending());
+    }
+    drop(gone);
+    assert_eq!(issuer.fetches(), 0);
+    let again = async { tokio::time::timeout(60 * SECOND, verdict(&authenticator, &token)).await };
+    assert_eq!(runtime().block_on(again), Ok(Ok(())));
+
+    // Where there is no runtime at all, asking panics, and that is over too.
+    let other = Issuer::new([old()]);
+    let authenticator = builder(Jwks::new(other).min_interval(Duration::ZERO)).build().unwrap();
+    let outside = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        std::pin::pin!(verdict(&authenticator, &token)).poll(&mut context).is_ready()
+    }));
+    assert!(outside.is_err());
+    let again = async { tokio::time::timeout(60 * SECOND, verdict(&authenticator, &token)).await };
+    assert_eq!(runtime().block_on(again), Ok(Ok(())));
+}
