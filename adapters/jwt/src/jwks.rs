@@ -23,11 +23,14 @@ pub trait FetchJwks: Send + Sync + 'static {
 /// It is fetched for the first token that needs it, again when it is older than [`max_age`](Self::max_age), and again for
 /// a token whose key is not in it: that is how issuers rotate their keys. Two fetches begin at least
 /// [`min_interval`](Self::min_interval) apart, whatever tokens ask for. One fetch is under way at a time, for everybody that
-/// waits, and goes on when they leave. A fetch that fails, or brings something else than a key set, changes nothing.
+/// waits, and goes on when they leave. A token whose key is known waits for none. A fetch that fails, or brings something
+/// else than a key set, changes nothing, until the set is older than [`max_stale`](Self::max_stale): then nothing in it
+/// is believed any more.
 #[derive(Clone)]
 pub struct Jwks {
     shared: Arc<Shared>,
     max_age: Duration,
+    max_stale: Duration,
     min_interval: Duration,
     timeout: Duration,
 }
@@ -58,16 +61,29 @@ impl Jwks {
                 ended: watch::Sender::new(0),
             }),
             max_age: Duration::from_secs(600),
+            max_stale: Duration::from_secs(24 * 60 * 60),
             min_interval: Duration::from_secs(10),
             timeout: Duration::from_secs(5),
         }
     }
 
-    /// How old the set may become: so long, at most, a key that the issuer has withdrawn is still believed. Default
-    /// 10 min.
+    /// How old the set may become before the next token fetches it again. That token, and those that come while the
+    /// fetch is under way, are still judged by the old set. Default 10 min.
+    ///
+    /// A key that the issuer has withdrawn is believed as long, where tokens come all the time and fetches succeed; in any
+    /// case no longer than [`max_stale`](Self::max_stale).
     #[must_use]
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = age;
+        self
+    }
+
+    /// How old the set may become at all: then its keys are not believed any more, and tokens wait for a fetch. Where the
+    /// issuer cannot be reached for so long, nobody is let in. Default 24 h; not shorter than
+    /// [`max_age`](Self::max_age).
+    #[must_use]
+    pub fn max_stale(mut self, age: Duration) -> Self {
+        self.max_stale = age;
         self
     }
 
@@ -101,18 +117,26 @@ impl Jwks {
         // Subscribed before the state is looked at, so that no end is missed in between.
         let mut ended = self.shared.ended.subscribe();
         let now = Instant::now();
-        {
-            let state = self.shared.lock();
-            let is_young = state.as_of.is_some_and(|as_of| now.duration_since(as_of) < self.max_age);
-            if is_young && state.keys.as_ref().is_some_and(|keys| has_key(keys)) {
-                return state.keys.clone();
+        let known = self.believed(now).filter(|(keys, _)| has_key(keys));
+        if let Some((keys, age)) = known {
+            if age >= self.max_age {
+                self.refresh(now);
             }
+            return Some(keys);
         }
         if self.refresh(now) {
             // The sender is in `self`, so there is an end to see.
             let _ = ended.changed().await;
         }
-        self.shared.lock().keys.clone()
+        self.believed(Instant::now()).map(|(keys, _)| keys)
+    }
+
+    /// The set, and how old it is, unless that is too old.
+    fn believed(&self, now: Instant) -> Option<(Arc<KeySet>, Duration)> {
+        let state = self.shared.lock();
+        let age = now.duration_since(state.as_of?);
+        let keys = state.keys.as_ref().filter(|_| age < self.max_stale.max(self.max_age))?;
+        Some((keys.clone(), age))
     }
 
     /// Begins a fetch, unless one is under way or the last has begun a moment ago. Says whether one is under way.

@@ -187,8 +187,50 @@ async fn an_old_set_is_fetched_again() {
     assert_eq!(verdict(&authenticator, &with_id(Signer::Rsa, "old")).await, Ok(()));
     assert_eq!(issuer.fetches(), 1);
     advance(SECOND).await;
+    // The old set judges the token that sees its age, and the new one what comes when it is there.
+    assert_eq!(verdict(&authenticator, &with_id(Signer::Rsa, "old")).await, Ok(()));
+    settle().await;
+    assert_eq!(issuer.fetches(), 2);
     assert_eq!(verdict(&authenticator, &with_id(Signer::Rsa, "old")).await, Err(Refusal::UnknownKey));
     assert_eq!(issuer.fetches(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_token_with_a_known_key_waits_for_an_issuer_that_hangs() {
+    let issuer = Issuer::new([old(), Answer::Never]);
+    let authenticator = issuer.authenticator();
+    assert_eq!(verdict(&authenticator, &with_id(Signer::Rsa, "old")).await, Ok(()));
+    advance(600 * SECOND).await;
+    let begin = tokio::time::Instant::now();
+    for _ in 0..100 {
+        assert_eq!(verdict(&authenticator, &with_id(Signer::Rsa, "old")).await, Ok(()));
+    }
+    assert_eq!(begin.elapsed(), Duration::ZERO);
+    settle().await;
+    assert_eq!(issuer.fetches(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_that_cannot_be_fetched_again_is_believed_for_a_day() {
+    let issuer = Issuer::new([old(), Answer::Error, Answer::Error, Answer::Error, new()]);
+    let authenticator = issuer.authenticator();
+    let ask = || async { verdict(&authenticator, &with_id(Signer::Rsa, "old")).await };
+    assert_eq!(ask().await, Ok(()));
+    advance(24 * 3600 * SECOND - SECOND).await;
+    assert_eq!(ask().await, Ok(()));
+    settle().await;
+    assert_eq!(issuer.fetches(), 2);
+    advance(SECOND).await;
+    assert_eq!(ask().await, Err(Refusal::UnknownKey), "and there is no fetch so soon after the last");
+    advance(10 * SECOND).await;
+    assert_eq!(ask().await, Err(Refusal::UnknownKey));
+    assert_eq!(issuer.fetches(), 3);
+    advance(10 * SECOND).await;
+    assert_eq!(ask().await, Err(Refusal::UnknownKey));
+    advance(10 * SECOND).await;
+    assert_eq!(ask().await, Err(Refusal::UnknownKey), "the issuer is back, with another key");
+    assert_eq!(verdict(&authenticator, &with_id(Signer::OtherRsa, "new")).await, Ok(()));
+    assert_eq!(issuer.fetches(), 5);
 }
 
 #[tokio::test(start_paused = true)]
@@ -208,11 +250,13 @@ async fn a_failed_fetch_keeps_the_old_keys() {
         assert_eq!(verdict(&authenticator, &with_id(Signer::Rsa, "old")).await, Ok(()));
         advance(601 * SECOND).await;
         assert_eq!(verdict(&authenticator, &with_id(Signer::Rsa, "old")).await, Ok(()), "answer {number}");
+        settle().await;
         due(2);
         // A failure counts as a fetch, too: who is down is not asked for every token.
         assert_eq!(verdict(&authenticator, &with_id(Signer::Rsa, "old")).await, Ok(()), "answer {number}");
         due(2);
         advance(11 * SECOND).await;
+        settle().await;
         assert_eq!(
             verdict(&authenticator, &with_id(Signer::OtherRsa, "new")).await,
             Ok(()),
