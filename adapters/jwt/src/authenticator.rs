@@ -60,7 +60,7 @@ impl JwtAuthenticator {
     pub async fn verify(&self, token: &str) -> Result<Claims, Refusal> {
         let Inner { rules, source, .. } = &*self.inner;
         let token = rules.read(token)?;
-        let keys = source.keys_for(&token).await.ok_or(Refusal::UnknownKey)?;
+        let keys = source.keys_for(&token).await?;
         rules.judge(&token, &keys)
     }
 
@@ -78,21 +78,26 @@ impl JwtAuthenticator {
 
     /// Verifies, asks the host's own rule, and logs a refusal.
     async fn grant(&self, token: &str) -> Result<Grant, AuthError> {
-        let granted = match self.verify(token).await {
-            Ok(claims) => (self.inner.map)(&claims).map_err(|AuthError| Refusal::Claims),
-            Err(refusal) => Err(refusal),
+        let refusal = match self.verify(token).await {
+            Ok(claims) => match (self.inner.map)(&claims) {
+                Err(AuthError::Refused) => Refusal::Claims,
+                mapped => return mapped,
+            },
+            Err(reason @ Refusal::Unavailable) => {
+                tracing::debug!(%reason, "cannot judge a JSON Web Token");
+                return Err(AuthError::Unavailable);
+            }
+            Err(reason) => reason,
         };
-        granted.map_err(|reason| {
-            tracing::debug!(%reason, "refused a JSON Web Token");
-            AuthError
-        })
+        tracing::debug!(reason = %refusal, "refused a JSON Web Token");
+        Err(AuthError::Refused)
     }
 }
 
 impl Source {
-    async fn keys_for(&self, token: &Compact<'_>) -> Option<Arc<KeySet>> {
+    async fn keys_for(&self, token: &Compact<'_>) -> Result<Arc<KeySet>, Refusal> {
         match self {
-            Source::Fixed(keys) => Some(keys.read().unwrap_or_else(PoisonError::into_inner).clone()),
+            Source::Fixed(keys) => Ok(keys.read().unwrap_or_else(PoisonError::into_inner).clone()),
             Source::Jwks(jwks) => jwks.keys_for(token.algorithm, token.key_id.as_deref()).await,
         }
     }

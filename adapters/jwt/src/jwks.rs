@@ -25,7 +25,8 @@ pub trait FetchJwks: Send + Sync + 'static {
 /// [`min_interval`](Self::min_interval) apart, whatever tokens ask for. One fetch is under way at a time, for everybody that
 /// waits, and goes on when they leave. A token whose key is known waits for none. A fetch that fails, or brings something
 /// else than a key set, changes nothing, until the set is older than [`max_stale`](Self::max_stale): then nothing in it
-/// is believed any more.
+/// is believed any more. Where no keys are known, or the last fetch failed and a token's key is not known, the token cannot be
+/// judged ([`AuthError::Unavailable`](liveset::AuthError::Unavailable)).
 #[derive(Clone)]
 pub struct Jwks {
     shared: Arc<Shared>,
@@ -49,6 +50,8 @@ struct State {
     as_of: Option<Instant>,
     last_begin: Option<Instant>,
     is_fetching: bool,
+    /// The last fetch that has ended brought no keys.
+    has_failed: bool,
 }
 
 impl Jwks {
@@ -108,9 +111,19 @@ impl Jwks {
         self.current(|_| true).await.is_some()
     }
 
-    /// The set, fetched again if it is too old or has no key for such a token.
-    pub(crate) async fn keys_for(&self, algorithm: Algorithm, id: Option<&str>) -> Option<Arc<KeySet>> {
-        self.current(|keys| !matches!(keys.find(algorithm, id), Err(Refusal::UnknownKey))).await
+    /// The set, fetched again if it is too old or has no key for such a token. Where there is none, or no such key though
+    /// the issuer may have it, nobody can tell.
+    pub(crate) async fn keys_for(
+        &self,
+        algorithm: Algorithm,
+        id: Option<&str>,
+    ) -> Result<Arc<KeySet>, Refusal> {
+        let has_key = |keys: &KeySet| !matches!(keys.find(algorithm, id), Err(Refusal::UnknownKey));
+        let keys = self.current(has_key).await.ok_or(Refusal::Unavailable)?;
+        match !has_key(&keys) && self.shared.lock().has_failed {
+            true => Err(Refusal::Unavailable),
+            false => Ok(keys),
+        }
     }
 
     async fn current(&self, has_key: impl Fn(&KeySet) -> bool) -> Option<Arc<KeySet>> {
@@ -184,7 +197,11 @@ struct Ending(Arc<Shared>);
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        self.0.lock().is_fetching = false;
+        {
+            let mut state = self.0.lock();
+            state.is_fetching = false;
+            state.has_failed = state.as_of != state.last_begin;
+        }
         self.0.ended.send_modify(|ended| *ended = ended.wrapping_add(1));
     }
 }

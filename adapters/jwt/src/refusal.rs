@@ -67,6 +67,9 @@ pub enum Refusal {
     /// `nbf` or `iat` is to come.
     #[error("the token is not valid yet (`nbf` or `iat`)")]
     NotYetValid,
+    /// Not the token's fault: no keys of the issuer are known, or not this one, and they cannot be fetched now.
+    #[error("the issuer's keys cannot be fetched now")]
+    Unavailable,
     /// The host's own [`map`](crate::JwtBuilder::map) said no.
     #[error("the claims do not entitle to anything")]
     Claims,

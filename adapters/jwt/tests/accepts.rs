@@ -134,12 +134,12 @@ async fn the_grant_is_the_subject_until_it_expires_or_what_the_host_says() {
 
     let mapped = builder(public_keys()).map(|claims| match claims.subject() {
         "alice" => Ok(Grant::new("tenant 1/alice").read_only()),
-        _ => Err(AuthError),
+        _ => Err(AuthError::Refused),
     });
     let mapped = mapped.build().unwrap();
     assert_eq!(mapped.authenticate(&token).await, Ok(Grant::new("tenant 1/alice").read_only()));
     let bob = token_of(Signer::Ec, &header(Signer::Ec), &claims_with(json!({"sub": "bob"})));
-    assert_eq!(mapped.authenticate(&Token::new(bob)).await, Err(AuthError));
+    assert_eq!(mapped.authenticate(&Token::new(bob)).await, Err(AuthError::Refused));
 }
 
 #[test]

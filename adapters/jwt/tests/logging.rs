@@ -59,7 +59,7 @@ fn the_host_learns_the_reason_and_the_client_nothing() {
     tracing::subscriber::with_default(log.clone(), || {
         for (token, _) in texts {
             let verdict = runtime.block_on(async { authenticator().authenticate(&Token::new(token)).await });
-            assert_eq!(verdict, Err(AuthError));
+            assert_eq!(verdict, Err(AuthError::Refused));
         }
         assert!(
             runtime

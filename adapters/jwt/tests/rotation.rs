@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use liveset::BoxFuture;
+use liveset::{AuthError, Authenticator as _, BoxFuture};
 use liveset_jwt::{FetchJwks, Jwks, JwtAuthenticator, Refusal};
 use serde_json::json;
 use support::*;
@@ -221,12 +221,12 @@ async fn a_set_that_cannot_be_fetched_again_is_believed_for_a_day() {
     settle().await;
     assert_eq!(issuer.fetches(), 2);
     advance(SECOND).await;
-    assert_eq!(ask().await, Err(Refusal::UnknownKey), "and there is no fetch so soon after the last");
+    assert_eq!(ask().await, Err(Refusal::Unavailable), "and there is no fetch so soon after the last");
     advance(10 * SECOND).await;
-    assert_eq!(ask().await, Err(Refusal::UnknownKey));
+    assert_eq!(ask().await, Err(Refusal::Unavailable));
     assert_eq!(issuer.fetches(), 3);
     advance(10 * SECOND).await;
-    assert_eq!(ask().await, Err(Refusal::UnknownKey));
+    assert_eq!(ask().await, Err(Refusal::Unavailable));
     advance(10 * SECOND).await;
     assert_eq!(ask().await, Err(Refusal::UnknownKey), "the issuer is back, with another key");
     assert_eq!(verdict(&authenticator, &with_id(Signer::OtherRsa, "new")).await, Ok(()));
@@ -267,14 +267,17 @@ async fn a_failed_fetch_keeps_the_old_keys() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_any_keys_tokens_are_refused_and_later_accepted() {
+async fn without_any_keys_tokens_cannot_be_judged_and_later_they_can() {
     let issuer = Issuer::new([Answer::Error, old()]);
     let source = Jwks::new(issuer.clone());
     let authenticator = builder(source.clone()).build().unwrap();
     assert!(!source.prefetch().await);
     for _ in 0..10 {
-        assert_eq!(verdict(&authenticator, &with_id(Signer::Rsa, "old")).await, Err(Refusal::UnknownKey));
+        assert_eq!(verdict(&authenticator, &with_id(Signer::Rsa, "old")).await, Err(Refusal::Unavailable));
     }
+    let token = liveset::Token::new(with_id(Signer::Rsa, "old"));
+    assert_eq!(authenticator.authenticate(&token).await, Err(AuthError::Unavailable));
+    assert_eq!(authenticator.authenticate(&liveset::Token::new("a.b.c")).await, Err(AuthError::Refused));
     assert_eq!(issuer.fetches(), 1);
     advance(10 * SECOND).await;
     assert!(source.prefetch().await);
@@ -337,4 +340,24 @@ fn a_fetch_that_never_began_is_over() {
     assert!(outside.is_err());
     let again = async { tokio::time::timeout(60 * SECOND, verdict(&authenticator, &token)).await };
     assert_eq!(runtime().block_on(again), Ok(Ok(())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_key_id_is_nobodys_fault_while_the_issuer_is_down() {
+    for outage in [Answer::Error, Answer::Never, Answer::Panic, Answer::Keys(b"<html>".to_vec())] {
+        let issuer = Issuer::new([old(), outage, old(), new()]);
+        let authenticator = issuer.authenticator();
+        let ask = || async { verdict(&authenticator, &with_id(Signer::OtherRsa, "new")).await };
+        assert_eq!(ask().await, Err(Refusal::UnknownKey), "the issuer was asked and does not have it");
+        advance(11 * SECOND).await;
+        for _ in 0..3 {
+            assert_eq!(ask().await, Err(Refusal::Unavailable));
+        }
+        assert_eq!(verdict(&authenticator, &with_id(Signer::Rsa, "old")).await, Ok(()));
+        advance(11 * SECOND).await;
+        assert_eq!(ask().await, Err(Refusal::UnknownKey));
+        advance(11 * SECOND).await;
+        assert_eq!(ask().await, Ok(()));
+        assert_eq!(issuer.fetches(), 4);
+    }
 }

@@ -85,13 +85,23 @@ pub enum Renewal {
     Revoke,
 }
 
-/// The token was refused. Clients are told that, and never why.
+/// Why a token stands for nobody.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AuthError;
+pub enum AuthError {
+    /// It was refused. Clients are told that, and never why; it counts against their address.
+    #[default]
+    Refused,
+    /// Nobody can tell now: whoever would know, a database or an issuer, does not answer. The client is not to blame: nothing is
+    /// counted, and it is told `OVERLOADED` (close 1013), so that it comes again with the same token.
+    Unavailable,
+}
 
 impl fmt::Display for AuthError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the token was refused")
+        f.write_str(match self {
+            Self::Refused => "the token was refused",
+            Self::Unavailable => "tokens cannot be judged now; try again later",
+        })
     }
 }
 
@@ -108,12 +118,24 @@ pub enum Denied {
         /// When one may be again, in whole seconds.
         retry_after: Duration,
     },
+    /// Whether the token is good cannot be told now; see [`AuthError::Unavailable`].
+    Unavailable,
+}
+
+impl From<AuthError> for Denied {
+    fn from(error: AuthError) -> Denied {
+        match error {
+            AuthError::Refused => Denied::Token,
+            AuthError::Unavailable => Denied::Unavailable,
+        }
+    }
 }
 
 impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Token => AuthError.fmt(f),
+            Self::Token => AuthError::Refused.fmt(f),
+            Self::Unavailable => AuthError::Unavailable.fmt(f),
             Self::TooManyFailures { retry_after } => write!(
                 f,
                 "Too many failed authentications from this address; try again in {} s",
@@ -129,7 +151,7 @@ impl std::error::Error for Denied {}
 ///
 /// It is asked once for every `auth` message, in a task of its own, so it may take its time: up to the session's
 /// authentication deadline (10 s by default), after which the answer is not waited for. The task is cancelled when the
-/// connection goes. A panic counts as a refusal.
+/// connection goes. A panic counts as a refusal. Where it cannot tell, it says so: [`AuthError::Unavailable`].
 ///
 /// Every cause of a refusal should take the same time: whoever guesses tokens learns from a difference.
 pub trait Authenticator: Send + Sync + 'static {
@@ -159,7 +181,7 @@ pub struct NoToken;
 
 impl Authenticator for NoToken {
     fn authenticate<'a>(&'a self, _: &'a Token) -> BoxFuture<'a, Result<Grant, AuthError>> {
-        Box::pin(std::future::ready(Err(AuthError)))
+        Box::pin(std::future::ready(Err(AuthError::Refused)))
     }
 }
 
@@ -168,7 +190,7 @@ impl Authenticator for NoToken {
 /// ```
 /// let authenticator = liveset::from_fn(|token| async move {
 ///     // Ask whoever knows. The token's text shows only where it is asked for.
-///     if token.expose() == "open sesame" { Ok(liveset::Grant::new("ali baba")) } else { Err(liveset::AuthError) }
+///     if token.expose() == "open sesame" { Ok(liveset::Grant::new("ali baba")) } else { Err(liveset::AuthError::Refused) }
 /// });
 /// # let _ = authenticator;
 /// ```
@@ -279,7 +301,7 @@ impl StaticTokens {
         let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
         let place = place(&given, list.iter().map(|(known, _)| known));
         let found = place.and_then(|place| list.get(place));
-        found.map(|(_, grant)| grant.clone()).ok_or(AuthError)
+        found.map(|(_, grant)| grant.clone()).ok_or(AuthError::Refused)
     }
 }
 
@@ -337,7 +359,7 @@ mod tests {
         assert_eq!(tokens.find(b"alpha").map(|grant| grant.subject), Ok("a".into()));
         assert_eq!(tokens.find(b"beta").map(|grant| grant.subject), Ok("b".into()));
         for wrong in ["", "a", "alph", "alphaa", "alphaalpha", "Alpha", "gamma"] {
-            assert_eq!(tokens.find(wrong.as_bytes()), Err(AuthError), "{wrong}");
+            assert_eq!(tokens.find(wrong.as_bytes()), Err(AuthError::Refused), "{wrong}");
         }
     }
 

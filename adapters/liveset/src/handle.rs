@@ -375,7 +375,7 @@ impl Liveset {
     ///
     /// # Errors
     ///
-    /// Where the token is refused.
+    /// Where the token is refused, or cannot be judged now.
     pub async fn authenticate(&self, token: impl Into<Box<str>>) -> Result<Principal, AuthError> {
         self.shared.authenticate(&Token::new(token)).await
     }
@@ -385,7 +385,7 @@ impl Liveset {
     ///
     /// # Errors
     ///
-    /// Where the token is refused, or was not looked at because too many were.
+    /// Where the token is refused, cannot be judged now, or was not looked at because too many were refused.
     pub async fn authenticate_from(
         &self,
         token: impl Into<Box<str>>,

@@ -404,12 +404,15 @@ impl Shared {
                     if !is_stale {
                         // Before the client can know of it.
                         one_too_many = judged.is_refusal() && shared.count_failure(of.address());
-                        hub.handle_verdict(
-                            now,
-                            conn,
-                            attempt,
-                            judged.verdict().map_err(|AuthError| AuthRefused),
-                        );
+                        match judged.verdict() {
+                            Err(error @ AuthError::Unavailable) => {
+                                hub.deny(now, conn, attempt, ErrorCode::Overloaded, &error.to_string());
+                            }
+                            Err(AuthError::Refused) => {
+                                hub.handle_verdict(now, conn, attempt, Err(AuthRefused));
+                            }
+                            Ok(principal) => hub.handle_verdict(now, conn, attempt, Ok(principal)),
+                        }
                     }
                 });
                 if one_too_many {
@@ -435,7 +438,7 @@ impl Shared {
         if judged.is_refusal() && self.count_failure(address) {
             log_lock_out(address);
         }
-        judged.verdict().map_err(|AuthError| Denied::Token)
+        Ok(judged.verdict()?)
     }
 
     fn check_address(&self, address: Option<ClientAddress>) -> Result<(), Denied> {
@@ -461,7 +464,8 @@ impl Shared {
         let verdict = contain_future(async { self.door.authenticator.authenticate(token).await }).await;
         let outcome = match &verdict {
             Ok(Ok(_)) => "accepted",
-            Ok(Err(AuthError)) => "refused",
+            Ok(Err(AuthError::Refused)) => "refused",
+            Ok(Err(AuthError::Unavailable)) => "unavailable",
             Err(Panicked) => "panicked",
         };
         telemetry::authenticated(outcome, started.elapsed());
@@ -506,7 +510,7 @@ impl Shared {
         principal.claims = grant.claims;
         principal.credential = grant.credential;
         if let Some(at) = grant.expires {
-            let left = at.duration_since(std::time::SystemTime::now()).map_err(|_| AuthError)?;
+            let left = at.duration_since(std::time::SystemTime::now()).map_err(|_| AuthError::Refused)?;
             principal.expires = Some(self.monotonic().saturating_add(left));
         }
         Ok(principal)
@@ -547,13 +551,13 @@ enum Judged {
 
 impl Judged {
     fn is_refusal(&self) -> bool {
-        matches!(self, Judged::Verdict(Err(AuthError)))
+        matches!(self, Judged::Verdict(Err(AuthError::Refused)))
     }
 
     fn verdict(self) -> Result<Principal, AuthError> {
         match self {
             Judged::Verdict(verdict) => verdict,
-            Judged::Panicked => Err(AuthError),
+            Judged::Panicked => Err(AuthError::Refused),
         }
     }
 }

@@ -19,7 +19,7 @@ fn endpoint(change: impl FnOnce(&mut Limits)) -> (Liveset, Arc<AtomicUsize>) {
         let asked = asked.clone();
         move |token| {
             asked.fetch_add(1, Ordering::SeqCst);
-            async move { if token.expose() == "good" { Ok(Grant::new("alice")) } else { Err(AuthError) } }
+            async move { if token.expose() == "good" { Ok(Grant::new("alice")) } else { Err(AuthError::Refused) } }
         }
     });
     let mut limits = Limits::default();
@@ -135,7 +135,7 @@ async fn loopback_counts_only_where_that_is_asked_for() {
 async fn attempts_that_were_under_way_are_paid_for_later() {
     let authenticator = from_fn(|_| async {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        Err(AuthError)
+        Err(AuthError::Refused)
     });
     let mut limits = Limits::default();
     limits.auth.failures_per_address = 3;
@@ -171,5 +171,37 @@ async fn an_authenticator_that_panics_is_not_the_fault_of_the_address() {
     for _ in 0..10 {
         assert_eq!(attempt(&liveset, BAD, "bad").await["code"], "AUTH_FAILED");
     }
+    assert_eq!(attempt(&liveset, BAD, "good").await["type"], "authenticated");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_cannot_tell_charges_nobody_with_it() {
+    let is_down = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let authenticator = from_fn({
+        let is_down = is_down.clone();
+        move |_| {
+            let is_down = is_down.load(Ordering::SeqCst);
+            async move { if is_down { Err(AuthError::Unavailable) } else { Ok(Grant::new("alice")) } }
+        }
+    });
+    let mut limits = Limits::default();
+    limits.auth.failures_per_address = 3;
+    let liveset = Liveset::builder().authenticator(authenticator).limits(limits).build().unwrap();
+    for _ in 0..10 {
+        let mut client = connect(&liveset, BAD).await;
+        client.send(json!({ "type": "auth", "token": "good", "requestId": "r" })).await;
+        assert_eq!(
+            client.receive().await,
+            json!({
+                "type": "error", "code": "OVERLOADED", "requestId": "r",
+                "message": "tokens cannot be judged now; try again later",
+            })
+        );
+        assert_eq!(client.close_code().await, 1013);
+        let address = Some(ClientAddress("192.0.2.1".parse().unwrap()));
+        assert_eq!(liveset.authenticate_from("good", address).await, Err(Denied::Unavailable));
+        assert_eq!(liveset.authenticate("good").await, Err(AuthError::Unavailable));
+    }
+    is_down.store(false, Ordering::SeqCst);
     assert_eq!(attempt(&liveset, BAD, "good").await["type"], "authenticated");
 }

@@ -39,7 +39,7 @@ async fn without_an_authenticator_nobody_comes_in() {
     client.send(json!({ "type": "auth", "token": "t" })).await;
     assert_eq!(client.error().await, "AUTH_FAILED");
     assert_eq!(client.close_code().await, 1008);
-    assert_eq!(liveset.authenticate("t").await, Err(AuthError));
+    assert_eq!(liveset.authenticate("t").await, Err(AuthError::Refused));
 }
 
 #[tokio::test]
@@ -140,7 +140,7 @@ async fn a_token_that_ends_ends_the_connection() {
     let ended = Grant::new("alice").expires(SystemTime::now() - Duration::from_secs(1));
     let tokens = StaticTokens::new([("ended", ended)]);
     let liveset = Liveset::builder().authenticator(tokens).build().unwrap();
-    assert_eq!(liveset.authenticate("ended").await, Err(AuthError));
+    assert_eq!(liveset.authenticate("ended").await, Err(AuthError::Refused));
 }
 
 /// Whoever has a tenant sees its orders.

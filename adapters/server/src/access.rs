@@ -14,7 +14,7 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    /// Reads the keys, and fetches those that have an address; if that fails now, tokens are refused until it does not.
+    /// Reads the keys, and fetches those that have an address; if that fails now, theirs cannot be judged until it does not.
     pub(crate) async fn open(config: &Config, tokens: StaticTokens) -> Result<Access, ServeError> {
         #[cfg(feature = "jwt")]
         {
@@ -52,7 +52,7 @@ impl Access {
     #[cfg(feature = "jwt")]
     async fn find(&self, token: &Token) -> Result<Grant, AuthError> {
         match (self.tokens.authenticate(token).await, &self.jwt) {
-            (Err(AuthError), Some(jwt)) => jwt.authenticate(token).await,
+            (Err(_), Some(jwt)) => jwt.authenticate(token).await,
             (found, _) => found,
         }
     }

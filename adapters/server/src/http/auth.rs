@@ -1,6 +1,6 @@
 //! `Authorization: Bearer <token>`, checked by the same authenticator as `/ws`.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
@@ -8,6 +8,9 @@ use axum::http::request::Parts;
 use liveset::{ClientAddress, Denied, Principal};
 
 use super::{ApiError, App};
+
+/// When to come again where tokens cannot be judged.
+const RETRY_UNAVAILABLE: Duration = Duration::from_secs(10);
 
 /// Whoever sent the request. Extracting it is the check.
 #[derive(Debug)]
@@ -41,6 +44,9 @@ impl FromRequestParts<App> for Caller {
             },
             Err(denied @ Denied::TooManyFailures { retry_after }) => {
                 Err(ApiError::rate_limited(denied.to_string(), retry_after))
+            }
+            Err(denied @ Denied::Unavailable) => {
+                Err(ApiError::unavailable(denied.to_string(), RETRY_UNAVAILABLE))
             }
             Err(_) => {
                 metrics::counter!("liveset_http_auth_failures_total").increment(1);

@@ -106,6 +106,11 @@ impl ApiError {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "OVERLOADED", message)
     }
 
+    /// 503: not now, and not before so long.
+    pub fn unavailable(message: impl Into<String>, retry_after: Duration) -> Self {
+        ApiError { retry_after: Some(retry_after), ..ApiError::overloaded(message) }
+    }
+
     /// 500: a fault of ours. What it was stands in the log, not in the answer.
     pub fn internal() -> Self {
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "a fault of the server")

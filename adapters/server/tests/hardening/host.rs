@@ -87,7 +87,7 @@ fn judge(token: &str, released: &AtomicU32) -> Result<Grant, AuthError> {
             Ok(Grant::new("guest").expires(SystemTime::now() + Duration::from_millis(millis)))
         }
         _ if token == TOKEN || token == STALLS => Ok(Grant::new("writer")),
-        _ => Err(AuthError),
+        _ => Err(AuthError::Refused),
     }
 }
 
