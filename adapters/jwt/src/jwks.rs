@@ -183,10 +183,17 @@ async fn fetch(ending: Ending, begin: Instant, timeout: Duration) {
     };
     match keys {
         Ok(keys) => {
-            tracing::debug!(keys = keys.len(), "fetched the key set");
-            let mut state = shared.lock();
-            state.keys = Some(Arc::new(keys));
-            state.as_of = Some(begin);
+            let (count, passed_over) = (keys.len(), keys.passed_over);
+            let before = {
+                let mut state = shared.lock();
+                state.as_of = Some(begin);
+                state.keys.replace(Arc::new(keys)).map_or(0, |keys| keys.passed_over)
+            };
+            tracing::debug!(keys = count, "fetched the key set");
+            // Once, and not with every fetch.
+            if passed_over > 0 && passed_over != before {
+                tracing::warn!(keys = count, passed_over, "the key set has keys that cannot be used");
+            }
         }
         Err(error) => tracing::warn!(%error, "cannot fetch the key set; what was known stays"),
     }

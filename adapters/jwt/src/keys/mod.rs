@@ -21,6 +21,8 @@ const MIN_SECRET: usize = 32;
 #[derive(Clone)]
 pub struct KeySet {
     keys: Vec<Key>,
+    /// How many more there were that could not be used.
+    pub(crate) passed_over: usize,
 }
 
 impl KeySet {
@@ -36,14 +38,15 @@ impl KeySet {
 
     /// A JSON Web Key Set (RFC 7517): `{"keys": […]}` with at most 64 keys. Those that are for something else
     /// (encryption, another algorithm, another curve) are passed over. So are symmetric ones: HS256 is for
-    /// [`from_secret`](Self::from_secret) alone.
+    /// [`from_secret`](Self::from_secret) alone. And so, with a line in the log (DEBUG), are those that are broken or too weak,
+    /// and every one but the first where several of one algorithm share an id or have none.
     ///
     /// # Errors
     ///
-    /// The JSON is no key set, or has a key twice; no key is left; a key of use is broken, or too weak, or private; two
-    /// of one algorithm share an id or have none.
+    /// The JSON is no key set, or has a member twice; a key is private; no key is left.
     pub fn from_jwks(json: &[u8]) -> Result<KeySet, KeyError> {
-        KeySet::of(jwks::keys(json)?)
+        let (keys, passed_over) = jwks::keys(json)?;
+        Ok(KeySet { passed_over, ..KeySet::of(keys)? })
     }
 
     /// The secret of HS256, as bytes.
@@ -82,11 +85,11 @@ impl KeySet {
             return Err(KeyError::None);
         }
         for (at, key) in keys.iter().enumerate() {
-            if keys[..at].iter().any(|other| other.algorithm == key.algorithm && other.id == key.id) {
+            if keys[..at].iter().any(|other| key.is_like(other)) {
                 return Err(KeyError::Twice(key.algorithm));
             }
         }
-        Ok(KeySet { keys })
+        Ok(KeySet { keys, passed_over: 0 })
     }
 
     /// The key that a token means. The id is compared with those of the set, and nothing else is done with it.
@@ -151,6 +154,11 @@ impl Key {
             return Err(KeyError::Broken);
         }
         Key { id, algorithm: Algorithm::EdDsa, material: DecodingKey::from_ed_der(key) }.checked()
+    }
+
+    /// No token could tell them apart.
+    fn is_like(&self, other: &Key) -> bool {
+        self.algorithm == other.algorithm && self.id == other.id
     }
 
     fn checked(self) -> Result<Key, KeyError> {
