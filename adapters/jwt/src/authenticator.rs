@@ -61,7 +61,16 @@ impl JwtAuthenticator {
         let Inner { rules, source, .. } = &*self.inner;
         let token = rules.read(token)?;
         let keys = source.keys_for(&token).await?;
-        rules.judge(&token, &keys)
+        let judged = rules.judge(&token, &keys);
+        // Where no id says which key is meant, it may be one that the issuer has put in the place of this.
+        if judged.as_ref().is_err_and(|refusal| *refusal == Refusal::Signature)
+            && let Source::Jwks(jwks) = source
+            && !keys.has_named(token.algorithm, token.key_id.as_deref())
+            && let Some(newer) = jwks.newer_than(&keys).await
+        {
+            return rules.judge(&token, &newer);
+        }
+        judged
     }
 
     /// Puts other keys in the place of a [`KeySet`]; connections that are authenticated stay as they are. Does nothing,

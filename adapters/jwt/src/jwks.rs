@@ -21,7 +21,8 @@ pub trait FetchJwks: Send + Sync + 'static {
 /// A key set that an issuer publishes, and changes now and then. A clone shares it.
 ///
 /// It is fetched for the first token that needs it, again when it is older than [`max_age`](Self::max_age), and again for
-/// a token whose key is not in it: that is how issuers rotate their keys. Two fetches begin at least
+/// a token whose key is not in it, or whose signature is wrong where no id says which key is meant: that is how issuers
+/// rotate their keys. Two fetches begin at least
 /// [`min_interval`](Self::min_interval) apart, whatever tokens ask for. One fetch is under way at a time, for everybody that
 /// waits, and goes on when they leave. A token whose key is known waits for none. A fetch that fails, or brings something
 /// else than a key set, changes nothing, until the set is older than [`max_stale`](Self::max_stale): then nothing in it
@@ -118,12 +119,32 @@ impl Jwks {
         algorithm: Algorithm,
         id: Option<&str>,
     ) -> Result<Arc<KeySet>, Refusal> {
+        if algorithm == Algorithm::Hs256 {
+            // No set that is published has a secret in it.
+            return Err(Refusal::UnknownKey);
+        }
         let has_key = |keys: &KeySet| !matches!(keys.find(algorithm, id), Err(Refusal::UnknownKey));
         let keys = self.current(has_key).await.ok_or(Refusal::Unavailable)?;
         match !has_key(&keys) && self.shared.lock().has_failed {
             true => Err(Refusal::Unavailable),
             false => Ok(keys),
         }
+    }
+
+    /// Another set than this one, fetched if need be.
+    pub(crate) async fn newer_than(&self, keys: &Arc<KeySet>) -> Option<Arc<KeySet>> {
+        let mut ended = self.shared.ended.subscribe();
+        let newer = || {
+            let believed = self.believed(Instant::now());
+            believed.map(|(found, _)| found).filter(|found| !Arc::ptr_eq(found, keys))
+        };
+        if let Some(found) = newer() {
+            return Some(found);
+        }
+        if self.refresh(Instant::now()) {
+            let _ = ended.changed().await;
+        }
+        newer()
     }
 
     async fn current(&self, has_key: impl Fn(&KeySet) -> bool) -> Option<Arc<KeySet>> {

@@ -361,3 +361,33 @@ async fn an_unknown_key_id_is_nobodys_fault_while_the_issuer_is_down() {
         assert_eq!(issuer.fetches(), 4);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn keys_without_ids_are_rotated_too() {
+    let without_id = |signer| {
+        let mut key = jwk(signer, "");
+        key.as_object_mut().unwrap().remove("kid");
+        Answer::Keys(jwks([key]))
+    };
+    let issuer = Issuer::new([without_id(Signer::Rsa), without_id(Signer::OtherRsa)]);
+    let authenticator = issuer.authenticator();
+    assert_eq!(verdict(&authenticator, &good_token(Signer::Rsa)).await, Ok(()));
+    // Wrong signatures fetch as seldom as unknown ids.
+    for _ in 0..100 {
+        assert_eq!(verdict(&authenticator, &good_token(Signer::OtherRsa)).await, Err(Refusal::Signature));
+    }
+    assert_eq!(issuer.fetches(), 1);
+    advance(11 * SECOND).await;
+    assert_eq!(verdict(&authenticator, &good_token(Signer::OtherRsa)).await, Ok(()));
+    assert_eq!(verdict(&authenticator, &with_id(Signer::OtherRsa, "any")).await, Ok(()));
+    assert_eq!(verdict(&authenticator, &good_token(Signer::Rsa)).await, Err(Refusal::Signature));
+    assert_eq!(issuer.fetches(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_of_a_secret_fetch_no_published_keys() {
+    let issuer = Issuer::new([old()]);
+    let authenticator = issuer.authenticator();
+    assert_eq!(verdict(&authenticator, &good_token(Signer::Hmac(SECRET))).await, Err(Refusal::UnknownKey));
+    assert_eq!(issuer.fetches(), 0);
+}

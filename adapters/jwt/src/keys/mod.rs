@@ -92,6 +92,11 @@ impl KeySet {
         Ok(KeySet { keys, passed_over: 0 })
     }
 
+    /// Whether a key of the algorithm has this id, so that a token with it means this key and no other.
+    pub(crate) fn has_named(&self, algorithm: Algorithm, id: Option<&str>) -> bool {
+        id.is_some() && self.keys.iter().any(|key| key.algorithm == algorithm && key.id.as_deref() == id)
+    }
+
     /// The key that a token means. The id is compared with those of the set, and nothing else is done with it.
     pub(crate) fn find(&self, algorithm: Algorithm, id: Option<&str>) -> Result<&Key, Refusal> {
         let mut of_algorithm = self.keys.iter().filter(|key| key.algorithm == algorithm);
