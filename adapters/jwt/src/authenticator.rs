@@ -73,16 +73,20 @@ impl JwtAuthenticator {
         judged
     }
 
-    /// Puts other keys in the place of a [`KeySet`]; connections that are authenticated stay as they are. Does nothing,
-    /// and says so, where the keys are those of a [`Jwks`].
-    pub fn replace_keys(&self, keys: KeySet) -> bool {
-        match &self.inner.source {
-            Source::Fixed(held) => {
-                *held.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
-                true
-            }
-            Source::Jwks(_) => false,
+    /// Puts other keys in the place of a [`KeySet`]; connections that are authenticated stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// The keys are those of a [`Jwks`], or there is none for one of the [`algorithms`](JwtBuilder::algorithms). The old ones
+    /// stay.
+    pub fn replace_keys(&self, keys: KeySet) -> Result<(), ReplaceKeysError> {
+        let Source::Fixed(held) = &self.inner.source else { return Err(ReplaceKeysError::Fetched) };
+        let accepted = self.inner.rules.algorithms.as_deref().unwrap_or_default();
+        if let Some(without) = accepted.iter().find(|algorithm| !keys.has(**algorithm)) {
+            return Err(ReplaceKeysError::NoKeyFor(*without));
         }
+        *held.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+        Ok(())
     }
 
     /// Verifies, asks the host's own rule, and logs a refusal.
@@ -256,7 +260,7 @@ impl JwtBuilder {
         }
         if let Some(accepted) = &self.algorithms {
             let fits = |algorithm: &Algorithm| match &self.source.0 {
-                Kind::Set(keys) => keys.algorithms().any(|of_key| of_key == *algorithm),
+                Kind::Set(keys) => keys.has(*algorithm),
                 Kind::Jwks(_) => *algorithm != Algorithm::Hs256,
             };
             if let Some(without) = accepted.iter().find(|algorithm| !fits(algorithm)) {
@@ -291,6 +295,18 @@ impl fmt::Debug for JwtBuilder {
             .field("audiences", &self.audiences)
             .finish_non_exhaustive()
     }
+}
+
+/// Why the keys were not replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplaceKeysError {
+    /// They are fetched from the issuer.
+    #[error("the keys are those that the issuer publishes")]
+    Fetched,
+    /// An algorithm that is accepted, and that none of these keys is for.
+    #[error("there is no key for {0}")]
+    NoKeyFor(Algorithm),
 }
 
 /// Why there is no authenticator.

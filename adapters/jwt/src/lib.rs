@@ -76,7 +76,7 @@ mod token;
 mod url;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
-pub use authenticator::{JwtAuthenticator, JwtBuildError, JwtBuilder, KeySource};
+pub use authenticator::{JwtAuthenticator, JwtBuildError, JwtBuilder, KeySource, ReplaceKeysError};
 pub use claims::Claims;
 pub use jwks::{FetchJwks, Jwks};
 pub use keys::{KeyError, KeySet};

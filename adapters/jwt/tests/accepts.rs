@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use liveset::{AuthError, Authenticator as _, Grant, Token};
-use liveset_jwt::{Algorithm, JwtBuildError, KeySet, Refusal};
+use liveset_jwt::{Algorithm, JwtBuildError, KeySet, Refusal, ReplaceKeysError};
 use serde_json::json;
 use support::*;
 
@@ -146,7 +146,7 @@ async fn the_grant_is_the_subject_until_it_expires_or_what_the_host_says() {
 fn keys_can_be_replaced_while_it_runs() {
     let authenticator = builder(KeySet::from_pem(RSA_PEM).unwrap()).build().unwrap();
     let clone = authenticator.clone();
-    assert!(authenticator.replace_keys(KeySet::from_pem(EC_PEM).unwrap()));
+    assert_eq!(authenticator.replace_keys(KeySet::from_pem(EC_PEM).unwrap()), Ok(()));
     assert_eq!(verdict(&clone, &good_token(Signer::Rsa)), Err(Refusal::UnknownKey));
     assert!(verdict(&clone, &good_token(Signer::Ec)).is_ok());
 }
@@ -170,4 +170,14 @@ fn what_does_not_fit_together_is_not_built() {
     let anyone = from(public_keys()).issuer(ISSUER).any_audience().clock(|| at(NOW)).build().unwrap();
     let token = token_of(Signer::Ed, &header(Signer::Ed), &claims_with(json!({"aud": null})));
     assert!(verdict(&anyone, &token).is_ok());
+}
+
+#[test]
+fn keys_that_are_for_none_of_the_accepted_algorithms_replace_nothing() {
+    let accepting = builder(public_keys()).algorithms([Algorithm::EdDsa]).build().unwrap();
+    let of_rsa = || KeySet::from_pem(RSA_PEM).unwrap();
+    assert_eq!(accepting.replace_keys(of_rsa()), Err(ReplaceKeysError::NoKeyFor(Algorithm::EdDsa)));
+    assert_eq!(accepting.replace_keys(secret_key()), Err(ReplaceKeysError::NoKeyFor(Algorithm::EdDsa)));
+    assert!(verdict(&accepting, &good_token(Signer::Ed)).is_ok(), "the old keys stay");
+    assert_eq!(accepting.replace_keys(KeySet::from_pem(ED_PEM).unwrap()), Ok(()));
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use liveset::{AuthError, Authenticator as _, BoxFuture};
-use liveset_jwt::{FetchJwks, Jwks, JwtAuthenticator, Refusal};
+use liveset_jwt::{FetchJwks, Jwks, JwtAuthenticator, Refusal, ReplaceKeysError};
 use serde_json::json;
 use support::*;
 use tokio::sync::Semaphore;
@@ -305,7 +305,7 @@ async fn known_keys_need_no_fetch_that_is_under_way() {
 #[tokio::test(start_paused = true)]
 async fn keys_of_an_address_are_not_replaced_and_never_symmetric() {
     let authenticator = Issuer::new([old()]).authenticator();
-    assert!(!authenticator.replace_keys(public_keys()));
+    assert_eq!(authenticator.replace_keys(public_keys()), Err(ReplaceKeysError::Fetched));
     let hmac = builder(Jwks::new(Issuer::new([old()]))).algorithms([liveset_jwt::Algorithm::Hs256]).build();
     assert!(hmac.is_err());
 }

@@ -32,21 +32,27 @@ impl Access {
         }
     }
 
-    /// Reads the files with keys again. The old ones stay where they cannot be read.
-    pub(crate) fn reload(&self, config: &Config) {
+    /// Reads the file with keys again, wherever it is now. The old ones stay where it cannot be read, where the keys do not fit
+    /// the algorithms, and where they would come from something else than what is running: a file of another kind makes other
+    /// tokens good, which a restart may do.
+    pub(crate) fn reload(&self, running: &Config, read: &Config) {
         #[cfg(feature = "jwt")]
-        if let (Some(jwt), Some(config)) = (&self.jwt, &config.jwt) {
-            match jwt::keys(config) {
-                Ok(Some(keys)) => {
-                    tracing::info!(keys = keys.len(), "read the keys of JSON Web Tokens again");
-                    jwt.replace_keys(keys);
-                }
-                Ok(None) => {}
-                Err(error) => tracing::error!("the old keys stay: {error}"),
+        if let (Some(jwt), Some(running), Some(read)) = (&self.jwt, &running.jwt, &read.jwt)
+            && running.has_keys_like(read)
+        {
+            let replaced = jwt::keys(read).and_then(|keys| {
+                let Some(keys) = keys else { return Ok(()) };
+                let count = keys.len();
+                jwt.replace_keys(keys).map_err(|error| ServeError::Jwt(error.to_string()))?;
+                tracing::info!(keys = count, "read the keys of JSON Web Tokens again");
+                Ok(())
+            });
+            if let Err(error) = replaced {
+                tracing::error!("the old keys stay: {error}");
             }
         }
         #[cfg(not(feature = "jwt"))]
-        let _ = config;
+        let _ = (running, read);
     }
 
     #[cfg(feature = "jwt")]

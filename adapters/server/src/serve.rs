@@ -277,8 +277,9 @@ fn reload(args: &ServeArgs, running: &mut Config, tokens: &StaticTokens, access:
         }
     };
     tokens.replace(grants(&read));
+    // Before connections are asked anew: who is ended must find no old key when it comes back.
+    access.reload(running, &read);
     let ended = liveset.reauthorize(|who| tokens.renew(who));
-    access.reload(&read);
     tracing::info!(tokens = read.auth.tokens.len(), ended, "read the tokens again");
     let changed = running.changed_beside_tokens(&read);
     if !changed.is_empty() {

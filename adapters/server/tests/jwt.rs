@@ -96,6 +96,23 @@ async fn instead_of_tokens_and_with_other_keys_after_sighup() {
     assert_eq!(statuses(&server, &token(other, &json!({}))).await, [200, 403]);
 }
 
+/// A reload that would take keys from a file of another kind, or keys for no accepted algorithm, leaves them as they are.
+#[tokio::test]
+async fn keys_of_another_kind_wait_for_a_restart() {
+    let public = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
+    let config = format!("{CONFIG}[auth]\ntokens = []\n");
+    let files = [("hs256.secret", SECRET.as_bytes()), ("public.pem", public.as_bytes())];
+    let server = Server::start_with(&config, &files, &[]);
+    let token = token(SECRET, &json!({}));
+    let other = config.replace("secret_file = \"hs256.secret\"", "pem_file = \"public.pem\"");
+    assert_ne!(other, config);
+    std::fs::write(server.config_file(), other).unwrap();
+    server.signal("HUP");
+    server.wait_for_log("needs a restart to take effect");
+    assert!(!server.log().contains("read the keys of JSON Web Tokens again"), "{}", server.log());
+    assert_eq!(statuses(&server, &token).await, [200, 403]);
+}
+
 #[test]
 fn what_is_wrong_is_named_and_what_is_right_is_printed() {
     let folder = tempfile::tempdir().unwrap();
@@ -146,4 +163,20 @@ fn what_is_wrong_is_named_and_what_is_right_is_printed() {
     let (ok, again, stderr) = run(&["serve", "--print-config", "--config", path]);
     assert!(ok, "{stderr}");
     assert_eq!(again, shown);
+}
+
+/// Whoever cannot reach the issuer does not blame the token for it.
+#[tokio::test]
+async fn an_issuer_that_is_down_is_answered_503() {
+    let config = CONFIG.replace("secret_file = \"hs256.secret\"", "jwks_url = \"http://127.0.0.1:1/\"");
+    let server = Server::start(&config);
+    let token = token(SECRET, &json!({})).replace(
+        &URL_SAFE_NO_PAD.encode(br#"{"alg":"HS256"}"#),
+        &URL_SAFE_NO_PAD.encode(br#"{"alg":"RS256","kid":"a"}"#),
+    );
+    let mut http = Http::connect(&server.address).await;
+    let answer = http.get("/explain", Some(&token)).await;
+    assert_eq!((answer.status, answer.code().as_str()), (503, "OVERLOADED"), "{}", answer.text());
+    assert_eq!(answer.header("retry-after"), Some("10"));
+    assert_eq!(statuses(&server, TOKEN).await, [200, 200]);
 }

@@ -77,7 +77,11 @@ impl KeySet {
 
     /// The algorithms that there is a key for.
     pub fn algorithms(&self) -> impl Iterator<Item = Algorithm> {
-        Algorithm::ALL.into_iter().filter(|algorithm| self.keys.iter().any(|key| key.algorithm == *algorithm))
+        Algorithm::ALL.into_iter().filter(|algorithm| self.has(*algorithm))
+    }
+
+    pub(crate) fn has(&self, algorithm: Algorithm) -> bool {
+        self.keys.iter().any(|key| key.algorithm == algorithm)
     }
 
     fn of(keys: Vec<Key>) -> Result<KeySet, KeyError> {

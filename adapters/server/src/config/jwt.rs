@@ -56,6 +56,22 @@ impl JwtConfig {
         }
     }
 
+    /// Which of the four the keys come from.
+    fn sources(&self) -> [bool; 4] {
+        [
+            self.pem_file.is_some(),
+            self.jwks_file.is_some(),
+            self.jwks_url.is_some(),
+            self.secret_file.is_some(),
+        ]
+    }
+
+    /// Whether the keys come from a file, or an address, of the same kind.
+    #[cfg(feature = "jwt")]
+    pub(crate) fn has_keys_like(&self, other: &JwtConfig) -> bool {
+        self.sources() == other.sources()
+    }
+
     pub(super) fn validate(&self) -> Result<(), Problem> {
         let problem =
             |key: &str, message: &str| Err(Problem { key: format!("jwt{key}"), message: message.into() });
@@ -78,13 +94,7 @@ impl JwtConfig {
         if self.audience.iter().any(String::is_empty) {
             return problem(".audience", "an audience cannot be empty");
         }
-        let sources = [
-            self.pem_file.is_some(),
-            self.jwks_file.is_some(),
-            self.jwks_url.is_some(),
-            self.secret_file.is_some(),
-        ];
-        if sources.iter().filter(|given| **given).count() != 1 {
+        if self.sources().iter().filter(|given| **given).count() != 1 {
             return problem("", "one of `pem_file`, `jwks_file`, `jwks_url` and `secret_file` is needed");
         }
         if self.jwks_ca.is_some() && self.jwks_url.is_none() {
