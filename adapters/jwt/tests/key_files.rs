@@ -143,3 +143,42 @@ fn what_is_no_key_set() {
     let many = (0..65).map(|id| jwk(Signer::Ed, &id.to_string()));
     assert_eq!(KeySet::from_jwks(&jwks(many)).map(drop), Err(KeyError::TooMany));
 }
+
+#[test]
+fn what_is_published_is_no_secret() {
+    let set = String::from_utf8(jwks([jwk(Signer::Rsa, "a")])).unwrap();
+    let twice = r#"{"kty":"oct","kty":"oct","k":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#;
+    for public in [
+        RSA_PEM,
+        &set,
+        &jwk(Signer::Ec, "a").to_string(),
+        &format!(" \n{set}\n"),
+        twice,
+        r#"{"keys":"of whatever kind, and of what use they may be"}"#,
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGdbVQrJbFKhYyNVDZzfUoEcnjLO",
+        "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTY",
+    ] {
+        assert_eq!(KeySet::from_secret(public.as_bytes()).map(drop), Err(KeyError::PublicSecret), "{public}");
+    }
+    assert!(KeySet::from_secret(br#"{"secret":"that somebody has put into an object"}"#).is_ok());
+}
+
+#[test]
+fn moduli_have_leading_zeros_at_most() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let with = |change: fn(&mut Vec<u8>)| {
+        let mut key = jwk(Signer::Rsa, "a");
+        let mut modulus = URL_SAFE_NO_PAD.decode(key["n"].as_str().unwrap()).unwrap();
+        change(&mut modulus);
+        key["n"] = json!(base64url(modulus));
+        key
+    };
+    let zeros = with(|modulus| modulus.splice(0..0, [0, 0]).for_each(drop));
+    let keys = KeySet::from_jwks(&jwks([zeros])).unwrap();
+    assert!(verdict(&builder(keys).build().unwrap(), &good_token(Signer::Rsa)).is_ok());
+    let padded = with(|modulus| modulus[..128].fill(0));
+    assert_eq!(KeySet::from_jwks(&jwks([padded])).map(drop), Err(KeyError::RsaSize));
+    let even = with(|modulus| *modulus.last_mut().unwrap() &= 0xfe);
+    assert_eq!(KeySet::from_jwks(&jwks([even])).map(drop), Err(KeyError::Broken));
+}

@@ -53,13 +53,13 @@ impl KeySet {
     ///
     /// # Errors
     ///
-    /// It is shorter than 32 bytes, or somebody's PEM or key set: what is public cannot be a secret.
+    /// It is shorter than 32 bytes, or a PEM, a JSON Web Key, a set of them or a key of SSH: what is public cannot be a
+    /// secret.
     pub fn from_secret(secret: &[u8]) -> Result<KeySet, KeyError> {
         if secret.len() < MIN_SECRET {
             return Err(KeyError::ShortSecret);
         }
-        let is_pem = secret.windows(11).any(|window| window == b"-----BEGIN ");
-        if is_pem || pem::key(secret).is_ok() || jwks::keys(secret).is_ok() {
+        if is_published(secret) {
             return Err(KeyError::PublicSecret);
         }
         KeySet::of(vec![Key {
@@ -119,6 +119,23 @@ impl KeySet {
     }
 }
 
+/// Whether it looks like something that others have too, whoever may be able to use it.
+fn is_published(secret: &[u8]) -> bool {
+    let is_json = || {
+        // Read by two, of which each takes what the other does not: members twice, numbers without bounds.
+        crate::token::object(secret)
+            .is_some_and(|set| set.field("kty").is_some() || set.field("keys").is_some())
+            || serde_json::from_slice::<serde_json::Value>(secret)
+                .is_ok_and(|set| set.get("kty").is_some() || set.get("keys").is_some())
+    };
+    let begin = secret.trim_ascii_start();
+    let ssh: [&[u8]; 4] = [b"ssh-", b"ecdsa-sha2-", b"sk-ssh-", b"---- BEGIN SSH2"];
+    secret.windows(11).any(|window| window == b"-----BEGIN ")
+        || ssh.iter().any(|prefix| begin.starts_with(prefix))
+        || pem::key(secret).is_ok()
+        || is_json()
+}
+
 impl fmt::Debug for KeySet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.keys.iter().map(|key| (key.algorithm, key.id.as_deref()))).finish()
@@ -136,9 +153,16 @@ pub(crate) struct Key {
 impl Key {
     /// `modulus` and `exponent` are big-endian.
     fn rsa(id: Option<Box<str>>, modulus: &[u8], exponent: &[u8]) -> Result<Key, KeyError> {
+        // Some write the zero of a signed number along.
+        let zeros = modulus.iter().take_while(|byte| **byte == 0).count();
+        let modulus = &modulus[zeros..];
         let bits = 8 * modulus.len() - modulus.first().map_or(0, |first| first.leading_zeros() as usize);
         if !(2048..=8192).contains(&bits) {
             return Err(KeyError::RsaSize);
+        }
+        // Not a product of two large primes.
+        if modulus.last().is_none_or(|low| low % 2 == 0) {
+            return Err(KeyError::Broken);
         }
         // With an exponent of 1 everything is its own signature.
         let is_odd = exponent.last().is_some_and(|low| low % 2 == 1);
@@ -220,6 +244,6 @@ pub enum KeyError {
     #[error("a secret for HS256 must have at least 32 bytes")]
     ShortSecret,
     /// A public key given as a secret.
-    #[error("the secret for HS256 is a PEM or a key set, which others have too")]
+    #[error("the secret for HS256 is a PEM, a key of SSH or a JSON Web Key, which others have too")]
     PublicSecret,
 }
