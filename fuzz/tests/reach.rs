@@ -26,7 +26,7 @@ fn assert_reached(reached: &BTreeSet<String>, expected: impl IntoIterator<Item =
 fn session() {
     let reached =
         seeds("session").iter().flat_map(|seed| liveset_core::fuzzing::session_reached(seed)).collect();
-    assert_reached(&reached, words("o p a b c d e s m f g h i k r"));
+    assert_reached(&reached, words("o p a b c d e s m f g h i k r w"));
     assert_reached(
         &reached,
         words(

@@ -1,6 +1,7 @@
 //! The bodies of the fuzz targets: arbitrary bytes in, no panic out, and what must hold holds.
 
 mod session;
+pub mod text;
 
 pub use session::{session, session_reached};
 

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::{ServerMessage, SubscriptionSpec};
+use super::answer::Told;
+use crate::SubscriptionSpec;
 
 /// Events that wait for each subscription.
 pub(super) const QUEUE: usize = 2;
@@ -21,6 +22,7 @@ struct Waiting {
     path: String,
     event_type: String,
     data: String,
+    timestamp: String,
 }
 
 impl Events {
@@ -32,20 +34,19 @@ impl Events {
         self.queue.is_empty()
     }
 
-    /// Whether it was there.
-    pub(super) fn remove(&mut self, id: &str) -> bool {
-        let before = self.subscriptions.len();
-        self.subscriptions.retain(|spec| *spec.id != *id);
+    /// What it was, if it was there.
+    pub(super) fn remove(&mut self, id: &str) -> Option<SubscriptionSpec> {
+        let at = self.subscriptions.iter().position(|spec| *spec.id == *id);
         self.dropped.remove(id);
         for waiting in &mut self.queue {
             waiting.ids.retain(|other| other != id);
         }
         self.queue.retain(|waiting| !waiting.ids.is_empty());
-        self.subscriptions.len() < before
+        at.map(|at| self.subscriptions.remove(at))
     }
 
     /// For how many subscriptions it waits.
-    pub(super) fn publish(&mut self, path: &str, event_type: &str, data: &str) -> usize {
+    pub(super) fn publish(&mut self, path: &str, event_type: &str, data: &str, timestamp: &str) -> usize {
         let wants = |spec: &&SubscriptionSpec| {
             *spec.path == *path && spec.events.iter().any(|event| **event == *event_type)
         };
@@ -64,27 +65,27 @@ impl Events {
         self.queue.retain(|waiting| !waiting.ids.is_empty());
         let count = ids.len();
         if count > 0 {
-            let (path, event_type, data) = (path.to_owned(), event_type.to_owned(), data.to_owned());
-            self.queue.push_back(Waiting { ids, path, event_type, data });
+            let [path, event_type, data, timestamp] = [path, event_type, data, timestamp].map(str::to_owned);
+            self.queue.push_back(Waiting { ids, path, event_type, data, timestamp });
         }
         count
     }
 
     /// A message that went out: the oldest event, or the warning that goes before it.
-    pub(super) fn take(&mut self, message: &ServerMessage<'_>) {
+    pub(super) fn take(&mut self, message: &Told) {
         let next = self.queue.front().expect("an event waits");
         let warned = next.ids.iter().find(|id| self.dropped.contains_key(*id)).cloned();
         match (message, warned) {
-            (ServerMessage::Warning { code, message, subscription_id }, Some(id)) => {
+            (Told::Warning { code, message, subscription_id }, Some(id)) => {
                 let dropped = self.dropped.remove(&id).unwrap_or_default();
                 let expected =
                     format!("{dropped} events dropped for subscription '{id}' due to slow consumption");
                 assert_eq!((&**code, &**message, &**subscription_id), ("QUEUE_OVERFLOW", &*expected, &*id));
             }
-            (ServerMessage::Event { subscription_ids, event_type, path, data, .. }, None) => {
-                assert!(subscription_ids.iter().eq(&next.ids), "{subscription_ids:?}, expected {next:?}");
-                assert_eq!((&**event_type, &**path), (&*next.event_type, &*next.path));
-                assert_eq!(data.0, next.data.as_bytes());
+            (Told::Event { ids, event_type, path, data, timestamp }, None) => {
+                assert_eq!(ids, &next.ids);
+                assert_eq!((event_type, path), (&next.event_type, &next.path));
+                assert_eq!((data, timestamp), (&next.data, &next.timestamp));
                 self.queue.pop_front();
             }
             (other, warned) => panic!("{other:?}, expected {next:?}, warned {warned:?}"),

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::world::{CAP, View, World};
-use crate::{Doc, LiveQueryOptions, ServerMessage, Snapshot, Ticket};
+use super::answer::Told;
+use super::world::{CAP, View, World, reason_names};
+use crate::{Doc, LiveQueryOptions, Snapshot, Ticket};
 
 #[derive(Debug)]
 pub(super) struct Live {
@@ -18,6 +19,8 @@ pub(super) struct Live {
     /// With `positions`.
     order: Vec<String>,
     count: (u64, bool),
+    /// Whether the snapshot was capped.
+    was_capped: bool,
     /// With `resume`: the version that it was told last.
     version: String,
 }
@@ -41,6 +44,7 @@ impl Live {
             rows: BTreeMap::new(),
             order: Vec::new(),
             count: (window.total_count, window.capped),
+            was_capped: window.capped,
             version: window.version_text().into(),
         }
     }
@@ -74,55 +78,56 @@ impl Live {
     }
 
     /// A message of this live query.
-    pub(super) fn take(&mut self, message: &ServerMessage<'_>, world: &World, chunk_rows: usize) {
+    pub(super) fn take(&mut self, message: &Told, world: &World, chunk_rows: usize) {
         match message {
-            ServerMessage::LiveQueryData { data, has_more, .. } => {
+            Told::Data { data, has_more, capped } => {
                 let loading = self.loading.as_mut().expect("it is loading");
                 assert!(data.len() <= chunk_rows && (!data.is_empty() || loading.is_empty()));
                 for data in data {
-                    let data = text(data.0);
-                    assert_eq!(
-                        Some(&data),
-                        loading.pop_front().as_ref(),
-                        "the rows of the snapshot, in order"
-                    );
+                    let next = loading.pop_front();
+                    assert_eq!(Some(data), next.as_ref(), "the rows of the snapshot, in order");
                     let id = data[7..8].to_owned();
                     self.order.push(id.clone());
-                    self.rows.insert(id, data);
+                    self.rows.insert(id, data.clone());
                 }
-                assert_eq!(*has_more, !loading.is_empty());
+                assert_eq!((*has_more, *capped), (!loading.is_empty(), self.was_capped));
                 if !has_more {
                     self.loading = None;
                 }
             }
-            ServerMessage::LiveQueryAddedNode { node_id, data, index, reason, version, .. } => {
-                assert!(reason.is_none() || self.options.reasons);
-                let old = self.rows.insert(node_id.to_string(), text(data.0));
+            Told::Added { node_id, data, index, reason, version } => {
+                assert_eq!(reason.as_deref(), self.reason(reason_names(node_id).0));
+                let old = self.rows.insert(node_id.clone(), data.clone());
                 assert_eq!(old, None, "what is added was not there");
                 self.place(node_id, *index);
                 self.told(version.as_deref(), world);
             }
-            ServerMessage::LiveQueryUpdatedNode { node_id, data, index, version, .. } => {
-                let old = self.rows.insert(node_id.to_string(), text(data.0));
-                assert!(old.is_some_and(|old| old != text(data.0)), "what is updated was there and changed");
+            Told::Updated { node_id, data, index, version } => {
+                let old = self.rows.insert(node_id.clone(), data.clone());
+                assert!(old.is_some_and(|old| old != *data), "what is updated was there and changed");
                 self.order.retain(|id| id != node_id);
                 self.place(node_id, *index);
                 self.told(version.as_deref(), world);
             }
-            ServerMessage::LiveQueryRemovedNode { node_id, reason, version, .. } => {
-                assert!(reason.is_none() || self.options.reasons);
-                assert!(self.rows.remove(&**node_id).is_some(), "what is removed was there");
+            Told::Removed { node_id, reason, version } => {
+                assert_eq!(reason.as_deref(), self.reason(reason_names(node_id).1));
+                assert!(self.rows.remove(node_id).is_some(), "what is removed was there");
                 self.order.retain(|id| id != node_id);
                 self.told(version.as_deref(), world);
             }
-            ServerMessage::LiveQueryCount { total_count, capped, .. } => {
+            Told::Count { total_count, capped } => {
                 assert!(self.options.counts);
                 let before = std::mem::replace(&mut self.count, (*total_count, *capped));
                 assert_ne!(before, self.count, "it is told where it changed");
             }
-            other => panic!("{other:?} is no message of a stream"),
+            Told::Event { .. } | Told::Warning { .. } => panic!("{message:?} is of no live query"),
         }
         assert!(self.rows.len() <= CAP, "more than the cap");
+    }
+
+    /// The reason that it is told, if it asked for reasons.
+    fn reason(&self, name: &'static str) -> Option<&'static str> {
+        self.options.reasons.then_some(name)
     }
 
     fn place(&mut self, id: &str, index: Option<u64>) {

@@ -1,6 +1,7 @@
 //! A session against a model of the protocol.
 
 mod answer;
+mod client;
 mod events;
 mod live;
 mod model;
@@ -11,15 +12,15 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use answer::{Answer, close_name};
+use answer::{Answer, Message, close_name};
 use live::Live;
 use model::{Asked, Model, Stand};
 use op::Op;
 use world::{View, World, difference};
 
 use crate::{
-    ChangeBatch, CloseCode, ErrorCode, Event, Moment, Refusal, Request, ServerMessage, Session,
-    SessionLimits, SessionState, Ticket, Transmit, Verdict,
+    ChangeBatch, CloseCode, ErrorCode, Event, Moment, Refusal, Request, Session, SessionLimits, SessionState,
+    Ticket, Transmit, Verdict,
 };
 
 /// Drives a session by operations, a line each (see `Op`), beside a model of the protocol. What the session asks of its
@@ -122,6 +123,10 @@ impl Run {
                 self.session.shutdown(now);
                 self.model.shutdown(now);
             }
+            Op::Withhold => {
+                self.session.withhold();
+                self.model.withhold();
+            }
             Op::Fail(code) => {
                 self.session.fail(now, code, "x");
                 self.model.fail(now, code);
@@ -158,13 +163,13 @@ impl Run {
 
     fn take_requests(&mut self) {
         while let Some(request) = self.session.poll_request() {
-            let ids =
-                |specs: &[crate::SubscriptionSpec]| specs.iter().map(|spec| spec.id.to_string()).collect();
-            let asked = match &request {
-                Request::Verify { .. } => Asked::Verify,
-                Request::Subscribe { subscriptions, .. } => Asked::Subscribe(ids(subscriptions)),
-                Request::Unsubscribed { subscriptions } => Asked::Unsubscribed(ids(subscriptions)),
-                Request::CreateLiveQuery { id, since, .. } => Asked::Create(id.to_string(), since.clone()),
+            let asked = match request.clone() {
+                Request::Verify { token, .. } => Asked::Verify(token.expose().to_owned()),
+                Request::Subscribe { subscriptions, .. } => Asked::Subscribe(subscriptions),
+                Request::Unsubscribed { subscriptions } => Asked::Unsubscribed(subscriptions),
+                Request::CreateLiveQuery { id, query, options, since, .. } => {
+                    Asked::Create { id: id.to_string(), query, options, since }
+                }
                 Request::LiveQueryDestroyed { id, .. } => Asked::Destroyed(id.to_string()),
             };
             assert_eq!(Some(&asked), self.model.asked.pop_front().as_ref(), "what is asked of the owner");
@@ -264,14 +269,16 @@ impl Run {
     fn publish(&mut self, path: &str, event_type: &str) {
         self.published += 1;
         let data = self.published.to_string();
+        let timestamp = format!("2025-12-07T21:45:05.{:03}Z", self.published);
         let event = Event {
             event_type: event_type.into(),
             data: data.clone().into(),
-            timestamp: "2025-12-07T21:45:05.000Z".into(),
+            timestamp: timestamp.as_str().into(),
         };
         let queued = self.session.deliver(path, &Arc::new(event));
         let active = self.model.active();
-        let expected = active.map_or(0, |active| active.streams.events.publish(path, event_type, &data));
+        let expected =
+            active.map_or(0, |active| active.streams.events.publish(path, event_type, &data, &timestamp));
         assert_eq!(queued, expected);
     }
 
@@ -336,31 +343,20 @@ impl Run {
     }
 
     fn read_text(&mut self, text: &[u8]) {
-        let message = ServerMessage::parse(text).expect("a session writes messages");
-        if let Some(answer) = Answer::of(&message) {
-            self.reached.insert(answer.name());
-            assert_eq!(Some(&answer), self.model.answers.pop_front().as_ref(), "the next answer");
-            return;
-        }
-        assert_eq!(self.model.answers, [], "answers go first");
-        let streams = self.model.streams().expect("it serves");
-        let id = match &message {
-            ServerMessage::Event { .. } | ServerMessage::Warning { .. } => {
-                let name = if matches!(message, ServerMessage::Event { .. }) { "event" } else { "warning" };
-                self.reached.insert(name.to_owned());
-                return streams.events.take(&message);
+        let (name, id, told) = match Message::read(text) {
+            Message::Answer(answer) => {
+                self.reached.insert(answer.name());
+                assert_eq!(Some(&answer), self.model.answers.pop_front().as_ref(), "the next answer");
+                return;
             }
-            ServerMessage::LiveQueryData { id, .. }
-            | ServerMessage::LiveQueryAddedNode { id, .. }
-            | ServerMessage::LiveQueryUpdatedNode { id, .. }
-            | ServerMessage::LiveQueryRemovedNode { id, .. }
-            | ServerMessage::LiveQueryCount { id, .. } => id,
-            other => panic!("{other:?} is no message of a stream"),
+            Message::Told(name, id, told) => (name, id, told),
         };
-        let live = streams.live.get_mut(&**id).expect("nothing follows the end of a live query");
-        live.take(&message, &self.world, self.chunk_rows);
-        let name = String::from_utf8_lossy(text).split('"').nth(3).unwrap_or_default().to_owned();
+        assert_eq!(self.model.answers, [], "answers go first");
         self.reached.insert(name);
+        let streams = self.model.streams().expect("it serves");
+        let Some(id) = id else { return streams.events.take(&told) };
+        let live = streams.live.get_mut(&id).expect("nothing follows the end of a live query");
+        live.take(&told, &self.world, self.chunk_rows);
     }
 
     fn read_close(&mut self, code: CloseCode) {

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{
-    answer::{Answer, RequestId},
+    answer::{Answer, RequestId, close_code},
+    client::{Body, Said, Wrong},
     events::Events,
     live::Live,
 };
 use crate::{
-    ClientBody, ClientMessage, ClientMessageError, CloseCode, ErrorCode, LiveQueryOptions, Moment,
-    SessionLimits, SubscriptionSpec, Verdict, Violation,
+    CloseCode, ErrorCode, LiveQueryOptions, Moment, QuerySpec, SessionLimits, SubscriptionSpec, Verdict,
+    Violation,
 };
 
 #[derive(Debug)]
@@ -68,10 +69,10 @@ pub(super) struct Creating {
 /// What the session asks of its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
-    Verify,
-    Subscribe(Vec<String>),
-    Unsubscribed(Vec<String>),
-    Create(String, Option<String>),
+    Verify(String),
+    Subscribe(Vec<SubscriptionSpec>),
+    Unsubscribed(Vec<SubscriptionSpec>),
+    Create { id: String, query: QuerySpec, options: LiveQueryOptions, since: Option<String> },
     Destroyed(String),
 }
 
@@ -85,10 +86,6 @@ pub(super) struct Model {
     allowance: (u128, Moment),
     rate_limited: u32,
     invalid: u32,
-}
-
-fn own(text: Option<&str>) -> RequestId {
-    text.map(str::to_owned)
 }
 
 impl Model {
@@ -179,7 +176,7 @@ impl Model {
             self.answer(Answer::error(ErrorCode::RateLimited, request_id, None));
             self.rate_limited += 1;
             if self.rate_limited >= self.limits.rate_limited_in_a_row {
-                self.close(ErrorCode::RateLimited.close_code());
+                self.close(close_code(ErrorCode::RateLimited));
             }
             return;
         }
@@ -189,11 +186,9 @@ impl Model {
             Stand::Awaiting { .. } => self.first(text),
             Stand::Verifying { .. } => self.hold(text),
             Stand::Active(active) => {
-                let message = ClientMessage::parse(text.as_bytes(), self.limits.id_bytes);
-                let is_free = matches!(&message, Ok(message) if matches!(message.body, ClientBody::Ping | ClientBody::Pong));
-                let waits = !active.held.is_empty()
-                    || message.as_ref().is_ok_and(|message| active.must_wait(message));
-                if waits && !is_free { self.hold(text) } else { self.message(now, text) }
+                let said = Said::read(text, self.limits.id_bytes);
+                let waits = !active.held.is_empty() || active.must_wait(&said);
+                if waits && !said.is_free() { self.hold(text) } else { self.message(now, said) }
             }
             _ => {}
         }
@@ -202,19 +197,15 @@ impl Model {
     /// "`auth` must be the first message."
     fn first(&mut self, text: &str) {
         let Stand::Awaiting { deadline } = self.stand else { return };
-        let message = ClientMessage::parse(text.as_bytes(), self.limits.id_bytes);
-        let request_id = match message {
-            Ok(ClientMessage { request_id, body: ClientBody::Auth { .. } }) => {
-                let request_id = own(request_id.as_deref());
-                self.asked.push_back(Asked::Verify);
+        let Said { request_id, body, is_auth } = Said::read(text, self.limits.id_bytes);
+        match body {
+            Ok(Body::Auth(token)) => {
+                self.asked.push_back(Asked::Verify(token));
                 self.stand = Stand::Verifying { deadline, request_id, held: VecDeque::new() };
-                return;
             }
-            Err(error) if error.is_auth => return self.malformed(&error),
-            Ok(message) => own(message.request_id.as_deref()),
-            Err(error) => error.request_id,
-        };
-        self.close_with(ErrorCode::NotAuthenticated, request_id);
+            Err(wrong) if is_auth => self.malformed(request_id, wrong),
+            _ => self.close_with(ErrorCode::NotAuthenticated, request_id),
+        }
     }
 
     fn hold(&mut self, text: &str) {
@@ -233,49 +224,44 @@ impl Model {
     }
 
     fn request_id(&self, text: &str) -> RequestId {
-        match ClientMessage::parse(text.as_bytes(), self.limits.id_bytes) {
-            Ok(message) => own(message.request_id.as_deref()),
-            Err(error) => error.request_id,
-        }
+        Said::read(text, self.limits.id_bytes).request_id
     }
 
     /// Messages that were held, up to one that still has to wait.
     fn replay(&mut self, now: Moment) {
         while let Stand::Active(active) = &mut self.stand {
             let Some(text) = active.held.front().cloned() else { return };
-            let message = ClientMessage::parse(text.as_bytes(), self.limits.id_bytes);
-            if message.is_ok_and(|message| active.must_wait(&message)) {
+            let said = Said::read(&text, self.limits.id_bytes);
+            if active.must_wait(&said) {
                 return;
             }
             active.held.pop_front();
-            self.message(now, &text);
+            self.message(now, said);
         }
     }
 
-    fn message(&mut self, now: Moment, text: &str) {
-        let ClientMessage { request_id, body } =
-            match ClientMessage::parse(text.as_bytes(), self.limits.id_bytes) {
-                Ok(message) => message,
-                Err(error) => return self.malformed(&error),
-            };
+    fn message(&mut self, now: Moment, said: Said) {
+        let Said { request_id, body, .. } = said;
+        let body = match body {
+            Ok(body) => body,
+            Err(wrong) => return self.malformed(request_id, wrong),
+        };
         self.invalid = 0;
-        let request_id = own(request_id.as_deref());
         let (interval, subscriptions, live_queries) =
             (self.limits.ping_interval, self.limits.subscriptions, self.limits.live_queries);
         let Stand::Active(active) = &mut self.stand else { return };
         match body {
-            ClientBody::Ping => self.answer(Answer::Pong(request_id)),
-            ClientBody::Pong => {
+            Body::Ping => self.answer(Answer::Pong(request_id)),
+            Body::Pong => {
                 if active.ping_at.is_none() {
                     active.ping_at = Some(now + interval);
                 }
             }
-            ClientBody::Auth { .. } => {
+            Body::Auth(token) => {
                 active.reauth = Some(request_id);
-                self.asked.push_back(Asked::Verify);
+                self.asked.push_back(Asked::Verify(token));
             }
-            ClientBody::SubscribeEvents { subscriptions: entries } => {
-                let entries: Vec<SubscriptionSpec> = entries.iter().map(SubscriptionSpec::from).collect();
+            Body::Subscribe(entries) => {
                 let mut taken: BTreeSet<String> =
                     active.streams.events.subscriptions.iter().map(|spec| spec.id.to_string()).collect();
                 taken.extend(active.reserved().map(str::to_owned));
@@ -297,56 +283,53 @@ impl Model {
                 if let (true, Some((code, id))) = (good.is_empty(), &wrong) {
                     return self.answer(Answer::error(*code, request_id, Some(id)));
                 }
-                self.asked.push_back(Asked::Subscribe(good.iter().map(|spec| spec.id.to_string()).collect()));
+                self.asked.push_back(Asked::Subscribe(good.clone()));
                 active.subscribing.push(Subscribing { request_id, entries: good, wrong });
             }
-            ClientBody::UnsubscribeEvents { ids } => {
+            Body::Unsubscribe(ids) => {
                 let mut named = BTreeSet::new();
                 let events = &mut active.streams.events;
                 if let Some(id) = ids.iter().find(|id| !events.has(id) || !named.insert(id.to_string())) {
                     return self.answer(Answer::error(ErrorCode::UnknownId, request_id, Some(id)));
                 }
-                let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-                for id in &ids {
-                    events.remove(id);
-                }
-                self.asked.push_back(Asked::Unsubscribed(ids.clone()));
+                let gone = ids.iter().filter_map(|id| events.remove(id)).collect();
+                self.asked.push_back(Asked::Unsubscribed(gone));
                 if request_id.is_some() {
                     self.answer(Answer::Unsubscribed(request_id, ids));
                 }
             }
-            ClientBody::CreateLiveQuery { id, options, since, .. } => {
-                let code = if active.streams.live.contains_key(&*id) {
+            Body::Create { id, query, options, since } => {
+                let code = if active.streams.live.contains_key(&id) {
                     ErrorCode::DuplicateId
                 } else if active.streams.live.len() + active.creating.len() >= live_queries {
                     ErrorCode::LimitExceeded
                 } else {
-                    active.creating.insert(id.to_string(), Creating { request_id, options });
-                    self.asked
-                        .push_back(Asked::Create(id.into_owned(), since.map(|since| since.into_owned())));
+                    active.creating.insert(id.clone(), Creating { request_id, options });
+                    self.asked.push_back(Asked::Create { id, query, options, since });
                     return;
                 };
                 self.answer(Answer::error(code, request_id, Some(&id)));
             }
-            ClientBody::DestroyLiveQuery { id } => match active.streams.live.remove(&*id) {
+            Body::Destroy(id) => match active.streams.live.remove(&id) {
                 Some(_) => {
-                    self.answer(Answer::Destroyed(request_id, id.to_string()));
-                    self.asked.push_back(Asked::Destroyed(id.into_owned()));
+                    self.answer(Answer::Destroyed(request_id, id.clone()));
+                    self.asked.push_back(Asked::Destroyed(id));
                 }
                 None => self.answer(Answer::error(ErrorCode::UnknownId, request_id, Some(&id))),
             },
         }
     }
 
-    fn malformed(&mut self, error: &ClientMessageError) {
-        self.answer(Answer::error(error.code, error.request_id.clone(), error.id.as_deref()));
-        if error.code != ErrorCode::InvalidMessage {
+    fn malformed(&mut self, request_id: RequestId, wrong: Wrong) {
+        let Wrong { code, id } = wrong;
+        self.answer(Answer::error(code, request_id, id.as_deref()));
+        if code != ErrorCode::InvalidMessage {
             self.invalid = 0;
             return;
         }
         self.invalid += 1;
         if self.invalid >= self.limits.invalid_in_a_row {
-            self.close(error.code.close_code());
+            self.close(close_code(code));
         }
     }
 
@@ -417,13 +400,12 @@ impl Model {
             Some((code, id)) => {
                 self.answer(Answer::error(*code, request_id, id.as_deref()));
                 if refusal == Some(ErrorCode::Overloaded) {
-                    self.close(ErrorCode::Overloaded.close_code());
+                    self.close(close_code(ErrorCode::Overloaded));
                 }
             }
             None => {
-                let ids = entries.iter().map(|spec| spec.id.to_string()).collect();
-                active.streams.events.subscriptions.extend(entries);
-                self.answer(Answer::Subscribed(request_id, ids));
+                active.streams.events.subscriptions.extend(entries.iter().cloned());
+                self.answer(Answer::Subscribed(request_id, entries));
             }
         }
         self.replay(now);
@@ -438,7 +420,7 @@ impl Model {
     pub(super) fn refused(&mut self, now: Moment, id: &str, creating: Creating, code: ErrorCode) {
         self.answer(Answer::error(code, creating.request_id, Some(id)));
         if code == ErrorCode::Overloaded {
-            self.close(code.close_code());
+            self.close(close_code(code));
         }
         self.replay(now);
     }
@@ -458,16 +440,25 @@ impl Model {
     }
 
     pub(super) fn end_subscription(&mut self, id: &str) {
-        if self.active().is_some_and(|active| active.streams.events.remove(id)) {
+        if self.active().is_some_and(|active| active.streams.events.remove(id).is_some()) {
             self.answer(Answer::error(ErrorCode::Forbidden, None, Some(id)));
         }
     }
 
     pub(super) fn renew(&mut self, now: Moment, expires: Option<Moment>) {
-        if let Some(active) = self.active() {
-            active.expires = expires;
+        match &mut self.stand {
+            Stand::Active(active) => active.expires = expires,
+            Stand::Draining { expires: until, .. } => *until = expires,
+            _ => {}
         }
         self.pass(now);
+    }
+
+    /// Of what waits in a session that is shut down only the answers are sent.
+    pub(super) fn withhold(&mut self) {
+        if let Stand::Draining { streams, .. } = &mut self.stand {
+            **streams = Streams::default();
+        }
     }
 
     pub(super) fn shutdown(&mut self, now: Moment) {
@@ -501,7 +492,7 @@ impl Model {
     }
 
     fn close_with(&mut self, code: ErrorCode, request_id: RequestId) {
-        self.close(code.close_code());
+        self.close(close_code(code));
         self.answers.push_back(Answer::error(code, request_id, None));
     }
 
@@ -520,18 +511,14 @@ impl Active {
     }
 
     /// Whether the fate of an id that it names is open, or another `auth` is being verified.
-    fn must_wait(&self, message: &ClientMessage<'_>) -> bool {
+    fn must_wait(&self, said: &Said) -> bool {
         let is_reserved = |id: &str| self.reserved().any(|other| other == id);
-        match &message.body {
-            ClientBody::Auth { .. } => self.reauth.is_some(),
-            ClientBody::Ping | ClientBody::Pong => false,
-            ClientBody::SubscribeEvents { subscriptions } => {
-                subscriptions.iter().any(|entry| is_reserved(&entry.id))
-            }
-            ClientBody::UnsubscribeEvents { ids } => ids.iter().any(|id| is_reserved(id)),
-            ClientBody::CreateLiveQuery { id, .. } | ClientBody::DestroyLiveQuery { id } => {
-                self.creating.contains_key(&**id)
-            }
+        match &said.body {
+            Ok(Body::Auth(_)) => self.reauth.is_some(),
+            Ok(Body::Ping | Body::Pong) | Err(_) => false,
+            Ok(Body::Subscribe(entries)) => entries.iter().any(|entry| is_reserved(&entry.id)),
+            Ok(Body::Unsubscribe(ids)) => ids.iter().any(|id| is_reserved(id)),
+            Ok(Body::Create { id, .. } | Body::Destroy(id)) => self.creating.contains_key(id),
         }
     }
 }

@@ -33,9 +33,11 @@ pub(super) enum Op<'a> {
     Answer { newest: bool, how: &'a [u8] },
     /// `r` n: the principal expires after so many seconds; above 9 never.
     Renew(Option<u8>),
+    /// `w`: what waits is for another principal.
+    Withhold,
 }
 
-pub(super) const LETTERS: &[u8] = b"opabcdesmfghikr";
+pub(super) const LETTERS: &[u8] = b"opabcdesmfghikrw";
 pub(super) const SUBSCRIPTIONS: [&str; 4] = ["a", "b", "c", "d"];
 
 fn digit(byte: Option<&u8>) -> u8 {
@@ -77,6 +79,7 @@ impl<'a> Op<'a> {
             b'h' => Self::Read(rest.first().map(|_| n.into())),
             b'i' => Self::Answer { newest: false, how: rest },
             b'k' => Self::Answer { newest: true, how: rest },
+            b'w' => Self::Withhold,
             _ => Self::Renew(Some(n).filter(|n| *n < 10)),
         };
         Some((letter, op))

@@ -100,6 +100,24 @@ fn version_text(view: View, version: u64) -> String {
     format!("{}{version}", view.mark())
 }
 
+/// Why a node comes and goes: always for the same, so that folding changes nothing about it.
+fn reasons(id: &str) -> (AddedReason, RemovedReason) {
+    match id {
+        "a" | "d" => (AddedReason::Created, RemovedReason::Deleted),
+        "b" | "e" => (AddedReason::Refilled, RemovedReason::Displaced),
+        _ => (AddedReason::Filter, RemovedReason::Filter),
+    }
+}
+
+/// The same, as clients are told it.
+pub(super) fn reason_names(id: &str) -> (&'static str, &'static str) {
+    match id {
+        "a" | "d" => ("created", "deleted"),
+        "b" | "e" => ("refilled", "displaced"),
+        _ => ("filter", "filter"),
+    }
+}
+
 /// What makes one result into another: removals first, then the order of the result.
 pub(super) fn difference(before: &Snapshot, after: &Snapshot) -> ChangeBatch {
     let find = |window: &Snapshot, id: &Arc<str>| {
@@ -109,11 +127,11 @@ pub(super) fn difference(before: &Snapshot, after: &Snapshot) -> ChangeBatch {
         id: id.clone(),
         before: Some(doc.clone()),
         after: None,
-        reason: Some(ChangeReason::Removed(RemovedReason::Filter)),
+        reason: Some(ChangeReason::Removed(reasons(id).1)),
     });
     let came = after.rows.iter().filter_map(|(id, doc)| {
         let old = find(before, id);
-        let reason = old.is_none().then_some(ChangeReason::Added(AddedReason::Created));
+        let reason = old.is_none().then(|| ChangeReason::Added(reasons(id).0));
         let change = Change { id: id.clone(), before: old, after: Some(doc.clone()), reason };
         (change.before != change.after).then_some(change)
     });
