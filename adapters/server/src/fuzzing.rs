@@ -7,6 +7,7 @@ use std::path::Path;
 use bytes::Bytes;
 use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 use liveset::{Liveset, SetDef};
+use liveset_core::fuzzing::text::{Json, Kind};
 use liveset_engine::{Engine, EngineLimits, FieldKind, Instant, Op, Query};
 use serde_json::value::RawValue;
 
@@ -45,7 +46,7 @@ pub fn ndjson_reached(data: &[u8]) -> BTreeSet<&'static str> {
         bytes.truncate(bytes.len().saturating_sub(5));
     }
     let file = Path::new(if gzipped { "a.ndjson.gz" } else { "a.ndjson" });
-    let max_line_bytes = if has(b'l') { 40 } else { 4_000 };
+    let max_line_bytes = if has(b'l') { 40 } else { 1_000 };
 
     let (text, fails) = if gzipped { gunzip(&bytes) } else { (bytes.clone(), false) };
     let (expected, wrong) = split(&text, fails, max_line_bytes);
@@ -134,13 +135,17 @@ fn follow(
     for (line, text) in lines {
         let text = Bytes::copy_from_slice(text);
         if is_commit(&text) {
-            let changes = Changes::parse(&text).map_err(|_| {
+            let ops = std::str::from_utf8(&text).ok().and_then(ops_of);
+            let changes = Changes::parse(&text);
+            let read = changes.as_ref().map(|changes| &changes.ops);
+            assert_eq!(format!("{:?}", read.ok()), format!("{:?}", ops.as_ref()), "{text:?}: {changes:?}");
+            let ops = ops.ok_or_else(|| {
                 reached.insert("a commit that is none");
                 *line
             })?;
-            check_changes(&changes);
+            check_written(&ops);
             commit_nodes(engine, nodes)?;
-            engine.commit(Instant::UNIX_EPOCH, changes.ops).map_err(|_| {
+            engine.commit(Instant::UNIX_EPOCH, ops).map_err(|_| {
                 reached.insert("a commit that is refused");
                 *line
             })?;
@@ -186,8 +191,53 @@ fn is_commit(text: &Bytes) -> bool {
     is_commit
 }
 
+/// What a commit does: an object of `ops` and perhaps `at`, each once and nothing else. `None` where it is none.
+fn ops_of(text: &str) -> Option<Vec<Op>> {
+    let json = Json::lenient(text)?;
+    let [at, ops] = fields(&json, ["at", "ops"])?;
+    match at.map(|at| &at.kind) {
+        None | Some(Kind::Null) => {}
+        Some(Kind::Text(Some(at))) => drop(Instant::parse_rfc3339(at)?),
+        Some(_) => return None,
+    }
+    let op = |op: &Json<'_>| {
+        let [kind, set, node, id] = fields(op, ["op", "set", "node", "id"])?;
+        let set = set?.text()?.into();
+        match (kind?.text()?, node, id) {
+            ("upsert", Some(node), None) => {
+                Some(Op::Upsert { set, node: Bytes::copy_from_slice(node.raw.as_bytes()) })
+            }
+            ("remove", None, Some(id)) => {
+                let whole = || {
+                    id.raw.parse::<i64>().map(i128::from).or_else(|_| id.raw.parse::<u64>().map(i128::from))
+                };
+                let id = match &id.kind {
+                    Kind::Text(Some(id)) => id.clone(),
+                    Kind::Number => whole().ok()?.to_string(),
+                    _ => return None,
+                };
+                Some(Op::Remove { set, id })
+            }
+            _ => None,
+        }
+    };
+    ops?.list()?.iter().map(op).collect()
+}
+
+/// The fields of an object that has no others, and none of them twice.
+fn fields<'j, 't, const N: usize>(json: &'j Json<'t>, names: [&str; N]) -> Option<[Option<&'j Json<'t>>; N]> {
+    let mut fields = [None; N];
+    for (name, value) in json.object()? {
+        let place = names.iter().position(|known| Some(*known) == name.as_deref())?;
+        if fields[place].replace(value).is_some() {
+            return None;
+        }
+    }
+    Some(fields)
+}
+
 /// What was read can be written and reads back the same.
-fn check_changes(changes: &Changes) {
+fn check_written(read: &[Op]) {
     let op = |op: &Op| {
         let quoted = |text: &str| serde_json::Value::from(text).to_string();
         match op {
@@ -201,10 +251,10 @@ fn check_changes(changes: &Changes) {
             other => panic!("{other:?} is not written"),
         }
     };
-    let ops: Vec<String> = changes.ops.iter().map(op).collect();
+    let ops: Vec<String> = read.iter().map(op).collect();
     let text = format!("[{}]", ops.join(","));
     let again = Changes::parse(&text.clone().into()).expect("what was read can be written");
-    assert_eq!(format!("{:?}", again.ops), format!("{:?}", changes.ops), "{text}");
+    assert_eq!(format!("{:?}", again.ops), format!("{read:?}"), "{text}");
 }
 
 /// The lines that are not blank, with their numbers, and the one at which reading ends, if it does before the end.
