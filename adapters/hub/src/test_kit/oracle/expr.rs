@@ -106,6 +106,19 @@ impl Expr {
         }
     }
 
+    /// Whether a sum of constants in it has no value, wherever it stands.
+    pub fn has_broken_constant(&self) -> bool {
+        match self {
+            Self::Const(_) | Self::Flag(_) => false,
+            Self::And(es) | Self::Or(es) => es.iter().any(Self::has_broken_constant),
+            Self::Not(e) => e.has_broken_constant(),
+            Self::Compare(a, _, b) | Self::Text(a, _, b) => {
+                a.has_broken_constant() || b.has_broken_constant()
+            }
+            Self::In(a, _) | Self::AnyOf(a, _) | Self::AllOf(a, _) => a.has_broken_constant(),
+        }
+    }
+
     pub fn uses_now(&self) -> bool {
         match self {
             Self::Const(_) | Self::Flag(_) => false,
@@ -125,6 +138,24 @@ impl Sum {
             Self::Path(path) => Term::Val(node.at(path)),
             Self::Add(a, b) => arithmetic(a.eval(node, now), b.eval(node, now), false),
             Self::Sub(a, b) => arithmetic(a.eval(node, now), b.eval(node, now), true),
+        }
+    }
+
+    fn is_constant(&self) -> bool {
+        match self {
+            Self::Lit(_) => true,
+            Self::Now | Self::Path(_) => false,
+            Self::Add(a, b) | Self::Sub(a, b) => a.is_constant() && b.is_constant(),
+        }
+    }
+
+    fn has_broken_constant(&self) -> bool {
+        let is_broken = |sum: &Self| matches!(sum.eval(&Val::Nothing, 0), Term::Broken);
+        match self {
+            Self::Lit(_) | Self::Now | Self::Path(_) => false,
+            Self::Add(a, b) | Self::Sub(a, b) => {
+                (self.is_constant() && is_broken(self)) || a.has_broken_constant() || b.has_broken_constant()
+            }
         }
     }
 
