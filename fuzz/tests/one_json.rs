@@ -1,23 +1,13 @@
 //! The two readers of JSON refuse the same texts at the same byte: core's, which checks what peers say, and the engine's, which
 //! reads nodes. Neither package knows the other, so that nothing but this keeps their policy one.
 
+mod common;
+
 use std::fs;
 
+use common::Random;
 use liveset_engine::{JsonLimits, json};
 use liveset_fuzz::corpus;
-
-/// A small generator (splitmix64): the same changes on every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % limit.max(1) as u64) as usize
-    }
-}
 
 /// Whether they agree, and whether they take it.
 fn agree(text: &str, nesting: usize) -> bool {

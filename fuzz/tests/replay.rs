@@ -1,7 +1,10 @@
 //! The corpora as ordinary tests: every seed as it is, and every seed with small changes.
 
+mod common;
+
 use std::{collections::BTreeSet, fs};
 
+use common::Random;
 use liveset_engine::{Filter, Order, QueryLimits};
 use liveset_fuzz::{Body, TARGETS, corpora, corpus, replay};
 
@@ -10,23 +13,6 @@ fn target(name: &str) -> (Body, Vec<Vec<u8>>) {
     let body = TARGETS.iter().find(|(target, _)| *target == name).expect("a target").1;
     let seeds = corpus(name).expect("a corpus");
     (body, seeds.iter().map(|file| fs::read(file).expect("a seed")).collect())
-}
-
-/// A small generator (splitmix64): the same changes on every run.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit.max(1) as u64) as usize
-    }
 }
 
 /// A seed with a few of its bytes replaced, cut out, doubled, or put together with another seed.
