@@ -474,6 +474,10 @@ impl Engine {
             tests.push(self.moments.add(plan.set, set, column, test, self.now));
         }
         let view = self.shards[shard].create(set, identity, prepared, tests, self.now, &limits.tuning);
+        if limits.tuning.slices {
+            // Every index was built at once, also those that tests over time wait for.
+            self.moments.rearm_all(plan.set, set, self.now);
+        }
         if !self.is_filled(shard, view) {
             self.filling.push_back((shard, view));
         }
