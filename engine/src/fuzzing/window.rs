@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::{Engine, EngineLimits, FeedId, FieldKind, Instant, Op, Query, SetDef, Snapshot, Update};
+use crate::{Engine, EngineLimits, FeedId, FieldKind, Instant, Op, Query, SetDef, Snapshot, Tuning, Update};
 
 /// 2024-01-01T00:00:00Z, hour 0 of the model.
 const START: i128 = 1_704_067_200_000_000_000;
@@ -111,6 +111,8 @@ impl Choice {
 struct Watch {
     feed: FeedId,
     choice: Choice,
+    /// Whether it has its result; else that is being made.
+    is_there: bool,
     version: u64,
     total_count: u64,
     capped: bool,
@@ -118,6 +120,19 @@ struct Watch {
 }
 
 impl Watch {
+    fn new(feed: FeedId, choice: Choice) -> Self {
+        let rows = BTreeMap::new();
+        Self { feed, choice, is_there: false, version: 0, total_count: 0, capped: false, rows }
+    }
+
+    fn begin(&mut self, snapshot: Snapshot) {
+        self.is_there = true;
+        (self.version, self.total_count, self.capped) =
+            (snapshot.version, snapshot.total_count, snapshot.capped);
+        let rows = snapshot.rows.into_iter();
+        self.rows = rows.map(|(id, doc)| (doc.rank, (id.to_string(), doc.data))).collect();
+    }
+
     fn apply(&mut self, update: &Update) {
         assert!(update.version > self.version, "versions rise");
         self.version = update.version;
@@ -144,9 +159,47 @@ impl Watch {
     }
 }
 
+/// What an engine is, by the first byte: its lowest bit whether fields are declared, and the others how it works; of
+/// a digit that is 0 or 1 as ever.
+#[derive(Clone, Copy, Debug)]
+struct Setup(u8);
+
+impl Setup {
+    fn declares(self) -> bool {
+        self.0 & 1 != 0
+    }
+
+    fn in_slices(self) -> bool {
+        self.0 & 2 != 0
+    }
+
+    fn limits(self) -> EngineLimits {
+        let usual = EngineLimits::default();
+        let tuning = match self.0 >> 4 {
+            4 | 0 => Tuning { scan_only: true, ..Tuning::default() },
+            5 | 1 => Tuning { alternative: Some(1), eager_indexes: true, ..Tuning::default() },
+            6 => Tuning { slices: true, ..Tuning::default() },
+            7 => Tuning { no_slices: true, ..Tuning::default() },
+            8 | 2 => Tuning { node_timers: true, ..Tuning::default() },
+            9 => Tuning { small_slices: true, eager_indexes: true, ..Tuning::default() },
+            10 => Tuning { slices: true, eager_indexes: true, node_timers: true, ..Tuning::default() },
+            11 => Tuning { alternative: Some(0), small_slices: true, ..Tuning::default() },
+            _ => Tuning::default(),
+        };
+        EngineLimits {
+            shards: if self.0 & 4 != 0 { 3 } else { 1 },
+            slice_rows: if self.in_slices() { 1 } else { usual.slice_rows },
+            max_window: if self.0 & 8 != 0 { 2 } else { usual.max_window },
+            tuning,
+            ..usual
+        }
+    }
+}
+
 /// The engine, its watchers, and the plain model.
 struct World {
     engine: Engine,
+    setup: Setup,
     nodes: BTreeMap<String, Node>,
     staged: BTreeMap<String, Option<Node>>,
     watches: Vec<Watch>,
@@ -154,14 +207,14 @@ struct World {
 }
 
 impl World {
-    fn new(declared: bool) -> Self {
-        let mut engine = Engine::new(EngineLimits::default());
+    fn new(setup: Setup) -> Self {
+        let mut engine = Engine::new(setup.limits());
         let mut set = SetDef::new("nodes", "id");
-        if declared {
+        if setup.declares() {
             set = set.field("at", FieldKind::Instant, false).field("value", FieldKind::Number, false);
         }
         engine.define_set(set).expect("a set");
-        Self { engine, nodes: BTreeMap::new(), staged: BTreeMap::new(), watches: Vec::new(), hour: 0 }
+        Self { engine, setup, nodes: BTreeMap::new(), staged: BTreeMap::new(), watches: Vec::new(), hour: 0 }
     }
 
     fn now(&self) -> Instant {
@@ -194,12 +247,27 @@ impl World {
         let plan = self.engine.prepare(&choice.query()).expect("queries are sound");
         // By a run over all nodes, where no one has the query open.
         let once = self.engine.evaluate(self.now(), &plan).expect("few fields are read");
-        let (feed, snapshot) = self.engine.open(self.now(), &plan).expect("there is room");
-        assert_eq!(once.rows, snapshot.rows, "{choice:?}: once and live are the same");
-        assert_eq!((once.total_count, once.capped), (snapshot.total_count, snapshot.capped));
-        let Snapshot { version, total_count, capped, rows } = snapshot;
-        let rows = rows.into_iter().map(|(id, doc)| (doc.rank, (id.to_string(), doc.data))).collect();
-        self.watches.push(Watch { feed, choice, version, total_count, capped, rows });
+        let (feed, snapshot) = if self.setup.in_slices() {
+            let (feed, is_there) = self.engine.begin_open(self.now(), &plan).expect("there is room");
+            let snapshot = self.engine.snapshot(feed);
+            assert_eq!(snapshot.is_some(), is_there, "{choice:?}");
+            (feed, snapshot)
+        } else {
+            let (feed, snapshot) = self.engine.open(self.now(), &plan).expect("there is room");
+            (feed, Some(snapshot))
+        };
+        let mut watch = Watch::new(feed, choice);
+        if let Some(snapshot) = snapshot {
+            assert_eq!(once.rows, snapshot.rows, "{choice:?}: once and live are the same");
+            assert_eq!((once.total_count, once.capped), (snapshot.total_count, snapshot.capped));
+            watch.begin(snapshot);
+        }
+        self.watches.push(watch);
+    }
+
+    /// Goes on with what was put off, over so many rows, and takes the results that are there then.
+    fn work(&mut self, rows: usize) {
+        self.engine.work(rows);
     }
 
     fn close(&mut self, which: u8) {
@@ -218,32 +286,42 @@ impl World {
 
     fn drain(&mut self) {
         while let Some(update) = self.engine.poll_update() {
-            let watches = self.watches.iter_mut().filter(|watch| watch.feed == update.feed);
+            let watches = self.watches.iter_mut().filter(|watch| watch.feed == update.feed && watch.is_there);
             watches.for_each(|watch| watch.apply(&update));
+        }
+        // What was queued before a result was there is in it.
+        while let Some(feed) = self.engine.poll_opened() {
+            for watch in self.watches.iter_mut().filter(|watch| watch.feed == feed && !watch.is_there) {
+                watch.begin(self.engine.snapshot(feed).expect("it is there"));
+            }
         }
     }
 
     fn check(&self) {
-        for Watch { choice, total_count, capped, rows, .. } in &self.watches {
+        let cap = self.setup.limits().max_window as u64;
+        for Watch { choice, total_count, capped, rows, .. } in
+            self.watches.iter().filter(|watch| watch.is_there)
+        {
+            let limit = choice.limit.min(cap);
             let (test, compare) = (FILTERS[choice.filter].1, ORDERS[choice.order].1);
             let mut expected: Vec<_> = self.nodes.iter().filter(|(_, node)| test(node, self.hour)).collect();
             expected.sort_by(|(id, a), (other, b)| compare(a, b).then(id.cmp(other)));
             let total = expected.len() as u64;
-            expected.truncate(choice.limit as usize);
+            expected.truncate(limit as usize);
             let expected: Vec<(String, Bytes)> = expected
                 .iter()
                 .map(|(id, node)| ((*id).clone(), node.json(id, choice.whole).into()))
                 .collect();
 
             assert!(rows.values().eq(&expected), "{choice:?}: {rows:?}, expected {expected:?}");
-            assert_eq!((*total_count, *capped), (total, total > choice.limit), "{choice:?}");
+            assert_eq!((*total_count, *capped), (total, total > limit), "{choice:?}");
         }
     }
 }
 
-/// Drives an engine by operations read from the bytes: the first byte chooses whether fields are declared, and each
-/// operation is three bytes: what, which node, and a value. After each, every live query shows what a plain sort of the
-/// plain model shows. In the end nothing is left behind.
+/// Drives an engine by operations read from the bytes: the first byte chooses whether fields are declared and how the engine
+/// works (see `Setup`), and each operation is three bytes: what, which node, and a value. After each, every live query whose
+/// result is there shows what a plain sort of the plain model shows. In the end nothing is left behind.
 ///
 /// | first byte mod 8 | operation |
 /// | --- | --- |
@@ -253,10 +331,10 @@ impl World {
 /// | 4 | opens the live query by the third byte |
 /// | 5 | closes one |
 /// | 6 | lets time pass |
-/// | 7 | sets the clock back |
+/// | 7 | sets the clock back, or by a value of 128 and more works on results that are being made |
 pub fn window(data: &[u8]) {
     let Some((first, ops)) = data.split_first() else { return };
-    let mut world = World::new(first % 2 == 1);
+    let mut world = World::new(Setup(*first));
     for op in ops.as_chunks::<3>().0.iter().take(500) {
         let [what, which, value] = *op;
         let id = char::from(b'a' + which % 8).to_string();
@@ -267,11 +345,18 @@ pub fn window(data: &[u8]) {
             4 => world.open(Choice::new(value)),
             5 => world.close(value),
             6 => world.pass(i64::from(value % 6)),
-            _ => world.pass(-i64::from(value % 4)),
+            _ if value < 128 => world.pass(-i64::from(value % 4)),
+            _ => world.work(1 + usize::from(value % 4)),
         }
         world.drain();
         world.check();
     }
+    while world.engine.has_work() {
+        world.work(100);
+        world.drain();
+    }
+    world.check();
+    assert!(world.watches.iter().all(|watch| watch.is_there), "what was asked for is there in the end");
     while !world.watches.is_empty() {
         world.close(0);
     }
