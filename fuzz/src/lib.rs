@@ -17,11 +17,11 @@
 //! | [`filter`](targets::filter) | a filter, then nodes, one a line | print and canonical form read back; flips are never late |
 //! | [`order`](targets::order) | an `orderBy`, then nodes, one a line | the same, and ranks sort as promised |
 //! | [`json`](targets::json) | one JSON text | compaction and projection keep values; what only checks refuses the same |
-//! | [`window`](targets::window) | operations of three bytes | every live query equals a sort from scratch |
+//! | [`window`](targets::window) | how the engine works, operations of three bytes | every live query equals a sort from scratch |
 //! | [`evaluate`](targets::evaluate) | a query in prefix notation, a moment, nodes | the result is that of an oracle, once and live |
-//! | [`policy`](targets::policy) | operations, a line each, on one hub | nobody is told of what they may not see |
+//! | [`policy`](targets::policy) | operations, a line each, on one hub | nobody is told of what they may not see, nor served when they are nobody any more |
 //! | [`assembler`](targets::assembler) | frames, a line each | messages and faults are those of a reference, as soon as can be |
-//! | `jwt` (feature `jwt`) | a token, keys, or a header and claims to sign | nothing is accepted that should not be |
+//! | `jwt` (feature `jwt`) | a token, keys, or a header, claims, and who signs them | what is accepted, and why not, is as a reference says |
 //! | `ndjson` (feature `server`) | a file, behind a line that says how it is written | lines and faults are found where they are; no commit is half applied |
 //!
 //! # The corpus
