@@ -26,6 +26,7 @@ fn seeds_and_small_changes_of_them() {
     }
     let expected = [
         "plain",
+        "a byte order mark",
         "gzip",
         "loaded",
         "a commit",
