@@ -204,8 +204,8 @@ impl Peer {
     /// The hub says the same of it.
     pub(super) fn check(&self, hub: &Hub) {
         let Some(conn) = self.conn else { return };
-        if self.end.is_some() {
-            assert!(self.is_stalled, "{:?}: it is served still", self.end);
+        assert!(self.end.is_none() || self.is_stalled, "{:?}: it is served still", self.end);
+        if !self.is_served() {
             return;
         }
         let who = hub.principal(conn).map(|who| (Role::of(who), who.expires));

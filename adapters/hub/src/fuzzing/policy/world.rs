@@ -297,6 +297,8 @@ impl World {
         let principal = verdict.map(|(role, expires)| role.principal(expires)).ok_or(AuthRefused);
         self.hub.handle_verdict(self.now, conn, attempt, principal);
         self.peers[peer].judged(self.now.monotonic, attempt, verdict);
+        // It was answered: nothing that is said of it any more counts.
+        self.hub.handle_verdict(self.now, conn, attempt, Ok(Role::Staff.principal(None)));
         self.moved(peer, before);
     }
 
