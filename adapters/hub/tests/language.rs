@@ -3,7 +3,7 @@
 use liveset_core::QuerySpec;
 use liveset_engine::{FieldKind, SetDef};
 use liveset_hub::{
-    HubConfig,
+    HubConfig, OneShot,
     test_kit::{
         World,
         oracle::{self, Cmp, Direction, Expr, Lit, Op, Query, Store, Sum, TextOp, Unit, build::names},
@@ -130,6 +130,7 @@ impl Pair {
             .world
             .hub_mut()
             .query(now, None, &spec)
+            .map(OneShot::run)
             .unwrap_or_else(|e| panic!("{}, of {json}", e.message));
         let shown = self.store.result(query, now.wall.unix_nanos(), 1_000);
         assert_eq!(got.total_count, shown.total, "{json}");
