@@ -31,6 +31,11 @@ pub struct SessionLimits {
     pub held_bytes: usize,
     /// Event subscriptions of the connection, unanswered ones included. Default 256.
     pub subscriptions: usize,
+    /// Event types that one subscription lists, each as often as it stands there. Every event at its path is compared with them.
+    /// Default 64.
+    pub subscription_events: usize,
+    /// Longest path of a subscription, in bytes. Default 512.
+    pub path_bytes: usize,
     /// Live queries of the connection, unanswered ones included. Default 256.
     pub live_queries: usize,
     /// Messages a second that the client may send on the long run. Default 100.
@@ -73,6 +78,8 @@ impl Default for SessionLimits {
             held_messages: 64,
             held_bytes: 64 * 1024,
             subscriptions: 256,
+            subscription_events: 64,
+            path_bytes: 512,
             live_queries: 256,
             messages_per_second: 100,
             message_burst: 300,

@@ -528,16 +528,14 @@ fn check_subscription(
     who: Option<&Principal>,
     subscription: &SubscriptionSpec,
 ) -> Result<(), Refusal> {
-    for event in &subscription.events {
-        resources.declares_event(&subscription.path, event).map_err(|error| Refusal {
-            code: match error {
-                ResourceError::UnknownPath(_) => ErrorCode::InvalidPath,
-                ResourceError::UnknownEvent { .. } => ErrorCode::InvalidEvent,
-            },
-            message: error.to_string(),
-            id: Some(subscription.id.clone()),
-        })?;
-    }
+    resources.declares_events(&subscription.path, &subscription.events).map_err(|error| Refusal {
+        code: match error {
+            ResourceError::UnknownPath(_) => ErrorCode::InvalidPath,
+            ResourceError::UnknownEvent { .. } => ErrorCode::InvalidEvent,
+        },
+        message: error.to_string(),
+        id: Some(subscription.id.clone()),
+    })?;
     let may = |who| policy.ask(|policy| policy.may_subscribe(who, &subscription.path, &subscription.events));
     match who.map(may).transpose()? {
         Some(true) => Ok(()),

@@ -167,17 +167,31 @@ impl Resources {
     ///
     /// Which of the two is not so; the text is what clients are told.
     pub fn declares_event(&self, path: &str, event_type: &str) -> Result<(), ResourceError> {
+        self.declares_events(path, &[event_type])
+    }
+
+    /// The same for several event types of one path, of which the first that it does not have is named. The template is looked up
+    /// once, which costs more than the event types do.
+    pub(crate) fn declares_events(
+        &self,
+        path: &str,
+        event_types: &[impl AsRef<str>],
+    ) -> Result<(), ResourceError> {
         let Some(template) = self.template(path) else {
             return Err(ResourceError::UnknownPath(path.to_owned()));
         };
-        if template.events.iter().any(|declared| **declared == *event_type) {
-            return Ok(());
+        let unknown = event_types
+            .iter()
+            .map(AsRef::as_ref)
+            .find(|event_type| !template.events.iter().any(|declared| **declared == **event_type));
+        match unknown {
+            None => Ok(()),
+            Some(event_type) => Err(ResourceError::UnknownEvent {
+                path: path.to_owned(),
+                event_type: event_type.to_owned(),
+                declared: template.events.join(", "),
+            }),
         }
-        Err(ResourceError::UnknownEvent {
-            path: path.to_owned(),
-            event_type: event_type.to_owned(),
-            declared: template.events.join(", "),
-        })
     }
 
     /// The declared paths that an event at `path` reaches: the path itself, then its declared ancestors, the nearest

@@ -172,6 +172,7 @@ pub(crate) fn record(stats: &Stats) {
     for (limit, count) in [
         ("session.messages_per_second", hub.sessions.rate_limited),
         ("session.subscriptions", hub.sessions.subscriptions_refused),
+        ("session.subscription_events", hub.sessions.subscription_events_refused),
         ("session.live_queries", hub.sessions.live_queries_refused),
         ("hub.connections_per_subject", refusals.connections_per_subject),
         ("hub.subscriptions_per_subject", refusals.subscriptions_per_subject),

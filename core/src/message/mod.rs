@@ -11,12 +11,13 @@ mod server;
 mod write;
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 pub use client::{ClientBody, ClientMessage, ClientMessageError, SubscriptionEntry};
 pub use query::{QuerySpec, QuerySpecError};
-pub(crate) use read::{fields, text};
+pub(crate) use read::{fields, shortened, text};
 pub use server::{ServerMessage, ServerMessageError};
 pub(crate) use write::{ObjectWriter, write_text};
 
@@ -57,11 +58,18 @@ pub struct SubscriptionSpec {
     pub id: Arc<str>,
     /// The path, as the client wrote it.
     pub path: Arc<str>,
-    /// The event types wanted, as the client wrote them; never empty.
+    /// The event types wanted; never empty. What a session hands out names each once, in the order in which the client wrote them.
     pub events: Vec<Arc<str>>,
 }
 
 impl SubscriptionSpec {
+    /// Names each event type once: of those that are listed twice the first stays.
+    pub(crate) fn without_repetitions(mut self) -> SubscriptionSpec {
+        let mut named = BTreeSet::new();
+        self.events.retain(|event| named.insert(event.clone()));
+        self
+    }
+
     pub(crate) fn as_entry(&self) -> SubscriptionEntry<'_> {
         SubscriptionEntry {
             id: Cow::Borrowed(&self.id),

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use super::Session;
 use super::requests::{Refusal, Request};
 use super::state::{Reauth, State};
-use super::subscriptions::Unanswered;
+use super::subscriptions::{TooMany, Unanswered, Wrong};
 use crate::error::ErrorCode;
+use crate::limits::SessionLimits;
 use crate::message::{
     ClientBody, ClientMessage, ClientMessageError, LiveQueryOptions, QuerySpec, ServerMessage,
-    SubscriptionEntry, SubscriptionSpec,
+    SubscriptionEntry, SubscriptionSpec, shortened,
 };
 use crate::time::Moment;
 use crate::token::Token;
@@ -127,33 +128,44 @@ impl Session {
     fn subscribe(&mut self, request_id: Option<&str>, entries: &[SubscriptionEntry<'_>]) {
         let State::Active(active) = &mut self.state else { return };
         let subscriptions = &mut active.streams.subscriptions;
-        let limit = self.limits.subscriptions;
+        let SessionLimits { subscriptions: limit, subscription_events, path_bytes, .. } = *self.limits;
         let free = limit.saturating_sub(subscriptions.len());
         let mut named = BTreeSet::new();
-        let (mut good, mut refusal) = (entries, None);
+        let (mut good, mut wrong) = (entries, None);
         for (index, entry) in entries.iter().enumerate() {
-            let (code, message) = if subscriptions.contains(&entry.id) || !named.insert(&*entry.id) {
+            let (code, message, too_many) = if subscriptions.contains(&entry.id) || !named.insert(&*entry.id)
+            {
                 let message = format!("Subscription id '{}' is in use on this connection", entry.id);
-                (ErrorCode::DuplicateId, message)
+                (ErrorCode::DuplicateId, message, None)
             } else if index >= free {
                 let message = format!("A connection may have at most {limit} subscriptions");
-                (ErrorCode::LimitExceeded, message)
+                (ErrorCode::LimitExceeded, message, Some(TooMany::Subscriptions))
+            } else if entry.events.len() > subscription_events {
+                let message = format!("A subscription may list at most {subscription_events} event types");
+                (ErrorCode::LimitExceeded, message, Some(TooMany::Events))
+            } else if entry.path.len() > path_bytes {
+                let (path, has) = (shortened(&entry.path), entry.path.len());
+                let message = format!(
+                    "A path may have at most {path_bytes} bytes; the one that begins with '{path}' has {has}"
+                );
+                (ErrorCode::InvalidPath, message, None)
             } else {
                 continue;
             };
             if index == 0 {
-                self.stats.subscriptions_refused += u64::from(code == ErrorCode::LimitExceeded);
+                self.stats.count_refused(too_many);
                 return self.error(code, &message, request_id, Some(&entry.id));
             }
             good = &entries[..index];
-            refusal = Some(Refusal { code, message, id: Some(Arc::from(&*entry.id)) });
+            let refusal = Refusal { code, message, id: Some(Arc::from(&*entry.id)) };
+            wrong = Some(Wrong { refusal, too_many });
             break;
         }
         let ticket = self.requests.ticket();
-        let wanted: Vec<_> = good.iter().map(SubscriptionSpec::from).collect();
+        let listed: Vec<_> = good.iter().map(SubscriptionSpec::from).collect();
+        let wanted = listed.iter().cloned().map(SubscriptionSpec::without_repetitions).collect();
         let request_id = request_id.map(Box::from);
-        let request = Unanswered { request_id, subscriptions: wanted.clone(), refusal };
-        subscriptions.reserve(ticket, request);
+        subscriptions.reserve(ticket, Unanswered { request_id, subscriptions: listed, wrong });
         self.requests.push(Request::Subscribe { ticket, subscriptions: wanted });
     }
 

@@ -22,6 +22,7 @@ use rate::TokenBucket;
 use requests::Requests;
 pub use requests::{Attempt, Event, Refusal, Request, Ticket, Transmit, Verdict};
 use state::{Active, State, Streams};
+use subscriptions::{TooMany, Wrong};
 
 use crate::error::{CloseCode, Consequence, ErrorCode, Violation};
 use crate::limits::SessionLimits;
@@ -99,8 +100,20 @@ pub struct SessionStats {
     pub invalid: u64,
     /// Requests refused because the connection would have had too many subscriptions.
     pub subscriptions_refused: u64,
+    /// Requests refused because a subscription lists too many event types.
+    pub subscription_events_refused: u64,
     /// Requests refused because the connection has as many live queries as it may.
     pub live_queries_refused: u64,
+}
+
+impl SessionStats {
+    fn count_refused(&mut self, too_many: Option<TooMany>) {
+        match too_many {
+            Some(TooMany::Subscriptions) => self.subscriptions_refused += 1,
+            Some(TooMany::Events) => self.subscription_events_refused += 1,
+            None => {}
+        }
+    }
 }
 
 impl std::ops::AddAssign for SessionStats {
@@ -113,9 +126,11 @@ impl std::ops::AddAssign for SessionStats {
             rate_limited,
             invalid,
             subscriptions_refused,
+            subscription_events_refused,
             live_queries_refused,
         } = other;
         self.subscriptions_refused += subscriptions_refused;
+        self.subscription_events_refused += subscription_events_refused;
         self.live_queries_refused += live_queries_refused;
         self.messages_in += messages_in;
         self.messages_out += messages_out;
@@ -302,8 +317,8 @@ impl Session {
     pub fn accept_subscriptions(&mut self, now: Moment, ticket: Ticket) -> bool {
         let State::Active(active) = &mut self.state else { return false };
         let Some(request) = active.streams.subscriptions.answered(ticket) else { return false };
-        if let Some(Refusal { code, message, id }) = request.refusal {
-            self.stats.subscriptions_refused += u64::from(code == ErrorCode::LimitExceeded);
+        if let Some(Wrong { refusal: Refusal { code, message, id }, too_many }) = request.wrong {
+            self.stats.count_refused(too_many);
             self.error(code, &message, request.request_id.as_deref(), id.as_deref());
             self.replay(now);
             return false;

@@ -46,9 +46,25 @@ struct Message {
 #[derive(Debug)]
 pub(super) struct Unanswered {
     pub(super) request_id: Option<Box<str>>,
+    /// As the client wrote them, for the answer.
     pub(super) subscriptions: Vec<SubscriptionSpec>,
     /// What is wrong with the entry behind them, where the owner finds nothing wrong with these.
-    pub(super) refusal: Option<Refusal>,
+    pub(super) wrong: Option<Wrong>,
+}
+
+/// What is wrong with an entry of `subscribeEvents`.
+#[derive(Debug)]
+pub(super) struct Wrong {
+    pub(super) refusal: Refusal,
+    /// Of what there are too many, where that is it.
+    pub(super) too_many: Option<TooMany>,
+}
+
+/// What there can be too many of.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum TooMany {
+    Subscriptions,
+    Events,
 }
 
 impl Subscriptions {
@@ -91,6 +107,7 @@ impl Subscriptions {
     }
 
     pub(super) fn insert(&mut self, spec: SubscriptionSpec) {
+        let spec = spec.without_repetitions();
         self.by_path.entry(spec.path.clone()).or_default().push(spec.id.clone());
         self.by_id.insert(spec.id.clone(), Subscription { spec, queued: VecDeque::new(), dropped: 0 });
     }

@@ -120,6 +120,92 @@ fn more_than_the_limit_are_limit_exceeded() {
     }
 }
 
+fn of_types(id: &str, types: &[String]) -> String {
+    format!(r#"{{"id":"{id}","path":"jobs","events":[{}]}}"#, types.join(","))
+}
+
+fn at(id: &str, path: &str) -> String {
+    format!(r#"{{"id":"{id}","path":"{path}","events":["x"]}}"#)
+}
+
+fn subscribe_entries(entries: &[String]) -> String {
+    format!(r#"{{"type":"subscribeEvents","subscriptions":[{}]}}"#, entries.join(","))
+}
+
+#[test]
+fn more_event_types_than_the_limit_are_limit_exceeded() {
+    let different = |count: usize| (0..count).map(|number| format!("\"t{number}\"")).collect::<Vec<_>>();
+    let same = |count: usize| vec![String::from("\"x\""); count];
+    for limit in [0, 1, 64] {
+        for types in [different, same] {
+            let limits = SessionLimits { subscription_events: limit, ..SessionLimits::default() };
+            let mut server = Server::active(limits);
+            let many = of_types("many", &types(limit + 1));
+            // Alone, and behind one that is good where there can be one.
+            let texts = server.ask(&subscribe_entries(std::slice::from_ref(&many)));
+            assert_eq!(
+                texts,
+                [format!(
+                    r#"{{"type":"error","code":"LIMIT_EXCEEDED","message":"A subscription may list at most {limit} event types","id":"many"}}"#
+                )]
+            );
+            assert_eq!(server.requests(), [], "the owner is not asked");
+            assert_eq!(server.session.stats().subscription_events_refused, 1);
+            if limit > 0 {
+                let good = of_types("good", &types(limit));
+                server.send(&subscribe_entries(&[good.clone(), many]));
+                server.accept_subscriptions();
+                let texts = server.texts();
+                assert_error(&texts, "LIMIT_EXCEEDED");
+                assert!(texts[0].ends_with(r#","id":"many"}"#), "{texts:?}");
+                assert_eq!(server.session.subscriptions().count(), 0, "all or nothing");
+                assert_eq!(server.session.stats().subscription_events_refused, 2);
+                server.send(&subscribe_entries(&[good]));
+                server.accept_subscriptions();
+                assert_eq!(server.texts().len(), 1);
+                assert_eq!(server.session.subscriptions().count(), 1);
+            }
+            assert_eq!(server.session.stats().subscriptions_refused, 0);
+            assert_eq!(server.closed, None);
+        }
+    }
+}
+
+#[test]
+fn an_event_type_that_is_listed_twice_is_kept_once_and_answered_as_it_was_listed() {
+    let mut server = Server::active(SessionLimits::default());
+    let list = subscribe_entries(&[of_types("a", &[r#""y""#, r#""x""#, r#""y""#].map(String::from))]);
+    server.send(&list);
+    let once = |specs: &[liveset_core::SubscriptionSpec]| {
+        specs[0].events.iter().map(|kind| kind.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(once(&server.accept_subscriptions()), ["y", "x"]);
+    assert_eq!(server.texts(), [list.replace("subscribeEvents", "subscribedEvents")]);
+    let kept: Vec<_> = server.session.subscriptions().cloned().collect();
+    assert_eq!(once(&kept), ["y", "x"]);
+    assert_eq!(server.session.deliver("jobs", &event("y", 1)), 1);
+}
+
+#[test]
+fn a_path_longer_than_the_limit_is_an_invalid_path_that_is_not_repeated() {
+    for limit in [0, 1, 512] {
+        let limits = SessionLimits { path_bytes: limit, ..SessionLimits::default() };
+        let mut server = Server::active(limits);
+        let (fits, long) = ("a".repeat(limit), "é".repeat(limit / 2 + 1));
+        let texts = server.ask(&subscribe_entries(&[at("long", &long)]));
+        assert_error(&texts, "INVALID_PATH");
+        assert!(texts[0].len() < 256 && texts[0].ends_with(r#","id":"long"}"#), "{texts:?}");
+        server.send(&subscribe_entries(&[at("fits", &fits), at("long", &long)]));
+        server.accept_subscriptions();
+        assert_error(&server.texts(), "INVALID_PATH");
+        assert_eq!(server.session.subscriptions().count(), 0, "all or nothing");
+        server.send(&subscribe_entries(&[at("fits", &fits)]));
+        server.accept_subscriptions();
+        assert_eq!(server.session.subscriptions().count(), 1);
+        assert_eq!(server.closed, None);
+    }
+}
+
 #[test]
 fn unsubscribe_is_answered_only_where_a_request_id_was_given() {
     let mut server = Server::active(SessionLimits::default());

@@ -67,6 +67,8 @@ impl Run {
             backlog_changes: 2,
             chunk_rows: 2,
             subscriptions: 3,
+            subscription_events: 3,
+            path_bytes: 12,
             live_queries: 3,
             held_messages: 3,
             held_bytes: 1_000,

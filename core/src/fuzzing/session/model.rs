@@ -249,6 +249,7 @@ impl Model {
         self.invalid = 0;
         let (interval, subscriptions, live_queries) =
             (self.limits.ping_interval, self.limits.subscriptions, self.limits.live_queries);
+        let (subscription_events, path_bytes) = (self.limits.subscription_events, self.limits.path_bytes);
         let Stand::Active(active) = &mut self.stand else { return };
         match body {
             Body::Ping => self.answer(Answer::Pong(request_id)),
@@ -271,7 +272,10 @@ impl Model {
                     let is_full = taken.len() >= subscriptions;
                     let code = match taken.insert(entry.id.to_string()) {
                         false => ErrorCode::DuplicateId,
-                        true if is_full => ErrorCode::LimitExceeded,
+                        true if is_full || entry.events.len() > subscription_events => {
+                            ErrorCode::LimitExceeded
+                        }
+                        true if entry.path.len() > path_bytes => ErrorCode::InvalidPath,
                         true => {
                             good.push(entry);
                             continue;
