@@ -49,6 +49,10 @@ pub struct SessionLimits {
     pub invalid_in_a_row: u32,
     /// Events queued for each subscription before the oldest is dropped (0 as 1). Default 256.
     pub event_queue: usize,
+    /// Bytes of the event messages that wait for the connection: path, type, data, time and the ids of the subscriptions, without
+    /// what JSON adds. With more the oldest are dropped, whosever they are; an event that alone has more is dropped itself, and
+    /// with 0 every one is. Default 4 MiB.
+    pub event_bytes: usize,
     /// Rows in one `liveQueryData` (0 as 1). Default 200.
     pub chunk_rows: usize,
     /// Bytes of row data in one `liveQueryData`; one row is always sent, however large. Default 64 KiB.
@@ -86,6 +90,7 @@ impl Default for SessionLimits {
             rate_limited_in_a_row: 100,
             invalid_in_a_row: 32,
             event_queue: 256,
+            event_bytes: 4 * 1024 * 1024,
             chunk_rows: 200,
             chunk_bytes: 64 * 1024,
             backlog_changes: 256,

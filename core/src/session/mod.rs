@@ -22,7 +22,7 @@ use rate::TokenBucket;
 use requests::Requests;
 pub use requests::{Attempt, Event, Refusal, Request, Ticket, Transmit, Verdict};
 use state::{Active, State, Streams};
-use subscriptions::{TooMany, Wrong};
+use subscriptions::{Room, TooMany, Wrong};
 
 use crate::error::{CloseCode, Consequence, ErrorCode, Violation};
 use crate::limits::SessionLimits;
@@ -90,7 +90,7 @@ pub struct SessionStats {
     pub messages_in: u64,
     /// Messages that were handed to the transport.
     pub messages_out: u64,
-    /// Events dropped because a subscription's queue was full, counted once for each subscription.
+    /// Events dropped because too many or too large ones waited, counted once for each subscription.
     pub events_dropped: u64,
     /// Changes of live queries that were folded because the client was slow.
     pub changes_folded: u64,
@@ -150,6 +150,8 @@ pub struct Backlog {
     pub control_bytes: usize,
     /// Event messages.
     pub events: usize,
+    /// Bytes of those, as [`SessionLimits::event_bytes`] counts them.
+    pub event_bytes: usize,
     /// Changes of live queries (initial rows do not count: they are shared).
     pub changes: usize,
     /// Bytes of those: the nodes as they were and as they are.
@@ -160,11 +162,12 @@ pub struct Backlog {
 
 impl std::ops::AddAssign for Backlog {
     fn add_assign(&mut self, other: Backlog) {
-        let Backlog { control, control_bytes, events, changes, bytes, initial_bytes } = other;
+        let Backlog { control, control_bytes, events, event_bytes, changes, bytes, initial_bytes } = other;
         self.initial_bytes += initial_bytes;
         self.control += control;
         self.control_bytes += control_bytes;
         self.events += events;
+        self.event_bytes += event_bytes;
         self.changes += changes;
         self.bytes += bytes;
     }
@@ -492,13 +495,15 @@ impl Session {
     }
 
     /// An event at a path: queues one message for the subscriptions of exactly that path (as subscribed)
-    /// that want its type, and returns how many those are.
+    /// that want its type, and returns how many those are; none where it is larger than
+    /// [`SessionLimits::event_bytes`] alone, and is dropped and counted at once.
     ///
-    /// O(log) in the subscriptions to find the path, then O(1) for each of its subscriptions.
+    /// O(log) in the subscriptions to find the path, then as much for each of its subscriptions.
     pub fn deliver(&mut self, path: &str, event: &Arc<Event>) -> usize {
         let State::Active(active) = &mut self.state else { return 0 };
         let dropped = &mut self.stats.events_dropped;
-        active.streams.subscriptions.deliver(path, event, self.limits.event_queue, dropped)
+        let room = Room { events: self.limits.event_queue, bytes: self.limits.event_bytes };
+        active.streams.subscriptions.deliver(path, event, room, dropped)
     }
 
     /// Takes nothing more, sends what is queued, closes with 1001. How long that may take is the owner's to
@@ -640,6 +645,7 @@ impl Session {
             control: self.control.len(),
             control_bytes: self.control.bytes(),
             events: streams.map_or(0, |streams| streams.subscriptions.queued()),
+            event_bytes: streams.map_or(0, |streams| streams.subscriptions.bytes()),
             changes: streams.map_or(0, |streams| streams.live_queries.waiting()),
             bytes: streams.map_or(0, |streams| streams.live_queries.bytes()),
             initial_bytes: self.initial_bytes(),

@@ -22,6 +22,8 @@ pub(super) struct Subscriptions {
     /// Messages by number, in publish order; none without ids.
     queue: BTreeMap<u64, Message>,
     published: u64,
+    /// What the messages weigh together.
+    bytes: usize,
     /// Subscriptions that were ever made.
     made: u64,
 }
@@ -43,6 +45,27 @@ struct Message {
     event: Arc<Event>,
     /// In the order in which they were subscribed, each with its place in that.
     ids: VecDeque<(u64, Arc<str>)>,
+}
+
+impl Message {
+    /// Bytes of what is written of it: the event and the ids, without what JSON adds.
+    fn bytes(&self) -> usize {
+        self.bytes_without_ids() + self.ids.iter().map(|(_, id)| id.len()).sum::<usize>()
+    }
+
+    fn bytes_without_ids(&self) -> usize {
+        let Event { event_type, data, timestamp } = &*self.event;
+        self.path.len() + event_type.len() + data.len() + timestamp.len()
+    }
+}
+
+/// How much may wait.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    /// Events of each subscription.
+    pub(super) events: usize,
+    /// Bytes of all of them.
+    pub(super) bytes: usize,
 }
 
 /// A `subscribeEvents` that the owner has not answered.
@@ -94,6 +117,11 @@ impl Subscriptions {
         self.queue.len()
     }
 
+    /// Bytes of those.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Reserves the ids of a request for the owner's answer.
     pub(super) fn reserve(&mut self, ticket: Ticket, request: Unanswered) {
         self.reserved.extend(request.subscriptions.iter().map(|spec| spec.id.clone()));
@@ -121,7 +149,7 @@ impl Subscriptions {
     pub(super) fn remove(&mut self, id: &str) -> Option<SubscriptionSpec> {
         let subscription = self.by_id.remove(id)?;
         for number in subscription.queued {
-            take_out(&mut self.queue, number, subscription.place);
+            self.bytes -= take_out(&mut self.queue, number, subscription.place);
         }
         let path = &subscription.spec.path;
         if let Some(ids) = self.by_path.get_mut(path) {
@@ -133,40 +161,53 @@ impl Subscriptions {
         Some(subscription.spec)
     }
 
-    /// Queues an event for every subscription of the path that wants its type. Returns how many those are,
-    /// and adds what was dropped to `dropped`. For each subscription O(log n) of n, full or not (see `take_out`).
-    pub(super) fn deliver(
-        &mut self,
-        path: &str,
-        event: &Arc<Event>,
-        limit: usize,
-        dropped: &mut u64,
-    ) -> usize {
+    /// Queues an event for every subscription of the path that wants its type. Returns for how many it waits then, and adds what
+    /// was dropped to `dropped`: the oldest of a subscription that has as many as it may, then the oldest of all until the bytes
+    /// are as many as they may be. An event that alone has more is dropped itself.
+    ///
+    /// For each subscription O(log n) of n, full or not (see `take_out`).
+    pub(super) fn deliver(&mut self, path: &str, event: &Arc<Event>, room: Room, dropped: &mut u64) -> usize {
         let Some((path, subscribed)) = self.by_path.get_key_value(path) else {
             return 0;
         };
         let mut ids = VecDeque::new();
-        let number = self.published;
         for id in subscribed {
-            let Some(subscription) = self.by_id.get_mut(id) else { continue };
-            if !subscription.spec.events.contains(&event.event_type) {
-                continue;
+            if let Some(subscription) = self.by_id.get(id)
+                && subscription.spec.events.contains(&event.event_type)
+            {
+                ids.push_back((subscription.place, id.clone()));
             }
-            if subscription.queued.len() >= limit.max(1)
+        }
+        if ids.is_empty() {
+            return 0;
+        }
+        let message = Message { path: path.clone(), event: event.clone(), ids };
+        let (bytes, wanted) = (message.bytes(), message.ids.len());
+        if bytes > room.bytes {
+            *dropped += drop_whole(&mut self.by_id, &message, None);
+            return 0;
+        }
+        let number = self.published;
+        for (place, id) in &message.ids {
+            let Some(subscription) = self.by_id.get_mut(id) else { continue };
+            if subscription.queued.len() >= room.events.max(1)
                 && let Some(oldest) = subscription.queued.pop_front()
             {
-                take_out(&mut self.queue, oldest, subscription.place);
+                self.bytes -= take_out(&mut self.queue, oldest, *place);
                 subscription.dropped += 1;
                 *dropped += 1;
             }
             subscription.queued.push_back(number);
-            ids.push_back((subscription.place, id.clone()));
         }
-        let wanted = ids.len();
-        if wanted > 0 {
-            self.published += 1;
-            self.queue.insert(number, Message { path: path.clone(), event: event.clone(), ids });
+        self.published += 1;
+        while self.bytes > room.bytes - bytes
+            && let Some((number, oldest)) = self.queue.pop_first()
+        {
+            self.bytes -= oldest.bytes();
+            *dropped += drop_whole(&mut self.by_id, &oldest, Some(number));
         }
+        self.bytes += bytes;
+        self.queue.insert(number, message);
         wanted
     }
 
@@ -182,7 +223,9 @@ impl Subscriptions {
                 return true;
             }
         }
-        let Message { path, event, ids } = entry.remove();
+        let message = entry.remove();
+        self.bytes -= message.bytes();
+        let Message { path, event, ids } = message;
         for (_, id) in &ids {
             if let Some(subscription) = self.by_id.get_mut(id) {
                 subscription.queued.pop_front();
@@ -203,20 +246,38 @@ impl Subscriptions {
     }
 }
 
-/// Takes a subscription's id out of a shared message; a message without ids is gone.
+/// Counts a message as dropped for everyone whom it names; one with a number is the first that waits for each of them. Returns for how
+/// many it was.
+fn drop_whole(by_id: &mut BTreeMap<Arc<str>, Subscription>, message: &Message, number: Option<u64>) -> u64 {
+    let mut dropped = 0;
+    for (_, id) in &message.ids {
+        let Some(subscription) = by_id.get_mut(id) else { continue };
+        if number.is_some() {
+            debug_assert_eq!(subscription.queued.front().copied(), number, "the oldest of all is its oldest");
+            subscription.queued.pop_front();
+        }
+        subscription.dropped += 1;
+        dropped += 1;
+    }
+    dropped
+}
+
+/// Takes a subscription's id out of a shared message; a message without ids is gone. Returns how many bytes fewer wait.
 ///
 /// An event that comes to n full subscriptions takes n ids out of one message, so a look at all of them would cost n² steps. The
 /// id is found by its place in O(log n). Subscriptions drop in the order in which they were made, which is that of the ids: the
 /// one that goes is the first that is left, or stands behind those that do not drop; of what stands before and behind it the
 /// shorter part moves up, n / 2 entries at most.
-fn take_out(queue: &mut BTreeMap<u64, Message>, number: u64, place: u64) {
-    let Some(message) = queue.get_mut(&number) else { return };
-    if let Ok(index) = message.ids.binary_search_by_key(&place, |(place, _)| *place) {
-        message.ids.remove(index);
-    }
+fn take_out(queue: &mut BTreeMap<u64, Message>, number: u64, place: u64) -> usize {
+    let Some(message) = queue.get_mut(&number) else { return 0 };
+    let index = message.ids.binary_search_by_key(&place, |(place, _)| *place);
+    let taken = index.ok().and_then(|index| message.ids.remove(index));
+    let mut bytes = taken.map_or(0, |(_, id)| id.len());
     if message.ids.is_empty() {
+        bytes += message.bytes_without_ids();
         queue.remove(&number);
     }
+    bytes
 }
 
 /// "one `warning` `QUEUE_OVERFLOW` with the exact count goes out (text as above, always "events")"

@@ -95,6 +95,77 @@ fn answers_are_never_dropped() {
     assert_eq!(server.texts().iter().filter(|text| **text == r#"{"type":"pong"}"#).count(), 200);
 }
 
+#[test]
+fn beyond_the_bytes_the_oldest_of_all_go() {
+    let one = weight(1, "jobs", "x", 0);
+    let mut server = Server::active(SessionLimits { event_bytes: 3 * one, ..SessionLimits::default() });
+    server.subscribe("s1", "jobs", &["x"]);
+    server.subscribe("s2", "jobs", &["y"]);
+    for (kind, number) in [("x", 1), ("y", 2), ("y", 3)] {
+        assert_eq!(server.session.deliver("jobs", &event(kind, number)), 1);
+    }
+    let backlog = server.session.backlog();
+    assert_eq!((backlog.events, backlog.event_bytes), (3, 3 * one), "at the limit nothing goes");
+    assert_eq!(server.session.stats().events_dropped, 0);
+    // A byte more than there is room for where one has gone: two go.
+    server.session.deliver("jobs", &event("y", 10));
+    let backlog = server.session.backlog();
+    assert_eq!((backlog.events, backlog.event_bytes), (2, 2 * one + 1));
+    assert_eq!(server.session.stats().events_dropped, 2);
+    server.session.deliver("jobs", &event("x", 4));
+    assert_eq!(
+        server.texts(),
+        [
+            warning(2, "s2"),
+            message(&["s2"], "jobs", "y", 10),
+            warning(1, "s1"),
+            message(&["s1"], "jobs", "x", 4),
+        ]
+    );
+    assert_eq!(server.session.backlog().event_bytes, 0);
+}
+
+#[test]
+fn an_event_larger_than_all_that_may_wait_is_dropped_alone() {
+    let one = weight(1, "jobs", "x", 0);
+    let mut server = Server::active(SessionLimits { event_bytes: one, ..SessionLimits::default() });
+    server.subscribe("s1", "jobs", &["x"]);
+    assert_eq!(server.session.deliver("jobs", &event("x", 1)), 1);
+    assert_eq!(server.session.deliver("jobs", &event("x", 10)), 0);
+    assert_eq!(server.session.stats().events_dropped, 1);
+    assert_eq!(server.texts(), [warning(1, "s1"), message(&["s1"], "jobs", "x", 1)]);
+}
+
+#[test]
+fn with_no_bytes_or_one_every_event_is_dropped_and_counted() {
+    for limit in [0, 1] {
+        let mut server = Server::active(SessionLimits { event_bytes: limit, ..SessionLimits::default() });
+        server.subscribe("s1", "jobs", &["x"]);
+        for number in 1..=3 {
+            assert_eq!(server.session.deliver("jobs", &event("x", number)), 0);
+            assert_eq!(server.session.stats().events_dropped, number);
+        }
+        assert_eq!((server.session.backlog().events, server.session.backlog().event_bytes), (0, 0));
+        assert!(server.texts().is_empty());
+    }
+}
+
+#[test]
+fn what_leaves_the_queue_early_makes_room() {
+    let mut server = Server::active(SessionLimits { event_queue: 1, ..SessionLimits::default() });
+    server.subscribe("s1", "jobs", &["x", "y"]);
+    server.subscribe("s2", "jobs", &["x"]);
+    let bytes = |server: &Server| server.session.backlog().event_bytes;
+    server.session.deliver("jobs", &event("x", 1));
+    assert_eq!(bytes(&server), weight(2, "jobs", "x", 1));
+    server.session.deliver("jobs", &event("y", 2));
+    assert_eq!(bytes(&server), weight(1, "jobs", "x", 1) + weight(1, "jobs", "y", 2));
+    server.send(r#"{"type":"unsubscribeEvents","ids":["s1"]}"#);
+    assert_eq!(bytes(&server), weight(1, "jobs", "x", 1));
+    server.send(r#"{"type":"unsubscribeEvents","ids":["s2"]}"#);
+    assert_eq!(bytes(&server), 0);
+}
+
 /// What happens to the model and to the session alike.
 #[derive(Debug)]
 enum Op {
@@ -108,6 +179,9 @@ enum Op {
 /// queue holds is taken from all queues of its path.
 #[derive(Default)]
 struct Model {
+    limit: usize,
+    /// Bytes that may wait.
+    bytes: usize,
     /// By id: path, types, queued event numbers, dropped; and the order in which they were subscribed.
     subscriptions: BTreeMap<usize, Subscription>,
     events: BTreeMap<u64, (usize, usize)>,
@@ -125,25 +199,52 @@ struct Subscription {
 
 const KINDS: [&str; 2] = ["x", "y"];
 const PATHS: [&str; 2] = ["jobs", "actors"];
-const LIMIT: usize = 3;
+
+/// What the message of an event weighs for subscriptions with ids of two bytes.
+fn weight(ids: usize, path: &str, kind: &str, number: u64) -> usize {
+    2 * ids + path.len() + kind.len() + number.to_string().len() + "2025-12-07T21:45:05.000Z".len()
+}
 
 impl Model {
     fn publish(&mut self, path: usize, kind: usize) -> usize {
         let number = self.next;
         self.next += 1;
         self.events.insert(number, (path, kind));
-        let mut wanted = 0;
-        for subscription in self.subscriptions.values_mut() {
-            if subscription.path == path && subscription.kinds & (1 << kind) != 0 {
-                wanted += 1;
-                subscription.queue.push_back(number);
-                if subscription.queue.len() > LIMIT {
+        let wants = |s: &Subscription| s.path == path && s.kinds & (1 << kind) != 0;
+        let wanted: Vec<_> = self.subscriptions.iter().filter(|(_, s)| wants(s)).map(|(id, _)| *id).collect();
+        let is_too_large = weight(wanted.len(), PATHS[path], KINDS[kind], number) > self.bytes;
+        for id in &wanted {
+            let subscription = self.subscriptions.get_mut(id).unwrap();
+            if is_too_large {
+                subscription.dropped += 1;
+                continue;
+            }
+            subscription.queue.push_back(number);
+            if subscription.queue.len() > self.limit {
+                subscription.queue.pop_front();
+                subscription.dropped += 1;
+            }
+        }
+        while self.waiting() > self.bytes {
+            let oldest = *self.subscriptions.values().filter_map(|s| s.queue.front()).min().unwrap();
+            for subscription in self.subscriptions.values_mut() {
+                if subscription.queue.front() == Some(&oldest) {
                     subscription.queue.pop_front();
                     subscription.dropped += 1;
                 }
             }
         }
-        wanted
+        if is_too_large { 0 } else { wanted.len() }
+    }
+
+    /// Bytes that wait.
+    fn waiting(&self) -> usize {
+        let of_it = |number: &u64| self.subscriptions.values().filter(|s| s.queue.contains(number)).count();
+        let bytes = |(number, (path, kind)): (&u64, &(usize, usize))| match of_it(number) {
+            0 => 0,
+            ids => weight(ids, PATHS[*path], KINDS[*kind], *number),
+        };
+        self.events.iter().map(bytes).sum()
     }
 
     fn transmit(&mut self) -> Option<String> {
@@ -171,9 +272,16 @@ impl Model {
 fn counts_and_ids_are_those_of_a_naive_reference() {
     for seed in 0..300 {
         let mut random = Random(seed);
-        let limits = SessionLimits { event_queue: LIMIT, message_burst: 10_000, ..SessionLimits::default() };
+        // Events weigh 30 to 45 bytes.
+        let (limit, bytes) = [(3, usize::MAX), (3, 150), (1_000, 200), (2, 40)][seed as usize % 4];
+        let limits = SessionLimits {
+            event_queue: limit,
+            event_bytes: bytes,
+            message_burst: 10_000,
+            ..SessionLimits::default()
+        };
         let mut server = Server::active(limits);
-        let mut model = Model::default();
+        let mut model = Model { limit, bytes, ..Model::default() };
         for _ in 0..200 {
             let op = match random.below(10) {
                 0 => Op::Subscribe { id: random.below(5), path: random.below(2), kinds: 1 + random.below(3) },
@@ -211,6 +319,7 @@ fn counts_and_ids_are_those_of_a_naive_reference() {
                     let event = event(KINDS[kind], model.next);
                     let wanted = model.publish(path, kind);
                     assert_eq!(server.session.deliver(PATHS[path], &event), wanted);
+                    assert_eq!(server.session.backlog().event_bytes, model.waiting(), "seed {seed}");
                 }
                 Op::Transmit { messages } => {
                     for _ in 0..messages {
@@ -223,5 +332,6 @@ fn counts_and_ids_are_those_of_a_naive_reference() {
             assert_eq!(server.text(), Some(expected), "seed {seed}");
         }
         assert_eq!(server.text(), None);
+        assert_eq!(server.session.backlog().event_bytes, 0);
     }
 }

@@ -147,7 +147,7 @@ limits! {
     "session", limits => limits.liveset.session => {
         auth_timeout, ping_interval, pong_timeout, message_bytes, id_bytes, held_messages, held_bytes,
         subscriptions, subscription_events, path_bytes, live_queries, messages_per_second, message_burst, rate_limited_in_a_row,
-        invalid_in_a_row, event_queue, chunk_rows, chunk_bytes, backlog_changes, backlog_bytes, control_messages, control_bytes,
+        invalid_in_a_row, event_queue, event_bytes, chunk_rows, chunk_bytes, backlog_changes, backlog_bytes, control_messages, control_bytes,
     }
     "engine", limits => limits.liveset.engine => {
         max_sets, max_nodes_per_set, max_node_bytes, max_id_bytes, max_ops_per_commit, max_window, max_views,

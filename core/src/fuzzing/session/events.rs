@@ -8,6 +8,9 @@ use crate::SubscriptionSpec;
 /// Events that wait for each subscription.
 pub(super) const QUEUE: usize = 2;
 
+/// Bytes of the events that wait: some three of them.
+pub(super) const BYTES: usize = 140;
+
 #[derive(Debug, Default)]
 pub(super) struct Events {
     /// In the order in which they were made.
@@ -23,6 +26,13 @@ struct Waiting {
     event_type: String,
     data: String,
     timestamp: String,
+}
+
+impl Waiting {
+    fn bytes(&self) -> usize {
+        let ids: usize = self.ids.iter().map(String::len).sum();
+        ids + self.path.len() + self.event_type.len() + self.data.len() + self.timestamp.len()
+    }
 }
 
 impl Events {
@@ -52,6 +62,17 @@ impl Events {
         };
         let ids: Vec<String> =
             self.subscriptions.iter().filter(wants).map(|spec| spec.id.to_string()).collect();
+        let [path, event_type, data, timestamp] = [path, event_type, data, timestamp].map(str::to_owned);
+        let message = Waiting { ids: ids.clone(), path, event_type, data, timestamp };
+        if ids.is_empty() {
+            return 0;
+        }
+        if message.bytes() > BYTES {
+            for id in ids {
+                *self.dropped.entry(id).or_default() += 1;
+            }
+            return 0;
+        }
         for id in &ids {
             let mut of_it = self.queue.iter_mut().filter(|waiting| waiting.ids.contains(id));
             let oldest = of_it.next();
@@ -63,12 +84,17 @@ impl Events {
             }
         }
         self.queue.retain(|waiting| !waiting.ids.is_empty());
-        let count = ids.len();
-        if count > 0 {
-            let [path, event_type, data, timestamp] = [path, event_type, data, timestamp].map(str::to_owned);
-            self.queue.push_back(Waiting { ids, path, event_type, data, timestamp });
+        self.queue.push_back(message);
+        while self.bytes() > BYTES {
+            for id in self.queue.pop_front().map(|oldest| oldest.ids).unwrap_or_default() {
+                *self.dropped.entry(id).or_default() += 1;
+            }
         }
-        count
+        ids.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.queue.iter().map(Waiting::bytes).sum()
     }
 
     /// A message that went out: the oldest event, or the warning that goes before it.

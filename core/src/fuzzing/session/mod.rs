@@ -64,6 +64,7 @@ impl Run {
             message_bytes: 600,
             id_bytes: 16,
             event_queue: events::QUEUE,
+            event_bytes: events::BYTES,
             backlog_changes: 2,
             chunk_rows: 2,
             subscriptions: 3,
@@ -403,6 +404,7 @@ impl Run {
         assert!(self.model.deadline().is_none_or(|deadline| deadline > self.now));
         assert_eq!(self.session.backlog().control, self.model.answers.len());
         let Some(streams) = self.model.streams() else { return };
+        assert_eq!(self.session.backlog().event_bytes, streams.events.bytes());
         let mut subscriptions: Vec<_> = streams.events.subscriptions.iter().collect();
         subscriptions.sort_by(|a, b| a.id.cmp(&b.id));
         assert!(self.session.subscriptions().eq(subscriptions), "the subscriptions that are there");
