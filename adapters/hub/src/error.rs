@@ -17,6 +17,14 @@ pub enum PublishError {
     /// deeper than `EngineLimits::json` allows (the readers of some clients would not survive it).
     #[error("the data of an event is refused: {0}")]
     Data(#[from] JsonError),
+    /// The data is larger than `HubLimits::event_data_bytes`.
+    #[error("the data of an event has {bytes} bytes and may have at most {max}")]
+    TooLarge {
+        /// Its bytes.
+        bytes: usize,
+        /// How many there may be.
+        max: usize,
+    },
 }
 
 /// Why a watch was not made.

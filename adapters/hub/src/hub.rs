@@ -361,7 +361,8 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// The path or event type is not declared, or `data` is no JSON that a node could have ([`json`]).
+    /// The path or event type is not declared, or `data` is larger than [`HubLimits::event_data_bytes`] or no JSON that a node could
+    /// have ([`json`]).
     pub fn publish(
         &mut self,
         now: Now,
@@ -371,6 +372,10 @@ impl Hub {
         timestamp: Option<Instant>,
     ) -> Result<usize, PublishError> {
         self.resources.declares_event(path, event_type)?;
+        let (bytes, max) = (data.len(), self.limits.event_data_bytes);
+        if bytes > max {
+            return Err(PublishError::TooLarge { bytes, max });
+        }
         json::check(&data, &self.event_limits)?;
         self.counts.events += 1;
         let timestamp = timestamp.unwrap_or(now.wall).to_millis_string();

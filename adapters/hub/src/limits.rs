@@ -14,6 +14,8 @@ pub struct HubLimits {
     pub subscriptions_per_subject: usize,
     /// Live queries of one subject, counted and refused alike, unanswered ones included. Default 16,384.
     pub live_queries_per_subject: usize,
+    /// Bytes of the data of one event; one with more is not published. Default 1 MiB.
+    pub event_data_bytes: usize,
     /// Bytes of a live query's first rows, as JSON; one with more is refused: `LIMIT_EXCEEDED`. (How many rows there are is bounded by
     /// `EngineLimits::max_window`.) Rows that come later are not counted. Default 16 MiB.
     pub initial_bytes: usize,
@@ -43,6 +45,7 @@ impl Default for HubLimits {
             connections_per_subject: 1_024,
             subscriptions_per_subject: 16_384,
             live_queries_per_subject: 16_384,
+            event_data_bytes: 1024 * 1024,
             initial_bytes: 16 * 1024 * 1024,
             initial_backlog_bytes: 16 * 1024 * 1024,
             watch_backlog_changes: 256,

@@ -117,7 +117,7 @@ pub enum PublishError {
     /// The data could not be written as JSON.
     #[error("an event cannot be written as JSON: {0}")]
     Json(#[from] serde_json::Error),
-    /// The path or the event type is not declared, or raw data is not JSON.
+    /// The path or the event type is not declared, or the data is too large or not JSON.
     #[error(transparent)]
     Refused(#[from] liveset_hub::PublishError),
     /// A fault of ours, already logged.

@@ -165,6 +165,12 @@ async fn what_is_refused_is_422() {
             "invalid/path",
         ),
         ("/events", r#"{"path":"jobs/1","eventType":"jobLost","data":1}"#, "INVALID_EVENT", "jobLost"),
+        (
+            "/events",
+            &format!(r#"{{"path":"jobs","eventType":"jobStarted","data":"{}"}}"#, "x".repeat(1_048_575)),
+            "LIMIT_EXCEEDED",
+            "1048577 bytes",
+        ),
     ] {
         let answer = http.post(path, body).await;
         assert_eq!((answer.status, answer.code().as_str()), (422, code), "{path} {body}: {}", answer.text());

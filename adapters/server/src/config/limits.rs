@@ -158,7 +158,7 @@ limits! {
         expression_bytes, nesting, list_items, order_keys, path_names, fields,
     }
     "hub", limits => limits.liveset.hub => {
-        connections_per_subject, subscriptions_per_subject, live_queries_per_subject, initial_bytes, initial_backlog_bytes,
+        connections_per_subject, subscriptions_per_subject, live_queries_per_subject, event_data_bytes, initial_bytes, initial_backlog_bytes,
         watch_backlog_changes, resume_log_changes, resume_log_changes_total, resume_linger, resume_linger_feeds,
     }
 }

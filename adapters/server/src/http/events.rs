@@ -48,6 +48,7 @@ fn refused(error: &PublishError) -> ApiError {
             ResourceError::UnknownEvent { .. } => "INVALID_EVENT",
             _ => "INVALID_PATH",
         },
+        PublishError::Refused(liveset_hub::PublishError::TooLarge { .. }) => "LIMIT_EXCEEDED",
         PublishError::Internal => return ApiError::internal(),
         _ => return ApiError::invalid_message(error.to_string()),
     };

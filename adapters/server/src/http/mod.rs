@@ -21,7 +21,7 @@
 //! | 408 | `TIMEOUT` | the body did not arrive in time |
 //! | 413 | `MESSAGE_TOO_LARGE` | the body is over the limit (8 MiB by default; for a query 64 KiB, as for a message over `/ws`) |
 //! | 422 | `INVALID_NODE` (a node whose JSON the policy refuses, too), `INVALID_QUERY`, `INVALID_PATH`, `INVALID_EVENT` | read, and refused; of a batch nothing was applied |
-//! | 422 | `LIMIT_EXCEEDED` | the rows of a query are too large (over 16 MiB by default), or it reads more fields than may be indexed: ask for fewer |
+//! | 422 | `LIMIT_EXCEEDED` | the rows of a query are too large (over 16 MiB by default), or it reads more fields than may be indexed: ask for fewer; or the data of an event is too large (over 1 MiB by default) |
 //! | 429 | `RATE_LIMITED` | too many requests of this subject; or too many tokens from this address were refused, and this one was not looked at. `Retry-After` says when to try again |
 //! | 500 | `INTERNAL` | a fault of the server |
 //! | 503 | `OVERLOADED` | not now |
