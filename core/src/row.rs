@@ -120,8 +120,8 @@ pub struct ChangeBatch {
 }
 
 impl ChangeBatch {
-    /// What it weighs where it waits.
-    pub(crate) fn bytes(&self) -> usize {
+    /// Bytes of the changes: ids, and nodes and ranks as they were and as they are. O(changes).
+    pub fn bytes(&self) -> usize {
         let of_change =
             |change: &Change| change_bytes(&change.id, change.before.as_ref(), change.after.as_ref());
         self.changes.iter().map(of_change).sum()

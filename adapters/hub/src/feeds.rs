@@ -11,7 +11,11 @@ use indexmap::IndexMap;
 use liveset_core::{ChangeBatch, Moment, Pending, Snapshot, Ticket};
 use liveset_engine::FeedId;
 
-use crate::{ConnectionId, HubLimits, WatchId, direct::Direct, resume::ResumeLog};
+use crate::{
+    ConnectionId, HubLimits, WatchId,
+    direct::Direct,
+    resume::{Cost, ResumeLog},
+};
 
 /// Who gets the batches of a feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,7 +43,7 @@ pub(crate) struct Feeds {
     /// The feeds with `linger_until`, the first to end first.
     lingering: BTreeSet<(Moment, FeedId)>,
     /// The cost of all logs together.
-    log_cost: usize,
+    log_cost: Cost,
     /// Watchers that wait for their snapshot.
     waiting: usize,
 }
@@ -260,13 +264,16 @@ impl Feeds {
     pub(crate) fn changed(&mut self, feed: FeedId, batch: &Arc<ChangeBatch>, limits: &HubLimits) {
         let Some(entry) = self.feeds.get_mut(&feed) else { return };
         let Some(log) = &mut entry.log else { return };
-        let before = log.cost();
+        self.log_cost -= log.cost();
         log.push(batch.clone());
-        // What this feed may hold: its own limit, and what the others leave of the common one.
-        let others = self.log_cost - before;
-        let room = limits.resume_log_changes_total.saturating_sub(others);
-        log.trim(limits.resume_log_changes.min(room));
-        self.log_cost = others + log.cost();
+        // What this feed may hold: its own limit, and what the others leave of the common ones.
+        let others = self.log_cost;
+        let changes = limits.resume_log_changes_total.saturating_sub(others.changes);
+        log.trim(Cost {
+            changes: limits.resume_log_changes.min(changes),
+            bytes: limits.resume_log_bytes.saturating_sub(others.bytes),
+        });
+        self.log_cost += log.cost();
     }
 
     /// A batch is handed to the watchers of a feed.
@@ -296,7 +303,7 @@ impl Feeds {
         self.lingering.len()
     }
 
-    pub(crate) fn log_cost(&self) -> usize {
+    pub(crate) fn log_cost(&self) -> Cost {
         self.log_cost
     }
 

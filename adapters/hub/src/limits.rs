@@ -32,6 +32,9 @@ pub struct HubLimits {
     /// How many changes all feeds together remember for clients that resume. A feed that would exceed it forgets its own
     /// oldest batches. Default 262,144.
     pub resume_log_changes_total: usize,
+    /// Bytes of the changes that all feeds together remember for clients that resume: the nodes as they were and as they are. A
+    /// feed that would exceed it forgets its own oldest batches. Default 64 MiB.
+    pub resume_log_bytes: usize,
     /// How long a feed is kept after the connection of its last resume-capable watcher was lost. Default 60 s.
     pub resume_linger: Duration,
     /// How many feeds are kept that way; one more, and the one that would end first ends now. 0 keeps none.
@@ -51,6 +54,7 @@ impl Default for HubLimits {
             watch_backlog_changes: 256,
             resume_log_changes: 4_096,
             resume_log_changes_total: 262_144,
+            resume_log_bytes: 64 * 1024 * 1024,
             resume_linger: Duration::from_secs(60),
             resume_linger_feeds: 1_024,
         }

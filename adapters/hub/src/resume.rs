@@ -1,6 +1,6 @@
 //! What a feed remembers for clients that come back.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, ops, sync::Arc};
 
 use liveset_core::{ChangeBatch, Pending};
 
@@ -12,31 +12,63 @@ use liveset_core::{ChangeBatch, Pending};
 pub(crate) struct ResumeLog {
     floor: u64,
     batches: VecDeque<Arc<ChangeBatch>>,
-    cost: usize,
+    cost: Cost,
+}
+
+/// What is remembered, or may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cost {
+    /// A batch counts as one change at least.
+    pub(crate) changes: usize,
+    pub(crate) bytes: usize,
+}
+
+impl Cost {
+    fn of(batch: &ChangeBatch) -> Self {
+        Self { changes: batch.changes.len().max(1), bytes: batch.bytes() }
+    }
+
+    fn exceeds(self, limit: Self) -> bool {
+        self.changes > limit.changes || self.bytes > limit.bytes
+    }
+}
+
+impl ops::AddAssign for Cost {
+    fn add_assign(&mut self, other: Self) {
+        self.changes += other.changes;
+        self.bytes += other.bytes;
+    }
+}
+
+impl ops::SubAssign for Cost {
+    fn sub_assign(&mut self, other: Self) {
+        self.changes -= other.changes;
+        self.bytes -= other.bytes;
+    }
 }
 
 impl ResumeLog {
     /// Remembers nothing yet; the feed's result is that of `version`.
     pub(crate) fn new(version: u64) -> Self {
-        Self { floor: version, batches: VecDeque::new(), cost: 0 }
+        Self { floor: version, batches: VecDeque::new(), cost: Cost::default() }
     }
 
     pub(crate) fn push(&mut self, batch: Arc<ChangeBatch>) {
-        self.cost += cost(&batch);
+        self.cost += Cost::of(&batch);
         self.batches.push_back(batch);
     }
 
     /// Forgets the oldest batches until the rest costs no more than `limit`.
-    pub(crate) fn trim(&mut self, limit: usize) {
-        while self.cost > limit {
+    pub(crate) fn trim(&mut self, limit: Cost) {
+        while self.cost.exceeds(limit) {
             let Some(oldest) = self.batches.pop_front() else { break };
-            self.cost -= cost(&oldest);
+            self.cost -= Cost::of(&oldest);
             self.floor = oldest.version;
         }
     }
 
-    /// Changes held; a batch counts as one at least.
-    pub(crate) fn cost(&self) -> usize {
+    /// What is held.
+    pub(crate) fn cost(&self) -> Cost {
         self.cost
     }
 
@@ -52,8 +84,4 @@ impl ResumeLog {
         }
         Some(net)
     }
-}
-
-fn cost(batch: &ChangeBatch) -> usize {
-    batch.changes.len().max(1)
 }

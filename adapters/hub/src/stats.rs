@@ -72,6 +72,8 @@ pub struct Stats {
     pub lingering_feeds: usize,
     /// Changes remembered for clients that may resume.
     pub resume_log_changes: usize,
+    /// Bytes of those, as `HubLimits::resume_log_bytes` counts them.
+    pub resume_log_bytes: usize,
     /// Subjects with an authenticated connection.
     pub subjects: usize,
     /// What was refused because of limits.

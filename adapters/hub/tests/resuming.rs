@@ -106,6 +106,8 @@ fn what_is_not_known_any_more_is_answered_by_a_snapshot() {
         HubLimits { resume_log_changes: 3, ..HubLimits::default() },
         HubLimits { resume_log_changes: 0, ..HubLimits::default() },
         HubLimits { resume_log_changes_total: 2, ..HubLimits::default() },
+        HubLimits { resume_log_bytes: 0, ..HubLimits::default() },
+        HubLimits { resume_log_bytes: 1, ..HubLimits::default() },
         HubLimits { resume_linger_feeds: 0, ..HubLimits::default() },
         HubLimits { resume_linger: Duration::ZERO, ..HubLimits::default() },
     ] {
@@ -117,7 +119,54 @@ fn what_is_not_known_any_more_is_answered_by_a_snapshot() {
             world.hub().stats().resume_log_changes
                 <= hub.resume_log_changes.min(hub.resume_log_changes_total)
         );
+        assert!(world.hub().stats().resume_log_bytes <= hub.resume_log_bytes);
     }
+}
+
+#[test]
+fn the_bytes_of_all_logs_have_a_limit() {
+    let changed = |limit: usize| {
+        let hub = HubLimits { resume_log_bytes: limit, ..HubLimits::default() };
+        let (mut world, client, result) = lost(HubConfig { hub, ..HubConfig::default() });
+        change(&mut world);
+        world.settle();
+        let bytes = world.hub().stats().resume_log_bytes;
+        (world, client, result, bytes)
+    };
+    let (.., all) = changed(usize::MAX);
+    assert!(all > 0);
+    // At the limit everything is remembered; with a byte less the oldest batch goes, and all of it.
+    let (mut world, client, result, bytes) = changed(all);
+    assert_eq!(bytes, all);
+    assert_eq!(come_back(&mut world, client, result)[0], "liveQueryResumed");
+    let (mut world, client, result, fewer) = changed(all - 1);
+    assert!(fewer > 0 && fewer < all - 1, "{fewer} of {all}");
+    assert_eq!(come_back(&mut world, client, result)[0], "liveQueryCreated");
+}
+
+#[test]
+fn what_a_log_held_is_given_back() {
+    let mut world = world(HubConfig::default());
+    let mut clients = Vec::new();
+    for query in [QUERY, r#"{"edge":"orders","filter":"total < 50","orderBy":"total","limit":3}"#] {
+        let client = client(&mut world, "a");
+        let mut wanted = request("q", query);
+        wanted.options.resume = true;
+        world.session(client).create_live_query(wanted);
+        world.settle();
+        clients.push(client);
+    }
+    world.commit(orders(8)).unwrap();
+    change(&mut world);
+    world.settle();
+    let both = world.hub().stats();
+    world.session(clients[0]).destroy_live_query("q");
+    world.settle();
+    let one = world.hub().stats();
+    assert!(one.resume_log_bytes > 0 && one.resume_log_bytes < both.resume_log_bytes);
+    world.session(clients[1]).destroy_live_query("q");
+    world.settle();
+    assert_eq!((world.hub().stats().resume_log_changes, world.hub().stats().resume_log_bytes), (0, 0));
 }
 
 #[test]

@@ -124,7 +124,7 @@
 //! | `liveset_query_seconds` | histogram | |
 //! | `liveset_events_published_total`, `liveset_event_deliveries_total` | counter | |
 //! | `liveset_panics_total` | counter | `place`: `hub`, `policy`, `connection`, `authenticator` |
-//! | `liveset_connections`, `liveset_subjects`, `liveset_subscriptions`, `liveset_live_queries`, `liveset_watches`, `liveset_waiting`, `liveset_deferred`, `liveset_feeds`, `liveset_resume_log_changes` | gauge | |
+//! | `liveset_connections`, `liveset_subjects`, `liveset_subscriptions`, `liveset_live_queries`, `liveset_watches`, `liveset_waiting`, `liveset_deferred`, `liveset_feeds`, `liveset_resume_log_changes`, `liveset_resume_log_bytes` | gauge | |
 //! | `liveset_engine_nodes`, `liveset_engine_views`, `liveset_engine_unindexed_views`, `liveset_engine_feeds`, `liveset_engine_indexes`, `liveset_engine_deadlines` | gauge | |
 //! | `liveset_engine_row_bytes`, `liveset_engine_index_bytes`, `liveset_engine_window_bytes` | gauge | |
 //! | `liveset_engine_nodes_changed_total`, `liveset_engine_changes_out_total`, `liveset_engine_flips_total`, `liveset_engine_deadlines_fired_total` | counter | |

@@ -194,6 +194,7 @@ pub(crate) fn record(stats: &Stats) {
     gauge!("liveset_deferred").set(hub.deferred as f64);
     gauge!("liveset_feeds").set(hub.feeds as f64);
     gauge!("liveset_resume_log_changes").set(hub.resume_log_changes as f64);
+    gauge!("liveset_resume_log_bytes").set(hub.resume_log_bytes as f64);
     let engine = &hub.engine;
     gauge!("liveset_engine_nodes").set(engine.nodes as f64);
     gauge!("liveset_engine_views").set(engine.views as f64);

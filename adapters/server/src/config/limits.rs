@@ -159,7 +159,7 @@ limits! {
     }
     "hub", limits => limits.liveset.hub => {
         connections_per_subject, subscriptions_per_subject, live_queries_per_subject, event_data_bytes, initial_bytes, initial_backlog_bytes,
-        watch_backlog_changes, resume_log_changes, resume_log_changes_total, resume_linger, resume_linger_feeds,
+        watch_backlog_changes, resume_log_changes, resume_log_changes_total, resume_log_bytes, resume_linger, resume_linger_feeds,
     }
 }
 
