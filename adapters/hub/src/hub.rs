@@ -257,13 +257,24 @@ impl Hub {
     }
 
     /// Ends every connection that acts for a subject: `TOKEN_EXPIRED`, close 1008, before the next diff. Returns how many those are.
+    /// Nothing is asked of the policy, and nobody else is concerned. A verdict on a token that was asked for before is the owner's to ask
+    /// for again.
     pub fn revoke(&mut self, now: Now, subject: &str) -> usize {
-        self.reauthorize(now, |who| (&*who.subject != subject).then(|| who.clone()))
+        let mut ended = 0;
+        for conn in self.connections.ids() {
+            let Some(connection) = self.connections.find_mut(conn) else { continue };
+            if connection.principal.as_ref().is_some_and(|who| &*who.subject == subject) {
+                ended += usize::from(!connection.is_over());
+                connection.session.fail(now.monotonic, ErrorCode::TokenExpired, "The token was revoked");
+                self.settle(now, conn);
+            }
+        }
+        ended
     }
 
     /// Asks anew for whom each connection acts: everything that it holds is asked of the policy again, as after a
     /// re-authentication. `None` ends the connection: `TOKEN_EXPIRED`, close 1008; a panic ends it, and it alone: `INTERNAL`, close 1011.
-    /// Of one that is being shut down, and acts for another from now on, what was not sent is dropped.
+    /// Of one that is being shut down what was not sent is dropped.
     /// Returns how many were ended.
     pub fn reauthorize(&mut self, now: Now, mut renew: impl FnMut(&Principal) -> Option<Principal>) -> usize {
         let mut ended = 0;
@@ -274,8 +285,8 @@ impl Hub {
             match contain(|| renew(who)) {
                 Ok(Some(renewed)) => {
                     connection.session.renew(now.monotonic, renewed.expires);
-                    // What one that is over held is forgotten here, and its session may have some of it left to send.
-                    if was_over && renewed != *who {
+                    // What one that is over held is forgotten here, so that the policy cannot be asked of what its session has left.
+                    if was_over {
                         connection.session.withhold();
                     }
                     connection.principal = Some(renewed);
