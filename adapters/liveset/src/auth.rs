@@ -79,7 +79,8 @@ impl Grant {
 pub enum Renewal {
     /// It acts for the same; the policy is asked again.
     Keep,
-    /// It acts for this from now on.
+    /// It acts for this from now on: until the grant says, and no longer than the token that let it in. What a grant does not say
+    /// (`read_only`, claims) is not carried over.
     Replace(Grant),
     /// It is ended: `TOKEN_EXPIRED`, close 1008.
     Revoke,

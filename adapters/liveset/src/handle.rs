@@ -431,6 +431,12 @@ impl Liveset {
         })
     }
 
+    /// Counts the calls of [`revoke`](Self::revoke) and [`reauthorize`](Self::reauthorize): whoever keeps a
+    /// [`Principal`] of [`authenticate_from`](Self::authenticate_from) for a while authenticates again when this has changed.
+    pub fn auth_epoch(&self) -> u64 {
+        self.shared.auth_epoch()
+    }
+
     // --- looking in ---
 
     /// What is held now, and what was done. O(connections).

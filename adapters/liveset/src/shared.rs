@@ -488,10 +488,28 @@ impl Shared {
             self.auth_epoch.fetch_add(1, Ordering::AcqRel);
             hub.reauthorize(now, |who| match renew(who) {
                 Renewal::Keep => Some(who.clone()),
-                Renewal::Replace(grant) => self.principal(grant).ok(),
+                Renewal::Replace(grant) => self.replaced(who, grant),
                 Renewal::Revoke => None,
             })
         })
+    }
+
+    /// Whatever somebody is from now on, the token that let them in is the same: it ends when it did, and with the list that it is of.
+    fn replaced(&self, who: &Principal, grant: Grant) -> Option<Principal> {
+        let mut replaced = self.principal(grant).ok()?;
+        replaced.expires = match (replaced.expires, who.expires) {
+            (Some(new), Some(old)) => Some(new.min(old)),
+            (new, old) => new.or(old),
+        };
+        if replaced.credential == 0 {
+            replaced.credential = who.credential;
+        }
+        Some(replaced)
+    }
+
+    /// How often principals were asked for anew.
+    pub(crate) fn auth_epoch(&self) -> u64 {
+        self.auth_epoch.load(Ordering::Acquire)
     }
 
     /// Ends every connection of a subject; returns how many those were.

@@ -120,13 +120,7 @@ async fn a_token_that_ends_ends_the_connection() {
     let authenticator =
         from_fn(|_| async { Ok(Grant::new("alice").expires(SystemTime::now() + Duration::from_secs(100))) });
     let liveset = Liveset::builder().authenticator(authenticator).build().unwrap();
-    let (server, client) = tokio::io::duplex(64 * 1024);
-    tokio::spawn({
-        let liveset = liveset.clone();
-        async move { liveset.serve(server).await }
-    });
-    let mut client = Client::over(client).await;
-    client.authenticate().await;
+    let mut client = in_memory(&liveset).await;
     let started = tokio::time::Instant::now();
     // `error` answers pings on the way.
     assert_eq!(client.error().await, "TOKEN_EXPIRED");
@@ -201,4 +195,35 @@ async fn claims_decide_and_can_be_taken_back() {
     assert_eq!(ann.close_code().await, 1008);
     assert_eq!(bob.receive().await["nodeId"], "3");
     assert_eq!(liveset.revoke("nobody"), 0);
+}
+
+/// A client that has authenticated, without a socket: its time can be paused.
+async fn in_memory(liveset: &Liveset) -> Client<tokio::io::DuplexStream> {
+    let (server, client) = tokio::io::duplex(64 * 1024);
+    let liveset = liveset.clone();
+    tokio::spawn(async move { liveset.serve(server).await });
+    let mut client = Client::over(client).await;
+    client.authenticate().await;
+    client
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_principal_that_is_replaced_ends_with_the_token_that_let_it_in() {
+    let authenticator =
+        from_fn(|_| async { Ok(Grant::new("alice").expires(SystemTime::now() + Duration::from_secs(100))) });
+    let liveset = Liveset::builder().authenticator(authenticator).build().unwrap();
+    let mut client = in_memory(&liveset).await;
+    assert_eq!(liveset.reauthorize(|who| Renewal::Replace(Grant::new(who.subject.clone()))), 0);
+    let later = SystemTime::now() + Duration::from_secs(1_000);
+    liveset.reauthorize(|who| Renewal::Replace(Grant::new(who.subject.clone()).expires(later)));
+    assert_eq!(client.error().await, "TOKEN_EXPIRED");
+
+    // With the list that its token is of, too.
+    let tokens = StaticTokens::new([("t", Grant::new("alice"))]);
+    let liveset = Liveset::builder().authenticator(tokens.clone()).build().unwrap();
+    let mut client = in_memory(&liveset).await;
+    liveset.reauthorize(|who| Renewal::Replace(Grant::new(who.subject.clone()).claim("role", "other")));
+    tokens.replace([("u", Grant::new("bob"))]);
+    assert_eq!(liveset.reauthorize(|who| tokens.renew(who)), 1);
+    assert_eq!(client.error().await, "TOKEN_EXPIRED");
 }
