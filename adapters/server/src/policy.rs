@@ -51,11 +51,10 @@ impl Policy for Rules {
         self.of(who).find(of_set).map_or(Access::Nothing, |rule| rule.access.clone())
     }
 
-    /// Whoever sees a part of a set only writes none: an answer tells what was there.
+    /// Whoever does not see all of every set that the policy names writes none: an answer tells what was there.
     fn may_write(&self, who: &Principal) -> bool {
         let named = self.0.iter().filter_map(|rule| rule.config.set.as_deref());
-        !who.read_only
-            && named.map(|set| self.access(who, set)).all(|access| !matches!(access, Access::Part(_)))
+        !who.read_only && named.map(|set| self.access(who, set)).all(|access| access == Access::All)
     }
 }
 

@@ -9,6 +9,8 @@ use serde_json::json;
 use support::http::Http;
 use support::ws::Ws;
 use support::{Server, TOKEN};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 fn config(tokens: &str, more: &str) -> String {
     format!("{more}\n[auth]\ntokens = [{tokens}]\n[[set]]\nname = \"orders\"\n")
@@ -111,5 +113,42 @@ async fn a_terminated_server_says_goodbye() {
         assert!(status.success(), "{name}: {status}");
         assert!(before.elapsed() < Duration::from_secs(8), "{name} took {:?}", before.elapsed());
         assert!(tokio::net::TcpStream::connect(&server.address).await.is_err());
+    }
+}
+
+/// A request that has shown its token, and lets its body wait.
+#[tokio::test]
+async fn a_token_that_is_taken_back_while_the_body_arrives_is_none() {
+    let server = Server::start(&config(&format!("{FIRST}, {THIRD}"), ""));
+    let bodies = [
+        ("/query", r#"{"edge":"orders"}"#),
+        ("/explain", r#"{"edge":"orders"}"#),
+        ("/batch", r#"[{"op":"upsert","set":"orders","node":{"id":1}}]"#),
+        ("/events", r#"{"path":"jobs/1","eventType":"jobStarted","data":1}"#),
+    ];
+    let mut waiting = Vec::new();
+    for (path, body) in bodies {
+        for token in [TOKEN, "third-token"] {
+            let mut stream = TcpStream::connect(&server.address).await.unwrap();
+            let head = format!(
+                "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {token}\r\ncontent-length: {}\r\n\r\n",
+                body.len()
+            );
+            let (first, rest) = body.split_at(1);
+            stream.write_all(format!("{head}{first}").as_bytes()).await.unwrap();
+            waiting.push((stream, rest, path, token));
+        }
+    }
+    // So that all of them have shown their tokens.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    std::fs::write(server.config_file(), config(THIRD, "")).unwrap();
+    server.signal("HUP");
+    server.wait_for_log("read the tokens again");
+    for (mut stream, rest, path, token) in waiting {
+        stream.write_all(rest.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let expected = if token == TOKEN { "HTTP/1.1 401 " } else { "HTTP/1.1 200 " };
+        assert!(answer.starts_with(expected), "{path} with {token}: {answer}");
     }
 }

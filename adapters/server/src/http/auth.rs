@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use liveset::{ClientAddress, Denied, Principal};
+use liveset::{ClientAddress, Denied, Principal, Token};
 
 use super::{ApiError, App};
 
@@ -14,7 +14,12 @@ const RETRY_UNAVAILABLE: Duration = Duration::from_secs(10);
 
 /// Whoever sent the request. Extracting it is the check.
 #[derive(Debug)]
-pub(super) struct Caller(pub(super) Principal);
+pub(super) struct Caller {
+    pub(super) who: Principal,
+    token: Token,
+    address: Option<ClientAddress>,
+    epoch: u64,
+}
 
 impl FromRequestParts<App> for Caller {
     type Rejection = ApiError;
@@ -33,15 +38,27 @@ impl FromRequestParts<App> for Caller {
             return Err(ApiError::not_authenticated());
         }
         let address = parts.extensions.get::<ClientAddress>().copied();
-        match app.liveset.authenticate_from(token.trim(), address).await {
-            Ok(principal) => match app.rates.take(&principal.subject, Instant::now()) {
-                Ok(()) => Ok(Caller(principal)),
-                Err(retry_after) => {
-                    metrics::counter!("liveset_limit_refusals_total", "limit" => "http.requests_per_second")
-                        .increment(1);
-                    Err(ApiError::rate_limited("too many requests of this subject", retry_after))
-                }
-            },
+        let caller = Caller::authenticate(app, Token::new(token.trim()), address).await?;
+        match app.rates.take(&caller.who.subject, Instant::now()) {
+            Ok(()) => Ok(caller),
+            Err(retry_after) => {
+                metrics::counter!("liveset_limit_refusals_total", "limit" => "http.requests_per_second")
+                    .increment(1);
+                Err(ApiError::rate_limited("too many requests of this subject", retry_after))
+            }
+        }
+    }
+}
+
+impl Caller {
+    async fn authenticate(
+        app: &App,
+        token: Token,
+        address: Option<ClientAddress>,
+    ) -> Result<Caller, ApiError> {
+        let epoch = app.liveset.auth_epoch();
+        match app.liveset.authenticate_from(token.expose(), address).await {
+            Ok(who) => Ok(Caller { who, token, address, epoch }),
             Err(denied @ Denied::TooManyFailures { retry_after }) => {
                 Err(ApiError::rate_limited(denied.to_string(), retry_after))
             }
@@ -54,14 +71,24 @@ impl FromRequestParts<App> for Caller {
             }
         }
     }
-}
 
-impl Caller {
+    /// The same as they are now: a body may take its time, and meanwhile tokens are taken back.
+    ///
+    /// # Errors
+    ///
+    /// 401 where the token is none any more.
+    pub(super) async fn still(self, app: &App) -> Result<Caller, ApiError> {
+        match app.liveset.auth_epoch() == self.epoch {
+            true => Ok(self),
+            false => Caller::authenticate(app, self.token, self.address).await,
+        }
+    }
+
     /// # Errors
     ///
     /// 403 where the policy does not let them write.
     pub(super) fn may_write(&self, app: &App) -> Result<(), ApiError> {
-        match app.liveset.may_write(&self.0) {
+        match app.liveset.may_write(&self.who) {
             true => Ok(()),
             false => Err(ApiError::forbidden("this token may only read")),
         }

@@ -13,6 +13,7 @@ use crate::changes::Changes;
 pub(super) async fn commit(State(app): State<App>, caller: Caller, body: Body) -> Result<Response, ApiError> {
     caller.may_write(&app)?;
     let text = body::read(&app, body).await?;
+    caller.still(&app).await?.may_write(&app)?;
     let changes = Changes::parse(&text).map_err(|error| ApiError::invalid_message(error.to_string()))?;
     let committed = app.liveset.commit_ops(changes.at, changes.ops).map_err(|error| match error {
         CommitError::Internal => ApiError::internal(),

@@ -24,6 +24,7 @@ pub(super) async fn publish(
 ) -> Result<Response, ApiError> {
     caller.may_write(&app)?;
     let text = body::read(&app, body).await?;
+    caller.still(&app).await?.may_write(&app)?;
     let event: EventText<'_> =
         serde_json::from_slice(&text).map_err(|error| ApiError::invalid_message(error.to_string()))?;
     let timestamp = match &event.timestamp {

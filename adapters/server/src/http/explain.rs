@@ -26,7 +26,8 @@ struct Answer<'a> {
 
 pub(super) async fn run(State(app): State<App>, caller: Caller, body: Body) -> Result<Response, ApiError> {
     let query = query::read(&app, body).await?;
-    let explained = app.liveset.explain_as(&caller.0, &query).map_err(|error| query::refused(&error))?;
+    let caller = caller.still(&app).await?;
+    let explained = app.liveset.explain_as(&caller.who, &query).map_err(|error| query::refused(&error))?;
     let answer = Answer {
         access: &explained.access,
         probes: &explained.probes,

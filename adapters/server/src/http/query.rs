@@ -31,10 +31,11 @@ pub(super) async fn run(State(app): State<App>, caller: Caller, body: Body) -> R
 /// On a thread that may take its time: a query that no index helps looks at every node.
 async fn answer(
     app: &App,
-    Caller(who): Caller,
+    caller: Caller,
     query: QuerySpec,
 ) -> Result<Result<QueryResult, QueryError>, ApiError> {
     let permit = app.queries.clone().acquire_owned().await.map_err(|_| ApiError::internal())?;
+    let Caller { who, .. } = caller.still(app).await?;
     let liveset = app.liveset.clone();
     let answering = tokio::task::spawn_blocking(move || {
         let answer = liveset.query_as(&who, &query);
