@@ -100,7 +100,9 @@ fn commits_do_not_change_what_was_asked_before() {
     let asked = engine.one_shot(NOW, &plan).expect("few fields are read");
     let node = Op::Upsert { set: "s".into(), node: r#"{"id":8,"new":true}"#.into() };
     engine.commit(NOW, vec![node, Op::Remove { set: "s".into(), id: "7".into() }]).expect("good operations");
-    let then = std::thread::spawn(|| asked.run()).join().expect("no panic");
+    fn may_cross_threads(_: &impl Send) {}
+    may_cross_threads(&asked);
+    let then = asked.run();
     assert_eq!(then.rows.iter().map(|(id, _)| &**id).collect::<Vec<_>>(), ["7"]);
     let now = engine.evaluate(NOW, &plan).expect("few fields are read");
     assert_eq!(now.rows.iter().map(|(id, _)| &**id).collect::<Vec<_>>(), ["8"]);

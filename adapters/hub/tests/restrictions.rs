@@ -148,7 +148,6 @@ fn who_lacks_a_claim_sees_nothing() {
     assert_eq!(error(&mut world, set).0, known.0, "a set that is hidden is as one that is not there");
 }
 
-/// What a client has after what it got, by id.
 /// 2^64 + 1 is not the 2^64 that a float makes of it. What `serde_json` has rounded itself, before anyone here saw it, stays so: it
 /// keeps the digits only with `arbitrary_precision`.
 #[test]
@@ -164,6 +163,7 @@ fn a_claim_that_would_have_to_be_rounded_is_none() {
     assert_eq!(ids(&messages(&mut world, ann)), expected);
 }
 
+/// What a client has after what it got, by id.
 fn rows(world: &mut World, client: ClientId) -> Vec<(String, Value)> {
     let result = world.session(client).live_query("q").expect("a live query");
     result.rows().map(|(id, data)| (id.to_string(), serde_json::from_slice(data).unwrap())).collect()

@@ -112,7 +112,7 @@ async fn a_terminated_server_says_goodbye() {
         let status = server.wait();
         assert!(status.success(), "{name}: {status}");
         assert!(before.elapsed() < Duration::from_secs(8), "{name} took {:?}", before.elapsed());
-        assert!(tokio::net::TcpStream::connect(&server.address).await.is_err());
+        assert!(TcpStream::connect(&server.address).await.is_err());
     }
 }
 
