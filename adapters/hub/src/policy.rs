@@ -149,7 +149,7 @@ impl std::error::Error for AuthRefused {}
 /// re-authentication, while the hub is at work: answer from memory. A panic ends the connection that was asked about (`INTERNAL`, close
 /// 1011) and no other.
 pub trait Policy: Send + Sync {
-    /// Whether `who` may receive these events of this path.
+    /// Whether `who` may receive these events of this path, and so of every path below it: it is not asked about each.
     fn may_subscribe(&self, who: &Principal, path: &str, events: &[Arc<str>]) -> bool;
     /// What `who` may see of a set, live or once. Asked with a set's name whether or not there is such a set. Until told otherwise
     /// everything that [`may_query`](Self::may_query) lets through.

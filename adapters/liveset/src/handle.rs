@@ -266,7 +266,7 @@ impl Liveset {
         self.explain_to(None, &query.into())
     }
 
-    /// The same, for a principal: whoever may ask the query may have it explained.
+    /// The same, for a principal: whoever sees all of the set may have it explained.
     ///
     /// # Errors
     ///

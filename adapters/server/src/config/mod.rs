@@ -299,7 +299,7 @@ pub struct PolicyConfig {
     /// The name of the set, or `*` for every one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub set: Option<String>,
-    /// A path template, as `jobs/{jobId}`, or `*` for every path.
+    /// A path template, as `jobs/{jobId}`, or `*` for every path. Whoever may subscribe to a path gets the events of all paths below.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// Only for these subjects.
@@ -309,7 +309,7 @@ pub struct PolicyConfig {
     #[serde(skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "claims::read")]
     pub claims: BTreeMap<String, Value>,
     /// Of a set: only nodes that pass this filter, in which `$principal.subject` and `$principal.<claim>` stand for what the
-    /// principal brings.
+    /// principal brings. An instant in a claim is text: it is compared in time where the set declares the field as an instant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<String>,
     /// Of a set: only these fields and the key.

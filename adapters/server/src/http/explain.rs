@@ -1,4 +1,4 @@
-//! `POST /explain`: how a query is kept, for whoever may ask it.
+//! `POST /explain`: how a query is kept, for whoever sees all of the set.
 
 use axum::body::Body;
 use axum::extract::State;
