@@ -216,8 +216,9 @@ async fn over_http(http: &mut Http, path: &str, form: Form, good: u16, bad: &[u1
 
 #[tokio::test]
 async fn over_http_one_policy_holds() {
-    // Room for queries that are larger than any, to be read.
-    let server = Server::start(&format!("{CONFIG}\n[limits.session]\nmessage_bytes = 8000000\n"));
+    // Room for queries and events that are larger than any, to be read.
+    let room = "[limits.session]\nmessage_bytes = 8000000\n[limits.hub]\nevent_data_bytes = 8000000\n";
+    let server = Server::start(&format!("{CONFIG}\n{room}"));
     let mut http = Http::connect(&server.address).await;
     // What wraps the node of a batch is no part of the node.
     let batch = Form(r#"[{"op":"upsert","set":"orders","node":{"id":"a","x":@}}]"#, 1);
