@@ -175,7 +175,7 @@ async fn an_issuer_that_is_down_is_answered_503() {
         &URL_SAFE_NO_PAD.encode(br#"{"alg":"RS256","kid":"a"}"#),
     );
     let mut http = Http::connect(&server.address).await;
-    let answer = http.get("/explain", Some(&token)).await;
+    let answer = http.get("/metrics", Some(&token)).await;
     assert_eq!((answer.status, answer.code().as_str()), (503, "OVERLOADED"), "{}", answer.text());
     assert_eq!(answer.header("retry-after"), Some("10"));
     assert_eq!(statuses(&server, TOKEN).await, [200, 200]);
