@@ -287,7 +287,7 @@ impl Model {
                 if let (true, Some((code, id))) = (good.is_empty(), &wrong) {
                     return self.answer(Answer::error(*code, request_id, Some(id)));
                 }
-                self.asked.push_back(Asked::Subscribe(good.clone()));
+                self.asked.push_back(Asked::Subscribe(good.iter().map(each_type_once).collect()));
                 active.subscribing.push(Subscribing { request_id, entries: good, wrong });
             }
             Body::Unsubscribe(ids) => {
@@ -408,7 +408,7 @@ impl Model {
                 }
             }
             None => {
-                active.streams.events.subscriptions.extend(entries.iter().cloned());
+                active.streams.events.subscriptions.extend(entries.iter().map(each_type_once));
                 self.answer(Answer::Subscribed(request_id, entries));
             }
         }
@@ -525,4 +525,11 @@ impl Active {
             Ok(Body::Create { id, .. } | Body::Destroy(id)) => self.creating.contains_key(id),
         }
     }
+}
+
+/// A subscription as it is kept; what is answered is the client's own list.
+fn each_type_once(spec: &SubscriptionSpec) -> SubscriptionSpec {
+    let mut named = BTreeSet::new();
+    let events = spec.events.iter().filter(|event| named.insert(event.to_string())).cloned().collect();
+    SubscriptionSpec { events, ..spec.clone() }
 }
