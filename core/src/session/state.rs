@@ -95,7 +95,7 @@ impl Active {
 
 impl Streams {
     pub(super) fn has_news(&self) -> bool {
-        self.subscriptions.queued() > 0 || self.live_queries.has_news()
+        self.subscriptions.has_news() || self.live_queries.has_news()
     }
 
     /// Appends the next message. Events and live queries take turns; who has nothing passes.

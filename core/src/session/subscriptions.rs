@@ -26,6 +26,8 @@ pub(super) struct Subscriptions {
     bytes: usize,
     /// Subscriptions that were ever made.
     made: u64,
+    /// Those that lost events and have none to come: their warnings wait for nothing.
+    bereft: BTreeSet<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -45,6 +47,8 @@ struct Message {
     event: Arc<Event>,
     /// In the order in which they were subscribed, each with its place in that.
     ids: VecDeque<(u64, Arc<str>)>,
+    /// So many of the first have no warning to come before it; looked at once it is the next.
+    warned: usize,
 }
 
 impl Message {
@@ -117,6 +121,11 @@ impl Subscriptions {
         self.queue.len()
     }
 
+    /// Whether there is something to transmit.
+    pub(super) fn has_news(&self) -> bool {
+        !self.queue.is_empty() || !self.bereft.is_empty()
+    }
+
     /// Bytes of those.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
@@ -148,6 +157,7 @@ impl Subscriptions {
     /// Removes a subscription and what waits for it.
     pub(super) fn remove(&mut self, id: &str) -> Option<SubscriptionSpec> {
         let subscription = self.by_id.remove(id)?;
+        self.bereft.remove(id);
         for number in subscription.queued {
             self.bytes -= take_out(&mut self.queue, number, subscription.place);
         }
@@ -181,10 +191,14 @@ impl Subscriptions {
         if ids.is_empty() {
             return 0;
         }
-        let message = Message { path: path.clone(), event: event.clone(), ids };
+        let message = Message { path: path.clone(), event: event.clone(), ids, warned: 0 };
         let (bytes, wanted) = (message.bytes(), message.ids.len());
         if bytes > room.bytes {
-            *dropped += drop_whole(&mut self.by_id, &message, None);
+            *dropped += self.drop_whole(&message, None);
+            // It is warned of before the next message, whose warnings may have been looked for already.
+            if let Some(mut next) = self.queue.first_entry() {
+                next.get_mut().warned = 0;
+            }
             return 0;
         }
         let number = self.published;
@@ -204,19 +218,51 @@ impl Subscriptions {
             && let Some((number, oldest)) = self.queue.pop_first()
         {
             self.bytes -= oldest.bytes();
-            *dropped += drop_whole(&mut self.by_id, &oldest, Some(number));
+            *dropped += self.drop_whole(&oldest, Some(number));
         }
         self.bytes += bytes;
         self.queue.insert(number, message);
         wanted
     }
 
-    /// Appends the next message: the oldest event, or first the warning of a subscription that lost some.
+    /// Counts a message as dropped for everyone whom it names; one with a number is the first that waits for each of them. Returns for how
+    /// many it was.
+    fn drop_whole(&mut self, message: &Message, number: Option<u64>) -> u64 {
+        let mut dropped = 0;
+        for (_, id) in &message.ids {
+            let Some(subscription) = self.by_id.get_mut(id) else { continue };
+            if number.is_some() {
+                debug_assert_eq!(
+                    subscription.queued.front().copied(),
+                    number,
+                    "the oldest of all is its oldest"
+                );
+                subscription.queued.pop_front();
+            }
+            subscription.dropped += 1;
+            dropped += 1;
+            if subscription.queued.is_empty() {
+                self.bereft.insert(id.clone());
+            }
+        }
+        dropped
+    }
+
+    /// Appends the next message: the warning of a subscription that has no event to come; then the oldest event, or first the
+    /// warning of a subscription that wants it and lost some.
     pub(super) fn transmit(&mut self, out: &mut Vec<u8>) -> bool {
-        let Some(entry) = self.queue.first_entry() else {
+        if let Some(id) = self.bereft.pop_first()
+            && let Some(subscription) = self.by_id.get_mut(&id)
+        {
+            write_overflow(&id, std::mem::take(&mut subscription.dropped), out);
+            return true;
+        }
+        let Some(mut entry) = self.queue.first_entry() else {
             return false;
         };
-        for (_, id) in &entry.get().ids {
+        let Message { ids, warned, .. } = entry.get_mut();
+        for (_, id) in ids.range(*warned..) {
+            *warned += 1;
             let Some(subscription) = self.by_id.get_mut(id) else { continue };
             if subscription.dropped > 0 {
                 write_overflow(id, std::mem::take(&mut subscription.dropped), out);
@@ -225,7 +271,7 @@ impl Subscriptions {
         }
         let message = entry.remove();
         self.bytes -= message.bytes();
-        let Message { path, event, ids } = message;
+        let Message { path, event, ids, .. } = message;
         for (_, id) in &ids {
             if let Some(subscription) = self.by_id.get_mut(id) {
                 subscription.queued.pop_front();
@@ -246,22 +292,6 @@ impl Subscriptions {
     }
 }
 
-/// Counts a message as dropped for everyone whom it names; one with a number is the first that waits for each of them. Returns for how
-/// many it was.
-fn drop_whole(by_id: &mut BTreeMap<Arc<str>, Subscription>, message: &Message, number: Option<u64>) -> u64 {
-    let mut dropped = 0;
-    for (_, id) in &message.ids {
-        let Some(subscription) = by_id.get_mut(id) else { continue };
-        if number.is_some() {
-            debug_assert_eq!(subscription.queued.front().copied(), number, "the oldest of all is its oldest");
-            subscription.queued.pop_front();
-        }
-        subscription.dropped += 1;
-        dropped += 1;
-    }
-    dropped
-}
-
 /// Takes a subscription's id out of a shared message; a message without ids is gone. Returns how many bytes fewer wait.
 ///
 /// An event that comes to n full subscriptions takes n ids out of one message, so a look at all of them would cost n² steps. The
@@ -271,8 +301,13 @@ fn drop_whole(by_id: &mut BTreeMap<Arc<str>, Subscription>, message: &Message, n
 fn take_out(queue: &mut BTreeMap<u64, Message>, number: u64, place: u64) -> usize {
     let Some(message) = queue.get_mut(&number) else { return 0 };
     let index = message.ids.binary_search_by_key(&place, |(place, _)| *place);
-    let taken = index.ok().and_then(|index| message.ids.remove(index));
-    let mut bytes = taken.map_or(0, |(_, id)| id.len());
+    let mut bytes = 0;
+    if let Ok(index) = index
+        && let Some((_, id)) = message.ids.remove(index)
+    {
+        message.warned -= usize::from(index < message.warned);
+        bytes = id.len();
+    }
     if message.ids.is_empty() {
         bytes += message.bytes_without_ids();
         queue.remove(&number);

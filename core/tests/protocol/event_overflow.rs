@@ -1,9 +1,10 @@
 //! "Each subscription has a bounded queue (default 256). When it is full the **oldest** event goes, and is counted;
 //! before the next event of that subscription goes out, one `warning` `QUEUE_OVERFLOW` with the exact count goes out …,
 //! and the count starts anew. An event shared by several subscriptions of a path is dropped for one by taking its id out
-//! of the shared message. Control messages and answers are never dropped."
+//! of the shared message. Control messages and answers are never dropped." Beyond the bytes that may wait the oldest of all go; who has lost
+//! all that waited is warned at once.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use liveset_core::SessionLimits;
 
@@ -116,9 +117,10 @@ fn beyond_the_bytes_the_oldest_of_all_go() {
     assert_eq!(
         server.texts(),
         [
+            // It had lost all that waited for it.
+            warning(1, "s1"),
             warning(2, "s2"),
             message(&["s2"], "jobs", "y", 10),
-            warning(1, "s1"),
             message(&["s1"], "jobs", "x", 4),
         ]
     );
@@ -146,8 +148,61 @@ fn with_no_bytes_or_one_every_event_is_dropped_and_counted() {
             assert_eq!(server.session.stats().events_dropped, number);
         }
         assert_eq!((server.session.backlog().events, server.session.backlog().event_bytes), (0, 0));
-        assert!(server.texts().is_empty());
+        assert!(server.session.wants_transmit());
+        assert_eq!(server.texts(), [warning(3, "s1")]);
+        assert!(!server.session.wants_transmit());
     }
+}
+
+#[test]
+fn a_subscription_that_lost_its_last_event_is_warned_without_another() {
+    let one = weight(1, "jobs", "x", 0);
+    let mut server = Server::active(SessionLimits { event_bytes: one, ..SessionLimits::default() });
+    server.subscribe("s1", "jobs", &["x"]);
+    server.subscribe("s2", "jobs", &["y"]);
+    server.session.deliver("jobs", &event("x", 1));
+    server.session.deliver("jobs", &event("y", 2));
+    assert_eq!(server.texts(), [warning(1, "s1"), message(&["s2"], "jobs", "y", 2)]);
+    // Who is gone is not warned.
+    server.session.deliver("jobs", &event("x", 3));
+    server.session.deliver("jobs", &event("y", 4));
+    server.send(r#"{"type":"unsubscribeEvents","ids":["s1"]}"#);
+    server.requests();
+    assert_eq!(server.texts(), [message(&["s2"], "jobs", "y", 4)]);
+}
+
+#[test]
+fn what_is_dropped_between_a_warning_and_its_event_is_warned_of_before_that_event() {
+    let one = weight(1, "jobs", "x", 0);
+    let mut server = Server::active(SessionLimits { event_bytes: one, ..SessionLimits::default() });
+    server.subscribe("s1", "jobs", &["x"]);
+    server.session.deliver("jobs", &event("x", 1));
+    server.session.deliver("jobs", &event("x", 10));
+    assert_eq!(server.text(), Some(warning(1, "s1")));
+    server.session.deliver("jobs", &event("x", 11));
+    assert_eq!(server.texts(), [warning(1, "s1"), message(&["s1"], "jobs", "x", 1)]);
+}
+
+#[test]
+fn who_was_warned_and_then_loses_the_event_moves_nobody_out_of_a_warning() {
+    let mut server = Server::active(SessionLimits { event_queue: 2, ..SessionLimits::default() });
+    server.subscribe("a", "jobs", &["x", "y"]);
+    server.subscribe("b", "jobs", &["x"]);
+    for number in 1..=3 {
+        server.session.deliver("jobs", &event("x", number));
+    }
+    assert_eq!(server.text(), Some(warning(1, "a")));
+    server.session.deliver("jobs", &event("y", 4));
+    assert_eq!(
+        server.texts(),
+        [
+            warning(1, "b"),
+            message(&["b"], "jobs", "x", 2),
+            warning(1, "a"),
+            message(&["a", "b"], "jobs", "x", 3),
+            message(&["a"], "jobs", "y", 4),
+        ]
+    );
 }
 
 #[test]
@@ -185,6 +240,8 @@ struct Model {
     /// By id: path, types, queued event numbers, dropped; and the order in which they were subscribed.
     subscriptions: BTreeMap<usize, Subscription>,
     events: BTreeMap<u64, (usize, usize)>,
+    /// Who lost the last that waited.
+    bereft: BTreeSet<usize>,
     next: u64,
     order: u64,
 }
@@ -217,6 +274,9 @@ impl Model {
             let subscription = self.subscriptions.get_mut(id).unwrap();
             if is_too_large {
                 subscription.dropped += 1;
+                if subscription.queue.is_empty() {
+                    self.bereft.insert(*id);
+                }
                 continue;
             }
             subscription.queue.push_back(number);
@@ -227,10 +287,13 @@ impl Model {
         }
         while self.waiting() > self.bytes {
             let oldest = *self.subscriptions.values().filter_map(|s| s.queue.front()).min().unwrap();
-            for subscription in self.subscriptions.values_mut() {
+            for (id, subscription) in &mut self.subscriptions {
                 if subscription.queue.front() == Some(&oldest) {
                     subscription.queue.pop_front();
                     subscription.dropped += 1;
+                    if subscription.queue.is_empty() {
+                        self.bereft.insert(*id);
+                    }
                 }
             }
         }
@@ -248,6 +311,10 @@ impl Model {
     }
 
     fn transmit(&mut self) -> Option<String> {
+        if let Some(id) = self.bereft.pop_first() {
+            let dropped = std::mem::take(&mut self.subscriptions.get_mut(&id).unwrap().dropped);
+            return Some(warning(dropped, &format!("s{id}")));
+        }
         let oldest = self.subscriptions.values().filter_map(|subscription| subscription.queue.front()).min();
         let oldest = *oldest?;
         let mut takers: Vec<_> =
@@ -311,6 +378,7 @@ fn counts_and_ids_are_those_of_a_naive_reference() {
                 }
                 Op::Unsubscribe { id } => {
                     if model.subscriptions.remove(&id).is_some() {
+                        model.bereft.remove(&id);
                         server.send(&format!(r#"{{"type":"unsubscribeEvents","ids":["s{id}"]}}"#));
                         assert_eq!(server.requests().len(), 1);
                     }

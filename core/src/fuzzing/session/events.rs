@@ -1,6 +1,6 @@
 //! Subscriptions, and the events that wait for them: the plainest bookkeeping that can be thought of.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::answer::Told;
 use crate::SubscriptionSpec;
@@ -16,6 +16,8 @@ pub(super) struct Events {
     /// In the order in which they were made.
     pub(super) subscriptions: Vec<SubscriptionSpec>,
     dropped: BTreeMap<String, u64>,
+    /// Who lost the last that waited.
+    bereft: BTreeSet<String>,
     queue: VecDeque<Waiting>,
 }
 
@@ -41,13 +43,14 @@ impl Events {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.queue.is_empty() && self.bereft.is_empty()
     }
 
     /// What it was, if it was there.
     pub(super) fn remove(&mut self, id: &str) -> Option<SubscriptionSpec> {
         let at = self.subscriptions.iter().position(|spec| *spec.id == *id);
         self.dropped.remove(id);
+        self.bereft.remove(id);
         for waiting in &mut self.queue {
             waiting.ids.retain(|other| other != id);
         }
@@ -68,9 +71,7 @@ impl Events {
             return 0;
         }
         if message.bytes() > BYTES {
-            for id in ids {
-                *self.dropped.entry(id).or_default() += 1;
-            }
+            self.drop_all(ids);
             return 0;
         }
         for id in &ids {
@@ -86,35 +87,45 @@ impl Events {
         self.queue.retain(|waiting| !waiting.ids.is_empty());
         self.queue.push_back(message);
         while self.bytes() > BYTES {
-            for id in self.queue.pop_front().map(|oldest| oldest.ids).unwrap_or_default() {
-                *self.dropped.entry(id).or_default() += 1;
-            }
+            let oldest = self.queue.pop_front().map(|oldest| oldest.ids);
+            self.drop_all(oldest.unwrap_or_default());
         }
         ids.len()
+    }
+
+    fn drop_all(&mut self, ids: Vec<String>) {
+        for id in ids {
+            *self.dropped.entry(id.clone()).or_default() += 1;
+            if !self.queue.iter().any(|waiting| waiting.ids.contains(&id)) {
+                self.bereft.insert(id);
+            }
+        }
     }
 
     pub(super) fn bytes(&self) -> usize {
         self.queue.iter().map(Waiting::bytes).sum()
     }
 
-    /// A message that went out: the oldest event, or the warning that goes before it.
+    /// A message that went out: the warning of who has nothing to wait for, or the oldest event, or the warning that goes before it.
     pub(super) fn take(&mut self, message: &Told) {
-        let next = self.queue.front().expect("an event waits");
-        let warned = next.ids.iter().find(|id| self.dropped.contains_key(*id)).cloned();
-        match (message, warned) {
-            (Told::Warning { code, message, subscription_id }, Some(id)) => {
+        let next = self.queue.front();
+        let of_next = || next?.ids.iter().find(|id| self.dropped.contains_key(*id)).cloned();
+        let warned = self.bereft.first().cloned().or_else(of_next);
+        match (message, warned, next) {
+            (Told::Warning { code, message, subscription_id }, Some(id), _) => {
+                self.bereft.remove(&id);
                 let dropped = self.dropped.remove(&id).unwrap_or_default();
                 let expected =
                     format!("{dropped} events dropped for subscription '{id}' due to slow consumption");
                 assert_eq!((&**code, &**message, &**subscription_id), ("QUEUE_OVERFLOW", &*expected, &*id));
             }
-            (Told::Event { ids, event_type, path, data, timestamp }, None) => {
+            (Told::Event { ids, event_type, path, data, timestamp }, None, Some(next)) => {
                 assert_eq!(ids, &next.ids);
                 assert_eq!((event_type, path), (&next.event_type, &next.path));
                 assert_eq!((data, timestamp), (&next.data, &next.timestamp));
                 self.queue.pop_front();
             }
-            (other, warned) => panic!("{other:?}, expected {next:?}, warned {warned:?}"),
+            (other, warned, next) => panic!("{other:?}, expected {next:?}, warned {warned:?}"),
         }
     }
 }
