@@ -14,7 +14,7 @@ pub(crate) const SERVER_MESSAGE_NESTING: usize = 128 + 2;
 /// `Default` gives the protocol's numbers. Shared by all sessions of an owner, so it is passed as an `Arc`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionLimits {
-    /// From the connection's opening to a verified token. Default 10 s.
+    /// From the connection's opening to a verified token, and from a later `auth` to its verdict. Default 10 s.
     pub auth_timeout: Duration,
     /// From `authenticated`, and from each pong, to the next ping. Default 30 s.
     pub ping_interval: Duration,

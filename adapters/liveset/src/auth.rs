@@ -151,8 +151,9 @@ impl std::error::Error for Denied {}
 /// Finds out whom a token stands for.
 ///
 /// It is asked once for every `auth` message, in a task of its own, so it may take its time: up to the session's
-/// authentication deadline (10 s by default), after which the answer is not waited for. The task is cancelled when the
-/// connection goes. A panic counts as a refusal. Where it cannot tell, it says so: [`AuthError::Unavailable`].
+/// authentication deadline (`auth_timeout`, 10 s by default), after which the answer is not waited for: the client is told
+/// `AUTH_TIMEOUT` (close 1008), whoever asked with [`Liveset::authenticate`](crate::Liveset::authenticate) is told
+/// [`AuthError::Unavailable`]. The task is cancelled when the connection goes. A panic counts as a refusal. Where it cannot tell, it says so: [`AuthError::Unavailable`].
 ///
 /// Every cause of a refusal should take the same time: whoever guesses tokens learns from a difference.
 pub trait Authenticator: Send + Sync + 'static {

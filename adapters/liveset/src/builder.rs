@@ -153,6 +153,7 @@ impl Builder {
             resources.declare(&path, event_types.iter().map(String::as_str))?;
         }
         let Limits { engine, session, hub, transport, auth } = limits;
+        let patience = session.auth_timeout;
         let shards = Shards::new(engine.shards).map_err(|error| BuildError::Threads(error.to_string()))?;
         let sizes = Sizes {
             message_bytes: session.message_bytes,
@@ -164,7 +165,7 @@ impl Builder {
             hub.define_set(set)?;
         }
         let clock = WallClock::new(clock);
-        let door = Door { authenticator, failures: Failures::new(auth) };
+        let door = Door { authenticator, failures: Failures::new(auth), patience };
         let shared = Shared::new(hub, clock, door, transport, sizes, shards);
         Ok(Liveset::new(shared))
     }

@@ -15,6 +15,8 @@ use crate::limits::AuthLimits;
 pub(crate) struct Door {
     pub(crate) authenticator: Box<dyn Authenticator>,
     pub(crate) failures: Failures,
+    /// For how long a verdict is waited for; a session bounds this itself.
+    pub(crate) patience: Duration,
 }
 
 /// The failed authentications of each address that has some. Bounded: the address that is forgiven first is forgotten first.

@@ -115,7 +115,7 @@
 //! | `liveset_errors_total` | counter | `code`: of the errors that clients are told of, as the protocol has them |
 //! | `liveset_diffs_written_once_total` | counter | |
 //! | `liveset_restrictions_broken_total` | counter | |
-//! | `liveset_authentications_total` | counter | `outcome`: `accepted`, `refused`, `unavailable`, `limited`, `panicked` |
+//! | `liveset_authentications_total` | counter | `outcome`: `accepted`, `refused`, `unavailable`, `late` (over HTTP; over `/ws` an `AUTH_TIMEOUT` in `liveset_errors_total`), `limited`, `panicked` |
 //! | `liveset_authentication_seconds` | histogram | |
 //! | `liveset_limit_refusals_total` | counter | `limit`: the name of a limit, see [`Limits`] |
 //! | `liveset_commits_total` | counter | `outcome`: `applied`, `refused`, `failed` |

@@ -434,7 +434,7 @@ impl Shared {
         address: Option<ClientAddress>,
     ) -> Result<Principal, Denied> {
         self.check_address(address)?;
-        let judged = self.judge(token).await;
+        let judged = self.judge_in_time(token).await;
         if judged.is_refusal() && self.count_failure(address) {
             log_lock_out(address);
         }
@@ -455,7 +455,17 @@ impl Shared {
 
     /// Asks the authenticator. A panic counts as a refusal.
     pub(crate) async fn authenticate(&self, token: &Token) -> Result<Principal, AuthError> {
-        self.judge(token).await.verdict()
+        self.judge_in_time(token).await.verdict()
+    }
+
+    /// Asks the authenticator, and waits for it as long as a session would.
+    async fn judge_in_time(&self, token: &Token) -> Judged {
+        let patience = self.door.patience;
+        tokio::time::timeout(patience, self.judge(token)).await.unwrap_or_else(|_| {
+            telemetry::authenticated("late", patience);
+            tracing::warn!(?patience, "the authenticator did not answer in time");
+            Judged::Verdict(Err(AuthError::Unavailable))
+        })
     }
 
     /// Asks the authenticator.

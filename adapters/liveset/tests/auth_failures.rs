@@ -205,3 +205,35 @@ async fn whoever_cannot_tell_charges_nobody_with_it() {
     is_down.store(false, Ordering::SeqCst);
     assert_eq!(attempt(&liveset, BAD, "good").await["type"], "authenticated");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_authenticator_that_hangs_is_not_waited_for() {
+    let asked = AtomicUsize::new(0);
+    let authenticator = from_fn(move |_| {
+        let hangs = asked.fetch_add(1, Ordering::SeqCst) > 0;
+        async move {
+            if hangs {
+                std::future::pending::<()>().await;
+            }
+            Ok(Grant::new("a"))
+        }
+    });
+    let liveset = Liveset::builder().authenticator(authenticator).build().unwrap();
+    let mut client = connect(&liveset, BAD).await;
+    client.send(json!({ "type": "auth", "token": "t" })).await;
+    assert_eq!(client.receive().await["type"], "authenticated");
+    let started = tokio::time::Instant::now();
+    client.send(json!({ "type": "auth", "token": "t", "requestId": "again" })).await;
+    assert_eq!(
+        client.receive().await,
+        json!({
+            "type": "error", "code": "AUTH_TIMEOUT", "requestId": "again",
+            "message": "Authentication was not completed in time",
+        })
+    );
+    assert_eq!(client.close_code().await, 1008);
+    let address = Some(ClientAddress("192.0.2.1".parse().unwrap()));
+    assert_eq!(liveset.authenticate_from("t", address).await, Err(Denied::Unavailable));
+    assert_eq!(liveset.authenticate("t").await, Err(AuthError::Unavailable));
+    assert!(started.elapsed() < Duration::from_secs(31), "{:?}", started.elapsed());
+}

@@ -109,7 +109,9 @@ impl Session {
             ClientBody::Ping => self.answer(&ServerMessage::Pong { request_id }),
             ClientBody::Auth { token } => {
                 let attempt = self.requests.attempt();
-                active.reauth = Some(Reauth { attempt, request_id: request_id.as_deref().map(Box::from) });
+                let deadline = now + self.limits.auth_timeout;
+                let request_id = request_id.as_deref().map(Box::from);
+                active.reauth = Some(Reauth { deadline, attempt, request_id });
                 self.requests.push(Request::Verify { attempt, token: Token::new(&*token) });
             }
             ClientBody::SubscribeEvents { subscriptions } => {

@@ -236,13 +236,12 @@ impl Session {
     pub fn handle_timeout(&mut self, now: Moment) {
         while self.poll_timeout().is_some_and(|deadline| deadline <= now) {
             match &mut self.state {
-                State::AwaitingAuth { .. } | State::Verifying { .. } => {
-                    let message = "Authentication was not completed in time";
-                    self.close_with(ErrorCode::AuthTimeout, message, None);
-                }
+                State::AwaitingAuth { .. } | State::Verifying { .. } => self.time_out_auth(None),
                 State::Active(active) => {
                     if active.expires.is_some_and(|expires| expires <= now) {
                         self.expire(None);
+                    } else if let Some(late) = active.reauth.take_if(|reauth| reauth.deadline <= now) {
+                        self.time_out_auth(late.request_id.as_deref());
                     } else {
                         match active.keep_alive.step(&self.limits, now) {
                             Due::Nothing => return,
@@ -579,10 +578,7 @@ impl Session {
     pub fn poll_timeout(&self) -> Option<Moment> {
         match &self.state {
             State::AwaitingAuth { deadline } | State::Verifying { deadline, .. } => Some(*deadline),
-            State::Active(active) => {
-                let keep_alive = active.keep_alive.deadline();
-                Some(active.expires.map_or(keep_alive, |expires| expires.min(keep_alive)))
-            }
+            State::Active(active) => Some(active.deadline()),
             State::Draining { expires, .. } => *expires,
             State::Closing(_) | State::Closed(_) => None,
         }
@@ -705,6 +701,10 @@ impl Session {
             request_id: request_id.map(Cow::Borrowed),
             id: id.map(Cow::Borrowed),
         });
+    }
+
+    fn time_out_auth(&mut self, request_id: Option<&str>) {
+        self.close_with(ErrorCode::AuthTimeout, "Authentication was not completed in time", request_id);
     }
 
     fn expire(&mut self, request_id: Option<&str>) {

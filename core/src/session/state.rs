@@ -15,7 +15,9 @@ use super::subscriptions::Subscriptions;
 /// open ──► AwaitingAuth ──auth──► Verifying ──accepted──► Active ──shutdown──► Draining
 ///               │                     │                     │                     │
 ///               │ deadline            │ refused, deadline   │ expiry, no pong,    │ all sent
-///               │ anything else       │                     │ violation, fault    │
+///               │ anything else       │                     │ a later `auth` that │
+///               │                     │                     │ is refused or late, │
+///               │                     │                     │ violation, fault    │
 ///               └────────► Closing ◄──┴─────────────────────┴─────────────────────┘
 ///                             │ close frame handed out
 ///                             ▼
@@ -52,6 +54,7 @@ pub(super) struct Active {
 
 #[derive(Debug)]
 pub(super) struct Reauth {
+    pub(super) deadline: Moment,
     pub(super) attempt: Attempt,
     pub(super) request_id: Option<Box<str>>,
 }
@@ -73,6 +76,12 @@ impl Active {
             held: Held::default(),
             streams: Streams::default(),
         }
+    }
+
+    /// What comes first: the next ping or the end of the wait for its pong, the principal's expiry, the end of the wait for a verdict.
+    pub(super) fn deadline(&self) -> Moment {
+        let verdict = self.reauth.as_ref().map(|reauth| reauth.deadline);
+        [self.expires, verdict].into_iter().flatten().fold(self.keep_alive.deadline(), Moment::min)
     }
 
     /// Whether a message can only be handled when the owner has answered an earlier one: it names an id

@@ -1,5 +1,7 @@
 //! "`auth` on an active connection re-authenticates: … Until it is answered the old principal serves. On
-//! failure: `AUTH_FAILED`, close 1008."
+//! failure: `AUTH_FAILED`, close 1008." A verdict is waited for as long as the first may take.
+
+use std::time::Duration;
 
 use liveset_core::{CloseCode, ErrorCode, Request, SessionLimits, Verdict};
 
@@ -79,7 +81,46 @@ fn a_second_one_waits_for_the_answer_to_the_first() {
 }
 
 #[test]
-fn it_has_no_deadline_and_does_not_move_the_ping() {
+fn a_verdict_that_does_not_come_closes() {
+    let mut server = Server::active(SessionLimits::default());
+    server.pass(seconds(5));
+    server.send(AGAIN);
+    let Some(Request::Verify { attempt, .. }) = server.session.poll_request() else { panic!() };
+    server.pass(seconds(10) - Duration::from_nanos(1));
+    assert!(server.texts().is_empty() && server.closed.is_none(), "the old principal serves");
+    server.pass(Duration::from_nanos(1));
+    let message = "Authentication was not completed in time";
+    let error =
+        format!(r#"{{"type":"error","code":"AUTH_TIMEOUT","message":"{message}","requestId":"again"}}"#);
+    assert_eq!(server.texts(), [error]);
+    assert_eq!(server.closed, Some(CloseCode::Policy));
+    assert!(!server.session.handle_verdict(server.now, attempt, Verdict::Accepted { expires: None }));
+}
+
+#[test]
+fn a_later_one_has_a_deadline_of_its_own() {
+    let mut server = Server::active(SessionLimits::default());
+    for _ in 0..2 {
+        server.send(AGAIN);
+        server.pass(seconds(9));
+        assert!(server.verdict(Verdict::Accepted { expires: None }));
+    }
+    assert_eq!(server.texts().len(), 2);
+}
+
+#[test]
+fn a_principal_that_expires_first_closes_as_such() {
+    let mut server = Server::open(SessionLimits::default());
+    server.send(AUTH);
+    assert!(server.verdict(Verdict::Accepted { expires: Some(server.now + seconds(8)) }));
+    server.texts();
+    server.send(AGAIN);
+    server.pass(seconds(10));
+    assert_error(&server.texts(), "TOKEN_EXPIRED");
+}
+
+#[test]
+fn it_does_not_move_the_ping() {
     let mut server = Server::active(SessionLimits::default());
     let ping_at = server.session.poll_timeout();
     server.pass(seconds(20));

@@ -38,7 +38,8 @@ pub(super) struct Active {
     expires: Option<Moment>,
     ping_at: Option<Moment>,
     pong_until: Moment,
-    reauth: Option<RequestId>,
+    /// Until when it is waited for, and its mark.
+    reauth: Option<(Moment, RequestId)>,
     held: VecDeque<String>,
     subscribing: Vec<Subscribing>,
     creating: BTreeMap<String, Creating>,
@@ -125,7 +126,8 @@ impl Model {
             Stand::Awaiting { deadline } | Stand::Verifying { deadline, .. } => Some(*deadline),
             Stand::Active(active) => {
                 let keep_alive = active.ping_at.unwrap_or(active.pong_until);
-                Some(active.expires.map_or(keep_alive, |expires| expires.min(keep_alive)))
+                let verdict = active.reauth.as_ref().map(|(deadline, _)| *deadline);
+                [Some(keep_alive), active.expires, verdict].into_iter().flatten().min()
             }
             Stand::Draining { expires, .. } => *expires,
             Stand::Closing(_) | Stand::Closed => None,
@@ -143,6 +145,10 @@ impl Model {
                 }
                 Stand::Active(active) if active.expires.is_some_and(|expires| expires <= now) => {
                     self.close_with(ErrorCode::TokenExpired, None);
+                }
+                Stand::Active(active) if active.reauth.as_ref().is_some_and(|(until, _)| *until <= now) => {
+                    let request_id = active.reauth.take().and_then(|(_, request_id)| request_id);
+                    self.close_with(ErrorCode::AuthTimeout, request_id);
                 }
                 Stand::Active(active) if active.ping_at.is_some() => {
                     (active.ping_at, active.pong_until) = (None, now + timeout);
@@ -247,19 +253,25 @@ impl Model {
             Err(wrong) => return self.malformed(request_id, wrong),
         };
         self.invalid = 0;
-        let (interval, subscriptions, live_queries) =
-            (self.limits.ping_interval, self.limits.subscriptions, self.limits.live_queries);
-        let (subscription_events, path_bytes) = (self.limits.subscription_events, self.limits.path_bytes);
+        let SessionLimits {
+            auth_timeout,
+            ping_interval,
+            subscriptions,
+            live_queries,
+            subscription_events,
+            path_bytes,
+            ..
+        } = self.limits;
         let Stand::Active(active) = &mut self.stand else { return };
         match body {
             Body::Ping => self.answer(Answer::Pong(request_id)),
             Body::Pong => {
                 if active.ping_at.is_none() {
-                    active.ping_at = Some(now + interval);
+                    active.ping_at = Some(now + ping_interval);
                 }
             }
             Body::Auth(token) => {
-                active.reauth = Some(request_id);
+                active.reauth = Some((now + auth_timeout, request_id));
                 self.asked.push_back(Asked::Verify(token));
             }
             Body::Subscribe(entries) => {
@@ -358,7 +370,7 @@ impl Model {
         let request_id = match &mut self.stand {
             Stand::Verifying { request_id, .. } if current => request_id.take(),
             Stand::Active(active) if current => match active.reauth.take() {
-                Some(request_id) => request_id,
+                Some((_, request_id)) => request_id,
                 None => return false,
             },
             _ => return false,
