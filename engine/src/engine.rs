@@ -636,6 +636,19 @@ impl Engine {
         shard.position(view, set, set.row(handle)?, handle)
     }
 
+    /// Whether a node passes the filter of a feed whose result is there, at its place in the window or behind it. Costs O(log nodes), or an
+    /// evaluation of the filter, and a pass over the node's text where it does not hold what that reads.
+    pub fn matches(&self, feed: FeedId, id: &str, now: Instant) -> bool {
+        let found = || {
+            let shard = &self.shards[self.shard_of_feed(feed)];
+            let view = *shard.feeds.get(&feed)?;
+            let (_, set) = self.sets.get_index(shard.view(view)?.identity.set)?;
+            let handle = set.handle(id)?;
+            shard.matches(view, set, set.row(handle)?, handle, now)
+        };
+        found().unwrap_or(false)
+    }
+
     /// A node's JSON as stored.
     pub fn node(&self, set: &str, id: &str) -> Option<Bytes> {
         self.sets.get(set)?.row_by_id(id).map(|row| row.raw.clone())

@@ -241,8 +241,8 @@ impl Watch {
     }
 }
 
-/// The ids of a query's result, in order, and how many match: by evaluating the filter on every node.
-fn recompute(query: &Query, nodes: &BTreeMap<String, Value>, now: Instant) -> (Vec<String>, u64) {
+/// The ids of all nodes that match a query, in its order: by evaluating the filter on every node.
+fn recompute(query: &Query, nodes: &BTreeMap<String, Value>, now: Instant) -> Vec<String> {
     let limits = QueryLimits::default();
     let filter = Filter::parse(query.filter.as_deref().unwrap_or(""), &limits).expect("a filter");
     let order = Order::parse(query.order_by.as_deref().unwrap_or(""), &limits).expect("an order");
@@ -253,9 +253,7 @@ fn recompute(query: &Query, nodes: &BTreeMap<String, Value>, now: Instant) -> (V
         matches.push((rank, id));
     }
     matches.sort();
-    let total = matches.len() as u64;
-    let limit = query.limit.unwrap_or(1_000) as usize;
-    (matches.into_iter().take(limit).map(|(_, id)| id.clone()).collect(), total)
+    matches.into_iter().map(|(_, id)| id.clone()).collect()
 }
 
 fn run(seed: u64, declared: bool, steps: usize) -> (u64, u64) {
@@ -328,7 +326,10 @@ fn run(seed: u64, declared: bool, steps: usize) -> (u64, u64) {
             }
         }
         for (place, query) in queries.iter().enumerate() {
-            let (ids, total) = recompute(query, &nodes, now);
+            let all = recompute(query, &nodes, now);
+            let total = all.len() as u64;
+            let ids = &all[..all.len().min(query.limit.unwrap_or(1_000) as usize)];
+            let some = format!("n{}", random.below(50));
             for side in &sides {
                 let watch = &side.watches[place];
                 let Some(rows) = &watch.rows else { continue };
@@ -339,6 +340,13 @@ fn run(seed: u64, declared: bool, steps: usize) -> (u64, u64) {
                     assert_eq!(side.engine.position(watch.feed, id), Some(step % ids.len()), "{}", at());
                 }
                 assert_eq!(side.engine.position(watch.feed, "nobody"), None);
+                assert_eq!(
+                    side.engine.matches(watch.feed, &some, now),
+                    all.contains(&some),
+                    "{some}, {}",
+                    at()
+                );
+                assert!(!side.engine.matches(watch.feed, "nobody", now));
                 if query.follows_count {
                     assert_eq!(watch.count, Some((total, total > query.limit.unwrap_or(1_000))), "{}", at());
                 }
@@ -350,12 +358,14 @@ fn run(seed: u64, declared: bool, steps: usize) -> (u64, u64) {
         if step % 16 == 0
             && let Some(query) = queries.first()
         {
-            let (ids, total) = recompute(query, &nodes, now);
+            let all = recompute(query, &nodes, now);
+            let total = all.len() as u64;
+            let ids = &all[..all.len().min(query.limit.unwrap_or(1_000) as usize)];
             for side in &mut sides {
                 let plan = side.engine.prepare(query).expect("queries are sound");
                 let once = side.engine.evaluate(now, &plan).unwrap();
                 let held: Vec<String> = once.rows.iter().map(|(id, _)| id.to_string()).collect();
-                assert_eq!((held, once.total_count), (ids.clone(), total), "once, {}: {query:?}", side.name);
+                assert_eq!((held, once.total_count), (ids.to_vec(), total), "once, {}: {query:?}", side.name);
             }
         }
     }

@@ -267,7 +267,9 @@ impl Hub {
                 self.end_query(now, conn, ticket, &too_large(snapshot, limit));
                 return self.unsettled.push_back(conn);
             }
-            let batch = Arc::new(moved(&had, snapshot));
+            let (feed, reasons) = (held.feed, held.options.reasons);
+            let is_displaced = |id: &str| reasons && self.engine.matches(feed, id, now.wall);
+            let batch = Arc::new(moved(&had, snapshot, is_displaced));
             if !connection.session.has_room_for(&batch) {
                 let message = "The changes to what may be seen now are more than may wait for the connection";
                 let refusal = Refusal { code: ErrorCode::Overloaded, message: message.to_owned(), id: None };
@@ -275,7 +277,6 @@ impl Hub {
                 return self.unsettled.push_back(conn);
             }
             connection.session.move_live_query(ticket, &batch, snapshot.mark.clone());
-            let feed = held.feed;
             connection.is_behind(feed, ticket);
             connection.signal(conn, &mut self.outputs);
             return;
@@ -474,15 +475,19 @@ impl Hub {
     }
 }
 
-/// What makes one result into another: removals first, then additions and updates in the order of the result.
-fn moved(had: &Snapshot, has: &Snapshot) -> ChangeBatch {
+/// What makes one result into another: removals first, then additions and updates in the order of the result. Of nodes that are
+/// gone it is asked whether they would be there, were there more room.
+fn moved(had: &Snapshot, has: &Snapshot, is_displaced: impl Fn(&str) -> bool) -> ChangeBatch {
     let before: HashMap<&str, &Doc, FixedState> = had.rows.iter().map(|(id, doc)| (&**id, doc)).collect();
     let after: HashSet<&str, FixedState> = has.rows.iter().map(|(id, _)| &**id).collect();
-    let gone = had.rows.iter().filter(|(id, _)| !after.contains(&**id)).map(|(id, doc)| Change {
-        id: id.clone(),
-        before: Some(doc.clone()),
-        after: None,
-        reason: Some(ChangeReason::Removed(RemovedReason::Forbidden)),
+    let gone = had.rows.iter().filter(|(id, _)| !after.contains(&**id)).map(|(id, doc)| {
+        // Where all that match are there, who is not does not.
+        let reason = match has.capped && is_displaced(id) {
+            true => RemovedReason::Displaced,
+            false => RemovedReason::Forbidden,
+        };
+        let reason = Some(ChangeReason::Removed(reason));
+        Change { id: id.clone(), before: Some(doc.clone()), after: None, reason }
     });
     let here = has.rows.iter().filter_map(|(id, doc)| {
         let before = before.get(&**id).copied();

@@ -234,6 +234,27 @@ fn another_principal_turns_what_is_held_into_what_it_may_see() {
 }
 
 #[test]
+fn who_may_see_more_is_told_what_has_no_room_any_more_and_what_is_forbidden() {
+    let mut world = shop();
+    let client = client(&mut world, ACME);
+    let text = r#"{"edge":"orders","orderBy":"total","limit":2}"#;
+    let request = liveset_core::LiveQueryRequest::new("q", QuerySpec::parse(text.as_bytes()).unwrap());
+    let options = liveset_core::LiveQueryOptions { reasons: true, ..Default::default() };
+    world.session(client).create_live_query(liveset_core::LiveQueryRequest { options, ..request });
+    world.settle();
+    messages(&mut world, client);
+    let mut move_to = |token: &str| {
+        reauthenticate(&mut world, client, token);
+        let got = messages(&mut world, client);
+        let gone = got.iter().filter(|message| message["type"] == "liveQueryRemovedNode");
+        gone.map(|gone| format!("{} {}", gone["nodeId"], gone["reason"])).collect::<Vec<_>>()
+    };
+    assert_eq!(move_to(STAFF), [r#""3" "displaced""#]);
+    assert_eq!(move_to(ACME), [r#""2" "forbidden""#]);
+    assert_eq!(move_to(r#"{"role":"regional","regions":["us"]}"#), [r#""1" "forbidden""#]);
+}
+
+#[test]
 fn what_waits_is_not_lost_when_the_principal_changes() {
     let mut world = shop();
     world.set_room(1);

@@ -20,7 +20,7 @@ use crate::{
     limits::Tuning,
     order::rank,
     shard::{
-        predicates::{Found, Predicates, Sides, Way},
+        predicates::{Extent, Found, Predicates, Sides, Way},
         source::{Source, Span, lies_in},
         view::{Feed, Identity, Proof, Shape, SharedFilter, Timed, Touches, View},
         window::{Cause, Step, Window, WindowChange},
@@ -347,11 +347,28 @@ impl Shard {
         match &view.shape {
             Shape::Window { window, .. } => window.position(row, handle, &view.sorting, rows),
             Shape::Slice { extent, slice, .. } => {
-                let order = set.indexes.order(&view.sorting)?;
-                let ties = ties(&view.sorting, row, handle, |row| rows.current(row));
-                let position = order.tree.find(view.sorting.prefix(row), ties).ok()?;
-                let start = order.range(set, extent.lo, extent.hi).0;
+                let (position, (start, _)) = place_in_order(view, extent, set, row, handle)?;
                 position.checked_sub(start).filter(|position| *position < slice.len())
+            }
+        }
+    }
+
+    /// Whether a row passes the filter of a view.
+    pub(crate) fn matches(&self, id: u32, set: &Set, row: &Row, handle: u32, now: Instant) -> Option<bool> {
+        let view = self.views.get(id as usize)?;
+        match &view.shape {
+            Shape::Window { filter, .. } => {
+                let SharedFilter { compiled, is_all, .. } = self.filters.get(*filter as usize)?;
+                let holds = |row: &Row| compiled.matches(row, now);
+                let layout = set.layout();
+                Some(
+                    *is_all
+                        || if row.is_laid_out(layout) { holds(row) } else { holds(&row.laid_out(layout)) },
+                )
+            }
+            Shape::Slice { extent, .. } => {
+                let (position, (start, end)) = place_in_order(view, extent, set, row, handle)?;
+                Some((start..end).contains(&position))
             }
         }
     }
@@ -495,6 +512,21 @@ fn emit(
         work.changes_out += shown.len() as u64;
         updates.push_back(Update::new(feed.id, version, count, shown, feed.shown.clone()));
     }
+}
+
+/// Where a row stands in the order that a view is a stretch of, and that stretch.
+fn place_in_order(
+    view: &View,
+    extent: &Extent,
+    set: &Set,
+    row: &Row,
+    handle: u32,
+) -> Option<(usize, (usize, usize))> {
+    let order = set.indexes.order(&view.sorting)?;
+    let rows = set.during(&[]);
+    let ties = ties(&view.sorting, row, handle, |row| rows.current(row));
+    let position = order.tree.find(view.sorting.prefix(row), ties).ok()?;
+    Some((position, order.range(set, extent.lo, extent.hi)))
 }
 
 /// Counts a window as what it holds now, in place of what it was counted as. O(1).
