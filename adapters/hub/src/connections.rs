@@ -1,6 +1,9 @@
 //! The connections: each a session, whom it acts for, and what it holds.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use foldhash::fast::FixedState;
 use indexmap::{IndexMap, IndexSet};
@@ -40,7 +43,8 @@ pub(crate) struct Connection {
 /// take back.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
-    pub(crate) subscriptions: IndexMap<Arc<str>, SubscriptionSpec, FixedState>,
+    /// In the order of their ids, not hashed: the client chooses those.
+    pub(crate) subscriptions: BTreeMap<Arc<str>, SubscriptionSpec>,
     pub(crate) queries: IndexMap<Ticket, HeldQuery, FixedState>,
 }
 

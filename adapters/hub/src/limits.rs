@@ -61,6 +61,18 @@ impl Default for HubLimits {
     }
 }
 
+impl HubLimits {
+    /// Whether a result is kept for clients that may resume: not where nothing of it would be remembered.
+    pub(crate) fn keeps_results(&self) -> bool {
+        let Self {
+            resume_log_changes, resume_log_changes_total, resume_log_bytes, resume_linger_feeds, ..
+        } = *self;
+        [resume_log_changes, resume_log_changes_total, resume_log_bytes, resume_linger_feeds]
+            .iter()
+            .all(|n| *n > 0)
+    }
+}
+
 /// How many batches wait for [`Hub::fan_out`](crate::Hub::fan_out) at most; with more they go to the sessions.
 pub(crate) const UNHANDED_BATCHES: usize = 1_024;
 

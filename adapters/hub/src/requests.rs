@@ -180,7 +180,7 @@ impl Hub {
 
     fn forget_subscription(&mut self, conn: ConnectionId, id: &str) {
         let Some(connection) = self.connections.find_mut(conn) else { return };
-        if let Some(subscription) = connection.held.subscriptions.swap_remove(id) {
+        if let Some(subscription) = connection.held.subscriptions.remove(id) {
             self.routes.remove(&subscription.path, conn);
             connection.count(&mut self.subjects);
         }
@@ -388,7 +388,7 @@ impl Hub {
         }
         for (id, refusal) in ended {
             connection.session.end_subscription(&id, refusal.code, &refusal.message);
-            if let Some(subscription) = connection.held.subscriptions.swap_remove(&id) {
+            if let Some(subscription) = connection.held.subscriptions.remove(&id) {
                 self.routes.remove(&subscription.path, conn);
             }
         }

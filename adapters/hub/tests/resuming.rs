@@ -232,6 +232,24 @@ fn a_destroyed_live_query_does_not_linger() {
 }
 
 #[test]
+fn where_nothing_is_remembered_no_result_is_kept() {
+    let limits = [
+        HubLimits { resume_log_changes: 0, ..HubLimits::default() },
+        HubLimits { resume_log_changes_total: 0, ..HubLimits::default() },
+        HubLimits { resume_log_bytes: 0, ..HubLimits::default() },
+        HubLimits { resume_linger_feeds: 0, ..HubLimits::default() },
+    ];
+    for (hub, kept) in limits.into_iter().map(|limits| (limits, 0)).chain([(HubLimits::default(), 1)]) {
+        let mut world = world(HubConfig { hub, ..HubConfig::default() });
+        let client = client(&mut world, "a");
+        create_resumable(&mut world, client, None);
+        world.cut(client);
+        world.settle();
+        assert_eq!(world.hub().stats().feeds, kept);
+    }
+}
+
+#[test]
 fn those_who_did_not_ask_to_resume_cost_no_log() {
     let mut world = world(HubConfig::default());
     let client = client(&mut world, "a");
