@@ -1,85 +1,184 @@
-//! One tree for all spellings of a filter.
+//! One text for all spellings of a filter.
 //!
 //! What is done never changes a result: nested `and`s and `or`s are flattened, their operands and the items of lists sorted and
 //! deduplicated; `not not x` is `x`; `not` of `==` is `!=` and the other way round; `not true` is `false`; `a > b` is `b < a`; the
 //! sides of `==` and `!=` are sorted. Nothing is computed, and sums stay as they are: floats do not add up alike in every order, and
 //! integers overflow in one order where they do not in another.
+//!
+//! Each operand is spelled once, and its text moved up: a filter may be as deep as the limits allow, and spelling it anew on every level
+//! would cost the product of its depth and its length.
 
 use super::ast::{Comparison, Expr, Membership, Sum};
 use crate::syntax::Literal;
 
-/// The canonical form of a filter.
-pub(super) fn canonical(expr: &Expr) -> Expr {
+/// The canonical spelling of a filter.
+pub(super) fn canonical(expr: &Expr) -> String {
+    spelled(expr).text
+}
+
+/// A filter in canonical form.
+struct Spelled {
+    text: String,
+    form: Form,
+}
+
+/// What is around a filter may make of it what stands here.
+enum Form {
+    Constant(bool),
+    Not(Box<Spelled>),
+    /// `==` or `!=`.
+    Equality {
+        left: String,
+        is_equal: bool,
+        right: String,
+    },
+    /// Sorted, two or more, none of them an `and`.
+    And(Vec<Spelled>),
+    /// Sorted, two or more, none of them an `or`.
+    Or(Vec<Spelled>),
+    Other,
+}
+
+fn spelled(expr: &Expr) -> Spelled {
     match expr {
-        Expr::Constant(_) | Expr::Field(_) | Expr::Text { .. } => expr.clone(),
-        Expr::Not(inner) => match canonical(inner) {
-            Expr::Not(inner) => *inner,
-            Expr::Constant(value) => Expr::Constant(!value),
-            Expr::Compare { left, operator: Comparison::Equal, right } => {
-                Expr::Compare { left, operator: Comparison::NotEqual, right }
-            }
-            Expr::Compare { left, operator: Comparison::NotEqual, right } => {
-                Expr::Compare { left, operator: Comparison::Equal, right }
-            }
-            inner => Expr::Not(Box::new(inner)),
-        },
-        Expr::And(operands) => {
-            let mut flat = Vec::with_capacity(operands.len());
-            for operand in operands {
-                match canonical(operand) {
-                    Expr::And(inner) => flat.extend(inner),
-                    other => flat.push(other),
-                }
-            }
-            joined(flat, Expr::And)
+        Expr::Constant(value) => constant(*value),
+        Expr::Field(_) | Expr::Text { .. } => other(expr.to_string()),
+        Expr::Not(inner) => not(spelled(inner)),
+        Expr::And(_) => {
+            let mut operands = Vec::new();
+            conjuncts(expr, &mut operands);
+            joined(operands, " and ", Form::And)
         }
-        Expr::Or(operands) => {
-            let mut flat = Vec::with_capacity(operands.len());
-            for operand in operands {
-                match canonical(operand) {
-                    Expr::Or(inner) => flat.extend(inner),
-                    other => flat.push(other),
-                }
-            }
-            joined(flat, Expr::Or)
+        Expr::Or(_) => {
+            let mut operands = Vec::new();
+            disjuncts(expr, &mut operands);
+            joined(operands, " or ", Form::Or)
         }
-        Expr::Compare { left, operator, right } => compare(left.clone(), *operator, right.clone()),
+        Expr::Compare { left, operator, right } => compare(left, *operator, right),
         Expr::Member { left, operator, list } => member(left, *operator, list),
     }
 }
 
-fn compare(left: Sum, operator: Comparison, right: Sum) -> Expr {
-    let (swap, operator) = match operator {
-        Comparison::Greater => (true, Comparison::Less),
-        Comparison::GreaterOrEqual => (true, Comparison::LessOrEqual),
-        Comparison::Less | Comparison::LessOrEqual => (false, operator),
-        Comparison::Equal | Comparison::NotEqual => (left.to_string() > right.to_string(), operator),
-    };
-    let (left, right) = if swap { (right, left) } else { (left, right) };
-    Expr::Compare { left, operator, right }
-}
-
-fn member(left: &Sum, operator: Membership, list: &[Literal]) -> Expr {
-    let list = sorted(list.iter().cloned());
-    Expr::Member { left: left.clone(), operator, list }
-}
-
-/// Operands sorted and deduplicated; one alone needs no joining.
-fn joined(operands: Vec<Expr>, join: fn(Vec<Expr>) -> Expr) -> Expr {
-    let mut operands = sorted(operands);
-    match operands.pop() {
-        Some(only) if operands.is_empty() => only,
-        last => {
-            operands.extend(last);
-            join(operands)
-        }
+/// The operands of an `and`, those of an `and` among them in its place.
+fn conjuncts(expr: &Expr, operands: &mut Vec<Spelled>) {
+    match expr {
+        Expr::And(inner) => inner.iter().for_each(|inner| conjuncts(inner, operands)),
+        expr => match spelled(expr) {
+            Spelled { form: Form::And(inner), .. } => operands.extend(inner),
+            operand => operands.push(operand),
+        },
     }
 }
 
-/// In the order of their spelling, each once. What is spelled alike is the same.
-fn sorted<T: ToString>(items: impl IntoIterator<Item = T>) -> Vec<T> {
-    let mut spelled: Vec<(String, T)> = items.into_iter().map(|item| (item.to_string(), item)).collect();
-    spelled.sort_by(|(a, _), (b, _)| a.cmp(b));
-    spelled.dedup_by(|(a, _), (b, _)| a == b);
-    spelled.into_iter().map(|(_, item)| item).collect()
+/// The operands of an `or`, those of an `or` among them in its place.
+fn disjuncts(expr: &Expr, operands: &mut Vec<Spelled>) {
+    match expr {
+        Expr::Or(inner) => inner.iter().for_each(|inner| disjuncts(inner, operands)),
+        expr => match spelled(expr) {
+            Spelled { form: Form::Or(inner), .. } => operands.extend(inner),
+            operand => operands.push(operand),
+        },
+    }
+}
+
+/// Operands sorted, each once; one alone needs no joining.
+fn joined(mut operands: Vec<Spelled>, word: &str, form: fn(Vec<Spelled>) -> Form) -> Spelled {
+    operands.sort_by(|a, b| a.text.cmp(&b.text));
+    operands.dedup_by(|a, b| a.text == b.text);
+    match operands.pop() {
+        Some(only) if operands.is_empty() => return only,
+        last => operands.extend(last),
+    }
+    let mut text = String::with_capacity(operands.iter().map(|operand| operand.text.len() + 6).sum());
+    for (place, operand) in operands.iter().enumerate() {
+        if place > 0 {
+            text.push_str(word);
+        }
+        // `and` binds more than `or`; an `or` stands in an `and` only.
+        match operand.form {
+            Form::Or(_) => text.extend(["(", &operand.text, ")"]),
+            _ => text.push_str(&operand.text),
+        }
+    }
+    Spelled { text, form: form(operands) }
+}
+
+fn not(inner: Spelled) -> Spelled {
+    match inner.form {
+        Form::Not(inner) => *inner,
+        Form::Constant(value) => constant(!value),
+        Form::Equality { left, is_equal, right } => equality(left, !is_equal, right),
+        Form::And(_) | Form::Or(_) => {
+            Spelled { text: format!("not ({})", inner.text), form: Form::Not(Box::new(inner)) }
+        }
+        Form::Other => Spelled { text: format!("not {}", inner.text), form: Form::Not(Box::new(inner)) },
+    }
+}
+
+fn constant(value: bool) -> Spelled {
+    Spelled { text: Expr::Constant(value).to_string(), form: Form::Constant(value) }
+}
+
+fn compare(left: &Sum, operator: Comparison, right: &Sum) -> Spelled {
+    let (left, right) = (left.to_string(), right.to_string());
+    let (left, operator, right) = match operator {
+        Comparison::Equal => return equality(left, true, right),
+        Comparison::NotEqual => return equality(left, false, right),
+        Comparison::Greater => (right, Comparison::Less, left),
+        Comparison::GreaterOrEqual => (right, Comparison::LessOrEqual, left),
+        Comparison::Less | Comparison::LessOrEqual => (left, operator, right),
+    };
+    other(format!("{left} {} {right}", operator.word()))
+}
+
+fn equality(left: String, is_equal: bool, right: String) -> Spelled {
+    let (left, right) = if left > right { (right, left) } else { (left, right) };
+    let operator = if is_equal { Comparison::Equal } else { Comparison::NotEqual };
+    Spelled {
+        text: format!("{left} {} {right}", operator.word()),
+        form: Form::Equality { left, is_equal, right },
+    }
+}
+
+fn member(left: &Sum, operator: Membership, list: &[Literal]) -> Spelled {
+    let mut list: Vec<(String, &Literal)> = list.iter().map(|item| (item.to_string(), item)).collect();
+    list.sort_by(|(a, _), (b, _)| a.cmp(b));
+    list.dedup_by(|(a, _), (b, _)| a == b);
+    let list = list.into_iter().map(|(_, item)| item.clone()).collect();
+    other(Expr::Member { left: left.clone(), operator, list }.to_string())
+}
+
+fn other(text: String) -> Spelled {
+    Spelled { text, form: Form::Other }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{QueryLimits, filter::parse};
+
+    /// Bytes of all texts that were written to spell it.
+    fn written(spelled: &Spelled) -> usize {
+        let inner = match &spelled.form {
+            Form::Not(inner) => written(inner),
+            Form::And(inner) | Form::Or(inner) => inner.iter().map(written).sum(),
+            Form::Constant(_) | Form::Equality { .. } | Form::Other => 0,
+        };
+        spelled.text.len() + inner
+    }
+
+    #[test]
+    fn however_deep_the_same_words_stand_in_each_other_they_are_written_once() {
+        for word in [" and ", " or "] {
+            let leaves: Vec<String> = (0..60).map(|n| format!("a == {n}")).collect();
+            let nested = leaves.iter().fold(String::new(), |inner, leaf| match inner.is_empty() {
+                true => leaf.clone(),
+                false => format!("({inner}){word}{leaf}"),
+            });
+            let of = |text: &str| spelled(&parse::parse(text, &QueryLimits::default()).unwrap());
+            let (nested, flat) = (of(&nested), of(&leaves.join(word)));
+            assert_eq!((&nested.text, written(&nested)), (&flat.text, written(&flat)));
+            assert!(written(&nested) < 2 * nested.text.len());
+        }
+    }
 }

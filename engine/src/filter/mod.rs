@@ -132,7 +132,7 @@ impl Filter {
     }
 
     fn of(expr: Expr) -> Filter {
-        let canonical = canonical::canonical(&expr).to_string();
+        let canonical = canonical::canonical(&expr);
         let mut paths = Vec::new();
         expr.paths(&mut |path| paths.push(path.clone()));
         paths.sort_unstable();
