@@ -19,7 +19,7 @@ impl Access {
         #[cfg(feature = "jwt")]
         {
             let jwt = match &config.jwt {
-                Some(config) => Some(jwt::authenticator(config).await?),
+                Some(jwt) => Some(jwt::authenticator(jwt, &config.limits.jwt).await?),
                 None => None,
             };
             Ok(Access { tokens, jwt })
@@ -82,23 +82,32 @@ mod jwt {
 
     use liveset_jwt::{Jwks, JwtAuthenticator, KeyError, KeySet, KeySource, UrlFetcher};
 
-    use crate::config::JwtConfig;
+    use crate::config::{JwtConfig, JwtLimits};
     use crate::serve::ServeError;
 
-    pub(super) async fn authenticator(config: &JwtConfig) -> Result<JwtAuthenticator, ServeError> {
+    pub(super) async fn authenticator(
+        config: &JwtConfig,
+        limits: &JwtLimits,
+    ) -> Result<JwtAuthenticator, ServeError> {
         let source: KeySource = match (keys(config)?, &config.jwks_url) {
             (Some(keys), _) => keys.into(),
             (None, url) => {
                 let authorities = config.jwks_ca.as_deref().map(|file| read("jwks_ca", file)).transpose()?;
                 let fetcher = UrlFetcher::new(url.as_deref().unwrap_or_default(), authorities.as_deref())
                     .map_err(|error| wrong("jwks_url", error))?;
-                let jwks = Jwks::new(fetcher);
+                let jwks = Jwks::new(fetcher)
+                    .max_age(limits.keys_max_age)
+                    .max_stale(limits.keys_max_stale)
+                    .min_interval(limits.keys_min_interval)
+                    .timeout(limits.keys_timeout);
                 jwks.prefetch().await;
                 jwks.into()
             }
         };
-        let mut builder =
-            JwtAuthenticator::builder(source).issuer(config.issuer.as_str()).leeway(config.leeway);
+        let mut builder = JwtAuthenticator::builder(source)
+            .issuer(config.issuer.as_str())
+            .leeway(config.leeway)
+            .max_token_bytes(limits.max_token_bytes);
         for audience in &config.audience {
             builder = builder.audience(audience.as_str());
         }

@@ -2,7 +2,9 @@
 
 mod support;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,6 +12,8 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use support::http::Http;
 use support::{READER, Server, TOKEN, run};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 const SECRET: &str = "a secret of more than 32 bytes, as it should be";
 
@@ -179,4 +183,81 @@ async fn an_issuer_that_is_down_is_answered_503() {
     assert_eq!((answer.status, answer.code().as_str()), (503, "OVERLOADED"), "{}", answer.text());
     assert_eq!(answer.header("retry-after"), Some("10"));
     assert_eq!(statuses(&server, TOKEN).await, [200, 200]);
+}
+
+#[tokio::test]
+async fn a_token_may_be_as_long_as_the_limit_says() {
+    let long = token(SECRET, &json!({"about": "x".repeat(300)}));
+    for (limit, due) in [(long.len(), [200, 403]), (long.len() - 1, [401, 401])] {
+        let config = format!("{CONFIG}[limits.jwt]\nmax_token_bytes = {limit}\n");
+        let server = Server::start_with(&config, &[("hs256.secret", SECRET.as_bytes())], &[]);
+        assert_eq!(statuses(&server, &long).await, due);
+    }
+}
+
+/// An address of this machine with a key set, until it hangs; and how often it was asked.
+async fn issuer() -> (String, Arc<AtomicUsize>, Arc<AtomicBool>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let (asked, hangs) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let keys = json!({"keys": [{
+        "kty": "OKP", "crv": "Ed25519", "kid": "a", "x": "Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE",
+    }]});
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{keys}", keys.to_string().len());
+    tokio::spawn({
+        let (asked, hangs) = (asked.clone(), hangs.clone());
+        async move {
+            loop {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                asked.fetch_add(1, Ordering::SeqCst);
+                let (answer, hangs) = (answer.clone(), hangs.load(Ordering::SeqCst));
+                tokio::spawn(async move {
+                    let mut head = [0; 4096];
+                    let _ = socket.read(&mut head).await;
+                    if !hangs {
+                        let _ = socket.write_all(answer.as_bytes()).await;
+                    }
+                    while socket.read(&mut head).await.is_ok_and(|read| read > 0) {}
+                });
+            }
+        }
+    });
+    (url, asked, hangs)
+}
+
+// The issuer goes on while the server is started.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn how_old_keys_may_be_and_how_long_a_fetch_may_take_are_limits() {
+    let (url, asked, hangs) = issuer().await;
+    let source = format!("jwks_url = \"{url}\"");
+    let config = CONFIG.replace("secret_file = \"hs256.secret\"", &source);
+    let hurried = "[limits.jwt]\nkeys_max_age = \"0s\"\nkeys_max_stale = \"300ms\"\nkeys_min_interval = \"0s\"\nkeys_timeout = \"200ms\"\n";
+    // Its key is known, and its signature is none of that key's.
+    let bad = token(SECRET, &json!({})).replace(
+        &URL_SAFE_NO_PAD.encode(br#"{"alg":"HS256"}"#),
+        &URL_SAFE_NO_PAD.encode(br#"{"alg":"EdDSA","kid":"a"}"#),
+    );
+    let calm = Server::start(&config);
+    let before = asked.load(Ordering::SeqCst);
+    for _ in 0..3 {
+        assert_eq!(statuses(&calm, &bad).await, [401, 401]);
+    }
+    assert_eq!((before, asked.load(Ordering::SeqCst)), (1, 1), "ten minutes are not over");
+
+    let server = Server::start(&format!("{config}{hurried}"));
+    for _ in 0..3 {
+        assert_eq!(statuses(&server, &bad).await, [401, 401]);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(asked.load(Ordering::SeqCst) >= 4, "each token has them fetched again");
+    hangs.store(true, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let begun = Instant::now();
+    assert_eq!(statuses(&server, &bad).await, [503, 503]);
+    assert!(
+        begun.elapsed() < Duration::from_secs(4),
+        "two fetches that were given up: {:?}",
+        begun.elapsed()
+    );
+    assert_eq!(statuses(&calm, &bad).await, [401, 401], "a day is not over");
 }

@@ -83,11 +83,40 @@ impl Default for ServerLimits {
     }
 }
 
+/// `[limits.jwt]`: JSON Web Tokens, and the keys behind an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JwtLimits {
+    /// The longest token. Default 8 KiB.
+    pub max_token_bytes: usize,
+    /// How old the keys of `jwks_url` may become before the next token has them fetched again. Default 10 min.
+    pub keys_max_age: Duration,
+    /// How old they may become at all, while they cannot be fetched. Default 24 h.
+    pub keys_max_stale: Duration,
+    /// How long after the beginning of a fetch no other begins. Default 10 s.
+    pub keys_min_interval: Duration,
+    /// How long a fetch may take. Default 5 s.
+    pub keys_timeout: Duration,
+}
+
+impl Default for JwtLimits {
+    fn default() -> Self {
+        JwtLimits {
+            max_token_bytes: 8 * 1024,
+            keys_max_age: Duration::from_secs(600),
+            keys_max_stale: Duration::from_secs(24 * 60 * 60),
+            keys_min_interval: Duration::from_secs(10),
+            keys_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
 /// `[limits]`. `Default` has the defaults of each part.
 #[derive(Debug, Clone, Default)]
 pub struct LimitsConfig {
     /// `[limits.http]`
     pub http: ServerLimits,
+    /// `[limits.jwt]`
+    pub jwt: JwtLimits,
     /// All the others.
     pub liveset: liveset::Limits,
 }
@@ -137,6 +166,9 @@ limits! {
         connections_per_second, connection_burst, count_loopback, header_timeout, max_header_bytes, write_timeout,
         max_body_bytes, body_timeout, requests_per_second, request_burst, queries_at_once, shutdown_timeout,
     }
+    "jwt", limits => limits.jwt => {
+        max_token_bytes, keys_max_age, keys_max_stale, keys_min_interval, keys_timeout,
+    }
     "auth", limits => limits.liveset.auth => {
         failures_per_address, failure_interval, addresses, count_loopback,
     }
@@ -176,6 +208,8 @@ const NEEDED: &[(&str, &str)] = &[
     ("http", "body_timeout"),
     ("http", "requests_per_second"),
     ("http", "request_burst"),
+    ("jwt", "max_token_bytes"),
+    ("jwt", "keys_timeout"),
     ("transport", "write_timeout"),
     ("transport", "batch_timeout"),
     ("session", "auth_timeout"),
@@ -452,10 +486,11 @@ mod tests {
 
     #[test]
     fn every_limit_of_every_part_can_be_set() {
-        let LimitsConfig { http, liveset } = LimitsConfig::default();
+        let LimitsConfig { http, jwt, liveset } = LimitsConfig::default();
         let (engine, session) = (&liveset.engine, &liveset.session);
         for (part, debug) in [
             ("http", format!("{http:?}")),
+            ("jwt", format!("{jwt:?}")),
             ("auth", format!("{:?}", liveset.auth)),
             ("transport", format!("{:?}", liveset.transport)),
             ("session", format!("{session:?}")),

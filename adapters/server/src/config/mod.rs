@@ -68,7 +68,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use jwt::JwtConfig;
-pub use limits::{LimitsConfig, ServerLimits};
+pub use limits::{JwtLimits, LimitsConfig, ServerLimits};
 pub use overrides::Overrides;
 pub use validate::Problem;
 

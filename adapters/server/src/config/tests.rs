@@ -54,6 +54,8 @@ fn limits_with_which_nobody_could_be_served_are_refused() {
         ("http", "body_timeout"),
         ("http", "requests_per_second"),
         ("http", "request_burst"),
+        ("jwt", "max_token_bytes"),
+        ("jwt", "keys_timeout"),
         ("transport", "write_timeout"),
         ("transport", "batch_timeout"),
         ("session", "auth_timeout"),
