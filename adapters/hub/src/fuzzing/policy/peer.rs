@@ -74,10 +74,14 @@ impl End {
     }
 }
 
+/// For how long a verdict is waited for.
+const TO_AUTHENTICATE: std::time::Duration = std::time::Duration::from_secs(10);
+
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) conn: Option<ConnectionId>,
-    opened: Moment,
+    /// When the verdict that it needs, or has asked for, has to be there.
+    due: Moment,
     pub(super) client: ClientSession,
     /// For whom it acts, and until when, by the verdicts, renewals and revocations that were given.
     pub(super) role: Option<Role>,
@@ -107,7 +111,7 @@ impl Peer {
     pub(super) fn new() -> Self {
         Self {
             conn: None,
-            opened: Moment::ZERO,
+            due: Moment::ZERO,
             client: ClientSession::new(ClientLimits::default(), Moment::ZERO),
             role: None,
             expires: None,
@@ -128,7 +132,7 @@ impl Peer {
 
     pub(super) fn connected(&mut self, now: Moment, conn: ConnectionId) {
         let kept = std::mem::take(&mut self.kept);
-        *self = Self { conn: Some(conn), opened: now, kept, ..Self::new() };
+        *self = Self { conn: Some(conn), due: now + TO_AUTHENTICATE, kept, ..Self::new() };
     }
 
     /// The connection is over: what the client has it keeps, to go on from.
@@ -150,7 +154,10 @@ impl Peer {
     }
 
     /// An attempt, whose verdict is the only one that counts from now on.
-    pub(super) fn asks(&mut self, attempt: Attempt, token: Token) {
+    pub(super) fn asks(&mut self, now: Moment, attempt: Attempt, token: Token) {
+        if self.role.is_some() {
+            self.due = now + TO_AUTHENTICATE;
+        }
         self.attempt = Some(attempt);
         self.verdicts.push_back((attempt, token));
     }
@@ -189,14 +196,14 @@ impl Peer {
 
     /// Ends it where its time is over.
     pub(super) fn time_passed(&mut self, now: Moment) {
-        const TO_AUTHENTICATE: std::time::Duration = std::time::Duration::from_secs(10);
         if self.is_served() && self.expires.is_some_and(|expires| expires <= now) {
             self.revoked();
         } else if self.conn.is_some()
             && self.end.is_none()
-            && self.role.is_none()
-            && self.opened + TO_AUTHENTICATE <= now
+            && (self.role.is_none() || self.attempt.is_some())
+            && self.due <= now
         {
+            self.was_idle = !self.is_stalled;
             self.end = Some(End::Unauthenticated);
         }
     }

@@ -366,7 +366,7 @@ impl World {
                 match output {
                     Output::Verify { conn, attempt, token } => {
                         if let Some(peer) = self.peer_of(conn) {
-                            self.peers[peer].asks(attempt, token);
+                            self.peers[peer].asks(self.now.monotonic, attempt, token);
                         }
                     }
                     Output::Transmit { .. }
