@@ -1,5 +1,7 @@
 //! A service with a live endpoint at `ws://127.0.0.1:8080/ws`.
 
+use std::net::SocketAddr;
+
 use axum::Router;
 use liveset::{Grant, Liveset, Set, StaticTokens};
 
@@ -12,6 +14,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     liveset.commit(|tx| tx.upsert("orders", &serde_json::json!({ "id": 1, "status": "processing" })))?;
 
     let app = Router::new().route("/ws", liveset_axum::websocket(liveset));
+    // With the address of each client, so that whoever guesses tokens is slowed down.
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
     Ok(axum::serve(listener, app).await?)
 }

@@ -13,6 +13,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::http::header::UPGRADE;
+use axum::response::{IntoResponse as _, Response};
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -25,6 +27,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Sleep, timeout};
 
+use crate::http::ApiError;
+use crate::proxies::Proxies;
 use crate::rate::Bucket;
 use crate::slots::{Full, Open, Slot};
 use crate::tls::ServerTls;
@@ -43,6 +47,9 @@ pub struct AcceptLimits {
     pub max_handshakes_per_address: usize,
     /// Whether loopback is an address like others; otherwise it is not counted, because a proxy on this machine speaks for many.
     pub count_loopback: bool,
+    /// Proxies that are believed when they say for whom they call. They count as no address, but as the addresses of their clients, and
+    /// their WebSockets as connections of these.
+    pub trusted_proxies: Proxies,
     /// Connections that may be opened each second on the long run. Those that are open stay.
     pub connections_per_second: u32,
     /// How many of them may come at once.
@@ -64,6 +71,7 @@ impl Default for AcceptLimits {
             max_handshakes: 1_024,
             max_handshakes_per_address: 64,
             count_loopback: false,
+            trusted_proxies: Proxies::default(),
             connections_per_second: 2_000,
             connection_burst: 10_000,
             header_timeout: Duration::from_secs(5),
@@ -181,10 +189,25 @@ async fn answer<IO>(
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let router = TowerToHyperService::new(router);
-    let service = service_fn(move |mut request: Request<Incoming>| {
+    let service = service_fn(|mut request: Request<Incoming>| {
         slot.end_handshake();
-        request.extensions_mut().insert(ClientAddress::from(address));
-        router.call(request)
+        let client = limits.trusted_proxies.client(address.ip(), request.headers());
+        let entered = match client {
+            Some(client) if client != address.ip() && request.headers().contains_key(UPGRADE) => {
+                slot.speak_for(client, limits)
+            }
+            _ => Ok(()),
+        };
+        if let Some(client) = client {
+            request.extensions_mut().insert(ClientAddress::from(client));
+        }
+        let answer = entered.map(|()| router.call(request));
+        async move {
+            match answer {
+                Ok(answer) => answer.await,
+                Err(full) => Ok(too_many(full, address)),
+            }
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -367,10 +390,21 @@ async fn drain(mut stream: TcpStream) -> io::Result<()> {
     Ok(())
 }
 
+/// The same, where the connection is a proxy's and its client is over a cap.
+fn too_many(full: Full, address: SocketAddr) -> Response {
+    metrics::counter!("liveset_connections_refused_total", "cap" => full.as_str()).increment(1);
+    let message = format!("too many {}", full.as_str());
+    ApiError::unavailable(message, Duration::from_secs(retry_after(address))).into_response()
+}
+
+/// Who was turned away together is not to come back together: ports are as good as dice.
+fn retry_after(address: SocketAddr) -> u64 {
+    u64::from(1 + address.port() % 5)
+}
+
 fn unavailable(address: SocketAddr, full: Full) -> String {
     let body = format!(r#"{{"code":"OVERLOADED","message":"too many {}"}}"#, full.as_str());
-    // Who was turned away together is not to come back together: ports are as good as dice.
-    let retry_after = 1 + address.port() % 5;
+    let retry_after = retry_after(address);
     format!(
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: {retry_after}\r\n\
          connection: close\r\ncontent-length: {}\r\n\r\n{body}",

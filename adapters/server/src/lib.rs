@@ -32,6 +32,7 @@ pub mod load;
 pub mod log;
 pub mod ndjson;
 mod policy;
+pub mod proxies;
 mod rate;
 pub mod replay;
 mod rng;

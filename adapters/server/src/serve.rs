@@ -138,7 +138,7 @@ pub async fn run(args: ServeArgs) -> Result<(), ServeError> {
     };
     let router = http::router(liveset.clone(), options, axum::Router::new());
 
-    let limits = config.limits.accept();
+    let limits = config.accept();
     let shutdown_timeout = config.limits.http.shutdown_timeout;
     let upkeep = tokio::spawn(http::upkeep(recorder));
     let reloading = tokio::spawn({

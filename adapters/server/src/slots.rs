@@ -1,4 +1,5 @@
-//! How many connections are open, in all and from one address, and how many of them have said nothing yet.
+//! How many connections are open, in all and from one address, and how many of them have said nothing yet. Those of proxies count for
+//! the clients that they speak for, once these are known.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -54,7 +55,7 @@ impl Full {
 impl Open {
     /// Takes a connection in, its handshake in progress, unless it is over a cap.
     pub(crate) fn enter(open: &Arc<Open>, address: IpAddr, limits: &AcceptLimits) -> Result<Slot, Full> {
-        let address = ClientAddress(address).counted(limits.count_loopback);
+        let address = counted(address, limits);
         let mut counts = open.counts();
         if counts.all.open >= limits.max_connections {
             return Err(Full::Connections);
@@ -75,7 +76,8 @@ impl Open {
             count.open += 1;
             count.handshakes += 1;
         });
-        Ok(Slot { open: Arc::clone(open), address, in_handshake: AtomicBool::new(true) })
+        let client = Mutex::new(None);
+        Ok(Slot { open: Arc::clone(open), address, in_handshake: AtomicBool::new(true), client })
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
@@ -83,12 +85,23 @@ impl Open {
     }
 }
 
+/// What an address counts as; a proxy's counts as none.
+fn counted(address: IpAddr, limits: &AcceptLimits) -> Option<IpAddr> {
+    let is_proxy = limits.trusted_proxies.contains(address);
+    ClientAddress(address).counted(limits.count_loopback).filter(|_| !is_proxy)
+}
+
 impl Counts {
     fn change(&mut self, address: Option<IpAddr>, change: impl Fn(&mut Count)) {
         change(&mut self.all);
         metrics::gauge!("liveset_http_connections").set(self.all.open as f64);
         metrics::gauge!("liveset_http_handshakes").set(self.all.handshakes as f64);
-        let Some(address) = address else { return };
+        if let Some(address) = address {
+            self.change_of(address, change);
+        }
+    }
+
+    fn change_of(&mut self, address: IpAddr, change: impl Fn(&mut Count)) {
         let of_address = self.by_address.entry(address).or_default();
         change(of_address);
         if of_address.open == 0 {
@@ -103,6 +116,8 @@ pub(crate) struct Slot {
     open: Arc<Open>,
     address: Option<IpAddr>,
     in_handshake: AtomicBool,
+    /// Of a proxy's connection: for whom it counts besides.
+    client: Mutex<Option<IpAddr>>,
 }
 
 impl Slot {
@@ -114,10 +129,34 @@ impl Slot {
             });
         }
     }
+
+    /// The connection is a proxy's, and from here on one client's, for whom it is counted in place of whom it was before.
+    pub(crate) fn speak_for(&self, client: IpAddr, limits: &AcceptLimits) -> Result<(), Full> {
+        let mut held = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        let client = counted(client, limits);
+        if *held == client {
+            return Ok(());
+        }
+        let mut counts = self.open.counts();
+        if let Some(client) = client {
+            let open = counts.by_address.get(&client).map_or(0, |count| count.open);
+            if open >= limits.max_connections_per_address {
+                return Err(Full::ConnectionsOfAddress);
+            }
+            counts.change_of(client, |count| count.open += 1);
+        }
+        if let Some(before) = std::mem::replace(&mut *held, client) {
+            counts.change_of(before, |count| count.open = count.open.saturating_sub(1));
+        }
+        Ok(())
+    }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        if let Some(client) = self.client.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            self.open.counts().change_of(client, |count| count.open = count.open.saturating_sub(1));
+        }
         let in_handshake = usize::from(*self.in_handshake.get_mut());
         self.open.counts().change(self.address, |count| {
             count.open = count.open.saturating_sub(1);
@@ -129,6 +168,7 @@ impl Drop for Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxies::Proxies;
 
     fn enter(open: &Arc<Open>, address: &str, limits: &AcceptLimits) -> Result<Slot, Full> {
         Open::enter(open, address.parse().unwrap(), limits)
@@ -185,6 +225,32 @@ mod tests {
         drop(first);
         let all = open.counts().all;
         assert_eq!((all.open, all.handshakes), (2, 2));
+    }
+
+    #[test]
+    fn a_proxy_counts_as_its_clients() {
+        let limits = AcceptLimits {
+            max_connections_per_address: 2,
+            trusted_proxies: Proxies::new(["192.0.2.1"]).unwrap(),
+            ..AcceptLimits::default()
+        };
+        let (open, client) = (Arc::new(Open::default()), "198.51.100.7".parse().unwrap());
+        let through: Vec<_> = (0..4).map(|_| enter(&open, "192.0.2.1", &limits).unwrap()).collect();
+        assert!(open.counts().by_address.is_empty());
+        let _direct = enter(&open, "198.51.100.7", &limits).unwrap();
+        assert_eq!(through[0].speak_for(client, &limits), Ok(()));
+        assert_eq!(through[0].speak_for(client, &limits), Ok(()), "it is counted once");
+        assert_eq!(through[1].speak_for(client, &limits), Err(Full::ConnectionsOfAddress));
+        assert_eq!(enter(&open, "198.51.100.7", &limits).unwrap_err(), Full::ConnectionsOfAddress);
+        let other = "203.0.113.1".parse().unwrap();
+        assert_eq!(through[1].speak_for(other, &limits), Ok(()));
+        // The next request of the same connection is somebody else's.
+        assert_eq!(through[0].speak_for(other, &limits), Ok(()));
+        assert_eq!(through[2].speak_for(other, &limits), Err(Full::ConnectionsOfAddress));
+        assert_eq!(through[2].speak_for(client, &limits), Ok(()));
+        drop(through);
+        assert_eq!(open.counts().by_address.len(), 1);
+        assert_eq!(open.counts().all.open, 1);
     }
 
     #[test]

@@ -308,22 +308,6 @@ impl LimitsConfig {
         self.write(part, limit, &raw).map_err(|error| format!("--limit {name}: {error}"))
     }
 
-    /// What the accept loop needs of these.
-    pub fn accept(&self) -> AcceptLimits {
-        AcceptLimits {
-            max_connections: self.http.max_connections,
-            max_connections_per_address: self.http.max_connections_per_address,
-            max_handshakes: self.http.max_handshakes,
-            max_handshakes_per_address: self.http.max_handshakes_per_address,
-            count_loopback: self.http.count_loopback,
-            connections_per_second: self.http.connections_per_second,
-            connection_burst: self.http.connection_burst,
-            header_timeout: self.http.header_timeout,
-            max_header_bytes: self.http.max_header_bytes,
-            write_timeout: self.http.write_timeout,
-        }
-    }
-
     pub(super) fn validate(&self) -> Result<(), Problem> {
         let is_zero = |(part, name): &&(&str, &str)| {
             let value = self.entries(part).into_iter().find(|(known, _)| known == name);

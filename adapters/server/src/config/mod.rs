@@ -3,6 +3,7 @@
 //! ```toml
 //! listen = "127.0.0.1:8080"
 //! metrics_public = false           # true opens /metrics to everyone
+//! trusted_proxies = ["10.0.0.0/8"] # whose X-Forwarded-For is believed; without it, nobody's
 //! log = "info"                     # as RUST_LOG
 //!
 //! [auth]
@@ -67,6 +68,9 @@ use liveset::http::Origins;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::accept::AcceptLimits;
+use crate::proxies::Proxies;
+
 pub use jwt::JwtConfig;
 pub use limits::{JwtLimits, LimitsConfig, ServerLimits};
 pub use overrides::Overrides;
@@ -83,6 +87,10 @@ pub struct Config {
     pub listen: String,
     /// Whether `/metrics` answers without a token.
     pub metrics_public: bool,
+    /// Addresses and networks of proxies that are believed when they say, by `X-Forwarded-For`, for whom they call. Everything that is
+    /// counted by address then counts for these clients.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub trusted_proxies: Vec<String>,
     /// What is logged, in the form of `RUST_LOG`.
     pub log: String,
     /// Who may connect.
@@ -117,6 +125,7 @@ impl Default for Config {
         Config {
             listen: "127.0.0.1:8080".into(),
             metrics_public: false,
+            trusted_proxies: Vec::new(),
             log: "info".into(),
             auth: AuthConfig::default(),
             jwt: None,
@@ -403,6 +412,25 @@ impl Config {
         toml::to_string(&shown)
     }
 
+    /// What the accept loop allows.
+    pub fn accept(&self) -> AcceptLimits {
+        let http = &self.limits.http;
+        AcceptLimits {
+            max_connections: http.max_connections,
+            max_connections_per_address: http.max_connections_per_address,
+            max_handshakes: http.max_handshakes,
+            max_handshakes_per_address: http.max_handshakes_per_address,
+            count_loopback: http.count_loopback,
+            // Checked when the configuration was read.
+            trusted_proxies: Proxies::new(&self.trusted_proxies).unwrap_or_default(),
+            connections_per_second: http.connections_per_second,
+            connection_burst: http.connection_burst,
+            header_timeout: http.header_timeout,
+            max_header_bytes: http.max_header_bytes,
+            write_timeout: http.write_timeout,
+        }
+    }
+
     /// Which pages may open `/ws`.
     pub fn websocket_origins(&self) -> Origins {
         let listed = match &self.websocket.origins {
@@ -421,6 +449,7 @@ impl Config {
         [
             ("listen", self.listen != other.listen),
             ("metrics_public", self.metrics_public != other.metrics_public),
+            ("trusted_proxies", self.trusted_proxies != other.trusted_proxies),
             ("log", self.log != other.log),
             ("jwt", self.jwt != other.jwt),
             ("clock", self.clock != other.clock),

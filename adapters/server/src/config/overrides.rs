@@ -84,6 +84,16 @@ pub struct Overrides {
     #[arg(long, env = "LIVESET_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
 
+    /// The address or network of a proxy whose X-Forwarded-For is believed; can be repeated. Replaces those of the
+    /// file
+    #[arg(
+        long = "trusted-proxy",
+        env = "LIVESET_TRUSTED_PROXIES",
+        value_name = "NETWORK",
+        value_delimiter = ','
+    )]
+    pub trusted_proxies: Vec<String>,
+
     /// What is logged, in the form of RUST_LOG [default: info]
     #[arg(long, env = "LIVESET_LOG", value_name = "FILTER")]
     pub log: Option<String>,
@@ -122,6 +132,9 @@ impl Overrides {
         }
         if let Some(metrics_public) = self.metrics_public {
             config.metrics_public = metrics_public;
+        }
+        if !self.trusted_proxies.is_empty() {
+            config.trusted_proxies.clone_from(&self.trusted_proxies);
         }
         if !self.cors_origins.is_empty() {
             config.cors.origins.clone_from(&self.cors_origins);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{AbsentOrigin, Config, REDACTED};
+use crate::proxies::Proxies;
 
 /// The longest token, in bytes.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
@@ -35,6 +36,9 @@ impl Config {
             if tracing_subscriber::EnvFilter::try_new(&self.log).is_err() {
                 return problem("log", format!("{:?} is not a log filter: {error}", self.log));
             }
+        }
+        if let Err((place, error)) = Proxies::new(&self.trusted_proxies) {
+            return problem(format!("trusted_proxies[{place}]"), error);
         }
         self.validate_tokens()?;
         self.jwt.as_ref().map_or(Ok(()), super::JwtConfig::validate)?;

@@ -32,8 +32,15 @@ impl Ws {
 
     /// Connects as a page of this origin does.
     pub async fn connect_from(address: &str, origin: &str) -> Ws {
+        Ws::connect_with(address, &[("origin", origin)]).await
+    }
+
+    /// Connects with more headers.
+    pub async fn connect_with(address: &str, headers: &[(&'static str, &str)]) -> Ws {
         let mut request = format!("ws://{address}/ws").into_client_request().expect("a request");
-        request.headers_mut().insert("origin", origin.parse().expect("a header"));
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().expect("a header"));
+        }
         let (socket, _) = tokio_tungstenite::connect_async(request).await.expect("the server upgrades");
         Ws { socket }
     }
