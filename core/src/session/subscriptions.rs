@@ -26,7 +26,7 @@ pub(super) struct Subscriptions {
     bytes: usize,
     /// Subscriptions that were ever made.
     made: u64,
-    /// Those that lost events and have none to come: their warnings wait for nothing.
+    /// Those that lost the last event that waited for them: their warnings wait for none of their own.
     bereft: BTreeSet<Arc<str>>,
 }
 
@@ -248,23 +248,18 @@ impl Subscriptions {
         dropped
     }
 
-    /// Appends the next message: the warning of a subscription that has no event to come; then the oldest event, or first the
-    /// warning of a subscription that wants it and lost some.
+    /// Appends the next message: the oldest event, or first the warning of a subscription that wants it and lost some; where there is
+    /// none, the warning of one that has none to come. In this order, because events that wait can still be lost.
     pub(super) fn transmit(&mut self, out: &mut Vec<u8>) -> bool {
-        if let Some(id) = self.bereft.pop_first()
-            && let Some(subscription) = self.by_id.get_mut(&id)
-        {
-            write_overflow(&id, std::mem::take(&mut subscription.dropped), out);
-            return true;
-        }
         let Some(mut entry) = self.queue.first_entry() else {
-            return false;
+            return self.warn_bereft(out);
         };
         let Message { ids, warned, .. } = entry.get_mut();
         for (_, id) in ids.range(*warned..) {
             *warned += 1;
             let Some(subscription) = self.by_id.get_mut(id) else { continue };
             if subscription.dropped > 0 {
+                self.bereft.remove(id);
                 write_overflow(id, std::mem::take(&mut subscription.dropped), out);
                 return true;
             }
@@ -288,6 +283,13 @@ impl Subscriptions {
             timestamp: Cow::Borrowed(&event.timestamp),
         }
         .write(out);
+        true
+    }
+
+    fn warn_bereft(&mut self, out: &mut Vec<u8>) -> bool {
+        let Some(id) = self.bereft.pop_first() else { return false };
+        let Some(subscription) = self.by_id.get_mut(&id) else { return false };
+        write_overflow(&id, std::mem::take(&mut subscription.dropped), out);
         true
     }
 }

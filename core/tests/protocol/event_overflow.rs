@@ -2,7 +2,7 @@
 //! before the next event of that subscription goes out, one `warning` `QUEUE_OVERFLOW` with the exact count goes out …,
 //! and the count starts anew. An event shared by several subscriptions of a path is dropped for one by taking its id out
 //! of the shared message. Control messages and answers are never dropped." Beyond the bytes that may wait the oldest of all go; who has lost
-//! all that waited is warned at once.
+//! all that waited is warned when nothing waits.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -117,10 +117,9 @@ fn beyond_the_bytes_the_oldest_of_all_go() {
     assert_eq!(
         server.texts(),
         [
-            // It had lost all that waited for it.
-            warning(1, "s1"),
             warning(2, "s2"),
             message(&["s2"], "jobs", "y", 10),
+            warning(1, "s1"),
             message(&["s1"], "jobs", "x", 4),
         ]
     );
@@ -162,13 +161,41 @@ fn a_subscription_that_lost_its_last_event_is_warned_without_another() {
     server.subscribe("s2", "jobs", &["y"]);
     server.session.deliver("jobs", &event("x", 1));
     server.session.deliver("jobs", &event("y", 2));
-    assert_eq!(server.texts(), [warning(1, "s1"), message(&["s2"], "jobs", "y", 2)]);
+    assert_eq!(server.texts(), [message(&["s2"], "jobs", "y", 2), warning(1, "s1")]);
     // Who is gone is not warned.
     server.session.deliver("jobs", &event("x", 3));
     server.session.deliver("jobs", &event("y", 4));
     server.send(r#"{"type":"unsubscribeEvents","ids":["s1"]}"#);
     server.requests();
     assert_eq!(server.texts(), [message(&["s2"], "jobs", "y", 4)]);
+}
+
+#[test]
+fn events_do_not_wait_for_the_warnings_of_those_who_lost_all() {
+    let one = weight(1, "jobs", "x", 0);
+    let mut server = Server::active(SessionLimits { event_bytes: 3 * one, ..SessionLimits::default() });
+    let kinds: Vec<String> = (0..8).map(|n| n.to_string()).collect();
+    for kind in &kinds {
+        server.subscribe(&format!("s{kind}"), "jobs", &[kind.as_str()]);
+    }
+    let (mut events, mut warned) = (0, BTreeSet::new());
+    for round in 0..200 {
+        for kind in &kinds {
+            server.session.deliver("jobs", &event(kind, round % 10));
+        }
+        let text = server.text().expect("something waits");
+        match text.split_once("subscription '") {
+            Some((_, id)) => drop(warned.insert(id[..2].to_owned())),
+            None => events += 1,
+        }
+    }
+    // Many more come than are taken: those that are left still come.
+    assert_eq!((events, warned.len()), (200, 0));
+    // And when no more come, everyone hears of what was lost.
+    let texts = server.texts();
+    let (rest, warnings): (Vec<_>, Vec<_>) = texts.iter().partition(|text| text.contains("\"event\""));
+    assert_eq!((rest.len(), warnings.len()), (2, 7));
+    assert!(!server.session.wants_transmit());
 }
 
 #[test]
@@ -311,7 +338,8 @@ impl Model {
     }
 
     fn transmit(&mut self) -> Option<String> {
-        if let Some(id) = self.bereft.pop_first() {
+        let nothing_waits = self.subscriptions.values().all(|subscription| subscription.queue.is_empty());
+        if nothing_waits && let Some(id) = self.bereft.pop_first() {
             let dropped = std::mem::take(&mut self.subscriptions.get_mut(&id).unwrap().dropped);
             return Some(warning(dropped, &format!("s{id}")));
         }
@@ -322,6 +350,7 @@ impl Model {
         takers.sort_by_key(|(_, subscription)| subscription.order);
         for (id, subscription) in &mut takers {
             if subscription.dropped > 0 {
+                self.bereft.remove(id);
                 return Some(warning(std::mem::take(&mut subscription.dropped), &format!("s{id}")));
             }
         }

@@ -106,11 +106,11 @@ impl Events {
         self.queue.iter().map(Waiting::bytes).sum()
     }
 
-    /// A message that went out: the warning of who has nothing to wait for, or the oldest event, or the warning that goes before it.
+    /// A message that went out: the oldest event, or the warning that goes before it, or, where none waits, that of who lost all.
     pub(super) fn take(&mut self, message: &Told) {
         let next = self.queue.front();
         let of_next = || next?.ids.iter().find(|id| self.dropped.contains_key(*id)).cloned();
-        let warned = self.bereft.first().cloned().or_else(of_next);
+        let warned = if next.is_none() { self.bereft.first().cloned() } else { of_next() };
         match (message, warned, next) {
             (Told::Warning { code, message, subscription_id }, Some(id), _) => {
                 self.bereft.remove(&id);
