@@ -5,8 +5,8 @@
 //! sides of `==` and `!=` are sorted. Nothing is computed, and sums stay as they are: floats do not add up alike in every order, and
 //! integers overflow in one order where they do not in another.
 //!
-//! Each operand is spelled once, and its text moved up: a filter may be as deep as the limits allow, and spelling it anew on every level
-//! would cost the product of its depth and its length.
+//! Operands are spelled once and their texts moved up, so that levels of the same word cost nothing; where `and` and `or` alternate, each
+//! copies the text of the one below, and holds it no longer.
 
 use super::ast::{Comparison, Expr, Membership, Sum};
 use crate::syntax::Literal;
@@ -22,7 +22,8 @@ struct Spelled {
     form: Form,
 }
 
-/// What is around a filter may make of it what stands here.
+/// What is around a filter may make of it what stands here. Of the operands of an `and` and of an `or` only the text is needed, and
+/// whether it takes parentheses: two or more that differ stay two or more.
 enum Form {
     Constant(bool),
     Not(Box<Spelled>),
@@ -90,14 +91,17 @@ fn joined(mut operands: Vec<Spelled>, word: &str, form: fn(Vec<Spelled>) -> Form
         last => operands.extend(last),
     }
     let mut text = String::with_capacity(operands.iter().map(|operand| operand.text.len() + 6).sum());
-    for (place, operand) in operands.iter().enumerate() {
+    for (place, operand) in operands.iter_mut().enumerate() {
         if place > 0 {
             text.push_str(word);
         }
         // `and` binds more than `or`; an `or` stands in an `and` only.
-        match operand.form {
-            Form::Or(_) => text.extend(["(", &operand.text, ")"]),
-            _ => text.push_str(&operand.text),
+        if let Form::Or(inner) = &mut operand.form {
+            *inner = Vec::new();
+            text.extend(["(", &operand.text, ")"]);
+        } else {
+            operand.form = Form::Other;
+            text.push_str(&operand.text);
         }
     }
     Spelled { text, form: form(operands) }
@@ -157,18 +161,36 @@ mod tests {
     use super::*;
     use crate::{QueryLimits, filter::parse};
 
-    /// Bytes of all texts that were written to spell it.
-    fn written(spelled: &Spelled) -> usize {
-        let inner = match &spelled.form {
-            Form::Not(inner) => written(inner),
-            Form::And(inner) | Form::Or(inner) => inner.iter().map(written).sum(),
+    /// Bytes of all texts that are held with it.
+    fn held(it: &Spelled) -> usize {
+        let inner = match &it.form {
+            Form::Not(inner) => held(inner),
+            Form::And(inner) | Form::Or(inner) => inner.iter().map(held).sum(),
             Form::Constant(_) | Form::Equality { .. } | Form::Other => 0,
         };
-        spelled.text.len() + inner
+        it.text.len() + inner
+    }
+
+    /// Levels of ten tests, each in parentheses in the next.
+    fn alternating(levels: usize) -> String {
+        (0..levels).fold("b".to_owned(), |inner, level| {
+            let word = if level % 2 == 0 { " and " } else { " or " };
+            let tests: Vec<String> = (0..10).map(|n| format!("a == {}", 10 * level + n)).collect();
+            format!("({inner}){word}{}", tests.join(word))
+        })
     }
 
     #[test]
-    fn however_deep_the_same_words_stand_in_each_other_they_are_written_once() {
+    fn where_words_alternate_no_level_is_held_twice() {
+        for levels in [2, 10, 60] {
+            let text = alternating(levels);
+            let it = spelled(&parse::parse(&text, &QueryLimits::default()).unwrap());
+            assert!(held(&it) < 2 * it.text.len(), "{levels}");
+        }
+    }
+
+    #[test]
+    fn however_deep_the_same_words_stand_in_each_other_they_are_held_once() {
         for word in [" and ", " or "] {
             let leaves: Vec<String> = (0..60).map(|n| format!("a == {n}")).collect();
             let nested = leaves.iter().fold(String::new(), |inner, leaf| match inner.is_empty() {
@@ -177,8 +199,8 @@ mod tests {
             });
             let of = |text: &str| spelled(&parse::parse(text, &QueryLimits::default()).unwrap());
             let (nested, flat) = (of(&nested), of(&leaves.join(word)));
-            assert_eq!((&nested.text, written(&nested)), (&flat.text, written(&flat)));
-            assert!(written(&nested) < 2 * nested.text.len());
+            assert_eq!((&nested.text, held(&nested)), (&flat.text, held(&flat)));
+            assert!(held(&nested) < 2 * nested.text.len());
         }
     }
 }
