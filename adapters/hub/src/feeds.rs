@@ -224,7 +224,7 @@ impl Feeds {
                 self.waiting -= 1;
             }
             let may_return = resumable && from.is_some();
-            if may_return && entry.resumable == 0 && limits.keeps_results() {
+            if may_return && entry.resumable == 0 && limits.resume_linger_feeds > 0 && limits.may_resume() {
                 let until = now.saturating_add(limits.resume_linger);
                 if let Some(before) = entry.linger_until.replace(until) {
                     self.lingering.remove(&(before, feed));

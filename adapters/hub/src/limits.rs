@@ -30,10 +30,10 @@ pub struct HubLimits {
     /// the ordinary snapshot. Default 4,096.
     pub resume_log_changes: usize,
     /// How many changes all feeds together remember for clients that resume. A feed that would exceed it forgets its own
-    /// oldest batches. Default 262,144.
+    /// oldest batches. 0 turns resuming off. Default 262,144.
     pub resume_log_changes_total: usize,
     /// Bytes of the changes that all feeds together remember for clients that resume: the nodes as they were and as they are. A
-    /// feed that would exceed it forgets its own oldest batches. Default 64 MiB.
+    /// feed that would exceed it forgets its own oldest batches. 0 turns resuming off. Default 64 MiB.
     pub resume_log_bytes: usize,
     /// How long a feed is kept after the connection of its last resume-capable watcher was lost. Default 60 s.
     pub resume_linger: Duration,
@@ -62,14 +62,10 @@ impl Default for HubLimits {
 }
 
 impl HubLimits {
-    /// Whether a result is kept for clients that may resume: not where nothing of it would be remembered.
-    pub(crate) fn keeps_results(&self) -> bool {
-        let Self {
-            resume_log_changes, resume_log_changes_total, resume_log_bytes, resume_linger_feeds, ..
-        } = *self;
-        [resume_log_changes, resume_log_changes_total, resume_log_bytes, resume_linger_feeds]
-            .iter()
-            .all(|n| *n > 0)
+    /// Whether anything is remembered for clients that resume.
+    pub(crate) fn may_resume(&self) -> bool {
+        let Self { resume_log_changes, resume_log_changes_total, resume_log_bytes, .. } = *self;
+        resume_log_changes.min(resume_log_changes_total).min(resume_log_bytes) > 0
     }
 }
 

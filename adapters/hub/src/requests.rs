@@ -282,7 +282,10 @@ impl Hub {
             return;
         }
         let since = held.since.take();
-        let net = since.as_ref().and_then(|since| missed(&self.feeds, held.feed, snapshot, since));
+        let net = since
+            .as_ref()
+            .filter(|_| self.limits.may_resume())
+            .and_then(|since| missed(&self.feeds, held.feed, snapshot, since));
         // More than may wait is sent as first rows are: as it can be taken.
         let net = net.filter(|net| connection.session.has_room_for(net));
         if net.is_none() && snapshot.bytes() > limit {

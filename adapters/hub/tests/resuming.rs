@@ -250,6 +250,29 @@ fn where_nothing_is_remembered_no_result_is_kept() {
 }
 
 #[test]
+fn where_nothing_is_remembered_nothing_is_resumed() {
+    for (hub, resumed) in [
+        (HubLimits { resume_log_changes: 0, ..HubLimits::default() }, 0),
+        (HubLimits { resume_log_changes_total: 0, ..HubLimits::default() }, 0),
+        (HubLimits { resume_log_bytes: 0, ..HubLimits::default() }, 0),
+        (HubLimits::default(), 1),
+    ] {
+        let mut world = world(HubConfig { hub, ..HubConfig::default() });
+        let other = client(&mut world, "b");
+        create_resumable(&mut world, other, None);
+        let client = client(&mut world, "a");
+        create_resumable(&mut world, client, None);
+        let result = world.session(client).live_query("q").unwrap().clone();
+        world.cut(client);
+        world.settle();
+        // The result has not changed, and is there for the other.
+        world.reconnect(client, "a");
+        create_resumable(&mut world, client, Some(result));
+        assert_eq!(world.hub().stats().resumed, resumed);
+    }
+}
+
+#[test]
 fn those_who_did_not_ask_to_resume_cost_no_log() {
     let mut world = world(HubConfig::default());
     let client = client(&mut world, "a");
