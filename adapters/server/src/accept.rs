@@ -4,6 +4,7 @@
 //! the head of each request, and no more than so many connections are open, in all and from one address, or come a
 //! second. Who is over a cap is told so (503, and when to try again), as far as that costs little.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -13,6 +14,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::http::StatusCode;
 use axum::http::header::UPGRADE;
 use axum::response::{IntoResponse as _, Response};
 use hyper::Request;
@@ -102,7 +104,7 @@ pub async fn serve(
     let mut rate = Bucket::full(limits.connections_per_second, limits.connection_burst, Instant::now());
     let mut stop = std::pin::pin!(stop);
     let mut backoff = Backoff::default();
-    let mut refusals = Refusals::new(tls.is_none());
+    let refusals = Refusals::new(tls.is_none(), Arc::clone(&open));
     let _watchdog = Watchdog::start();
     loop {
         let accepted = tokio::select! {
@@ -189,24 +191,25 @@ async fn answer<IO>(
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let router = TowerToHyperService::new(router);
+    let is_proxy = limits.trusted_proxies.contains(address.ip());
     let service = service_fn(|mut request: Request<Incoming>| {
         slot.end_handshake();
         let client = limits.trusted_proxies.client(address.ip(), request.headers());
-        let entered = match client {
-            Some(client) if client != address.ip() && request.headers().contains_key(UPGRADE) => {
-                slot.speak_for(client, limits)
-            }
-            _ => Ok(()),
-        };
-        if let Some(client) = client {
-            request.extensions_mut().insert(ClientAddress::from(client));
-        }
+        request.extensions_mut().insert(ClientAddress::from(client));
+        // A proxy's connection is one client's while it is a WebSocket; before that its requests are anybody's.
+        let upgrades = is_proxy && request.uri().path() == "/ws" && request.headers().contains_key(UPGRADE);
+        let entered = slot.speak_for(upgrades.then_some(client), limits);
         let answer = entered.map(|()| router.call(request));
+        let slot = &slot;
         async move {
-            match answer {
-                Ok(answer) => answer.await,
-                Err(full) => Ok(too_many(full, address)),
+            let answer = match answer {
+                Ok(answer) => answer.await?,
+                Err(full) => too_many(full, address),
+            };
+            if upgrades && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+                let _ = slot.speak_for(None, limits);
             }
+            Ok::<_, Infallible>(answer)
         }
     });
     let connection = http1::Builder::new()
@@ -344,30 +347,21 @@ struct Refusals {
     /// Inside TLS nothing can be said before a handshake, which is what there is too much of.
     in_plain: bool,
     lingering: Arc<Semaphore>,
-    warned: Option<Instant>,
-    unsaid: u64,
+    open: Arc<Open>,
 }
 
 /// So many that are turned away are waited for, so that they see why.
 const MAX_LINGERING: usize = 1_024;
 /// How long each of them is.
 const LINGER: Duration = Duration::from_secs(1);
-/// A warning at most so often: a storm of connections is not to be one of lines.
-const WARN_EVERY: Duration = Duration::from_secs(1);
 
 impl Refusals {
-    fn new(in_plain: bool) -> Refusals {
-        Refusals { in_plain, lingering: Arc::new(Semaphore::new(MAX_LINGERING)), warned: None, unsaid: 0 }
+    fn new(in_plain: bool, open: Arc<Open>) -> Refusals {
+        Refusals { in_plain, lingering: Arc::new(Semaphore::new(MAX_LINGERING)), open }
     }
 
-    fn refuse(&mut self, stream: TcpStream, address: SocketAddr, full: Full) {
-        metrics::counter!("liveset_connections_refused_total", "cap" => full.as_str()).increment(1);
-        self.unsaid += 1;
-        if self.warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
-            tracing::warn!(%address, refused = self.unsaid, "too many {}", full.as_str());
-            self.warned = Some(Instant::now());
-            self.unsaid = 0;
-        }
+    fn refuse(&self, stream: TcpStream, address: SocketAddr, full: Full) {
+        self.open.tell_refused(address.ip(), full);
         if !self.in_plain {
             return;
         }
@@ -392,7 +386,6 @@ async fn drain(mut stream: TcpStream) -> io::Result<()> {
 
 /// The same, where the connection is a proxy's and its client is over a cap.
 fn too_many(full: Full, address: SocketAddr) -> Response {
-    metrics::counter!("liveset_connections_refused_total", "cap" => full.as_str()).increment(1);
     let message = format!("too many {}", full.as_str());
     ApiError::unavailable(message, Duration::from_secs(retry_after(address))).into_response()
 }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::http::HeaderMap;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// Where each proxy adds the address that it was called from.
 const FORWARDED_FOR: &str = "x-forwarded-for";
@@ -30,26 +30,24 @@ impl Proxies {
     }
 
     /// Whom a request comes from, where the connection comes from `peer`: of the addresses that `X-Forwarded-For` has, the last that is
-    /// no proxy's. What stands before it may be anybody's invention. `None` where a proxy does not say.
-    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
-        if !self.contains(peer) {
-            return Some(peer);
-        }
+    /// no proxy's. What stands before it may be anybody's invention. A proxy that does not say, or not in such a way that it can be
+    /// read, speaks for itself.
+    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let lines = headers.get_all(FORWARDED_FOR).iter().rev();
-        let hops = lines.flat_map(|line| line.to_str().unwrap_or("?").rsplit(','));
-        // From the last on; whoever wrote what is no address is not known.
-        hops.map(|hop| hop_address(hop.trim()))
-            .find(|hop| !hop.is_some_and(|hop| self.contains(hop)))
-            .flatten()
+        let mut hops = lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(',')).map(hop_address);
+        let mut client = peer;
+        while self.contains(client)
+            && let Some(Some(before)) = hops.next()
+        {
+            client = before;
+        }
+        client
     }
 }
 
 fn network(text: &str) -> Result<IpNet, String> {
-    let network = match text.parse::<IpAddr>() {
-        Ok(address) => Some(IpNet::from(address.to_canonical())),
-        Err(_) => text.parse::<IpNet>().ok(),
-    };
-    match network {
+    let network = text.parse::<IpAddr>().map(IpNet::from).or_else(|_| text.parse());
+    match network.ok().map(canonical) {
         Some(network) if network.trunc() != network => Err(format!(
             "{text:?} is no network: its address goes on behind the prefix; {} is one",
             network.trunc()
@@ -59,8 +57,21 @@ fn network(text: &str) -> Result<IpNet, String> {
     }
 }
 
+/// Of addresses of IPv4 that are written as such of IPv6, those of IPv4: as these their peers are looked up.
+fn canonical(network: IpNet) -> IpNet {
+    let mapped = |network: Ipv6Net| {
+        let address = network.addr().to_ipv4_mapped()?;
+        Ipv4Net::new(address, network.prefix_len().checked_sub(96)?).ok()
+    };
+    match network {
+        IpNet::V6(network) => mapped(network).map_or(network.into(), IpNet::from),
+        IpNet::V4(_) => network,
+    }
+}
+
 /// An address, with a port or without: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]:80`.
 fn hop_address(hop: &str) -> Option<IpAddr> {
+    let hop = hop.trim();
     let bare = hop.strip_prefix('[').and_then(|hop| hop.strip_suffix(']')).unwrap_or(hop);
     let address = bare.parse().or_else(|_| hop.parse::<SocketAddr>().map(|address| address.ip()));
     address.ok().map(|address: IpAddr| address.to_canonical())
@@ -74,56 +85,62 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn client(proxies: &Proxies, peer: &str, lines: &[&str]) -> Option<String> {
+    fn client(proxies: &Proxies, peer: &str, lines: &[&str]) -> String {
         let mut headers = HeaderMap::new();
         for line in lines {
             headers.append(FORWARDED_FOR, line.parse().unwrap());
         }
-        proxies.client(ip(peer), &headers).map(|address| address.to_string())
+        proxies.client(ip(peer), &headers).to_canonical().to_string()
     }
 
     #[test]
     fn nobody_is_believed_who_is_no_proxy() {
         let proxies = Proxies::new(["10.0.0.0/8", "::1"]).unwrap();
         for peer in ["192.0.2.1", "2001:db8::1"] {
-            assert_eq!(client(&proxies, peer, &["198.51.100.7"]).as_deref(), Some(peer));
-            assert_eq!(client(&Proxies::default(), peer, &["198.51.100.7"]).as_deref(), Some(peer));
+            assert_eq!(client(&proxies, peer, &["198.51.100.7"]), peer);
+            assert_eq!(client(&Proxies::default(), peer, &["198.51.100.7"]), peer);
         }
-        assert_eq!(client(&Proxies::default(), "10.0.0.1", &["198.51.100.7"]).as_deref(), Some("10.0.0.1"));
+        assert_eq!(client(&Proxies::default(), "10.0.0.1", &["198.51.100.7"]), "10.0.0.1");
     }
 
     #[test]
     fn the_last_that_is_no_proxy_is_the_client() {
         let proxies = Proxies::new(["10.0.0.0/8", "127.0.0.1", "2001:db8:1::/48"]).unwrap();
-        let cases: [(&[&str], Option<&str>); 14] = [
-            (&["198.51.100.7"], Some("198.51.100.7")),
+        let cases: [(&[&str], &str); 16] = [
+            (&["198.51.100.7"], "198.51.100.7"),
             // What a client sends itself stands before what a proxy adds.
-            (&["203.0.113.1, 198.51.100.7"], Some("198.51.100.7")),
-            (&["203.0.113.1", "198.51.100.7"], Some("198.51.100.7")),
-            (&["203.0.113.1", "198.51.100.7, 10.1.2.3"], Some("198.51.100.7")),
-            (&["198.51.100.7,10.1.2.3 ,2001:db8:1::5"], Some("198.51.100.7")),
-            (&["198.51.100.7:4711"], Some("198.51.100.7")),
-            (&["[2001:db8::7]:4711"], Some("2001:db8::7")),
-            (&["[2001:db8::7]"], Some("2001:db8::7")),
-            (&["::ffff:198.51.100.7"], Some("198.51.100.7")),
-            // Who is not said is not guessed.
-            (&[], None),
-            (&[""], None),
-            (&["198.51.100.7, unknown"], None),
-            (&["198.51.100.7, _hidden, 10.1.2.3"], None),
-            (&["10.1.2.3"], None),
+            (&["203.0.113.1, 198.51.100.7"], "198.51.100.7"),
+            (&["203.0.113.1", "198.51.100.7"], "198.51.100.7"),
+            (&["203.0.113.1", "198.51.100.7, 10.1.2.3"], "198.51.100.7"),
+            (&["198.51.100.7,10.1.2.3 ,2001:db8:1::5"], "198.51.100.7"),
+            (&["198.51.100.7:4711"], "198.51.100.7"),
+            (&["[2001:db8::7]:4711"], "2001:db8::7"),
+            (&["[2001:db8::7]"], "2001:db8::7"),
+            (&["::ffff:198.51.100.7"], "198.51.100.7"),
+            // Where all are proxies, the first; of what cannot be read, whoever wrote it.
+            (&["10.1.2.4, 10.1.2.3"], "10.1.2.4"),
+            (&["10.1.2.4", "10.1.2.3"], "10.1.2.4"),
+            (&["198.51.100.7, _hidden, 10.1.2.3"], "10.1.2.3"),
+            (&[], "10.0.0.1"),
+            (&[""], "10.0.0.1"),
+            (&["198.51.100.7, unknown"], "10.0.0.1"),
+            (&["198.51.100.7,"], "10.0.0.1"),
         ];
         for (lines, expected) in cases {
-            for peer in ["10.0.0.1", "127.0.0.1", "::ffff:10.0.0.1"] {
-                assert_eq!(client(&proxies, peer, lines).as_deref(), expected, "{lines:?}");
+            for peer in ["10.0.0.1", "::ffff:10.0.0.1"] {
+                assert_eq!(client(&proxies, peer, lines), expected, "{lines:?}");
             }
         }
     }
 
     #[test]
     fn networks_are_read_or_refused_with_their_place() {
-        assert!(Proxies::new(["::ffff:10.0.0.1"]).unwrap().contains(ip("10.0.0.1")));
-        assert!(Proxies::new(["0.0.0.0/0"]).unwrap().contains(ip("::ffff:10.0.0.1")));
+        for mapped in ["::ffff:10.0.0.1", "::ffff:10.0.0.0/104", "::ffff:0:0/96", "::/0", "0.0.0.0/0"] {
+            let proxies = Proxies::new([mapped]).unwrap();
+            assert_eq!(proxies.contains(ip("10.0.0.1")), mapped != "::/0", "{mapped}");
+            assert_eq!(proxies.contains(ip("2001:db8::1")), mapped == "::/0", "{mapped}");
+        }
+        assert!(Proxies::new(["10.0.0.0/8"]).unwrap().contains(ip("::ffff:10.0.0.1")));
         for (wrong, says) in [
             ("10.0.0.0/33", "is not an address or a network"),
             ("proxy.example", "is not an address or a network"),

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use liveset::ClientAddress;
 
@@ -14,6 +15,18 @@ use crate::accept::AcceptLimits;
 #[derive(Debug, Default)]
 pub(crate) struct Open {
     counts: Mutex<Counts>,
+    refused: Mutex<Refused>,
+}
+
+/// A warning at most so often: a storm of connections is not to be one of lines.
+const WARN_EVERY: Duration = Duration::from_secs(1);
+
+/// Clients that were turned away.
+#[derive(Debug, Default)]
+struct Refused {
+    said: Option<Instant>,
+    /// How many since then.
+    unsaid: u64,
 }
 
 #[derive(Debug, Default)]
@@ -55,7 +68,8 @@ impl Full {
 impl Open {
     /// Takes a connection in, its handshake in progress, unless it is over a cap.
     pub(crate) fn enter(open: &Arc<Open>, address: IpAddr, limits: &AcceptLimits) -> Result<Slot, Full> {
-        let address = counted(address, limits);
+        let is_proxy = limits.trusted_proxies.contains(address);
+        let address = ClientAddress(address).counted(limits.count_loopback).filter(|_| !is_proxy);
         let mut counts = open.counts();
         if counts.all.open >= limits.max_connections {
             return Err(Full::Connections);
@@ -80,15 +94,20 @@ impl Open {
         Ok(Slot { open: Arc::clone(open), address, in_handshake: AtomicBool::new(true), client })
     }
 
+    /// Tells of a client that is turned away: counts it, and logs it unless another was logged a moment ago.
+    pub(crate) fn tell_refused(&self, client: IpAddr, full: Full) {
+        metrics::counter!("liveset_connections_refused_total", "cap" => full.as_str()).increment(1);
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.unsaid += 1;
+        if refused.said.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+            tracing::warn!(%client, refused = refused.unsaid, "too many {}", full.as_str());
+            *refused = Refused { said: Some(Instant::now()), unsaid: 0 };
+        }
+    }
+
     fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What an address counts as; a proxy's counts as none.
-fn counted(address: IpAddr, limits: &AcceptLimits) -> Option<IpAddr> {
-    let is_proxy = limits.trusted_proxies.contains(address);
-    ClientAddress(address).counted(limits.count_loopback).filter(|_| !is_proxy)
 }
 
 impl Counts {
@@ -130,24 +149,26 @@ impl Slot {
         }
     }
 
-    /// The connection is a proxy's, and from here on one client's, for whom it is counted in place of whom it was before.
-    pub(crate) fn speak_for(&self, client: IpAddr, limits: &AcceptLimits) -> Result<(), Full> {
+    /// A proxy's connection counts for this client from here on, and no more for whom it was counted before.
+    pub(crate) fn speak_for(&self, client: Option<IpAddr>, limits: &AcceptLimits) -> Result<(), Full> {
         let mut held = self.client.lock().unwrap_or_else(PoisonError::into_inner);
-        let client = counted(client, limits);
+        let client = client.and_then(|client| ClientAddress(client).counted(limits.count_loopback));
         if *held == client {
             return Ok(());
         }
         let mut counts = self.open.counts();
-        if let Some(client) = client {
-            let open = counts.by_address.get(&client).map_or(0, |count| count.open);
-            if open >= limits.max_connections_per_address {
-                return Err(Full::ConnectionsOfAddress);
-            }
-            counts.change_of(client, |count| count.open += 1);
-        }
-        if let Some(before) = std::mem::replace(&mut *held, client) {
+        if let Some(before) = held.take() {
             counts.change_of(before, |count| count.open = count.open.saturating_sub(1));
         }
+        let Some(client) = client else { return Ok(()) };
+        let open = counts.by_address.get(&client).map_or(0, |count| count.open);
+        if open >= limits.max_connections_per_address {
+            drop(counts);
+            self.open.tell_refused(client, Full::ConnectionsOfAddress);
+            return Err(Full::ConnectionsOfAddress);
+        }
+        counts.change_of(client, |count| count.open += 1);
+        *held = Some(client);
         Ok(())
     }
 }
@@ -234,7 +255,9 @@ mod tests {
             trusted_proxies: Proxies::new(["192.0.2.1"]).unwrap(),
             ..AcceptLimits::default()
         };
-        let (open, client) = (Arc::new(Open::default()), "198.51.100.7".parse().unwrap());
+        let open = Arc::new(Open::default());
+        let [client, other, local] =
+            ["198.51.100.7", "203.0.113.1", "::1"].map(|address| address.parse().ok());
         let through: Vec<_> = (0..4).map(|_| enter(&open, "192.0.2.1", &limits).unwrap()).collect();
         assert!(open.counts().by_address.is_empty());
         let _direct = enter(&open, "198.51.100.7", &limits).unwrap();
@@ -242,12 +265,22 @@ mod tests {
         assert_eq!(through[0].speak_for(client, &limits), Ok(()), "it is counted once");
         assert_eq!(through[1].speak_for(client, &limits), Err(Full::ConnectionsOfAddress));
         assert_eq!(enter(&open, "198.51.100.7", &limits).unwrap_err(), Full::ConnectionsOfAddress);
-        let other = "203.0.113.1".parse().unwrap();
         assert_eq!(through[1].speak_for(other, &limits), Ok(()));
         // The next request of the same connection is somebody else's.
         assert_eq!(through[0].speak_for(other, &limits), Ok(()));
         assert_eq!(through[2].speak_for(other, &limits), Err(Full::ConnectionsOfAddress));
         assert_eq!(through[2].speak_for(client, &limits), Ok(()));
+        // Who is refused is not counted, nor whom it was before.
+        assert_eq!(through[2].speak_for(other, &limits), Err(Full::ConnectionsOfAddress));
+        assert_eq!(through[3].speak_for(client, &limits), Ok(()));
+        assert_eq!(through[3].speak_for(None, &limits), Ok(()));
+        assert_eq!(through[2].speak_for(client, &limits), Ok(()));
+        // A proxy that does not say counts as itself, loopback as nobody.
+        let itself = "192.0.2.1".parse().ok();
+        assert_eq!(through[0].speak_for(itself, &limits), Ok(()));
+        assert_eq!(through[1].speak_for(itself, &limits), Ok(()));
+        assert_eq!(through[3].speak_for(itself, &limits), Err(Full::ConnectionsOfAddress));
+        assert_eq!(through[3].speak_for(local, &limits), Ok(()));
         drop(through);
         assert_eq!(open.counts().by_address.len(), 1);
         assert_eq!(open.counts().all.open, 1);

@@ -26,15 +26,19 @@ async fn through(http: &mut Http, forwarded_for: &str, token: &str) -> Answer {
 
 /// A handshake for `/ws`, as a proxy passes it on.
 async fn upgrade(server: &Server, forwarded_for: &str) -> (Answer, Http) {
+    let mut http = Http::connect(&server.address).await;
+    (ask_to_upgrade(&mut http, "/ws", "13", forwarded_for).await, http)
+}
+
+async fn ask_to_upgrade(http: &mut Http, path: &str, version: &str, forwarded_for: &str) -> Answer {
     let headers = [
         ("upgrade", "websocket"),
         ("connection", "upgrade"),
         ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
-        ("sec-websocket-version", "13"),
+        ("sec-websocket-version", version),
         ("x-forwarded-for", forwarded_for),
     ];
-    let mut http = Http::connect(&server.address).await;
-    (http.request("GET", "/ws", &headers, b"").await, http)
+    http.request("GET", path, &headers, b"").await
 }
 
 #[tokio::test]
@@ -55,12 +59,14 @@ async fn bad_tokens_count_for_whom_the_proxy_speaks() {
     assert_eq!(refused["code"], "RATE_LIMITED", "{refused}");
     let mut ws = Ws::connect_with(&server.address, &[("x-forwarded-for", BOB)]).await;
     assert_eq!(ws.ask(json!({ "type": "auth", "token": TOKEN })).await["type"], "authenticated");
-    // Where the proxy does not say, nobody is locked out for it.
-    for _ in 0..10 {
-        assert_eq!(through(&mut http, "unknown", "bad-token").await.status, 401);
-        assert_eq!(http.get("/metrics", Some("bad-token")).await.status, 200);
+    // A proxy that does not say speaks for itself.
+    for forwarded_for in ["unknown", "198.51.100.7, unknown", ""] {
+        assert_eq!(through(&mut http, forwarded_for, "bad-token").await.status, 401);
     }
-    assert_eq!(through(&mut http, "unknown", TOKEN).await.status, 200);
+    for forwarded_for in ["unknown", "127.0.0.1"] {
+        assert_eq!(through(&mut http, forwarded_for, TOKEN).await.status, 429, "{forwarded_for}");
+    }
+    assert_eq!(through(&mut http, BOB, TOKEN).await.status, 200);
 }
 
 #[tokio::test]
@@ -93,10 +99,27 @@ async fn websockets_count_for_whom_the_proxy_speaks() {
     assert!(
         third.header("retry-after").is_some_and(|after| (1..=5).contains(&after.parse::<u32>().unwrap()))
     );
+    assert!(
+        server.log().contains("too many connections of one address client=198.51.100.7"),
+        "{}",
+        server.log()
+    );
+    // Handshakes that lead to nothing, and upgrades of something else, count for nobody.
+    for http in &mut idle {
+        assert_eq!(ask_to_upgrade(http, "/ws", "8", BOB).await.status, 426);
+    }
+    for http in &mut idle {
+        assert_eq!(ask_to_upgrade(http, "/healthz", "13", BOB).await.status, 200);
+    }
     let (of_bob, _bob) = upgrade(&server, BOB).await;
     assert_eq!(of_bob.status, 101);
+    // A connection of the proxy that had been refused for one client is good for another.
+    let mut http = Http::connect(&server.address).await;
+    assert_eq!(ask_to_upgrade(&mut http, "/ws", "13", ALICE).await.status, 503);
+    assert_eq!(ask_to_upgrade(&mut http, "/ws", "13", BOB).await.status, 101);
+    assert_eq!(upgrade(&server, BOB).await.0.status, 503);
     let metrics = Metrics::read(&server.address).await;
-    assert_eq!(metrics.value("liveset_connections_refused_total{cap=\"connections of one address\"}"), 1);
+    assert_eq!(metrics.value("liveset_connections_refused_total{cap=\"connections of one address\"}"), 3);
 
     drop(first_of_alice);
     let again = async {

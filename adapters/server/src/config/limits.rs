@@ -90,7 +90,7 @@ pub struct JwtLimits {
     pub max_token_bytes: usize,
     /// How old the keys of `jwks_url` may become before the next token has them fetched again. Default 10 min.
     pub keys_max_age: Duration,
-    /// How old they may become at all, while they cannot be fetched. Default 24 h.
+    /// How old they may become at all, while they cannot be fetched; not less than `keys_max_age`. Default 24 h.
     pub keys_max_stale: Duration,
     /// How long after the beginning of a fetch no other begins. Default 10 s.
     pub keys_min_interval: Duration,
@@ -313,13 +313,16 @@ impl LimitsConfig {
             let value = self.entries(part).into_iter().find(|(known, _)| known == name);
             value.is_some_and(|(_, raw)| raw == Raw::Number(0) || raw == Duration::ZERO.print())
         };
-        match NEEDED.iter().find(is_zero) {
-            Some((part, name)) => Err(Problem {
-                key: format!("limits.{part}.{name}"),
-                message: "with 0 nobody could be served".into(),
-            }),
-            None => Ok(()),
+        if let Some((part, name)) = NEEDED.iter().find(is_zero) {
+            let message = "with 0 nobody could be served".into();
+            return Err(Problem { key: format!("limits.{part}.{name}"), message });
         }
+        if self.jwt.keys_max_stale < self.jwt.keys_max_age {
+            let age = duration::print(self.jwt.keys_max_age);
+            let message = format!("keys are believed for keys_max_age, {age}, in any case");
+            return Err(Problem { key: "limits.jwt.keys_max_stale".into(), message });
+        }
+        Ok(())
     }
 }
 

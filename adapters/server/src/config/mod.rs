@@ -3,7 +3,7 @@
 //! ```toml
 //! listen = "127.0.0.1:8080"
 //! metrics_public = false           # true opens /metrics to everyone
-//! trusted_proxies = ["10.0.0.0/8"] # whose X-Forwarded-For is believed; without it, nobody's
+//! trusted_proxies = ["10.0.0.5"]   # whose X-Forwarded-For is believed; without it, nobody's
 //! log = "info"                     # as RUST_LOG
 //!
 //! [auth]
@@ -87,8 +87,9 @@ pub struct Config {
     pub listen: String,
     /// Whether `/metrics` answers without a token.
     pub metrics_public: bool,
-    /// Addresses and networks of proxies that are believed when they say, by `X-Forwarded-For`, for whom they call. Everything that is
-    /// counted by address then counts for these clients.
+    /// Addresses and networks of proxies that are believed when they say, by `X-Forwarded-For`, for whom they call. Failed
+    /// authentications and WebSockets then count for these clients. Only for proxies that add the address they were called from, or
+    /// replace what is there.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub trusted_proxies: Vec<String>,
     /// What is logged, in the form of `RUST_LOG`.

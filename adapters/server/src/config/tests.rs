@@ -72,6 +72,9 @@ fn limits_with_which_nobody_could_be_served_are_refused() {
         assert!(error.contains(&format!("2:{}", name.len() + 4)) || error.contains(name), "{error}");
         parse(&format!("[limits.{part}]\n{name} = {one}\n")).unwrap();
     }
+    let error = parse("[limits.jwt]\nkeys_max_stale = \"9m\"\n").unwrap_err();
+    assert!(error.contains(":2:18: limits.jwt.keys_max_stale: ") && error.contains("10m"), "{error}");
+    parse("[limits.jwt]\nkeys_max_stale = \"9m\"\nkeys_max_age = \"9m\"\n").unwrap();
 }
 
 #[test]
