@@ -98,8 +98,7 @@ pub struct EngineLimits {
     /// Different fields of one set that live queries read at once. Default 256.
     pub max_columns: usize,
     /// How many nodes are looked at in one go for a query that is being made: what takes more is done in slices, between
-    /// which other inputs are taken ([`Engine::begin_open`](crate::Engine::begin_open)). A node counts once more for every 32 fields and
-    /// literals of the query's filter, so that a slice takes as long for every query. Default 16 384; 0 counts as 1.
+    /// which other inputs are taken ([`Engine::begin_open`](crate::Engine::begin_open)). Default 16 384; 0 counts as 1.
     pub slice_rows: usize,
     /// Parts that the live queries are spread over, so that as many threads can keep them; at most 256. Default 1; 0 counts
     /// as 1.

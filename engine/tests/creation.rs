@@ -276,36 +276,6 @@ fn a_query_that_is_made_while_commits_go_on_has_the_result_of_all_of_them() {
 
 /// A view that is closed while it is being made leaves its number to the next.
 #[test]
-fn a_long_filter_takes_more_slices_of_as_much_work() {
-    let terms = |count: u64| {
-        let tests: Vec<String> = (0..count / 2).map(|n| format!("total != {}", 20_000 + n)).collect();
-        Query::new("orders").filter(tests.join(" and "))
-    };
-    let slices = |query: Query| {
-        let mut engine =
-            orders(NODES, EngineLimits { slice_rows: NODES as usize, ..EngineLimits::default() });
-        let plan = engine.prepare(&query).expect("a query");
-        let (feed, is_there) = engine.begin_open(NOW, &plan).expect("room");
-        let mut visited = vec![engine.stats().work.rows_visited];
-        let mut is_more = !is_there;
-        while is_more {
-            is_more = engine.work(NODES as usize);
-            visited.push(engine.stats().work.rows_visited - visited.iter().sum::<u64>());
-        }
-        assert_eq!(engine.snapshot(feed).expect("it is there").total_count, NODES);
-        visited
-    };
-    assert_eq!(slices(terms(30)), [2_000]);
-    assert_eq!(slices(terms(96)), [500; 4]);
-    assert_eq!(slices(terms(318)), [200; 10]);
-    let list: Vec<String> = (0..95).map(|n| (20_000 + n).to_string()).collect();
-    let list = Query::new("orders").filter(format!("not (total in [{}])", list.join(",")));
-    assert_eq!(slices(list), [500; 4]);
-    let sum = Query::new("orders").filter(format!("total < 20000{}", " + 0".repeat(94)));
-    assert_eq!(slices(sum), [500; 4]);
-}
-
-#[test]
 fn a_query_that_is_closed_while_it_is_made_leaves_no_work_behind() {
     let mut engine = orders(NODES, EngineLimits { slice_rows: 100, ..EngineLimits::default() });
     for customer in 0..20 {

@@ -183,28 +183,7 @@ pub enum Term<P = Path> {
     Sum(Box<Sum<P>>),
 }
 
-impl<P> Sum<P> {
-    fn size(&self) -> usize {
-        let of = |term: &Term<P>| match term {
-            Term::Literal(_) | Term::Now | Term::Path(_) => 1,
-            Term::Sum(sum) => sum.size(),
-        };
-        of(&self.first) + self.rest.iter().map(|(_, term)| of(term)).sum::<usize>()
-    }
-}
-
 impl<P> Expr<P> {
-    /// How many fields and literals an evaluation looks at, at most.
-    pub(crate) fn size(&self) -> usize {
-        match self {
-            Expr::Constant(_) | Expr::Field(_) => 1,
-            Expr::Not(inner) => inner.size(),
-            Expr::And(operands) | Expr::Or(operands) => operands.iter().map(Expr::size).sum(),
-            Expr::Compare { left, right, .. } | Expr::Text { left, right, .. } => left.size() + right.size(),
-            Expr::Member { left, list, .. } => left.size() + list.len(),
-        }
-    }
-
     /// Calls `each` for every sum in the tree.
     pub(crate) fn sums<'a>(&'a self, each: &mut impl FnMut(&'a Sum<P>)) {
         match self {

@@ -23,9 +23,6 @@ use crate::{
     update::FeedId,
 };
 
-/// A row counts once more in a slice of work for so many fields and literals that its filter looks at.
-const TERMS_OF_A_ROW: usize = 32;
-
 /// A filter is asked again how it is best found when it was found in vain so often.
 const FOUND_IN_VAIN: u32 = 256;
 
@@ -205,8 +202,7 @@ impl Shard {
         id
     }
 
-    /// Fills a new view on, looking at about `budget` rows at most, fewer with a long filter: a slice is to take no longer for it. Returns
-    /// as how many of the budget those count that it looked at. See [`View::is_filled`].
+    /// Fills a new view on, looking at about `budget` rows at most; returns how many it looked at. See [`View::is_filled`].
     pub(crate) fn fill(
         &mut self,
         id: u32,
@@ -233,8 +229,7 @@ impl Shard {
         let span = if old_timer.is_some() { Span::From(now) } else { Span::At(now) };
         let source = Source::of(set, access, span);
         let is_searched = matches!(source, Source::All { .. });
-        let weight = 1 + compiled.expr.size() / TERMS_OF_A_ROW;
-        let (handles, next) = source.slice(from, (budget / weight).max(1));
+        let (handles, next) = source.slice(from, budget);
         let visited = handles.len();
         let at_once = from == 0 && next.is_none() && !tuning.small_slices;
         let mut matches = Vec::new();
@@ -278,7 +273,7 @@ impl Shard {
         if let Some(old) = old_timer {
             self.rearm(filter_id, old);
         }
-        visited.saturating_mul(weight)
+        visited
     }
 
     /// Shows a view to one more.
