@@ -34,7 +34,9 @@ impl Proxies {
     /// read, speaks for itself.
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let lines = headers.get_all(FORWARDED_FOR).iter().rev();
-        let mut hops = lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(',')).map(hop_address);
+        // Of a line, what the client wrote may be no text; what stands behind it is the proxies'.
+        let hops = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+        let mut hops = hops.map(|hop| hop_address(std::str::from_utf8(hop).ok()?));
         let mut client = peer;
         while self.contains(client)
             && let Some(Some(before)) = hops.next()
@@ -79,6 +81,8 @@ fn hop_address(hop: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     fn ip(text: &str) -> IpAddr {
@@ -88,7 +92,7 @@ mod tests {
     fn client(proxies: &Proxies, peer: &str, lines: &[&str]) -> String {
         let mut headers = HeaderMap::new();
         for line in lines {
-            headers.append(FORWARDED_FOR, line.parse().unwrap());
+            headers.append(FORWARDED_FOR, HeaderValue::from_bytes(line.as_bytes()).unwrap());
         }
         proxies.client(ip(peer), &headers).to_canonical().to_string()
     }
@@ -106,11 +110,13 @@ mod tests {
     #[test]
     fn the_last_that_is_no_proxy_is_the_client() {
         let proxies = Proxies::new(["10.0.0.0/8", "127.0.0.1", "2001:db8:1::/48"]).unwrap();
-        let cases: [(&[&str], &str); 16] = [
+        let cases: [(&[&str], &str); 18] = [
             (&["198.51.100.7"], "198.51.100.7"),
             // What a client sends itself stands before what a proxy adds.
             (&["203.0.113.1, 198.51.100.7"], "198.51.100.7"),
             (&["203.0.113.1", "198.51.100.7"], "198.51.100.7"),
+            (&["\u{fffd}, 198.51.100.7"], "198.51.100.7"),
+            (&["\u{fffd}", "198.51.100.7, 10.1.2.3"], "198.51.100.7"),
             (&["203.0.113.1", "198.51.100.7, 10.1.2.3"], "198.51.100.7"),
             (&["198.51.100.7,10.1.2.3 ,2001:db8:1::5"], "198.51.100.7"),
             (&["198.51.100.7:4711"], "198.51.100.7"),
@@ -131,6 +137,13 @@ mod tests {
                 assert_eq!(client(&proxies, peer, lines), expected, "{lines:?}");
             }
         }
+        let mut headers = HeaderMap::new();
+        headers.append(FORWARDED_FOR, HeaderValue::from_bytes(b"\xff, 198.51.100.7").unwrap());
+        assert_eq!(
+            proxies.client(ip("10.0.0.1"), &headers),
+            ip("198.51.100.7"),
+            "the client's own is no text"
+        );
     }
 
     #[test]

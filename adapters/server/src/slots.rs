@@ -21,7 +21,7 @@ pub(crate) struct Open {
 /// A warning at most so often: a storm of connections is not to be one of lines.
 const WARN_EVERY: Duration = Duration::from_secs(1);
 
-/// Clients that were turned away.
+/// Clients that were turned away, over whatever cap.
 #[derive(Debug, Default)]
 struct Refused {
     said: Option<Instant>,
@@ -97,11 +97,16 @@ impl Open {
     /// Tells of a client that is turned away: counts it, and logs it unless another was logged a moment ago.
     pub(crate) fn tell_refused(&self, client: IpAddr, full: Full) {
         metrics::counter!("liveset_connections_refused_total", "cap" => full.as_str()).increment(1);
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.unsaid += 1;
-        if refused.said.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
-            tracing::warn!(%client, refused = refused.unsaid, "too many {}", full.as_str());
-            *refused = Refused { said: Some(Instant::now()), unsaid: 0 };
+        let to_say = {
+            let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            refused.unsaid += 1;
+            let is_due = refused.said.is_none_or(|at| at.elapsed() >= WARN_EVERY);
+            is_due
+                .then(|| std::mem::replace(&mut *refused, Refused { said: Some(Instant::now()), unsaid: 0 }))
+        };
+        // Not under the lock: the log may be slow.
+        if let Some(Refused { unsaid, .. }) = to_say {
+            tracing::warn!(%client, refused = unsaid, "too many {}", full.as_str());
         }
     }
 
@@ -152,23 +157,23 @@ impl Slot {
     /// A proxy's connection counts for this client from here on, and no more for whom it was counted before.
     pub(crate) fn speak_for(&self, client: Option<IpAddr>, limits: &AcceptLimits) -> Result<(), Full> {
         let mut held = self.client.lock().unwrap_or_else(PoisonError::into_inner);
-        let client = client.and_then(|client| ClientAddress(client).counted(limits.count_loopback));
-        if *held == client {
+        let address = client.and_then(|client| ClientAddress(client).counted(limits.count_loopback));
+        if *held == address {
             return Ok(());
         }
         let mut counts = self.open.counts();
         if let Some(before) = held.take() {
             counts.change_of(before, |count| count.open = count.open.saturating_sub(1));
         }
-        let Some(client) = client else { return Ok(()) };
-        let open = counts.by_address.get(&client).map_or(0, |count| count.open);
+        let (Some(client), Some(address)) = (client, address) else { return Ok(()) };
+        let open = counts.by_address.get(&address).map_or(0, |count| count.open);
         if open >= limits.max_connections_per_address {
-            drop(counts);
+            drop((counts, held));
             self.open.tell_refused(client, Full::ConnectionsOfAddress);
             return Err(Full::ConnectionsOfAddress);
         }
-        counts.change_of(client, |count| count.open += 1);
-        *held = Some(client);
+        counts.change_of(address, |count| count.open += 1);
+        *held = Some(address);
         Ok(())
     }
 }
