@@ -4,7 +4,7 @@ mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -231,7 +231,7 @@ async fn how_old_keys_may_be_and_how_long_a_fetch_may_take_are_limits() {
     let (url, asked, hangs) = issuer().await;
     let source = format!("jwks_url = \"{url}\"");
     let config = CONFIG.replace("secret_file = \"hs256.secret\"", &source);
-    let hurried = "[limits.jwt]\nkeys_max_age = \"0s\"\nkeys_max_stale = \"300ms\"\nkeys_min_interval = \"0s\"\nkeys_timeout = \"200ms\"\n";
+    let hurried = "[limits.jwt]\nkeys_max_age = \"0s\"\nkeys_max_stale = \"1s\"\nkeys_min_interval = \"0s\"\nkeys_timeout = \"1s\"\n";
     // Its key is known, and its signature is none of that key's.
     let bad = token(SECRET, &json!({})).replace(
         &URL_SAFE_NO_PAD.encode(br#"{"alg":"HS256"}"#),
@@ -245,19 +245,16 @@ async fn how_old_keys_may_be_and_how_long_a_fetch_may_take_are_limits() {
     assert_eq!((before, asked.load(Ordering::SeqCst)), (1, 1), "ten minutes are not over");
 
     let server = Server::start(&format!("{config}{hurried}"));
-    for _ in 0..3 {
-        assert_eq!(statuses(&server, &bad).await, [401, 401]);
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    assert!(asked.load(Ordering::SeqCst) >= 4, "each token has them fetched again");
+    // Each token has them fetched again, unless that is under way.
+    let more = async {
+        while asked.load(Ordering::SeqCst) < 4 {
+            assert_eq!(statuses(&server, &bad).await, [401, 401]);
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), more).await.expect("they are fetched again");
     hangs.store(true, Ordering::SeqCst);
-    tokio::time::sleep(Duration::from_millis(400)).await;
-    let begun = Instant::now();
+    tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(statuses(&server, &bad).await, [503, 503]);
-    assert!(
-        begun.elapsed() < Duration::from_secs(4),
-        "two fetches that were given up: {:?}",
-        begun.elapsed()
-    );
+    server.wait_for_log("no answer within 1s");
     assert_eq!(statuses(&calm, &bad).await, [401, 401], "a day is not over");
 }
