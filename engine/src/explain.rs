@@ -51,14 +51,15 @@ impl Explain {
             Shape::Slice { .. } => None,
         });
         let access = kept.map_or(&prepared.access, |filter| &filter.access);
+        let probes = access.probes();
         let sharing = |probe| shard.predicates(number).map_or(0, |predicates| predicates.sharing(probe));
         let has_order_index = set.indexes.order(&prepared.sorting).is_some();
         let stretch = extent(access, prepared.is_all, &prepared.sorting).is_some();
         Self {
             access: access.class.to_string(),
-            probes: access.probes.iter().map(ToString::to_string).collect(),
+            probes: probes.iter().map(ToString::to_string).collect(),
             has_residue: access.residue.is_some() && !prepared.is_all,
-            sharing: access.probes.iter().map(sharing).max().unwrap_or(0),
+            sharing: probes.iter().map(sharing).max().unwrap_or(0),
             is_open: view.is_some(),
             candidates: Source::of(set, access, Span::At(now)).cost(),
             is_slice: match view {

@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 
 use hashbrown::Equivalent;
 
-use crate::filter::Literal;
+use crate::filter::{Literal, Member};
 use crate::value::{Number, Value};
 
 /// A value by which a filter is found. Equal as the query language has it: `1` and `1.0` are one key.
@@ -35,14 +35,14 @@ pub(crate) enum KeyRef<'a> {
 }
 
 impl Key {
-    /// `None` for an instant, which equals text in many spellings, and for a duration, which no field holds.
-    pub(crate) fn of(literal: &Literal) -> Option<Key> {
-        match literal {
-            Literal::Nothing => Some(Key::Nothing),
-            Literal::Bool(value) => Some(Key::Bool(*value)),
-            Literal::Number(number) => Some(Key::Number(*number)),
-            Literal::Text(text) => Some(Key::Text(text.clone())),
-            Literal::Instant(_) | Literal::Duration(_) => None,
+    /// `None` for an instant, which equals text in many spellings.
+    pub(crate) fn of(member: Member<'_>) -> Option<Key> {
+        match member {
+            Member::Nothing => Some(Key::Nothing),
+            Member::Bool(value) => Some(Key::Bool(value)),
+            Member::Number(number) => Some(Key::Number(number)),
+            Member::Text(text) => Some(Key::Text(text.into())),
+            Member::Instant(_) => None,
         }
     }
 

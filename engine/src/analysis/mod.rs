@@ -21,13 +21,11 @@
 //! comparison holds of: kinds do not mix, as an order exists only within one. The end of a longer text may share its key with
 //! others, so there the range is closed, and the comparison stays to be checked.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::hash::Hash;
 
-use foldhash::fast::FixedState;
-use indexmap::{IndexMap, IndexSet};
-
-use crate::filter::{Expr, Reading};
+use crate::filter::{Asked, Compiled, Member, Reading, Ref, Rest, Seen, View};
+use crate::value::Value;
 
 mod key;
 mod probe;
@@ -39,12 +37,11 @@ pub(crate) use probe::Probe;
 pub(crate) use time::TimeTest;
 pub(crate) use time::time_tests;
 
-/// Each way holds a copy of what is left to check, so a filter that joins many parts is given fewer ways: as many as make about so
-/// many parts.
+/// Of the ways to find a filter that joins many parts so many are weighed: as many as make about so many parts.
 const PARTS: usize = 256;
 
 /// What a column is, as far as it matters here.
-pub(crate) trait ColumnInfo: Clone + Eq + Hash {
+pub(crate) trait ColumnInfo: Clone + Ord {
     /// Whether the set declares the field as an instant: then it holds one, or nothing.
     fn is_declared_instant(&self) -> bool;
 
@@ -57,15 +54,87 @@ fn reads_instants(column: &impl ColumnInfo) -> bool {
     column.is_declared_instant() || column.reading() == Reading::Instant
 }
 
-/// One way of finding a filter.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One way of finding a filter. It refers to the program, and holds neither keys nor tests of its own.
+#[derive(Clone, Debug)]
 pub(crate) struct Alternative<C> {
     /// What kind of look-up it is.
     pub(crate) class: Class,
-    /// The filter holds only of rows that hit one of these, each once. Without any it holds of no row, unless it is a scan.
-    pub(crate) probes: Vec<Probe<C>>,
     /// What is left to check of a row that hits at the moment of the check; `None` where the hit proves the filter.
-    pub(crate) residue: Option<Expr<C>>,
+    pub(crate) residue: Option<Rest>,
+    /// How many probes there are.
+    pub(crate) count: usize,
+    /// Whether there is a probe that moves with time.
+    pub(crate) moves: bool,
+    filter: Compiled<C>,
+    by: By<C>,
+}
+
+/// What a filter is found by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum By<C> {
+    /// One of its conjuncts.
+    Conjunct(Ref),
+    /// All conjuncts that are ranges over a column.
+    Ranges(C),
+    /// Nothing: of no row, or by trying it on all.
+    Nothing,
+}
+
+impl<C: ColumnInfo> Alternative<C> {
+    /// The filter holds only of rows that hit one of these. Without any it holds of no row, unless it is a scan. Costs O(what it is
+    /// found by); always the same ones.
+    pub(crate) fn probes(&self) -> Vec<Probe<C>> {
+        match &self.by {
+            By::Conjunct(test) => find(&self.filter, *test).map_or(Vec::new(), |found| found.probes),
+            By::Ranges(column) => {
+                let mut merged = Merged::EVERYTHING;
+                for test in self.filter.conjuncts() {
+                    if let Some(found) = find(&self.filter, *test)
+                        && let Some((other, lo, hi)) = found.range()
+                        && other == column
+                    {
+                        merged.narrow(lo, hi);
+                    }
+                }
+                vec![Probe::Range { column: column.clone(), lo: merged.lo, hi: merged.hi }]
+            }
+            By::Nothing => Vec::new(),
+        }
+    }
+
+    /// What is left to check, where it is no more than that a column holds a value, which nothing else equals.
+    pub(crate) fn equality(&self) -> Option<(C, Value)> {
+        let rest = self.residue.as_ref()?;
+        let mut left = self.filter.conjuncts().iter().filter(|test| !rest.proves(**test));
+        let (Some(only), None) = (left.next(), left.next()) else { return None };
+        let (View::Compare { asked: Asked::Equal, left, right }, false) = self.filter.view(*only) else {
+            return None;
+        };
+        let (column, member) = match (left, right) {
+            (Seen::Column(column), Seen::Constant(member)) => (column, member),
+            (Seen::Constant(member), Seen::Column(column)) => (column, member),
+            _ => return None,
+        };
+        let value = match member {
+            Member::Nothing => Value::Nothing,
+            Member::Bool(value) => Value::Bool(value),
+            Member::Number(number) => Value::Number(number),
+            Member::Text(text) => Value::Text(text.into()),
+            // Text equals an instant in many spellings.
+            Member::Instant(_) => return None,
+        };
+        (column.reading() == Reading::Plain).then(|| (column.clone(), value))
+    }
+
+    /// Whether two ways of finding one filter are the same.
+    pub(crate) fn is(&self, other: &Alternative<C>) -> bool {
+        self.filter.is(&other.filter) && self.class == other.class && self.by == other.by
+    }
+
+    /// Bytes on the heap, besides the program.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.residue.as_ref().map_or(0, Rest::heap_bytes)
+    }
 }
 
 /// What kind of look-up finds a filter. Prints as a word.
@@ -109,15 +178,16 @@ impl fmt::Display for Class {
 
 /// The ways of finding a filter, the one that looks narrowest first, and always the scan last.
 ///
-/// Costs O(filter), its time chiefly that of copying what each way leaves to check.
-pub(crate) fn alternatives<C: ColumnInfo>(filter: &Expr<C>) -> Vec<Alternative<C>> {
-    let conjuncts = conjuncts(filter);
-    let mut ways = ways(&conjuncts);
+/// Costs O(filter).
+pub(crate) fn alternatives<C: ColumnInfo>(filter: &Compiled<C>) -> Vec<Alternative<C>> {
+    let conjuncts = filter.conjuncts();
+    let mut ways = ways(filter, conjuncts);
     ways.sort_by_key(|way| way.found.breadth());
     ways.truncate((PARTS / conjuncts.len().max(1)).max(1));
-    let mut alternatives: Vec<_> = ways.into_iter().map(|way| way.alternative(&conjuncts)).collect();
-    let residue = (!conjuncts.is_empty()).then(|| filter.clone());
-    alternatives.push(Alternative { class: Class::Scan, probes: Vec::new(), residue });
+    let mut alternatives: Vec<_> = ways.into_iter().map(|way| way.alternative(filter, conjuncts)).collect();
+    let residue = (!conjuncts.is_empty()).then(Rest::whole);
+    let (class, filter) = (Class::Scan, filter.clone());
+    alternatives.push(Alternative { class, residue, count: 0, moves: false, filter, by: By::Nothing });
     alternatives
 }
 
@@ -134,12 +204,36 @@ impl<C: ColumnInfo> Found<C> {
         Found { class: Class::Never, probes: Vec::new(), exact: true }
     }
 
-    /// By any of these, each once; by none of them where there is none.
+    /// By any of these; by none of them where there is none. Ranges of one column that overlap become one.
     fn any_of(class: Class, probes: impl IntoIterator<Item = Probe<C>>, exact: bool) -> Found<C> {
-        let probes: IndexSet<Probe<C>, FixedState> = probes.into_iter().collect();
-        match probes.is_empty() {
+        let mut ranges: Vec<(C, u128, u128)> = Vec::new();
+        let mut others: Vec<Probe<C>> = Vec::new();
+        for probe in probes {
+            match probe {
+                Probe::Range { column, lo, hi } => ranges.push((column, lo, hi)),
+                other => others.push(other),
+            }
+        }
+        ranges.sort_unstable();
+        ranges.dedup_by(|next, before| {
+            let overlap = next.0 == before.0 && next.1 <= before.2;
+            if overlap {
+                before.2 = before.2.max(next.2);
+            }
+            overlap
+        });
+        others.extend(ranges.into_iter().map(|(column, lo, hi)| Probe::Range { column, lo, hi }));
+        match others.is_empty() {
             true => Found::never(),
-            false => Found { class, probes: probes.into_iter().collect(), exact },
+            false => Found { class, probes: others, exact },
+        }
+    }
+
+    /// The range that it is, if it is one that others over the column may narrow.
+    fn range(&self) -> Option<(&C, u128, u128)> {
+        match (self.class, self.probes.as_slice()) {
+            (Class::Prefix | Class::Range, [Probe::Range { column, lo, hi }]) => Some((column, *lo, *hi)),
+            _ => None,
         }
     }
 
@@ -149,68 +243,56 @@ impl<C: ColumnInfo> Found<C> {
     }
 }
 
-/// How a conjunction is found by some of its operands, and which of them are proven by a hit, in ascending order.
+/// How a conjunction is found by some of its operands, and which of them are proven by a hit.
 struct Way<C> {
     found: Found<C>,
-    proven: Vec<usize>,
+    by: By<C>,
+    proven: Vec<Ref>,
 }
 
 impl<C: ColumnInfo> Way<C> {
-    fn alternative(self, conjuncts: &[&Expr<C>]) -> Alternative<C> {
-        let left = (0..).zip(conjuncts).filter(|(place, _)| self.proven.binary_search(place).is_err());
-        let mut left: Vec<Expr<C>> = left.map(|(_, conjunct)| (*conjunct).clone()).collect();
-        let residue = match left.pop() {
-            Some(only) if left.is_empty() => Some(only),
-            Some(last) => {
-                left.push(last);
-                Some(Expr::And(left))
-            }
-            None => None,
-        };
-        Alternative { class: self.found.class, probes: self.found.probes, residue }
-    }
-}
-
-/// What must hold all together, with no `and` among it.
-fn conjuncts<C>(filter: &Expr<C>) -> Vec<&Expr<C>> {
-    fn collect<'a, C>(filter: &'a Expr<C>, into: &mut Vec<&'a Expr<C>>) {
-        match filter {
-            Expr::And(operands) => operands.iter().for_each(|operand| collect(operand, into)),
-            Expr::Constant(true) => {}
-            other => into.push(other),
+    fn alternative(self, filter: &Compiled<C>, conjuncts: &[Ref]) -> Alternative<C> {
+        let moves = self.found.probes.iter().any(|probe| matches!(probe, Probe::Time { .. }));
+        Alternative {
+            class: self.found.class,
+            residue: (self.proven.len() < conjuncts.len()).then(|| Rest::without(self.proven)),
+            count: self.found.probes.len(),
+            moves,
+            filter: filter.clone(),
+            by: self.by,
         }
     }
-    let mut conjuncts = Vec::new();
-    collect(filter, &mut conjuncts);
-    conjuncts
 }
 
 /// Every way in which a conjunction is found.
-fn ways<C: ColumnInfo>(conjuncts: &[&Expr<C>]) -> Vec<Way<C>> {
-    let never = || vec![Way { found: Found::never(), proven: (0..conjuncts.len()).collect() }];
+fn ways<C: ColumnInfo>(filter: &Compiled<C>, conjuncts: &[Ref]) -> Vec<Way<C>> {
+    let never = || vec![Way { found: Found::never(), by: By::Nothing, proven: conjuncts.to_vec() }];
     let mut ways = Vec::new();
     // The ranges over one column are one range.
-    let mut ranges: IndexMap<C, Merged, FixedState> = IndexMap::default();
-    for (place, conjunct) in conjuncts.iter().enumerate() {
-        let Some(found) = find(conjunct) else { continue };
-        match (found.class, found.probes.as_slice()) {
-            (Class::Never, _) => return never(),
-            (Class::Prefix | Class::Range, [Probe::Range { column, lo, hi }]) => {
+    let mut ranges: BTreeMap<C, Merged> = BTreeMap::new();
+    for test in conjuncts {
+        let Some(found) = find(filter, *test) else { continue };
+        match found.range() {
+            _ if found.class == Class::Never => return never(),
+            Some((column, lo, hi)) => {
                 let merged = ranges.entry(column.clone()).or_insert(Merged::EVERYTHING);
                 merged.class = merged.class.max(found.class);
-                merged.lo = merged.lo.max(*lo);
-                merged.hi = merged.hi.min(*hi);
-                merged.proven.extend(found.exact.then_some(place));
+                merged.narrow(lo, hi);
+                merged.proven.extend(found.exact.then_some(*test));
                 if merged.lo > merged.hi {
                     return never();
                 }
             }
-            _ => ways.push(Way { proven: found.exact.then_some(place).into_iter().collect(), found }),
+            None => {
+                let proven = found.exact.then_some(*test).into_iter().collect();
+                ways.push(Way { found, by: By::Conjunct(*test), proven });
+            }
         }
     }
     for (column, Merged { class, lo, hi, proven }) in ranges {
-        let probes = vec![Probe::Range { column, lo, hi }];
-        ways.push(Way { found: Found { class, probes, exact: proven.len() == conjuncts.len() }, proven });
+        let probes = vec![Probe::Range { column: column.clone(), lo, hi }];
+        let found = Found { class, probes, exact: proven.len() == conjuncts.len() };
+        ways.push(Way { found, by: By::Ranges(column), proven });
     }
     ways
 }
@@ -220,27 +302,32 @@ struct Merged {
     class: Class,
     lo: u128,
     hi: u128,
-    proven: Vec<usize>,
+    proven: Vec<Ref>,
 }
 
 impl Merged {
     const EVERYTHING: Merged = Merged { class: Class::Prefix, lo: 0, hi: u128::MAX, proven: Vec::new() };
+
+    fn narrow(&mut self, lo: u128, hi: u128) {
+        self.lo = self.lo.max(lo);
+        self.hi = self.hi.min(hi);
+    }
 }
 
-/// The narrowest way of finding a filter.
-fn best<C: ColumnInfo>(filter: &Expr<C>) -> Option<Found<C>> {
-    let conjuncts = conjuncts(filter);
-    let best = ways(&conjuncts).into_iter().min_by_key(|way| way.found.breadth())?;
+/// The narrowest way of finding one operand of an `or`.
+fn best<C: ColumnInfo>(filter: &Compiled<C>, test: Ref) -> Option<Found<C>> {
+    let conjuncts = filter.conjuncts_of(&test);
+    let best = ways(filter, conjuncts).into_iter().min_by_key(|way| way.found.breadth())?;
     Some(Found { exact: best.proven.len() == conjuncts.len(), ..best.found })
 }
 
 /// How a part of a filter that is no `and` is found.
-fn find<C: ColumnInfo>(filter: &Expr<C>) -> Option<Found<C>> {
-    let Expr::Or(operands) = filter else { return single::find(filter) };
+fn find<C: ColumnInfo>(filter: &Compiled<C>, test: Ref) -> Option<Found<C>> {
+    let (View::Any(operands), false) = filter.view(test) else { return single::find(filter, test) };
     let mut exact = true;
     let mut probes = Vec::new();
     for operand in operands {
-        let found = best(operand)?;
+        let found = best(filter, *operand)?;
         exact &= found.exact;
         probes.extend(found.probes);
     }

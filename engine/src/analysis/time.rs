@@ -6,11 +6,8 @@
 
 use std::fmt;
 
-use foldhash::fast::FixedState;
-use indexmap::IndexSet;
-
 use super::{ColumnInfo, reads_instants};
-use crate::filter::{Comparison, Compiled, NowTest, Term, next_change_at};
+use crate::filter::{Comparison, Compiled, Seen, View, next_change_at};
 use crate::order::rank;
 use crate::time::{Instant, Steps};
 
@@ -160,15 +157,18 @@ impl fmt::Display for TimeTest {
 ///
 /// Between two moments the filter can only change for rows with a value that is [`turned`](TimeTest::turned) in one of them.
 pub(crate) fn time_tests<C: ColumnInfo>(filter: &Compiled<C>) -> Option<Vec<(C, TimeTest)>> {
-    let test = |test: &NowTest<C>| match test {
-        NowTest::Compare { now, operator, other } => match other.single() {
-            Some(Term::Path(column)) if reads_instants(column) => {
-                Some((column.clone(), TimeTest::new(now.clone(), *operator)))
-            }
-            _ => None,
-        },
-        NowTest::Race { .. } | NowTest::Member { .. } => None,
-    };
-    let tests: Option<IndexSet<(C, TimeTest), FixedState>> = filter.now_tests.iter().map(test).collect();
-    Some(tests?.into_iter().collect())
+    let mut tests: Vec<(C, TimeTest)> = Vec::new();
+    for test in filter.now_tests() {
+        let View::Compare { asked, left, right } = test else { return None };
+        let (chain, operator, column) = match (left, right) {
+            (Seen::Now(chain), Seen::Column(column)) => (chain, asked.operator(), column),
+            (Seen::Column(column), Seen::Now(chain)) => (chain, asked.operator().mirrored(), column),
+            _ => return None,
+        };
+        if !reads_instants(column) {
+            return None;
+        }
+        tests.push((column.clone(), TimeTest::new(filter.steps(chain), operator)));
+    }
+    Some(tests)
 }

@@ -214,11 +214,6 @@ impl<P> Expr<P> {
 }
 
 impl<P> Sum<P> {
-    /// The term that stands alone.
-    pub(crate) fn single(&self) -> Option<&Term<P>> {
-        self.rest.is_empty().then_some(&self.first)
-    }
-
     pub(crate) fn terms(&self) -> impl Iterator<Item = &Term<P>> {
         std::iter::once(&self.first).chain(self.rest.iter().map(|(_, term)| term))
     }

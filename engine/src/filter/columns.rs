@@ -11,8 +11,9 @@
 //!
 //! Elsewhere the text itself may be asked for, and it is left alone.
 
+use super::Filter;
 use super::ast::{Expr, Membership, Sum, Term};
-use super::{Compiled, Filter};
+use super::program::Compiled;
 use crate::path::Path;
 use crate::syntax::Literal;
 use crate::time::Instant;
@@ -28,8 +29,11 @@ pub(crate) enum Reading {
 
 impl Filter {
     /// The filter over columns, ready to be asked; see [`Expr::over_columns`].
-    pub(crate) fn over_columns<C: Clone>(&self, column: &mut impl FnMut(&Path, Reading) -> C) -> Compiled<C> {
-        Compiled::of(self.expr().over_columns(column))
+    pub(crate) fn over_columns<C: Clone + Ord>(
+        &self,
+        column: &mut impl FnMut(&Path, Reading) -> C,
+    ) -> Compiled<C> {
+        Compiled::of(&self.expr().over_columns(column))
     }
 }
 
@@ -201,7 +205,7 @@ mod tests {
                 let passes = filter.matches(&node, now);
                 assert_eq!(compiled.matches(&row, now), passes, "{filter} of {node:?} at {now}");
                 assert_eq!(
-                    compiled.next_flip(&row, now),
+                    compiled.next_flip(&row, now, &mut 0),
                     filter.next_flip(&node, now),
                     "{filter} of {node:?}"
                 );

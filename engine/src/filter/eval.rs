@@ -1,12 +1,11 @@
-//! Whether a node passes a filter.
+//! What tests and sums of values come to.
 //!
 //! Every test is true or false. Its sides may come to nothing that can be tested, because a sum overflows or adds what does not
 //! add up in this node: then `==` is false (and `!=`, which is `not ==`, true), and so is every other test.
 
 use std::cmp::Ordering;
 
-use super::ast::{Comparison, Expr, Membership, Sign, Sum, Term, TextTest};
-use super::fields::{Fields, NoFields};
+use super::ast::{Comparison, Membership, Sign, TextTest};
 use crate::syntax::Literal;
 use crate::time::{Instant, Span, Step};
 use crate::value::{Number, Object, Value};
@@ -27,70 +26,8 @@ pub(crate) enum Operand<'a> {
     Invalid,
 }
 
-/// Whether `node` passes at the moment `now`. Allocates nothing; recursion is as deep as the filter.
-pub(crate) fn matches<P, N: Fields<P> + ?Sized>(expr: &Expr<P>, node: &N, now: Instant) -> bool {
-    match expr {
-        Expr::Constant(value) => *value,
-        Expr::Field(path) => matches!(node.at(path), Value::Bool(true)),
-        Expr::Not(inner) => !matches(inner, node, now),
-        Expr::And(operands) => operands.iter().all(|operand| matches(operand, node, now)),
-        Expr::Or(operands) => operands.iter().any(|operand| matches(operand, node, now)),
-        Expr::Compare { left, operator, right } => match (left.single(), right.single()) {
-            // Most tests are of this form.
-            (Some(Term::Path(path)), Some(Term::Literal(literal))) => {
-                compare_with(node.at(path), *operator, literal)
-            }
-            _ => compare(evaluate(left, node, now), *operator, evaluate(right, node, now)),
-        },
-        Expr::Member { left, operator, list } => member(evaluate(left, node, now), *operator, list),
-        Expr::Text { left, operator, right } => {
-            match (text(evaluate(left, node, now)), text(evaluate(right, node, now))) {
-                (Some(left), Some(right)) => match operator {
-                    TextTest::StartsWith => left.starts_with(right),
-                    TextTest::EndsWith => left.ends_with(right),
-                    TextTest::Contains => left.contains(right),
-                },
-                _ => false,
-            }
-        }
-    }
-}
-
-/// The value of a sum.
-pub(super) fn evaluate<'a, P, N: Fields<P> + ?Sized>(
-    sum: &'a Sum<P>,
-    node: &'a N,
-    now: Instant,
-) -> Operand<'a> {
-    let first = evaluate_term(&sum.first, node, now);
-    sum.rest.iter().fold(first, |left, (sign, term)| plus(left, *sign, evaluate_term(term, node, now)))
-}
-
-impl<P> Sum<P> {
-    /// The value of a sum of literals alone, which is the same at every moment in every node.
-    pub(crate) fn constant(&self) -> Option<Operand<'_>> {
-        self.is_constant().then(|| evaluate(self, &NoFields, Instant::UNIX_EPOCH))
-    }
-
-    fn is_constant(&self) -> bool {
-        self.terms().all(|term| match term {
-            Term::Literal(_) => true,
-            Term::Sum(sum) => sum.is_constant(),
-            Term::Now | Term::Path(_) => false,
-        })
-    }
-}
-
-fn evaluate_term<'a, P, N: Fields<P> + ?Sized>(term: &'a Term<P>, node: &'a N, now: Instant) -> Operand<'a> {
-    match term {
-        Term::Literal(literal) => Operand::from(literal),
-        Term::Now => Operand::Instant(now, None),
-        Term::Path(path) => Operand::from(node.at(path)),
-        Term::Sum(sum) => evaluate(sum, node, now),
-    }
-}
-
-fn plus<'a>(left: Operand<'a>, sign: Sign, right: Operand<'a>) -> Operand<'a> {
+/// A sum of two values.
+pub(super) fn plus<'a>(left: Operand<'a>, sign: Sign, right: Operand<'a>) -> Operand<'a> {
     let sum = match (left, right) {
         (Operand::Number(a), Operand::Number(b)) => {
             if sign == Sign::Plus { a.checked_add(b) } else { a.checked_sub(b) }.map(Operand::Number)
@@ -121,26 +58,6 @@ pub(super) fn compare(left: Operand<'_>, operator: Comparison, right: Operand<'_
         Comparison::LessOrEqual => order(left, right).is_some_and(Ordering::is_le),
         Comparison::Greater => order(left, right).is_some_and(Ordering::is_gt),
         Comparison::GreaterOrEqual => order(left, right).is_some_and(Ordering::is_ge),
-    }
-}
-
-/// Whether a comparison of a field with a literal holds: what [`compare`] says of the two.
-fn compare_with(value: &Value, operator: Comparison, literal: &Literal) -> bool {
-    let ordering = match (value, literal) {
-        (Value::Number(a), Literal::Number(b)) => a.cmp(b),
-        (Value::Text(a), Literal::Text(b)) if operator.is_equality() => {
-            return (a == b) == (operator == Comparison::Equal);
-        }
-        (Value::Instant(a), Literal::Instant(b)) => a.at().cmp(b),
-        _ => return compare(Operand::from(value), operator, Operand::from(literal)),
-    };
-    match operator {
-        Comparison::Equal => ordering.is_eq(),
-        Comparison::NotEqual => ordering.is_ne(),
-        Comparison::Less => ordering.is_lt(),
-        Comparison::LessOrEqual => ordering.is_le(),
-        Comparison::Greater => ordering.is_gt(),
-        Comparison::GreaterOrEqual => ordering.is_ge(),
     }
 }
 
@@ -192,11 +109,12 @@ pub(super) fn member(left: Operand<'_>, operator: Membership, list: &[Literal]) 
     }
 }
 
-fn text(operand: Operand<'_>) -> Option<&str> {
-    match operand {
-        Operand::Text(text) => Some(text),
-        Operand::Instant(_, text) => text,
-        _ => None,
+/// Whether a text begins with another, ends with it or has it anywhere.
+pub(super) fn has_piece(operator: TextTest, text: &str, piece: &str) -> bool {
+    match operator {
+        TextTest::StartsWith => text.starts_with(piece),
+        TextTest::EndsWith => text.ends_with(piece),
+        TextTest::Contains => text.contains(piece),
     }
 }
 

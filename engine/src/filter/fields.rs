@@ -14,12 +14,3 @@ impl Fields<Path> for Value {
         Value::at(self, path)
     }
 }
-
-/// Has no field: what a constant is evaluated on.
-pub(crate) struct NoFields;
-
-impl<P> Fields<P> for NoFields {
-    fn at(&self, _: &P) -> &Value {
-        &Value::Nothing
-    }
-}

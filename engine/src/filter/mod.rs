@@ -15,7 +15,7 @@
 //! that overflows or adds what does not add up), `==`, `in` and every other test are false, and `!=`, which is `not ==`, is true.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::limits::QueryLimits;
 use crate::path::Path;
@@ -26,22 +26,23 @@ mod ast;
 mod canonical;
 mod check;
 mod columns;
-mod compiled;
 mod eval;
 mod fields;
 mod flips;
+#[cfg(test)]
+pub(crate) mod oracle;
 mod parse;
 mod print;
+mod program;
 #[cfg(test)]
 pub(crate) mod random;
 
 pub use crate::syntax::ExprError;
 pub use ast::{Comparison, Expr, Literal, Membership, Sign, Sum, Term, TextTest};
 pub(crate) use columns::Reading;
-pub(crate) use compiled::Compiled;
-pub(crate) use eval::{Operand, matches};
 pub(crate) use fields::Fields;
-pub(crate) use flips::{NowTest, next_change_at};
+pub(crate) use flips::next_change_at;
+pub(crate) use program::{Asked, Compiled, Member, Piece, Ref, Rest, Seen, View};
 
 /// A parsed and checked filter. Cheap to clone.
 ///
@@ -86,7 +87,9 @@ pub enum Parameter {
 }
 
 struct Inner {
-    compiled: Compiled<Path>,
+    expr: Expr,
+    /// Over whole nodes: made when it is first asked for.
+    compiled: OnceLock<Compiled<Path>>,
     canonical: String,
     paths: Vec<Path>,
 }
@@ -137,7 +140,7 @@ impl Filter {
         expr.paths(&mut |path| paths.push(path.clone()));
         paths.sort_unstable();
         paths.dedup();
-        Filter { inner: Arc::new(Inner { compiled: Compiled::of(expr), canonical, paths }) }
+        Filter { inner: Arc::new(Inner { expr, compiled: OnceLock::new(), canonical, paths }) }
     }
 
     /// Whether this is [`Filter::all`], by its canonical form: a filter that lets every node pass for other reasons is not known
@@ -155,18 +158,22 @@ impl Filter {
 
     /// The filter as it was written, but for white space, redundant parentheses around single values and the like.
     pub fn expr(&self) -> &Expr {
-        &self.inner.compiled.expr
+        &self.inner.expr
+    }
+
+    fn compiled(&self) -> &Compiled<Path> {
+        self.inner.compiled.get_or_init(|| Compiled::of(&self.inner.expr))
     }
 
     /// Whether a node passes at the moment `now`. Allocates nothing; costs at most the size of the filter, times the length of
     /// the lists that `anyof` and `allof` look into.
     pub fn matches(&self, node: &Value, now: Instant) -> bool {
-        self.inner.compiled.matches(node, now)
+        self.compiled().matches(node, now)
     }
 
     /// Whether the result depends on the time.
     pub fn uses_now(&self) -> bool {
-        self.inner.compiled.uses_now()
+        self.compiled().uses_now()
     }
 
     /// The next moment at which time alone may change whether `node` passes: strictly after `now`, and never late, that is, the
@@ -176,7 +183,7 @@ impl Filter {
     /// race `now` against itself (`now - 1 months < now - 30 days`): there it may be a moment at which nothing changes, from which
     /// the next call goes on. Costs a few evaluations of the filter.
     pub fn next_flip(&self, node: &Value, now: Instant) -> Option<Instant> {
-        self.inner.compiled.next_flip(node, now)
+        self.compiled().next_flip(node, now, &mut 0)
     }
 
     /// The paths that the filter reads, sorted, each once.

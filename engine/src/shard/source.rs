@@ -63,7 +63,8 @@ impl<'a> Source<'a> {
             return set.rows().map(|(handle, _)| handle).collect();
         };
         let mut handles = Vec::with_capacity(*count);
-        for probe in &access.probes {
+        let probes = access.probes();
+        for probe in &probes {
             match probe {
                 Probe::Value { column, key } => {
                     let rows = set.indexes.values(column, Spot::Whole).and_then(|index| index.rows(key));
@@ -85,7 +86,7 @@ impl<'a> Source<'a> {
                 }
             }
         }
-        if access.probes.len() > 1 {
+        if probes.len() > 1 {
             handles.sort_unstable();
             handles.dedup();
         }
@@ -130,7 +131,7 @@ fn candidate_count(set: &Set, access: &Alternative<Column>, moment: Span) -> Opt
             Probe::Time { column, test } => stretch(column, moment.range(test)),
         }
     };
-    access.probes.iter().map(of).try_fold(0, |sum, count| Some(sum + count?))
+    access.probes().iter().map(of).try_fold(0, |sum, count| Some(sum + count?))
 }
 
 /// The indexes that would find the rows of an access.
@@ -140,9 +141,7 @@ pub(crate) fn wishes(set: &mut Set, access: &Alternative<Column>) -> Vec<Wish> {
         Probe::Item { column, .. } => Wish::Values(column.clone(), Spot::Item),
         Probe::Range { column, .. } | Probe::Time { column, .. } => Wish::Order(set.sorting_by(column)),
     };
-    let mut wishes: Vec<Wish> = access.probes.iter().map(wish).collect();
-    wishes.truncate(16);
-    wishes
+    access.probes().iter().take(16).map(wish).collect()
 }
 
 /// The stretch of an order that a filter is, if it is one.
@@ -155,10 +154,11 @@ pub(crate) fn extent(
     if is_all {
         return Some((first.clone(), *descending, u128::MIN, u128::MAX));
     }
-    match (&*access.probes, &access.residue) {
-        ([Probe::Range { column, lo, hi }], None) if column == first => {
-            Some((first.clone(), *descending, *lo, *hi))
-        }
+    if access.residue.is_some() || access.count != 1 {
+        return None;
+    }
+    match &*access.probes() {
+        [Probe::Range { column, lo, hi }] if column == first => Some((first.clone(), *descending, *lo, *hi)),
         _ => None,
     }
 }
@@ -166,9 +166,10 @@ pub(crate) fn extent(
 /// How many of some rows an access finds: the rows are as far apart as they can be, the same on every run.
 pub(crate) fn sample(set: &Set, accesses: &[Alternative<Column>], now: Instant) -> Vec<usize> {
     let mut hits = vec![0; accesses.len()];
+    let probes: Vec<Vec<Probe<Column>>> = accesses.iter().map(Alternative::probes).collect();
     for row in sampled(set).filter_map(|handle| set.row(handle)) {
-        for (hits, access) in hits.iter_mut().zip(accesses) {
-            *hits += usize::from(access.probes.iter().any(|probe| probe.hits(&**row, now)));
+        for (hits, probes) in hits.iter_mut().zip(&probes) {
+            *hits += usize::from(probes.iter().any(|probe| probe.hits(&**row, now)));
         }
     }
     hits

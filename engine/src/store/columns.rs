@@ -5,6 +5,7 @@
 //! until its columns are looked at, and a path that no query reads any more is not decoded any more.
 
 use std::{
+    cmp::Ordering,
     fmt,
     sync::{Arc, Weak},
 };
@@ -71,6 +72,18 @@ impl PartialEq for Column {
 }
 
 impl Eq for Column {}
+
+impl PartialOrd for Column {
+    fn partial_cmp(&self, other: &Column) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Column {
+    fn cmp(&self, other: &Column) -> Ordering {
+        self.0.id.cmp(&other.0.id)
+    }
+}
 
 impl std::hash::Hash for Column {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {

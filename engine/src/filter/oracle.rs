@@ -1,0 +1,46 @@
+//! A filter evaluated as it is written, part by part: what programs are compared with in tests.
+
+use super::ast::{Expr, Sum, Term};
+use super::eval::{self, Operand};
+use super::fields::Fields;
+use crate::time::Instant;
+use crate::value::Value;
+
+/// Whether `node` passes at the moment `now`.
+pub(crate) fn matches<P, N: Fields<P> + ?Sized>(expr: &Expr<P>, node: &N, now: Instant) -> bool {
+    match expr {
+        Expr::Constant(value) => *value,
+        Expr::Field(path) => matches!(node.at(path), Value::Bool(true)),
+        Expr::Not(inner) => !matches(inner, node, now),
+        Expr::And(operands) => operands.iter().all(|operand| matches(operand, node, now)),
+        Expr::Or(operands) => operands.iter().any(|operand| matches(operand, node, now)),
+        Expr::Compare { left, operator, right } => {
+            eval::compare(evaluate(left, node, now), *operator, evaluate(right, node, now))
+        }
+        Expr::Member { left, operator, list } => eval::member(evaluate(left, node, now), *operator, list),
+        Expr::Text { left, operator, right } => {
+            match (text(evaluate(left, node, now)), text(evaluate(right, node, now))) {
+                (Some(left), Some(right)) => eval::has_piece(*operator, left, right),
+                _ => false,
+            }
+        }
+    }
+}
+
+fn evaluate<'a, P, N: Fields<P> + ?Sized>(sum: &'a Sum<P>, node: &'a N, now: Instant) -> Operand<'a> {
+    let term = |term: &'a Term<P>| match term {
+        Term::Literal(literal) => Operand::from(literal),
+        Term::Now => Operand::Instant(now, None),
+        Term::Path(path) => Operand::from(node.at(path)),
+        Term::Sum(sum) => evaluate(sum, node, now),
+    };
+    sum.rest.iter().fold(term(&sum.first), |left, (sign, right)| eval::plus(left, *sign, term(right)))
+}
+
+fn text(operand: Operand<'_>) -> Option<&str> {
+    match operand {
+        Operand::Text(text) => Some(text),
+        Operand::Instant(_, text) => text,
+        _ => None,
+    }
+}
