@@ -6,7 +6,7 @@ use smallvec::smallvec;
 
 use crate::{
     analysis::{self, Alternative, Class, TimeTest},
-    filter::{self, Compiled, Fields as _},
+    filter::{Compiled, Fields as _},
     limits::{EngineLimits, Tuning},
     order::rank,
     query::Plan,
@@ -70,7 +70,7 @@ struct Ways {
 
 impl Ways {
     fn of(compiled: &Compiled<Column>, tuning: &Tuning) -> Self {
-        let mut accesses = analysis::alternatives(&compiled.expr);
+        let mut accesses = analysis::alternatives(compiled);
         if tuning.scan_only {
             accesses.retain(|access| access.class == Class::Scan);
         }
@@ -222,10 +222,10 @@ impl Shard {
         let SharedFilter { compiled, timed, access, is_all, .. } = filter;
         let mut expect = |handle: u32, row: &crate::store::row::Row| {
             if let Timed::ByNode(timers) = timed {
-                timers.set(handle, compiled.next_flip(row, now));
+                timers.set(handle, compiled.next_flip(row, now, &mut 0));
             }
         };
-        let holds = |row: &crate::store::row::Row| filter::matches(&compiled.expr, row, now);
+        let holds = |row: &crate::store::row::Row| compiled.matches(row, now);
         let span = if old_timer.is_some() { Span::From(now) } else { Span::At(now) };
         let source = Source::of(set, access, span);
         let is_searched = matches!(source, Source::All { .. });
@@ -390,7 +390,7 @@ impl Shard {
             predicates.insert_scan(id);
             self.scanned += usize::from(!filter.is_all);
         } else {
-            filter.moving = predicates.insert(id, &filter.access.probes, now);
+            filter.moving = predicates.insert(id, &filter.access.probes(), now);
         }
     }
 
@@ -401,7 +401,7 @@ impl Shard {
             predicates.remove_scan(id);
             self.scanned -= usize::from(!filter.is_all);
         } else {
-            predicates.remove(id, &filter.access.probes, &filter.moving);
+            predicates.remove(id, &filter.access.probes(), &filter.moving);
         }
     }
 
@@ -412,11 +412,10 @@ impl Shard {
         let better = ways.choose(moment.rows.set, moment.now, moment.tuning);
         (filter.found, filter.held) = (0, 0);
         let moves = matches!(Proof::of(&better), Proof::Whole);
-        if better.class == filter.access.class && better.probes.len() == filter.access.probes.len() && !moves
-        {
+        if better.class == filter.access.class && better.count == filter.access.count && !moves {
             // Asked less and less: there may be no better one.
             filter.ask_again = filter.ask_again.saturating_mul(2);
-            if better.probes == filter.access.probes {
+            if better.is(&filter.access) {
                 return;
             }
         }

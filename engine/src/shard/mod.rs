@@ -16,7 +16,7 @@ pub(crate) mod view;
 pub(crate) mod window;
 
 use crate::{
-    filter::{self, Fields as _},
+    filter::Fields as _,
     limits::Tuning,
     order::rank,
     shard::{
@@ -170,26 +170,30 @@ impl Shard {
         for (change, sides) in touches {
             filter.found = filter.found.saturating_add(1);
             let mut holds = |row: &&'a Arc<Row>| {
-                let proof = match &filter.proof {
+                let rest = match &filter.proof {
                     Proof::Found => return true,
                     Proof::Equal(column, value) => {
                         self.work.predicates_evaluated += 1;
                         return row.at(column) == value;
                     }
                     Proof::Residue => filter.access.residue.as_ref(),
-                    Proof::Whole => Some(&filter.compiled.expr),
+                    Proof::Whole => None,
                 };
-                proof.is_none_or(|proof| {
-                    self.work.predicates_evaluated += 1;
-                    filter::matches(proof, &***row, moment.now)
-                })
+                self.work.predicates_evaluated += 1;
+                match rest {
+                    Some(rest) => filter.compiled.test_rest(rest, &***row, moment.now, &mut 0),
+                    None => filter.compiled.matches(&***row, moment.now),
+                }
             };
             let before = change.before.as_ref().filter(|_| sides.before).filter(&mut holds);
             let after = change.after.as_ref().filter(|_| sides.after).filter(&mut holds);
             if let Timed::ByNode(timers) = &mut filter.timed {
                 timer.get_or_insert_with(|| timers.next());
                 let row = change.after.as_ref().filter(|_| sides.after);
-                timers.set(change.handle, row.and_then(|row| filter.compiled.next_flip(&**row, moment.now)));
+                timers.set(
+                    change.handle,
+                    row.and_then(|row| filter.compiled.next_flip(&**row, moment.now, &mut 0)),
+                );
             }
             if before.is_none() && after.is_none() {
                 continue;
@@ -617,7 +621,7 @@ impl<'a> Refill<'a> {
         work.refills += 1;
         let mut holds = |row: &Row| {
             visited += 1;
-            filter::matches(&filter.compiled.expr, row, moment.now)
+            filter.compiled.matches(row, moment.now)
         };
         let mut end = None;
         match (&self, set.indexes.order(sorting)) {

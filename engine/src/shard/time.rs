@@ -5,8 +5,6 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::{
-    analysis::Probe,
-    filter,
     moments::Turned,
     shard::{
         Moment, Shard,
@@ -96,7 +94,7 @@ impl Shard {
         }
         for handle in &due {
             let row = moment.rows.current(*handle);
-            timers.set(*handle, row.and_then(|row| filter.compiled.next_flip(&**row, moment.now)));
+            timers.set(*handle, row.and_then(|row| filter.compiled.next_flip(&**row, moment.now, &mut 0)));
         }
         self.rearm(id, old);
         self.flip_filter(id, due.into_iter(), then, moment);
@@ -122,9 +120,8 @@ impl Shard {
         for handle in handles {
             let Some(row) = moment.rows.current(handle) else { continue };
             self.work.predicates_evaluated += 2;
-            let expr = &filter.compiled.expr;
-            let (was, is) = (filter::matches(expr, &**row, then), filter::matches(expr, &**row, moment.now));
-            if was != is {
+            if let Some(is) = filter.compiled.turn(&**row, then, moment.now, &mut 0) {
+                let was = !is;
                 self.work.flips += 1;
                 let side = |holds: bool| Some(row).filter(|_| holds);
                 let (before, after): (Option<&Arc<Row>>, Option<&Arc<Row>>) = (side(was), side(is));
@@ -138,10 +135,9 @@ impl Shard {
     pub(crate) fn refile(&mut self, set: usize, now: Instant) {
         let Some(predicates) = self.predicates.get_mut(set) else { return };
         for (id, filter) in self.filters.iter_mut().filter(|(_, filter)| filter.set == set) {
-            let moves = filter.access.probes.iter().any(|probe| matches!(probe, Probe::Time { .. }));
-            if moves && !filter.is_scanned() {
-                predicates.remove(id as u32, &filter.access.probes, &filter.moving);
-                filter.moving = predicates.insert(id as u32, &filter.access.probes, now);
+            if filter.access.moves && !filter.is_scanned() {
+                predicates.remove(id as u32, &filter.access.probes(), &filter.moving);
+                filter.moving = predicates.insert(id as u32, &filter.access.probes(), now);
             }
         }
     }
@@ -159,7 +155,7 @@ impl Shard {
             timers.clear();
             for (handle, row) in moment.rows.set.rows() {
                 self.work.rows_visited += 1;
-                timers.set(handle, filter.compiled.next_flip(&**row, moment.now));
+                timers.set(handle, filter.compiled.next_flip(&**row, moment.now, &mut 0));
             }
             self.rearm(id, old);
             let handles = moment.rows.set.rows().map(|(handle, _)| handle);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::{
-    analysis::{Alternative, Class, ColumnInfo as _, Probe},
-    filter::{Comparison, Compiled, Expr, Literal, Reading, Term},
+    analysis::{Alternative, Class},
+    filter::Compiled,
     shard::{
         predicates::Extent,
         timers::Timers,
@@ -65,33 +65,12 @@ pub(crate) enum Proof {
 impl Proof {
     pub(crate) fn of(access: &Alternative<Column>) -> Self {
         match &access.residue {
-            _ if access.probes.iter().any(|probe| matches!(probe, Probe::Time { .. })) => Proof::Whole,
+            _ if access.moves => Proof::Whole,
             None => Proof::Found,
-            Some(Expr::Compare { left, operator: Comparison::Equal, right }) => {
-                match (left.single(), right.single()) {
-                    (Some(Term::Path(column)), Some(Term::Literal(literal)))
-                    | (Some(Term::Literal(literal)), Some(Term::Path(column)))
-                        if column.reading() == Reading::Plain =>
-                    {
-                        plain(literal).map_or(Proof::Residue, |value| Proof::Equal(column.clone(), value))
-                    }
-                    _ => Proof::Residue,
-                }
+            Some(_) => {
+                access.equality().map_or(Proof::Residue, |(column, value)| Proof::Equal(column, value))
             }
-            Some(_) => Proof::Residue,
         }
-    }
-}
-
-/// The value that equals a literal, and nothing else does.
-fn plain(literal: &Literal) -> Option<Value> {
-    match literal {
-        Literal::Nothing => Some(Value::Nothing),
-        Literal::Bool(value) => Some(Value::Bool(*value)),
-        Literal::Number(number) => Some(Value::Number(*number)),
-        Literal::Text(text) => Some(Value::Text((&**text).into())),
-        // Text equals an instant in many spellings, and no value is a duration.
-        Literal::Instant(_) | Literal::Duration(_) => None,
     }
 }
 
