@@ -3,17 +3,19 @@
 use std::fmt;
 
 use crate::{
+    query::Plan,
     shard::{
         Shard,
         create::Prepared,
         source::{Source, Span, extent},
         view::{Identity, Shape, SharedFilter},
     },
+    steps::Cost,
     store::set::Set,
     time::Instant,
 };
 
-/// How changes find a query, and what its window is: for whoever wonders what a query costs. Displays as a few lines.
+/// How changes find a query, and what its window is: and what a node costs at most. Displays as a few lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Explain {
     /// The class of the access by which changes find the query: `equality`, `in`, `items`, `prefix`, `range`, `time`, `union`,
@@ -34,6 +36,12 @@ pub struct Explain {
     pub is_slice: bool,
     /// Whether there is an order of all nodes out of which its window is refilled.
     pub has_order_index: bool,
+    /// What it costs at most to try the filter on a node.
+    pub cost: Cost,
+    /// What it costs at most to find a node's place in the order.
+    pub order_cost: Cost,
+    /// What it costs at most to write the fields of a node that the query wants.
+    pub projection_cost: Cost,
 }
 
 impl Explain {
@@ -42,6 +50,7 @@ impl Explain {
         set: &Set,
         number: usize,
         identity: &Identity,
+        plan: &Plan,
         prepared: &Prepared,
         now: Instant,
     ) -> Self {
@@ -67,6 +76,9 @@ impl Explain {
                 None => stretch && has_order_index,
             },
             has_order_index,
+            cost: prepared.compiled.cost(),
+            order_cost: plan.order.cost(),
+            projection_cost: plan.projection.cost(),
         }
     }
 }
@@ -85,6 +97,9 @@ impl fmt::Display for Explain {
         writeln!(f, "window: {window}")?;
         let refill = if self.has_order_index { "a shared order" } else { "the nodes that it is found by" };
         writeln!(f, "refilled from: {refill}")?;
-        write!(f, "nodes to look at to answer it now: {}", self.candidates)
+        writeln!(f, "nodes to look at to answer it now: {}", self.candidates)?;
+        writeln!(f, "to try the filter on a node: {}", self.cost)?;
+        writeln!(f, "to order a node: {}", self.order_cost)?;
+        write!(f, "to write a node: {}", self.projection_cost)
     }
 }

@@ -7,6 +7,7 @@ use std::fmt;
 
 use crate::limits::QueryLimits;
 use crate::path::Path;
+use crate::steps::Cost;
 use crate::suggest;
 use crate::syntax::{Cursor, ExprError, Symbol, Token};
 use crate::value::Value;
@@ -93,6 +94,15 @@ impl Order {
         self.keys.iter().map(|key| &key.path)
     }
 
+    /// What finding the place of a node costs at most: its [`rank`](Order::rank).
+    pub fn cost(&self) -> Cost {
+        /// Bytes of an id, which breaks ties.
+        const ID: u64 = 128;
+        /// In a block of JSON are eight values at most, each a step, and the block is copied.
+        const KEY: Cost = Cost::new(2, 9);
+        Cost::new(1 + ID / 16, 0).plus(KEY.times(self.keys.len() as u64))
+    }
+
     /// Appends the rank of a node to `out`: bytes that compare (as bytes, from the left) as the nodes do in this order, ties
     /// broken by `id`. Ranks of different ids differ; ranks of different orders do not compare.
     ///
@@ -136,6 +146,12 @@ mod tests {
             assert_eq!(order.canonical(), canonical, "{text}");
             assert_eq!(parse(canonical).unwrap(), order);
         }
+    }
+
+    #[test]
+    fn each_key_costs_what_it_reads() {
+        assert_eq!(parse("").unwrap().cost(), Cost::new(9, 0));
+        assert_eq!(parse("a, b desc, a").unwrap().cost(), Cost::new(13, 18));
     }
 
     #[test]

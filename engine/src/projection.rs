@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::json::{self, Sameness};
 use crate::limits::QueryLimits;
 use crate::path::Path;
+use crate::steps::{Cost, halves};
 use crate::syntax::ExprError;
 use crate::value::Value;
 
@@ -109,6 +110,18 @@ impl Projection {
         &self.canonical
     }
 
+    /// What [`write`](Projection::write) costs at most for a node.
+    pub fn cost(&self) -> Cost {
+        /// Members in a block of JSON at most, as far as they have names.
+        const MEMBERS: u64 = 4;
+        match &self.fields {
+            Fields::All => Cost::new(1, 1),
+            // The node is read and what is wanted copied, and each member is looked up among those that are wanted: by names that
+            // may be as long as the node.
+            Fields::Members(members) => Cost::new(2, 2 + (MEMBERS + 1) * halves(widest(members))),
+        }
+    }
+
     /// Appends the projection of a node to `out`. The tokens of the wanted values are copied as they are; white space between
     /// members goes. `raw` is the node as JSON, valid as [`json::parse`](crate::json::parse) has it; of what is not valid,
     /// nothing but what could be read is written.
@@ -148,6 +161,15 @@ impl Projection {
             Fields::Members(members) => same_members(members, Some(a), Some(b)),
         }
     }
+}
+
+/// The most members that are wanted of one object.
+fn widest(members: &BTreeMap<Box<str>, Fields>) -> usize {
+    let inner = members.values().map(|fields| match fields {
+        Fields::All => 0,
+        Fields::Members(inner) => widest(inner),
+    });
+    inner.fold(members.len(), usize::max)
 }
 
 /// Adds a path to the tree of wanted members.
@@ -277,6 +299,13 @@ mod tests {
             let same_text = value(&written(&["a", "b.c"], a)) == value(&written(&["a", "b.c"], b));
             assert_eq!(same_text, same, "{a} {b}");
         }
+    }
+
+    #[test]
+    fn a_projection_costs_a_pass_and_a_search_for_each_member() {
+        assert_eq!(Projection::whole().cost(), Cost::new(1, 1));
+        assert_eq!(projection(&[]).cost(), Cost::new(2, 7));
+        assert_eq!(projection(&["a", "b.c", "b.d", "b.e", "b.f"]).cost(), Cost::new(2, 17));
     }
 
     #[test]

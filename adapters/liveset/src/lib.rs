@@ -204,7 +204,7 @@ pub use liveset_core::{
 };
 #[doc(no_inline)]
 pub use liveset_engine::{
-    Committed, EngineLimits, Explain, FieldDef, FieldKind, Instant, Op, QueryLimits, SetDef,
+    Committed, Cost, EngineLimits, Explain, FieldDef, FieldKind, Instant, Op, QueryLimits, SetDef,
 };
 #[doc(no_inline)]
 pub use liveset_hub::{Access, AllowAll, DeclareError, HubLimits, Policy, Principal, Resources, Restriction};

@@ -162,6 +162,6 @@ impl Engine {
         let max = self.limits.max_columns;
         let prepared =
             Prepared::new(set, plan, now, &self.limits).ok_or(OpenError::TooManyColumns { max })?;
-        Ok(Explain::of(shard, set, plan.set, &identity, &prepared, now))
+        Ok(Explain::of(shard, set, plan.set, &identity, plan, &prepared, now))
     }
 }

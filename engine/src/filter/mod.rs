@@ -161,7 +161,7 @@ impl Filter {
         &self.inner.expr
     }
 
-    fn compiled(&self) -> &Compiled<Path> {
+    pub(crate) fn compiled(&self) -> &Compiled<Path> {
         self.inner.compiled.get_or_init(|| Compiled::of(&self.inner.expr))
     }
 

@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use liveset::Cost;
 use serde::Serialize;
 
 use super::auth::Caller;
@@ -20,8 +21,25 @@ struct Answer<'a> {
     candidates: usize,
     is_slice: bool,
     has_order_index: bool,
+    cost: Steps,
+    order_cost: Steps,
+    projection_cost: Steps,
     /// All of it in a few lines for people.
     text: String,
+}
+
+/// What a node costs at most: so many steps, and so many for each 16 bytes of it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Steps {
+    fixed: u64,
+    per_block: u64,
+}
+
+impl From<Cost> for Steps {
+    fn from(cost: Cost) -> Self {
+        Self { fixed: cost.fixed, per_block: cost.per_block }
+    }
 }
 
 pub(super) async fn run(State(app): State<App>, caller: Caller, body: Body) -> Result<Response, ApiError> {
@@ -37,6 +55,9 @@ pub(super) async fn run(State(app): State<App>, caller: Caller, body: Body) -> R
         candidates: explained.candidates,
         is_slice: explained.is_slice,
         has_order_index: explained.has_order_index,
+        cost: explained.cost.into(),
+        order_cost: explained.order_cost.into(),
+        projection_cost: explained.projection_cost.into(),
         text: explained.to_string(),
     };
     let answer = serde_json::to_vec(&answer).map_err(|_| ApiError::internal())?;
