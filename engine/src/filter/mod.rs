@@ -19,6 +19,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::limits::QueryLimits;
 use crate::path::Path;
+use crate::steps::Cost;
 use crate::time::Instant;
 use crate::value::Value;
 
@@ -165,10 +166,20 @@ impl Filter {
         self.inner.compiled.get_or_init(|| Compiled::of(&self.inner.expr))
     }
 
-    /// Whether a node passes at the moment `now`. Allocates nothing; costs at most the size of the filter, times the length of
-    /// the lists that `anyof` and `allof` look into.
+    /// Whether a node passes at the moment `now`. Costs at most [`cost`](Filter::cost); allocates only where a filter of many parts
+    /// keeps much for one node.
     pub fn matches(&self, node: &Value, now: Instant) -> bool {
         self.compiled().matches(node, now)
+    }
+
+    /// Like [`matches`](Filter::matches), and adds the steps that it took: at most [`cost`](Filter::cost) of the node's JSON.
+    pub fn test(&self, node: &Value, now: Instant, steps: &mut u64) -> bool {
+        self.compiled().test(node, now, steps)
+    }
+
+    /// What trying the filter on a node costs at most.
+    pub fn cost(&self) -> Cost {
+        self.compiled().cost()
     }
 
     /// Whether the result depends on the time.

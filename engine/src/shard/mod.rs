@@ -8,6 +8,7 @@ use slab::Slab;
 use smallvec::SmallVec;
 
 pub(crate) mod create;
+mod filing;
 pub(crate) mod predicates;
 pub(crate) mod source;
 mod time;

@@ -5,15 +5,14 @@
 //! residue decides.
 
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
 use indexmap::IndexSet;
 
 use crate::{
-    analysis::{Key, Probe},
+    analysis::{KeyRef, Probe},
     filter::Fields,
     order::rank,
+    shard::filing::Filing,
     store::{
-        bucket::Bucket,
         columns::Column,
         index::{Spot, keys},
         row::Row,
@@ -86,29 +85,27 @@ pub(crate) struct Predicates {
 #[derive(Debug)]
 struct OfColumn {
     column: Column,
-    values: HashMap<Key, Bucket, FixedState>,
-    items: HashMap<Key, Bucket, FixedState>,
+    values: Filing,
+    items: Filing,
     ranges: crate::intervals::Intervals<u32>,
     /// Slices of orders that ascend, and of those that descend, over inverted keys: up to the last row of their window.
     ascending: crate::intervals::Intervals<u32>,
     descending: crate::intervals::Intervals<u32>,
-    key_bytes: usize,
 }
 
 impl OfColumn {
     fn new(column: Column) -> Self {
         Self {
             column,
-            values: HashMap::default(),
-            items: HashMap::default(),
+            values: Filing::default(),
+            items: Filing::default(),
             ranges: Default::default(),
             ascending: Default::default(),
             descending: Default::default(),
-            key_bytes: 0,
         }
     }
 
-    fn keys(&mut self, spot: Spot) -> &mut HashMap<Key, Bucket, FixedState> {
+    fn filing(&mut self, spot: Spot) -> &mut Filing {
         match spot {
             Spot::Whole => &mut self.values,
             Spot::Item => &mut self.items,
@@ -129,16 +126,14 @@ impl OfColumn {
 
     fn candidates(&self, row: &Row, sides: Sides, found: &mut impl FnMut(Found, Sides, Way)) {
         let value = row.at(&self.column);
-        for (spot, map, way) in
+        for (spot, filing, way) in
             [(Spot::Whole, &self.values, Way::Value), (Spot::Item, &self.items, Way::Item)]
         {
-            if map.is_empty() {
+            if filing.is_empty() {
                 continue;
             }
             for key in keys(value, spot) {
-                if let Some(bucket) = map.get(&key) {
-                    bucket.iter().for_each(|filter| found(Found::Filter(filter), sides, way));
-                }
+                filing.find(key, |filter| found(Found::Filter(filter), sides, way));
             }
         }
         if self.ranges.is_empty() && self.ascending.is_empty() && self.descending.is_empty() {
@@ -158,8 +153,8 @@ impl Predicates {
         let mut moving = Vec::new();
         for probe in probes {
             match probe {
-                Probe::Value { column, key } => self.file(column, Spot::Whole, key, filter),
-                Probe::Item { column, key } => self.file(column, Spot::Item, key, filter),
+                Probe::Value { column, key } => self.file(column, Spot::Whole, key.as_ref(), filter),
+                Probe::Item { column, key } => self.file(column, Spot::Item, key.as_ref(), filter),
                 Probe::Range { column, lo, hi } => self.of_column(column).ranges.insert(*lo, *hi, filter),
                 Probe::Time { column, test } => {
                     let (lo, hi) = test.lasting_range(now);
@@ -176,8 +171,8 @@ impl Predicates {
         let mut moving = moving.iter();
         for probe in probes {
             let column = match probe {
-                Probe::Value { column, key } => self.unfile(column, Spot::Whole, key, filter),
-                Probe::Item { column, key } => self.unfile(column, Spot::Item, key, filter),
+                Probe::Value { column, key } => self.unfile(column, Spot::Whole, key.as_ref(), filter),
+                Probe::Item { column, key } => self.unfile(column, Spot::Item, key.as_ref(), filter),
                 Probe::Range { column, lo, .. } => {
                     self.of_column(column).ranges.remove(*lo, filter);
                     column
@@ -256,10 +251,8 @@ impl Predicates {
     pub(crate) fn sharing(&self, probe: &Probe<Column>) -> usize {
         let of = |column: &Column| self.columns.iter().find(|of| of.column == *column);
         match probe {
-            Probe::Value { column, key } => {
-                of(column).and_then(|of| of.values.get(key)).map_or(0, Bucket::len)
-            }
-            Probe::Item { column, key } => of(column).and_then(|of| of.items.get(key)).map_or(0, Bucket::len),
+            Probe::Value { column, key } => of(column).map_or(0, |of| of.values.count(key.as_ref())),
+            Probe::Item { column, key } => of(column).map_or(0, |of| of.items.count(key.as_ref())),
             Probe::Range { column, .. } | Probe::Time { column, .. } => {
                 of(column).map_or(0, |of| of.ranges.len())
             }
@@ -273,39 +266,19 @@ impl Predicates {
     /// Bytes held, about.
     pub(crate) fn bytes(&self) -> usize {
         let of_column = |of: &OfColumn| {
-            let maps = of.values.capacity() + of.items.capacity();
+            let keys = of.values.heap_bytes() + of.items.heap_bytes();
             let ranges = of.ranges.bytes() + of.ascending.bytes() + of.descending.bytes();
-            maps * (size_of::<(Key, Bucket)>() + 1) + of.key_bytes + ranges + size_of::<OfColumn>()
+            keys + ranges + size_of::<OfColumn>()
         };
         self.columns.iter().map(of_column).sum::<usize>() + self.scan.capacity() * 2 * size_of::<Entry>()
     }
 
-    fn file(&mut self, column: &Column, spot: Spot, key: &Key, filter: u32) {
-        let of_column = self.of_column(column);
-        let mut new = 0;
-        of_column.keys(spot).entry_ref(key).or_insert_with(|| {
-            new = key.heap_bytes();
-            Bucket::default()
-        });
-        of_column.key_bytes += new;
-        if let Some(bucket) = of_column.keys(spot).get_mut(key) {
-            bucket.insert(filter);
-        }
+    fn file(&mut self, column: &Column, spot: Spot, key: KeyRef<'_>, filter: u32) {
+        self.of_column(column).filing(spot).insert(key, filter);
     }
 
-    fn unfile<'a>(&mut self, column: &'a Column, spot: Spot, key: &Key, filter: u32) -> &'a Column {
-        let of_column = self.of_column(column);
-        let keys = of_column.keys(spot);
-        if let Some(bucket) = keys.get_mut(key) {
-            bucket.remove(filter);
-            if bucket.is_empty() {
-                keys.remove(key);
-                if keys.len() * 8 < keys.capacity() {
-                    keys.shrink_to(keys.len() * 2);
-                }
-                of_column.key_bytes -= key.heap_bytes();
-            }
-        }
+    fn unfile<'a>(&mut self, column: &'a Column, spot: Spot, key: KeyRef<'_>, filter: u32) -> &'a Column {
+        self.of_column(column).filing(spot).remove(key, filter);
         column
     }
 

@@ -56,6 +56,14 @@ impl Bucket {
         }
     }
 
+    /// What was inserted last, if nothing was taken out since.
+    pub(crate) fn last(&self) -> Option<u32> {
+        match self {
+            Bucket::Few(few) => few.last().copied(),
+            Bucket::Many(many) => many.last().copied(),
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         match self {
             Bucket::Few(few) => few.len(),

@@ -66,6 +66,11 @@ impl Number {
         }
     }
 
+    /// The same value as an integer, where it is one of 64 bits: equal numbers are alike then.
+    pub(crate) fn exact(self) -> Number {
+        self.whole().and_then(Number::from_i128).unwrap_or(self)
+    }
+
     /// The exact value as an integer, where it is one and fits 64 bits.
     fn whole(self) -> Option<i128> {
         match self {

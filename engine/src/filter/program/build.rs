@@ -106,7 +106,7 @@ impl Const {
     /// The same value as a member of a set, where equal numbers are one.
     fn as_member(&self) -> Const {
         match self {
-            Const::Number(Number::Float(float)) => Const::Number(whole(*float)),
+            Const::Number(number) => Const::Number(number.exact()),
             other => other.clone(),
         }
     }
@@ -123,13 +123,6 @@ impl Const {
             Const::Invalid => 7,
         }
     }
-}
-
-/// The integer that a float is, if it is one of 64 bits.
-pub(super) fn whole(float: f64) -> Number {
-    // Every whole number below 2^64 is exact in both.
-    let is_whole = float.fract() == 0.0 && float.abs() < 18_446_744_073_709_551_616.0;
-    is_whole.then(|| Number::from_i128(float as i128)).flatten().unwrap_or(Number::Float(float))
 }
 
 /// Of the same spelling: an integer is not the float that equals it, as sums of the two differ.

@@ -10,9 +10,9 @@ use crate::time::Unit;
 /// Reading an instant from a text, besides its blocks.
 pub(super) const PARSE: u64 = 2;
 /// Moving an instant by months or years.
-pub(super) const CALENDAR: u64 = 4;
+pub(super) const CALENDAR: u64 = 2;
 /// Looking for a text within another costs so many steps for each block of the two.
-pub(super) const SEARCH: u64 = 4;
+pub(super) const SEARCH: u64 = 3;
 
 /// Values in a block of JSON: each takes a byte at least, and another before the next.
 const VALUES: u64 = 8;
