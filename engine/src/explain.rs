@@ -38,6 +38,10 @@ pub struct Explain {
     pub has_order_index: bool,
     /// What it costs at most to try the filter on a node.
     pub cost: Cost,
+    /// What it costs at most to find when time alone changes whether a node passes; nothing of a filter without `now`.
+    pub flip_cost: Cost,
+    /// Bytes that the filter takes while the query is kept, besides its text and what finds it.
+    pub filter_bytes: usize,
     /// What it costs at most to find a node's place in the order.
     pub order_cost: Cost,
     /// What it costs at most to write the fields of a node that the query wants.
@@ -77,6 +81,8 @@ impl Explain {
             },
             has_order_index,
             cost: prepared.compiled.cost(),
+            flip_cost: prepared.compiled.flip_cost(),
+            filter_bytes: prepared.compiled.heap_bytes() + access.heap_bytes(),
             order_cost: plan.order.cost(),
             projection_cost: plan.projection.cost(),
         }
@@ -99,7 +105,11 @@ impl fmt::Display for Explain {
         writeln!(f, "refilled from: {refill}")?;
         writeln!(f, "nodes to look at to answer it now: {}", self.candidates)?;
         writeln!(f, "to try the filter on a node: {}", self.cost)?;
+        if self.flip_cost != Cost::NONE {
+            writeln!(f, "to find when time changes a node: {}", self.flip_cost)?;
+        }
         writeln!(f, "to order a node: {}", self.order_cost)?;
-        write!(f, "to write a node: {}", self.projection_cost)
+        writeln!(f, "to write a node: {}", self.projection_cost)?;
+        write!(f, "bytes of the filter: {}", self.filter_bytes)
     }
 }

@@ -248,7 +248,8 @@ async fn a_query_is_explained() {
     assert_eq!(found["projectionCost"], json!({ "fixed": 1, "perBlock": 1 }), "{found}");
     assert_eq!(found["orderCost"], json!({ "fixed": 9, "perBlock": 0 }), "{found}");
     assert!(found["cost"]["fixed"].as_u64().is_some_and(|fixed| (5..20).contains(&fixed)), "{found}");
-    assert_eq!(found["cost"]["perBlock"], json!(0), "{found}");
+    assert_eq!((&found["cost"]["perBlock"], &found["flipCost"]["fixed"]), (&json!(0), &json!(0)), "{found}");
+    assert!(found["filterBytes"].as_u64().is_some_and(|bytes| (200..2_000).contains(&bytes)), "{found}");
 
     let scanned = http.post("/explain", r#"{"edge":"orders","filter":"total != 1"}"#).await.json();
     assert_eq!((&scanned["access"], &scanned["candidates"]), (&json!("scan"), &json!(10)), "{scanned}");

@@ -27,8 +27,8 @@ pub(super) fn find<C: ColumnInfo>(filter: &Compiled<C>, test: Ref) -> Option<Fou
                 return Some(Found::any_of(Class::Items, keys.into_iter().map(item), true));
             }
             // All of them are there, so any one is. Of no items, every list has all.
-            Some(Found::any_of(Class::Items, keys.flatten().next().map(item).into_iter(), false))
-                .filter(|found| found.class != Class::Never)
+            let first = item(keys.flatten().next()?);
+            Some(Found::any_of(Class::Items, [first], false))
         }
         (
             View::Text { piece: Piece::Start, left: Seen::Column(column), right: Seen::Constant(text) },

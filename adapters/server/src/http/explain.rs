@@ -22,6 +22,8 @@ struct Answer<'a> {
     is_slice: bool,
     has_order_index: bool,
     cost: Steps,
+    flip_cost: Steps,
+    filter_bytes: usize,
     order_cost: Steps,
     projection_cost: Steps,
     /// All of it in a few lines for people.
@@ -56,6 +58,8 @@ pub(super) async fn run(State(app): State<App>, caller: Caller, body: Body) -> R
         is_slice: explained.is_slice,
         has_order_index: explained.has_order_index,
         cost: explained.cost.into(),
+        flip_cost: explained.flip_cost.into(),
+        filter_bytes: explained.filter_bytes,
         order_cost: explained.order_cost.into(),
         projection_cost: explained.projection_cost.into(),
         text: explained.to_string(),

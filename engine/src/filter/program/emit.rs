@@ -18,6 +18,9 @@ pub(super) fn emit<C: Clone + Ord>(parts: Parts<C>, root: Ref) -> Program<C> {
     emitter.program(root)
 }
 
+/// A test of a list: its number, whether it asks for all of the constants, and these.
+type ListTest<'a> = (usize, bool, &'a [usize]);
+
 /// How the parts are used.
 struct Uses {
     /// How many operands, or the root, are each test.
@@ -396,7 +399,7 @@ impl<'a, C: Clone + Ord> Emitter<'a, C> {
 
     /// The tests of lists by column.
     fn groups(&mut self) {
-        let mut by_column: BTreeMap<usize, Vec<(usize, bool, &'a [usize])>> = BTreeMap::new();
+        let mut by_column: BTreeMap<usize, Vec<ListTest<'a>>> = BTreeMap::new();
         for (number, test) in self.live_tests() {
             if let Part::List { column, all, set } = test {
                 by_column.entry(*column).or_default().push((number, *all, set));
@@ -424,7 +427,7 @@ impl<'a, C: Clone + Ord> Emitter<'a, C> {
     }
 
     /// For each place of the last set where the numbers of the tests stand that ask for it, and these.
-    fn spread(&mut self, joined: &[usize], tests: &[(usize, bool, &'a [usize])]) {
+    fn spread(&mut self, joined: &[usize], tests: &[ListTest<'a>]) {
         let mut asking: BTreeMap<usize, Vec<u32>> = BTreeMap::new();
         for ((_, _, set), test) in tests.iter().zip(0..) {
             for value in set.iter() {

@@ -250,6 +250,7 @@ impl<C> Compiled<C> {
 
     /// Whether a row passes at each of two moments. What does not depend on `now` is evaluated at most once, and not at all where
     /// the tests that do decide. Adds the steps that it took, at most twice those of [`cost`](Self::cost).
+    #[cfg(test)]
     pub(crate) fn test_both<R: Fields<C> + ?Sized>(
         &self,
         row: &R,

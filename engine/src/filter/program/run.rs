@@ -51,6 +51,7 @@ pub(super) fn test_rest<C, R: Fields<C> + ?Sized>(
     holds
 }
 
+#[cfg(test)]
 pub(super) fn test_both<C, R: Fields<C> + ?Sized>(
     program: &Program<C>,
     row: &R,
