@@ -126,6 +126,12 @@ fn a_filter_is_kept_in_at_most_eight_bytes_a_byte() {
     let measured: Vec<(&str, f64)> = shapes.iter().map(|(name, shape)| (*name, held(shape))).collect();
     let shown: Vec<String> = measured.iter().map(|(name, held)| format!("{held:6.2} {name}")).collect();
     println!("{}", shown.join("\n"));
+    println!("{}", held(&|q| fill(" or ", |n| format!("at < now + {} ms", n + q * 1_000))));
+    println!(
+        "{}",
+        held(&|q| format!("at < now{}", fill("", |n| format!(" + {} days - 1 hours", n + q * 1_000))))
+    );
+    println!("{}", held(&|q| fill(" or ", |n| format!("at == 2024-01-01T00:00:{:02}.{:04}Z", q, n))));
     assert!(
         measured.iter().all(|(_, held)| *held <= 8.0),
         "bytes held for a byte of filter:\n{}",

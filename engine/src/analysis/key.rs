@@ -22,7 +22,7 @@ pub(crate) enum Key {
 }
 
 /// A [`Key`] over a node's own text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum KeyRef<'a> {
     /// `null` or absent.
     Nothing,

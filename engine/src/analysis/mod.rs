@@ -33,7 +33,7 @@ mod single;
 mod time;
 
 pub(crate) use key::{Key, KeyRef};
-pub(crate) use probe::Probe;
+pub(crate) use probe::{Probe, Sieve};
 pub(crate) use time::TimeTest;
 pub(crate) use time::time_tests;
 

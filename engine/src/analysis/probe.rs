@@ -46,20 +46,76 @@ pub(crate) enum Probe<C> {
     },
 }
 
-impl<C> Probe<C> {
-    /// Whether a row hits at the moment `now`. Costs a look at the column, and one at each item of a list there.
-    pub(crate) fn hits(&self, row: &impl Fields<C>, now: Instant) -> bool {
-        let is = |value: &Value, key: &Key| KeyRef::of(value) == Some(key.as_ref());
-        let within = |value: &Value, (lo, hi): (u128, u128)| (lo..=hi).contains(&rank::key(value));
-        match self {
-            Probe::Value { column, key } => is(row.at(column), key),
-            Probe::Item { column, key } => match row.at(column) {
-                Value::List(items) => items.iter().any(|item| is(item, key)),
-                _ => false,
-            },
-            Probe::Range { column, lo, hi } => within(row.at(column), (*lo, *hi)),
-            Probe::Time { column, test } => within(row.at(column), test.range(now)),
+/// The probes of one way, sorted, so that a row is held against all of them at once.
+#[derive(Debug)]
+pub(crate) struct Sieve<'a, C> {
+    values: Vec<(&'a C, KeyRef<'a>)>,
+    items: Vec<(&'a C, KeyRef<'a>)>,
+    /// Those of one column overlap nowhere.
+    ranges: Vec<(&'a C, u128, u128)>,
+    times: Vec<(&'a C, &'a TimeTest)>,
+    /// The columns of each kind, each once.
+    columns: [Vec<&'a C>; 3],
+}
+
+impl<'a, C: ColumnInfo> Sieve<'a, C> {
+    /// O(probes · log probes).
+    pub(crate) fn new(probes: &'a [Probe<C>]) -> Self {
+        let (mut values, mut items, mut ranges, mut times) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for probe in probes {
+            match probe {
+                Probe::Value { column, key } => values.push((column, key.as_ref())),
+                Probe::Item { column, key } => items.push((column, key.as_ref())),
+                Probe::Range { column, lo, hi } => ranges.push((column, *lo, *hi)),
+                Probe::Time { column, test } => times.push((column, test)),
+            }
         }
+        values.sort_unstable();
+        items.sort_unstable();
+        ranges.sort_unstable();
+        let once = |mut columns: Vec<&'a C>| {
+            columns.dedup();
+            columns
+        };
+        let columns = [
+            once(values.iter().map(|(column, _)| *column).collect()),
+            once(items.iter().map(|(column, _)| *column).collect()),
+            once(ranges.iter().map(|(column, ..)| *column).collect()),
+        ];
+        Sieve { values, items, ranges, times, columns }
+    }
+
+    /// Whether a row hits one of the probes at the moment `now`. Costs a search by halves for each column, and one for each item of
+    /// a list there.
+    pub(crate) fn hits(&self, row: &impl Fields<C>, now: Instant) -> bool {
+        let [of_values, of_items, of_ranges] = &self.columns;
+        let is = |among: &[(&C, KeyRef<'_>)], column: &C, value: &Value| {
+            KeyRef::of(value).is_some_and(|key| {
+                among
+                    .binary_search_by(|(other, held)| (*other).cmp(column).then_with(|| held.cmp(&key)))
+                    .is_ok()
+            })
+        };
+        let within = |column: &C| {
+            let key = rank::key(row.at(column));
+            let before = self
+                .ranges
+                .partition_point(|(other, lo, _)| (*other).cmp(column).then_with(|| lo.cmp(&key)).is_le());
+            before.checked_sub(1).is_some_and(|last| {
+                let (other, _, hi) = self.ranges[last];
+                other == column && key <= hi
+            })
+        };
+        of_values.iter().any(|column| is(&self.values, column, row.at(column)))
+            || of_ranges.iter().any(|column| within(column))
+            || self.times.iter().any(|(column, test)| {
+                let (lo, hi) = test.range(now);
+                (lo..=hi).contains(&rank::key(row.at(column)))
+            })
+            || of_items.iter().any(|column| match row.at(column) {
+                Value::List(items) => items.iter().any(|item| is(&self.items, column, item)),
+                _ => false,
+            })
     }
 }
 

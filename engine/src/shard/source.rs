@@ -1,7 +1,7 @@
 //! Where the rows of a filter are found when a view is made or a window is refilled: the cheapest way that is there.
 
 use crate::{
-    analysis::{Alternative, Class, Probe, TimeTest},
+    analysis::{Alternative, Class, Probe, Sieve, TimeTest},
     filter::Fields,
     order::rank,
     store::{
@@ -167,9 +167,10 @@ pub(crate) fn extent(
 pub(crate) fn sample(set: &Set, accesses: &[Alternative<Column>], now: Instant) -> Vec<usize> {
     let mut hits = vec![0; accesses.len()];
     let probes: Vec<Vec<Probe<Column>>> = accesses.iter().map(Alternative::probes).collect();
+    let sieves: Vec<Sieve<'_, Column>> = probes.iter().map(|probes| Sieve::new(probes)).collect();
     for row in sampled(set).filter_map(|handle| set.row(handle)) {
-        for (hits, probes) in hits.iter_mut().zip(&probes) {
-            *hits += usize::from(probes.iter().any(|probe| probe.hits(&**row, now)));
+        for (hits, sieve) in hits.iter_mut().zip(&sieves) {
+            *hits += usize::from(sieve.hits(&**row, now));
         }
     }
     hits
