@@ -146,7 +146,7 @@ impl fmt::Display for TimeTest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("now")?;
         for step in &self.steps.0 {
-            write!(f, " {} {}", if step.forward { '+' } else { '-' }, step.span)?;
+            write!(f, " {} {}", if step.forward { '+' } else { '-' }, step.span())?;
         }
         write!(f, " {}", self.operator.word())
     }

@@ -184,7 +184,7 @@ impl Constant {
                 a.checked_sub(b).map(Constant::Duration)
             }
             (Constant::Instant(at), sign, Constant::Duration(span)) => {
-                Step { forward: sign == Sign::Plus, span }.apply(at).map(Constant::Instant)
+                Step::new(sign == Sign::Plus, span).apply(at).map(Constant::Instant)
             }
             _ => None,
         }

@@ -46,7 +46,7 @@ pub(super) fn plus<'a>(left: Operand<'a>, sign: Sign, right: Operand<'a>) -> Ope
 }
 
 fn moved<'a>(at: Instant, sign: Sign, span: Span) -> Option<Operand<'a>> {
-    Step { forward: sign == Sign::Plus, span }.apply(at).map(|at| Operand::Instant(at, None))
+    Step::new(sign == Sign::Plus, span).apply(at).map(|at| Operand::Instant(at, None))
 }
 
 /// Whether a comparison holds.

@@ -9,19 +9,29 @@ use smallvec::SmallVec;
 
 use super::calendar::{self, Civil, END};
 use super::span::Length;
-use super::{Instant, Span};
+use super::{Instant, Span, Unit};
 
-/// One `+ span` or `- span`.
+/// One `+ span` or `- span`. 16 bytes: queries over time hold many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Step {
+    count: u64,
+    unit: Unit,
     pub(crate) forward: bool,
-    pub(crate) span: Span,
 }
 
 impl Step {
+    pub(crate) fn new(forward: bool, span: Span) -> Step {
+        Step { count: span.count, unit: span.unit, forward }
+    }
+
+    /// By how much, in either direction.
+    pub(crate) fn span(self) -> Span {
+        Span { count: self.count, unit: self.unit }
+    }
+
     /// The instant moved, or `None` where that leaves the calendar.
     pub(crate) fn apply(self, at: Instant) -> Option<Instant> {
-        match self.span.length() {
+        match self.span().length() {
             Length::Nanos(nanos) => {
                 Instant::from_unix_nanos(if self.forward { at.0 + nanos } else { at.0 - nanos })
             }
@@ -44,7 +54,7 @@ impl Step {
     /// [`END`]. `END` as a target asks for the first instant that leaves the calendar, the first instant as a target for the
     /// first that is moved to no place before the calendar; `END` as an answer says that no instant is.
     fn first_reaching(self, target: i128) -> i128 {
-        match self.span.length() {
+        match self.span().length() {
             Length::Nanos(nanos) => {
                 let start = if self.forward { target - nanos } else { target + nanos };
                 start.clamp(Instant::MIN.0, END)
@@ -68,7 +78,7 @@ impl Step {
 
     /// How the step moves the instants from `at` on: by a constant or all to one instant, and until when.
     fn piece(self, at: Instant) -> Piece {
-        let Length::Months(months) = self.span.length() else {
+        let Length::Months(months) = self.span().length() else {
             return Piece { moves: true, until: END };
         };
         let civil = Civil::of(at.0);
@@ -95,7 +105,7 @@ pub(crate) struct Piece {
 
 /// Steps applied one after the other.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Steps(pub(crate) SmallVec<[Step; 2]>);
+pub(crate) struct Steps(pub(crate) SmallVec<[Step; 1]>);
 
 impl Steps {
     /// The instant moved by all steps, or `None` where one of them leaves the calendar.
@@ -148,7 +158,6 @@ fn pull_back(steps: &[Step], target: i128) -> i128 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Unit;
     use super::*;
 
     fn at(text: &str) -> Instant {
@@ -156,7 +165,7 @@ mod tests {
     }
 
     fn step(forward: bool, count: u64, unit: Unit) -> Step {
-        Step { forward, span: Span { count, unit } }
+        Step::new(forward, Span { count, unit })
     }
 
     #[test]

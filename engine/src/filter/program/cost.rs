@@ -179,5 +179,5 @@ pub(super) fn of_chain<C>(program: &Program<C>, value: u32) -> u64 {
         return 1;
     }
     let steps = program.steps(value);
-    steps.0.iter().map(|step| of_span(step.span.unit)).sum::<u64>() + 1
+    steps.0.iter().map(|step| of_span(step.span().unit)).sum::<u64>() + 1
 }

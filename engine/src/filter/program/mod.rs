@@ -503,7 +503,7 @@ impl<C> Program<C> {
             value = sum.first;
         }
         let step = |term: Signed| match self.values[term.value() as usize] {
-            Value::Span(span) => Some(Step { forward: !term.minus(), span: self.spans[span as usize] }),
+            Value::Span(span) => Some(Step::new(!term.minus(), self.spans[span as usize])),
             _ => None,
         };
         Steps(chain.into_iter().rev().filter_map(|term: Signed| step(term)).collect())
