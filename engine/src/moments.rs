@@ -125,18 +125,31 @@ impl Moments {
 
     /// The rows of each set for which a test may come out otherwise at `now` than it did at `then`, and arms the tests anew.
     /// With a clock that was set back all tests are asked, else those that are due.
-    pub(crate) fn turn(&mut self, then: Instant, now: Instant, sets: &Sets) -> Vec<(usize, Vec<Turned>)> {
+    /// Of a test that turns for more than `most` rows only its number is told, in the second list.
+    pub(crate) fn turn(
+        &mut self,
+        then: Instant,
+        now: Instant,
+        sets: &Sets,
+        most: usize,
+    ) -> (Vec<(usize, Vec<Turned>)>, Vec<(usize, u32)>) {
         let ids: Vec<usize> = match now < then {
             true => self.tests.iter().map(|(id, _)| id).collect(),
             false => self.by_time.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| *id).collect(),
         };
         let mut turned: Vec<(usize, Vec<Turned>)> = Vec::new();
+        let mut flooded = Vec::new();
         for id in ids {
             let Waiting { set: number, test, order, .. } = &self.tests[id];
             let Some((_, set)) = sets.get_index(*number) else { continue };
             if let Some(order) = set.indexes.order(order) {
                 let (lo, hi) = test.turned(then, now);
                 let (start, end) = order.range(set, lo, hi);
+                if end - start > most {
+                    flooded.push((*number, id as u32));
+                    self.rearm(id, set, now);
+                    continue;
+                }
                 let entries = order.tree.iter_from(start).take(end - start);
                 let rows = entries.map(|entry| Turned { row: entry.row, test: id as u32 });
                 match turned.iter_mut().find(|(other, _)| other == number) {
@@ -147,7 +160,7 @@ impl Moments {
             self.rearm(id, set, now);
         }
         turned.iter_mut().for_each(|(_, rows)| rows.sort_unstable());
-        turned
+        (turned, flooded)
     }
 
     /// A commit may have brought a value that flips earlier, or taken the next one away. Costs a look-up for each change and each

@@ -6,7 +6,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use foldhash::fast::FixedState;
@@ -30,9 +33,21 @@ struct Definition {
     path: Path,
     reading: Reading,
     declared_instant: bool,
+    /// Queries that have asked for it.
+    asked: AtomicU32,
 }
 
 impl Column {
+    /// One more query reads it.
+    pub(crate) fn ask(&self) {
+        self.0.asked.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether rows are to hold it: not for one query alone, which reads it once.
+    pub(crate) fn is_asked_often(&self) -> bool {
+        self.0.asked.load(Ordering::Relaxed) > 1
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.0.id
     }
@@ -239,7 +254,8 @@ impl Columns {
         let id = self.next_id;
         let make = || {
             let declared_instant = schema.declares(path, FieldKind::Instant);
-            Column(Arc::new(Definition { id, path: path.clone(), reading, declared_instant }))
+            let (path, asked) = (path.clone(), AtomicU32::new(0));
+            Column(Arc::new(Definition { id, path, reading, declared_instant, asked }))
         };
         let column = self.columns.entry((path.clone(), reading)).or_insert_with(make).clone();
         self.next_id += u32::from(column.id() == id);

@@ -473,7 +473,9 @@ impl Set {
     pub(crate) fn build_indexes(&mut self, budget: usize) -> usize {
         if let Some(from) = self.indexes.lives().filter_map(|life| life.built).min() {
             let (end, _) = slice(self, from, budget);
-            (from..end).for_each(|handle| self.lay_out(handle));
+            (from..end).for_each(|handle| {
+                self.lay_out(handle);
+            });
         }
         let mut indexes = mem::take(&mut self.indexes);
         let taken = indexes.build(self, budget);

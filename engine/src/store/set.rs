@@ -18,6 +18,7 @@ use crate::{
     schema::{Schema, SetDef},
     store::{
         columns::{Column, Columns, Layout, Read},
+        history::History,
         index::Indexes,
         row::{Row, read_as},
         sorting::Sorting,
@@ -63,6 +64,8 @@ pub(crate) struct Set {
     ids: HashTable<(u32, u32)>,
     row_bytes: usize,
     pub(crate) indexes: Indexes,
+    /// What some query has not taken yet.
+    pub(crate) history: History,
 }
 
 /// So many orders are not worth a look at which of them are still of use.
@@ -83,6 +86,7 @@ impl Set {
             ids: HashTable::new(),
             row_bytes: 0,
             indexes: Indexes::default(),
+            history: History::default(),
         }
     }
 
@@ -121,7 +125,28 @@ impl Set {
 
     /// The rows before and after the commit whose changes these are.
     pub(crate) fn during<'a>(&'a self, changes: &'a [RowChange]) -> Rows<'a> {
-        Rows { set: self, changes }
+        Rows { set: self, changes, moment: RowsAt::Now }
+    }
+
+    /// The rows before and after an entry of the history.
+    pub(crate) fn taking(&self, entry: u64) -> Rows<'_> {
+        Rows { set: self, changes: &[], moment: RowsAt::Taking(entry) }
+    }
+
+    /// The rows as they were before an entry of the history.
+    pub(crate) fn before(&self, entry: u64) -> Rows<'_> {
+        Rows { set: self, changes: &[], moment: RowsAt::Before(entry) }
+    }
+
+    /// Lets go of the entries of the history before one.
+    pub(crate) fn trim_history(&mut self, entry: u64) {
+        self.history.trim(entry, &mut self.free);
+        self.give_back();
+    }
+
+    /// Bytes of a row's JSON, on average.
+    pub(crate) fn average_row_bytes(&self) -> usize {
+        self.row_bytes.checked_div(self.len()).unwrap_or(0)
     }
 
     /// Bytes held by rows, by the table of ids and by the slots.
@@ -224,17 +249,21 @@ impl Set {
         self.keep(Sorting { keys: Box::new([(column.clone(), false)]), canonical })
     }
 
-    /// Makes a row hold what queries read now, so that it need not be read from its text again and again.
-    pub(crate) fn lay_out(&mut self, handle: u32) {
+    /// Makes a row hold what queries read now, so that it need not be read from its text again and again. Returns the steps that
+    /// it took.
+    pub(crate) fn lay_out(&mut self, handle: u32) -> u64 {
         let layout = self.columns.layout();
         let Some(row) = self.slots.get_mut(handle as usize).and_then(|slot| slot.row.as_mut()) else {
-            return;
+            return 0;
         };
-        if !row.is_laid_out(layout) {
-            let laid_out = row.laid_out(layout);
-            self.row_bytes = self.row_bytes + laid_out.bytes() - row.bytes();
-            *row = Arc::new(laid_out);
+        if row.is_laid_out(layout) {
+            return 0;
         }
+        let steps = row.raw.len() as u64 / 16 + 1;
+        let laid_out = row.laid_out(layout);
+        self.row_bytes = self.row_bytes + laid_out.bytes() - row.bytes();
+        *row = Arc::new(laid_out);
+        steps
     }
 
     // --- writes ---
@@ -432,8 +461,12 @@ impl Set {
                 self.forget(before.id_hash, *handle);
             }
         }
-        if self.ids.is_empty() {
-            // Nothing refers to a handle any more.
+        self.give_back();
+    }
+
+    /// Gives memory back where nothing refers to a handle any more.
+    fn give_back(&mut self) {
+        if self.ids.is_empty() && self.history.is_empty() {
             self.slots = Vec::new();
             self.free = Vec::new();
             self.ids = HashTable::new();
@@ -444,25 +477,50 @@ impl Set {
         if let Ok(entry) = self.ids.find_entry(spread(hash), |(_, held)| *held == handle) {
             entry.remove();
         }
-        self.free.push(handle);
+        if !self.history.hold(handle) {
+            self.free.push(handle);
+        }
+    }
+
+    fn row_before(&self, entry: u64, handle: u32) -> Option<&Arc<Row>> {
+        self.history.before(entry, handle).unwrap_or_else(|| self.row(handle))
     }
 }
 
-/// The rows of a set while a commit is being applied.
+/// The rows of a set while a commit is being applied to queries, or at an entry of its history.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rows<'a> {
     pub(crate) set: &'a Set,
     pub(crate) changes: &'a [RowChange],
+    moment: RowsAt,
+}
+
+/// Which versions of the rows are meant.
+#[derive(Clone, Copy, Debug)]
+enum RowsAt {
+    /// Those around the commit at hand.
+    Now,
+    /// Those around an entry of the history.
+    Taking(u64),
+    /// Those before an entry of the history, on both sides.
+    Before(u64),
 }
 
 impl<'a> Rows<'a> {
     /// As it is after the commit.
     pub(crate) fn current(&self, handle: u32) -> Option<&'a Arc<Row>> {
-        self.set.row(handle)
+        match self.moment {
+            RowsAt::Now => self.set.row(handle),
+            RowsAt::Taking(entry) => self.set.row_before(entry + 1, handle),
+            RowsAt::Before(entry) => self.set.row_before(entry, handle),
+        }
     }
 
     /// As it was before the commit.
     pub(crate) fn former(&self, handle: u32) -> Option<&'a Arc<Row>> {
+        if let RowsAt::Taking(entry) | RowsAt::Before(entry) = self.moment {
+            return self.set.row_before(entry, handle);
+        }
         let slot = self.set.slots.get(handle as usize)?;
         match slot.change {
             None => slot.row.as_ref(),
