@@ -1,6 +1,9 @@
 //! Views, and what brings changes to them. A shard owns part of the queries; it looks at the data and never writes it.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -19,6 +22,7 @@ use crate::{
     filter::{self, Fields as _},
     limits::Tuning,
     order::rank,
+    seed::Keyed,
     shard::{
         predicates::{Extent, Found, Predicates, Sides, Way},
         source::{Source, Span, lies_in},
@@ -36,7 +40,7 @@ use crate::{
     update::{Count, FeedId, Reason, Shown, Update},
 };
 
-/// What a shard can be told of: all sets, by their numbers.
+/// What a shard can be told of: all sets, by their numbers. The host names them, so the names need no seed.
 pub(crate) type Sets = indexmap::IndexMap<Arc<str>, Set, FixedState>;
 
 /// A change that was found to touch a filter or a slice.
@@ -58,18 +62,19 @@ struct Scratch {
 }
 
 /// One part of the queries, with everything that keeps their results true.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Shard {
+    keyed: Keyed,
     views: Slab<View>,
     filters: Slab<SharedFilter>,
-    by_identity: HashMap<Identity, u32, FixedState>,
-    by_filter: HashMap<(usize, Arc<str>), u32, FixedState>,
+    by_identity: HashMap<Identity, u32, Keyed>,
+    by_filter: HashMap<(usize, Arc<str>), u32, Keyed>,
     /// The view of each feed.
     pub(crate) feeds: HashMap<FeedId, u32, FixedState>,
     /// By the number of the set.
     predicates: Vec<Predicates>,
     /// The next timer of each filter that has a timer for each node.
-    deadlines: std::collections::BTreeSet<(Instant, u32)>,
+    deadlines: BTreeSet<(Instant, u32)>,
     pub(crate) updates: VecDeque<Update>,
     pub(crate) work: Account,
     /// Windows whose slack is low.
@@ -94,6 +99,28 @@ pub(crate) struct Moment<'a> {
 }
 
 impl Shard {
+    pub(crate) fn new(keyed: Keyed) -> Self {
+        Self {
+            keyed,
+            views: Slab::new(),
+            filters: Slab::new(),
+            by_identity: HashMap::with_hasher(keyed),
+            by_filter: HashMap::with_hasher(keyed),
+            feeds: HashMap::default(),
+            predicates: Vec::new(),
+            deadlines: BTreeSet::new(),
+            updates: VecDeque::new(),
+            work: Account::default(),
+            low: Vec::new(),
+            misplaced: Vec::new(),
+            window_bytes: 0,
+            scanned: 0,
+            timed: 0,
+            step: 0,
+            scratch: Scratch::default(),
+        }
+    }
+
     // --- a commit ---
 
     /// Brings the views up to a commit's changes of one set.

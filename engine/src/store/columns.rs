@@ -5,11 +5,11 @@
 //! until its columns are looked at, and a path that no query reads any more is not decoded any more.
 
 use std::{
+    cmp::Ordering,
     fmt,
     sync::{Arc, Weak},
 };
 
-use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
     json::Wanted,
     path::Path,
     schema::{FieldKind, Schema},
+    seed::Keyed,
 };
 
 /// A path that queries read. Clones are the same column; it is wanted as long as there is one.
@@ -71,6 +72,18 @@ impl PartialEq for Column {
 }
 
 impl Eq for Column {}
+
+impl Ord for Column {
+    fn cmp(&self, other: &Column) -> Ordering {
+        self.0.id.cmp(&other.0.id)
+    }
+}
+
+impl PartialOrd for Column {
+    fn partial_cmp(&self, other: &Column) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl std::hash::Hash for Column {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
@@ -157,8 +170,8 @@ pub(crate) struct Columns {
     /// The key and the declared fields.
     fixed: Box<[Read]>,
     /// Where they are; the first place of one that occurs again.
-    fixed_places: HashMap<Read, usize, FixedState>,
-    columns: HashMap<Read, Column, FixedState>,
+    fixed_places: HashMap<Read, usize, Keyed>,
+    columns: HashMap<Read, Column, Keyed>,
     layout: Arc<Layout>,
     next_id: u32,
     /// Columns that no query reads any more are looked for when there are so many.
@@ -166,21 +179,21 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    pub(crate) fn new(key: &str, schema: &Schema) -> Self {
+    pub(crate) fn new(key: &str, schema: &Schema, keyed: Keyed) -> Self {
         let declared = schema.fields().map(|(path, kind)| {
             let instant = kind == FieldKind::Instant;
             (path.clone(), if instant { Reading::Instant } else { Reading::Plain })
         });
         let fixed: Box<[Read]> =
             std::iter::once((Path::field(key), Reading::Plain)).chain(declared).collect();
-        let mut fixed_places = HashMap::default();
+        let mut fixed_places = HashMap::with_hasher(keyed);
         for (place, read) in fixed.iter().enumerate() {
             fixed_places.entry(read.clone()).or_insert(place);
         }
         let mut columns = Self {
             fixed,
             fixed_places,
-            columns: HashMap::default(),
+            columns: HashMap::with_hasher(keyed),
             layout: Arc::new(Layout::new(Vec::new(), Vec::new())),
             next_id: 0,
             sweep_at: 16,
