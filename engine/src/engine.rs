@@ -22,6 +22,7 @@ use crate::{
     projection::Projection,
     query::{Plan, Query},
     schema::{Schema, SetDef},
+    seed::{HashSeed, Keyed},
     shard::{
         Moment, Sets, Shard,
         behind::Slice,
@@ -92,6 +93,8 @@ pub struct Committed {
 #[derive(Debug)]
 pub struct Engine {
     limits: EngineLimits,
+    /// For every table with keys that others choose.
+    keyed: Keyed,
     sets: Sets,
     shards: Vec<Shard>,
     moments: Moments,
@@ -141,13 +144,16 @@ impl Part<'_> {
 }
 
 impl Engine {
-    /// An engine without sets.
-    pub fn new(limits: EngineLimits) -> Self {
+    /// An engine without sets. `seed` keys the hash tables over what clients and writers choose, and changes nothing else: a
+    /// service gives random numbers, a test [`HashSeed::FIXED`].
+    pub fn new(limits: EngineLimits, seed: HashSeed) -> Self {
+        let keyed = seed.keyed();
         Self {
-            shards: (0..limits.shards.clamp(1, MAX_SHARDS)).map(|_| Shard::default()).collect(),
+            shards: (0..limits.shards.clamp(1, MAX_SHARDS)).map(|_| Shard::new(keyed)).collect(),
             limits,
+            keyed,
             sets: Sets::default(),
-            moments: Moments::default(),
+            moments: Moments::new(keyed),
             filling: VecDeque::new(),
             waiting: HashSet::default(),
             opened: VecDeque::new(),
@@ -174,7 +180,7 @@ impl Engine {
         let schema = Schema::new(&def.fields, &self.limits.query)
             .map_err(|(field, what)| DefineError::Field { set: def.name.clone(), field, what })?;
         let name = def.name.as_str().into();
-        let mut set = Set::new(def, schema);
+        let mut set = Set::new(def, schema, self.keyed);
         set.indexes.eager = self.limits.tuning.eager_indexes;
         self.sets.insert(name, set);
         Ok(())
@@ -913,7 +919,8 @@ impl Engine {
         self.shards[shard].view(view).is_none_or(|view| view.is_filled())
     }
 
-    /// Queries with one filter are in one shard, so that it is evaluated once for them.
+    /// Queries with one filter are in one shard, so that it is evaluated once for them. By a hash without a seed: updates leave
+    /// shard by shard.
     fn shard_of(&self, identity: &Identity) -> usize {
         match self.shards.len() {
             1 => 0,

@@ -5,7 +5,6 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use crate::{
@@ -13,6 +12,7 @@ use crate::{
     filter::Fields as _,
     intervals::Intervals,
     order::rank,
+    seed::Keyed,
     shard::Sets,
     store::{
         columns::Column,
@@ -25,10 +25,10 @@ use crate::{
 };
 
 /// The tests over time that some filter asks, each with the moment at which it next comes out otherwise for some row.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Moments {
     tests: slab::Slab<Waiting>,
-    by_test: HashMap<(usize, u32, TimeTest), usize, FixedState>,
+    by_test: HashMap<(usize, u32, TimeTest), usize, Keyed>,
     by_time: BTreeSet<(Instant, usize)>,
     /// By set and column: few, however many tests there are.
     heeded: Vec<Heeded>,
@@ -64,6 +64,15 @@ struct Waiting {
 }
 
 impl Moments {
+    pub(crate) fn new(keyed: Keyed) -> Self {
+        Self {
+            tests: slab::Slab::new(),
+            by_test: HashMap::with_hasher(keyed),
+            by_time: BTreeSet::new(),
+            heeded: Vec::new(),
+        }
+    }
+
     /// A filter asks a test, which is known by the number that is returned. An order over its column is begun where there
     /// is none.
     pub(crate) fn add(
@@ -107,7 +116,7 @@ impl Moments {
         waiting.next.map(|at| self.by_time.remove(&(at, id)));
         set.indexes.unpin(&waiting.order);
         if self.tests.is_empty() {
-            *self = Self::default();
+            *self = Self::new(*self.by_test.hasher());
         }
     }
 

@@ -25,7 +25,7 @@ use std::fmt;
 use std::hash::Hash;
 
 use foldhash::fast::FixedState;
-use indexmap::{IndexMap, IndexSet};
+use indexmap::IndexMap;
 
 use crate::filter::{Expr, Reading};
 
@@ -44,7 +44,7 @@ pub(crate) use time::time_tests;
 const PARTS: usize = 256;
 
 /// What a column is, as far as it matters here.
-pub(crate) trait ColumnInfo: Clone + Eq + Hash {
+pub(crate) trait ColumnInfo: Clone + Ord + Hash {
     /// Whether the set declares the field as an instant: then it holds one, or nothing.
     fn is_declared_instant(&self) -> bool;
 
@@ -136,10 +136,10 @@ impl<C: ColumnInfo> Found<C> {
 
     /// By any of these, each once; by none of them where there is none.
     fn any_of(class: Class, probes: impl IntoIterator<Item = Probe<C>>, exact: bool) -> Found<C> {
-        let probes: IndexSet<Probe<C>, FixedState> = probes.into_iter().collect();
+        let probes = each_once(probes.into_iter().collect());
         match probes.is_empty() {
             true => Found::never(),
-            false => Found { class, probes: probes.into_iter().collect(), exact },
+            false => Found { class, probes, exact },
         }
     }
 
@@ -169,6 +169,22 @@ impl<C: ColumnInfo> Way<C> {
         };
         Alternative { class: self.found.class, probes: self.found.probes, residue }
     }
+}
+
+/// The items, each once, in the order in which they first come. O(n log n).
+///
+/// By sorting: clients choose what is in them, and nobody gives a seed here.
+fn each_once<T: Ord>(items: Vec<T>) -> Vec<T> {
+    let mut firsts: Vec<usize> = (0..items.len()).collect();
+    // Stable, so that of equal items the first is kept.
+    firsts.sort_by(|a, b| items[*a].cmp(&items[*b]));
+    firsts.dedup_by(|later, kept| items[*later] == items[*kept]);
+    if firsts.len() == items.len() {
+        return items;
+    }
+    firsts.sort_unstable();
+    let mut firsts = firsts.into_iter().peekable();
+    (0..).zip(items).filter(|(place, _)| firsts.next_if_eq(place).is_some()).map(|(_, item)| item).collect()
 }
 
 /// What must hold all together, with no `and` among it.

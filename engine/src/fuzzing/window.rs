@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::{
-    Engine, EngineLimits, FeedId, FieldKind, Instant, Op, Query, SetDef, Snapshot, Stats, Tuning, Update,
+    Engine, EngineLimits, FeedId, FieldKind, HashSeed, Instant, Op, Query, SetDef, Snapshot, Stats, Tuning,
+    Update,
 };
 
 /// 2024-01-01T00:00:00Z, hour 0 of the model.
@@ -224,7 +225,7 @@ struct World {
 
 impl World {
     fn new(setup: Setup) -> Self {
-        let mut engine = Engine::new(setup.limits());
+        let mut engine = Engine::new(setup.limits(), HashSeed::FIXED);
         let mut set = SetDef::new("nodes", "id");
         if setup.declares() {
             set = set.field("at", FieldKind::Instant, false).field("value", FieldKind::Number, false);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use smallvec::smallvec;
 
 use crate::{
@@ -134,7 +135,7 @@ impl Shard {
         let Prepared { sorting, compiled, access, time_tests, is_all, columns } = prepared;
         let number = identity.set;
         if self.predicates.len() <= number {
-            self.predicates.resize_with(number + 1, Predicates::default);
+            self.predicates.resize_with(number + 1, || Predicates::new(self.keyed));
         }
         if let Some((column, descending, lo, hi)) = stretch {
             if tuning.slices {
@@ -438,11 +439,11 @@ impl Shard {
     fn give_back(&mut self) {
         self.views = Default::default();
         self.filters = Default::default();
-        self.by_identity = Default::default();
-        self.by_filter = Default::default();
+        self.by_identity = HashMap::with_hasher(self.keyed);
+        self.by_filter = HashMap::with_hasher(self.keyed);
         self.feeds = Default::default();
         self.scratch = Default::default();
-        self.predicates.iter_mut().for_each(|predicates| *predicates = Predicates::default());
+        self.predicates.iter_mut().for_each(|predicates| *predicates = Predicates::new(self.keyed));
     }
 
     /// Puts a filter where changes find it.

@@ -24,6 +24,7 @@ use crate::{
     filter::{self, Fields as _},
     limits::Tuning,
     order::rank,
+    seed::Keyed,
     shard::{
         predicates::{Extent, Found, Predicates, Sides, Way},
         source::{Source, Span, lies_in},
@@ -41,7 +42,7 @@ use crate::{
     update::{Count, FeedId, Reason, Shown, Update},
 };
 
-/// What a shard can be told of: all sets, by their numbers.
+/// What a shard can be told of: all sets, by their numbers. The host names them, so the names need no seed.
 pub(crate) type Sets = indexmap::IndexMap<Arc<str>, Set, FixedState>;
 
 /// A change that was found to touch a filter or a slice.
@@ -63,12 +64,13 @@ struct Scratch {
 }
 
 /// One part of the queries, with everything that keeps their results true.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Shard {
+    keyed: Keyed,
     views: Slab<View>,
     filters: Slab<SharedFilter>,
-    by_identity: HashMap<Identity, u32, FixedState>,
-    by_filter: HashMap<(usize, Arc<str>), u32, FixedState>,
+    by_identity: HashMap<Identity, u32, Keyed>,
+    by_filter: HashMap<(usize, Arc<str>), u32, Keyed>,
     /// The view of each feed.
     pub(crate) feeds: HashMap<FeedId, u32, FixedState>,
     /// By the number of the set.
@@ -107,6 +109,32 @@ pub(crate) struct Moment<'a> {
 }
 
 impl Shard {
+    pub(crate) fn new(keyed: Keyed) -> Self {
+        Self {
+            keyed,
+            views: Slab::new(),
+            filters: Slab::new(),
+            by_identity: HashMap::with_hasher(keyed),
+            by_filter: HashMap::with_hasher(keyed),
+            feeds: HashMap::default(),
+            predicates: Vec::new(),
+            deadlines: BTreeSet::new(),
+            updates: VecDeque::new(),
+            work: Account::default(),
+            low: Vec::new(),
+            misplaced: Vec::new(),
+            behind: VecDeque::new(),
+            overdue: BTreeSet::new(),
+            again: Vec::new(),
+            lags: VecDeque::new(),
+            window_bytes: 0,
+            scanned: 0,
+            timed: 0,
+            step: 0,
+            scratch: Scratch::default(),
+        }
+    }
+
     // --- a commit ---
 
     /// Brings the views up to a commit's changes of one set, as far as `left` steps allow: what is beyond falls behind.

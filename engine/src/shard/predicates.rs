@@ -12,6 +12,7 @@ use crate::{
     analysis::{Key, Probe},
     filter::Fields,
     order::rank,
+    seed::Keyed,
     store::{
         bucket::Bucket,
         columns::Column,
@@ -76,8 +77,9 @@ impl Extent {
 }
 
 /// The filters and slices of one set, by what can touch them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Predicates {
+    keyed: Keyed,
     columns: Vec<OfColumn>,
     /// Filters that every change is tried on.
     scan: IndexSet<u32, FixedState>,
@@ -86,8 +88,8 @@ pub(crate) struct Predicates {
 #[derive(Debug)]
 struct OfColumn {
     column: Column,
-    values: HashMap<Key, Bucket, FixedState>,
-    items: HashMap<Key, Bucket, FixedState>,
+    values: HashMap<Key, Bucket, Keyed>,
+    items: HashMap<Key, Bucket, Keyed>,
     ranges: crate::intervals::Intervals<u32>,
     /// Slices of orders that ascend, and of those that descend, over inverted keys: up to the last row of their window.
     ascending: crate::intervals::Intervals<u32>,
@@ -96,11 +98,11 @@ struct OfColumn {
 }
 
 impl OfColumn {
-    fn new(column: Column) -> Self {
+    fn new(column: Column, keyed: Keyed) -> Self {
         Self {
             column,
-            values: HashMap::default(),
-            items: HashMap::default(),
+            values: HashMap::with_hasher(keyed),
+            items: HashMap::with_hasher(keyed),
             ranges: Default::default(),
             ascending: Default::default(),
             descending: Default::default(),
@@ -108,7 +110,7 @@ impl OfColumn {
         }
     }
 
-    fn keys(&mut self, spot: Spot) -> &mut HashMap<Key, Bucket, FixedState> {
+    fn keys(&mut self, spot: Spot) -> &mut HashMap<Key, Bucket, Keyed> {
         match spot {
             Spot::Whole => &mut self.values,
             Spot::Item => &mut self.items,
@@ -135,7 +137,7 @@ impl OfColumn {
             if map.is_empty() {
                 continue;
             }
-            for key in keys(value, spot) {
+            for key in keys(value, spot, *map.hasher()) {
                 if let Some(bucket) = map.get(&key) {
                     bucket.iter().for_each(|filter| found(Found::Filter(filter), sides, way));
                 }
@@ -152,6 +154,10 @@ impl OfColumn {
 }
 
 impl Predicates {
+    pub(crate) fn new(keyed: Keyed) -> Self {
+        Self { keyed, columns: Vec::new(), scan: IndexSet::default() }
+    }
+
     /// Files a filter; with no probes it is one that no node passes. Returns the lower ends of the ranges that move with time,
     /// which are needed to take it out again. O(log filters) for each probe.
     pub(crate) fn insert(&mut self, filter: u32, probes: &[Probe<Column>], now: Instant) -> Box<[u128]> {
@@ -312,7 +318,7 @@ impl Predicates {
     fn of_column(&mut self, column: &Column) -> &mut OfColumn {
         let place = self.columns.iter().position(|of| of.column == *column);
         let place = place.unwrap_or_else(|| {
-            self.columns.push(OfColumn::new(column.clone()));
+            self.columns.push(OfColumn::new(column.clone(), self.keyed));
             self.columns.len() - 1
         });
         &mut self.columns[place]

@@ -5,14 +5,14 @@
 //! until its columns are looked at, and a path that no query reads any more is not decoded any more.
 
 use std::{
+    cmp::Ordering,
     fmt,
     sync::{
         Arc, Weak,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, Ordering::Relaxed},
     },
 };
 
-use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use crate::{
@@ -21,6 +21,7 @@ use crate::{
     json::Wanted,
     path::Path,
     schema::{FieldKind, Schema},
+    seed::Keyed,
 };
 
 /// A path that queries read. Clones are the same column; it is wanted as long as there is one.
@@ -40,12 +41,12 @@ struct Definition {
 impl Column {
     /// One more query reads it.
     pub(crate) fn ask(&self) {
-        self.0.asked.fetch_add(1, Ordering::Relaxed);
+        self.0.asked.fetch_add(1, Relaxed);
     }
 
     /// Whether rows are to hold it: not for one query alone, which reads it once.
     pub(crate) fn is_asked_often(&self) -> bool {
-        self.0.asked.load(Ordering::Relaxed) > 1
+        self.0.asked.load(Relaxed) > 1
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -86,6 +87,18 @@ impl PartialEq for Column {
 }
 
 impl Eq for Column {}
+
+impl Ord for Column {
+    fn cmp(&self, other: &Column) -> Ordering {
+        self.0.id.cmp(&other.0.id)
+    }
+}
+
+impl PartialOrd for Column {
+    fn partial_cmp(&self, other: &Column) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl std::hash::Hash for Column {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
@@ -172,8 +185,8 @@ pub(crate) struct Columns {
     /// The key and the declared fields.
     fixed: Box<[Read]>,
     /// Where they are; the first place of one that occurs again.
-    fixed_places: HashMap<Read, usize, FixedState>,
-    columns: HashMap<Read, Column, FixedState>,
+    fixed_places: HashMap<Read, usize, Keyed>,
+    columns: HashMap<Read, Column, Keyed>,
     layout: Arc<Layout>,
     next_id: u32,
     /// Columns that no query reads any more are looked for when there are so many.
@@ -181,21 +194,21 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    pub(crate) fn new(key: &str, schema: &Schema) -> Self {
+    pub(crate) fn new(key: &str, schema: &Schema, keyed: Keyed) -> Self {
         let declared = schema.fields().map(|(path, kind)| {
             let instant = kind == FieldKind::Instant;
             (path.clone(), if instant { Reading::Instant } else { Reading::Plain })
         });
         let fixed: Box<[Read]> =
             std::iter::once((Path::field(key), Reading::Plain)).chain(declared).collect();
-        let mut fixed_places = HashMap::default();
+        let mut fixed_places = HashMap::with_hasher(keyed);
         for (place, read) in fixed.iter().enumerate() {
             fixed_places.entry(read.clone()).or_insert(place);
         }
         let mut columns = Self {
             fixed,
             fixed_places,
-            columns: HashMap::default(),
+            columns: HashMap::with_hasher(keyed),
             layout: Arc::new(Layout::new(Vec::new(), Vec::new())),
             next_id: 0,
             sweep_at: 16,

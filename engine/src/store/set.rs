@@ -4,7 +4,6 @@ use std::{hash::BuildHasher, sync::Arc};
 
 use bytes::Bytes;
 use compact_str::ToCompactString;
-use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashTable};
 
 use crate::{
@@ -16,6 +15,7 @@ use crate::{
     order::Order,
     path::Path,
     schema::{Schema, SetDef},
+    seed::{Keyed, probed},
     store::{
         columns::{Column, Columns, Layout, Read},
         history::History,
@@ -55,7 +55,7 @@ pub(crate) struct Set {
     pub(crate) key: String,
     pub(crate) schema: Schema,
     columns: Columns,
-    sortings: HashMap<Arc<str>, Arc<Sorting>, FixedState>,
+    sortings: HashMap<Arc<str>, Arc<Sorting>, Keyed>,
     /// Orders that nobody has any more are looked for when there are so many.
     sweep_at: usize,
     slots: Vec<Slot>,
@@ -66,27 +66,29 @@ pub(crate) struct Set {
     pub(crate) indexes: Indexes,
     /// What some query has not taken yet.
     pub(crate) history: History,
+    pub(super) keyed: Keyed,
 }
 
 /// So many orders are not worth a look at which of them are still of use.
 const FEW_SORTINGS: usize = 16;
 
 impl Set {
-    pub(crate) fn new(def: SetDef, schema: Schema) -> Self {
-        let columns = Columns::new(&def.key, &schema);
+    pub(crate) fn new(def: SetDef, schema: Schema, keyed: Keyed) -> Self {
+        let columns = Columns::new(&def.key, &schema, keyed);
         Self {
             name: def.name.into(),
             key: def.key,
             schema,
             columns,
-            sortings: HashMap::default(),
+            sortings: HashMap::with_hasher(keyed),
             sweep_at: FEW_SORTINGS,
             slots: Vec::new(),
             free: Vec::new(),
             ids: HashTable::new(),
             row_bytes: 0,
-            indexes: Indexes::default(),
+            indexes: Indexes::new(keyed),
             history: History::default(),
+            keyed,
         }
     }
 
@@ -110,7 +112,7 @@ impl Set {
     }
 
     pub(crate) fn handle(&self, id: &str) -> Option<u32> {
-        self.find(hash_of(id), id, &[])
+        self.find(self.hash_of(id), id, &[])
     }
 
     /// All rows with their handles.
@@ -157,8 +159,15 @@ impl Set {
             + self.ids.capacity() * (size_of::<(u32, u32)>() + 1)
     }
 
+    fn hash_of(&self, id: &str) -> u32 {
+        (self.keyed.hash_one(id) >> 32) as u32
+    }
+
     fn find(&self, hash: u32, id: &str, changes: &[RowChange]) -> Option<u32> {
-        let is = |(held, handle): &(u32, u32)| *held == hash && self.id_at(*handle, changes) == Some(id);
+        let is = |(held, handle): &(u32, u32)| {
+            probed();
+            *held == hash && self.id_at(*handle, changes) == Some(id)
+        };
         self.ids.find(spread(hash), is).map(|(_, handle)| *handle)
     }
 
@@ -311,7 +320,7 @@ impl Set {
             Some(compact) => Bytes::from(compact.into_boxed_slice()),
             None => Bytes::copy_from_slice(node),
         };
-        let hash = hash_of(&id);
+        let hash = self.hash_of(&id);
         Ok(Row::new(id, hash, raw, extracted.digest, layout.clone(), slots.into()))
     }
 
@@ -328,7 +337,7 @@ impl Set {
 
     /// How many rows more there would be after these writes, and which was the last that made it more.
     pub(crate) fn growth<'a>(&self, writes: impl Iterator<Item = &'a Write>) -> (isize, usize) {
-        let mut there: HashMap<&str, bool, FixedState> = HashMap::default();
+        let mut there: HashMap<&str, bool, Keyed> = HashMap::with_hasher(self.keyed);
         let (mut growth, mut grown_by) = (0, 0);
         for (place, write) in writes.enumerate() {
             let (id, is) = match write {
@@ -433,7 +442,7 @@ impl Set {
     }
 
     fn remove(&mut self, id: &str, changes: &mut Vec<RowChange>) {
-        let hash = hash_of(id);
+        let hash = self.hash_of(id);
         let Some(handle) = self.find(hash, id, changes) else { return };
         let slot = &mut self.slots[handle as usize];
         let removed = slot.row.take();
@@ -527,10 +536,6 @@ impl<'a> Rows<'a> {
             Some(change) => self.changes.get(change as usize)?.before.as_ref(),
         }
     }
-}
-
-pub(crate) fn hash_of(id: &str) -> u32 {
-    (FixedState::default().hash_one(id) >> 32) as u32
 }
 
 /// A hash table looks at the high bits and at the low ones.
