@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use liveset_engine::{
-    Engine, EngineLimits, FeedId, FieldKind, Instant, Op, Plan, Query, SetDef, Stats, Update,
+    Engine, EngineLimits, FeedId, FieldKind, HashSeed, Instant, Op, Plan, Query, SetDef, Stats, Update,
 };
 
 use crate::{OrderRow, Step};
@@ -39,7 +39,7 @@ pub fn json_op(step: &Step) -> Op {
 impl Live {
     /// Loads the orders.
     pub fn new(orders: &[Arc<OrderRow>], now: i64) -> Self {
-        let mut engine = Engine::new(EngineLimits::default());
+        let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
         engine.define_set(orders_set()).expect("a set");
         let now = instant(now);
         for some in orders.chunks(10_000) {

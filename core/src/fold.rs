@@ -1,13 +1,12 @@
 //! Folding changes per node against what a reader last was sent.
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hashbrown::hash_map::Entry;
 
-use crate::Map;
 use crate::row::{Change, ChangeBatch, ChangeReason, Doc, change_bytes};
 
 /// What a slow reader of one live query still has to be told, one net change per node.
@@ -34,7 +33,8 @@ use crate::row::{Change, ChangeBatch, ChangeReason, Doc, change_bytes};
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Pending {
-    nodes: Map<Arc<str>, Net>,
+    /// Ordered, not hashed: writers choose the ids, and there is no seed here.
+    nodes: BTreeMap<Arc<str>, Net>,
     order: Order,
     /// What the nodes weigh.
     bytes: usize,

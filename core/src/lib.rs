@@ -139,6 +139,3 @@ pub use session::{
 };
 pub use time::Moment;
 pub use token::Token;
-
-/// A map whose iteration order depends on what is in it alone: the same inputs give the same outputs.
-pub(crate) type Map<K, V> = hashbrown::HashMap<K, V, foldhash::fast::FixedState>;

@@ -49,6 +49,7 @@ const BELOW_SANS_IO: &[&str] = &[
     "serde",
     "serde_core",
     "serde_json",
+    "siphasher",
     "slab",
     "smallvec",
     "static_assertions",

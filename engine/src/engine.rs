@@ -2,7 +2,11 @@
 
 mod one_shot;
 
-use std::{collections::VecDeque, hash::BuildHasher, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    hash::BuildHasher,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use foldhash::fast::FixedState;
@@ -12,15 +16,24 @@ use smallvec::SmallVec;
 use crate::{
     error::{CommitError, DefineError, OpProblem, OpenError, QueryError},
     filter::Filter,
-    limits::{EngineLimits, MAX_NODES},
-    moments::Moments,
+    limits::{EngineLimits, MAX_NODES, Tuning},
+    moments::{Moments, Turned},
     order::Order,
     projection::Projection,
     query::{Plan, Query},
     schema::{Schema, SetDef},
-    shard::{Moment, Sets, Shard, create::Prepared, view::Identity},
+    seed::{HashSeed, Keyed},
+    shard::{
+        Moment, Sets, Shard,
+        behind::Slice,
+        create::Prepared,
+        view::{Identity, View},
+    },
     stats::{Stats, Work},
-    store::set::{RowChange, Set, Write},
+    store::{
+        history::HistoryEntry,
+        set::{RowChange, Set, Write},
+    },
     suggest,
     syntax::shortened,
     time::Instant,
@@ -80,6 +93,8 @@ pub struct Committed {
 #[derive(Debug)]
 pub struct Engine {
     limits: EngineLimits,
+    /// For every table with keys that others choose.
+    keyed: Keyed,
     sets: Sets,
     shards: Vec<Shard>,
     moments: Moments,
@@ -107,6 +122,8 @@ pub struct Part<'a> {
     limits: &'a EngineLimits,
     now: Instant,
     version: u64,
+    /// Steps that it may take.
+    left: u64,
     done: bool,
 }
 
@@ -120,19 +137,23 @@ impl Part<'_> {
             let Some((_, set)) = self.sets.get_index(*number) else { continue };
             let rows = set.during(changes);
             let tuning = &self.limits.tuning;
-            self.shard.apply(*number, Moment { rows, now: self.now, version: self.version, tuning });
+            let moment = Moment { rows, now: self.now, version: self.version, tuning };
+            self.shard.apply(*number, moment, &mut self.left);
         }
     }
 }
 
 impl Engine {
-    /// An engine without sets.
-    pub fn new(limits: EngineLimits) -> Self {
+    /// An engine without sets. `seed` keys the hash tables over what clients and writers choose, and changes nothing else: a
+    /// service gives random numbers, a test [`HashSeed::FIXED`].
+    pub fn new(limits: EngineLimits, seed: HashSeed) -> Self {
+        let keyed = seed.keyed();
         Self {
-            shards: (0..limits.shards.clamp(1, MAX_SHARDS)).map(|_| Shard::default()).collect(),
+            shards: (0..limits.shards.clamp(1, MAX_SHARDS)).map(|_| Shard::new(keyed)).collect(),
             limits,
+            keyed,
             sets: Sets::default(),
-            moments: Moments::default(),
+            moments: Moments::new(keyed),
             filling: VecDeque::new(),
             waiting: HashSet::default(),
             opened: VecDeque::new(),
@@ -159,7 +180,7 @@ impl Engine {
         let schema = Schema::new(&def.fields, &self.limits.query)
             .map_err(|(field, what)| DefineError::Field { set: def.name.clone(), field, what })?;
         let name = def.name.as_str().into();
-        let mut set = Set::new(def, schema);
+        let mut set = Set::new(def, schema, self.keyed);
         set.indexes.eager = self.limits.tuning.eager_indexes;
         self.sets.insert(name, set);
         Ok(())
@@ -222,16 +243,29 @@ impl Engine {
 
         let Self { shards, sets, limits, version, .. } = self;
         let (sets, limits, version) = (&*sets, &*limits, *version);
-        let part = |shard| Part { shard, sets, changes: &changes, limits, now, version, done: false };
+        let left = limits.enforced_hold();
+        let part = |shard| Part { shard, sets, changes: &changes, limits, now, version, left, done: false };
         let mut parts: SmallVec<[Part<'_>; 1]> = shards.iter_mut().map(part).collect();
         spread(&mut parts);
         parts.iter_mut().for_each(Part::run);
+        let left = parts.iter().map(|part| part.left).min().unwrap_or(0);
         drop(parts);
 
         for (number, mut changes) in changes {
+            let is_behind = self.shards.iter().any(|shard| shard.first_entry(number).is_some());
             if let Some((_, set)) = self.sets.get_index_mut(number) {
-                set.finish(&changes);
+                if is_behind {
+                    // Handles of removed rows stay theirs as long as some query has to read what they were.
+                    let changes = std::mem::take(&mut changes);
+                    let entry = set.history.push(HistoryEntry { version, now, changes, turned: Vec::new() });
+                    set.finish(&entry.changes);
+                } else {
+                    set.finish(&changes);
+                }
                 set.indexes.expire(set.len());
+            }
+            if is_behind {
+                self.bound_history(number);
             }
             changes.clear();
             if changes.capacity() <= SPARE_CHANGES {
@@ -239,7 +273,57 @@ impl Engine {
             }
         }
         self.grant_wishes();
+        self.follow_up(left);
         Ok(Committed { commit: self.stats.commits, changed })
+    }
+
+    /// Of what an input has put off does at once what the rest of its hold allows.
+    fn follow_up(&mut self, left: u64) {
+        let mut left = left;
+        self.take_again();
+        if self.shards.iter().any(Shard::is_behind) {
+            self.catch_up(&mut left);
+        }
+        let is_again =
+            |(shard, view): &&(usize, u32)| self.shards[*shard].view(*view).is_some_and(View::is_again);
+        let again: Vec<_> = self.filling.iter().filter(is_again).copied().collect();
+        for again in again {
+            if left == 0 {
+                return;
+            }
+            left = self.work_on(usize::MAX, left, Some(again));
+        }
+    }
+
+    /// Queues the views whose rows are to be looked at once more.
+    fn take_again(&mut self) {
+        for (number, shard) in self.shards.iter_mut().enumerate() {
+            self.filling.extend(shard.take_again().into_iter().map(|view| (number, view)));
+        }
+    }
+
+    /// Computes queries again as a whole, those first that are furthest behind, as long as a set keeps too much for them.
+    fn bound_history(&mut self, number: usize) {
+        let slice = self.slice();
+        let Self { shards, sets, limits, .. } = self;
+        let Some((_, set)) = sets.get_index_mut(number) else { return };
+        while set.history.rows() > limits.max_behind_rows || set.history.bytes() > limits.max_behind_bytes {
+            let Some(entry) = shards.iter().filter_map(|shard| shard.first_entry(number)).min() else {
+                break;
+            };
+            for shard in shards.iter_mut() {
+                for filter in shard.furthest_behind(number, entry) {
+                    shard.make_again(filter, set, Slice { tuning: &limits.tuning, ..slice });
+                }
+            }
+            trim(shards, number, set);
+        }
+    }
+
+    /// What a slice of work looks at.
+    fn slice(&self) -> Slice<'static> {
+        let (hold, version, now) = (self.limits.enforced_hold(), self.version, self.now);
+        Slice { hold, version, now, tuning: &NO_TUNING }
     }
 
     /// Reads and checks every operation; changes nothing.
@@ -349,7 +433,7 @@ impl Engine {
     pub fn open(&mut self, now: Instant, plan: &Plan) -> Result<(FeedId, Snapshot), OpenError> {
         let Filed { feed, shard, view, .. } = self.file(now, plan)?;
         while !self.is_filled(shard, view) {
-            self.work_on(usize::MAX, Some((shard, view)));
+            self.work_on(usize::MAX, u64::MAX, Some((shard, view)));
         }
         Ok((feed, self.snapshot_of(shard, view, &plan.projection)))
     }
@@ -369,7 +453,7 @@ impl Engine {
         let refused = |engine: &Engine| is_new && engine.filling.len() > engine.limits.max_filling;
         let is_hopeless = rows > slice && refused(self);
         if !self.is_filled(shard, view) && !is_hopeless {
-            self.work_on(slice, Some((shard, view)));
+            self.work_on(slice, self.limits.enforced_hold(), Some((shard, view)));
         }
         let is_there = self.is_filled(shard, view);
         if !is_there {
@@ -406,8 +490,15 @@ impl Engine {
     pub fn close(&mut self, feed: FeedId) {
         let shard = self.shard_of_feed(feed);
         let view = self.shards[shard].feeds.get(&feed).copied();
-        let is_being_filled = view.is_some_and(|view| !self.is_filled(shard, view));
+        let of_view = view.and_then(|view| self.shards[shard].view(view));
+        let is_being_filled = of_view.is_some_and(|view| !view.is_done());
+        let set = of_view.map(|view| view.identity.set);
         let closed = self.shards[shard].close(feed, &mut self.sets);
+        if let Some((number, (_, set))) = set.and_then(|set| Some((set, self.sets.get_index_mut(set)?)))
+            && !set.history.is_empty()
+        {
+            trim(&self.shards, number, set);
+        }
         if is_being_filled {
             let is_there = |(shard, view): &(usize, u32)| self.shards[*shard].view(*view).is_some();
             self.filling.retain(is_there);
@@ -488,30 +579,86 @@ impl Engine {
 
     /// Whether there is [`work`](Self::work) to be done between inputs.
     pub fn has_work(&self) -> bool {
-        !self.filling.is_empty() || self.sets.values().any(|set| set.indexes.is_building())
+        !self.filling.is_empty()
+            || self.shards.iter().any(Shard::is_behind)
+            || self.sets.values().any(|set| set.indexes.is_building())
     }
 
-    /// Goes on with what was put off: results of new queries, and indexes; over about `rows` rows. Tells whether there is
-    /// more. Results are as of the last `now`.
+    /// Goes on with what was put off: commits and moments that queries have not taken yet, results of new queries, and indexes; over
+    /// about `rows` rows, for [one hold](EngineLimits::hold_steps) at most. Tells whether there is more. Results are as of the
+    /// last `now`.
     pub fn work(&mut self, rows: usize) -> bool {
-        self.work_on(rows.max(1), None);
+        self.work_on(rows.max(1), self.limits.enforced_hold(), None);
         self.has_work()
     }
 
-    /// Works over `budget` rows, on one view before all others if one is wanted.
-    fn work_on(&mut self, budget: usize, wanted: Option<(usize, u32)>) {
-        let mut left = budget;
+    /// Lets queries that are behind their set take what they have missed, for about `left` steps.
+    fn catch_up(&mut self, left: &mut u64) {
+        let slice = self.slice();
+        let Self { shards, sets, limits, .. } = self;
+        let slice = Slice { tuning: &limits.tuning, ..slice };
+        shards.iter_mut().for_each(|shard| shard.catch_up(sets, left, slice));
+        let mut overdue: BTreeSet<usize> = shards.iter_mut().flat_map(Shard::take_overdue).collect();
+        if !overdue.is_empty() {
+            self.version += 1;
+        }
+        while let Some((_, set)) = overdue.pop_first().and_then(|number| sets.get_index_mut(number)) {
+            let (version, now) = (self.version, self.now);
+            set.history.push(HistoryEntry { version, now, changes: Vec::new(), turned: Vec::new() });
+        }
+        for (number, set) in sets.values_mut().enumerate().filter(|(_, set)| !set.history.is_empty()) {
+            trim(shards, number, set);
+        }
+        self.take_again();
+    }
+
+    /// Works over `budget` rows for about `steps` steps, on one view before all others if one is wanted. Returns the
+    /// steps that are left.
+    fn work_on(&mut self, budget: usize, steps: u64, wanted: Option<(usize, u32)>) -> u64 {
+        let (mut left, mut steps) = (budget, steps);
+        if let Some((shard, view)) = wanted
+            && self.shards[shard].waits(view)
+            && let Some(number) = self.shards[shard].view(view).map(|view| view.identity.set)
+        {
+            let slice = self.slice();
+            let Self { shards, sets, limits, .. } = self;
+            let Some((_, set)) = sets.get_index_mut(number) else { return steps };
+            let slice = Slice { tuning: &limits.tuning, ..slice };
+            shards[shard].catch_up_for(view, set, &mut steps, slice);
+            trim(shards, number, set);
+            self.take_again();
+            // Others may have to go on first.
+            if steps > 0 && self.shards[shard].waits(view) {
+                self.catch_up(&mut steps);
+            }
+            if steps == 0 {
+                return steps;
+            }
+        }
+        if wanted.is_none() && self.shards.iter().any(Shard::is_behind) {
+            // New queries have their turn too.
+            let mut share = if self.filling.is_empty() { steps } else { steps.div_ceil(2) };
+            steps -= share;
+            self.catch_up(&mut share);
+            steps += share;
+        }
         // Whoever wants one view waits for what its set has begun, not for others.
         let of = wanted.and_then(|(shard, view)| Some(self.shards[shard].view(view)?.identity.set));
         for (number, (_, set)) in self.sets.iter_mut().enumerate() {
             if set.indexes.is_building() && of.is_none_or(|of| of == number) {
-                left -= left.min(set.build_indexes(left));
-                if !set.indexes.is_building() {
-                    self.moments.rearm_all(number, set, self.now);
+                let rows = left.min(usize::try_from(steps / INDEX_STEPS).unwrap_or(usize::MAX).max(1));
+                let built = set.build_indexes(rows);
+                left -= left.min(built);
+                steps = steps.saturating_sub(INDEX_STEPS * built as u64);
+                self.stats.work.steps += INDEX_STEPS * built as u64;
+                if set.indexes.is_building() {
+                    // Tests over time wait for it: rows that are looked at before would not flip.
+                    return steps;
                 }
+                self.moments.rearm_all(number, set, self.now);
             }
-            if left == 0 {
-                return;
+            if left == 0 || steps == 0 {
+                return steps;
             }
         }
         if let Some(wanted) = wanted
@@ -520,16 +667,27 @@ impl Engine {
         {
             self.filling.push_front(wanted);
         }
+        let slice = self.slice();
+        let mut waiting = 0;
         while let Some((shard, view)) = self.filling.front().copied() {
+            if self.shards[shard].waits(view) {
+                waiting += 1;
+                if waiting >= self.filling.len() || wanted == Some((shard, view)) {
+                    return steps;
+                }
+                self.filling.rotate_left(1);
+                continue;
+            }
+            waiting = 0;
             let number = self.shards[shard].view(view).map(|view| view.identity.set);
             if let Some((_, set)) = number.and_then(|number| self.sets.get_index_mut(number)) {
-                let tuning = &self.limits.tuning;
-                left -= left.min(self.shards[shard].fill(view, set, self.now, left, tuning).max(1));
-                if !self.is_filled(shard, view) {
+                let slice = Slice { tuning: &self.limits.tuning, ..slice };
+                left -= left.min(self.shards[shard].fill(view, set, left, &mut steps, slice).max(1));
+                if self.shards[shard].view(view).is_some_and(|view| !view.is_done()) {
                     // Others have waited as well.
                     self.filling.rotate_left(1);
-                    if left == 0 {
-                        return;
+                    if left == 0 || steps == 0 {
+                        return steps;
                     }
                     continue;
                 }
@@ -538,10 +696,11 @@ impl Engine {
                 self.opened.extend(feeds);
             }
             self.filling.pop_front();
-            if left == 0 || wanted == Some((shard, view)) {
-                return;
+            if left == 0 || steps == 0 || wanted == Some((shard, view)) {
+                return steps;
             }
         }
+        steps
     }
 
     /// Hears what shards would have needed.
@@ -585,32 +744,60 @@ impl Engine {
             }
         } else {
             let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-            if !due(self.moments.next()) && !self.shards.iter().any(|shard| due(shard.next_timer())) {
+            let is_due = |shard: &Shard| due(shard.next_timer()) || shard.is_due_behind(now);
+            if !due(self.moments.next()) && !self.shards.iter().any(is_due) {
                 return;
             }
         }
         // One step for all that is due: the net change from the last `now` to this one.
         self.version += 1;
-        let turned = self.moments.turn(then, now, &self.sets);
+        let hold = self.limits.enforced_hold();
+        let most = usize::try_from(hold).unwrap_or(usize::MAX);
+        let (turned, flooded) = self.moments.turn(then, now, &self.sets, most);
         self.stats.deadlines_fired += 1;
         let (version, tuning) = (self.version, &self.limits.tuning);
+        let mut left = hold;
+        let before = Slice { hold, version: version - 1, now: then, tuning };
         for shard in &mut self.shards {
             for (number, (_, set)) in self.sets.iter().enumerate() {
                 let moment = Moment { rows: set.during(&[]), now, version, tuning };
                 if back {
                     shard.refile(number, now);
-                    shard.reconsider(number, then, moment);
+                    // What is behind, and what has a timer for each node, is looked at as a whole.
+                    for filter in shard.with_timers(number).into_iter().chain(shard.timed_behind(number)) {
+                        shard.make_again(filter, set, before);
+                    }
+                }
+                for (_, test) in flooded.iter().filter(|(of, _)| *of == number) {
+                    for filter in shard.asking(*test) {
+                        shard.make_again(filter, set, before);
+                    }
                 }
                 if let Some((_, turned)) = turned.iter().find(|(turned, _)| *turned == number) {
-                    shard.flip(number, turned, then, moment);
+                    shard.flip(number, turned, then, moment, &mut left);
                 }
             }
             while let Some((filter, number)) = shard.due(now) {
                 let Some((_, set)) = self.sets.get_index(number) else { break };
-                shard.fire(filter, then, Moment { rows: set.during(&[]), now, version, tuning });
+                let moment = Moment { rows: set.during(&[]), now, version, tuning };
+                shard.fire(filter, then, moment, &mut left);
             }
         }
+        let mut turned: Vec<Vec<Turned>> = (0..self.sets.len())
+            .map(|number| {
+                turned.iter().find(|(of, _)| *of == number).map_or_else(Vec::new, |(_, it)| it.clone())
+            })
+            .collect();
+        for (number, set) in self.sets.values_mut().enumerate() {
+            // Only queries over time have something to take of it.
+            if self.shards.iter().any(|shard| shard.is_timed_behind(number)) {
+                let turned = std::mem::take(&mut turned[number]);
+                set.history.push(HistoryEntry { version, now, changes: Vec::new(), turned });
+            }
+        }
+        (0..self.sets.len()).for_each(|number| self.bound_history(number));
         self.grant_wishes();
+        self.follow_up(left);
     }
 
     /// When time alone may next change a result; `None` while no query waits for time. The moment is that at which the next
@@ -625,6 +812,27 @@ impl Engine {
     /// The next update, in order; drain until `None`.
     pub fn poll_update(&mut self) -> Option<Update> {
         self.shards.iter_mut().find_map(|shard| shard.updates.pop_front())
+    }
+
+    /// The next feed whose result is complete up to another version than before: the version, or `None` where it is complete up
+    /// to the newest. A feed that is behind is told of its updates later than others, those of each version in their order. Drain
+    /// until `None`.
+    pub fn poll_lag(&mut self) -> Option<(FeedId, Option<u64>)> {
+        loop {
+            let (feed, complete) = self.shards.iter_mut().find_map(|shard| shard.lags.pop_front())?;
+            if self.shards[self.shard_of_feed(feed)].feeds.contains_key(&feed) {
+                return Some((feed, complete));
+            }
+        }
+    }
+
+    /// The version up to which the result of a feed is complete: updates of later versions are still to come. `None` where that is
+    /// the newest version, and for an unknown feed.
+    pub fn complete(&self, feed: FeedId) -> Option<u64> {
+        let shard = &self.shards[self.shard_of_feed(feed)];
+        let view = shard.view(*shard.feeds.get(&feed)?)?;
+        let (_, set) = self.sets.get_index(view.identity.set)?;
+        shard.complete(view, set)
     }
 
     /// Where a node stands in the window of a feed, counted from 0; `None` where it is not in it. O(log nodes).
@@ -668,6 +876,9 @@ impl Engine {
             indexes: self.sets.values().map(|set| set.indexes.len() as u64).sum(),
             deadlines: (self.moments.len() + self.shards.iter().map(Shard::timer_count).sum::<usize>())
                 as u64,
+            behind: self.shards.iter().map(|shard| shard.behind_count() as u64).sum(),
+            behind_rows: self.sets.values().map(|set| set.history.rows() as u64).sum(),
+            behind_bytes: self.sets.values().map(|set| set.history.bytes() as u64).sum(),
             row_bytes: self.sets.values().map(|set| set.row_bytes() as u64).sum(),
             index_bytes: (indexes + bytes.iter().map(|(_, predicates)| predicates).sum::<usize>()) as u64,
             window_bytes: bytes.iter().map(|(windows, _)| *windows as u64).sum(),
@@ -696,7 +907,8 @@ impl Engine {
         let rows =
             shard.entries(view, set).map(|row| (NodeId::from(row.id.as_str()), shown.doc(row))).collect();
         let total_count = shard.total(view, set);
-        Snapshot { version: self.version, total_count, capped: total_count > held.cap() as u64, rows }
+        let version = shard.complete(held, set).unwrap_or(self.version);
+        Snapshot { version, total_count, capped: total_count > held.cap() as u64, rows }
     }
 
     fn nothing(&self) -> Snapshot {
@@ -707,7 +919,8 @@ impl Engine {
         self.shards[shard].view(view).is_none_or(|view| view.is_filled())
     }
 
-    /// Queries with one filter are in one shard, so that it is evaluated once for them.
+    /// Queries with one filter are in one shard, so that it is evaluated once for them. By a hash without a seed: updates leave
+    /// shard by shard.
     fn shard_of(&self, identity: &Identity) -> usize {
         match self.shards.len() {
             1 => 0,
@@ -726,6 +939,17 @@ impl Engine {
         suggest::hint(name, self.set_names())
     }
 }
+
+/// Lets go of what no query has to take any more.
+fn trim(shards: &[Shard], number: usize, set: &mut Set) {
+    let first = shards.iter().filter_map(|shard| shard.first_entry(number)).min();
+    set.trim_history(first.unwrap_or_else(|| set.history.end()));
+}
+
+/// The steps that it takes to put a row into an index.
+const INDEX_STEPS: u64 = 8;
+/// Stands for the tuning where only budgets are looked at.
+static NO_TUNING: Tuning = Tuning::NONE;
 
 /// A live query that was found or made.
 struct Filed {

@@ -6,14 +6,15 @@
 //!              now                 handle_timeout(now)              open / close (shared)
 //! ```
 //!
-//! Sans-IO: no clock, no task, no socket. `now` is an argument, and the same inputs give the same outputs. **The data lives
+//! Sans-IO: no clock, no task, no socket, no randomness. `now` and the [`HashSeed`] are arguments, and the same inputs give the same
+//! outputs, whatever the seed. **The data lives
 //! in memory only; the host is the truth.**
 //!
 //! ```
-//! use liveset_engine::{Engine, EngineLimits, Instant, Op, Query, SetDef};
+//! use liveset_engine::{Engine, EngineLimits, HashSeed, Instant, Op, Query, SetDef};
 //!
 //! let mut now = Instant::parse_rfc3339("2025-12-07T21:45:00Z").unwrap();
-//! let mut engine = Engine::new(EngineLimits::default());
+//! let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
 //! engine.define_set(SetDef::new("orders", "id"))?;
 //!
 //! let query = Query::new("orders").filter("createdAt > now - 7 days").order_by("createdAt desc").limit(50);
@@ -74,9 +75,9 @@
 //! what a node costs at most, in steps ([`Cost`]).
 //!
 //! ```
-//! # use liveset_engine::{Engine, EngineLimits, Instant, Query, SetDef};
+//! # use liveset_engine::{Engine, EngineLimits, HashSeed, Instant, Query, SetDef};
 //! # let now = Instant::parse_rfc3339("2025-12-07T21:45:00Z").unwrap();
-//! # let mut engine = Engine::new(EngineLimits::default());
+//! # let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
 //! # engine.define_set(SetDef::new("orders", "id"))?;
 //! let query = Query::new("orders").filter("customer == 7 and total != 0").order_by("createdAt desc").limit(50);
 //! let plan = engine.prepare(&query)?;
@@ -116,6 +117,7 @@ mod path;
 mod projection;
 mod query;
 mod schema;
+mod seed;
 mod shard;
 mod stats;
 mod steps;
@@ -142,6 +144,7 @@ pub use path::Path;
 pub use projection::Projection;
 pub use query::{HiddenField, Plan, Query};
 pub use schema::{FieldDef, FieldKind, SetDef};
+pub use seed::{HashSeed, Keyed};
 pub use stats::{Stats, Work};
 pub use steps::Cost;
 pub use suggest::{hint, nearest};

@@ -100,6 +100,14 @@ pub struct EngineLimits {
     /// How many nodes are looked at in one go for a query that is being made: what takes more is done in slices, between
     /// which other inputs are taken ([`Engine::begin_open`](crate::Engine::begin_open)). Default 16 384; 0 counts as 1.
     pub slice_rows: usize,
+    /// Steps of work that one hold of the lock may take: a commit or a moment of time that costs more is brought to the queries in
+    /// slices, between which other inputs are taken; so is all other work that was put off. Default 100 000; 0 counts as 1.
+    pub hold_steps: u64,
+    /// Row versions that a set keeps for queries that are behind it, at most about so many: beyond, the queries that are furthest
+    /// behind are computed again as a whole. Default 200 000.
+    pub max_behind_rows: usize,
+    /// Bytes of these, likewise. Default 64 MiB.
+    pub max_behind_bytes: usize,
     /// Parts that the live queries are spread over, so that as many threads can keep them; at most 256. Default 1; 0 counts
     /// as 1.
     pub shards: usize,
@@ -128,6 +136,19 @@ pub struct Tuning {
     pub eager_indexes: bool,
 }
 
+impl Tuning {
+    /// Nothing is forced.
+    pub(crate) const NONE: Tuning = Tuning {
+        scan_only: false,
+        alternative: None,
+        slices: false,
+        no_slices: false,
+        node_timers: false,
+        small_slices: false,
+        eager_indexes: false,
+    };
+}
+
 impl Default for EngineLimits {
     fn default() -> EngineLimits {
         EngineLimits {
@@ -145,6 +166,9 @@ impl Default for EngineLimits {
             max_window_bytes: 1024 * 1024 * 1024,
             max_columns: 256,
             slice_rows: 16_384,
+            hold_steps: 100_000,
+            max_behind_rows: 200_000,
+            max_behind_bytes: 64 * 1024 * 1024,
             shards: 1,
             tuning: Tuning::default(),
         }
@@ -155,6 +179,11 @@ impl Default for EngineLimits {
 pub(crate) const MAX_NODES: usize = u32::MAX as usize - 1;
 
 impl EngineLimits {
+    /// The steps of a hold that are enforced: no work would ever be done in none.
+    pub(crate) fn enforced_hold(&self) -> u64 {
+        self.hold_steps.max(1)
+    }
+
     /// The cap that is enforced: a window of no nodes is none, and more than can be numbered are never there.
     pub(crate) fn enforced_window(&self) -> usize {
         self.max_window.clamp(1, MAX_NODES)

@@ -5,7 +5,6 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use crate::{
@@ -13,6 +12,7 @@ use crate::{
     filter::Fields as _,
     intervals::Intervals,
     order::rank,
+    seed::Keyed,
     shard::Sets,
     store::{
         columns::Column,
@@ -25,10 +25,10 @@ use crate::{
 };
 
 /// The tests over time that some filter asks, each with the moment at which it next comes out otherwise for some row.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Moments {
     tests: slab::Slab<Waiting>,
-    by_test: HashMap<(usize, u32, TimeTest), usize, FixedState>,
+    by_test: HashMap<(usize, u32, TimeTest), usize, Keyed>,
     by_time: BTreeSet<(Instant, usize)>,
     /// By set and column: few, however many tests there are.
     heeded: Vec<Heeded>,
@@ -64,6 +64,15 @@ struct Waiting {
 }
 
 impl Moments {
+    pub(crate) fn new(keyed: Keyed) -> Self {
+        Self {
+            tests: slab::Slab::new(),
+            by_test: HashMap::with_hasher(keyed),
+            by_time: BTreeSet::new(),
+            heeded: Vec::new(),
+        }
+    }
+
     /// A filter asks a test, which is known by the number that is returned. An order over its column is begun where there
     /// is none.
     pub(crate) fn add(
@@ -107,7 +116,7 @@ impl Moments {
         waiting.next.map(|at| self.by_time.remove(&(at, id)));
         set.indexes.unpin(&waiting.order);
         if self.tests.is_empty() {
-            *self = Self::default();
+            *self = Self::new(*self.by_test.hasher());
         }
     }
 
@@ -125,18 +134,31 @@ impl Moments {
 
     /// The rows of each set for which a test may come out otherwise at `now` than it did at `then`, and arms the tests anew.
     /// With a clock that was set back all tests are asked, else those that are due.
-    pub(crate) fn turn(&mut self, then: Instant, now: Instant, sets: &Sets) -> Vec<(usize, Vec<Turned>)> {
+    /// Of a test that turns for more than `most` rows only its number is told, in the second list.
+    pub(crate) fn turn(
+        &mut self,
+        then: Instant,
+        now: Instant,
+        sets: &Sets,
+        most: usize,
+    ) -> (Vec<(usize, Vec<Turned>)>, Vec<(usize, u32)>) {
         let ids: Vec<usize> = match now < then {
             true => self.tests.iter().map(|(id, _)| id).collect(),
             false => self.by_time.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| *id).collect(),
         };
         let mut turned: Vec<(usize, Vec<Turned>)> = Vec::new();
+        let mut flooded = Vec::new();
         for id in ids {
             let Waiting { set: number, test, order, .. } = &self.tests[id];
             let Some((_, set)) = sets.get_index(*number) else { continue };
             if let Some(order) = set.indexes.order(order) {
                 let (lo, hi) = test.turned(then, now);
                 let (start, end) = order.range(set, lo, hi);
+                if end - start > most {
+                    flooded.push((*number, id as u32));
+                    self.rearm(id, set, now);
+                    continue;
+                }
                 let entries = order.tree.iter_from(start).take(end - start);
                 let rows = entries.map(|entry| Turned { row: entry.row, test: id as u32 });
                 match turned.iter_mut().find(|(other, _)| other == number) {
@@ -147,7 +169,7 @@ impl Moments {
             self.rearm(id, set, now);
         }
         turned.iter_mut().for_each(|(_, rows)| rows.sort_unstable());
-        turned
+        (turned, flooded)
     }
 
     /// A commit may have brought a value that flips earlier, or taken the next one away. Costs a look-up for each change and each

@@ -28,6 +28,12 @@ pub struct Stats {
     pub clock_set_back: u64,
     /// Times that a moment was reached at which time alone may change a result.
     pub deadlines_fired: u64,
+    /// Filters that are behind their set now; see [`EngineLimits::hold_steps`](crate::EngineLimits::hold_steps).
+    pub behind: u64,
+    /// Row versions kept for them now.
+    pub behind_rows: u64,
+    /// Bytes of these, about.
+    pub behind_bytes: u64,
     /// Bytes held by nodes now, about: their JSON, decoded fields and ids.
     pub row_bytes: u64,
     /// Bytes held by indexes now, about: those that find nodes and those that find queries.
@@ -50,6 +56,13 @@ impl Deref for Stats {
 /// What the engine has done for queries since it was made. Counters only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Work {
+    /// Steps of work: comparisons of two scalars, moves of a row in a window, and reading of 16 bytes of JSON each count as one or
+    /// a few.
+    pub steps: u64,
+    /// Filters that fell behind their set, because a commit or a moment of time cost more than one hold allows.
+    pub fell_behind: u64,
+    /// Results that were computed again as a whole, because to keep them up to date would have cost more.
+    pub made_again: u64,
     /// Filters, or what an index has left to check of them, evaluated against a node; apart from those evaluated to find the
     /// next moment at which time flips it.
     pub predicates_evaluated: u64,
@@ -113,6 +126,9 @@ impl DerefMut for Account {
 macro_rules! counters {
     ($each:ident) => {
         $each!(
+            steps,
+            fell_behind,
+            made_again,
             predicates_evaluated,
             candidates_found,
             candidates_by_value,

@@ -1,6 +1,6 @@
 //! The unit in which work is counted.
 
-use std::fmt;
+use std::{fmt, ops::Add};
 
 /// Bytes of JSON that one step reads.
 const BLOCK: u64 = 16;
@@ -30,8 +30,8 @@ impl Cost {
     }
 
     /// The bound for a row whose JSON has so many bytes.
-    pub const fn of(self, row_bytes: u64) -> u64 {
-        self.fixed.saturating_add(self.per_block.saturating_mul(row_bytes.div_ceil(BLOCK)))
+    pub const fn of(self, row_bytes: usize) -> u64 {
+        self.fixed.saturating_add(self.per_block.saturating_mul((row_bytes as u64).div_ceil(BLOCK)))
     }
 
     /// The work of both.
@@ -47,6 +47,15 @@ impl Cost {
     #[must_use]
     pub const fn times(self, times: u64) -> Cost {
         Cost { fixed: self.fixed.saturating_mul(times), per_block: self.per_block.saturating_mul(times) }
+    }
+}
+
+/// The work of both.
+impl Add for Cost {
+    type Output = Cost;
+
+    fn add(self, other: Cost) -> Cost {
+        self.plus(other)
     }
 }
 
@@ -87,7 +96,7 @@ mod tests {
         assert_eq!([0, 1, 16, 17, 160].map(|bytes| cost.of(bytes)), [10, 13, 13, 16, 40]);
         assert_eq!(cost.plus(Cost::new(1, 1)), Cost::new(11, 4));
         assert_eq!(cost.times(2), Cost::new(20, 6));
-        assert_eq!(cost.times(u64::MAX).of(u64::MAX), u64::MAX);
+        assert_eq!(cost.times(u64::MAX).of(usize::MAX), u64::MAX);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What windows hold is counted as they change, and bounded.
 
-use crate::{Engine, EngineLimits, FeedId, Instant, Op, OpenError, Query, SetDef};
+use crate::{Engine, EngineLimits, FeedId, HashSeed, Instant, Op, OpenError, Query, SetDef};
 
 const NOW: Instant = Instant::MIN;
 
@@ -17,7 +17,7 @@ impl Random {
 }
 
 fn engine(limits: EngineLimits) -> Engine {
-    let mut engine = Engine::new(limits);
+    let mut engine = Engine::new(limits, HashSeed::FIXED);
     engine.define_set(SetDef::new("orders", "id")).expect("a set");
     engine
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use liveset_engine::{
-    Change, Engine, EngineLimits, FeedId, FieldKind, Filter, Instant, JsonLimits, Op, Order, Query,
+    Change, Engine, EngineLimits, FeedId, FieldKind, Filter, HashSeed, Instant, JsonLimits, Op, Order, Query,
     QueryLimits, SetDef, Tuning, Value, json,
 };
 
@@ -148,7 +148,7 @@ type Diff = Vec<String>;
 impl Side {
     fn new(name: &'static str, limits: EngineLimits, declared: bool) -> Self {
         let eager = limits.tuning.eager_indexes;
-        let mut engine = Engine::new(limits);
+        let mut engine = Engine::new(limits, HashSeed::FIXED);
         let mut set = SetDef::new("nodes", "id");
         if declared {
             set = set.field("at", FieldKind::Instant, false);

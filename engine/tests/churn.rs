@@ -1,6 +1,6 @@
 //! Queries that come and go leave nothing behind: neither what the engine counts nor what it does not.
 
-use liveset_engine::{Engine, EngineLimits, FieldKind, Instant, Op, Query, SetDef, Stats};
+use liveset_engine::{Engine, EngineLimits, FieldKind, HashSeed, Instant, Op, Query, SetDef, Stats};
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
@@ -13,7 +13,7 @@ fn now() -> Instant {
 }
 
 fn orders() -> Engine {
-    let mut engine = Engine::new(EngineLimits::default());
+    let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
     engine
         .define_set(SetDef::new("orders", "id").field("createdAt", FieldKind::Instant, false))
         .expect("a set");

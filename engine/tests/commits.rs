@@ -2,14 +2,15 @@
 
 use std::time::Instant as Stopwatch;
 
-use liveset_engine::{Engine, EngineLimits, Instant, Op, OpProblem, Query, SetDef};
+use liveset_engine::{Engine, EngineLimits, HashSeed, Instant, Op, OpProblem, Query, SetDef};
 
 fn now() -> Instant {
     Instant::parse_rfc3339("2024-01-01").unwrap()
 }
 
 fn engine(max_nodes_per_set: usize) -> Engine {
-    let mut engine = Engine::new(EngineLimits { max_nodes_per_set, ..EngineLimits::default() });
+    let mut engine =
+        Engine::new(EngineLimits { max_nodes_per_set, ..EngineLimits::default() }, HashSeed::FIXED);
     engine.define_set(SetDef::new("s", "id")).unwrap();
     engine
 }

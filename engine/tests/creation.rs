@@ -1,6 +1,6 @@
 //! What it costs to make a query: the rows that it looks at, and the indexes that this leaves behind for the next one.
 
-use liveset_engine::{Engine, EngineLimits, FeedId, Instant, Op, Query, SetDef, Snapshot, Work};
+use liveset_engine::{Engine, EngineLimits, FeedId, HashSeed, Instant, Op, Query, SetDef, Snapshot, Work};
 
 const NOW: Instant = Instant::MIN;
 const NODES: u64 = 2_000;
@@ -21,7 +21,7 @@ fn remove(id: &str) -> Op {
 }
 
 fn orders(nodes: u64, limits: EngineLimits) -> Engine {
-    let mut engine = Engine::new(limits);
+    let mut engine = Engine::new(limits, HashSeed::FIXED);
     engine.define_set(SetDef::new("orders", "id")).expect("a set");
     engine.commit(NOW, (0..nodes).map(|id| put(order(id))).collect()).expect("good nodes");
     engine

@@ -1,13 +1,13 @@
 //! Limits at 0 and 1, and what is said of input beyond every limit.
 
-use liveset_engine::{Engine, EngineLimits, Instant, Op, Query, SetDef};
+use liveset_engine::{Engine, EngineLimits, HashSeed, Instant, Op, Query, SetDef};
 
 fn now() -> Instant {
     Instant::parse_rfc3339("2024-01-01").unwrap()
 }
 
 fn engine(limits: EngineLimits) -> Engine {
-    let mut engine = Engine::new(limits);
+    let mut engine = Engine::new(limits, HashSeed::FIXED);
     engine.define_set(SetDef::new("s", "id")).unwrap();
     engine
 }

@@ -1,6 +1,6 @@
 //! Queries that read many fields: refused before anything is made of them, and nothing of one that is asked once is left behind.
 
-use liveset_engine::{Engine, EngineLimits, Instant, Op, OpenError, Query, SetDef};
+use liveset_engine::{Engine, EngineLimits, HashSeed, Instant, Op, OpenError, Query, SetDef};
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
@@ -10,7 +10,7 @@ const NOW: Instant = Instant::UNIX_EPOCH;
 const NODES: u64 = 500;
 
 fn engine(max_columns: usize) -> Engine {
-    let mut engine = Engine::new(EngineLimits { max_columns, ..EngineLimits::default() });
+    let mut engine = Engine::new(EngineLimits { max_columns, ..EngineLimits::default() }, HashSeed::FIXED);
     engine.define_set(SetDef::new("s", "id")).expect("a set");
     let node = |id: u64| {
         let fields: Vec<String> = (0..40).map(|field| format!(r#""f{field}":"{field} of {id}""#)).collect();

@@ -1,13 +1,13 @@
 //! The work of a commit follows the queries that it may touch, not the queries that there are.
 
-use liveset_engine::{Engine, EngineLimits, FieldKind, Instant, Op, Query, SetDef, Work};
+use liveset_engine::{Engine, EngineLimits, FieldKind, HashSeed, Instant, Op, Query, SetDef, Work};
 
 fn now() -> Instant {
     Instant::parse_rfc3339("2025-01-01T00:00:00Z").expect("a moment")
 }
 
 fn engine() -> Engine {
-    let mut engine = Engine::new(EngineLimits::default());
+    let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
     engine.define_set(SetDef::new("orders", "id").field("at", FieldKind::Instant, false)).expect("a set");
     engine
 }

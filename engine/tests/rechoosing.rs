@@ -1,6 +1,6 @@
 //! A query that is found in vain too often is filed under another part of its filter.
 
-use liveset_engine::{Engine, EngineLimits, Instant, Op, Query, SetDef};
+use liveset_engine::{Engine, EngineLimits, HashSeed, Instant, Op, Query, SetDef};
 
 const NOW: Instant = Instant::MIN;
 
@@ -11,7 +11,7 @@ fn put(engine: &mut Engine, id: u64, a: u64, b: u64) {
 
 #[test]
 fn a_value_that_becomes_common_finds_a_query_no_more() {
-    let mut engine = Engine::new(EngineLimits::default());
+    let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
     engine.define_set(SetDef::new("nodes", "id")).expect("a set");
     // `a == 1` is rare, `b == 7` is in every other node.
     for id in 0..100 {

@@ -1,8 +1,8 @@
 //! Queries over what somebody may see: parameters, row filters, hidden fields.
 
 use liveset_engine::{
-    Engine, EngineLimits, Filter, Instant, Literal, Op, Parameter, Plan, Projection, Query, QueryLimits,
-    SetDef,
+    Engine, EngineLimits, Filter, HashSeed, Instant, Literal, Op, Parameter, Plan, Projection, Query,
+    QueryLimits, SetDef,
 };
 
 const NOW: Instant = Instant::MIN;
@@ -74,7 +74,7 @@ fn clients_have_no_parameters() {
 }
 
 fn engine() -> Engine {
-    let mut engine = Engine::new(EngineLimits::default());
+    let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
     engine.define_set(SetDef::new("orders", "id")).unwrap();
     let node = |id: u32| {
         let tenant = ["acme", "umbrella"][id as usize % 2];

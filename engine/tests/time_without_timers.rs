@@ -1,7 +1,7 @@
 //! A test over time that an order of values serves waits for one moment, however many nodes will flip, and looks at none but
 //! those that do.
 
-use liveset_engine::{Engine, EngineLimits, FieldKind, Instant, Op, Query, SetDef};
+use liveset_engine::{Engine, EngineLimits, FieldKind, HashSeed, Instant, Op, Query, SetDef};
 
 const NODES: u64 = 50_000;
 const SECOND: i128 = 1_000_000_000;
@@ -18,7 +18,7 @@ fn put(id: u64, created: i128) -> Op {
 
 #[test]
 fn many_nodes_under_one_test_wait_for_one_moment() {
-    let mut engine = Engine::new(EngineLimits::default());
+    let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
     engine
         .define_set(SetDef::new("orders", "id").field("createdAt", FieldKind::Instant, false))
         .expect("a set");

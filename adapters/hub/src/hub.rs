@@ -8,8 +8,8 @@ use liveset_core::{
     SessionLimits, SessionState, SessionStats, Transmit, Verdict, Violation,
 };
 use liveset_engine::{
-    CommitError, Committed, DefineError, Engine, EngineLimits, Explain, FeedId, Instant, JsonLimits, Op,
-    Part, Plan, Query, QueryLimits, SetDef, json,
+    CommitError, Committed, DefineError, Engine, EngineLimits, Explain, FeedId, HashSeed, Instant,
+    JsonLimits, Op, Part, Plan, Query, QueryLimits, SetDef, json,
 };
 
 use crate::{
@@ -53,10 +53,14 @@ pub struct HubConfig {
     /// server) is not mistaken for one of this: higher than any version given out before, and at most 2^63 - 1. The
     /// nanoseconds of the wall clock at the start will do until the year 2262.
     pub epoch: u64,
+    /// Keys the hash tables over what clients and writers choose, and changes no output. A service takes random bits, each time it
+    /// starts: under a seed that clients know they can make all look-ups slow.
+    pub seed: HashSeed,
 }
 
 impl Default for HubConfig {
-    /// All limits at their defaults, the stock resources, [`AllowAll`], epoch 0.
+    /// All limits at their defaults, the stock resources, [`AllowAll`], epoch 0, and [`HashSeed::FIXED`], in place of which a
+    /// service must put a random one.
     fn default() -> Self {
         Self {
             engine: EngineLimits::default(),
@@ -65,6 +69,7 @@ impl Default for HubConfig {
             resources: Resources::stock(),
             policy: Box::new(AllowAll),
             epoch: 0,
+            seed: HashSeed::FIXED,
         }
     }
 }
@@ -145,14 +150,14 @@ impl Hub {
         Self {
             event_limits: config.engine.json.clone(),
             query_limits: config.engine.query.clone(),
-            engine: Engine::new(config.engine),
+            engine: Engine::new(config.engine, config.seed),
             session_limits: Arc::new(config.session),
             limits: config.hub,
             resources: config.resources,
             policy: Guard::new(config.policy),
             epoch: config.epoch.min(u64::MAX / 2),
             connections: Connections::default(),
-            subjects: Subjects::default(),
+            subjects: Subjects::new(config.seed.keyed()),
             routes: Routes::default(),
             feeds: Feeds::default(),
             watches: Watches::default(),

@@ -136,6 +136,7 @@ pub use error::{PublishError, WatchError};
 pub use hub::{Hub, HubConfig, Now};
 pub use ids::{ConnectionId, WatchId};
 pub use limits::{HubLimits, MAX_EVENT_TYPES, MAX_PATH_SEGMENTS, MAX_TEMPLATES};
+pub use liveset_engine::HashSeed;
 pub use one_shot::OneShot;
 pub use output::{LiveQueryStage, Output, Timeouts};
 pub use policy::{Access, AllowAll, AuthRefused, Policy, Principal, Restriction};

@@ -1,9 +1,10 @@
 //! What sessions ask for: subscriptions and live queries, checked, granted, taken back.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use foldhash::fast::FixedState;
-use hashbrown::{HashMap, HashSet};
 use liveset_core::{
     AddedReason, Change, ChangeBatch, ChangeReason, Doc, ErrorCode, LiveQueryOptions, QuerySpec, Refusal,
     RemovedReason, Request, Snapshot, SubscriptionSpec, Ticket,
@@ -481,8 +482,9 @@ impl Hub {
 /// What makes one result into another: removals first, then additions and updates in the order of the result. Of nodes that are
 /// gone it is asked whether they would be there, were there more room.
 fn moved(had: &Snapshot, has: &Snapshot, is_displaced: impl Fn(&str) -> bool) -> ChangeBatch {
-    let before: HashMap<&str, &Doc, FixedState> = had.rows.iter().map(|(id, doc)| (&**id, doc)).collect();
-    let after: HashSet<&str, FixedState> = has.rows.iter().map(|(id, _)| &**id).collect();
+    // Ordered, not hashed: writers choose the ids.
+    let before: BTreeMap<&str, &Doc> = had.rows.iter().map(|(id, doc)| (&**id, doc)).collect();
+    let after: BTreeSet<&str> = has.rows.iter().map(|(id, _)| &**id).collect();
     let gone = had.rows.iter().filter(|(id, _)| !after.contains(&**id)).map(|(id, doc)| {
         // Where all that match are there, who is not does not.
         let reason = match has.capped && is_displaced(id) {

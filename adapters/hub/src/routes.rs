@@ -9,8 +9,8 @@ use crate::ConnectionId;
 
 /// Path → connections, each with the number of its subscriptions of that path. Neither level keeps empty entries.
 ///
-/// Clients choose the paths (what stands for a parameter is free text), and hashes have no seed here that they do not know: paths
-/// are ordered, so that none can be chosen that make others slow.
+/// Clients choose the paths (what stands for a parameter is free text). They are ordered, not hashed, so that none can be chosen
+/// that make others slow.
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
     paths: BTreeMap<Arc<str>, IndexMap<ConnectionId, usize, FixedState>>,

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use liveset_engine::Keyed;
 
 /// What one subject holds at a moment, over all connections that act for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,9 +17,9 @@ pub struct SubjectUse {
 }
 
 /// Subjects with a connection. None is kept that has none.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Subjects {
-    by_name: HashMap<Arc<str>, SubjectUse, FixedState>,
+    by_name: HashMap<Arc<str>, SubjectUse, Keyed>,
 }
 
 /// What of a subject's use is that of one connection: what [`Subjects::set`] has counted for it.
@@ -31,6 +31,10 @@ pub(crate) struct Share {
 }
 
 impl Subjects {
+    pub(crate) fn new(keyed: Keyed) -> Self {
+        Self { by_name: HashMap::with_hasher(keyed) }
+    }
+
     /// What a subject holds now.
     pub(crate) fn of(&self, subject: &str) -> SubjectUse {
         self.by_name.get(subject).copied().unwrap_or_default()

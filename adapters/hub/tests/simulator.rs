@@ -17,7 +17,7 @@ mod run;
 use std::{panic::AssertUnwindSafe, time::Duration};
 
 use liveset_engine::{EngineLimits, Tuning};
-use liveset_hub::test_kit::oracle;
+use liveset_hub::{HashSeed, test_kit::oracle};
 use run::{Setup, Sim, Tally};
 
 fn setup(ops: usize) -> Setup {
@@ -34,6 +34,7 @@ fn setup(ops: usize) -> Setup {
         room: 2_000,
         engine: EngineLimits::default(),
         slice_time: Duration::ZERO,
+        seed: HashSeed::FIXED,
     }
 }
 
@@ -135,4 +136,25 @@ fn in_shards() {
 fn the_same_seed_gives_the_same_bytes() {
     let run = || Sim::new(5, Setup { settle: 50, latency: Duration::from_millis(7), ..setup(300) }).run();
     assert_eq!(run(), run());
+}
+
+/// Neither what is sent nor what was done follows the seed of the hash tables.
+#[test]
+fn no_byte_depends_on_the_seed_of_the_tables() {
+    let busy = Setup { settle: 20, latency: Duration::from_millis(7), ids: 300, queries: 30, ..setup(400) };
+    let eager = Tuning { small_slices: true, eager_indexes: true, ..Tuning::default() };
+    let by_index = Setup {
+        engine: EngineLimits { slice_rows: 5, tuning: eager, ..EngineLimits::default() },
+        slice_time: Duration::from_millis(5),
+        ..busy.clone()
+    };
+    let in_shards = Setup { engine: EngineLimits { shards: 3, ..EngineLimits::default() }, ..busy.clone() };
+    for (seed, setup) in (800..).zip([busy, by_index, in_shards]) {
+        let run = |hashes| Sim::new(seed, Setup { seed: hashes, ..setup.clone() }).run();
+        let tally = run(HashSeed::FIXED);
+        assert!(tally.diffs > 100, "there is something to compare: {tally:?}");
+        for number in 1..4 {
+            assert_eq!(run(HashSeed::new([number, !number])), tally, "seed {seed}");
+        }
+    }
 }

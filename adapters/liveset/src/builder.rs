@@ -1,10 +1,11 @@
 //! How an endpoint is made.
 
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::time::SystemTime;
 
 use liveset_engine::{DefineError, FieldKind, SetDef};
-use liveset_hub::{AllowAll, DeclareError, Hub, HubConfig, Policy, Resources};
+use liveset_hub::{AllowAll, DeclareError, HashSeed, Hub, HubConfig, Policy, Resources};
 use thiserror::Error;
 
 use crate::auth::{Authenticator, NoToken};
@@ -160,7 +161,8 @@ impl Builder {
             initial_bytes: hub.initial_bytes,
             slice_rows: engine.slice_rows,
         };
-        let mut hub = Hub::new(HubConfig { engine, session, hub, resources, policy, epoch: epoch() });
+        let mut hub =
+            Hub::new(HubConfig { engine, session, hub, resources, policy, epoch: epoch(), seed: seed() });
         for set in sets {
             hub.define_set(set)?;
         }
@@ -188,6 +190,12 @@ fn epoch() -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// 128 random bits, of the standard library's own: SipHash under a key that the system gives.
+fn seed() -> HashSeed {
+    let random = RandomState::new();
+    HashSeed::new([0_u64, 1].map(|half| random.hash_one(half)))
+}
+
 /// An endpoint was declared wrongly.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
@@ -201,4 +209,15 @@ pub enum BuildError {
     /// The threads for several shards could not be started.
     #[error("the threads of the shards could not be started: {0}")]
     Threads(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_endpoints_hash_alike() {
+        let hash = || seed().keyed().hash_one("orders");
+        assert_ne!(hash(), hash());
+    }
 }

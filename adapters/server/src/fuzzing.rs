@@ -8,7 +8,7 @@ use bytes::Bytes;
 use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 use liveset::{Liveset, SetDef};
 use liveset_core::fuzzing::text::{Json, Kind};
-use liveset_engine::{Engine, EngineLimits, FieldKind, Instant, Op, Query};
+use liveset_engine::{Engine, EngineLimits, FieldKind, HashSeed, Instant, Op, Query};
 use serde_json::value::RawValue;
 
 use crate::changes::{Changes, looks_like_commit};
@@ -88,7 +88,7 @@ fn check_load(
     let liveset = builder.build().expect("sets");
     let result = load_lines(&liveset, "s", &mut lines, NODES_PER_COMMIT);
 
-    let mut engine = Engine::new(EngineLimits::default());
+    let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
     sets().into_iter().for_each(|set| engine.define_set(set).expect("a set"));
     let mut nodes = Vec::new();
     let outcome = follow(&mut engine, expected, &mut nodes, reached);

@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, fmt::Write};
 
-use liveset_engine::{Engine, EngineLimits, FeedId, FieldKind, Instant, Op, Query, SetDef, Snapshot};
+use liveset_engine::{Engine, EngineLimits, FeedId, FieldKind, HashSeed, Instant, Op, Query, SetDef, Snapshot};
 
 use crate::{
     Peer,
@@ -24,7 +24,7 @@ impl Peer for Liveset {
     type Commit = Vec<Op>;
 
     fn new(orders: u32, class: Class) -> Self {
-        let mut engine = Engine::new(EngineLimits::default());
+        let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
         let set = SetDef::new("orders", "id").field("createdAt", FieldKind::Instant, true);
         engine.define_set(set).expect("a set");
         Self { engine, queries: HashMap::new(), orders, class, tally: Tally::default() }

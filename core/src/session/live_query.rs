@@ -1,11 +1,10 @@
 //! One live query that the owner accepted: what of it the client still has to be told.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::positions::Positions;
-use crate::Map;
 use crate::fold::Pending;
 use crate::limits::SessionLimits;
 use crate::message::{LiveQueryOptions, Raw, ServerMessage};
@@ -128,9 +127,9 @@ impl Stream {
                     Backlog::Folded(pending) => pending.drain().changes,
                     Backlog::Waiting { .. } => Vec::new(),
                 };
-                let is_unsent: Map<&str, ()> = unsent.iter().map(|change| (&*change.id, ())).collect();
+                let is_unsent: BTreeSet<&str> = unsent.iter().map(|change| &*change.id).collect();
                 let mut rows = window.rows;
-                rows.retain(|(id, _)| !is_unsent.contains_key(&**id));
+                rows.retain(|(id, _)| !is_unsent.contains(&**id));
                 rows.extend(
                     unsent.iter().filter_map(|change| Some((change.id.clone(), change.before.clone()?))),
                 );

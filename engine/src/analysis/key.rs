@@ -6,10 +6,11 @@ use std::hash::{Hash, Hasher};
 use hashbrown::Equivalent;
 
 use crate::filter::{Literal, Member};
+use crate::seed::probed;
 use crate::value::{Number, Value};
 
 /// A value by which a filter is found. Equal as the query language has it: `1` and `1.0` are one key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Eq, PartialOrd, Ord)]
 pub(crate) enum Key {
     /// `null` or absent.
     Nothing,
@@ -122,6 +123,13 @@ impl Hash for Key {
 
 impl Equivalent<Key> for KeyRef<'_> {
     fn equivalent(&self, key: &Key) -> bool {
+        probed();
         *self == key.as_ref()
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Key) -> bool {
+        self.as_ref().equivalent(other)
     }
 }

@@ -191,6 +191,22 @@ pub(crate) fn alternatives<C: ColumnInfo>(filter: &Compiled<C>) -> Vec<Alternati
     alternatives
 }
 
+/// The items, each once, in the order in which they first come. O(n log n).
+///
+/// By sorting: clients choose what is in them, and nobody gives a seed here.
+fn each_once<T: Ord>(items: Vec<T>) -> Vec<T> {
+    let mut firsts: Vec<usize> = (0..items.len()).collect();
+    // Stable, so that of equal items the first is kept.
+    firsts.sort_by(|a, b| items[*a].cmp(&items[*b]));
+    firsts.dedup_by(|later, kept| items[*later] == items[*kept]);
+    if firsts.len() == items.len() {
+        return items;
+    }
+    firsts.sort_unstable();
+    let mut firsts = firsts.into_iter().peekable();
+    (0..).zip(items).filter(|(place, _)| firsts.next_if_eq(place).is_some()).map(|(_, item)| item).collect()
+}
+
 /// How a part of a filter is found.
 struct Found<C> {
     class: Class,
@@ -204,7 +220,7 @@ impl<C: ColumnInfo> Found<C> {
         Found { class: Class::Never, probes: Vec::new(), exact: true }
     }
 
-    /// By any of these; by none of them where there is none. Ranges of one column that overlap become one.
+    /// By any of these, each once; by none of them where there is none. Ranges of one column that overlap become one.
     fn any_of(class: Class, probes: impl IntoIterator<Item = Probe<C>>, exact: bool) -> Found<C> {
         let mut ranges: Vec<(C, u128, u128)> = Vec::new();
         let mut others: Vec<Probe<C>> = Vec::new();
@@ -222,6 +238,7 @@ impl<C: ColumnInfo> Found<C> {
             }
             overlap
         });
+        let mut others = each_once(others);
         others.extend(ranges.into_iter().map(|(column, lo, hi)| Probe::Range { column, lo, hi }));
         match others.is_empty() {
             true => Found::never(),

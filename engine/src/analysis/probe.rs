@@ -9,7 +9,7 @@ use crate::time::Instant;
 use crate::value::Value;
 
 /// A condition that an index can look up. A filter that is found by probes holds only of rows that hit one of them.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Probe<C> {
     /// The value at the column equals.
     Value {

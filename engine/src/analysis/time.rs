@@ -4,9 +4,9 @@
 //! ever moves up, and those for which it changes between two moments are those that the end of the range passes. The steps may
 //! leave the calendar, before its first year or behind its last; there the test is false.
 
-use std::fmt;
+use std::{cmp::Ordering, fmt};
 
-use super::{ColumnInfo, reads_instants};
+use super::{ColumnInfo, each_once, reads_instants};
 use crate::filter::{Comparison, Compiled, Seen, View, next_change_at};
 use crate::order::rank;
 use crate::time::{Instant, Steps};
@@ -141,6 +141,22 @@ impl TimeTest {
     }
 }
 
+/// By what they are made of: tests that are equal come together.
+impl Ord for TimeTest {
+    fn cmp(&self, other: &TimeTest) -> Ordering {
+        fn steps(test: &TimeTest) -> impl Iterator<Item = (bool, u8, u64)> {
+            test.steps.0.iter().map(|step| (step.forward, step.span().unit as u8, step.span().count))
+        }
+        (self.operator as u8).cmp(&(other.operator as u8)).then_with(|| steps(self).cmp(steps(other)))
+    }
+}
+
+impl PartialOrd for TimeTest {
+    fn partial_cmp(&self, other: &TimeTest) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
 /// As the query language writes it, up to the column.
 impl fmt::Display for TimeTest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -170,5 +186,5 @@ pub(crate) fn time_tests<C: ColumnInfo>(filter: &Compiled<C>) -> Option<Vec<(C, 
         }
         tests.push((column.clone(), TimeTest::new(filter.steps(chain), operator)));
     }
-    Some(tests)
+    Some(each_once(tests))
 }

@@ -219,7 +219,7 @@ pub(crate) fn moment(random: &mut Random) -> Instant {
 }
 
 /// A column by what it reads.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Column {
     pub(crate) path: Path,
     pub(crate) reading: Reading,

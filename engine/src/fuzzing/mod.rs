@@ -235,6 +235,21 @@ mod tests {
     }
 
     #[test]
+    fn queries_that_are_behind_show_what_was() {
+        let runs = std::env::var("LIVESET_SEEDS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(400);
+        let (mut fell_behind, mut made_again) = (0, 0);
+        for seed in 1..=runs {
+            let mut random = Random(u64::wrapping_mul(seed, 0x9E37_79B9_7F4A_7C15));
+            let mut data: Vec<u8> = (0..600).map(|_| (random.next() >> 32) as u8).collect();
+            data[0] |= 0xC0;
+            let stats = window::run(&data);
+            fell_behind += stats.fell_behind;
+            made_again += stats.made_again;
+        }
+        assert!(fell_behind > 10 * runs && made_again > runs, "{fell_behind}, {made_again}");
+    }
+
+    #[test]
     fn an_expression_ends_where_the_nodes_begin() {
         let (text, nodes) = expression(b"a == '{' and\nb\n{\"a\":1}\nno node\n{\"a\":2}").unwrap();
         assert_eq!((text, nodes.len()), ("a == '{' and\nb", 2));

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use smallvec::smallvec;
 
 use crate::{
@@ -11,15 +12,17 @@ use crate::{
     order::rank,
     query::Plan,
     shard::{
-        Moment, Shard,
+        Moment, Shard, WINDOW_STEPS,
+        behind::Slice,
         predicates::{Extent, Predicates},
         shown,
         source::{Source, Span, extent, sample, sampled, wishes},
-        view::{Feed, Identity, Proof, Shape, SharedFilter, Timed, Touches, View},
-        window::{Slice, Window},
+        view::{Cursor, Feed, Filling, Identity, Pace, Proof, Shape, SharedFilter, Timed, Touches, View},
+        window::{self, Window},
     },
-    store::{columns::Column, index::Wish, set::Set, sorting::Sorting},
+    store::{columns::Column, index::Wish, row::Reader, set::Set, sorting::Sorting},
     time::Instant,
+    tree::Entry,
     update::FeedId,
 };
 
@@ -48,12 +51,15 @@ impl Prepared {
             return None;
         }
         let columns = set.add_columns(&reads);
+        columns.iter().for_each(Column::ask);
         let sorting = set.sorting(&plan.order);
         let compiled = plan.filter.over_columns(&mut |path, reading| set.column(path, reading));
         let ways = Ways::of(&compiled, tuning);
         if ways.usable > 1 {
             // What is looked at for many queries holds what is read now, not what was ever read.
-            sampled(set).for_each(|handle| set.lay_out(handle));
+            sampled(set).for_each(|handle| {
+                set.lay_out(handle);
+            });
         }
         let access = ways.choose(set, now, tuning);
         let time_tests = if tuning.node_timers { None } else { analysis::time_tests(&compiled) };
@@ -126,10 +132,10 @@ impl Shard {
         tuning: &Tuning,
     ) -> u32 {
         let stretch = prepared.stretch(tuning);
-        let Prepared { sorting, compiled, access, time_tests, is_all, .. } = prepared;
+        let Prepared { sorting, compiled, access, time_tests, is_all, columns } = prepared;
         let number = identity.set;
         if self.predicates.len() <= number {
-            self.predicates.resize_with(number + 1, Predicates::default);
+            self.predicates.resize_with(number + 1, || Predicates::new(self.keyed));
         }
         if let Some((column, descending, lo, hi)) = stretch {
             if tuning.slices {
@@ -138,7 +144,7 @@ impl Shard {
             }
             if let Some(order) = set.indexes.order(&sorting) {
                 let (start, end) = order.range(set, lo, hi);
-                let slice = Slice::new(identity.cap, &order.tree, start, end);
+                let slice = window::Slice::new(identity.cap, &order.tree, start, end);
                 let extent = Extent { column, descending, lo, hi };
                 set.indexes.pin(&sorting);
                 let id = self.views.vacant_key() as u32;
@@ -150,7 +156,8 @@ impl Shard {
                     shape: Shape::Slice { extent, slice, followed: false, touches: Touches::default() },
                     total: (end - start) as u64,
                     feeds: smallvec![],
-                    filled: None,
+                    filling: Filling::Done,
+                    columns: Box::default(),
                     bytes: 0,
                 });
                 self.by_identity.insert(identity, id);
@@ -168,6 +175,8 @@ impl Shard {
             let filter = SharedFilter {
                 set: number,
                 canonical: identity.filter.clone(),
+                cost: compiled.cost(),
+                pace: Pace::Current,
                 compiled: Box::new(compiled),
                 proof: Proof::of(&access),
                 access: Box::new(access),
@@ -193,7 +202,8 @@ impl Shard {
             shape: Shape::Window { filter, window: Window::new(identity.cap) },
             total: 0,
             feeds: smallvec![],
-            filled: Some(0),
+            filling: Filling::First(Cursor::default()),
+            columns: columns.into(),
             bytes,
         }) as u32;
         self.window_bytes += bytes;
@@ -202,62 +212,107 @@ impl Shard {
         id
     }
 
-    /// Fills a new view on, looking at about `budget` rows at most; returns how many it looked at. See [`View::is_filled`].
+    /// Looks at rows for a view that is being filled: at most `rows` of them, for about `left` steps. Returns how many it looked at.
+    /// See [`Filling`]. The view's filter is up to date.
     pub(crate) fn fill(
         &mut self,
         id: u32,
         set: &mut Set,
-        now: Instant,
-        budget: usize,
-        tuning: &Tuning,
+        rows: usize,
+        left: &mut u64,
+        slice: Slice<'_>,
     ) -> usize {
         let Some(view) = self.views.get_mut(id as usize) else { return 0 };
-        let (Shape::Window { filter, window }, Some(from)) = (&mut view.shape, view.filled) else { return 0 };
+        let filling = std::mem::replace(&mut view.filling, Filling::Done);
+        let (mut cursor, shown) = match filling {
+            Filling::Done => return 0,
+            Filling::First(cursor) => (cursor, None),
+            Filling::Again(cursor, shown) => (cursor, Some(shown)),
+        };
+        let Shape::Window { filter, window } = &mut view.shape else { return 0 };
         let filter_id = *filter;
-        let filter = &mut self.filters[filter_id as usize];
-        let old_timer = match &filter.timed {
+        let SharedFilter { compiled, timed, access, is_all, .. } = &mut self.filters[filter_id as usize];
+        let now = slice.now;
+        let old_timer = match &*timed {
             Timed::ByNode(timers) => Some(timers.next()),
             _ => None,
         };
-        let SharedFilter { compiled, timed, access, is_all, .. } = filter;
-        let mut expect = |handle: u32, row: &crate::store::row::Row| {
-            if let Timed::ByNode(timers) = timed {
-                timers.set(handle, compiled.next_flip(row, now, &mut 0));
+        let mut spent = 0;
+        if !cursor.is_begun {
+            cursor.is_begun = true;
+            let span = if old_timer.is_some() { Span::From(now) } else { Span::At(now) };
+            let source = Source::of(set, access, span);
+            if let Source::Candidates { .. } = source {
+                let mut handles = source.handles();
+                handles.sort_unstable();
+                spent += handles.len() as u64 / 8;
+                cursor.handles = Some(handles);
             }
-        };
-        let holds = |row: &crate::store::row::Row| compiled.matches(row, now);
-        let span = if old_timer.is_some() { Span::From(now) } else { Span::At(now) };
-        let source = Source::of(set, access, span);
-        let is_searched = matches!(source, Source::All { .. });
-        let (handles, next) = source.slice(from, budget);
-        let visited = handles.len();
-        let at_once = from == 0 && next.is_none() && !tuning.small_slices;
+        }
+        let end = cursor.handles.as_ref().map_or(set.end(), |handles| handles.len() as u32);
+        // Rows are made to hold what more than one query reads.
+        let lays_out = view.columns.iter().all(Column::is_asked_often);
+        let mut reader = Reader::new(&view.columns);
+        // What is looked at in one go is sorted, which is cheaper than to insert rows one by one.
+        let is_first = cursor.next == 0 && cursor.ahead.is_empty() && !slice.tuning.small_slices;
         let mut matches = Vec::new();
-        for handle in handles {
-            set.lay_out(handle);
+        let (mut visited, mut looked) = (0, 0);
+        while cursor.next < end && visited < rows && (spent < *left || looked == 0) {
+            let handle = cursor.handles.as_ref().map_or(cursor.next, |handles| handles[cursor.next as usize]);
+            cursor.next += 1;
+            looked += 1;
+            spent += 1;
+            if cursor.ahead.contains(&handle) {
+                continue;
+            }
+            if lays_out {
+                spent += set.lay_out(handle);
+            }
             let Some(row) = set.row(handle) else { continue };
-            expect(handle, row);
-            if !holds(row) {
+            visited += 1;
+            let read = reader.read(row, &mut spent);
+            if let Timed::ByNode(timers) = timed {
+                timers.set(handle, compiled.next_flip(&read, now, &mut spent));
+            }
+            if !compiled.test(&read, now, &mut spent) {
                 continue;
             }
             view.total += 1;
-            match at_once {
-                true => matches.push(view.sorting.entry(row, handle)),
-                false => window.fill(handle, row, &view.sorting, set.during(&[])),
+            spent += WINDOW_STEPS;
+            let prefix = view.sorting.prefix_of(&read, &row.id);
+            match is_first {
+                true => matches.push(Entry::new(prefix, handle)),
+                false => window.fill_at(prefix, handle, row, &view.sorting, set.during(&[])),
             }
         }
-        match at_once {
-            true => *window = Window::of(view.identity.cap, matches, &view.sorting, set.during(&[])),
-            false if next.is_none() => window.filled(),
-            false => {}
+        let is_done = cursor.next >= end;
+        let of_set = set.during(&[]);
+        if is_first && is_done {
+            *window = Window::of(view.identity.cap, matches, &view.sorting, of_set);
+        } else {
+            for entry in matches {
+                if let Some(row) = of_set.current(entry.row) {
+                    window.fill_at(entry.prefix(), entry.row, row, &view.sorting, of_set);
+                }
+            }
+            if is_done {
+                window.filled();
+            }
         }
-        view.filled = next;
         self.work.rows_visited += visited as u64;
         self.work.predicates_evaluated += if *is_all { 0 } else { visited as u64 };
-        if view.filled.is_none() {
+        self.work.steps += spent;
+        *left = left.saturating_sub(spent);
+        if !is_done {
+            view.filling = match shown {
+                None => Filling::First(cursor),
+                Some(shown) => Filling::Again(cursor, shown),
+            };
+        } else {
             super::weigh(window, &mut view.bytes, &mut self.window_bytes);
-            // What would have spared the visits.
+            // An index would have spared the visits.
             let len = set.len();
+            let is_searched = cursor.handles.is_none();
             let stretch = extent(access, *is_all, &view.sorting).is_some();
             let asked = match stretch {
                 true => vec![Wish::Order(view.sorting.clone())],
@@ -268,6 +323,9 @@ impl Shard {
                     true => set.indexes.wish(&wish, len, len),
                     false => set.indexes.used(&wish),
                 }
+            }
+            if let Some(shown) = shown {
+                self.made_again(id, set, &shown, slice.version, now);
             }
         }
         if let Some(old) = old_timer {
@@ -359,12 +417,16 @@ impl Shard {
         }
         self.unfile(id);
         let filter = self.filters.remove(id as usize);
+        if !filter.is_current() {
+            self.behind.retain(|behind| *behind != id);
+        }
         self.by_filter.remove(&(filter.set, filter.canonical.clone()));
         self.timed -= usize::from(!matches!(filter.timed, Timed::No));
         match filter.timed {
             Timed::No => None,
             Timed::ByOrder(tests) => Some(ClosedFilter { set: filter.set, tests }),
             Timed::ByNode(timers) => {
+                // One that is behind waits for no moment.
                 timers.next().map(|at| self.deadlines.remove(&(at, id)));
                 None
             }
@@ -375,11 +437,11 @@ impl Shard {
     fn give_back(&mut self) {
         self.views = Default::default();
         self.filters = Default::default();
-        self.by_identity = Default::default();
-        self.by_filter = Default::default();
+        self.by_identity = HashMap::with_hasher(self.keyed);
+        self.by_filter = HashMap::with_hasher(self.keyed);
         self.feeds = Default::default();
         self.scratch = Default::default();
-        self.predicates.iter_mut().for_each(|predicates| *predicates = Predicates::default());
+        self.predicates.iter_mut().for_each(|predicates| *predicates = Predicates::new(self.keyed));
     }
 
     /// Puts a filter where changes find it.
@@ -436,7 +498,7 @@ pub(crate) struct ClosedFilter {
 }
 
 /// The key of the last row of a slice's window.
-fn last_key(set: &Set, slice: &Slice, extent: &Extent) -> Option<u128> {
+fn last_key(set: &Set, slice: &window::Slice, extent: &Extent) -> Option<u128> {
     let row = set.row(slice.last()?.row)?;
     Some(rank::key(row.at(&extent.column)))
 }

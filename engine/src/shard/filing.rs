@@ -12,16 +12,15 @@
 
 use std::hash::Hash;
 
-use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use slab::Slab;
 
-use crate::{analysis::KeyRef, store::bucket::Bucket, value::Number};
+use crate::{analysis::KeyRef, seed::Keyed, store::bucket::Bucket, value::Number};
 
-type Table<K> = HashMap<K, Slot, FixedState>;
+type Table<K> = HashMap<K, Slot, Keyed>;
 
 /// Filters by a value.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Filing {
     /// By nothing, `false` and `true`.
     plain: [Option<Slot>; 3],
@@ -105,6 +104,24 @@ fn with_length<const N: usize>(text: &str) -> [u8; N] {
 }
 
 impl Filing {
+    pub(super) fn new(keyed: Keyed) -> Self {
+        Self {
+            plain: [None; 3],
+            small: Table::with_hasher(keyed),
+            tiny: Table::with_hasher(keyed),
+            medium: Table::with_hasher(keyed),
+            texts: Table::with_hasher(keyed),
+            long: Table::with_hasher(keyed),
+            long_bytes: 0,
+            buckets: Slab::new(),
+        }
+    }
+
+    /// What its tables hash with.
+    pub(super) fn keyed(&self) -> Keyed {
+        *self.small.hasher()
+    }
+
     /// Files a filter, if it is not filed there yet.
     pub(super) fn insert(&mut self, key: KeyRef<'_>, filter: u32) {
         let Self { plain, small, tiny, medium, texts, long, long_bytes, buckets } = self;
@@ -263,6 +280,7 @@ mod tests {
 
     use super::*;
     use crate::filter::random::Random;
+    use crate::seed::HashSeed;
 
     const TEXTS: [&str; 7] = ["", "a", "abc", "abcd", "abcdefg", "abcdefghijklmno", "abcdefghijklmnop"];
 
@@ -288,7 +306,7 @@ mod tests {
     #[test]
     fn what_is_filed_is_found_and_what_is_taken_out_leaves_nothing() {
         let random = &mut Random::new(1);
-        let mut filing = Filing::default();
+        let mut filing = Filing::new(HashSeed::FIXED.keyed());
         let mut model: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
         for round in 0..20_000 {
             let ((name, key), filter) = (key(random.below(17)), random.below(40) as u32);
@@ -315,7 +333,7 @@ mod tests {
 
     #[test]
     fn equal_numbers_are_filed_as_one() {
-        let mut filing = Filing::default();
+        let mut filing = Filing::new(HashSeed::FIXED.keyed());
         for (filed, sought) in [
             (Number::Int(3), Number::Float(3.0)),
             (Number::Float(-0.0), Number::Int(0)),

@@ -1,12 +1,17 @@
 //! Views, and what brings changes to them. A shard owns part of the queries; it looks at the data and never writes it.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use slab::Slab;
 use smallvec::SmallVec;
 
+mod again;
+pub(crate) mod behind;
 pub(crate) mod create;
 mod filing;
 pub(crate) mod predicates;
@@ -20,10 +25,11 @@ use crate::{
     filter::Fields as _,
     limits::Tuning,
     order::rank,
+    seed::Keyed,
     shard::{
         predicates::{Extent, Found, Predicates, Sides, Way},
         source::{Source, Span, lies_in},
-        view::{Feed, Identity, Proof, Shape, SharedFilter, Timed, Touches, View},
+        view::{Cursor, Feed, Filling, Identity, Proof, Shape, SharedFilter, Timed, Touches, View},
         window::{Cause, Step, Window, WindowChange},
     },
     stats::Account,
@@ -37,7 +43,7 @@ use crate::{
     update::{Count, FeedId, Reason, Shown, Update},
 };
 
-/// What a shard can be told of: all sets, by their numbers.
+/// What a shard can be told of: all sets, by their numbers. The host names them, so the names need no seed.
 pub(crate) type Sets = indexmap::IndexMap<Arc<str>, Set, FixedState>;
 
 /// A change that was found to touch a filter or a slice.
@@ -59,24 +65,33 @@ struct Scratch {
 }
 
 /// One part of the queries, with everything that keeps their results true.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Shard {
+    keyed: Keyed,
     views: Slab<View>,
     filters: Slab<SharedFilter>,
-    by_identity: HashMap<Identity, u32, FixedState>,
-    by_filter: HashMap<(usize, Arc<str>), u32, FixedState>,
+    by_identity: HashMap<Identity, u32, Keyed>,
+    by_filter: HashMap<(usize, Arc<str>), u32, Keyed>,
     /// The view of each feed.
     pub(crate) feeds: HashMap<FeedId, u32, FixedState>,
     /// By the number of the set.
     predicates: Vec<Predicates>,
     /// The next timer of each filter that has a timer for each node.
-    deadlines: std::collections::BTreeSet<(Instant, u32)>,
+    deadlines: BTreeSet<(Instant, u32)>,
     pub(crate) updates: VecDeque<Update>,
     pub(crate) work: Account,
     /// Windows whose slack is low.
     low: Vec<u32>,
     /// Filters that are found in vain too often.
     misplaced: Vec<u32>,
+    /// Filters that are behind their set, in turn.
+    behind: VecDeque<u32>,
+    /// Sets of those for which time has passed without an entry of their history.
+    overdue: BTreeSet<usize>,
+    /// Views whose rows are to be looked at once more.
+    again: Vec<u32>,
+    /// Feeds of which another result is complete than that of the newest version: up to which, or none of these any more.
+    pub(crate) lags: VecDeque<(FeedId, Option<u64>)>,
     window_bytes: usize,
     scanned: usize,
     /// Filters over time.
@@ -95,14 +110,42 @@ pub(crate) struct Moment<'a> {
 }
 
 impl Shard {
+    pub(crate) fn new(keyed: Keyed) -> Self {
+        Self {
+            keyed,
+            views: Slab::new(),
+            filters: Slab::new(),
+            by_identity: HashMap::with_hasher(keyed),
+            by_filter: HashMap::with_hasher(keyed),
+            feeds: HashMap::default(),
+            predicates: Vec::new(),
+            deadlines: BTreeSet::new(),
+            updates: VecDeque::new(),
+            work: Account::default(),
+            low: Vec::new(),
+            misplaced: Vec::new(),
+            behind: VecDeque::new(),
+            overdue: BTreeSet::new(),
+            again: Vec::new(),
+            lags: VecDeque::new(),
+            window_bytes: 0,
+            scanned: 0,
+            timed: 0,
+            step: 0,
+            scratch: Scratch::default(),
+        }
+    }
+
     // --- a commit ---
 
-    /// Brings the views up to a commit's changes of one set.
-    pub(crate) fn apply(&mut self, set: usize, moment: Moment<'_>) {
+    /// Brings the views up to a commit's changes of one set, as far as `left` steps allow: what is beyond falls behind.
+    pub(crate) fn apply(&mut self, set: usize, moment: Moment<'_>, left: &mut u64) {
         let changes = moment.rows.changes;
         if changes.is_empty() || self.predicates.get(set).is_none_or(Predicates::is_empty) {
             return;
         }
+        // What an index finds costs a change little, however many changes there are: it has its turn first.
+        let mut indexed = left.saturating_add(INDEXED_STEPS * changes.len() as u64);
         self.step += 1;
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.touches.clear();
@@ -118,9 +161,11 @@ impl Shard {
                     Way::Slice => work.candidates_by_slice += 1,
                 }
                 let touches = match found {
-                    Found::Filter(filter) => {
-                        filters.get_mut(filter as usize).map(|filter| &mut filter.touches)
-                    }
+                    // A filter that is behind takes the commit out of the history.
+                    Found::Filter(filter) => filters
+                        .get_mut(filter as usize)
+                        .filter(|filter| filter.is_current())
+                        .map(|filter| &mut filter.touches),
                     Found::Slice(view) => match views.get_mut(view as usize).map(|view| &mut view.shape) {
                         Some(Shape::Slice { touches, .. }) => Some(touches),
                         _ => None,
@@ -136,27 +181,53 @@ impl Shard {
             match *found {
                 Found::Filter(filter) => {
                     let first = self.filters[filter as usize].touches.first;
+                    let count = if changes.len() == 1 { 1 } else { scratch.chain(first).count() };
+                    if self.most_steps(filter, count, moment) > indexed {
+                        self.fall_behind(filter, moment.now, moment);
+                        continue;
+                    }
                     let touches = scratch.chain(first);
                     let touches = touches.map(|touch| (&changes[touch.change as usize], touch.sides));
-                    self.apply_to_filter(filter, touches, moment);
+                    self.apply_to_filter(filter, touches, moment, &mut indexed);
                 }
                 Found::Slice(view) => {
                     let Shape::Slice { touches, .. } = &self.views[view as usize].shape else { continue };
                     let touches = scratch.chain(touches.first);
                     self.apply_to_slice(view, touches.map(|touch| &changes[touch.change as usize]), moment);
+                    indexed = indexed.saturating_sub(WINDOW_STEPS);
                 }
             }
         }
+        *left = (*left).min(indexed);
         let scanned: SmallVec<[u32; 8]> = self.predicates[set].scanned().collect();
-        self.work.candidates_scanned += (scanned.len() * changes.len()) as u64;
         for filter in scanned {
-            self.apply_to_filter(filter, changes.iter().map(|change| (change, Sides::BOTH)), moment);
+            if !self.filters[filter as usize].is_current() {
+                continue;
+            }
+            if self.most_steps(filter, changes.len(), moment) > *left {
+                self.fall_behind(filter, moment.now, moment);
+                continue;
+            }
+            self.work.candidates_scanned += changes.len() as u64;
+            let touches = changes.iter().map(|change| (change, Sides::BOTH));
+            self.apply_to_filter(filter, touches, moment, left);
         }
         self.scratch = scratch;
-        self.replenish(moment);
-        while let Some(filter) = self.misplaced.pop() {
+        self.replenish(moment, left);
+        while *left >= RECONSIDER_STEPS
+            && let Some(filter) = self.misplaced.pop()
+        {
+            *left -= RECONSIDER_STEPS;
             self.reconsider_access(filter, moment);
         }
+    }
+
+    /// The most steps that so many changed rows of an ordinary size cost a filter and its views.
+    fn most_steps(&self, filter: u32, rows: usize, moment: Moment<'_>) -> u64 {
+        let filter = &self.filters[filter as usize];
+        let bytes = if filter.cost.per_block == 0 { 0 } else { moment.rows.set.average_row_bytes() };
+        let windows = WINDOW_STEPS * filter.views.len() as u64;
+        filter.cost.of(bytes).saturating_mul(2).saturating_add(windows).saturating_mul(rows as u64)
     }
 
     fn apply_to_filter<'a>(
@@ -164,10 +235,12 @@ impl Shard {
         id: u32,
         touches: impl Iterator<Item = (&'a RowChange, Sides)>,
         moment: Moment<'a>,
+        left: &mut u64,
     ) {
         let filter = &mut self.filters[id as usize];
         let mut steps: SmallVec<[Step<'_>; 2]> = SmallVec::new();
         let mut timer = None;
+        let mut spent = 0;
         for (change, sides) in touches {
             filter.found = filter.found.saturating_add(1);
             let mut holds = |row: &&'a Arc<Row>| {
@@ -175,6 +248,7 @@ impl Shard {
                     Proof::Found => return true,
                     Proof::Equal(column, value) => {
                         self.work.predicates_evaluated += 1;
+                        spent += 1;
                         return row.at(column) == value;
                     }
                     Proof::Residue => filter.access.residue.as_ref(),
@@ -182,8 +256,8 @@ impl Shard {
                 };
                 self.work.predicates_evaluated += 1;
                 match rest {
-                    Some(rest) => filter.compiled.test_rest(rest, &***row, moment.now, &mut 0),
-                    None => filter.compiled.matches(&***row, moment.now),
+                    Some(rest) => filter.compiled.test_rest(rest, &***row, moment.now, &mut spent),
+                    None => filter.compiled.test(&***row, moment.now, &mut spent),
                 }
             };
             let before = change.before.as_ref().filter(|_| sides.before).filter(&mut holds);
@@ -193,7 +267,7 @@ impl Shard {
                 let row = change.after.as_ref().filter(|_| sides.after);
                 timers.set(
                     change.handle,
-                    row.and_then(|row| filter.compiled.next_flip(&**row, moment.now, &mut 0)),
+                    row.and_then(|row| filter.compiled.next_flip(&**row, moment.now, &mut spent)),
                 );
             }
             if before.is_none() && after.is_none() {
@@ -210,10 +284,13 @@ impl Shard {
         if filter.is_misplaced() {
             self.misplaced.push(id);
         }
+        let stepped = steps.len() as u64 * filter.views.len() as u64;
         if let Some(old) = timer {
             self.rearm(id, old);
         }
-        self.step_views(id, &steps, moment);
+        self.work.steps += spent + WINDOW_STEPS * stepped;
+        *left = left.saturating_sub(spent + WINDOW_STEPS * stepped);
+        self.step_views(id, &steps, moment, left);
     }
 
     fn apply_to_slice<'a>(
@@ -260,20 +337,21 @@ impl Shard {
         emit(&view.feeds, &changes, count, counted, moment.version, updates, work);
     }
 
-    /// Lets the views of a filter take the steps that its nodes take.
-    fn step_views(&mut self, id: u32, steps: &[Step<'_>], moment: Moment<'_>) {
+    /// Lets the views of a filter take the steps that its nodes take. A window that runs out of rows, where `left` steps do not
+    /// suffice to find more, is looked at once more as a whole.
+    fn step_views(&mut self, id: u32, steps: &[Step<'_>], moment: Moment<'_>, left: &mut u64) {
         if steps.is_empty() {
             return;
         }
-        let Self { views, filters, updates, work, low, window_bytes, .. } = self;
+        let Self { views, filters, updates, work, low, window_bytes, again, lags, .. } = self;
         let filter = &filters[id as usize];
         for view_id in &filter.views {
             let view = &mut views[*view_id as usize];
-            let Shape::Window { window, .. } = &mut view.shape else { continue };
-            if let Some(end) = view.filled {
-                refill_later(view, end, steps, moment);
+            if !view.is_done() {
+                refill_later(view, steps, moment);
                 continue;
             }
+            let Shape::Window { window, .. } = &mut view.shape else { continue };
             let total_before = view.total;
             for step in steps {
                 view.total = view.total + u64::from(step.after.is_some()) - u64::from(step.before.is_some());
@@ -281,8 +359,13 @@ impl Shard {
             work.windows_touched += 1;
             let (total, sorting) = (view.total as usize, &view.sorting);
             let changes = window.apply(steps, sorting, moment.rows, |window| {
-                refill(window, total, filter, sorting, moment, work);
+                refill(window, total, filter, sorting, moment, work, left);
             });
+            if window.is_short() {
+                again::begin(view, &changes, total_before, moment, lags);
+                again.push(*view_id);
+                continue;
+            }
             if window.wants().is_some() {
                 low.push(*view_id);
             }
@@ -301,20 +384,20 @@ impl Shard {
     }
 
     /// Fills the slack of windows that have nearly used it up, as far as that costs little.
-    fn replenish(&mut self, moment: Moment<'_>) {
+    fn replenish(&mut self, moment: Moment<'_>, left: &mut u64) {
         while let Some(id) = self.low.pop() {
             let Some(view) = self.views.get_mut(id as usize) else { continue };
             let Shape::Window { filter, window } = &mut view.shape else { continue };
             let (filter, total) = (&self.filters[*filter as usize], view.total as usize);
-            if window.wants().is_none() || view.filled.is_some() {
+            if window.wants().is_none() || !view.filling.is_done() || !filter.is_current() {
                 continue;
             }
             match Refill::cheapest(window, total, filter, &view.sorting, moment) {
-                refill if refill.cost() <= CHEAP_REFILL => {
+                refill if refill.cost() <= CHEAP_REFILL && refill.steps(filter, moment) <= *left => {
                     if refill.asks_for_order() {
                         self.work.wishes.push((view.identity.set, Wish::Order(view.sorting.clone())));
                     }
-                    refill.run(window, filter, &view.sorting, moment, &mut self.work);
+                    refill.run(window, filter, &view.sorting, moment, &mut self.work, left);
                     weigh(window, &mut view.bytes, &mut self.window_bytes);
                 }
                 // Until slack has run out there is time to build the order that makes it cheap.
@@ -333,7 +416,13 @@ impl Shard {
     ) -> Box<dyn Iterator<Item = &'a Arc<Row>> + 'a> {
         let Some(view) = self.views.get(id as usize) else { return Box::new(std::iter::empty()) };
         match &view.shape {
-            Shape::Window { window, .. } => Box::new(window.entries().filter_map(|entry| set.row(entry.row))),
+            Shape::Window { window, filter } => match &view.filling {
+                Filling::Again(_, shown) => Box::new(shown.rows.iter()),
+                Filling::First(_) | Filling::Done => {
+                    let rows = self.rows_of(*filter, set);
+                    Box::new(window.entries().filter_map(move |entry| rows.current(entry.row)))
+                }
+            },
             Shape::Slice { extent, slice, .. } => match set.indexes.order(&view.sorting) {
                 Some(order) => {
                     let start = order.range(set, extent.lo, extent.hi).0;
@@ -388,7 +477,10 @@ impl Shard {
                     (end - start) as u64
                 })
             }
-            _ => view.total,
+            _ => match &view.filling {
+                Filling::Again(_, shown) => shown.total,
+                Filling::First(_) | Filling::Done => view.total,
+            },
         }
     }
 
@@ -542,29 +634,52 @@ fn weigh(window: &Window, counted: &mut usize, all: &mut usize) {
 }
 
 /// A view that is being filled takes in changes of the rows that it has seen already; it has nothing to say of them yet.
-fn refill_later(view: &mut View, end: u32, steps: &[Step<'_>], moment: Moment<'_>) {
+fn refill_later(view: &mut View, steps: &[Step<'_>], moment: Moment<'_>) {
+    let (Filling::First(cursor) | Filling::Again(cursor, _)) = &mut view.filling else { return };
     let Shape::Window { window, .. } = &mut view.shape else { return };
     let sorting = &view.sorting;
-    let seen = |step: &&Step<'_>| step.handle < end;
-    for step in steps.iter().filter(seen) {
-        view.total = view.total + u64::from(step.after.is_some()) - u64::from(step.before.is_some());
+    for step in steps.iter().filter(|step| cursor.has_seen(step.handle)) {
         if let Some(row) = step.before {
+            view.total -= 1;
             window.unfill(step.handle, row, sorting, moment.rows);
         }
     }
-    for step in steps.iter().filter(seen) {
-        if let Some(row) = step.after {
-            window.fill(step.handle, row, sorting, moment.rows);
+    for step in steps {
+        let Some(row) = step.after else { continue };
+        if !cursor.has_seen(step.handle) {
+            if cursor.handles.is_none() {
+                // It will be come to.
+                continue;
+            }
+            cursor.ahead.insert(step.handle);
         }
+        view.total += 1;
+        window.fill(step.handle, row, sorting, moment.rows);
     }
     if window.is_short() {
-        // More has left than slack could make good: begin anew.
-        *window = Window::new(view.identity.cap);
-        view.total = 0;
-        view.filled = Some(0);
+        // More has left than slack could make good.
+        restart(view);
     }
 }
 
+/// Looks at the rows of a view from the beginning.
+fn restart(view: &mut View) {
+    if let Shape::Window { window, .. } = &mut view.shape {
+        *window = Window::new(view.identity.cap);
+    }
+    view.total = 0;
+    match &mut view.filling {
+        Filling::First(cursor) | Filling::Again(cursor, _) => *cursor = Cursor::default(),
+        Filling::Done => {}
+    }
+}
+
+/// Steps that a changed row may cost the queries that an index finds, on top of one hold.
+const INDEXED_STEPS: u64 = 64;
+/// The steps that it takes to move one row of a window.
+pub(crate) const WINDOW_STEPS: u64 = 8;
+/// The steps that it takes to find a better access for a filter.
+const RECONSIDER_STEPS: u64 = 1_000;
 /// Looking at so many rows to fill up slack is done at once.
 const CHEAP_REFILL: usize = 4_096;
 
@@ -602,6 +717,12 @@ impl<'a> Refill<'a> {
         }
     }
 
+    /// The most steps that it takes over rows of an ordinary size.
+    fn steps(&self, filter: &SharedFilter, moment: Moment<'_>) -> u64 {
+        let row = filter.cost.of(moment.rows.set.average_row_bytes()) + 1;
+        row.saturating_mul(self.cost() as u64)
+    }
+
     /// Whether it uses the order, or should have.
     fn asks_for_order(&self) -> bool {
         matches!(self, Refill::Walk { .. }) || self.cost() > CHEAP_REFILL
@@ -614,15 +735,17 @@ impl<'a> Refill<'a> {
         sorting: &Sorting,
         moment: Moment<'_>,
         work: &mut Account,
+        left: &mut u64,
     ) {
         let (Some(want), Some(known)) = (window.wants(), window.known()) else { return };
         let set = moment.rows.set;
-        let mut visited = 0;
+        let (mut visited, mut spent) = (0, 0);
         let mut matches = Vec::new();
         work.refills += 1;
         let mut holds = |row: &Row| {
             visited += 1;
-            filter.compiled.matches(row, moment.now)
+            spent += 1;
+            filter.compiled.test(row, moment.now, &mut spent)
         };
         let mut end = None;
         match (&self, set.indexes.order(sorting)) {
@@ -663,11 +786,13 @@ impl<'a> Refill<'a> {
         }
         work.rows_visited += visited;
         work.rows_visited_refilling += visited;
+        work.steps += spent;
+        *left = left.saturating_sub(spent);
         window.extend(matches, want, end, sorting, moment.rows);
     }
 }
 
-/// Refills a window that can no longer be filled out of its slack.
+/// Refills a window that can no longer be filled out of its slack, where that takes at most `left` steps.
 fn refill(
     window: &mut Window,
     total: usize,
@@ -675,12 +800,16 @@ fn refill(
     sorting: &Arc<Sorting>,
     moment: Moment<'_>,
     work: &mut Account,
+    left: &mut u64,
 ) {
     let refill = Refill::cheapest(window, total, filter, sorting, moment);
     if refill.asks_for_order() {
         work.wishes.push((filter.set, Wish::Order(sorting.clone())));
     }
-    refill.run(window, filter, sorting, moment, work);
+    // Indexes are as the rows are now, not as they were for a filter that is behind.
+    if filter.is_current() && refill.steps(filter, moment) <= *left {
+        refill.run(window, filter, sorting, moment, work, left);
+    }
 }
 
 /// What a feed is rendered with.

@@ -11,6 +11,7 @@ use crate::{
     analysis::{KeyRef, Probe},
     filter::Fields,
     order::rank,
+    seed::Keyed,
     shard::filing::Filing,
     store::{
         columns::Column,
@@ -75,8 +76,9 @@ impl Extent {
 }
 
 /// The filters and slices of one set, by what can touch them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Predicates {
+    keyed: Keyed,
     columns: Vec<OfColumn>,
     /// Filters that every change is tried on.
     scan: IndexSet<u32, FixedState>,
@@ -94,11 +96,11 @@ struct OfColumn {
 }
 
 impl OfColumn {
-    fn new(column: Column) -> Self {
+    fn new(column: Column, keyed: Keyed) -> Self {
         Self {
             column,
-            values: Filing::default(),
-            items: Filing::default(),
+            values: Filing::new(keyed),
+            items: Filing::new(keyed),
             ranges: Default::default(),
             ascending: Default::default(),
             descending: Default::default(),
@@ -132,7 +134,7 @@ impl OfColumn {
             if filing.is_empty() {
                 continue;
             }
-            for key in keys(value, spot) {
+            for key in keys(value, spot, filing.keyed()) {
                 filing.find(key, |filter| found(Found::Filter(filter), sides, way));
             }
         }
@@ -147,6 +149,10 @@ impl OfColumn {
 }
 
 impl Predicates {
+    pub(crate) fn new(keyed: Keyed) -> Self {
+        Self { keyed, columns: Vec::new(), scan: IndexSet::default() }
+    }
+
     /// Files a filter; with no probes it is one that no node passes. Returns the lower ends of the ranges that move with time,
     /// which are needed to take it out again. O(log filters) for each probe.
     pub(crate) fn insert(&mut self, filter: u32, probes: &[Probe<Column>], now: Instant) -> Box<[u128]> {
@@ -285,7 +291,7 @@ impl Predicates {
     fn of_column(&mut self, column: &Column) -> &mut OfColumn {
         let place = self.columns.iter().position(|of| of.column == *column);
         let place = place.unwrap_or_else(|| {
-            self.columns.push(OfColumn::new(column.clone()));
+            self.columns.push(OfColumn::new(column.clone(), self.keyed));
             self.columns.len() - 1
         });
         &mut self.columns[place]

@@ -94,22 +94,6 @@ impl<'a> Source<'a> {
     }
 }
 
-impl Source<'_> {
-    /// Of the handles from `from` on the first `most`, in no order; and the next one, if there are more.
-    pub(crate) fn slice(&self, from: u32, most: usize) -> (Vec<u32>, Option<u32>) {
-        if let Source::All { set } = self {
-            let mut rows = set.rows_from(from).map(|(handle, _)| handle);
-            let handles = rows.by_ref().take(most).collect();
-            return (handles, rows.next());
-        }
-        let mut handles = self.handles();
-        handles.retain(|handle| *handle >= from);
-        let next = (handles.len() > most).then(|| *handles.select_nth_unstable(most).1);
-        handles.truncate(most);
-        (handles, next)
-    }
-}
-
 /// How many rows the indexes find for an access; `None` where one of them is missing.
 fn candidate_count(set: &Set, access: &Alternative<Column>, moment: Span) -> Option<usize> {
     if access.class == Class::Scan {

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use crate::{
     moments::Turned,
     shard::{
-        Moment, Shard,
+        Moment, Shard, WINDOW_STEPS,
         predicates::{Found, Predicates, Sides},
         view::Timed,
         window::{Cause, Step},
@@ -34,6 +34,9 @@ impl Shard {
 
     /// The first timer of a filter is another.
     pub(super) fn rearm(&mut self, id: u32, old: Option<Instant>) {
+        if !self.filters[id as usize].is_current() {
+            return;
+        }
         let Timed::ByNode(timers) = &self.filters[id as usize].timed else { return };
         let new = timers.next();
         if old != new {
@@ -44,7 +47,15 @@ impl Shard {
 
     /// Brings the views up to `moment.now`, from `then` on, given the rows of a set for which a test over time may come out
     /// otherwise now.
-    pub(crate) fn flip(&mut self, set: usize, turned: &[Turned], then: Instant, moment: Moment<'_>) {
+    /// What costs more than `left` steps falls behind.
+    pub(crate) fn flip(
+        &mut self,
+        set: usize,
+        turned: &[Turned],
+        then: Instant,
+        moment: Moment<'_>,
+        left: &mut u64,
+    ) {
         if turned.is_empty() || self.predicates.get(set).is_none_or(Predicates::is_empty) {
             return;
         }
@@ -60,7 +71,7 @@ impl Shard {
                 let Found::Filter(id) = found else { return };
                 let Some(filter) = filters.get_mut(id as usize) else { return };
                 // Whoever asks other tests than those that have turned is as before.
-                if filter.timed.asks(of_row) {
+                if filter.is_current() && filter.timed.asks(of_row) {
                     scratch.touch(&mut filter.touches, *step, found, place, Sides::BOTH);
                 }
             });
@@ -69,36 +80,63 @@ impl Shard {
         for found in &scratch.touched {
             let Found::Filter(id) = *found else { continue };
             let chain = scratch.chain(self.filters[id as usize].touches.first);
-            self.flip_filter(id, chain.map(|touch| turned[touch.change as usize].row), then, moment);
+            let rows: Vec<u32> = chain.map(|touch| turned[touch.change as usize].row).collect();
+            self.flip_or_fall_behind(id, &rows, then, moment, left);
         }
         let scanned: SmallVec<[u32; 8]> = self.predicates[set].scanned().collect();
         for id in scanned {
             let of_rows = turned.chunk_by(|a, b| a.row == b.row);
             let filter = &self.filters[id as usize];
+            if !filter.is_current() {
+                continue;
+            }
             let rows: Vec<u32> =
                 of_rows.filter(|of_row| filter.timed.asks(of_row)).map(|of_row| of_row[0].row).collect();
-            self.flip_filter(id, rows.into_iter(), then, moment);
+            self.flip_or_fall_behind(id, &rows, then, moment, left);
         }
         self.scratch = scratch;
-        self.replenish(moment);
+        self.replenish(moment, left);
+    }
+
+    fn flip_or_fall_behind(
+        &mut self,
+        id: u32,
+        rows: &[u32],
+        then: Instant,
+        moment: Moment<'_>,
+        left: &mut u64,
+    ) {
+        match self.most_steps(id, rows.len(), moment) <= *left {
+            true => self.flip_filter(id, rows.iter().copied(), then, moment, left),
+            false => self.fall_behind(id, then, moment),
+        }
     }
 
     /// Fires the timers of nodes that are due.
-    pub(crate) fn fire(&mut self, id: u32, then: Instant, moment: Moment<'_>) {
-        let mut due = Vec::new();
+    pub(crate) fn fire(&mut self, id: u32, then: Instant, moment: Moment<'_>, left: &mut u64) {
+        let most = self.most_steps(id, 1, moment).saturating_mul(2).max(1);
+        let allowed = usize::try_from(*left / most).unwrap_or(usize::MAX);
         let Some(filter) = self.filters.get_mut(id as usize) else { return };
         let Timed::ByNode(timers) = &mut filter.timed else { return };
+        if timers.due(moment.now).nth(allowed).is_some() {
+            return self.fall_behind(id, then, moment);
+        }
+        let mut due = Vec::new();
         let old = timers.next();
         while let Some(handle) = timers.pop_due(moment.now) {
             due.push(handle);
         }
+        let mut spent = 0;
         for handle in &due {
             let row = moment.rows.current(*handle);
-            timers.set(*handle, row.and_then(|row| filter.compiled.next_flip(&**row, moment.now, &mut 0)));
+            timers
+                .set(*handle, row.and_then(|row| filter.compiled.next_flip(&**row, moment.now, &mut spent)));
         }
+        self.work.steps += spent;
+        *left = left.saturating_sub(spent);
         self.rearm(id, old);
-        self.flip_filter(id, due.into_iter(), then, moment);
-        self.replenish(moment);
+        self.flip_filter(id, due.into_iter(), then, moment, left);
+        self.replenish(moment, left);
     }
 
     /// The filter of a set whose first timer is due at `now`.
@@ -114,13 +152,15 @@ impl Shard {
         handles: impl Iterator<Item = u32>,
         then: Instant,
         moment: Moment<'_>,
+        left: &mut u64,
     ) {
         let filter = &self.filters[id as usize];
+        let mut spent = 0;
         let mut steps: SmallVec<[Step<'_>; 2]> = SmallVec::new();
         for handle in handles {
             let Some(row) = moment.rows.current(handle) else { continue };
             self.work.predicates_evaluated += 2;
-            if let Some(is) = filter.compiled.turn(&**row, then, moment.now, &mut 0) {
+            if let Some(is) = filter.compiled.turn(&**row, then, moment.now, &mut spent) {
                 let was = !is;
                 self.work.flips += 1;
                 let side = |holds: bool| Some(row).filter(|_| holds);
@@ -128,7 +168,10 @@ impl Shard {
                 steps.push(Step { handle, before, after, cause: Cause::Time });
             }
         }
-        self.step_views(id, &steps, moment);
+        spent += WINDOW_STEPS * steps.len() as u64 * filter.views.len() as u64;
+        self.work.steps += spent;
+        *left = left.saturating_sub(spent);
+        self.step_views(id, &steps, moment, left);
     }
 
     /// The clock was set back: what was filed for times to come is filed anew. Costs O(filters over time).
@@ -142,25 +185,11 @@ impl Shard {
         }
     }
 
-    /// The clock was set back: every row is looked at again for the filters that have timers for nodes.
-    pub(crate) fn reconsider(&mut self, set: usize, then: Instant, moment: Moment<'_>) {
+    /// The filters of a set that have timers for nodes.
+    pub(crate) fn with_timers(&self, set: usize) -> Vec<u32> {
         let by_node = |(id, filter): (usize, &super::SharedFilter)| {
             (filter.set == set && matches!(filter.timed, Timed::ByNode(_))).then_some(id as u32)
         };
-        let ids: Vec<u32> = self.filters.iter().filter_map(by_node).collect();
-        for id in ids {
-            let Some(filter) = self.filters.get_mut(id as usize) else { continue };
-            let Timed::ByNode(timers) = &mut filter.timed else { continue };
-            let old = timers.next();
-            timers.clear();
-            for (handle, row) in moment.rows.set.rows() {
-                self.work.rows_visited += 1;
-                timers.set(handle, filter.compiled.next_flip(&**row, moment.now, &mut 0));
-            }
-            self.rearm(id, old);
-            let handles = moment.rows.set.rows().map(|(handle, _)| handle);
-            self.flip_filter(id, handles, then, moment);
-        }
-        self.replenish(moment);
+        self.filters.iter().filter_map(by_node).collect()
     }
 }

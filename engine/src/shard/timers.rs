@@ -31,6 +31,11 @@ impl Timers {
         self.by_time.first().map(|(at, _)| *at)
     }
 
+    /// The rows whose time has come.
+    pub(crate) fn due(&self, now: Instant) -> impl Iterator<Item = u32> + '_ {
+        self.by_time.iter().take_while(move |(at, _)| *at <= now).map(|(_, row)| *row)
+    }
+
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<u32> {
         self.by_time.first().filter(|(at, _)| *at <= now)?;
         let (_, row) = self.by_time.pop_first()?;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
+use hashbrown::HashSet;
 use smallvec::SmallVec;
 
 use crate::{
@@ -10,10 +12,12 @@ use crate::{
     shard::{
         predicates::Extent,
         timers::Timers,
-        window::{Slice, Window, WindowChange},
+        window::{Cause, Slice, Step, Window, WindowChange},
     },
-    store::{columns::Column, sorting::Sorting},
-    update::{FeedId, NodeChange, Shown},
+    steps::Cost,
+    store::{columns::Column, row::Row, sorting::Sorting},
+    time::Instant,
+    update::{self, FeedId, NodeChange},
     value::Value,
 };
 
@@ -47,6 +51,51 @@ pub(crate) struct SharedFilter {
     /// After how often found it is asked whether another access were better.
     pub(crate) ask_again: u32,
     pub(crate) touches: Touches,
+    /// The most steps that it takes to try one version of a row on it.
+    pub(crate) cost: Cost,
+    pub(crate) pace: Pace,
+}
+
+/// How far a filter is with what its set did.
+#[derive(Debug)]
+pub(crate) enum Pace {
+    /// Up to date.
+    Current,
+    /// It takes the entries of the set's history in slices.
+    Behind(Box<Behind>),
+}
+
+/// Where a filter stands that is behind its set.
+#[derive(Debug)]
+pub(crate) struct Behind {
+    /// The entry of the set's history that it takes next, or is taking.
+    pub(crate) entry: u64,
+    /// How many changes and turned rows of that it has looked at.
+    pub(crate) place: usize,
+    /// The moment as of which its results are.
+    pub(crate) now: Instant,
+    /// The rows of the entry that its views are to be told of.
+    pub(crate) taken: Vec<Taken>,
+}
+
+/// A row that a filter holds of before or after an entry.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) handle: u32,
+    pub(crate) before: Option<Arc<Row>>,
+    pub(crate) after: Option<Arc<Row>>,
+    pub(crate) cause: Cause,
+}
+
+impl Taken {
+    pub(crate) fn step(&self) -> Step<'_> {
+        Step {
+            handle: self.handle,
+            before: self.before.as_ref(),
+            after: self.after.as_ref(),
+            cause: self.cause,
+        }
+    }
 }
 
 /// What proves that a filter holds of a node that its access finds.
@@ -103,10 +152,65 @@ pub(crate) struct View {
     /// Matches; of a slice, as long as its count is followed.
     pub(crate) total: u64,
     pub(crate) feeds: SmallVec<[Feed; 1]>,
-    /// Rows below this handle are in it; `None` when all are.
-    pub(crate) filled: Option<u32>,
+    pub(crate) filling: Filling,
+    /// All that its filter and its order read; none of a slice.
+    pub(crate) columns: Box<[Column]>,
     /// What the window is counted as; one that is being filled as the most that it may take.
     pub(crate) bytes: usize,
+}
+
+/// Whether a view knows its result.
+#[derive(Debug)]
+pub(crate) enum Filling {
+    /// It does.
+    Done,
+    /// Its rows are being looked at; nobody has been shown anything.
+    First(Cursor),
+    /// Its rows are being looked at once more, because what happened since would have cost more. Until that is done it shows
+    /// what it showed.
+    Again(Cursor, Box<Shown>),
+}
+
+impl Filling {
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(self, Filling::Done)
+    }
+}
+
+/// How far the rows of a view have been looked at.
+#[derive(Debug, Default)]
+pub(crate) struct Cursor {
+    /// The rows among which all matches are, sorted; `None` for all rows of the set.
+    pub(crate) handles: Option<Vec<u32>>,
+    /// The place in `handles`, or the handle, at which to go on.
+    pub(crate) next: u32,
+    /// Rows that were not reached yet and are in the window, because they changed meanwhile.
+    pub(crate) ahead: HashSet<u32, FixedState>,
+    /// Whether it was begun.
+    pub(crate) is_begun: bool,
+}
+
+impl Cursor {
+    /// Whether a row has been looked at.
+    pub(crate) fn has_seen(&self, handle: u32) -> bool {
+        let reached = match &self.handles {
+            None => handle < self.next,
+            Some(handles) => handles[..self.next as usize].binary_search(&handle).is_ok(),
+        };
+        reached || self.ahead.contains(&handle)
+    }
+}
+
+/// What a view shows while its rows are looked at once more.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    /// The rows of its window, in order.
+    pub(crate) rows: Vec<Arc<Row>>,
+    pub(crate) total: u64,
+    /// The version of this result.
+    pub(crate) version: u64,
+    /// The moment as of which it is.
+    pub(crate) now: Instant,
 }
 
 /// How a view holds its rows.
@@ -121,8 +225,19 @@ impl View {
         self.identity.cap
     }
 
+    /// Whether it has something to show.
     pub(crate) fn is_filled(&self) -> bool {
-        self.filled.is_none()
+        !matches!(self.filling, Filling::First(_))
+    }
+
+    /// Whether its rows are being looked at once more.
+    pub(crate) fn is_again(&self) -> bool {
+        matches!(self.filling, Filling::Again(..))
+    }
+
+    /// Whether its window holds its result.
+    pub(crate) fn is_done(&self) -> bool {
+        self.filling.is_done()
     }
 }
 
@@ -132,7 +247,7 @@ pub(crate) struct Feed {
     pub(crate) id: FeedId,
     /// Whether it is told when only the count changes.
     pub(crate) follows_count: bool,
-    pub(crate) shown: Arc<Shown>,
+    pub(crate) shown: Arc<update::Shown>,
     /// Whether nodes are shown whole.
     pub(crate) is_whole: bool,
     /// How many [`crate::Engine::open`] are not closed.
@@ -162,5 +277,10 @@ impl Feed {
 impl SharedFilter {
     pub(crate) fn is_scanned(&self) -> bool {
         self.access.class == Class::Scan
+    }
+
+    /// Whether it is up to date with its set.
+    pub(crate) fn is_current(&self) -> bool {
+        matches!(self.pace, Pace::Current)
     }
 }

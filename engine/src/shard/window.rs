@@ -265,7 +265,18 @@ impl Window {
 
     /// Takes a match in while the window is being filled for the first time.
     pub(crate) fn fill(&mut self, handle: u32, row: &Row, sorting: &Sorting, rows: Rows<'_>) {
-        let prefix = sorting.prefix(row);
+        self.fill_at(sorting.prefix(row), handle, row, sorting, rows);
+    }
+
+    /// Like [`fill`](Self::fill), of a row whose place is known.
+    pub(crate) fn fill_at(
+        &mut self,
+        prefix: u128,
+        handle: u32,
+        row: &Row,
+        sorting: &Sorting,
+        rows: Rows<'_>,
+    ) {
         if self.knows(prefix, row, sorting) {
             let entry = Entry::new(prefix, handle);
             self.tree.insert(entry, ties(sorting, row, handle, |row| rows.current(row)));

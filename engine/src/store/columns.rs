@@ -7,10 +7,12 @@
 use std::{
     cmp::Ordering,
     fmt,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
 };
 
-use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use crate::{
@@ -19,6 +21,7 @@ use crate::{
     json::Wanted,
     path::Path,
     schema::{FieldKind, Schema},
+    seed::Keyed,
 };
 
 /// A path that queries read. Clones are the same column; it is wanted as long as there is one.
@@ -31,9 +34,21 @@ struct Definition {
     path: Path,
     reading: Reading,
     declared_instant: bool,
+    /// Queries that have asked for it.
+    asked: AtomicU32,
 }
 
 impl Column {
+    /// One more query reads it.
+    pub(crate) fn ask(&self) {
+        self.0.asked.fetch_add(1, Relaxed);
+    }
+
+    /// Whether rows are to hold it: not for one query alone, which reads it once.
+    pub(crate) fn is_asked_often(&self) -> bool {
+        self.0.asked.load(Relaxed) > 1
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.0.id
     }
@@ -73,15 +88,15 @@ impl PartialEq for Column {
 
 impl Eq for Column {}
 
-impl PartialOrd for Column {
-    fn partial_cmp(&self, other: &Column) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
 impl Ord for Column {
     fn cmp(&self, other: &Column) -> Ordering {
         self.0.id.cmp(&other.0.id)
+    }
+}
+
+impl PartialOrd for Column {
+    fn partial_cmp(&self, other: &Column) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -170,8 +185,8 @@ pub(crate) struct Columns {
     /// The key and the declared fields.
     fixed: Box<[Read]>,
     /// Where they are; the first place of one that occurs again.
-    fixed_places: HashMap<Read, usize, FixedState>,
-    columns: HashMap<Read, Column, FixedState>,
+    fixed_places: HashMap<Read, usize, Keyed>,
+    columns: HashMap<Read, Column, Keyed>,
     layout: Arc<Layout>,
     next_id: u32,
     /// Columns that no query reads any more are looked for when there are so many.
@@ -179,21 +194,21 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    pub(crate) fn new(key: &str, schema: &Schema) -> Self {
+    pub(crate) fn new(key: &str, schema: &Schema, keyed: Keyed) -> Self {
         let declared = schema.fields().map(|(path, kind)| {
             let instant = kind == FieldKind::Instant;
             (path.clone(), if instant { Reading::Instant } else { Reading::Plain })
         });
         let fixed: Box<[Read]> =
             std::iter::once((Path::field(key), Reading::Plain)).chain(declared).collect();
-        let mut fixed_places = HashMap::default();
+        let mut fixed_places = HashMap::with_hasher(keyed);
         for (place, read) in fixed.iter().enumerate() {
             fixed_places.entry(read.clone()).or_insert(place);
         }
         let mut columns = Self {
             fixed,
             fixed_places,
-            columns: HashMap::default(),
+            columns: HashMap::with_hasher(keyed),
             layout: Arc::new(Layout::new(Vec::new(), Vec::new())),
             next_id: 0,
             sweep_at: 16,
@@ -252,7 +267,8 @@ impl Columns {
         let id = self.next_id;
         let make = || {
             let declared_instant = schema.declares(path, FieldKind::Instant);
-            Column(Arc::new(Definition { id, path: path.clone(), reading, declared_instant }))
+            let (path, asked) = (path.clone(), AtomicU32::new(0));
+            Column(Arc::new(Definition { id, path, reading, declared_instant, asked }))
         };
         let column = self.columns.entry((path.clone(), reading)).or_insert_with(make).clone();
         self.next_id += u32::from(column.id() == id);

@@ -7,7 +7,6 @@
 
 use std::{cmp::Ordering, mem, sync::Arc};
 
-use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 use smallvec::SmallVec;
 
@@ -15,6 +14,7 @@ use crate::{
     analysis::{Key, KeyRef},
     filter::Fields,
     order::rank,
+    seed::Keyed,
     store::{
         bucket::Bucket,
         columns::Column,
@@ -67,12 +67,12 @@ impl Wish {
 }
 
 /// The indexes of one set.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Indexes {
     values: Vec<ValueIndex>,
     orders: Vec<OrderIndex>,
     /// Rows looked at for want of each index.
-    wished: HashMap<Name, u64, FixedState>,
+    wished: HashMap<Name, u64, Keyed>,
     /// Changes so far: the clock by which indexes grow old.
     changes: u64,
     /// For tests: every wish is granted.
@@ -112,7 +112,7 @@ impl Life {
 pub(crate) struct ValueIndex {
     column: Column,
     spot: Spot,
-    rows: HashMap<Key, Bucket, FixedState>,
+    rows: HashMap<Key, Bucket, Keyed>,
     key_bytes: usize,
     life: Life,
 }
@@ -124,7 +124,7 @@ impl ValueIndex {
     }
 
     fn insert(&mut self, row: &Row, handle: u32) {
-        for key in keys(row.at(&self.column), self.spot) {
+        for key in keys(row.at(&self.column), self.spot, *self.rows.hasher()) {
             if let Some(bucket) = self.rows.get_mut(&key) {
                 bucket.insert(handle);
                 continue;
@@ -138,7 +138,7 @@ impl ValueIndex {
     }
 
     fn remove(&mut self, row: &Row, handle: u32) {
-        for key in keys(row.at(&self.column), self.spot) {
+        for key in keys(row.at(&self.column), self.spot, *self.rows.hasher()) {
             let Some(bucket) = self.rows.get_mut(&key) else { continue };
             bucket.remove(handle);
             if bucket.is_empty()
@@ -173,12 +173,12 @@ impl ValueIndex {
     }
 }
 
-/// The different keys by which a row is found.
-pub(crate) fn keys(value: &Value, spot: Spot) -> SmallVec<[KeyRef<'_>; 4]> {
+/// The different keys by which a row is found, in the order in which they first come.
+pub(crate) fn keys(value: &Value, spot: Spot, keyed: Keyed) -> SmallVec<[KeyRef<'_>; 4]> {
     match (spot, value) {
         (Spot::Whole, value) => KeyRef::of(value).into_iter().collect(),
         (Spot::Item, Value::List(items)) => {
-            let mut seen: HashSet<KeyRef<'_>, FixedState> = HashSet::default();
+            let mut seen: HashSet<KeyRef<'_>, Keyed> = HashSet::with_hasher(keyed);
             let few = items.len() <= 8;
             let mut keys = SmallVec::new();
             for key in items.iter().filter_map(KeyRef::of) {
@@ -261,6 +261,16 @@ pub(crate) fn ties<'a>(
 }
 
 impl Indexes {
+    pub(crate) fn new(keyed: Keyed) -> Self {
+        Self {
+            values: Vec::new(),
+            orders: Vec::new(),
+            wished: HashMap::with_hasher(keyed),
+            changes: 0,
+            eager: false,
+        }
+    }
+
     /// The index of a column's values, if it is there in full.
     pub(crate) fn values(&self, column: &Column, spot: Spot) -> Option<&ValueIndex> {
         self.values
@@ -325,7 +335,7 @@ impl Indexes {
             Wish::Values(column, spot) => self.values.push(ValueIndex {
                 column: column.clone(),
                 spot: *spot,
-                rows: HashMap::default(),
+                rows: HashMap::with_hasher(*self.wished.hasher()),
                 key_bytes: 0,
                 life,
             }),
@@ -464,7 +474,7 @@ fn slice(set: &Set, from: u32, places: usize) -> (u32, impl Iterator<Item = (u32
 impl Set {
     /// Brings the indexes up to a commit.
     pub(super) fn index(&mut self, changes: &[RowChange]) {
-        let mut indexes = mem::take(&mut self.indexes);
+        let mut indexes = mem::replace(&mut self.indexes, Indexes::new(self.keyed));
         indexes.apply(self.during(changes));
         self.indexes = indexes;
     }
@@ -473,9 +483,11 @@ impl Set {
     pub(crate) fn build_indexes(&mut self, budget: usize) -> usize {
         if let Some(from) = self.indexes.lives().filter_map(|life| life.built).min() {
             let (end, _) = slice(self, from, budget);
-            (from..end).for_each(|handle| self.lay_out(handle));
+            (from..end).for_each(|handle| {
+                self.lay_out(handle);
+            });
         }
-        let mut indexes = mem::take(&mut self.indexes);
+        let mut indexes = mem::replace(&mut self.indexes, Indexes::new(self.keyed));
         let taken = indexes.build(self, budget);
         self.indexes = indexes;
         taken

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use compact_str::CompactString;
+use memchr::memmem;
 use smallvec::SmallVec;
 
 use crate::{
@@ -134,6 +135,109 @@ impl Fields<Column> for Row {
         match self.layout.position(column) {
             Some(place) => &self.slots[place],
             None => self.late(column),
+        }
+    }
+}
+
+/// Reads columns of many rows, one after the other, also of rows that do not hold them, and leaves nothing in the rows.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    columns: Box<[Column]>,
+    /// The layout of the row that was read last, and the columns that it lacks.
+    layout: Option<Arc<Layout>>,
+    missing: SmallVec<[Missing; 2]>,
+    /// What reads all of them in one pass, where they are many.
+    pass: Option<Layout>,
+}
+
+/// A column that rows lack.
+#[derive(Debug)]
+struct Missing {
+    column: Column,
+    /// Its first name as it stands in JSON where nothing is escaped.
+    key: memmem::Finder<'static>,
+}
+
+/// Over so many columns one pass over the text is cheaper than one for each.
+const FEW_MISSING: usize = 3;
+
+impl Reader {
+    pub(crate) fn new(columns: &[Column]) -> Self {
+        Self { columns: columns.into(), layout: None, missing: SmallVec::new(), pass: None }
+    }
+
+    /// Finds out which columns a row lacks, where it is laid out otherwise than the one before.
+    fn turn_to(&mut self, row: &Row) {
+        if self.layout.as_ref().is_some_and(|layout| Arc::ptr_eq(layout, &row.layout)) {
+            return;
+        }
+        let lacks = |column: &&Column| row.layout.position(column).is_none();
+        self.missing = self.columns.iter().filter(lacks).map(Missing::of).collect();
+        self.layout = Some(row.layout.clone());
+        let columns: Vec<Column> = self.missing.iter().map(|missing| missing.column.clone()).collect();
+        self.pass = (columns.len() > FEW_MISSING).then(|| Layout::of(&columns));
+    }
+
+    /// The row with all columns. Adds the steps that reading took: next to none where the row's text does not have the name of
+    /// a column that it lacks.
+    pub(crate) fn read<'a>(&mut self, row: &'a Row, steps: &mut u64) -> ReadRow<'a> {
+        self.turn_to(row);
+        let mut read = ReadRow { row, late: SmallVec::new() };
+        if self.missing.is_empty() {
+            return read;
+        }
+        let text = row.text();
+        if let Some(pass) = &self.pass {
+            *steps += text.len() as u64 / 16 + 1;
+            let values = json::select(text, &pass.wanted);
+            let columns = self.missing.iter().map(|it| &it.column);
+            let value = |(value, column): (Value, &Column)| (column.id(), read_as(value, column.reading()));
+            read.late = values.into_iter().zip(columns).map(value).collect();
+            return read;
+        }
+        for Missing { column, key } in &self.missing {
+            *steps += text.len() as u64 / SEARCHED_PER_STEP + 1;
+            // Where nothing is escaped a key stands in the text as it is.
+            let is_there = key.find(text).is_some() || memchr::memchr(b'\\', text).is_some();
+            let value = match is_there {
+                true => {
+                    *steps += text.len() as u64 / 16 + 1;
+                    read_as(json::find(text, column.path()), column.reading())
+                }
+                false => Value::Nothing,
+            };
+            read.late.push((column.id(), value));
+        }
+        read
+    }
+}
+
+/// Bytes that a search for a key passes in one step.
+const SEARCHED_PER_STEP: u64 = 256;
+
+impl Missing {
+    fn of(column: &Column) -> Self {
+        let name = column.path().names().next().unwrap_or_default();
+        let key = memmem::Finder::new(format!("\"{name}\"").as_bytes()).into_owned();
+        Self { column: column.clone(), key }
+    }
+}
+
+/// A row with columns that it does not hold.
+#[derive(Debug)]
+pub(crate) struct ReadRow<'a> {
+    row: &'a Row,
+    late: SmallVec<[(u32, Value); 2]>,
+}
+
+impl Fields<Column> for ReadRow<'_> {
+    fn at(&self, column: &Column) -> &Value {
+        match self.row.layout.position(column) {
+            Some(place) => &self.row.slots[place],
+            None => match self.late.iter().find(|(id, _)| *id == column.id()) {
+                Some((_, value)) => value,
+                None => self.row.late(column),
+            },
         }
     }
 }

@@ -4,7 +4,6 @@ use std::{hash::BuildHasher, sync::Arc};
 
 use bytes::Bytes;
 use compact_str::ToCompactString;
-use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashTable};
 
 use crate::{
@@ -16,8 +15,10 @@ use crate::{
     order::Order,
     path::Path,
     schema::{Schema, SetDef},
+    seed::{Keyed, probed},
     store::{
         columns::{Column, Columns, Layout, Read},
+        history::History,
         index::Indexes,
         row::{Row, read_as},
         sorting::Sorting,
@@ -54,7 +55,7 @@ pub(crate) struct Set {
     pub(crate) key: String,
     pub(crate) schema: Schema,
     columns: Columns,
-    sortings: HashMap<Arc<str>, Arc<Sorting>, FixedState>,
+    sortings: HashMap<Arc<str>, Arc<Sorting>, Keyed>,
     /// Orders that nobody has any more are looked for when there are so many.
     sweep_at: usize,
     slots: Vec<Slot>,
@@ -63,26 +64,31 @@ pub(crate) struct Set {
     ids: HashTable<(u32, u32)>,
     row_bytes: usize,
     pub(crate) indexes: Indexes,
+    /// What some query has not taken yet.
+    pub(crate) history: History,
+    pub(super) keyed: Keyed,
 }
 
 /// So many orders are not worth a look at which of them are still of use.
 const FEW_SORTINGS: usize = 16;
 
 impl Set {
-    pub(crate) fn new(def: SetDef, schema: Schema) -> Self {
-        let columns = Columns::new(&def.key, &schema);
+    pub(crate) fn new(def: SetDef, schema: Schema, keyed: Keyed) -> Self {
+        let columns = Columns::new(&def.key, &schema, keyed);
         Self {
             name: def.name.into(),
             key: def.key,
             schema,
             columns,
-            sortings: HashMap::default(),
+            sortings: HashMap::with_hasher(keyed),
             sweep_at: FEW_SORTINGS,
             slots: Vec::new(),
             free: Vec::new(),
             ids: HashTable::new(),
             row_bytes: 0,
-            indexes: Indexes::default(),
+            indexes: Indexes::new(keyed),
+            history: History::default(),
+            keyed,
         }
     }
 
@@ -106,7 +112,7 @@ impl Set {
     }
 
     pub(crate) fn handle(&self, id: &str) -> Option<u32> {
-        self.find(hash_of(id), id, &[])
+        self.find(self.hash_of(id), id, &[])
     }
 
     /// All rows with their handles.
@@ -121,7 +127,28 @@ impl Set {
 
     /// The rows before and after the commit whose changes these are.
     pub(crate) fn during<'a>(&'a self, changes: &'a [RowChange]) -> Rows<'a> {
-        Rows { set: self, changes }
+        Rows { set: self, changes, moment: RowsAt::Now }
+    }
+
+    /// The rows before and after an entry of the history.
+    pub(crate) fn taking(&self, entry: u64) -> Rows<'_> {
+        Rows { set: self, changes: &[], moment: RowsAt::Taking(entry) }
+    }
+
+    /// The rows as they were before an entry of the history.
+    pub(crate) fn before(&self, entry: u64) -> Rows<'_> {
+        Rows { set: self, changes: &[], moment: RowsAt::Before(entry) }
+    }
+
+    /// Lets go of the entries of the history before one.
+    pub(crate) fn trim_history(&mut self, entry: u64) {
+        self.history.trim(entry, &mut self.free);
+        self.give_back();
+    }
+
+    /// Bytes of a row's JSON, on average.
+    pub(crate) fn average_row_bytes(&self) -> usize {
+        self.row_bytes.checked_div(self.len()).unwrap_or(0)
     }
 
     /// Bytes held by rows, by the table of ids and by the slots.
@@ -132,8 +159,15 @@ impl Set {
             + self.ids.capacity() * (size_of::<(u32, u32)>() + 1)
     }
 
+    fn hash_of(&self, id: &str) -> u32 {
+        (self.keyed.hash_one(id) >> 32) as u32
+    }
+
     fn find(&self, hash: u32, id: &str, changes: &[RowChange]) -> Option<u32> {
-        let is = |(held, handle): &(u32, u32)| *held == hash && self.id_at(*handle, changes) == Some(id);
+        let is = |(held, handle): &(u32, u32)| {
+            probed();
+            *held == hash && self.id_at(*handle, changes) == Some(id)
+        };
         self.ids.find(spread(hash), is).map(|(_, handle)| *handle)
     }
 
@@ -224,17 +258,21 @@ impl Set {
         self.keep(Sorting { keys: Box::new([(column.clone(), false)]), canonical })
     }
 
-    /// Makes a row hold what queries read now, so that it need not be read from its text again and again.
-    pub(crate) fn lay_out(&mut self, handle: u32) {
+    /// Makes a row hold what queries read now, so that it need not be read from its text again and again. Returns the steps that
+    /// it took.
+    pub(crate) fn lay_out(&mut self, handle: u32) -> u64 {
         let layout = self.columns.layout();
         let Some(row) = self.slots.get_mut(handle as usize).and_then(|slot| slot.row.as_mut()) else {
-            return;
+            return 0;
         };
-        if !row.is_laid_out(layout) {
-            let laid_out = row.laid_out(layout);
-            self.row_bytes = self.row_bytes + laid_out.bytes() - row.bytes();
-            *row = Arc::new(laid_out);
+        if row.is_laid_out(layout) {
+            return 0;
         }
+        let steps = row.raw.len() as u64 / 16 + 1;
+        let laid_out = row.laid_out(layout);
+        self.row_bytes = self.row_bytes + laid_out.bytes() - row.bytes();
+        *row = Arc::new(laid_out);
+        steps
     }
 
     // --- writes ---
@@ -282,7 +320,7 @@ impl Set {
             Some(compact) => Bytes::from(compact.into_boxed_slice()),
             None => Bytes::copy_from_slice(node),
         };
-        let hash = hash_of(&id);
+        let hash = self.hash_of(&id);
         Ok(Row::new(id, hash, raw, extracted.digest, layout.clone(), slots.into()))
     }
 
@@ -299,7 +337,7 @@ impl Set {
 
     /// How many rows more there would be after these writes, and which was the last that made it more.
     pub(crate) fn growth<'a>(&self, writes: impl Iterator<Item = &'a Write>) -> (isize, usize) {
-        let mut there: HashMap<&str, bool, FixedState> = HashMap::default();
+        let mut there: HashMap<&str, bool, Keyed> = HashMap::with_hasher(self.keyed);
         let (mut growth, mut grown_by) = (0, 0);
         for (place, write) in writes.enumerate() {
             let (id, is) = match write {
@@ -404,7 +442,7 @@ impl Set {
     }
 
     fn remove(&mut self, id: &str, changes: &mut Vec<RowChange>) {
-        let hash = hash_of(id);
+        let hash = self.hash_of(id);
         let Some(handle) = self.find(hash, id, changes) else { return };
         let slot = &mut self.slots[handle as usize];
         let removed = slot.row.take();
@@ -432,8 +470,12 @@ impl Set {
                 self.forget(before.id_hash, *handle);
             }
         }
-        if self.ids.is_empty() {
-            // Nothing refers to a handle any more.
+        self.give_back();
+    }
+
+    /// Gives memory back where nothing refers to a handle any more.
+    fn give_back(&mut self) {
+        if self.ids.is_empty() && self.history.is_empty() {
             self.slots = Vec::new();
             self.free = Vec::new();
             self.ids = HashTable::new();
@@ -444,35 +486,56 @@ impl Set {
         if let Ok(entry) = self.ids.find_entry(spread(hash), |(_, held)| *held == handle) {
             entry.remove();
         }
-        self.free.push(handle);
+        if !self.history.hold(handle) {
+            self.free.push(handle);
+        }
+    }
+
+    fn row_before(&self, entry: u64, handle: u32) -> Option<&Arc<Row>> {
+        self.history.before(entry, handle).unwrap_or_else(|| self.row(handle))
     }
 }
 
-/// The rows of a set while a commit is being applied.
+/// The rows of a set while a commit is being applied to queries, or at an entry of its history.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rows<'a> {
     pub(crate) set: &'a Set,
     pub(crate) changes: &'a [RowChange],
+    moment: RowsAt,
+}
+
+/// Which versions of the rows are meant.
+#[derive(Clone, Copy, Debug)]
+enum RowsAt {
+    /// Those around the commit at hand.
+    Now,
+    /// Those around an entry of the history.
+    Taking(u64),
+    /// Those before an entry of the history, on both sides.
+    Before(u64),
 }
 
 impl<'a> Rows<'a> {
     /// As it is after the commit.
     pub(crate) fn current(&self, handle: u32) -> Option<&'a Arc<Row>> {
-        self.set.row(handle)
+        match self.moment {
+            RowsAt::Now => self.set.row(handle),
+            RowsAt::Taking(entry) => self.set.row_before(entry + 1, handle),
+            RowsAt::Before(entry) => self.set.row_before(entry, handle),
+        }
     }
 
     /// As it was before the commit.
     pub(crate) fn former(&self, handle: u32) -> Option<&'a Arc<Row>> {
+        if let RowsAt::Taking(entry) | RowsAt::Before(entry) = self.moment {
+            return self.set.row_before(entry, handle);
+        }
         let slot = self.set.slots.get(handle as usize)?;
         match slot.change {
             None => slot.row.as_ref(),
             Some(change) => self.changes.get(change as usize)?.before.as_ref(),
         }
     }
-}
-
-pub(crate) fn hash_of(id: &str) -> u32 {
-    (FixedState::default().hash_one(id) >> 32) as u32
 }
 
 /// A hash table looks at the high bits and at the low ones.

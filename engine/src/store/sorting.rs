@@ -22,7 +22,12 @@ pub(crate) struct Sorting {
 impl Sorting {
     /// The first 16 bytes of the rank.
     pub(crate) fn prefix(&self, row: &Row) -> u128 {
-        rank::prefix(self.keys.iter().map(|(column, descending)| (row.at(column), *descending)), &row.id)
+        self.prefix_of(row, &row.id)
+    }
+
+    /// Like [`prefix`](Self::prefix), of a row that is read in another way.
+    pub(crate) fn prefix_of(&self, fields: &impl Fields<Column>, id: &str) -> u128 {
+        rank::prefix(self.keys.iter().map(|(column, descending)| (fields.at(column), *descending)), id)
     }
 
     pub(crate) fn entry(&self, row: &Row, handle: u32) -> Entry {

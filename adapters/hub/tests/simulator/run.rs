@@ -12,7 +12,7 @@ use std::{
 use liveset_core::{LiveQueryOptions, LiveQueryRequest, QuerySpec, SessionLimits, SubscriptionSpec, Token};
 use liveset_engine::{EngineLimits, FieldKind, Instant, Part, SetDef};
 use liveset_hub::{
-    Access, AllowAll, AuthRefused, Hub, HubConfig, Policy, Principal, Restriction, WatchId,
+    Access, AllowAll, AuthRefused, HashSeed, Hub, HubConfig, Policy, Principal, Restriction, WatchId,
     test_kit::{ClientId, Prng, World},
 };
 
@@ -44,6 +44,8 @@ pub(crate) struct Setup {
     pub(crate) engine: EngineLimits,
     /// How long a slice of the engine's work may take.
     pub(crate) slice_time: Duration,
+    /// That of the hash tables.
+    pub(crate) seed: HashSeed,
 }
 
 /// What a run did, to see that it did something.
@@ -157,6 +159,7 @@ impl Sim {
             ..SessionLimits::default()
         };
         config.session = session;
+        config.seed = setup.seed;
         config.engine = EngineLimits { max_window: setup.cap, ..setup.engine.clone() };
         config.hub.watch_backlog_changes = setup.backlog;
         let mut world = World::new(seed, config);

@@ -501,7 +501,7 @@ impl<'a, C: Clone + Ord> Emitter<'a, C> {
 /// Puts the operands of each test in the order of what they cost, which no result depends on.
 fn sort_operands<C>(program: &mut Program<C>, operands_first: &[usize]) {
     /// A row that costs are compared for.
-    const BYTES: u64 = 512;
+    const BYTES: usize = 512;
     let sum_costs: Vec<Cost> = program.sums.iter().map(|sum| cost::of_sum(program, sum)).collect();
     let of_value = |value: u32| match program.values[value as usize] {
         Value::Sum(sum) => sum_costs[sum as usize],

@@ -23,18 +23,18 @@ fn node(text: &str) -> Json {
 }
 
 /// The bytes of a value as JSON.
-fn length(value: &Json) -> u64 {
+fn length(value: &Json) -> usize {
     let of_text =
-        |text: &str| text.chars().map(|c| if c < ' ' { 6 } else { c.len_utf8() as u64 }).sum::<u64>() + 2;
+        |text: &str| text.chars().map(|c| if c < ' ' { 6 } else { c.len_utf8() }).sum::<usize>() + 2;
     match value {
         Json::Nothing => 4,
-        Json::Bool(value) => 5 - u64::from(*value),
-        Json::Number(number) => number.to_string().len().min(20) as u64,
+        Json::Bool(value) => 5 - usize::from(*value),
+        Json::Number(number) => number.to_string().len().min(20),
         Json::Text(_) | Json::Instant(_) => of_text(value.as_text().unwrap_or_default()),
-        Json::List(items) => 2 + items.iter().map(length).sum::<u64>() + items.len().saturating_sub(1) as u64,
+        Json::List(items) => 2 + items.iter().map(length).sum::<usize>() + items.len().saturating_sub(1),
         Json::Object(object) => {
-            let members = object.iter().map(|(name, value)| of_text(name) + 1 + length(value)).sum::<u64>();
-            2 + members + object.len().saturating_sub(1) as u64
+            let members = object.iter().map(|(name, value)| of_text(name) + 1 + length(value)).sum::<usize>();
+            2 + members + object.len().saturating_sub(1)
         }
     }
 }
@@ -206,7 +206,7 @@ fn steps(text: &str, json: &str) -> u64 {
     let mut steps = 0;
     let passes = filter.compiled().test(&node, now, &mut steps);
     assert_eq!(passes, oracle::matches(filter.expr(), &node, now), "{text}");
-    let bound = filter.compiled().cost().of(json.len() as u64);
+    let bound = filter.compiled().cost().of(json.len());
     assert!(steps <= bound, "{steps} of {bound}");
     steps
 }

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use liveset_core::fuzzing::text::Json;
 use liveset_engine::{
-    Engine, EngineLimits, FeedId, FieldKind, Filter, Instant, JsonLimits, Op, Path, Plan, QueryLimits,
-    SetDef, Value, json,
+    Engine, EngineLimits, FeedId, FieldKind, Filter, HashSeed, Instant, JsonLimits, Op, Path, Plan,
+    QueryLimits, SetDef, Value, json,
 };
 
 use case::Case;
@@ -80,7 +80,7 @@ fn check_flip(filter: &Filter, value: &Value, query: &Query, val: &Val, now: Nan
 
 /// Once, and live: from an empty set on, through commits and time.
 fn check_results(case: &Case, text: &str, nodes: &[String], declared: &[&str]) {
-    let mut engine = Engine::new(EngineLimits::default());
+    let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
     let mut def = SetDef::new(SET, "id");
     for path in declared {
         def = def.field(*path, FieldKind::Instant, false);

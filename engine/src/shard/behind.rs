@@ -1,0 +1,312 @@
+//! Filters that are behind their set, because a commit or a moment of time cost more than one hold of the lock allows.
+//!
+//! They take the entries of the set's history one after the other, in slices, each as it was: the rows around the entry, its
+//! moment, its version. So whoever watches them is told the same as if it had been done at once, only later.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use crate::{
+    shard::{
+        Moment, Sets, Shard, WINDOW_STEPS,
+        view::{Behind, Filling, Pace, SharedFilter, Taken, Timed, View},
+        window::{Cause, Step},
+    },
+    store::{
+        history::{History, HistoryEntry},
+        row::Row,
+        set::{Rows, Set},
+    },
+    time::Instant,
+};
+
+/// What a slice of work may cost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slice<'a> {
+    /// Steps of one hold of the lock.
+    pub(crate) hold: u64,
+    /// The newest version.
+    pub(crate) version: u64,
+    /// The newest moment.
+    pub(crate) now: Instant,
+    pub(crate) tuning: &'a crate::limits::Tuning,
+}
+
+impl Shard {
+    /// The rows as a filter sees them.
+    pub(super) fn rows_of<'a>(&self, filter: u32, set: &'a Set) -> Rows<'a> {
+        match self.filters.get(filter as usize).map(|filter| &filter.pace) {
+            Some(Pace::Behind(behind)) => set.before(behind.entry),
+            Some(Pace::Current) | None => set.during(&[]),
+        }
+    }
+
+    /// A filter takes what its set does now, and what it does later, out of the set's history. Its results are as of `then`.
+    pub(super) fn fall_behind(&mut self, id: u32, then: Instant, moment: Moment<'_>) {
+        let filter = &mut self.filters[id as usize];
+        if !filter.is_current() {
+            return;
+        }
+        if let Timed::ByNode(timers) = &filter.timed {
+            timers.next().map(|at| self.deadlines.remove(&(at, id)));
+        }
+        let entry = moment.rows.set.history.end();
+        filter.pace = Pace::Behind(Box::new(Behind { entry, place: 0, now: then, taken: Vec::new() }));
+        self.behind.push_back(id);
+        self.work.fell_behind += 1;
+        let (filter, lags) = (&self.filters[id as usize], &mut self.lags);
+        for view in filter.views.iter().filter_map(|view| self.views.get(*view as usize)) {
+            if view.is_done() {
+                lags.extend(view.feeds.iter().map(|feed| (feed.id, Some(moment.version - 1))));
+            }
+        }
+    }
+
+    /// Whether some filter is behind its set.
+    pub(crate) fn is_behind(&self) -> bool {
+        !self.behind.is_empty()
+    }
+
+    /// The first entry of a set's history that some filter has not taken.
+    pub(crate) fn first_entry(&self, set: usize) -> Option<u64> {
+        self.behind_in(set).map(|(_, entry)| entry).min()
+    }
+
+    /// Whether a row of one that is behind flips up to a moment: time that passes is an entry for it then.
+    pub(crate) fn is_due_behind(&self, now: Instant) -> bool {
+        let next = |id: &u32| match &self.filters.get(*id as usize)?.timed {
+            Timed::ByNode(timers) => timers.next(),
+            Timed::No | Timed::ByOrder(_) => None,
+        };
+        self.behind.iter().filter_map(next).any(|at| at <= now)
+    }
+
+    /// The sets for which time has passed without an entry of their history, and is to be one.
+    pub(crate) fn take_overdue(&mut self) -> BTreeSet<usize> {
+        std::mem::take(&mut self.overdue)
+    }
+
+    /// Whether one of those filters changes with time.
+    pub(crate) fn is_timed_behind(&self, set: usize) -> bool {
+        self.behind_in(set).any(|(id, _)| !matches!(self.filters[id as usize].timed, Timed::No))
+    }
+
+    /// The filters of a set that are behind, each with the entry that it takes next.
+    fn behind_in(&self, set: usize) -> impl Iterator<Item = (u32, u64)> + '_ {
+        self.behind.iter().filter_map(move |id| match self.filters.get(*id as usize) {
+            Some(SharedFilter { set: of, pace: Pace::Behind(behind), .. }) if *of == set => {
+                Some((*id, behind.entry))
+            }
+            _ => None,
+        })
+    }
+
+    /// How many filters are behind their set.
+    pub(crate) fn behind_count(&self) -> usize {
+        self.behind.len()
+    }
+
+    /// Those of a set that change with time.
+    pub(crate) fn timed_behind(&self, set: usize) -> Vec<u32> {
+        let ids = self.behind_in(set).map(|(id, _)| id);
+        ids.filter(|id| !matches!(self.filters[*id as usize].timed, Timed::No)).collect()
+    }
+
+    /// The filters that stand before the first entry of a set's history that some filter has not taken.
+    pub(crate) fn furthest_behind(&self, set: usize, entry: u64) -> Vec<u32> {
+        self.behind_in(set).filter(|(_, at)| *at <= entry).map(|(id, _)| id).collect()
+    }
+
+    /// Up to which version the result of a view is complete; `None` where that is the newest.
+    pub(crate) fn complete(&self, view: &View, set: &Set) -> Option<u64> {
+        if let Filling::Again(_, shown) = &view.filling {
+            return Some(shown.version);
+        }
+        let super::Shape::Window { filter, .. } = &view.shape else { return None };
+        let Pace::Behind(behind) = &self.filters.get(*filter as usize)?.pace else { return None };
+        Some(set.history.entry(behind.entry)?.version - 1)
+    }
+
+    /// Lets filters that are behind take what they have missed, in turn, for about `left` steps.
+    pub(crate) fn catch_up(&mut self, sets: &Sets, left: &mut u64, slice: Slice<'_>) {
+        let mut waiting = 0;
+        while *left > 0
+            && waiting < self.behind.len()
+            && let Some(id) = self.behind.pop_front()
+        {
+            let number = self.filters.get(id as usize).map(|filter| filter.set);
+            let Some((_, set)) = number.and_then(|number| sets.get_index(number)) else { continue };
+            let before = *left;
+            self.take_entry(id, set, left, slice);
+            if self.filters.get(id as usize).is_some_and(|filter| !filter.is_current()) {
+                self.behind.push_back(id);
+            }
+            waiting = if *left == before { waiting + 1 } else { 0 };
+        }
+    }
+
+    /// Whether a view waits until its filter has taken what it has missed.
+    pub(crate) fn waits(&self, view: u32) -> bool {
+        self.filter_behind(view).is_some()
+    }
+
+    fn filter_behind(&self, view: u32) -> Option<u32> {
+        let super::Shape::Window { filter, .. } = &self.views.get(view as usize)?.shape else { return None };
+        self.filters.get(*filter as usize).filter(|filter| !filter.is_current()).map(|_| *filter)
+    }
+
+    /// Lets the filter of a view take what it has missed, before all others.
+    pub(crate) fn catch_up_for(&mut self, view: u32, set: &Set, left: &mut u64, slice: Slice<'_>) {
+        while *left > 0
+            && let Some(id) = self.filter_behind(view)
+        {
+            let before = *left;
+            self.take_entry(id, set, left, slice);
+            let is_behind =
+                |id: &u32| self.filters.get(*id as usize).is_some_and(|filter| !filter.is_current());
+            if !is_behind(&id) {
+                self.behind.retain(|behind| *behind != id);
+            }
+            if *left == before {
+                return;
+            }
+        }
+    }
+
+    /// Goes on with the entry that a filter is taking.
+    fn take_entry(&mut self, id: u32, set: &Set, left: &mut u64, slice: Slice<'_>) {
+        let Some(filter) = self.filters.get_mut(id as usize) else { return };
+        let Pace::Behind(behind) = &mut filter.pace else { return };
+        if let Some(entry) = set.history.entry(behind.entry).cloned() {
+            let number = behind.entry;
+            let mut spent = 0;
+            let is_done = look_at(filter, &set.history, set.taking(number), &entry, *left, &mut spent);
+            self.work.steps += spent;
+            *left = left.saturating_sub(spent);
+            if !is_done {
+                return;
+            }
+            let Pace::Behind(behind) = &mut filter.pace else { return };
+            let taken = std::mem::take(&mut behind.taken);
+            let moves =
+                WINDOW_STEPS.saturating_mul(taken.len() as u64).saturating_mul(filter.views.len() as u64);
+            if moves > slice.hold.saturating_mul(2) {
+                // To look at all rows again, in slices, costs no more, and holds the lock no longer.
+                self.make_again(id, set, slice);
+                return;
+            }
+            (behind.entry, behind.place, behind.now) = (number + 1, 0, entry.now);
+            self.work.steps += moves;
+            *left = left.saturating_sub(moves);
+            let steps: Vec<Step<'_>> = taken.iter().map(Taken::step).collect();
+            let (now, version, tuning) = (entry.now, entry.version, slice.tuning);
+            let moment = Moment { rows: set.taking(number), now, version, tuning };
+            self.step_views(id, &steps, moment, left);
+        }
+        self.tell_pace(id, set, slice.now);
+    }
+
+    /// A filter has taken an entry: says how far its views are, and where that was the last that it is up to date.
+    fn tell_pace(&mut self, id: u32, set: &Set, now: Instant) {
+        let Some(filter) = self.filters.get_mut(id as usize) else { return };
+        let Pace::Behind(behind) = &filter.pace else { return };
+        let complete = set.history.entry(behind.entry).map(|entry| entry.version - 1);
+        if complete.is_none() {
+            if let Timed::ByNode(timers) = &filter.timed
+                && timers.next().is_some_and(|at| at <= now)
+            {
+                // Time went on before it was known that this row flips: that is an entry of its own.
+                self.overdue.insert(filter.set);
+                return;
+            }
+            filter.pace = Pace::Current;
+            if let Timed::ByNode(timers) = &filter.timed {
+                timers.next().map(|at| self.deadlines.insert((at, id)));
+            }
+        }
+        for view in filter.views.iter().filter_map(|view| self.views.get(*view as usize)) {
+            if view.is_done() {
+                self.lags.extend(view.feeds.iter().map(|feed| (feed.id, complete)));
+            }
+        }
+    }
+}
+
+/// Tries the rows of an entry on a filter, from where it stands on. Tells whether that was all of them.
+fn look_at(
+    filter: &mut SharedFilter,
+    history: &History,
+    rows: Rows<'_>,
+    entry: &HistoryEntry,
+    left: u64,
+    spent: &mut u64,
+) -> bool {
+    let SharedFilter { compiled, timed, pace, .. } = filter;
+    let Pace::Behind(behind) = pace else { return true };
+    let (then, number) = (behind.now, behind.entry);
+    let turn = |row: &Arc<Row>, handle: u32, spent: &mut u64, taken: &mut Vec<Taken>| {
+        if let Some(is) = compiled.turn(&**row, then, entry.now, spent) {
+            let was = !is;
+            let side = |holds: bool| holds.then(|| row.clone());
+            taken.push(Taken { handle, before: side(was), after: side(is), cause: Cause::Time });
+        }
+    };
+    if let Timed::ByNode(timers) = timed {
+        while timers.next().is_some_and(|at| at <= entry.now) {
+            if *spent >= left {
+                return false;
+            }
+            let Some(handle) = timers.pop_due(entry.now) else { break };
+            *spent += 1;
+            // One that the entry changes as well is looked at with its change.
+            if history.change(number, handle).is_some() {
+                continue;
+            }
+            let Some(row) = rows.current(handle) else { continue };
+            turn(row, handle, spent, &mut behind.taken);
+            let next = compiled.next_flip(&**row, entry.now, spent);
+            timers.set(handle, next);
+        }
+    }
+    while let Some(change) = entry.changes.get(behind.place) {
+        if *spent >= left {
+            return false;
+        }
+        behind.place += 1;
+        *spent += 1;
+        let before = change.before.as_ref().filter(|row| compiled.test(&***row, then, spent));
+        let after = change.after.as_ref().filter(|row| compiled.test(&***row, entry.now, spent));
+        if let Timed::ByNode(timers) = timed {
+            let next = change.after.as_ref().and_then(|row| compiled.next_flip(&**row, entry.now, spent));
+            timers.set(change.handle, next);
+        }
+        if before.is_none() && after.is_none() {
+            continue;
+        }
+        let cause = match (&change.before, &change.after) {
+            (None, _) => Cause::Created,
+            (_, None) => Cause::Deleted,
+            _ => Cause::Changed,
+        };
+        let (before, after) = (before.cloned(), after.cloned());
+        behind.taken.push(Taken { handle: change.handle, before, after, cause });
+    }
+    let Timed::ByOrder(tests) = timed else { return true };
+    while let Some(first) = entry.turned.get(behind.place - entry.changes.len()) {
+        if *spent >= left {
+            return false;
+        }
+        let rest = &entry.turned[behind.place - entry.changes.len()..];
+        let of_row = rest.iter().take_while(|turned| turned.row == first.row);
+        let (mut count, mut is_asked) = (0, false);
+        for turned in of_row {
+            count += 1;
+            is_asked |= tests.contains(&turned.test);
+        }
+        behind.place += count;
+        *spent += 1;
+        if is_asked && let Some(row) = rows.current(first.row) {
+            turn(row, first.row, spent, &mut behind.taken);
+        }
+    }
+    true
+}
