@@ -175,7 +175,10 @@ impl Shard {
             let filter = SharedFilter {
                 set: number,
                 canonical: identity.filter.clone(),
-                cost: compiled.cost(),
+                cost: match &timed {
+                    Timed::ByNode(_) => compiled.cost().plus(compiled.flip_cost()),
+                    Timed::No | Timed::ByOrder(_) => compiled.cost(),
+                },
                 pace: Pace::Current,
                 compiled: Box::new(compiled),
                 proof: Proof::of(&access),
