@@ -270,7 +270,7 @@ impl Hub {
             let (feed, reasons) = (held.feed, held.options.reasons);
             let is_displaced = |id: &str| reasons && self.engine.matches(feed, id, now.wall);
             let batch = Arc::new(moved(&had, snapshot, is_displaced));
-            if !connection.session.has_room_for(&batch) {
+            if !connection.session.has_room_for(ticket, &batch) {
                 let message = "The changes to what may be seen now are more than may wait for the connection";
                 let refusal = Refusal { code: ErrorCode::Overloaded, message: message.to_owned(), id: None };
                 self.end_query(now, conn, ticket, &refusal);
@@ -287,7 +287,7 @@ impl Hub {
             .filter(|_| self.limits.may_resume())
             .and_then(|since| missed(&self.feeds, held.feed, snapshot, since));
         // More than may wait is sent as first rows are: as it can be taken.
-        let net = net.filter(|net| connection.session.has_room_for(net));
+        let net = net.filter(|net| connection.session.has_room_for(ticket, net));
         if net.is_none() && snapshot.bytes() > limit {
             let id = held.id.clone();
             self.counts.refusals.initial_bytes += 1;

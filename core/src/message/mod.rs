@@ -19,7 +19,7 @@ pub use client::{ClientBody, ClientMessage, ClientMessageError, SubscriptionEntr
 pub use query::{QuerySpec, QuerySpecError};
 pub(crate) use read::{fields, shortened, text};
 pub use server::{ServerMessage, ServerMessageError};
-pub(crate) use write::{ObjectWriter, write_text};
+pub(crate) use write::{ObjectWriter, text_len, write_text};
 
 /// A JSON text that is passed through as it stands.
 #[derive(Clone, Copy, PartialEq, Eq)]

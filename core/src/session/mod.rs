@@ -154,7 +154,7 @@ pub struct Backlog {
     pub event_bytes: usize,
     /// Changes of live queries (initial rows do not count: they are shared).
     pub changes: usize,
-    /// Bytes of those: the nodes as they were and as they are.
+    /// Bytes of those: the nodes as they were and as they are, and the ids as they are written.
     pub bytes: usize,
     /// Bytes of initial rows, of the live queries whose rows are not all sent.
     pub initial_bytes: usize,
@@ -412,12 +412,12 @@ impl Session {
         }
     }
 
-    /// Whether changes can wait beside those that do already, folded if need be, without ending the connection
+    /// Whether changes of a live query can wait with those that do already, folded if need be, without ending the connection
     /// ([`SessionLimits::backlog_bytes`]). O(changes).
-    pub fn has_room_for(&mut self, batch: &ChangeBatch) -> bool {
+    pub fn has_room_for(&mut self, ticket: Ticket, batch: &ChangeBatch) -> bool {
         let State::Active(active) = &mut self.state else { return false };
-        let room = self.limits.backlog_bytes.checked_sub(batch.bytes());
         let live_queries = &mut active.streams.live_queries;
+        let room = self.limits.backlog_bytes.checked_sub(live_queries.bytes_of(ticket, batch));
         if room.is_none_or(|room| live_queries.bytes() > room) {
             live_queries.shrink(&mut self.stats.changes_folded);
         }
@@ -634,7 +634,7 @@ impl Session {
         self.stats
     }
 
-    /// What waits for the transport. O(waiting batches).
+    /// What waits for the transport. O(1).
     pub fn backlog(&self) -> Backlog {
         let streams = self.streams();
         Backlog {
