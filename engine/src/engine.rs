@@ -11,12 +11,10 @@ use smallvec::SmallVec;
 
 use crate::{
     error::{CommitError, DefineError, OpProblem, OpenError, QueryError},
-    filter::Filter,
     limits::{EngineLimits, MAX_NODES},
     moments::Moments,
-    order::Order,
     projection::Projection,
-    query::{Plan, Query},
+    query::{Parsed, ParsedQuery, Parts, Plan, Query, QueryParser},
     schema::{Schema, SetDef},
     shard::{Moment, Sets, Shard, create::Prepared, view::Identity},
     stats::{Stats, Work},
@@ -304,26 +302,44 @@ impl Engine {
 
     /// Checks a query in full: set, filter, order, limit, fields.
     pub fn prepare(&self, query: &Query) -> Result<Plan, QueryError> {
-        let limits = &self.limits.query;
-        let Some((set, _, def)) = self.sets.get_full(query.set.as_str()) else {
-            let edge = shortened(&query.set);
-            return Err(QueryError::UnknownSet { edge, hint: self.hint(&query.set) });
-        };
-        let filter =
-            Filter::parse(query.filter.as_deref().unwrap_or(""), limits).map_err(QueryError::Filter)?;
-        let order =
-            Order::parse(query.order_by.as_deref().unwrap_or(""), limits).map_err(QueryError::Order)?;
+        let (set, key) = self.set_and_key(&query.set)?;
+        Ok(self.plan_of(set, Parts::parse(query, key, &self.limits.query)?, query.follows_count))
+    }
+
+    /// A parser for queries over the sets that are defined now.
+    pub fn query_parser(&self) -> QueryParser {
+        let sets = self.sets.iter().map(|(name, set)| (&**name, &*set.key));
+        QueryParser::new(&self.limits.query, sets)
+    }
+
+    /// [`prepare`](Self::prepare) of a query that was parsed already, with [`Query::follows_count`] as given here. Costs a look-up,
+    /// unless its set was defined after the parser was made.
+    ///
+    /// # Errors
+    ///
+    /// As [`prepare`](Self::prepare).
+    pub fn plan(&self, query: &ParsedQuery, follows_count: bool) -> Result<Plan, QueryError> {
+        match &query.0 {
+            Parsed::Known(parts, set) => {
+                let (set, _) = self.set_and_key(set)?;
+                Ok(self.plan_of(set, parts.clone()?, follows_count))
+            }
+            Parsed::Unknown(query) => Ok(Plan { follows_count, ..self.prepare(query)? }),
+        }
+    }
+
+    fn set_and_key(&self, name: &str) -> Result<(usize, &str), QueryError> {
+        match self.sets.get_full(name) {
+            Some((set, _, def)) => Ok((set, &def.key)),
+            None => Err(QueryError::UnknownSet { edge: shortened(name), hint: self.hint(name) }),
+        }
+    }
+
+    fn plan_of(&self, set: usize, parts: Parts, follows_count: bool) -> Plan {
         let max = self.limits.enforced_window();
-        let cap = match query.limit {
-            Some(0) => return Err(QueryError::ZeroLimit),
-            Some(limit) => usize::try_from(limit).map_or(max, |limit| limit.min(max)),
-            None => max,
-        };
-        let projection = match &query.fields {
-            Some(fields) => Projection::parse(fields, &def.key, limits).map_err(QueryError::Fields)?,
-            None => Projection::whole(),
-        };
-        Ok(Plan { set, filter, order, cap, projection, follows_count: query.follows_count })
+        let Parts { filter, order, limit, projection } = parts;
+        let cap = limit.map_or(max, |limit| usize::try_from(limit).map_or(max, |limit| limit.min(max)));
+        Plan { set, filter, order, cap, projection, follows_count }
     }
 
     /// The fields of a set that somebody may see, for [`Plan::restricted`]: paths, the key always among them. `None` where there

@@ -138,7 +138,7 @@ pub use limits::{EngineLimits, JsonLimits, QueryLimits};
 pub use order::Order;
 pub use path::Path;
 pub use projection::Projection;
-pub use query::{HiddenField, Plan, Query};
+pub use query::{HiddenField, ParsedQuery, Plan, Query, QueryParser};
 pub use schema::{FieldDef, FieldKind, SetDef};
 pub use stats::{Stats, Work};
 pub use suggest::{hint, nearest};
