@@ -17,6 +17,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use control::Control;
+use held::Read;
 use keep_alive::Due;
 use rate::TokenBucket;
 use requests::Requests;
@@ -26,7 +27,7 @@ use subscriptions::{Room, TooMany, Wrong};
 
 use crate::error::{CloseCode, Consequence, ErrorCode, Violation};
 use crate::limits::SessionLimits;
-use crate::message::{ServerMessage, SubscriptionSpec};
+use crate::message::{Content, ParsedMessage, ServerMessage, SubscriptionSpec};
 use crate::row::{ChangeBatch, Snapshot};
 use crate::time::Moment;
 
@@ -34,7 +35,7 @@ use crate::time::Moment;
 ///
 /// # The contract
 ///
-/// * **Inputs** are [`handle_text`](Session::handle_text), [`handle_violation`](Session::handle_violation),
+/// * **Inputs** are [`handle_text`](Session::handle_text) (or [`handle_parsed`](Session::handle_parsed)), [`handle_violation`](Session::handle_violation),
 ///   [`handle_timeout`](Session::handle_timeout) and [`handle_verdict`](Session::handle_verdict)
 ///   (or [`deny`](Session::deny));
 ///   **commands** are the plain verbs. After any of them, drain [`poll_request`](Session::poll_request) until
@@ -191,24 +192,54 @@ impl Session {
 
     // ---- inputs ----
 
-    /// A text message came. At most three passes over it.
+    /// A text message came: [read](ParsedMessage) here, then [handled](Session::handle_parsed).
     pub fn handle_text(&mut self, now: Moment, text: &[u8]) {
+        let parsed = match self.state {
+            State::AwaitingAuth { .. } | State::Verifying { .. } => ParsedMessage::early(text, &self.limits),
+            _ => ParsedMessage::new(text, &self.limits),
+        };
+        self.handle_parsed(now, parsed);
+    }
+
+    /// A text message came, which was read already.
+    pub fn handle_parsed(&mut self, now: Moment, parsed: ParsedMessage) {
         self.handle_timeout(now);
         if !self.listens() {
             return;
         }
         self.stats.messages_in += 1;
-        if text.len() > self.limits.message_bytes {
+        let ParsedMessage { bytes, content } = parsed;
+        if bytes > self.limits.message_bytes {
             return self.handle_violation(now, Violation::TooLarge);
         }
-        let Ok(text) = std::str::from_utf8(text) else {
-            return self.handle_violation(now, Violation::InvalidUtf8);
+        let (message, ahead, text) = match content {
+            Content::Message { message, ahead, text } => (*message, ahead, text),
+            Content::TooLarge => return self.handle_violation(now, Violation::TooLarge),
+            Content::NotUtf8 => return self.handle_violation(now, Violation::InvalidUtf8),
         };
+        let read = Read { bytes, message, ahead };
         if self.bucket.take(&self.limits, now) {
             self.rate_limited_in_a_row = 0;
-            self.take_message(now, text);
+            self.take_message(now, read, text);
         } else {
-            self.refuse_for_rate(text);
+            self.refuse_for_rate(&read);
+        }
+    }
+
+    /// The texts that a client sent before its token was accepted, in the order in which they came. They are handled with the verdict:
+    /// where they were [read](Session::read_held) before that, nothing of them is left to be read then.
+    pub fn held_texts(&self) -> impl Iterator<Item = &str> {
+        let held = match &self.state {
+            State::Verifying { held, .. } => Some(held),
+            _ => None,
+        };
+        held.into_iter().flat_map(|held| held.texts())
+    }
+
+    /// Takes the first of [`held_texts`](Session::held_texts) as they were read meanwhile.
+    pub fn read_held(&mut self, messages: Vec<ParsedMessage>) {
+        if let State::Verifying { held, .. } = &mut self.state {
+            held.read(messages);
         }
     }
 
