@@ -96,6 +96,17 @@ pub struct Engine {
     stats: Stats,
 }
 
+/// What it takes to keep a feed up to date that every change is tried on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keeping {
+    /// The number of its set.
+    pub set: usize,
+    /// How many rows of that set would be looked at to make the result again.
+    pub rows: u64,
+    /// How many of them were [changed so far](Engine::changed_rows): each further one is tried on it.
+    pub changed: u64,
+}
+
 /// One shard's part of a commit: to be run, on whatever thread.
 #[derive(Debug)]
 pub struct Part<'a> {
@@ -210,7 +221,9 @@ impl Engine {
         for (number, writes) in staged {
             let Some((_, set)) = self.sets.get_index_mut(number) else { continue };
             let mut of_set = self.spare.pop().unwrap_or_default();
-            changed += set.write(writes.into_iter().map(|(_, write)| write), &mut of_set);
+            let written = set.write(writes.into_iter().map(|(_, write)| write), &mut of_set);
+            set.changed += written;
+            changed += written;
             if !self.moments.is_empty() {
                 self.moments.note(number, set, &of_set, now);
             }
@@ -514,8 +527,17 @@ impl Engine {
         self.has_work()
     }
 
-    /// Works over `budget` rows, on one view before all others if one is wanted.
-    fn work_on(&mut self, budget: usize, wanted: Option<(usize, u32)>) {
+    /// Goes on with the result of one feed, over about `rows` rows: whose turn it is is the caller's to say. Tells how many rows were
+    /// looked at; none where the result is there, or there is no such feed.
+    pub fn work_for(&mut self, feed: FeedId, rows: usize) -> usize {
+        let shard = self.shard_of_feed(feed);
+        let view = self.shards[shard].feeds.get(&feed).copied();
+        let wanted = view.map(|view| (shard, view)).filter(|(shard, view)| !self.is_filled(*shard, *view));
+        wanted.map_or(0, |wanted| rows.max(1) - self.work_on(rows.max(1), Some(wanted)))
+    }
+
+    /// Works over `budget` rows, on one view before all others if one is wanted. Returns what is left of the budget.
+    fn work_on(&mut self, budget: usize, wanted: Option<(usize, u32)>) -> usize {
         let mut left = budget;
         // Whoever wants one view waits for what its set has begun, not for others.
         let of = wanted.and_then(|(shard, view)| Some(self.shards[shard].view(view)?.identity.set));
@@ -527,7 +549,7 @@ impl Engine {
                 }
             }
             if left == 0 {
-                return;
+                return left;
             }
         }
         if let Some(wanted) = wanted
@@ -545,7 +567,7 @@ impl Engine {
                     // Others have waited as well.
                     self.filling.rotate_left(1);
                     if left == 0 {
-                        return;
+                        return left;
                     }
                     continue;
                 }
@@ -555,9 +577,10 @@ impl Engine {
             }
             self.filling.pop_front();
             if left == 0 || wanted == Some((shard, view)) {
-                return;
+                return left;
             }
         }
+        left
     }
 
     /// Hears what shards would have needed.
@@ -663,6 +686,22 @@ impl Engine {
             shard.matches(view, set, set.row(handle)?, handle, now)
         };
         found().unwrap_or(false)
+    }
+
+    /// What it takes to keep a feed up to date that no index finds. `None` where one does, and where there is no such feed.
+    pub fn keeping(&self, feed: FeedId) -> Option<Keeping> {
+        let shard = &self.shards[self.shard_of_feed(feed)];
+        let view = shard.view(*shard.feeds.get(&feed)?)?;
+        let number = view.identity.set;
+        let filter = shard.filter(shard.filter_of(number, &view.identity.filter)?)?;
+        let (_, set) = self.sets.get_index(number)?;
+        let is_tried = filter.is_scanned() && !filter.is_all;
+        is_tried.then(|| Keeping { set: number, rows: set.len() as u64, changed: set.changed })
+    }
+
+    /// How many rows of a set were changed so far, over all commits.
+    pub fn changed_rows(&self, set: usize) -> u64 {
+        self.sets.get_index(set).map_or(0, |(_, set)| set.changed)
     }
 
     /// A node's JSON as stored.

@@ -127,7 +127,7 @@ mod value;
 #[cfg(test)]
 mod window_memory;
 
-pub use engine::{Committed, Engine, OneShot, Op, Part};
+pub use engine::{Committed, Engine, Keeping, OneShot, Op, Part};
 pub use error::{CommitError, DefineError, OpProblem, OpenError, QueryError};
 pub use explain::Explain;
 pub use filter::{Filter, Literal, Parameter};

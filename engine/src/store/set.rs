@@ -62,6 +62,8 @@ pub(crate) struct Set {
     /// Handles by the hash of the id.
     ids: HashTable<(u32, u32)>,
     row_bytes: usize,
+    /// Rows that were changed, over all commits.
+    pub(crate) changed: u64,
     pub(crate) indexes: Indexes,
 }
 
@@ -82,6 +84,7 @@ impl Set {
             free: Vec::new(),
             ids: HashTable::new(),
             row_bytes: 0,
+            changed: 0,
             indexes: Indexes::default(),
         }
     }
