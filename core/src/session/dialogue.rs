@@ -24,7 +24,7 @@ impl Session {
         match &mut self.state {
             State::AwaitingAuth { deadline } => {
                 let deadline = *deadline;
-                self.take_first(deadline, read.message);
+                self.take_first(deadline, *read.message);
             }
             State::Verifying { held, .. } => {
                 let request_id = request_id_of(&read.message);
@@ -34,7 +34,7 @@ impl Session {
                 }
             }
             State::Active(active) => {
-                let waits = match &read.message {
+                let waits = match &*read.message {
                     // Pings and pongs depend on nothing, and a pong must not come late.
                     Ok(ClientMessage { body: ClientBody::Ping | ClientBody::Pong, .. }) => false,
                     Ok(message) => !active.held.is_empty() || active.must_wait(&message.body),
@@ -82,7 +82,7 @@ impl Session {
     pub(super) fn replay(&mut self, now: Moment) {
         while let State::Active(active) = &mut self.state {
             let Some(read) = active.held.pop(&self.limits) else { return };
-            if read.message.as_ref().is_ok_and(|message| active.must_wait(&message.body)) {
+            if matches!(&*read.message, Ok(message) if active.must_wait(&message.body)) {
                 active.held.unpop(read);
                 return;
             }
@@ -92,7 +92,7 @@ impl Session {
 
     fn handle_message(&mut self, now: Moment, read: Read) {
         let ahead = read.ahead;
-        let ClientMessage { request_id, body } = match read.message {
+        let ClientMessage { request_id, body } = match *read.message {
             Ok(message) => message,
             Err(error) => return self.refuse_malformed(&error),
         };

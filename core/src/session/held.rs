@@ -25,7 +25,7 @@ pub(super) enum HeldMessage {
 pub(super) struct Read {
     /// Bytes of its text.
     pub(super) bytes: usize,
-    pub(super) message: Result<ClientMessage<'static>, ClientMessageError>,
+    pub(super) message: Box<Result<ClientMessage<'static>, ClientMessageError>>,
     pub(super) ahead: Ahead,
 }
 
@@ -58,7 +58,7 @@ impl Held {
             HeldMessage::Read(read) => read,
             HeldMessage::Text(text) => {
                 let message = ClientMessage::parse(text.as_bytes(), limits.id_bytes);
-                let message = message.map(ClientMessage::into_owned);
+                let message = Box::new(message.map(ClientMessage::into_owned));
                 Read { bytes: text.len(), message, ahead: Ahead::default() }
             }
         })
@@ -90,7 +90,7 @@ impl Held {
             if let Content::Message { message, ahead, .. } = content
                 && bytes == held.bytes()
             {
-                *held = HeldMessage::Read(Read { bytes, message: *message, ahead });
+                *held = HeldMessage::Read(Read { bytes, message, ahead });
             }
         }
     }

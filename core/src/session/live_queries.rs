@@ -23,6 +23,8 @@ pub(super) struct LiveQueries {
     bytes: usize,
     /// What the snapshots weigh whose rows are being sent, of all.
     load_bytes: usize,
+    /// Nothing is sent for now; what comes waits, and folds.
+    is_held_back: bool,
 }
 
 #[derive(Debug)]
@@ -70,7 +72,12 @@ impl LiveQueries {
     }
 
     pub(super) fn has_news(&self) -> bool {
-        !self.ready.is_empty()
+        !self.is_held_back && !self.ready.is_empty()
+    }
+
+    /// Sends nothing from now on, or goes on. O(1).
+    pub(super) fn hold_back(&mut self, is_held_back: bool) {
+        self.is_held_back = is_held_back;
     }
 
     /// Changes that wait, of all live queries.
@@ -251,6 +258,9 @@ impl LiveQueries {
 
     /// Appends the next message of the live query whose turn it is.
     pub(super) fn transmit(&mut self, limits: &SessionLimits, out: &mut Vec<u8>) -> bool {
+        if self.is_held_back {
+            return false;
+        }
         while let Some(ticket) = self.ready.pop_front() {
             let query = self.by_ticket.get_mut(&ticket).map(|query| &mut **query);
             let Some(LiveQuery { id, options, state: State::Live(stream) }) = query else {

@@ -117,6 +117,31 @@ impl SessionStats {
     }
 }
 
+impl std::ops::SubAssign for SessionStats {
+    fn sub_assign(&mut self, other: SessionStats) {
+        let SessionStats {
+            messages_in,
+            messages_out,
+            events_dropped,
+            changes_folded,
+            rate_limited,
+            invalid,
+            subscriptions_refused,
+            subscription_events_refused,
+            live_queries_refused,
+        } = other;
+        self.subscriptions_refused -= subscriptions_refused;
+        self.subscription_events_refused -= subscription_events_refused;
+        self.live_queries_refused -= live_queries_refused;
+        self.messages_in -= messages_in;
+        self.messages_out -= messages_out;
+        self.events_dropped -= events_dropped;
+        self.changes_folded -= changes_folded;
+        self.rate_limited -= rate_limited;
+        self.invalid -= invalid;
+    }
+}
+
 impl std::ops::AddAssign for SessionStats {
     fn add_assign(&mut self, other: SessionStats) {
         let SessionStats {
@@ -174,6 +199,19 @@ impl std::ops::AddAssign for Backlog {
     }
 }
 
+impl std::ops::SubAssign for Backlog {
+    fn sub_assign(&mut self, other: Backlog) {
+        let Backlog { control, control_bytes, events, event_bytes, changes, bytes, initial_bytes } = other;
+        self.initial_bytes -= initial_bytes;
+        self.control -= control;
+        self.control_bytes -= control_bytes;
+        self.events -= events;
+        self.event_bytes -= event_bytes;
+        self.changes -= changes;
+        self.bytes -= bytes;
+    }
+}
+
 impl Session {
     /// A connection that opened at `now`.
     pub fn new(limits: Arc<SessionLimits>, now: Moment) -> Session {
@@ -213,7 +251,7 @@ impl Session {
             return self.handle_violation(now, Violation::TooLarge);
         }
         let (message, ahead, text) = match content {
-            Content::Message { message, ahead, text } => (*message, ahead, text),
+            Content::Message { message, ahead, text } => (message, ahead, text),
             Content::TooLarge => return self.handle_violation(now, Violation::TooLarge),
             Content::NotUtf8 => return self.handle_violation(now, Violation::InvalidUtf8),
         };
@@ -480,6 +518,14 @@ impl Session {
             active.streams.live_queries.moved(ticket, mark);
         }
         self.live_query_changed(ticket, batch);
+    }
+
+    /// Nothing of any live query is sent from now on, first rows neither, until this is taken back with `false`: for example while it is
+    /// found out what the principal may see now. What comes meanwhile waits, and folds; answers go out. O(1).
+    pub fn hold_live_queries(&mut self, hold: bool) {
+        if let State::Active(active) = &mut self.state {
+            active.streams.live_queries.hold_back(hold);
+        }
     }
 
     /// The principal is good until then, or for ever. One that has passed closes with `TOKEN_EXPIRED`.
