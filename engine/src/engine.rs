@@ -536,6 +536,12 @@ impl Engine {
         wanted.map_or(0, |wanted| rows.max(1) - self.work_on(rows.max(1), Some(wanted)))
     }
 
+    /// Whether the first result of a feed is not there yet.
+    pub fn is_being_made(&self, feed: FeedId) -> bool {
+        let shard = self.shard_of_feed(feed);
+        self.shards[shard].feeds.get(&feed).is_some_and(|view| !self.is_filled(shard, *view))
+    }
+
     /// Works over `budget` rows, on one view before all others if one is wanted. Returns what is left of the budget.
     fn work_on(&mut self, budget: usize, wanted: Option<(usize, u32)>) -> usize {
         let mut left = budget;
