@@ -72,7 +72,7 @@ impl Pending {
         self.nodes.is_empty()
     }
 
-    /// Bytes of the pending changes: ids, and nodes and ranks as they were and as they are.
+    /// Bytes of the pending changes: ids as they are written, and nodes and ranks as they were and as they are.
     pub fn bytes(&self) -> usize {
         self.bytes
     }

@@ -130,8 +130,8 @@ pub use error::{CloseCode, Consequence, ErrorCode, UnknownErrorCode, Violation};
 pub use fold::Pending;
 pub use limits::{ClientLimits, SessionLimits};
 pub use message::{
-    ClientBody, ClientMessage, ClientMessageError, LiveQueryOptions, QuerySpec, QuerySpecError, Raw,
-    ServerMessage, ServerMessageError, SubscriptionEntry, SubscriptionSpec,
+    Ahead, ClientBody, ClientMessage, ClientMessageError, LiveQueryOptions, ParsedMessage, QuerySpec,
+    QuerySpecError, Raw, ServerMessage, ServerMessageError, SubscriptionEntry, SubscriptionSpec,
 };
 pub use row::{AddedReason, Change, ChangeBatch, ChangeReason, Doc, RemovedReason, Snapshot};
 pub use session::{

@@ -49,8 +49,8 @@ pub struct SessionLimits {
     pub invalid_in_a_row: u32,
     /// Events queued for each subscription before the oldest is dropped (0 as 1). Default 256.
     pub event_queue: usize,
-    /// Bytes of the event messages that wait for the connection: path, type, data, time and the ids of the subscriptions, without
-    /// what JSON adds. With more the oldest are dropped, whosever they are; an event that alone has more is dropped itself, and
+    /// Bytes of the event messages that wait for the connection, as they are written: with the ids of all subscriptions that each names, a
+    /// control character in one counting six bytes. With more the oldest are dropped, whosever they are; an event that alone has more is dropped itself, and
     /// with 0 every one is. Default 4 MiB.
     pub event_bytes: usize,
     /// Rows in one `liveQueryData` (0 as 1). Default 200.
@@ -60,8 +60,8 @@ pub struct SessionLimits {
     /// Changes of one live query that wait one by one; with more waiting they are folded per node. With 0
     /// they are always folded. Default 256.
     pub backlog_changes: usize,
-    /// Bytes of the changes that wait, of all live queries of the connection: the nodes as they were and as they are. With more
-    /// waiting all of them are folded, and if that is still too much the connection closes with `OVERLOADED`. Initial rows
+    /// Bytes of the changes that wait, of all live queries of the connection: the nodes as they were and as they are, and the ids as
+    /// they are written. With more waiting all of them are folded, and if that is still too much the connection closes with `OVERLOADED`. Initial rows
     /// do not count: they are shared. Must have room for what one commit changes. Default 16 MiB.
     pub backlog_bytes: usize,
     /// Answers and other control messages that wait for a client that does not read; with more the

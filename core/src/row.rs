@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::message::text_len;
+
 /// One projected node: its JSON and its place in the order of its query. Cloning shares both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Doc {
@@ -120,7 +122,7 @@ pub struct ChangeBatch {
 }
 
 impl ChangeBatch {
-    /// Bytes of the changes: ids, and nodes and ranks as they were and as they are. O(changes).
+    /// Bytes of the changes: ids as they are written, and nodes and ranks as they were and as they are. O(changes).
     pub fn bytes(&self) -> usize {
         let of_change =
             |change: &Change| change_bytes(&change.id, change.before.as_ref(), change.after.as_ref());
@@ -130,7 +132,7 @@ impl ChangeBatch {
 
 /// What a change weighs where it waits.
 pub(crate) fn change_bytes(id: &str, before: Option<&Doc>, after: Option<&Doc>) -> usize {
-    id.len() + before.map_or(0, Doc::bytes) + after.map_or(0, Doc::bytes)
+    text_len(id) + before.map_or(0, Doc::bytes) + after.map_or(0, Doc::bytes)
 }
 
 /// A whole result at one version.

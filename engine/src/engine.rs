@@ -15,12 +15,10 @@ use smallvec::SmallVec;
 
 use crate::{
     error::{CommitError, DefineError, OpProblem, OpenError, QueryError},
-    filter::Filter,
     limits::{EngineLimits, MAX_NODES, Tuning},
     moments::{Moments, Turned},
-    order::Order,
     projection::Projection,
-    query::{Plan, Query},
+    query::{Parsed, ParsedQuery, Parts, Plan, Query, QueryParser},
     schema::{Schema, SetDef},
     seed::{HashSeed, Keyed},
     shard::{
@@ -111,6 +109,17 @@ pub struct Engine {
     /// Empty buffers for the changes of a commit.
     spare: Vec<Vec<RowChange>>,
     stats: Stats,
+}
+
+/// What it takes to keep a feed up to date that every change is tried on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keeping {
+    /// The number of its set.
+    pub set: usize,
+    /// How many rows of that set would be looked at to make the result again.
+    pub rows: u64,
+    /// How many of them were [changed so far](Engine::changed_rows): each further one is tried on it.
+    pub changed: u64,
 }
 
 /// One shard's part of a commit: to be run, on whatever thread.
@@ -233,7 +242,9 @@ impl Engine {
         for (number, writes) in staged {
             let Some((_, set)) = self.sets.get_index_mut(number) else { continue };
             let mut of_set = self.spare.pop().unwrap_or_default();
-            changed += set.write(writes.into_iter().map(|(_, write)| write), &mut of_set);
+            let written = set.write(writes.into_iter().map(|(_, write)| write), &mut of_set);
+            set.changed += written;
+            changed += written;
             if !self.moments.is_empty() {
                 self.moments.note(number, set, &of_set, now);
             }
@@ -279,20 +290,38 @@ impl Engine {
 
     /// Of what an input has put off does at once what the rest of its hold allows.
     fn follow_up(&mut self, left: u64) {
-        let mut left = left;
         self.take_again();
-        if self.shards.iter().any(Shard::is_behind) {
-            self.catch_up(&mut left);
+        if self.is_behind() {
+            self.catch_up(left);
         }
+    }
+
+    /// Whether some open query is behind its set, or is being computed again as a whole.
+    pub fn is_behind(&self) -> bool {
+        let is_again =
+            |(shard, view): &(usize, u32)| self.shards[*shard].view(*view).is_some_and(View::is_again);
+        self.shards.iter().any(Shard::is_behind) || self.filling.iter().any(is_again)
+    }
+
+    /// Lets queries that are behind their set take what they have missed, in turn, for about `steps` steps. Returns how many it took.
+    pub fn catch_up(&mut self, steps: u64) -> u64 {
+        let mut left = steps;
+        self.take_missed(&mut left);
         let is_again =
             |(shard, view): &&(usize, u32)| self.shards[*shard].view(*view).is_some_and(View::is_again);
         let again: Vec<_> = self.filling.iter().filter(is_again).copied().collect();
         for again in again {
             if left == 0 {
-                return;
+                break;
             }
             left = self.work_on(usize::MAX, left, Some(again));
         }
+        steps - left
+    }
+
+    /// The steps of one hold of the lock; see [`EngineLimits::hold_steps`].
+    pub fn hold_steps(&self) -> u64 {
+        self.limits.enforced_hold()
     }
 
     /// Queues the views whose rows are to be looked at once more.
@@ -388,26 +417,44 @@ impl Engine {
 
     /// Checks a query in full: set, filter, order, limit, fields.
     pub fn prepare(&self, query: &Query) -> Result<Plan, QueryError> {
-        let limits = &self.limits.query;
-        let Some((set, _, def)) = self.sets.get_full(query.set.as_str()) else {
-            let edge = shortened(&query.set);
-            return Err(QueryError::UnknownSet { edge, hint: self.hint(&query.set) });
-        };
-        let filter =
-            Filter::parse(query.filter.as_deref().unwrap_or(""), limits).map_err(QueryError::Filter)?;
-        let order =
-            Order::parse(query.order_by.as_deref().unwrap_or(""), limits).map_err(QueryError::Order)?;
+        let (set, key) = self.set_and_key(&query.set)?;
+        Ok(self.plan_of(set, Parts::parse(query, key, &self.limits.query)?, query.follows_count))
+    }
+
+    /// A parser for queries over the sets that are defined now.
+    pub fn query_parser(&self) -> QueryParser {
+        let sets = self.sets.iter().map(|(name, set)| (&**name, &*set.key));
+        QueryParser::new(&self.limits.query, sets)
+    }
+
+    /// [`prepare`](Self::prepare) of a query that was parsed already, with [`Query::follows_count`] as given here. Costs a look-up,
+    /// unless its set was defined after the parser was made.
+    ///
+    /// # Errors
+    ///
+    /// As [`prepare`](Self::prepare).
+    pub fn plan(&self, query: &ParsedQuery, follows_count: bool) -> Result<Plan, QueryError> {
+        match &query.0 {
+            Parsed::Known(parts, set) => {
+                let (set, _) = self.set_and_key(set)?;
+                Ok(self.plan_of(set, parts.clone()?, follows_count))
+            }
+            Parsed::Unknown(query) => Ok(Plan { follows_count, ..self.prepare(query)? }),
+        }
+    }
+
+    fn set_and_key(&self, name: &str) -> Result<(usize, &str), QueryError> {
+        match self.sets.get_full(name) {
+            Some((set, _, def)) => Ok((set, &def.key)),
+            None => Err(QueryError::UnknownSet { edge: shortened(name), hint: self.hint(name) }),
+        }
+    }
+
+    fn plan_of(&self, set: usize, parts: Parts, follows_count: bool) -> Plan {
         let max = self.limits.enforced_window();
-        let cap = match query.limit {
-            Some(0) => return Err(QueryError::ZeroLimit),
-            Some(limit) => usize::try_from(limit).map_or(max, |limit| limit.min(max)),
-            None => max,
-        };
-        let projection = match &query.fields {
-            Some(fields) => Projection::parse(fields, &def.key, limits).map_err(QueryError::Fields)?,
-            None => Projection::whole(),
-        };
-        Ok(Plan { set, filter, order, cap, projection, follows_count: query.follows_count })
+        let Parts { filter, order, limit, projection } = parts;
+        let cap = limit.map_or(max, |limit| usize::try_from(limit).map_or(max, |limit| limit.min(max)));
+        Plan { set, filter, order, cap, projection, follows_count }
     }
 
     /// The fields of a set that somebody may see, for [`Plan::restricted`]: paths, the key always among them. `None` where there
@@ -592,8 +639,24 @@ impl Engine {
         self.has_work()
     }
 
-    /// Lets queries that are behind their set take what they have missed, for about `left` steps.
-    fn catch_up(&mut self, left: &mut u64) {
+    /// Goes on with the result of one feed, over about `rows` rows and for about `steps` steps, one hold at most: the caller says whose
+    /// turn it is. Returns the steps that it took; none where the result is there, or there is no such feed.
+    pub fn work_for(&mut self, feed: FeedId, rows: usize, steps: u64) -> u64 {
+        let shard = self.shard_of_feed(feed);
+        let view = self.shards[shard].feeds.get(&feed).copied();
+        let wanted = view.map(|view| (shard, view)).filter(|(shard, view)| !self.is_filled(*shard, *view));
+        let steps = steps.clamp(1, self.limits.enforced_hold());
+        wanted.map_or(0, |wanted| steps - self.work_on(rows.max(1), steps, Some(wanted)))
+    }
+
+    /// Whether the first result of a feed is not there yet.
+    pub fn is_being_made(&self, feed: FeedId) -> bool {
+        let shard = self.shard_of_feed(feed);
+        self.shards[shard].feeds.get(&feed).is_some_and(|view| !self.is_filled(shard, *view))
+    }
+
+    /// Lets filters take the entries that they have missed, for about `left` steps.
+    fn take_missed(&mut self, left: &mut u64) {
         let slice = self.slice();
         let Self { shards, sets, limits, .. } = self;
         let slice = Slice { tuning: &limits.tuning, ..slice };
@@ -629,7 +692,7 @@ impl Engine {
             self.take_again();
             // Others may have to go on first.
             if steps > 0 && self.shards[shard].waits(view) {
-                self.catch_up(&mut steps);
+                self.take_missed(&mut steps);
             }
             if steps == 0 {
                 return steps;
@@ -639,7 +702,7 @@ impl Engine {
             // New queries have their turn too.
             let mut share = if self.filling.is_empty() { steps } else { steps.div_ceil(2) };
             steps -= share;
-            self.catch_up(&mut share);
+            self.take_missed(&mut share);
             steps += share;
         }
         // Whoever wants one view waits for what its set has begun, not for others.
@@ -855,6 +918,22 @@ impl Engine {
             shard.matches(view, set, set.row(handle)?, handle, now)
         };
         found().unwrap_or(false)
+    }
+
+    /// What it takes to keep a feed up to date that no index finds. `None` where one does, and where there is no such feed.
+    pub fn keeping(&self, feed: FeedId) -> Option<Keeping> {
+        let shard = &self.shards[self.shard_of_feed(feed)];
+        let view = shard.view(*shard.feeds.get(&feed)?)?;
+        let number = view.identity.set;
+        let filter = shard.filter(shard.filter_of(number, &view.identity.filter)?)?;
+        let (_, set) = self.sets.get_index(number)?;
+        let is_tried = filter.is_scanned() && !filter.is_all;
+        is_tried.then(|| Keeping { set: number, rows: set.len() as u64, changed: set.changed })
+    }
+
+    /// How many rows of a set were changed so far, over all commits.
+    pub fn changed_rows(&self, set: usize) -> u64 {
+        self.sets.get_index(set).map_or(0, |(_, set)| set.changed)
     }
 
     /// A node's JSON as stored.

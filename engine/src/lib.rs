@@ -131,7 +131,7 @@ mod value;
 #[cfg(test)]
 mod window_memory;
 
-pub use engine::{Committed, Engine, OneShot, Op, Part};
+pub use engine::{Committed, Engine, Keeping, OneShot, Op, Part};
 pub use error::{CommitError, DefineError, OpProblem, OpenError, QueryError};
 pub use explain::Explain;
 pub use filter::{Filter, Literal, Parameter};
@@ -142,7 +142,7 @@ pub use limits::{EngineLimits, JsonLimits, QueryLimits};
 pub use order::Order;
 pub use path::Path;
 pub use projection::Projection;
-pub use query::{HiddenField, Plan, Query};
+pub use query::{HiddenField, ParsedQuery, Plan, Query, QueryParser};
 pub use schema::{FieldDef, FieldKind, SetDef};
 pub use seed::{HashSeed, Keyed};
 pub use stats::{Stats, Work};

@@ -1,8 +1,8 @@
-//! A query as its owner wrote it, and as the engine will run it.
+//! A query as its owner wrote it, as it is parsed, and as the engine will run it.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use crate::{filter::Filter, order::Order, projection::Projection};
+use crate::{error::QueryError, filter::Filter, limits::QueryLimits, order::Order, projection::Projection};
 
 /// A query in text: which set, which of its nodes, in which order, how many, and which of their fields.
 ///
@@ -64,6 +64,80 @@ impl Query {
     pub fn without_counts(mut self) -> Self {
         self.follows_count = false;
         self
+    }
+}
+
+/// Parses queries without the engine, on any thread: what takes long about a query is its text. Cheap to clone.
+///
+/// It knows the sets that were defined when it was [made](crate::Engine::query_parser). The texts of a query over another set are not
+/// looked at: [`crate::Engine::plan`] does it, if there is such a set then.
+#[derive(Clone, Debug)]
+pub struct QueryParser {
+    limits: Arc<QueryLimits>,
+    /// The name of the key field, by set.
+    keys: Arc<BTreeMap<Box<str>, Box<str>>>,
+}
+
+impl QueryParser {
+    pub(crate) fn new<'a>(limits: &QueryLimits, sets: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+        let keys = sets.map(|(name, key)| (name.into(), key.into())).collect();
+        Self { limits: Arc::new(limits.clone()), keys: Arc::new(keys) }
+    }
+
+    /// Parses a query. What is wrong with it is told by [`crate::Engine::plan`]. Costs what parsing its texts costs.
+    pub fn parse(&self, query: Query) -> ParsedQuery {
+        match self.keys.get(&*query.set) {
+            Some(key) => ParsedQuery(Parsed::Known(Parts::parse(&query, key, &self.limits), query.set)),
+            None => ParsedQuery(Parsed::Unknown(query)),
+        }
+    }
+}
+
+/// A query whose texts were parsed by a [`QueryParser`]. Cloning shares the parts.
+#[derive(Clone, Debug)]
+pub struct ParsedQuery(pub(crate) Parsed);
+
+#[derive(Clone, Debug)]
+pub(crate) enum Parsed {
+    /// The parts, and the name of the set.
+    Known(Result<Parts, QueryError>, String),
+    /// The parser knew no set of this name.
+    Unknown(Query),
+}
+
+impl ParsedQuery {
+    /// The name of the set.
+    pub fn set(&self) -> &str {
+        match &self.0 {
+            Parsed::Known(_, set) => set,
+            Parsed::Unknown(query) => &query.set,
+        }
+    }
+}
+
+/// The parts of a query, whatever else is in its set.
+#[derive(Clone, Debug)]
+pub(crate) struct Parts {
+    pub(crate) filter: Filter,
+    pub(crate) order: Order,
+    pub(crate) limit: Option<u64>,
+    pub(crate) projection: Projection,
+}
+
+impl Parts {
+    pub(crate) fn parse(query: &Query, key: &str, limits: &QueryLimits) -> Result<Self, QueryError> {
+        let filter =
+            Filter::parse(query.filter.as_deref().unwrap_or(""), limits).map_err(QueryError::Filter)?;
+        let order =
+            Order::parse(query.order_by.as_deref().unwrap_or(""), limits).map_err(QueryError::Order)?;
+        if query.limit == Some(0) {
+            return Err(QueryError::ZeroLimit);
+        }
+        let projection = match &query.fields {
+            Some(fields) => Projection::parse(fields, key, limits).map_err(QueryError::Fields)?,
+            None => Projection::whole(),
+        };
+        Ok(Self { filter, order, limit: query.limit, projection })
     }
 }
 

@@ -11,8 +11,10 @@ use liveset_core::{LiveQueryOptions, QuerySpec, Session, SessionState, Snapshot,
 use liveset_engine::FeedId;
 
 use crate::{
-    ConnectionId, Principal,
+    ConnectionId, Origin, Principal,
+    plans::{Scope, Scopes},
     subjects::{Share, Subjects},
+    totals::Totals,
 };
 
 /// All connections, in an order that is a function of what was done.
@@ -26,9 +28,18 @@ pub(crate) struct Connections {
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) session: Session,
+    /// Where it comes from.
+    pub(crate) origin: Origin,
     /// There from the first accepted token on.
     pub(crate) principal: Option<Principal>,
     pub(crate) held: Held,
+    /// What its principal may see of the sets that it has queries over, where that is a part.
+    pub(crate) scopes: Scopes,
+    /// Live queries that are to be planned again within what the principal may see now. While there are any, nothing of any live query
+    /// is sent.
+    pub(crate) rechecks: VecDeque<(Ticket, Scope)>,
+    /// As what it is counted in the sums over all connections.
+    pub(crate) counted: Totals,
     /// As what it is counted for its subject; see [`Connection::count`].
     pub(crate) share: Share,
     /// The owner was told that there is something to send, and has not yet found that there is nothing more.
@@ -57,6 +68,10 @@ pub(crate) struct HeldQuery {
     pub(crate) options: LiveQueryOptions,
     /// See [`identity`](crate::updates::identity).
     pub(crate) identity: Box<str>,
+    /// Within what it was planned.
+    pub(crate) scope: Scope,
+    /// It is among those that are to be planned again.
+    pub(crate) is_unchecked: bool,
     /// Where the principal may see something else than before: what the client has, until the new result is there.
     pub(crate) had: Option<Arc<Snapshot>>,
     /// The version from which the client wants to resume; until it is answered.
@@ -89,12 +104,16 @@ impl Connection {
 }
 
 impl Connections {
-    pub(crate) fn insert(&mut self, session: Session) -> ConnectionId {
+    pub(crate) fn insert(&mut self, session: Session, origin: Origin) -> ConnectionId {
         self.made += 1;
         let connection = Connection {
             session,
+            origin,
             principal: None,
             held: Held::default(),
+            scopes: Scopes::new(),
+            rechecks: VecDeque::new(),
+            counted: Totals::default(),
             share: Share::default(),
             signalled: false,
             behind: IndexSet::default(),
@@ -142,6 +161,7 @@ impl Connections {
         self.slots.iter().enumerate().filter_map(id).collect()
     }
 
+    #[cfg(any(test, feature = "test-kit"))]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Connection> {
         self.slots.iter().flatten().map(|(_, connection)| connection)
     }

@@ -1,7 +1,7 @@
 //! Engine feeds and who watches them.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Weak},
 };
 
@@ -13,6 +13,7 @@ use liveset_engine::FeedId;
 
 use crate::{
     ConnectionId, HubLimits, WatchId,
+    accounts::{Accounts, Owners},
     direct::Direct,
     resume::{Cost, ResumeLog},
 };
@@ -40,8 +41,10 @@ pub(crate) enum After {
 #[derive(Debug, Default)]
 pub(crate) struct Feeds {
     feeds: HashMap<FeedId, Feed, FixedState>,
-    /// The feeds with `linger_until`, the first to end first.
-    lingering: BTreeSet<(Moment, FeedId)>,
+    /// What is remembered for clients that resume, by subject.
+    accounts: Accounts,
+    /// Feeds that nobody watches and no index finds, by set: in the order in which keeping them will have cost enough.
+    fading: BTreeMap<usize, BTreeSet<(u64, FeedId)>>,
     /// The cost of all logs together.
     log_cost: Cost,
     /// Watchers that wait for their snapshot.
@@ -61,9 +64,12 @@ struct Feed {
     handed: u64,
     /// How many of the watchers may come back after a lost connection.
     resumable: usize,
+    /// For whom it is remembered.
+    owners: Owners,
     /// There while someone may come back.
     log: Option<ResumeLog>,
-    linger_until: Option<Moment>,
+    /// Its place in `fading`.
+    fades: Option<(usize, u64)>,
 }
 
 /// How far a watcher has come.
@@ -73,6 +79,8 @@ pub(crate) struct Place {
     from: Option<u64>,
     /// There where diffs may go to it past its session.
     pub(crate) direct: Option<Direct>,
+    /// For whom it may come back after a lost connection, where it may.
+    resumes: Option<Arc<str>>,
 }
 
 /// A feed at the moment when a batch is handed to its watchers.
@@ -99,32 +107,46 @@ impl Feed {
             snapshot: Weak::new(),
             handed: 0,
             resumable: 0,
+            owners: Owners::default(),
             log: None,
-            linger_until: None,
+            fades: None,
         }
+    }
+
+    fn log_cost(&self) -> Cost {
+        self.log.as_ref().map_or(Cost::default(), ResumeLog::cost)
     }
 }
 
 impl Feeds {
     /// Adds a watcher, which waits for its snapshot. `mark` is that of the query. True where the feed is new here; otherwise
-    /// the engine's reference that the caller has just got is one too many.
+    /// the engine's reference that the caller has just got is one too many. `resumes` is the subject of one that may come back after a
+    /// lost connection.
     pub(crate) fn join(
         &mut self,
         feed: FeedId,
         watcher: Watcher,
         direct: Option<Direct>,
         mark: &Arc<str>,
-        resumable: bool,
+        resumes: Option<Arc<str>>,
     ) -> bool {
         let mut new = false;
         let entry = self.feeds.entry(feed).or_insert_with(|| {
             new = true;
             Feed::new(mark.clone())
         });
-        entry.watchers.insert(watcher, Place { from: None, direct });
         entry.waiting.push(watcher);
-        entry.resumable += usize::from(resumable);
         self.waiting += 1;
+        if let Some(subject) = &resumes {
+            entry.resumable += 1;
+            self.accounts.uncharge(&entry.owners, entry.log_cost());
+            entry.owners.watch(subject);
+            self.accounts.charge(&entry.owners, entry.log_cost());
+        }
+        entry.watchers.insert(watcher, Place { from: None, direct, resumes });
+        if let Some(fades) = entry.fades.take() {
+            self.unfade(feed, fades);
+        }
         new
     }
 
@@ -182,94 +204,138 @@ impl Feeds {
     /// told last, where it is told any.
     pub(crate) fn caught_up(&mut self, feed: FeedId, watcher: Watcher, told: Option<u64>) {
         let Some(entry) = self.feeds.get_mut(&feed) else { return };
-        if let Some(Place { from: Some(from), direct: Some(direct) }) = entry.watchers.get_mut(&watcher) {
+        if let Some(Place { from: Some(from), direct: Some(direct), .. }) = entry.watchers.get_mut(&watcher) {
             // A version that is of another result is none of this one.
             let unknown = if direct.has_versions() { Direct::UNKNOWN } else { *from };
             direct.told = Some(told.unwrap_or(unknown));
         }
     }
 
+    /// The watchers of a feed act for somebody else from now on.
+    pub(crate) fn change_subject(&mut self, feed: FeedId, watcher: Watcher, subject: &Arc<str>) {
+        let Some(entry) = self.feeds.get_mut(&feed) else { return };
+        let cost = entry.log_cost();
+        let Some(Place { resumes: Some(resumes), .. }) = entry.watchers.get_mut(&watcher) else { return };
+        let before = std::mem::replace(resumes, subject.clone());
+        self.accounts.uncharge(&entry.owners, cost);
+        entry.owners.watch(subject);
+        entry.owners.unwatch(&before);
+        self.accounts.charge(&entry.owners, cost);
+    }
+
+    /// Everything goes by the session of a watcher from now on. Returns the version that the client was told last past it, where it was
+    /// told one.
+    pub(crate) fn fall_behind(&mut self, feed: FeedId, watcher: Watcher) -> Option<u64> {
+        let direct = self.feeds.get_mut(&feed)?.watchers.get_mut(&watcher)?.direct.as_mut()?;
+        let told = direct.told.take()?;
+        (direct.has_versions() && told != Direct::UNKNOWN).then_some(told)
+    }
+
     /// Takes a watcher out for good: nobody will come back for it.
-    pub(crate) fn leave(&mut self, feed: FeedId, watcher: Watcher, resumable: bool) -> After {
-        if let Some(entry) = self.feeds.get_mut(&feed)
-            && let Some(Place { from, .. }) = entry.watchers.swap_remove(&watcher)
-        {
-            entry.resumable -= usize::from(resumable);
-            if from.is_none() {
-                entry.waiting.retain(|waiting| *waiting != watcher);
-                self.waiting -= 1;
-            }
-        }
+    pub(crate) fn leave(&mut self, feed: FeedId, watcher: Watcher) -> After {
+        self.take_out(feed, watcher);
         self.tidy(feed)
     }
 
     /// Takes a watcher out whose connection was lost. Where it was the last that may come back, the feed is kept for
-    /// it until `now` plus the limit: not for one that still waited, which has no version to come back from. Also returns a
-    /// feed that had to end for that, by the limit on their number.
+    /// it until `now` plus the limit: not for one that still waited, which has no version to come back from. Also returns the
+    /// feeds that had to end for that, by the limits on their number.
     pub(crate) fn lose(
         &mut self,
         now: Moment,
         feed: FeedId,
         watcher: Watcher,
-        resumable: bool,
         limits: &HubLimits,
-    ) -> (After, Option<FeedId>) {
-        let mut evicted = None;
-        if let Some(entry) = self.feeds.get_mut(&feed)
-            && let Some(Place { from, .. }) = entry.watchers.swap_remove(&watcher)
+    ) -> (After, Vec<FeedId>) {
+        let mut ended = Vec::new();
+        let subject = self.take_out(feed, watcher);
+        if let Some(subject) = subject
+            && let Some(entry) = self.feeds.get_mut(&feed)
+            && entry.resumable == 0
+            && limits.may_linger()
         {
-            entry.resumable -= usize::from(resumable);
-            if from.is_none() {
-                entry.waiting.retain(|waiting| *waiting != watcher);
-                self.waiting -= 1;
-            }
-            let may_return = resumable && from.is_some();
-            if may_return && entry.resumable == 0 && limits.resume_linger_feeds > 0 && limits.may_resume() {
-                let until = now.saturating_add(limits.resume_linger);
-                if let Some(before) = entry.linger_until.replace(until) {
-                    self.lingering.remove(&(before, feed));
-                }
-                self.lingering.insert((until, feed));
-                if self.lingering.len() > limits.resume_linger_feeds
-                    && let Some((_, oldest)) = self.lingering.pop_first()
-                {
-                    evicted = self.end_linger(oldest);
-                }
+            let until = now.saturating_add(limits.resume_linger);
+            self.accounts.uncharge(&entry.owners, entry.log_cost());
+            let over = self.accounts.linger(feed, &mut entry.owners, &subject, until, limits);
+            self.accounts.charge(&entry.owners, entry.log_cost());
+            for (feed, subject) in over {
+                ended.extend(self.end_linger(feed, &subject));
             }
         }
-        (self.tidy(feed), evicted)
+        // Where it is gone already, it is among those that ended.
+        (self.tidy(feed), ended)
     }
 
     /// When [`take_lingered`](Self::take_lingered) has something to do.
     pub(crate) fn next_linger(&self) -> Option<Moment> {
-        self.lingering.first().map(|(until, _)| *until)
+        self.accounts.first().map(|(until, ..)| *until)
     }
 
     /// Ends the first wait that is over at `now`; the engine is to close the feed in `Some(Some(_))`. `None` where no
     /// wait is over.
     pub(crate) fn take_lingered(&mut self, now: Moment) -> Option<Option<FeedId>> {
-        let (until, feed) = *self.lingering.first()?;
-        if until > now {
+        let (until, feed, subject) = self.accounts.first()?.clone();
+        (until <= now).then(|| self.end_linger(feed, &subject))
+    }
+
+    /// Whether a feed is only kept for clients that may come back, and may be kept for ever as far as is known here.
+    pub(crate) fn is_kept_for_nobody(&self, feed: FeedId) -> bool {
+        self.feeds.get(&feed).is_some_and(|entry| entry.watchers.is_empty() && entry.fades.is_none())
+    }
+
+    /// A feed that nobody watches is given up when so many rows of its set were changed, over all commits; unless somebody watches it
+    /// again before.
+    pub(crate) fn fade(&mut self, feed: FeedId, set: usize, at: u64) {
+        if let Some(entry) = self.feeds.get_mut(&feed) {
+            entry.fades = Some((set, at));
+            self.fading.entry(set).or_default().insert((at, feed));
+        }
+    }
+
+    /// The sets with feeds that [fade](Self::fade).
+    pub(crate) fn fading_sets(&self) -> Vec<usize> {
+        self.fading.keys().copied().collect()
+    }
+
+    /// Gives up the next feed of a set that has faded once so many of its rows were changed: the engine is to close it.
+    pub(crate) fn take_faded(&mut self, set: usize, changed: u64) -> Option<FeedId> {
+        let (at, feed) = *self.fading.get(&set)?.first()?;
+        if at > changed {
             return None;
         }
-        self.lingering.pop_first();
-        Some(self.end_linger(feed))
+        let entry = self.feeds.get_mut(&feed)?;
+        entry.fades = None;
+        let subjects = Accounts::lingers_for(&entry.owners);
+        self.unfade(feed, (set, at));
+        subjects.into_iter().filter_map(|subject| self.end_linger(feed, &subject)).last()
+    }
+
+    fn unfade(&mut self, feed: FeedId, (set, at): (usize, u64)) {
+        if let Some(fading) = self.fading.get_mut(&set) {
+            fading.remove(&(at, feed));
+            if fading.is_empty() {
+                self.fading.remove(&set);
+            }
+        }
     }
 
     /// The result of a feed has changed: keeps the batch for those who may come back.
     pub(crate) fn changed(&mut self, feed: FeedId, batch: &Arc<ChangeBatch>, limits: &HubLimits) {
         let Some(entry) = self.feeds.get_mut(&feed) else { return };
-        let Some(log) = &mut entry.log else { return };
+        let Feed { log: Some(log), owners, .. } = entry else { return };
         self.log_cost -= log.cost();
+        self.accounts.uncharge(owners, log.cost());
         log.push(batch.clone());
-        // What this feed may hold: its own limit, and what the others leave of the common ones.
+        // What this feed may hold: its own limit, and what the others leave of the common ones and of its subjects'.
         let others = self.log_cost;
+        let room = self.accounts.room(owners, limits);
         let changes = limits.resume_log_changes_total.saturating_sub(others.changes);
         log.trim(Cost {
-            changes: limits.resume_log_changes.min(changes),
-            bytes: limits.resume_log_bytes.saturating_sub(others.bytes),
+            changes: limits.resume_log_changes.min(changes).min(room.changes),
+            bytes: limits.resume_log_bytes.saturating_sub(others.bytes).min(room.bytes),
         });
         self.log_cost += log.cost();
+        self.accounts.charge(owners, log.cost());
     }
 
     /// A batch is handed to the watchers of a feed.
@@ -296,29 +362,62 @@ impl Feeds {
     }
 
     pub(crate) fn lingering(&self) -> usize {
-        self.lingering.len()
+        self.accounts.lingering()
     }
 
     pub(crate) fn log_cost(&self) -> Cost {
         self.log_cost
     }
 
-    /// The entry in `lingering` is gone already.
-    fn end_linger(&mut self, feed: FeedId) -> Option<FeedId> {
-        self.feeds.get_mut(&feed)?.linger_until = None;
+    /// Whether accounts are kept for as long as something is on them. For tests.
+    #[cfg(any(test, feature = "test-kit"))]
+    pub(crate) fn check(&self) {
+        if self.log_cost == Cost::default() && self.accounts.lingering() == 0 {
+            assert_eq!((self.accounts.len(), self.fading.len()), (0, 0));
+        }
+    }
+
+    /// Takes a watcher out; returns the subject for which it may come back, where it has something to come back to.
+    fn take_out(&mut self, feed: FeedId, watcher: Watcher) -> Option<Arc<str>> {
+        let entry = self.feeds.get_mut(&feed)?;
+        let Place { from, resumes, .. } = entry.watchers.swap_remove(&watcher)?;
+        if from.is_none() {
+            entry.waiting.retain(|waiting| *waiting != watcher);
+            self.waiting -= 1;
+        }
+        let subject = resumes?;
+        entry.resumable -= 1;
+        let cost = entry.log_cost();
+        self.accounts.uncharge(&entry.owners, cost);
+        entry.owners.unwatch(&subject);
+        self.accounts.charge(&entry.owners, cost);
+        from.is_some().then_some(subject)
+    }
+
+    fn end_linger(&mut self, feed: FeedId, subject: &Arc<str>) -> Option<FeedId> {
+        let entry = self.feeds.get_mut(&feed)?;
+        let cost = entry.log_cost();
+        self.accounts.uncharge(&entry.owners, cost);
+        self.accounts.end_linger(feed, &mut entry.owners, subject);
+        self.accounts.charge(&entry.owners, cost);
         (self.tidy(feed) == After::Gone).then_some(feed)
     }
 
     /// Frees what nobody needs any more.
     fn tidy(&mut self, feed: FeedId) -> After {
         let Some(entry) = self.feeds.get_mut(&feed) else { return After::Kept };
+        let lingers = entry.owners.linger();
         if entry.resumable == 0
-            && entry.linger_until.is_none()
+            && !lingers
             && let Some(log) = entry.log.take()
         {
+            self.accounts.uncharge(&entry.owners, log.cost());
             self.log_cost -= log.cost();
         }
-        if entry.watchers.is_empty() && entry.linger_until.is_none() {
+        if entry.watchers.is_empty() && !lingers {
+            if let Some(fades) = entry.fades.take() {
+                self.unfade(feed, fades);
+            }
             self.feeds.remove(&feed);
             return After::Gone;
         }

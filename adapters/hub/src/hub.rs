@@ -3,18 +3,20 @@
 use std::{collections::VecDeque, fmt, sync::Arc};
 
 use bytes::Bytes;
+use indexmap::IndexSet;
 use liveset_core::{
-    Attempt, Backlog, ChangeBatch, Diffs, ErrorCode, Event, Moment, QuerySpec, Refusal, Session,
-    SessionLimits, SessionState, SessionStats, Transmit, Verdict, Violation,
+    Attempt, ChangeBatch, Diffs, ErrorCode, Event, Moment, ParsedMessage, QuerySpec, Refusal, Session,
+    SessionLimits, Transmit, Verdict, Violation,
 };
 use liveset_engine::{
     CommitError, Committed, DefineError, Engine, EngineLimits, Explain, FeedId, HashSeed, Instant,
-    JsonLimits, Op, Part, Plan, Query, QueryLimits, SetDef, json,
+    JsonLimits, Op, ParsedQuery, Part, Plan, QueryLimits, SetDef, json,
 };
 
 use crate::{
-    Access, AllowAll, AuthRefused, ConnectionId, HubLimits, OneShot, Output, Policy, Principal, PublishError,
-    Refusals, Resources, Stats, SubjectUse, Timeouts, WatchError, WatchEvent, WatchId,
+    Access, AllowAll, AuthRefused, ConnectionId, HubLimits, OneShot, Origin, Output, Parser, Policy,
+    PreparedQuery, Principal, PublishError, Refusals, Resources, Stats, SubjectUse, Timeouts, WatchError,
+    WatchEvent, WatchId,
     connections::{Connection, Connections},
     contain::{Panicked, contain},
     feeds::{After, Feeds, Watcher},
@@ -24,8 +26,11 @@ use crate::{
     routes::Routes,
     subjects::Subjects,
     timers::{Timer, Timers},
+    totals::Totals,
+    turns::Turns,
     updates::{identity, mark},
     watches::Watches,
+    work::Tasks,
 };
 
 /// The two clocks, read by the owner at the same moment.
@@ -93,7 +98,8 @@ impl fmt::Debug for HubConfig {
 /// - **Time**: call [`handle_timeout`](Hub::handle_timeout) no later than [`poll_timeout`](Hub::poll_timeout) says. Inputs
 ///   may change what it says.
 /// - **Work in slices**: a live query over more nodes than fit in a slice (`EngineLimits::slice_rows`) is answered when it is
-///   made, for which [`work`](Hub::work) is called between inputs while [`has_work`](Hub::has_work).
+///   made, for which [`work`](Hub::work) is called between inputs while [`has_work`](Hub::has_work). Turns go round by subject, then
+///   by [`Origin`], then by connection.
 ///
 /// Several inputs without a drain between them are legal. A connection that takes nothing costs a bounded amount of
 /// memory: events are dropped with a warning, live queries are folded. The same inputs give the same outputs, byte for
@@ -119,6 +125,10 @@ pub struct Hub {
     /// Batches that were not handed to their watchers yet, in the order in which they came.
     pub(crate) unhanded: VecDeque<(FeedId, Arc<ChangeBatch>)>,
     pub(crate) counts: Counts,
+    /// Sums over all connections.
+    pub(crate) totals: Totals,
+    /// What was put off, in the order in which it has its turns.
+    pub(crate) tasks: Tasks,
     /// Connections whose session has got something since it was last settled.
     pub(crate) unsettled: VecDeque<ConnectionId>,
     shutting_down: bool,
@@ -134,8 +144,9 @@ pub(crate) struct Counts {
     pub(crate) handed_past: u64,
     pub(crate) broken_restrictions: u64,
     pub(crate) refusals: Refusals,
-    /// Of the sessions that are gone.
-    pub(crate) gone: SessionStats,
+    pub(crate) planned: u64,
+    pub(crate) parsed: u64,
+    pub(crate) given_up: u64,
 }
 
 impl fmt::Debug for Hub {
@@ -165,6 +176,8 @@ impl Hub {
             outputs: Outputs::default(),
             unhanded: VecDeque::new(),
             counts: Counts::default(),
+            totals: Totals::default(),
+            tasks: Tasks::default(),
             unsettled: VecDeque::new(),
             shutting_down: false,
         }
@@ -183,8 +196,13 @@ impl Hub {
 
     /// A connection was opened; its deadline for authentication runs from now.
     pub fn connect(&mut self, now: Now) -> ConnectionId {
+        self.connect_from(now, Origin::default())
+    }
+
+    /// A connection was opened that comes from somewhere: see [`work`](Self::work) for what follows from that.
+    pub fn connect_from(&mut self, now: Now, origin: Origin) -> ConnectionId {
         let session = Session::new(self.session_limits.clone(), now.monotonic);
-        let conn = self.connections.insert(session);
+        let conn = self.connections.insert(session, origin);
         if self.shutting_down
             && let Some(connection) = self.connections.find_mut(conn)
         {
@@ -199,6 +217,31 @@ impl Hub {
         self.with_session(now, conn, |session| session.handle_text(now.monotonic, text));
     }
 
+    /// A whole text message arrived, which was read already by a [`Parser`]: nothing of its text is looked at here.
+    pub fn handle_message(&mut self, now: Now, conn: ConnectionId, message: ParsedMessage) {
+        self.with_session(now, conn, |session| session.handle_parsed(now.monotonic, message));
+    }
+
+    /// Reads messages and queries without the hub, for those over the sets that are defined now.
+    pub fn parser(&self) -> Parser {
+        Parser { session: self.session_limits.clone(), queries: self.engine.query_parser() }
+    }
+
+    /// The texts that a client sent before its token was accepted: an accepted token has them handled. Where they were
+    /// [read](Self::read_held) before the verdict, nothing of them is left to be read then.
+    pub fn held_texts(&self, conn: ConnectionId) -> Vec<Box<[u8]>> {
+        let session = self.connections.find(conn).map(|connection| &connection.session);
+        let texts = session.into_iter().flat_map(Session::held_texts);
+        texts.map(|text| text.as_bytes().into()).collect()
+    }
+
+    /// Takes the first of [`held_texts`](Self::held_texts), read by a [`Parser`] meanwhile.
+    pub fn read_held(&mut self, conn: ConnectionId, messages: Vec<ParsedMessage>) {
+        if let Some(connection) = self.connections.find_mut(conn) {
+            connection.session.read_held(messages);
+        }
+    }
+
     /// The transport saw something that the protocol does not allow.
     pub fn handle_violation(&mut self, now: Now, conn: ConnectionId, violation: Violation) {
         self.with_session(now, conn, |session| session.handle_violation(now.monotonic, violation));
@@ -209,7 +252,7 @@ impl Hub {
         self.release(now, conn);
         if let Some(mut connection) = self.connections.remove(conn) {
             self.subjects.set(&mut connection.share, None, 0, 0);
-            self.counts.gone += connection.session.stats();
+            self.totals.leave(&connection);
         }
         self.timers.set(Timer::Connection(conn), None);
     }
@@ -246,9 +289,7 @@ impl Hub {
         };
         let current = connection.session.handle_verdict(now.monotonic, attempt, answer);
         if current && let Ok(principal) = verdict {
-            connection.principal = Some(principal);
-            connection.count(&mut self.subjects);
-            self.recheck(now, conn);
+            self.install(now, conn, principal);
         }
         self.settle(now, conn);
     }
@@ -294,9 +335,7 @@ impl Hub {
                     if was_over {
                         connection.session.withhold();
                     }
-                    connection.principal = Some(renewed);
-                    connection.count(&mut self.subjects);
-                    self.recheck(now, conn);
+                    self.install(now, conn, renewed);
                 }
                 Ok(None) => {
                     connection.session.fail(now.monotonic, ErrorCode::TokenExpired, "The token was revoked");
@@ -368,6 +407,7 @@ impl Hub {
         spread: impl FnOnce(&mut [Part<'_>]),
     ) -> Result<Committed, CommitError> {
         let committed = self.engine.commit_with(now.wall, ops, spread);
+        self.give_up_faded();
         self.distribute(now);
         committed
     }
@@ -402,6 +442,7 @@ impl Hub {
                 let Some(connection) = self.connections.find_mut(conn) else { continue };
                 queued += connection.session.deliver(reached, &event);
                 connection.signal(conn, &mut self.outputs);
+                self.totals.count(connection);
             }
         }
         Ok(queued)
@@ -419,7 +460,31 @@ impl Hub {
         who: Option<&Principal>,
         query: &QuerySpec,
     ) -> Result<OneShot, Refusal> {
-        let plan = self.allowed_plan(who, query)?;
+        self.query_parsed(now, who, query, None)
+    }
+
+    /// The same, of a query that was [prepared](Parser::query).
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query).
+    pub fn query_prepared(
+        &mut self,
+        now: Now,
+        who: Option<&Principal>,
+        query: &PreparedQuery,
+    ) -> Result<OneShot, Refusal> {
+        self.query_parsed(now, who, &query.spec, Some(&query.parsed))
+    }
+
+    fn query_parsed(
+        &mut self,
+        now: Now,
+        who: Option<&Principal>,
+        query: &QuerySpec,
+        parsed: Option<&ParsedQuery>,
+    ) -> Result<OneShot, Refusal> {
+        let plan = self.allowed_plan(who, query, parsed)?;
         let asked = self.engine.one_shot(now.wall, &plan);
         self.distribute(now);
         let asked = asked.map_err(|error| self.no_room(&error))?;
@@ -438,7 +503,31 @@ impl Hub {
         who: Option<&Principal>,
         query: &QuerySpec,
     ) -> Result<Explain, Refusal> {
-        let plan = self.allowed_plan(who, query)?;
+        self.explain_parsed(now, who, query, None)
+    }
+
+    /// The same, of a query that was [prepared](Parser::query).
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query).
+    pub fn explain_prepared(
+        &mut self,
+        now: Now,
+        who: Option<&Principal>,
+        query: &PreparedQuery,
+    ) -> Result<Explain, Refusal> {
+        self.explain_parsed(now, who, &query.spec, Some(&query.parsed))
+    }
+
+    fn explain_parsed(
+        &mut self,
+        now: Now,
+        who: Option<&Principal>,
+        query: &QuerySpec,
+        parsed: Option<&ParsedQuery>,
+    ) -> Result<Explain, Refusal> {
+        let plan = self.allowed_plan(who, query, parsed)?;
         // What it tells is about everyone's nodes and queries.
         if let Some(who) = who
             && self.policy.ask(|policy| policy.access(who, &query.edge))? != Access::All
@@ -455,10 +544,28 @@ impl Hub {
     ///
     /// The query is wrong, or there are too many.
     pub fn watch(&mut self, now: Now, query: &QuerySpec) -> Result<WatchId, WatchError> {
-        let plan = self.plan(query, true)?;
+        self.watch_parsed(now, query, None)
+    }
+
+    /// The same, of a query that was [prepared](Parser::query).
+    ///
+    /// # Errors
+    ///
+    /// As [`watch`](Self::watch).
+    pub fn watch_prepared(&mut self, now: Now, query: &PreparedQuery) -> Result<WatchId, WatchError> {
+        self.watch_parsed(now, &query.spec, Some(&query.parsed))
+    }
+
+    fn watch_parsed(
+        &mut self,
+        now: Now,
+        query: &QuerySpec,
+        parsed: Option<&ParsedQuery>,
+    ) -> Result<WatchId, WatchError> {
+        let plan = self.plan(query, parsed, true)?;
         let watch = self.watches.next_id();
         let watcher = Watcher::Process(watch);
-        let opened = self.open(now, &plan, &mark(&identity(query, &plan)), watcher, None, false);
+        let opened = self.open(now, &plan, &mark(&identity(query, &plan)), watcher, None, None);
         let (feed, is_there) = opened.inspect_err(|error| self.counts.refusals.count(error))?;
         self.watches.insert(watch, feed);
         self.opened(now, feed, is_there);
@@ -475,7 +582,8 @@ impl Hub {
     /// Ends a watch and frees what it held.
     pub fn unwatch(&mut self, watch: WatchId) {
         if let Some(feed) = self.watches.remove(watch) {
-            let after = self.feeds.leave(feed, Watcher::Process(watch), false);
+            self.forget_task(Watcher::Process(watch));
+            let after = self.feeds.leave(feed, Watcher::Process(watch));
             self.close_gone(feed, after);
         }
     }
@@ -567,7 +675,11 @@ impl Hub {
             }
             Some(Transmit::Close(_)) | None => {
                 connection.signalled = false;
-                for (feed, ticket) in std::mem::take(&mut connection.behind) {
+                // What is held back was not sent.
+                let is_held_back = !connection.rechecks.is_empty();
+                let behind =
+                    if is_held_back { IndexSet::default() } else { std::mem::take(&mut connection.behind) };
+                for (feed, ticket) in behind {
                     let told = connection.session.live_query_version(ticket);
                     self.feeds.caught_up(feed, Watcher::Connection(conn, ticket), told);
                 }
@@ -577,6 +689,9 @@ impl Hub {
                     self.release(now, conn);
                 }
             }
+        }
+        if let Some(connection) = self.connections.find_mut(conn) {
+            self.totals.count(connection);
         }
         transmit
     }
@@ -613,45 +728,22 @@ impl Hub {
         }
     }
 
-    // --- work in slices ---
-
-    /// Whether there is [`work`](Self::work) to be done between inputs: live queries over many nodes wait for their result.
-    pub fn has_work(&self) -> bool {
-        self.engine.has_work()
-    }
-
-    /// Goes on with what was put off, over about `rows` nodes. Tells whether there is more.
-    pub fn work(&mut self, now: Now, rows: usize) -> bool {
-        self.engine.work(rows);
-        self.distribute(now);
-        self.has_work()
-    }
-
-    /// Counts of what is held and what was done. Cost: O(connections and what waits for them).
+    /// Counts of what is held and what was done. No connection is visited: O(sets + columns that queries are found by).
     pub fn stats(&self) -> Stats {
-        let (mut authenticating, mut closing) = (0, 0);
-        let (mut backlog, mut sessions) = (Backlog::default(), self.counts.gone);
-        for Connection { session, .. } in self.connections.iter() {
-            match session.state() {
-                SessionState::AwaitingAuth | SessionState::Verifying => authenticating += 1,
-                SessionState::Active => {}
-                SessionState::Draining | SessionState::Closing(_) | SessionState::Closed(_) => closing += 1,
-            }
-            backlog += session.backlog();
-            sessions += session.stats();
-        }
+        let Totals { authenticating, closing, subscriptions, live_queries, deferred, backlog, sessions } =
+            self.totals;
         Stats {
             connections: self.connections.len(),
             authenticating,
             closing,
             backlog,
             sessions,
-            subscriptions: self.connections.iter().map(|c| c.held.subscriptions.len()).sum(),
+            subscriptions,
             subscribed_paths: self.routes.len(),
-            live_queries: self.connections.iter().map(|c| c.held.queries.len()).sum(),
+            live_queries,
             watches: self.watches.len(),
             waiting: self.feeds.waiting(),
-            deferred: self.connections.iter().map(|c| c.deferred.len()).sum(),
+            deferred,
             feeds: self.feeds.len(),
             lingering_feeds: self.feeds.lingering(),
             resume_log_changes: self.feeds.log_cost().changes,
@@ -665,8 +757,25 @@ impl Hub {
             batches: self.counts.batches,
             handed_past: self.counts.handed_past,
             broken_restrictions: self.counts.broken_restrictions,
+            planned: self.counts.planned,
+            parsed: self.counts.parsed,
+            given_up: self.counts.given_up,
             engine: self.engine.stats(),
         }
+    }
+
+    /// Whether the sums over all connections are what a look at each of them gives. For tests.
+    ///
+    /// # Panics
+    ///
+    /// They are not.
+    #[cfg(any(test, feature = "test-kit"))]
+    pub fn check_totals(&self) {
+        let mut visited = Totals::default();
+        self.connections.iter().for_each(|connection| visited.add(&Totals::of(connection)));
+        // What those did that are gone is known in the sums alone.
+        assert_eq!(Totals { sessions: visited.sessions, ..self.totals }, visited);
+        self.feeds.check();
     }
 
     /// The session of a connection, to look at; `None` where the connection is unknown.
@@ -700,48 +809,67 @@ impl Hub {
         let held = std::mem::take(&mut connection.held);
         connection.deferred.clear();
         connection.behind.clear();
+        connection.rechecks.clear();
+        connection.scopes.clear();
         connection.count(&mut self.subjects);
+        self.totals.count(connection);
+        let place = self.place(conn);
+        self.tasks.retain(&place, |_| false);
         for subscription in held.subscriptions.values() {
             self.routes.remove(&subscription.path, conn);
         }
         for (ticket, query) in held.queries {
             let watcher = Watcher::Connection(conn, ticket);
-            let (after, evicted) =
-                self.feeds.lose(now.monotonic, query.feed, watcher, query.options.resume, &self.limits);
+            let (after, ended) = self.feeds.lose(now.monotonic, query.feed, watcher, &self.limits);
             self.close_gone(query.feed, after);
-            if let Some(evicted) = evicted {
-                self.engine.close(evicted);
+            ended.into_iter().for_each(|feed| self.engine.close(feed));
+        }
+        self.timers.set(Timer::Linger, self.feeds.next_linger());
+    }
+
+    /// A watcher has left a feed.
+    pub(crate) fn close_gone(&mut self, feed: FeedId, after: After) {
+        match after {
+            After::Gone => self.engine.close(feed),
+            After::Kept if self.feeds.is_kept_for_nobody(feed) => {
+                if let Some((set, at)) = self.kept_until(feed) {
+                    self.feeds.fade(feed, set, at);
+                }
+            }
+            After::Kept => {}
+        }
+    }
+
+    /// How much may be spent on keeping a feed up to date for clients that may come back, while nobody watches it: as a set, and up to
+    /// how many changes of its rows. `None` where it costs next to nothing. A new first result looks at each row of the set, and keeping
+    /// this one looks at each row that is changed: what both look at is the same filter.
+    fn kept_until(&self, feed: FeedId) -> Option<(usize, u64)> {
+        let keeping = self.engine.keeping(feed)?;
+        Some((keeping.set, keeping.changed.saturating_add(keeping.rows.max(1))))
+    }
+
+    /// Gives up what is kept for clients that may come back and has cost as much as making it again.
+    fn give_up_faded(&mut self) {
+        for set in self.feeds.fading_sets() {
+            let changed = self.engine.changed_rows(set);
+            while let Some(feed) = self.feeds.take_faded(set, changed) {
+                self.counts.given_up += 1;
+                self.engine.close(feed);
             }
         }
         self.timers.set(Timer::Linger, self.feeds.next_linger());
     }
 
-    pub(crate) fn close_gone(&mut self, feed: FeedId, after: After) {
-        if after == After::Gone {
-            self.engine.close(feed);
-        }
-    }
-
     /// The plan of a query that is asked once, by someone whom the policy lets.
-    fn allowed_plan(&mut self, who: Option<&Principal>, query: &QuerySpec) -> Result<Plan, Refusal> {
-        match who {
-            Some(who) => self.permitted(who, query, false),
-            None => self.plan(query, false).map_err(invalid),
-        }
-    }
-
-    pub(crate) fn plan(
-        &self,
+    fn allowed_plan(
+        &mut self,
+        who: Option<&Principal>,
         query: &QuerySpec,
-        follows_count: bool,
-    ) -> Result<Plan, liveset_engine::QueryError> {
-        self.engine.prepare(&Query {
-            set: query.edge.clone(),
-            filter: query.filter.clone(),
-            order_by: query.order_by.clone(),
-            limit: query.limit,
-            fields: query.fields.clone(),
-            follows_count,
-        })
+        parsed: Option<&ParsedQuery>,
+    ) -> Result<Plan, Refusal> {
+        match who {
+            Some(who) => self.permitted(who, query, parsed, false, None).map(|(plan, _)| plan),
+            None => self.plan(query, parsed, false).map_err(invalid),
+        }
     }
 }

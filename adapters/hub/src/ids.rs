@@ -11,6 +11,9 @@ pub struct ConnectionId {
 }
 
 impl ConnectionId {
+    /// Stands for no connection.
+    pub(crate) const NONE: Self = Self { made: 0, slot: u32::MAX };
+
     /// A small number that no other open connection has: for tables of the owner. It is used again when the connection is gone.
     pub fn slot(self) -> usize {
         self.slot as usize
@@ -23,6 +26,11 @@ impl fmt::Display for ConnectionId {
         self.made.fmt(f)
     }
 }
+
+/// Where a connection comes from, as far as that matters for whose turn it is: connections with the same number share a turn among those
+/// of their subject. The owner makes it of what it knows, for example of the network address; 0 where it knows nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Origin(pub u128);
 
 /// One live query inside the process, from [`Hub::watch`](crate::Hub::watch) to [`Hub::unwatch`](crate::Hub::unwatch).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -105,6 +105,7 @@
 //! - `test-kit`: the module `test_kit`, a world on virtual time with clients, latency, stalled readers and cut
 //!   connections, to test what is built on a hub.
 
+mod accounts;
 mod connections;
 #[doc(hidden)]
 pub mod contain;
@@ -119,7 +120,10 @@ mod ids;
 mod limits;
 mod one_shot;
 mod output;
+mod parser;
+mod plans;
 mod policy;
+mod rechecks;
 mod requests;
 mod resources;
 mod resume;
@@ -129,16 +133,20 @@ mod subjects;
 #[cfg(feature = "test-kit")]
 pub mod test_kit;
 mod timers;
+mod totals;
+pub mod turns;
 mod updates;
 mod watches;
+mod work;
 
 pub use error::{PublishError, WatchError};
 pub use hub::{Hub, HubConfig, Now};
-pub use ids::{ConnectionId, WatchId};
+pub use ids::{ConnectionId, Origin, WatchId};
 pub use limits::{HubLimits, MAX_EVENT_TYPES, MAX_PATH_SEGMENTS, MAX_TEMPLATES};
 pub use liveset_engine::HashSeed;
 pub use one_shot::OneShot;
 pub use output::{LiveQueryStage, Output, Timeouts};
+pub use parser::{Parser, PreparedQuery};
 pub use policy::{Access, AllowAll, AuthRefused, Policy, Principal, Restriction};
 pub use resources::{DeclareError, ResourceError, Resources};
 pub use stats::{Refusals, Stats};

@@ -35,11 +35,21 @@ pub struct HubLimits {
     /// Bytes of the changes that all feeds together remember for clients that resume: the nodes as they were and as they are. A
     /// feed that would exceed it forgets its own oldest batches. 0 turns resuming off. Default 64 MiB.
     pub resume_log_bytes: usize,
+    /// Of the changes that are remembered, those that one subject may hold: a feed counts for each subject that may come back to it, as
+    /// long as those are no more than eight. A feed all of whose subjects would exceed it forgets its own oldest batches. 0 turns
+    /// resuming off. Default 32,768.
+    pub resume_log_changes_per_subject: usize,
+    /// Bytes of those, counted alike. 0 turns resuming off. Default 8 MiB.
+    pub resume_log_bytes_per_subject: usize,
     /// How long a feed is kept after the connection of its last resume-capable watcher was lost. Default 60 s.
     pub resume_linger: Duration,
     /// How many feeds are kept that way; one more, and the one that would end first ends now. 0 keeps none.
-    /// Default 1,024.
+    /// One that nobody watches and no index finds ends before its time, when as many rows of its set were changed as are in it:
+    /// making it again costs less. Default 1,024.
     pub resume_linger_feeds: usize,
+    /// How many of them are kept for one subject; one more, and the one of that subject that would end first ends now. 0 keeps none.
+    /// Default 128.
+    pub resume_linger_feeds_per_subject: usize,
 }
 
 impl Default for HubLimits {
@@ -55,8 +65,11 @@ impl Default for HubLimits {
             resume_log_changes: 4_096,
             resume_log_changes_total: 262_144,
             resume_log_bytes: 64 * 1024 * 1024,
+            resume_log_changes_per_subject: 32_768,
+            resume_log_bytes_per_subject: 8 * 1024 * 1024,
             resume_linger: Duration::from_secs(60),
             resume_linger_feeds: 1_024,
+            resume_linger_feeds_per_subject: 128,
         }
     }
 }
@@ -64,8 +77,19 @@ impl Default for HubLimits {
 impl HubLimits {
     /// Whether anything is remembered for clients that resume.
     pub(crate) fn may_resume(&self) -> bool {
-        let Self { resume_log_changes, resume_log_changes_total, resume_log_bytes, .. } = *self;
-        resume_log_changes.min(resume_log_changes_total).min(resume_log_bytes) > 0
+        let limits = [
+            self.resume_log_changes,
+            self.resume_log_changes_total,
+            self.resume_log_bytes,
+            self.resume_log_changes_per_subject,
+            self.resume_log_bytes_per_subject,
+        ];
+        !limits.contains(&0)
+    }
+
+    /// Whether a feed is kept for a client whose connection was lost.
+    pub(crate) fn may_linger(&self) -> bool {
+        self.may_resume() && self.resume_linger_feeds.min(self.resume_linger_feeds_per_subject) > 0
     }
 }
 

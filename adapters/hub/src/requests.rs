@@ -6,19 +6,19 @@ use std::{
 };
 
 use liveset_core::{
-    AddedReason, Change, ChangeBatch, ChangeReason, Doc, ErrorCode, LiveQueryOptions, QuerySpec, Refusal,
-    RemovedReason, Request, Snapshot, SubscriptionSpec, Ticket,
+    AddedReason, Ahead, Change, ChangeBatch, ChangeReason, Doc, ErrorCode, LiveQueryOptions, QuerySpec,
+    Refusal, RemovedReason, Request, Snapshot, SubscriptionSpec, Ticket,
 };
-use liveset_engine::{FeedId, OpenError, Plan, Projection, QueryError};
+use liveset_engine::{FeedId, OpenError, Plan, QueryError};
 
 use crate::{
-    Access, ConnectionId, Hub, LiveQueryStage, Now, Output, Principal, ResourceError,
+    ConnectionId, Hub, LiveQueryStage, Now, Output, Principal, ResourceError,
     connections::{Connection, HeldQuery},
     direct::Direct,
     error::open_error_code,
     feeds::{Feeds, Watcher},
-    hub::Counts,
     output::Outputs,
+    plans::Scope,
     policy::Guard,
     timers::Timer,
     updates::{identity, mark, wire_snapshot},
@@ -77,6 +77,7 @@ impl Hub {
         if let Some(connection) = self.connections.find_mut(conn) {
             self.timers.set(Timer::Connection(conn), connection.session.poll_timeout());
             connection.signal(conn, &mut self.outputs);
+            self.totals.count(connection);
         }
     }
 
@@ -89,9 +90,9 @@ impl Hub {
                     self.forget_subscription(conn, &subscription.id);
                 }
             }
-            Request::CreateLiveQuery { ticket, id, query, options, since } => {
+            Request::CreateLiveQuery { ticket, id, query, options, since, ahead } => {
                 self.note(conn, &id, LiveQueryStage::Asked);
-                let asked = Asked { ticket, id: id.clone(), query: Arc::new(query), options, since };
+                let asked = Asked { ticket, id: id.clone(), query: Arc::new(query), options, since, ahead };
                 if let Err(refusal) = self.create(now, conn, asked) {
                     self.refuse_query(now, conn, ticket, &id, refusal);
                 }
@@ -197,58 +198,38 @@ impl Hub {
             self.counts.refusals.live_queries_per_subject += 1;
             return Err(too_many_of_subject(limit, "live queries", None));
         }
-        let plan = self.permitted(&who, &asked.query, asked.options.counts)?;
-        let Asked { ticket, id, query, options, since } = asked;
+        let known = self.known_scope(conn, &asked.query.edge);
+        let (plan, scope) =
+            self.permitted(&who, &asked.query, asked.ahead.get(), asked.options.counts, known.as_ref())?;
+        let Asked { ticket, id, query, options, since, .. } = asked;
         let identity = identity(&query, &plan);
         let mark = mark(&identity);
         let watcher = Watcher::Connection(conn, ticket);
         let direct = Direct::new(&id, options);
-        let (feed, is_there) = self
-            .open(now, &plan, &mark, watcher, direct, options.resume)
-            .map_err(|error| self.no_room(&error))?;
+        let resumes = options.resume.then(|| who.subject.clone());
+        let (feed, is_there) =
+            self.open(now, &plan, &mark, watcher, direct, resumes).map_err(|error| self.no_room(&error))?;
         if let Some(connection) = self.connections.find_mut(conn) {
-            let held = HeldQuery { feed, id, query, options, identity, had: None, since, is_deferred: false };
+            if let Scope::Part(part) = &scope {
+                connection.scopes.insert(query.edge.as_str().into(), part.clone());
+            }
+            let held = HeldQuery {
+                feed,
+                id,
+                query,
+                options,
+                identity,
+                scope,
+                is_unchecked: false,
+                had: None,
+                since,
+                is_deferred: false,
+            };
             connection.held.queries.insert(ticket, held);
             connection.count(&mut self.subjects);
         }
         self.opened(now, feed, is_there);
         Ok(())
-    }
-
-    /// The plan of a query as somebody may ask it. Permission first: whoever may not ask is not told whether what they asked for
-    /// exists.
-    pub(crate) fn permitted(
-        &mut self,
-        who: &Principal,
-        query: &QuerySpec,
-        follows_count: bool,
-    ) -> Result<Plan, Refusal> {
-        if !self.policy.ask(|policy| policy.may_query(who, query))? {
-            return Err(query_forbidden(query));
-        }
-        let restriction = match self.policy.ask(|policy| policy.access(who, &query.edge))? {
-            Access::Nothing => return Err(query_forbidden(query)),
-            Access::All => return self.plan(query, follows_count).map_err(invalid),
-            Access::Part(restriction) => restriction,
-        };
-        let broken = |counts: &mut Counts| {
-            counts.broken_restrictions += 1;
-            query_forbidden(query)
-        };
-        let rows = restriction.rows_for(who, &self.query_limits).map_err(|_| broken(&mut self.counts))?;
-        let visible = match &restriction.fields {
-            Some(fields) => match self.engine.visible(&query.edge, fields) {
-                Some(visible) => visible.map_err(|_| broken(&mut self.counts))?,
-                None => return Err(query_forbidden(query)),
-            },
-            None => Projection::whole(),
-        };
-        let plan = self.plan(query, follows_count).map_err(invalid)?;
-        plan.restricted(&rows, &visible).map_err(|hidden| Refusal {
-            code: ErrorCode::Forbidden,
-            message: hidden.to_string(),
-            id: None,
-        })
     }
 
     /// Gives a live query of a connection the result that it waited for.
@@ -271,7 +252,7 @@ impl Hub {
             let (feed, reasons) = (held.feed, held.options.reasons);
             let is_displaced = |id: &str| reasons && self.engine.matches(feed, id, now.wall);
             let batch = Arc::new(moved(&had, snapshot, is_displaced));
-            if !connection.session.has_room_for(&batch) {
+            if !connection.session.has_room_for(ticket, &batch) {
                 let message = "The changes to what may be seen now are more than may wait for the connection";
                 let refusal = Refusal { code: ErrorCode::Overloaded, message: message.to_owned(), id: None };
                 self.end_query(now, conn, ticket, &refusal);
@@ -279,8 +260,7 @@ impl Hub {
             }
             connection.session.move_live_query(ticket, &batch, snapshot.mark.clone());
             connection.is_behind(feed, ticket);
-            connection.signal(conn, &mut self.outputs);
-            return;
+            return self.unsettled.push_back(conn);
         }
         let since = held.since.take();
         let net = since
@@ -288,7 +268,7 @@ impl Hub {
             .filter(|_| self.limits.may_resume())
             .and_then(|since| missed(&self.feeds, held.feed, snapshot, since));
         // More than may wait is sent as first rows are: as it can be taken.
-        let net = net.filter(|net| connection.session.has_room_for(net));
+        let net = net.filter(|net| connection.session.has_room_for(ticket, net));
         if net.is_none() && snapshot.bytes() > limit {
             let id = held.id.clone();
             self.counts.refusals.initial_bytes += 1;
@@ -325,7 +305,11 @@ impl Hub {
             }
             connection.behind.swap_remove(&(query.feed, ticket));
             connection.count(&mut self.subjects);
-            let after = self.feeds.leave(query.feed, Watcher::Connection(conn, ticket), query.options.resume);
+            let watcher = Watcher::Connection(conn, ticket);
+            if !self.feeds.is_begun(query.feed, watcher) {
+                self.forget_task(watcher);
+            }
+            let after = self.feeds.leave(query.feed, watcher);
             self.close_gone(query.feed, after);
         }
     }
@@ -340,14 +324,17 @@ impl Hub {
         mark: &Arc<str>,
         watcher: Watcher,
         direct: Option<Direct>,
-        resumable: bool,
+        resumes: Option<Arc<str>>,
     ) -> Result<(FeedId, bool), OpenError> {
         self.engine.handle_timeout(now.wall);
         self.take_updates(now);
         let (feed, is_there) = self.engine.begin_open(now.wall, plan)?;
-        if !self.feeds.join(feed, watcher, direct, mark, resumable) {
+        if !self.feeds.join(feed, watcher, direct, mark, resumes) {
             // The hub has its reference to this feed already.
             self.engine.close(feed);
+        }
+        if !is_there {
+            self.put_off(watcher);
         }
         Ok((feed, is_there))
     }
@@ -377,41 +364,7 @@ impl Hub {
 
     // --- another principal ---
 
-    /// "Every subscription and live query is re-checked against the new principal."
-    pub(crate) fn recheck(&mut self, now: Now, conn: ConnectionId) {
-        let Some(connection) = self.connections.find_mut(conn) else { return };
-        let Some(who) = connection.principal.clone() else { return };
-        let mut ended = Vec::new();
-        for subscription in connection.held.subscriptions.values() {
-            let SubscriptionSpec { path, events, .. } = subscription;
-            match self.policy.ask(|policy| policy.may_subscribe(&who, path, events)) {
-                Ok(true) => {}
-                Ok(false) => ended.push((subscription.id.clone(), subscription_forbidden(subscription))),
-                Err(_) => return self.panicked(now, conn),
-            }
-        }
-        for (id, refusal) in ended {
-            connection.session.end_subscription(&id, refusal.code, &refusal.message);
-            if let Some(subscription) = connection.held.subscriptions.remove(&id) {
-                self.routes.remove(&subscription.path, conn);
-            }
-        }
-        connection.count(&mut self.subjects);
-        let held = connection.held.queries.iter();
-        let held: Vec<_> = held.map(|(ticket, held)| (*ticket, held.query.clone(), held.options)).collect();
-        for (ticket, query, options) in held {
-            let outcome = self
-                .permitted(&who, &query, options.counts)
-                .and_then(|plan| self.move_query(now, conn, ticket, &plan));
-            match outcome {
-                Ok(()) => {}
-                Err(refusal) if refusal.code == ErrorCode::Internal => return self.panicked(now, conn),
-                Err(refusal) => self.end_query(now, conn, ticket, &refusal),
-            }
-        }
-    }
-
-    fn end_query(&mut self, now: Now, conn: ConnectionId, ticket: Ticket, refusal: &Refusal) {
+    pub(crate) fn end_query(&mut self, now: Now, conn: ConnectionId, ticket: Ticket, refusal: &Refusal) {
         let Some(connection) = self.connections.find_mut(conn) else { return };
         connection.session.end_live_query(now.monotonic, ticket, refusal.code, &refusal.message);
         let id = connection.held.queries.get(&ticket).map(|held| held.id.clone());
@@ -423,12 +376,13 @@ impl Hub {
 
     /// A live query is over something else from here on. Nothing more of what it was over is sent; when the new result is there the
     /// client is sent what makes what it has into that.
-    fn move_query(
+    pub(crate) fn move_query(
         &mut self,
         now: Now,
         conn: ConnectionId,
         ticket: Ticket,
         plan: &Plan,
+        scope: Scope,
     ) -> Result<(), Refusal> {
         // What the session has is to be that of the result that is looked at.
         self.engine.handle_timeout(now.wall);
@@ -437,6 +391,7 @@ impl Hub {
         let Some(connection) = self.connections.find_mut(conn) else { return Ok(()) };
         let Some(held) = connection.held.queries.get_mut(&ticket) else { return Ok(()) };
         let identity = identity(&held.query, plan);
+        held.scope = scope;
         if identity == held.identity {
             return Ok(());
         }
@@ -452,10 +407,12 @@ impl Hub {
             held.had = connection.session.suspend_live_query(ticket, window).map(Arc::new);
         }
         connection.behind.swap_remove(&(before, ticket));
-        let after = self.feeds.leave(before, watcher, options.resume);
+        let subject = connection.principal.as_ref().map(|who| who.subject.clone());
+        self.forget_task(watcher);
+        let after = self.feeds.leave(before, watcher);
         self.close_gone(before, after);
         let direct = Direct::new(&id, options);
-        let opened = self.open(now, plan, &mark, watcher, direct, options.resume);
+        let opened = self.open(now, plan, &mark, watcher, direct, subject.filter(|_| options.resume));
         let opened = opened.map_err(|error| self.no_room(&error));
         let Some(connection) = self.connections.find_mut(conn) else { return Ok(()) };
         let (feed, is_there) = match opened {
@@ -530,6 +487,8 @@ struct Asked {
     query: Arc<QuerySpec>,
     options: LiveQueryOptions,
     since: Option<String>,
+    /// Its texts as parsed, where a parser has read the message.
+    ahead: Ahead,
 }
 
 fn check_subscription(
@@ -553,7 +512,7 @@ fn check_subscription(
     }
 }
 
-fn subscription_forbidden(subscription: &SubscriptionSpec) -> Refusal {
+pub(crate) fn subscription_forbidden(subscription: &SubscriptionSpec) -> Refusal {
     Refusal {
         code: ErrorCode::Forbidden,
         message: format!("not allowed to subscribe to '{}'", subscription.path),

@@ -93,6 +93,13 @@ pub struct Stats {
     /// Queries that were forbidden because a row filter of the policy could not be made for the principal (a claim is missing or of the
     /// wrong kind), or is wrong, since the hub was made.
     pub broken_restrictions: u64,
+    /// Plans of queries made, since the hub was made.
+    pub planned: u64,
+    /// Filters parsed by the hub itself, since it was made: those that no [`Parser`](crate::Parser) had read, and row filters of the policy.
+    pub parsed: u64,
+    /// Feeds that were kept for clients that may resume, and given up because that had cost as much as making them again, since the hub
+    /// was made.
+    pub given_up: u64,
     /// What all sessions did, those that are gone included, since the hub was made. What went past them is not in it.
     pub sessions: SessionStats,
     /// The engine's own.

@@ -82,6 +82,7 @@ impl Hub {
                 }
                 connection.session.live_query_changed(ticket, forms.batch());
                 connection.signal(conn, &mut self.outputs);
+                self.totals.count(connection);
             }
         }
     }
@@ -102,6 +103,9 @@ impl Hub {
             let Some(connection) = connections.find_mut(*conn) else { return true };
             let has_room = connection.has_room(limit);
             let Some(held) = connection.held.queries.get_mut(ticket) else { return true };
+            if held.is_unchecked {
+                return false;
+            }
             // What a client has is made into something else at once.
             let is_ready = has_room || held.had.is_some();
             if !is_ready && !held.is_deferred {

@@ -83,6 +83,10 @@ impl Watches {
         batch.map(WatchEvent::Changes)
     }
 
+    pub(crate) fn feed(&self, id: WatchId) -> Option<FeedId> {
+        self.watches.get(&id).map(|watch| watch.feed)
+    }
+
     pub(crate) fn contains(&self, id: WatchId) -> bool {
         self.watches.contains_key(&id)
     }

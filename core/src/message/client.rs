@@ -188,6 +188,27 @@ impl<'a> ClientMessage<'a> {
         }
     }
 
+    /// The message without the text that it was read from.
+    pub fn into_owned(self) -> ClientMessage<'static> {
+        let owned = |text: Cow<'a, str>| Cow::Owned(text.into_owned());
+        let body = match self.body {
+            ClientBody::Auth { token } => ClientBody::Auth { token: owned(token) },
+            ClientBody::Pong => ClientBody::Pong,
+            ClientBody::Ping => ClientBody::Ping,
+            ClientBody::SubscribeEvents { subscriptions } => ClientBody::SubscribeEvents {
+                subscriptions: subscriptions.into_iter().map(SubscriptionEntry::into_owned).collect(),
+            },
+            ClientBody::UnsubscribeEvents { ids } => {
+                ClientBody::UnsubscribeEvents { ids: ids.into_iter().map(owned).collect() }
+            }
+            ClientBody::CreateLiveQuery { id, query, options, since } => {
+                ClientBody::CreateLiveQuery { id: owned(id), query, options, since: since.map(owned) }
+            }
+            ClientBody::DestroyLiveQuery { id } => ClientBody::DestroyLiveQuery { id: owned(id) },
+        };
+        ClientMessage { request_id: self.request_id.map(owned), body }
+    }
+
     /// Appends the message as one JSON object.
     pub fn write(&self, out: &mut Vec<u8>) {
         let mut object = ObjectWriter::message(out, self.body.type_name());
@@ -245,6 +266,16 @@ impl<'a> SubscriptionEntry<'a> {
             return Err(format!("'{name}.events' must not be empty"));
         }
         Ok(entry)
+    }
+
+    fn into_owned(self) -> SubscriptionEntry<'static> {
+        let owned = |text: Cow<'a, str>| Cow::Owned(text.into_owned());
+        let SubscriptionEntry { id, path, events } = self;
+        SubscriptionEntry {
+            id: owned(id),
+            path: owned(path),
+            events: events.into_iter().map(owned).collect(),
+        }
     }
 
     pub(crate) fn write(&self, out: &mut Vec<u8>) {

@@ -5,6 +5,7 @@
 //! in the order in which the protocol shows them.
 
 mod client;
+mod parsed;
 mod query;
 mod read;
 mod server;
@@ -16,10 +17,12 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use client::{ClientBody, ClientMessage, ClientMessageError, SubscriptionEntry};
+pub(crate) use parsed::Content;
+pub use parsed::{Ahead, ParsedMessage};
 pub use query::{QuerySpec, QuerySpecError};
 pub(crate) use read::{fields, shortened, text};
 pub use server::{ServerMessage, ServerMessageError};
-pub(crate) use write::{ObjectWriter, write_text};
+pub(crate) use write::{ObjectWriter, text_len, write_text};
 
 /// A JSON text that is passed through as it stands.
 #[derive(Clone, Copy, PartialEq, Eq)]

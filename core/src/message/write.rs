@@ -136,6 +136,22 @@ pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
+/// Bytes that [`write_text`] writes for a text, its quotes included. O(bytes).
+pub(crate) fn text_len(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let mut len = bytes.len() + 2;
+    for (at, byte) in bytes.iter().enumerate() {
+        len += match byte {
+            b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 1,
+            0..0x20 => 5,
+            // The two line separators: three bytes of UTF-8, six as an escape.
+            0xe2 if matches!(bytes.get(at + 1..at + 3), Some([0x80, 0xa8 | 0xa9])) => 3,
+            _ => 0,
+        };
+    }
+    len
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,6 +165,7 @@ mod tests {
             let mut out = Vec::new();
             write_text(&mut out, &text);
             assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
+            assert_eq!(text_len(&text), out.len(), "{text:?}");
         }
     }
 

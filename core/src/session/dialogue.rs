@@ -5,43 +5,47 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Session;
+use super::held::{HeldMessage, Read};
 use super::requests::{Refusal, Request};
 use super::state::{Reauth, State};
 use super::subscriptions::{TooMany, Unanswered, Wrong};
 use crate::error::ErrorCode;
 use crate::limits::SessionLimits;
 use crate::message::{
-    ClientBody, ClientMessage, ClientMessageError, LiveQueryOptions, QuerySpec, ServerMessage,
+    Ahead, ClientBody, ClientMessage, ClientMessageError, LiveQueryOptions, QuerySpec, ServerMessage,
     SubscriptionEntry, SubscriptionSpec, shortened,
 };
 use crate::time::Moment;
 use crate::token::Token;
 
 impl Session {
-    /// A message that size, encoding and rate let pass.
-    pub(super) fn take_message(&mut self, now: Moment, text: &str) {
+    /// A message that size, encoding and rate let pass. `text` is there where it may be held instead.
+    pub(super) fn take_message(&mut self, now: Moment, read: Read, text: Option<Box<str>>) {
         match &mut self.state {
             State::AwaitingAuth { deadline } => {
                 let deadline = *deadline;
-                self.take_first(deadline, text);
+                self.take_first(deadline, *read.message);
             }
             State::Verifying { held, .. } => {
-                if !held.push(&self.limits, text) {
-                    self.close_for_held(text);
+                let request_id = request_id_of(&read.message);
+                let message = text.map_or_else(|| HeldMessage::Read(read), HeldMessage::Text);
+                if held.push(&self.limits, message).is_err() {
+                    self.close_for_held(request_id.as_deref());
                 }
             }
             State::Active(active) => {
-                let message = ClientMessage::parse(text.as_bytes(), self.limits.id_bytes);
-                let waits = match &message {
+                let waits = match &*read.message {
                     // Pings and pongs depend on nothing, and a pong must not come late.
                     Ok(ClientMessage { body: ClientBody::Ping | ClientBody::Pong, .. }) => false,
                     Ok(message) => !active.held.is_empty() || active.must_wait(&message.body),
                     Err(_) => !active.held.is_empty(),
                 };
                 if !waits {
-                    self.handle_message(now, message);
-                } else if !active.held.push(&self.limits, text) {
-                    self.close_for_held(text);
+                    self.handle_message(now, read);
+                } else if let Err(HeldMessage::Read(read)) =
+                    active.held.push(&self.limits, HeldMessage::Read(read))
+                {
+                    self.close_for_held(request_id_of(&read.message).as_deref());
                 }
             }
             State::Draining { .. } | State::Closing(_) | State::Closed(_) => {}
@@ -49,8 +53,8 @@ impl Session {
     }
 
     /// "`auth` must be the first message. Anything else first: `error` `NOT_AUTHENTICATED`, close 1008."
-    fn take_first(&mut self, deadline: Moment, text: &str) {
-        let (request_id, token) = match ClientMessage::parse(text.as_bytes(), self.limits.id_bytes) {
+    fn take_first(&mut self, deadline: Moment, message: Result<ClientMessage<'static>, ClientMessageError>) {
+        let (request_id, token) = match message {
             Ok(ClientMessage { request_id, body: ClientBody::Auth { token } }) => (request_id, token),
             Err(error) if error.is_auth => return self.refuse_malformed(&error),
             Ok(ClientMessage { request_id, .. }) => {
@@ -69,36 +73,26 @@ impl Session {
         self.close_with(ErrorCode::NotAuthenticated, message, request_id);
     }
 
-    fn close_for_held(&mut self, text: &str) {
+    fn close_for_held(&mut self, request_id: Option<&str>) {
         let message = "Too many messages were sent ahead of an answer";
-        let request_id = self.request_id_of(text);
-        self.close_with(ErrorCode::LimitExceeded, message, request_id.as_deref());
-    }
-
-    /// The mark that the error for a message carries back which is not handled.
-    fn request_id_of(&self, text: &str) -> Option<String> {
-        match ClientMessage::parse(text.as_bytes(), self.limits.id_bytes) {
-            Ok(message) => message.request_id.map(Cow::into_owned),
-            Err(error) => error.request_id,
-        }
+        self.close_with(ErrorCode::LimitExceeded, message, request_id);
     }
 
     /// Handles messages that were held, up to the first that still has to wait.
     pub(super) fn replay(&mut self, now: Moment) {
         while let State::Active(active) = &mut self.state {
-            let Some(text) = active.held.pop() else { return };
-            let message = ClientMessage::parse(text.as_bytes(), self.limits.id_bytes);
-            if message.as_ref().is_ok_and(|message| active.must_wait(&message.body)) {
-                drop(message);
-                active.held.unpop(text);
+            let Some(read) = active.held.pop(&self.limits) else { return };
+            if matches!(&*read.message, Ok(message) if active.must_wait(&message.body)) {
+                active.held.unpop(read);
                 return;
             }
-            self.handle_message(now, message);
+            self.handle_message(now, read);
         }
     }
 
-    fn handle_message(&mut self, now: Moment, message: Result<ClientMessage<'_>, ClientMessageError>) {
-        let ClientMessage { request_id, body } = match message {
+    fn handle_message(&mut self, now: Moment, read: Read) {
+        let ahead = read.ahead;
+        let ClientMessage { request_id, body } = match *read.message {
             Ok(message) => message,
             Err(error) => return self.refuse_malformed(&error),
         };
@@ -119,7 +113,8 @@ impl Session {
             }
             ClientBody::UnsubscribeEvents { ids } => self.unsubscribe(request_id, ids),
             ClientBody::CreateLiveQuery { id, query, options, since } => {
-                self.create_live_query(request_id.as_deref(), &id, query, options, since);
+                let asked = Asked { query, options, since: since.map(Cow::into_owned), ahead };
+                self.create_live_query(request_id.as_deref(), &id, asked);
             }
             ClientBody::DestroyLiveQuery { id } => self.destroy_live_query(request_id, &id),
         }
@@ -191,14 +186,7 @@ impl Session {
         }
     }
 
-    fn create_live_query(
-        &mut self,
-        request_id: Option<&str>,
-        id: &str,
-        query: QuerySpec,
-        options: LiveQueryOptions,
-        since: Option<Cow<'_, str>>,
-    ) {
+    fn create_live_query(&mut self, request_id: Option<&str>, id: &str, asked: Asked) {
         let State::Active(active) = &mut self.state else { return };
         let live_queries = &mut active.streams.live_queries;
         if live_queries.contains(id) {
@@ -213,10 +201,10 @@ impl Session {
         }
         let ticket = self.requests.ticket();
         let id: Arc<str> = Arc::from(id);
+        let Asked { query, options, since, ahead } = asked;
         let version = since.as_deref().map(Box::from);
         live_queries.request(ticket, id.clone(), request_id.map(Box::from), options, version);
-        let since = since.map(Cow::into_owned);
-        self.requests.push(Request::CreateLiveQuery { ticket, id, query, options, since });
+        self.requests.push(Request::CreateLiveQuery { ticket, id, query, options, since, ahead });
     }
 
     /// "drops what is pending and stops the stream: nothing of that query follows `liveQueryDestroyed`"
@@ -246,8 +234,8 @@ impl Session {
     }
 
     /// The message is not handled; it is only looked at for the mark that its error carries back.
-    pub(super) fn refuse_for_rate(&mut self, text: &str) {
-        let request_id = self.request_id_of(text);
+    pub(super) fn refuse_for_rate(&mut self, read: &Read) {
+        let request_id = request_id_of(&read.message);
         let limit = self.limits.messages_per_second;
         let message = format!("More than {limit} messages a second; this one was not handled");
         let code = ErrorCode::RateLimited;
@@ -257,5 +245,21 @@ impl Session {
         if self.rate_limited_in_a_row >= self.limits.rate_limited_in_a_row {
             self.close(code.close_code());
         }
+    }
+}
+
+/// What a `createLiveQuery` asks for.
+struct Asked {
+    query: QuerySpec,
+    options: LiveQueryOptions,
+    since: Option<String>,
+    ahead: Ahead,
+}
+
+/// The mark that the error for a message carries back which is not handled.
+fn request_id_of(message: &Result<ClientMessage<'static>, ClientMessageError>) -> Option<String> {
+    match message {
+        Ok(message) => message.request_id.as_deref().map(String::from),
+        Err(error) => error.request_id.clone(),
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::live_query::Stream;
 use super::requests::Ticket;
 use crate::limits::SessionLimits;
-use crate::message::LiveQueryOptions;
+use crate::message::{LiveQueryOptions, text_len};
 use crate::row::{ChangeBatch, Snapshot};
 
 /// All live queries of one connection, unanswered ones included.
@@ -17,10 +17,14 @@ pub(super) struct LiveQueries {
     by_ticket: BTreeMap<Ticket, Box<LiveQuery>>,
     /// Those with something to send, each once: round robin.
     ready: VecDeque<Ticket>,
-    /// What the changes that wait weigh, of all.
+    /// Changes that wait, of all.
+    waiting: usize,
+    /// Bytes of those.
     bytes: usize,
     /// What the snapshots weigh whose rows are being sent, of all.
     load_bytes: usize,
+    /// Nothing is sent for now; what comes waits, and folds.
+    is_held_back: bool,
 }
 
 #[derive(Debug)]
@@ -68,21 +72,29 @@ impl LiveQueries {
     }
 
     pub(super) fn has_news(&self) -> bool {
-        !self.ready.is_empty()
+        !self.is_held_back && !self.ready.is_empty()
+    }
+
+    /// Sends nothing from now on, or goes on. O(1).
+    pub(super) fn hold_back(&mut self, is_held_back: bool) {
+        self.is_held_back = is_held_back;
     }
 
     /// Changes that wait, of all live queries.
     pub(super) fn waiting(&self) -> usize {
-        self.by_ticket
-            .values()
-            .map(|query| match &query.state {
-                State::Live(stream) => stream.waiting(),
-                State::Requested { .. } => 0,
-            })
-            .sum()
+        self.waiting
     }
 
-    /// What the changes that wait weigh, of all live queries.
+    /// Bytes of a batch, were it to wait for a live query.
+    pub(super) fn bytes_of(&self, ticket: Ticket, batch: &ChangeBatch) -> usize {
+        match self.by_ticket.get(&ticket).map(|query| &**query) {
+            Some(LiveQuery { state: State::Live(stream), .. }) => stream.bytes_of(batch),
+            Some(LiveQuery { id, .. }) => batch.bytes() + batch.changes.len() * text_len(id),
+            None => batch.bytes(),
+        }
+    }
+
+    /// Bytes of the changes that wait, of all live queries.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -94,11 +106,12 @@ impl LiveQueries {
 
     /// Folds everything that waits, to make room. Adds the changes that were folded to `folded`.
     pub(super) fn shrink(&mut self, folded: &mut u64) {
-        self.bytes = 0;
+        (self.waiting, self.bytes) = (0, 0);
         for query in self.by_ticket.values_mut() {
             let LiveQuery { options, state, .. } = &mut **query;
             if let State::Live(stream) = state {
                 stream.shrink(options, folded);
+                self.waiting += stream.waiting();
                 self.bytes += stream.bytes();
             }
         }
@@ -122,7 +135,7 @@ impl LiveQueries {
     /// The owner accepted: the rows of `snapshot`, then what changes.
     pub(super) fn accept(&mut self, ticket: Ticket, snapshot: Arc<Snapshot>) -> Option<Accepted> {
         let query = self.by_ticket.get_mut(&ticket)?;
-        let stream = Stream::loading(snapshot, &query.options);
+        let stream = Stream::loading(&query.id, snapshot, &query.options);
         let load_bytes = stream.load_bytes();
         let (accepted, _) = query.begin(|_| stream)?;
         self.load_bytes += load_bytes;
@@ -140,11 +153,12 @@ impl LiveQueries {
         folded: &mut u64,
     ) -> Option<Accepted> {
         let query = self.by_ticket.get_mut(&ticket)?;
-        let options = query.options;
+        let (id, options) = (query.id.clone(), query.options);
         let (accepted, news) = query.begin(|since| {
-            Stream::resuming(since.unwrap_or_default(), batch, window, &options, limits, folded)
+            Stream::resuming(&id, since.unwrap_or_default(), batch, window, &options, limits, folded)
         })?;
         if let State::Live(stream) = &query.state {
+            self.waiting += stream.waiting();
             self.bytes += stream.bytes();
         }
         if news {
@@ -165,8 +179,10 @@ impl LiveQueries {
             return;
         };
         let before = stream.has_news();
+        self.waiting -= stream.waiting();
         self.bytes -= stream.bytes();
         stream.push(batch.clone(), options, limits, folded);
+        self.waiting += stream.waiting();
         self.bytes += stream.bytes();
         match (before, stream.has_news()) {
             (false, true) => self.ready.push_back(ticket),
@@ -187,6 +203,7 @@ impl LiveQueries {
     pub(super) fn suspend(&mut self, ticket: Ticket, window: Snapshot) -> Option<Snapshot> {
         let query = self.by_ticket.get_mut(&ticket).map(|query| &mut query.state);
         let Some(State::Live(stream)) = query else { return None };
+        self.waiting -= stream.waiting();
         self.bytes -= stream.bytes();
         self.load_bytes -= stream.load_bytes();
         let had = stream.suspend(window);
@@ -226,6 +243,7 @@ impl LiveQueries {
         match state {
             State::Requested { request_id, .. } => Some((id, request_id)),
             State::Live(stream) => {
+                self.waiting -= stream.waiting();
                 self.bytes -= stream.bytes();
                 self.load_bytes -= stream.load_bytes();
                 Some((id, None))
@@ -240,14 +258,19 @@ impl LiveQueries {
 
     /// Appends the next message of the live query whose turn it is.
     pub(super) fn transmit(&mut self, limits: &SessionLimits, out: &mut Vec<u8>) -> bool {
+        if self.is_held_back {
+            return false;
+        }
         while let Some(ticket) = self.ready.pop_front() {
             let query = self.by_ticket.get_mut(&ticket).map(|query| &mut **query);
             let Some(LiveQuery { id, options, state: State::Live(stream) }) = query else {
                 continue;
             };
+            self.waiting -= stream.waiting();
             self.bytes -= stream.bytes();
             self.load_bytes -= stream.load_bytes();
             let sent = stream.transmit(id, options, limits, out);
+            self.waiting += stream.waiting();
             self.bytes += stream.bytes();
             self.load_bytes += stream.load_bytes();
             if stream.has_news() {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::positions::Positions;
 use crate::fold::Pending;
 use crate::limits::SessionLimits;
-use crate::message::{LiveQueryOptions, Raw, ServerMessage};
+use crate::message::{LiveQueryOptions, Raw, ServerMessage, text_len};
 use crate::row::{Change, ChangeBatch, ChangeReason, Snapshot, version_text};
 
 /// The initial rows, then the diffs, each produced when the transport can take it.
@@ -27,6 +27,8 @@ pub(super) struct Stream {
     version: Option<Box<str>>,
     /// What goes in front of each version.
     mark: Arc<str>,
+    /// What the live query's id adds to each change, as it is written.
+    id_bytes: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,9 +51,11 @@ enum Backlog {
         batches: VecDeque<Arc<ChangeBatch>>,
         /// How many changes of the first batch were sent.
         sent: usize,
-        /// Changes that wait; a batch that has none counts as one.
+        /// Changes that wait.
+        changes: usize,
+        /// The same; a batch that has none counts as one.
         weight: usize,
-        /// What the batches weigh; one that is being sent counts whole.
+        /// Bytes of the batches; one that is being sent counts whole.
         bytes: usize,
     },
     /// Net, per node, against what the client was sent.
@@ -59,12 +63,13 @@ enum Backlog {
 }
 
 impl Backlog {
-    const EMPTY: Backlog = Backlog::Waiting { batches: VecDeque::new(), sent: 0, weight: 0, bytes: 0 };
+    const EMPTY: Backlog =
+        Backlog::Waiting { batches: VecDeque::new(), sent: 0, changes: 0, weight: 0, bytes: 0 };
 }
 
 impl Stream {
     /// A stream that begins with the rows of a snapshot.
-    pub(super) fn loading(snapshot: Arc<Snapshot>, options: &LiveQueryOptions) -> Stream {
+    pub(super) fn loading(id: &str, snapshot: Arc<Snapshot>, options: &LiveQueryOptions) -> Stream {
         let count = Count { total_count: snapshot.total_count, capped: snapshot.capped };
         Stream {
             backlog: Backlog::EMPTY,
@@ -75,11 +80,13 @@ impl Stream {
             mark: snapshot.mark.clone(),
             load_bytes: snapshot.bytes(),
             load: Some((snapshot, 0)),
+            id_bytes: text_len(id),
         }
     }
 
     /// A stream that begins with the diffs since `since`, which led to `window`.
     pub(super) fn resuming(
+        id: &str,
         since: Box<str>,
         batch: Arc<ChangeBatch>,
         window: &Snapshot,
@@ -97,6 +104,7 @@ impl Stream {
             positions: options.positions.then(|| Positions::before(&batch, window)),
             version: options.resume.then_some(since),
             mark: window.mark.clone(),
+            id_bytes: text_len(id),
         };
         stream.push(batch, options, limits, folded);
         stream
@@ -168,7 +176,8 @@ impl Stream {
             return;
         }
         match &mut self.backlog {
-            Backlog::Waiting { batches, weight, bytes, .. } => {
+            Backlog::Waiting { batches, changes, weight, bytes, .. } => {
+                *changes += batch.changes.len();
                 *weight += weight_of(&batch);
                 *bytes += batch.bytes();
                 batches.push_back(batch);
@@ -227,19 +236,23 @@ impl Stream {
     /// Changes that wait.
     pub(super) fn waiting(&self) -> usize {
         match &self.backlog {
-            Backlog::Waiting { batches, sent, .. } => {
-                batches.iter().map(|batch| batch.changes.len()).sum::<usize>() - sent
-            }
+            Backlog::Waiting { changes, .. } => *changes,
             Backlog::Folded(pending) => pending.len(),
         }
     }
 
-    /// What the changes that wait weigh.
+    /// Bytes of the changes that wait, each with the id of the live query.
     pub(super) fn bytes(&self) -> usize {
-        match &self.backlog {
+        let bytes = match &self.backlog {
             Backlog::Waiting { bytes, .. } => *bytes,
             Backlog::Folded(pending) => pending.bytes(),
-        }
+        };
+        bytes + self.waiting() * self.id_bytes
+    }
+
+    /// Bytes of a batch as [`bytes`](Self::bytes) would count it.
+    pub(super) fn bytes_of(&self, batch: &ChangeBatch) -> usize {
+        batch.bytes() + batch.changes.len() * self.id_bytes
     }
 
     /// What the snapshot weighs whose rows are being sent.
@@ -281,10 +294,11 @@ impl Stream {
     /// Takes the next diff, and the version to which the client has come with it, if it is a commit's last.
     fn next_change(&mut self) -> Option<(Change, Option<u64>)> {
         match &mut self.backlog {
-            Backlog::Waiting { batches, sent, weight, .. } => {
+            Backlog::Waiting { batches, sent, changes, weight, .. } => {
                 let batch = batches.front()?;
                 let change = batch.changes.get(*sent)?.clone();
                 *sent += 1;
+                *changes -= 1;
                 let last = *sent == batch.changes.len();
                 if !last {
                     *weight -= 1;
@@ -303,7 +317,7 @@ impl Stream {
     /// After a commit's last diff: it is over, unless its count is still to be told.
     fn finish_batch(&mut self, options: &LiveQueryOptions) {
         match &mut self.backlog {
-            Backlog::Waiting { batches, sent, weight, bytes } => {
+            Backlog::Waiting { batches, sent, weight, bytes, .. } => {
                 let Some(batch) = batches.front() else { return };
                 let count = Count { total_count: batch.total_count, capped: batch.capped };
                 if !(options.counts && count != self.sent) {

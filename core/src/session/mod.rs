@@ -17,6 +17,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use control::Control;
+use held::Read;
 use keep_alive::Due;
 use rate::TokenBucket;
 use requests::Requests;
@@ -26,7 +27,7 @@ use subscriptions::{Room, TooMany, Wrong};
 
 use crate::error::{CloseCode, Consequence, ErrorCode, Violation};
 use crate::limits::SessionLimits;
-use crate::message::{ServerMessage, SubscriptionSpec};
+use crate::message::{Content, ParsedMessage, ServerMessage, SubscriptionSpec};
 use crate::row::{ChangeBatch, Snapshot};
 use crate::time::Moment;
 
@@ -34,7 +35,7 @@ use crate::time::Moment;
 ///
 /// # The contract
 ///
-/// * **Inputs** are [`handle_text`](Session::handle_text), [`handle_violation`](Session::handle_violation),
+/// * **Inputs** are [`handle_text`](Session::handle_text) (or [`handle_parsed`](Session::handle_parsed)), [`handle_violation`](Session::handle_violation),
 ///   [`handle_timeout`](Session::handle_timeout) and [`handle_verdict`](Session::handle_verdict)
 ///   (or [`deny`](Session::deny));
 ///   **commands** are the plain verbs. After any of them, drain [`poll_request`](Session::poll_request) until
@@ -116,6 +117,31 @@ impl SessionStats {
     }
 }
 
+impl std::ops::SubAssign for SessionStats {
+    fn sub_assign(&mut self, other: SessionStats) {
+        let SessionStats {
+            messages_in,
+            messages_out,
+            events_dropped,
+            changes_folded,
+            rate_limited,
+            invalid,
+            subscriptions_refused,
+            subscription_events_refused,
+            live_queries_refused,
+        } = other;
+        self.subscriptions_refused -= subscriptions_refused;
+        self.subscription_events_refused -= subscription_events_refused;
+        self.live_queries_refused -= live_queries_refused;
+        self.messages_in -= messages_in;
+        self.messages_out -= messages_out;
+        self.events_dropped -= events_dropped;
+        self.changes_folded -= changes_folded;
+        self.rate_limited -= rate_limited;
+        self.invalid -= invalid;
+    }
+}
+
 impl std::ops::AddAssign for SessionStats {
     fn add_assign(&mut self, other: SessionStats) {
         let SessionStats {
@@ -154,7 +180,7 @@ pub struct Backlog {
     pub event_bytes: usize,
     /// Changes of live queries (initial rows do not count: they are shared).
     pub changes: usize,
-    /// Bytes of those: the nodes as they were and as they are.
+    /// Bytes of those: the nodes as they were and as they are, and the ids as they are written.
     pub bytes: usize,
     /// Bytes of initial rows, of the live queries whose rows are not all sent.
     pub initial_bytes: usize,
@@ -170,6 +196,19 @@ impl std::ops::AddAssign for Backlog {
         self.event_bytes += event_bytes;
         self.changes += changes;
         self.bytes += bytes;
+    }
+}
+
+impl std::ops::SubAssign for Backlog {
+    fn sub_assign(&mut self, other: Backlog) {
+        let Backlog { control, control_bytes, events, event_bytes, changes, bytes, initial_bytes } = other;
+        self.initial_bytes -= initial_bytes;
+        self.control -= control;
+        self.control_bytes -= control_bytes;
+        self.events -= events;
+        self.event_bytes -= event_bytes;
+        self.changes -= changes;
+        self.bytes -= bytes;
     }
 }
 
@@ -191,24 +230,54 @@ impl Session {
 
     // ---- inputs ----
 
-    /// A text message came. At most three passes over it.
+    /// A text message came: [read](ParsedMessage) here, then [handled](Session::handle_parsed).
     pub fn handle_text(&mut self, now: Moment, text: &[u8]) {
+        let parsed = match self.state {
+            State::AwaitingAuth { .. } | State::Verifying { .. } => ParsedMessage::early(text, &self.limits),
+            _ => ParsedMessage::new(text, &self.limits),
+        };
+        self.handle_parsed(now, parsed);
+    }
+
+    /// A text message came, which was read already.
+    pub fn handle_parsed(&mut self, now: Moment, parsed: ParsedMessage) {
         self.handle_timeout(now);
         if !self.listens() {
             return;
         }
         self.stats.messages_in += 1;
-        if text.len() > self.limits.message_bytes {
+        let ParsedMessage { bytes, content } = parsed;
+        if bytes > self.limits.message_bytes {
             return self.handle_violation(now, Violation::TooLarge);
         }
-        let Ok(text) = std::str::from_utf8(text) else {
-            return self.handle_violation(now, Violation::InvalidUtf8);
+        let (message, ahead, text) = match content {
+            Content::Message { message, ahead, text } => (message, ahead, text),
+            Content::TooLarge => return self.handle_violation(now, Violation::TooLarge),
+            Content::NotUtf8 => return self.handle_violation(now, Violation::InvalidUtf8),
         };
+        let read = Read { bytes, message, ahead };
         if self.bucket.take(&self.limits, now) {
             self.rate_limited_in_a_row = 0;
-            self.take_message(now, text);
+            self.take_message(now, read, text);
         } else {
-            self.refuse_for_rate(text);
+            self.refuse_for_rate(&read);
+        }
+    }
+
+    /// The texts that a client sent before its token was accepted, in the order in which they came. They are handled with the verdict:
+    /// where they were [read](Session::read_held) before that, nothing of them is left to be read then.
+    pub fn held_texts(&self) -> impl Iterator<Item = &str> {
+        let held = match &self.state {
+            State::Verifying { held, .. } => Some(held),
+            _ => None,
+        };
+        held.into_iter().flat_map(|held| held.texts())
+    }
+
+    /// Takes the first of [`held_texts`](Session::held_texts) as they were read meanwhile.
+    pub fn read_held(&mut self, messages: Vec<ParsedMessage>) {
+        if let State::Verifying { held, .. } = &mut self.state {
+            held.read(messages);
         }
     }
 
@@ -412,12 +481,12 @@ impl Session {
         }
     }
 
-    /// Whether changes can wait beside those that do already, folded if need be, without ending the connection
+    /// Whether changes of a live query can wait with those that do already, folded if need be, without ending the connection
     /// ([`SessionLimits::backlog_bytes`]). O(changes).
-    pub fn has_room_for(&mut self, batch: &ChangeBatch) -> bool {
+    pub fn has_room_for(&mut self, ticket: Ticket, batch: &ChangeBatch) -> bool {
         let State::Active(active) = &mut self.state else { return false };
-        let room = self.limits.backlog_bytes.checked_sub(batch.bytes());
         let live_queries = &mut active.streams.live_queries;
+        let room = self.limits.backlog_bytes.checked_sub(live_queries.bytes_of(ticket, batch));
         if room.is_none_or(|room| live_queries.bytes() > room) {
             live_queries.shrink(&mut self.stats.changes_folded);
         }
@@ -449,6 +518,14 @@ impl Session {
             active.streams.live_queries.moved(ticket, mark);
         }
         self.live_query_changed(ticket, batch);
+    }
+
+    /// Nothing of any live query is sent from now on, first rows neither, until this is taken back with `false`: for example while it is
+    /// found out what the principal may see now. What comes meanwhile waits, and folds; answers go out. O(1).
+    pub fn hold_live_queries(&mut self, hold: bool) {
+        if let State::Active(active) = &mut self.state {
+            active.streams.live_queries.hold_back(hold);
+        }
     }
 
     /// The principal is good until then, or for ever. One that has passed closes with `TOKEN_EXPIRED`.
@@ -634,7 +711,7 @@ impl Session {
         self.stats
     }
 
-    /// What waits for the transport. O(waiting batches).
+    /// What waits for the transport. O(1).
     pub fn backlog(&self) -> Backlog {
         let streams = self.streams();
         Backlog {

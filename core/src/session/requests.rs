@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::error::{CloseCode, ErrorCode};
-use crate::message::{LiveQueryOptions, QuerySpec, SubscriptionSpec};
+use crate::message::{Ahead, LiveQueryOptions, QuerySpec, SubscriptionSpec};
 use crate::time::Moment;
 use crate::token::Token;
 
@@ -61,6 +61,8 @@ pub enum Request {
         options: LiveQueryOptions,
         /// The version from which the client wants to resume.
         since: Option<String>,
+        /// What was [attached](crate::ParsedMessage::attach) to the message.
+        ahead: Ahead,
     },
     /// The client gave up this live query. Not answered.
     LiveQueryDestroyed {

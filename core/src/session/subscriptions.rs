@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::requests::{Event, Refusal, Ticket};
-use crate::message::{Raw, ServerMessage, SubscriptionSpec};
+use crate::message::{Raw, ServerMessage, SubscriptionSpec, text_len};
 
 /// Subscriptions by id and by path, and one queue of event messages in publish order.
 ///
@@ -22,7 +22,7 @@ pub(super) struct Subscriptions {
     /// Messages by number, in publish order; none without ids.
     queue: BTreeMap<u64, Message>,
     published: u64,
-    /// What the messages weigh together.
+    /// Bytes of the messages together, as they are written.
     bytes: usize,
     /// Subscriptions that were ever made.
     made: u64,
@@ -33,8 +33,10 @@ pub(super) struct Subscriptions {
 #[derive(Debug)]
 struct Subscription {
     spec: SubscriptionSpec,
-    /// The how-manieth of the connection it is.
+    /// Its place in the order in which the connection subscribed.
     place: u64,
+    /// What its id adds to a message: as JSON text, with a comma.
+    id_bytes: usize,
     /// Numbers of the messages that carry its id, oldest first.
     queued: VecDeque<u64>,
     /// Events dropped since the last warning.
@@ -45,21 +47,33 @@ struct Subscription {
 struct Message {
     path: Arc<str>,
     event: Arc<Event>,
-    /// In the order in which they were subscribed, each with its place in that.
-    ids: VecDeque<(u64, Arc<str>)>,
+    /// In the order in which they were subscribed.
+    ids: VecDeque<Name>,
     /// So many of the first have no warning to come before it; looked at once it is the next.
     warned: usize,
+    /// Bytes of the message as it is written.
+    bytes: usize,
 }
 
-impl Message {
-    /// Bytes of what is written of it: the event and the ids, without what JSON adds.
-    fn bytes(&self) -> usize {
-        self.bytes_without_ids() + self.ids.iter().map(|(_, id)| id.len()).sum::<usize>()
-    }
+/// A subscription in a message.
+#[derive(Debug)]
+struct Name {
+    place: u64,
+    id: Arc<str>,
+    /// What it adds to the message.
+    bytes: usize,
+}
 
-    fn bytes_without_ids(&self) -> usize {
-        let Event { event_type, data, timestamp } = &*self.event;
-        self.path.len() + event_type.len() + data.len() + timestamp.len()
+/// What an event message has in any case. Each id brings a comma, one more than there are.
+const FRAME: usize =
+    r#"{"type":"event","subscriptionIds":[],"eventType":,"path":,"data":,"timestamp":}"#.len() - 1;
+
+impl Message {
+    fn new(path: Arc<str>, event: Arc<Event>, ids: VecDeque<Name>) -> Message {
+        let Event { event_type, data, timestamp } = &*event;
+        let texts = [&*path, event_type, timestamp].map(text_len).into_iter().sum::<usize>();
+        let bytes = FRAME + texts + data.len() + ids.iter().map(|name| name.bytes).sum::<usize>();
+        Message { path, event, ids, warned: 0, bytes }
     }
 }
 
@@ -151,7 +165,9 @@ impl Subscriptions {
         self.by_path.entry(spec.path.clone()).or_default().push(spec.id.clone());
         let place = self.made;
         self.made += 1;
-        self.by_id.insert(spec.id.clone(), Subscription { spec, place, queued: VecDeque::new(), dropped: 0 });
+        let id_bytes = text_len(&spec.id) + 1;
+        let subscription = Subscription { place, id_bytes, queued: VecDeque::new(), dropped: 0, spec };
+        self.by_id.insert(subscription.spec.id.clone(), subscription);
     }
 
     /// Removes a subscription and what waits for it.
@@ -185,14 +201,15 @@ impl Subscriptions {
             if let Some(subscription) = self.by_id.get(id)
                 && subscription.spec.events.contains(&event.event_type)
             {
-                ids.push_back((subscription.place, id.clone()));
+                let Subscription { place, id_bytes: bytes, .. } = *subscription;
+                ids.push_back(Name { place, id: id.clone(), bytes });
             }
         }
         if ids.is_empty() {
             return 0;
         }
-        let message = Message { path: path.clone(), event: event.clone(), ids, warned: 0 };
-        let (bytes, wanted) = (message.bytes(), message.ids.len());
+        let message = Message::new(path.clone(), event.clone(), ids);
+        let (bytes, wanted) = (message.bytes, message.ids.len());
         if bytes > room.bytes {
             *dropped += self.drop_whole(&message, None);
             // It is warned of before the next message, whose warnings may have been looked for already.
@@ -202,7 +219,7 @@ impl Subscriptions {
             return 0;
         }
         let number = self.published;
-        for (place, id) in &message.ids {
+        for Name { place, id, .. } in &message.ids {
             let Some(subscription) = self.by_id.get_mut(id) else { continue };
             if subscription.queued.len() >= room.events.max(1)
                 && let Some(oldest) = subscription.queued.pop_front()
@@ -217,7 +234,7 @@ impl Subscriptions {
         while self.bytes > room.bytes - bytes
             && let Some((number, oldest)) = self.queue.pop_first()
         {
-            self.bytes -= oldest.bytes();
+            self.bytes -= oldest.bytes;
             *dropped += self.drop_whole(&oldest, Some(number));
         }
         self.bytes += bytes;
@@ -229,7 +246,7 @@ impl Subscriptions {
     /// many it was.
     fn drop_whole(&mut self, message: &Message, number: Option<u64>) -> u64 {
         let mut dropped = 0;
-        for (_, id) in &message.ids {
+        for Name { id, .. } in &message.ids {
             let Some(subscription) = self.by_id.get_mut(id) else { continue };
             if number.is_some() {
                 debug_assert_eq!(
@@ -255,7 +272,7 @@ impl Subscriptions {
             return self.warn_bereft(out);
         };
         let Message { ids, warned, .. } = entry.get_mut();
-        for (_, id) in ids.range(*warned..) {
+        for Name { id, .. } in ids.range(*warned..) {
             *warned += 1;
             let Some(subscription) = self.by_id.get_mut(id) else { continue };
             if subscription.dropped > 0 {
@@ -265,9 +282,9 @@ impl Subscriptions {
             }
         }
         let message = entry.remove();
-        self.bytes -= message.bytes();
+        self.bytes -= message.bytes;
         let Message { path, event, ids, .. } = message;
-        for (_, id) in &ids {
+        for Name { id, .. } in &ids {
             if let Some(subscription) = self.by_id.get_mut(id) {
                 subscription.queued.pop_front();
                 if subscription.queued.is_empty() {
@@ -276,7 +293,7 @@ impl Subscriptions {
             }
         }
         ServerMessage::Event {
-            subscription_ids: ids.iter().map(|(_, id)| Cow::Borrowed(&**id)).collect(),
+            subscription_ids: ids.iter().map(|name| Cow::Borrowed(&*name.id)).collect(),
             event_type: Cow::Borrowed(&event.event_type),
             path: Cow::Borrowed(&path),
             data: Raw(&event.data),
@@ -302,16 +319,17 @@ impl Subscriptions {
 /// shorter part moves up, n / 2 entries at most.
 fn take_out(queue: &mut BTreeMap<u64, Message>, number: u64, place: u64) -> usize {
     let Some(message) = queue.get_mut(&number) else { return 0 };
-    let index = message.ids.binary_search_by_key(&place, |(place, _)| *place);
+    let index = message.ids.binary_search_by_key(&place, |name| name.place);
     let mut bytes = 0;
     if let Ok(index) = index
-        && let Some((_, id)) = message.ids.remove(index)
+        && let Some(name) = message.ids.remove(index)
     {
         message.warned -= usize::from(index < message.warned);
-        bytes = id.len();
+        bytes = name.bytes;
+        message.bytes -= bytes;
     }
     if message.ids.is_empty() {
-        bytes += message.bytes_without_ids();
+        bytes += message.bytes;
         queue.remove(&number);
     }
     bytes

@@ -248,6 +248,37 @@ fn what_leaves_the_queue_early_makes_room() {
     assert_eq!(bytes(&server), 0);
 }
 
+/// "What is sent is counted as it is sent": an event of one byte for 256 subscriptions whose ids are 128 control characters each.
+#[test]
+fn ids_count_as_they_are_written() {
+    const IDS: usize = 256;
+    const EVENT_BYTES: usize = 1024 * 1024;
+    let limits = SessionLimits { event_bytes: EVENT_BYTES, event_queue: 10_000, ..SessionLimits::default() };
+    let mut server = Server::active(limits);
+    for n in 0..IDS {
+        let mark = [n >> 6, n >> 3, n].map(|n| format!("\\u{:04x}", 1 + (n & 7)));
+        let id = "\\u0001".repeat(125) + &mark.concat();
+        let entry = format!(r#"{{"id":"{id}","path":"jobs","events":["x"]}}"#);
+        server.send(&format!(r#"{{"type":"subscribeEvents","subscriptions":[{entry}]}}"#));
+        server.accept_subscriptions();
+        server.texts();
+    }
+    for number in 1..=9 {
+        assert_eq!(server.session.deliver("jobs", &event("x", number)), IDS);
+        assert!(server.session.backlog().event_bytes <= EVENT_BYTES);
+    }
+    let backlog = server.session.backlog();
+    let texts = server.texts();
+    let events: Vec<_> = texts.iter().filter(|text| text.contains("\"event\"")).collect();
+    assert!(
+        events.iter().all(|text| text.len() > 6 * 128 * IDS),
+        "each id is six times as long as it was sent"
+    );
+    assert_eq!((events.len(), backlog.events), (5, 5), "as many as fit");
+    assert_eq!(backlog.event_bytes, events.iter().map(|text| text.len()).sum::<usize>());
+    assert_eq!(server.session.stats().events_dropped, 4 * IDS as u64);
+}
+
 /// What happens to the model and to the session alike.
 #[derive(Debug)]
 enum Op {
@@ -284,9 +315,9 @@ struct Subscription {
 const KINDS: [&str; 2] = ["x", "y"];
 const PATHS: [&str; 2] = ["jobs", "actors"];
 
-/// What the message of an event weighs for subscriptions with ids of two bytes.
+/// Bytes of the message of an event for subscriptions with ids of two bytes.
 fn weight(ids: usize, path: &str, kind: &str, number: u64) -> usize {
-    2 * ids + path.len() + kind.len() + number.to_string().len() + "2025-12-07T21:45:05.000Z".len()
+    message(&vec!["s1"; ids], path, kind, number).len()
 }
 
 impl Model {
@@ -368,8 +399,8 @@ impl Model {
 fn counts_and_ids_are_those_of_a_naive_reference() {
     for seed in 0..300 {
         let mut random = Random(seed);
-        // Events weigh 30 to 45 bytes.
-        let (limit, bytes) = [(3, usize::MAX), (3, 150), (1_000, 200), (2, 40)][seed as usize % 4];
+        // Messages have 118 to 145 bytes.
+        let (limit, bytes) = [(3, usize::MAX), (3, 520), (1_000, 700), (2, 135)][seed as usize % 4];
         let limits = SessionLimits {
             event_queue: limit,
             event_bytes: bytes,

@@ -12,6 +12,7 @@ mod errors_are_counted;
 mod event_overflow;
 mod events;
 mod fold_model;
+mod held_back;
 mod initial_bytes;
 mod inputs_without_a_drain;
 mod invalid_messages;

@@ -14,7 +14,8 @@ fn nothing_is_answered_before_the_owner_did() {
             "node":{"fields":["a","b.c"]}},"options":{"positions":true},"since":"v"}"#,
     );
     assert!(server.texts().is_empty());
-    let Some(Request::CreateLiveQuery { ticket, id, query, options, since }) = server.session.poll_request()
+    let Some(Request::CreateLiveQuery { ticket, id, query, options, since, .. }) =
+        server.session.poll_request()
     else {
         panic!()
     };

@@ -63,6 +63,8 @@ pub(crate) struct Set {
     /// Handles by the hash of the id.
     ids: HashTable<(u32, u32)>,
     row_bytes: usize,
+    /// Rows that were changed, over all commits.
+    pub(crate) changed: u64,
     pub(crate) indexes: Indexes,
     /// What some query has not taken yet.
     pub(crate) history: History,
@@ -86,6 +88,7 @@ impl Set {
             free: Vec::new(),
             ids: HashTable::new(),
             row_bytes: 0,
+            changed: 0,
             indexes: Indexes::new(keyed),
             history: History::default(),
             keyed,

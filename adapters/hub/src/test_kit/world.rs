@@ -291,6 +291,7 @@ impl World {
         while let Some((&(at, _), _)) = self.agenda.first_key_value() {
             self.step(at);
         }
+        self.hub.check_totals();
     }
 
     /// Lets time pass: everything that is due until then happens at its moment.
@@ -304,6 +305,7 @@ impl World {
             self.step(at);
         }
         self.advance(end);
+        self.hub.check_totals();
     }
 
     /// A number that tells whether two runs were the same: it depends on every byte that the hub sent, and when.

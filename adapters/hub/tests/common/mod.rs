@@ -25,6 +25,10 @@ pub fn client(world: &mut World, token: &str) -> ClientId {
     client
 }
 
+pub fn order_of(node: &str) -> Op {
+    upsert("orders", node)
+}
+
 pub fn order(n: u32, total: u32) -> Op {
     upsert("orders", &format!("{{\"id\":{n},\"total\":{total}}}"))
 }

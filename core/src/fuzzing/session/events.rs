@@ -1,15 +1,16 @@
 //! Subscriptions, and the events that wait for them: the plainest bookkeeping that can be thought of.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::answer::Told;
-use crate::SubscriptionSpec;
+use crate::{Raw, ServerMessage, SubscriptionSpec};
 
 /// Events that wait for each subscription.
 pub(super) const QUEUE: usize = 2;
 
 /// Bytes of the events that wait: some three of them.
-pub(super) const BYTES: usize = 140;
+pub(super) const BYTES: usize = 440;
 
 #[derive(Debug, Default)]
 pub(super) struct Events {
@@ -31,9 +32,15 @@ struct Waiting {
 }
 
 impl Waiting {
+    /// As many as the message has.
     fn bytes(&self) -> usize {
-        let ids: usize = self.ids.iter().map(String::len).sum();
-        ids + self.path.len() + self.event_type.len() + self.data.len() + self.timestamp.len()
+        let mut message = Vec::new();
+        let [event_type, path, timestamp] =
+            [&self.event_type, &self.path, &self.timestamp].map(|text| Cow::Borrowed(&**text));
+        let subscription_ids = self.ids.iter().map(|id| Cow::Borrowed(&**id)).collect();
+        let data = Raw(self.data.as_bytes());
+        ServerMessage::Event { subscription_ids, event_type, path, data, timestamp }.write(&mut message);
+        message.len()
     }
 }
 

@@ -1,0 +1,59 @@
+//! What can be done about messages and queries without the hub.
+
+use std::sync::Arc;
+
+use liveset_core::{Ahead, ParsedMessage, QuerySpec, SessionLimits};
+use liveset_engine::{ParsedQuery, Query, QueryParser};
+
+/// Reads messages and queries ahead of their hub, on any thread: [`Hub::handle_message`](crate::Hub::handle_message) and
+/// [`Hub::ask`](crate::Hub::ask) then do not look at their texts any more. Cheap to clone.
+///
+/// It knows the limits of the hub and the sets that were defined when it was made; see [`Hub::parser`](crate::Hub::parser).
+#[derive(Clone, Debug)]
+pub struct Parser {
+    pub(crate) session: Arc<SessionLimits>,
+    pub(crate) queries: QueryParser,
+}
+
+/// A query whose texts were read.
+#[derive(Clone, Debug)]
+pub struct PreparedQuery {
+    pub(crate) spec: QuerySpec,
+    pub(crate) parsed: ParsedQuery,
+}
+
+impl Parser {
+    /// Reads a message of a connection that is authenticated; of a `createLiveQuery` also the filter, the order and the fields.
+    pub fn message(&self, text: &[u8]) -> ParsedMessage {
+        let mut message = ParsedMessage::new(text, &self.session);
+        if let Some(spec) = message.query() {
+            let ahead = Ahead::new(self.queries.parse(engine_query(spec)));
+            message.attach(ahead);
+        }
+        message
+    }
+
+    /// Reads a message of a connection that may not be authenticated yet. Only its frame is read: filters are dear, and nobody
+    /// knows whose they are.
+    pub fn early_message(&self, text: &[u8]) -> ParsedMessage {
+        ParsedMessage::early(text, &self.session)
+    }
+
+    /// Reads the texts of a query. What is wrong with it is told by whatever takes it.
+    pub fn query(&self, spec: QuerySpec) -> PreparedQuery {
+        let parsed = self.queries.parse(engine_query(&spec));
+        PreparedQuery { spec, parsed }
+    }
+}
+
+/// The query as the engine has it.
+pub(crate) fn engine_query(spec: &QuerySpec) -> Query {
+    Query {
+        set: spec.edge.clone(),
+        filter: spec.filter.clone(),
+        order_by: spec.order_by.clone(),
+        limit: spec.limit,
+        fields: spec.fields.clone(),
+        follows_count: false,
+    }
+}

@@ -1,0 +1,112 @@
+//! What is put off and done in slices, and whose turn it is.
+
+use std::sync::Arc;
+
+use liveset_engine::FeedId;
+
+use crate::{
+    ConnectionId, Hub, Now, Origin,
+    feeds::Watcher,
+    turns::{Line, Ring, Turns},
+};
+
+/// Turns go round by subject, then by where connections come from, then by connection. The host's own live queries have the turns of one
+/// subject, `None`.
+pub(crate) type Tasks = Ring<Option<Arc<str>>, Ring<Origin, Ring<ConnectionId, Line<Task>>>>;
+
+/// Where a connection's tasks wait.
+pub(crate) type Place = (Option<Arc<str>>, (Origin, (ConnectionId, ())));
+
+/// Something that was put off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// Make the first result that a watcher waits for.
+    Fill(Watcher),
+    /// Plan live queries of the connection again.
+    Recheck,
+}
+
+impl Hub {
+    /// Whether there is [`work`](Self::work) to be done between inputs: live queries over many nodes wait for their result, or a
+    /// connection that acts for somebody else waits for what that one may see.
+    pub fn has_work(&self) -> bool {
+        !self.tasks.is_empty() || self.engine.has_work()
+    }
+
+    /// Goes on with what was put off, for one hold of the lock (`EngineLimits::hold_steps`) and over about `rows` nodes at most: first
+    /// with the live queries that are behind their set, then with the work of whose turn it is. Turns go round by subject, then by
+    /// [`Origin`], then by connection, so that nobody waits longer because somebody else asks for more. Tells whether there is more.
+    pub fn work(&mut self, now: Now, rows: usize) -> bool {
+        let mut left = self.engine.hold_steps();
+        if self.engine.is_behind() {
+            let share = if self.tasks.is_empty() { left } else { left.div_ceil(2) };
+            left -= self.engine.catch_up(share);
+        }
+        while left > 0 {
+            let Some((place, task)) = self.tasks.next() else {
+                self.engine.work(rows.max(1));
+                break;
+            };
+            match task {
+                Task::Fill(watcher) => left -= left.min(self.fill(now, place, watcher, rows, left)),
+                Task::Recheck => {
+                    self.recheck_some(now, place.1.1.0);
+                    break;
+                }
+            }
+        }
+        self.distribute(now);
+        self.has_work()
+    }
+
+    /// Works on the first result that a watcher waits for. Returns for how many steps.
+    fn fill(&mut self, now: Now, place: Place, watcher: Watcher, rows: usize, steps: u64) -> u64 {
+        let Some(feed) = self.feed_of(watcher) else { return 0 };
+        let worked = self.engine.work_for(feed, rows, steps);
+        if worked > 0 {
+            self.take_updates(now);
+            if self.engine.is_being_made(feed) {
+                self.tasks.put_back(place, Task::Fill(watcher));
+            }
+        }
+        worked
+    }
+
+    fn feed_of(&self, watcher: Watcher) -> Option<FeedId> {
+        match watcher {
+            Watcher::Connection(conn, ticket) => {
+                Some(self.connections.find(conn)?.held.queries.get(&ticket)?.feed)
+            }
+            Watcher::Process(watch) => self.watches.feed(watch),
+        }
+    }
+
+    /// Where the tasks of a connection wait.
+    pub(crate) fn place(&self, conn: ConnectionId) -> Place {
+        let connection = self.connections.find(conn);
+        let who = connection.and_then(|connection| connection.principal.as_ref());
+        let origin = connection.map(|connection| connection.origin).unwrap_or_default();
+        (who.map(|who| who.subject.clone()), (origin, (conn, ())))
+    }
+
+    fn place_of(&self, watcher: Watcher) -> Place {
+        match watcher {
+            Watcher::Connection(conn, _) => self.place(conn),
+            Watcher::Process(_) => (None, (Origin::default(), (ConnectionId::NONE, ()))),
+        }
+    }
+
+    /// A watcher waits for its first result.
+    pub(crate) fn put_off(&mut self, watcher: Watcher) {
+        let place = self.place_of(watcher);
+        self.tasks.push(place, Task::Fill(watcher));
+    }
+
+    /// A watcher waits for no result any more. O(1) where nothing waits.
+    pub(crate) fn forget_task(&mut self, watcher: Watcher) {
+        if !self.tasks.is_empty() {
+            let place = self.place_of(watcher);
+            self.tasks.retain(&place, |task| *task != Task::Fill(watcher));
+        }
+    }
+}
