@@ -57,7 +57,7 @@ pub struct SessionLimits {
     pub chunk_rows: usize,
     /// Bytes of row data in one `liveQueryData`; one row is always sent, however large. Default 64 KiB.
     pub chunk_bytes: usize,
-    /// Changes of one live query that wait one by one; with more waiting they are folded per node. With 0
+    /// Changes of one live query that wait one by one; with more waiting they are folded per node, unless all are of one commit. With 0
     /// they are always folded. Default 256.
     pub backlog_changes: usize,
     /// Bytes of the changes that wait, of all live queries of the connection: the nodes as they were and as they are, and the ids as

@@ -71,6 +71,9 @@ pub struct Committed {
     pub commit: u64,
     /// How many nodes have another value than before, nodes that came or went included.
     pub changed: u64,
+    /// The version of its updates. Those of versions between this and [`Engine::version`] before the commit are what time changed
+    /// before it.
+    pub version: u64,
 }
 
 /// Sets of nodes and live queries over them, without a clock: time is an argument.
@@ -285,7 +288,7 @@ impl Engine {
         }
         self.grant_wishes();
         self.follow_up(left);
-        Ok(Committed { commit: self.stats.commits, changed })
+        Ok(Committed { commit: self.stats.commits, changed, version })
     }
 
     /// Of what an input has put off does at once what the rest of its hold allows.

@@ -1,7 +1,7 @@
 //! The connections: each a session, whom it acts for, and what it holds.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -20,6 +20,9 @@ use crate::{
 /// All connections, in an order that is a function of what was done.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
+    /// Of each slot, whether something of a live query may wait in its session: then all that is of later commits goes there too. Apart
+    /// from the connections, since every diff for everyone looks here.
+    queued: Vec<bool>,
     slots: Vec<Option<(u64, Connection)>>,
     free: Vec<u32>,
     made: u64,
@@ -46,6 +49,9 @@ pub(crate) struct Connection {
     pub(crate) signalled: bool,
     /// Live queries that it holds whose diffs go through the session until that has sent everything.
     pub(crate) behind: IndexSet<(FeedId, Ticket), FixedState>,
+    /// Live queries whose changes of versions behind this one are still to come. While there are any, nothing of versions behind the
+    /// first is sent of any live query.
+    pub(crate) lags: BTreeSet<(u64, Ticket)>,
     /// Live queries whose result is there, and waits until the connection has taken those of others. Each once.
     pub(crate) deferred: VecDeque<Ticket>,
 }
@@ -117,16 +123,19 @@ impl Connections {
             share: Share::default(),
             signalled: false,
             behind: IndexSet::default(),
+            lags: BTreeSet::new(),
             deferred: VecDeque::new(),
         };
         let entry = Some((self.made, connection));
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.slots[slot as usize] = entry;
+                self.queued[slot as usize] = false;
                 slot
             }
             None => {
                 self.slots.push(entry);
+                self.queued.push(false);
                 (self.slots.len() - 1) as u32
             }
         };
@@ -143,13 +152,25 @@ impl Connections {
         (*made == id.made).then_some(connection)
     }
 
+    /// Whether all diffs for a connection go through its session. O(1).
+    pub(crate) fn is_queued(&self, id: ConnectionId) -> bool {
+        self.queued.get(id.slot()).is_some_and(|queued| *queued)
+    }
+
+    /// For a connection that is there.
+    pub(crate) fn set_queued(&mut self, id: ConnectionId, is_queued: bool) {
+        if let Some(queued) = self.queued.get_mut(id.slot()) {
+            *queued = is_queued;
+        }
+    }
+
     pub(crate) fn remove(&mut self, id: ConnectionId) -> Option<Connection> {
         let slot = self.slots.get_mut(id.slot())?;
         let (_, connection) = slot.take_if(|(made, _)| *made == id.made)?;
         self.free.push(id.slot);
         if self.free.len() == self.slots.len() {
             // Nobody is left: what many connections once took is given back.
-            (self.slots, self.free) = Default::default();
+            (self.slots, self.free, self.queued) = Default::default();
         }
         Some(connection)
     }

@@ -60,6 +60,8 @@ struct Feed {
     waiting: Vec<Watcher>,
     /// The last snapshot, while somebody is being sent its rows.
     snapshot: Weak<Snapshot>,
+    /// Batches of later versions than this are still to come; `None` where that is so of none before the next input.
+    complete: Option<u64>,
     /// The version of the last batch with changes that was handed to the watchers.
     handed: u64,
     /// How many of the watchers may come back after a lost connection.
@@ -105,6 +107,7 @@ impl Feed {
             watchers: IndexMap::default(),
             waiting: Vec::new(),
             snapshot: Weak::new(),
+            complete: None,
             handed: 0,
             resumable: 0,
             owners: Owners::default(),
@@ -187,6 +190,23 @@ impl Feeds {
         }
         self.waiting -= waited.len();
         Some((snapshot, waited))
+    }
+
+    /// Up to which version a feed is complete, where it lags.
+    pub(crate) fn complete(&self, feed: FeedId) -> Option<u64> {
+        self.feeds.get(&feed)?.complete
+    }
+
+    /// A feed is complete up to another version from here on: gives the one before, and the watchers with a result.
+    pub(crate) fn set_complete(
+        &mut self,
+        feed: FeedId,
+        complete: Option<u64>,
+    ) -> Option<(Option<u64>, impl Iterator<Item = Watcher> + '_)> {
+        let entry = self.feeds.get_mut(&feed)?;
+        let before = std::mem::replace(&mut entry.complete, complete);
+        let begun = entry.watchers.iter().filter(|(_, place)| place.from.is_some());
+        Some((before, begun.map(|(watcher, _)| *watcher)))
     }
 
     /// The mark of a feed.

@@ -28,7 +28,7 @@ use crate::{
     timers::{Timer, Timers},
     totals::Totals,
     turns::Turns,
-    updates::{identity, mark},
+    updates::{Moments, identity, mark},
     watches::Watches,
     work::Tasks,
 };
@@ -122,8 +122,10 @@ pub struct Hub {
     pub(crate) watches: Watches,
     pub(crate) timers: Timers,
     pub(crate) outputs: Outputs,
-    /// Batches that were not handed to their watchers yet, in the order in which they came.
+    /// Batches that were not handed to their watchers yet, in the order of their versions.
     pub(crate) unhanded: VecDeque<(FeedId, Arc<ChangeBatch>)>,
+    /// Of versions that are still to be handed.
+    pub(crate) moments: Moments,
     pub(crate) counts: Counts,
     /// Sums over all connections.
     pub(crate) totals: Totals,
@@ -175,6 +177,7 @@ impl Hub {
             timers: Timers::default(),
             outputs: Outputs::default(),
             unhanded: VecDeque::new(),
+            moments: Moments::default(),
             counts: Counts::default(),
             totals: Totals::default(),
             tasks: Tasks::default(),
@@ -406,7 +409,11 @@ impl Hub {
         ops: Vec<Op>,
         spread: impl FnOnce(&mut [Part<'_>]),
     ) -> Result<Committed, CommitError> {
+        let before = self.engine.version();
         let committed = self.engine.commit_with(now.wall, ops, spread);
+        if let Ok(committed) = &committed {
+            self.note_commit(before, committed);
+        }
         self.give_up_faded();
         self.distribute(now);
         committed
@@ -676,7 +683,7 @@ impl Hub {
             Some(Transmit::Close(_)) | None => {
                 connection.signalled = false;
                 // What is held back was not sent.
-                let is_held_back = !connection.rechecks.is_empty();
+                let is_held_back = !connection.rechecks.is_empty() || !connection.lags.is_empty();
                 let behind =
                     if is_held_back { IndexSet::default() } else { std::mem::take(&mut connection.behind) };
                 for (feed, ticket) in behind {
@@ -685,6 +692,9 @@ impl Hub {
                 }
                 let at = connection.session.poll_timeout();
                 self.timers.set(Timer::Connection(conn), at);
+                if !is_held_back {
+                    self.connections.set_queued(conn, false);
+                }
                 if transmit.is_some() {
                     self.release(now, conn);
                 }
@@ -809,6 +819,7 @@ impl Hub {
         let held = std::mem::take(&mut connection.held);
         connection.deferred.clear();
         connection.behind.clear();
+        connection.lags.clear();
         connection.rechecks.clear();
         connection.scopes.clear();
         connection.count(&mut self.subjects);

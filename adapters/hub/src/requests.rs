@@ -306,6 +306,7 @@ impl Hub {
             connection.behind.swap_remove(&(query.feed, ticket));
             connection.count(&mut self.subjects);
             let watcher = Watcher::Connection(conn, ticket);
+            self.end_lag(conn, ticket, query.feed);
             if !self.feeds.is_begun(query.feed, watcher) {
                 self.forget_task(watcher);
             }
@@ -408,6 +409,7 @@ impl Hub {
         }
         connection.behind.swap_remove(&(before, ticket));
         let subject = connection.principal.as_ref().map(|who| who.subject.clone());
+        self.end_lag(conn, ticket, before);
         self.forget_task(watcher);
         let after = self.feeds.leave(before, watcher);
         self.close_gone(before, after);

@@ -1,19 +1,21 @@
 //! From the engine to those who watch: each update is converted once and shared.
 
-use std::{hash::BuildHasher, sync::Arc};
+use std::{collections::BTreeMap, hash::BuildHasher, sync::Arc};
 
 use foldhash::fast::FixedState;
 use liveset_core::{
     AddedReason, Change, ChangeBatch, ChangeReason, DiffVersions, Diffs, Doc, QuerySpec, RemovedReason,
-    Snapshot,
+    Snapshot, Ticket,
 };
-use liveset_engine::{Count, FeedId, Plan, Reason, Update};
+use liveset_engine::{Committed, Count, FeedId, Plan, Reason, Update};
 
 use crate::{
     ConnectionId, Hub, Now, Output,
+    connections::Connections,
     direct::{Direct, Forms},
     feeds::Watcher,
     limits::UNHANDED_BATCHES,
+    output::Outputs,
 };
 
 impl Hub {
@@ -27,11 +29,22 @@ impl Hub {
     /// this moment, and follows the updates that led to it. The updates wait for [`fan_out`](Self::fan_out); what comes to a
     /// feed meanwhile tells by their version whether they concern it.
     pub(crate) fn take_updates(&mut self, now: Now) {
+        let last = self.unhanded.back().map_or(0, |(_, batch)| batch.version);
+        let (mut newest, mut is_sorted) = (last, true);
         while let Some(update) = self.engine.poll_update() {
             let batch = Arc::new(self.wire_batch(&update));
             self.counts.batches += 1;
             self.feeds.changed(update.feed, &batch, &self.limits);
+            is_sorted &= newest <= batch.version;
+            newest = batch.version;
             self.unhanded.push_back((update.feed, batch));
+        }
+        if !is_sorted {
+            // What lagged comes after what is newer. Those of one feed stay in their order.
+            self.unhanded.make_contiguous().sort_by_key(|(_, batch)| batch.version);
+        }
+        while let Some((feed, complete)) = self.engine.poll_lag() {
+            self.lag(feed, complete);
         }
         if self.unhanded.len() > UNHANDED_BATCHES {
             self.hand_out();
@@ -47,6 +60,7 @@ impl Hub {
         while let Some((feed, batch)) = self.unhanded.pop_front() {
             let Some(mut handing) = self.feeds.hand(feed, &batch) else { continue };
             let (mark, before, version) = (handing.mark, handing.before, batch.version);
+            let (commit, is_empty) = (self.moments.commit_of(version), batch.changes.is_empty());
             let mut forms = Forms::new(batch, DiffVersions { mark, before });
             for (watcher, place) in handing.watchers(version) {
                 let (conn, ticket) = match *watcher {
@@ -58,13 +72,15 @@ impl Hub {
                         continue;
                     }
                 };
+                // Who follows no count has nothing to be told.
+                if is_empty && place.direct.is_some() {
+                    continue;
+                }
                 if let Some(direct) = &mut place.direct
                     && direct.is_abreast(before)
+                    && !self.connections.is_queued(conn)
                 {
                     let diffs = forms.of(direct);
-                    if diffs.is_empty() {
-                        continue;
-                    }
                     if take(conn, &direct.id, diffs) {
                         direct.told = Some(version);
                         self.counts.handed_past += diffs.len() as u64;
@@ -80,10 +96,39 @@ impl Hub {
                     }
                     connection.is_behind(feed, ticket);
                 }
-                connection.session.live_query_changed(ticket, forms.batch());
+                connection.session.live_query_changed_within(ticket, forms.batch(), commit);
                 connection.signal(conn, &mut self.outputs);
                 self.totals.count(connection);
+                if connection.session.has_unsent_live_queries() {
+                    self.connections.set_queued(conn, true);
+                }
             }
+        }
+        if !self.moments.is_empty() && !self.engine.is_behind() {
+            self.moments.clear();
+        }
+    }
+
+    /// A feed is complete up to another version than before, as the engine counts them; `None` where nothing of it is still to come.
+    fn lag(&mut self, feed: FeedId, complete: Option<u64>) {
+        let complete = complete.map(|version| wire_version(version, self.epoch));
+        let Some((before, watchers)) = self.feeds.set_complete(feed, complete) else { return };
+        for watcher in watchers {
+            let Watcher::Connection(conn, ticket) = watcher else { continue };
+            let Some(connection) = self.connections.find_mut(conn) else { continue };
+            before.map(|before| connection.lags.remove(&(before, ticket)));
+            connection.lags.extend(complete.map(|complete| (complete, ticket)));
+            hold(conn, &mut self.connections, &self.moments, &mut self.outputs);
+        }
+    }
+
+    /// A live query of a connection is about to leave a feed: nobody waits for what is still to come of that.
+    pub(crate) fn end_lag(&mut self, conn: ConnectionId, ticket: Ticket, feed: FeedId) {
+        if let Some(complete) = self.feeds.complete(feed)
+            && let Some(connection) = self.connections.find_mut(conn)
+            && connection.lags.remove(&(complete, ticket))
+        {
+            hold(conn, &mut self.connections, &self.moments, &mut self.outputs);
         }
     }
 
@@ -115,6 +160,9 @@ impl Hub {
             is_ready
         };
         let Some((snapshot, waited)) = self.feeds.begin(feed, version, make, ready) else { return };
+        if let complete @ Some(_) = self.engine.complete(feed) {
+            self.lag(feed, complete);
+        }
         for watcher in waited {
             match watcher {
                 Watcher::Connection(conn, ticket) => self.answer_query(now, conn, ticket, &snapshot),
@@ -141,6 +189,12 @@ impl Hub {
         }
     }
 
+    /// A commit was made, with versions of the engine behind `before`.
+    pub(crate) fn note_commit(&mut self, before: u64, committed: &Committed) {
+        let [first, commit] = [before + 1, committed.version].map(|version| wire_version(version, self.epoch));
+        self.moments.note(first, commit);
+    }
+
     fn wire_batch(&self, update: &Update) -> ChangeBatch {
         // Unknown only where nobody follows it.
         let count = update.count.unwrap_or(Count { total: 0, capped: false });
@@ -150,6 +204,60 @@ impl Hub {
             capped: count.capped,
             changes: update.changes().map(wire_change).collect(),
         }
+    }
+}
+
+/// "All sent before those of the next commit on the same connection": a connection is sent what all of its live queries are complete
+/// up to.
+fn hold(conn: ConnectionId, connections: &mut Connections, moments: &Moments, outputs: &mut Outputs) {
+    let Some(connection) = connections.find_mut(conn) else { return };
+    let last = connection.lags.first().map(|(complete, _)| moments.last_whole(*complete));
+    connection.session.hold_commits_behind(last);
+    connection.signal(conn, outputs);
+    let is_queued = last.is_some() || connection.session.has_unsent_live_queries();
+    connections.set_queued(conn, is_queued);
+}
+
+/// Moments of time that were due when a commit was made: they count as a part of it.
+#[derive(Debug, Default)]
+pub(crate) struct Moments {
+    /// The version of each, and that of its commit.
+    commits: BTreeMap<u64, u64>,
+}
+
+impl Moments {
+    /// So many are remembered at most, while a query lags. Of a commit whose moment is forgotten a count may be told twice.
+    const MOST: usize = 1_024;
+
+    /// What has the versions from `first` on came before a commit, in the same input.
+    fn note(&mut self, first: u64, commit: u64) {
+        self.commits.extend((first..commit).map(|version| (version, commit)));
+        while self.commits.len() > Self::MOST {
+            self.commits.pop_first();
+        }
+    }
+
+    /// The version of the commit of which a version is a part.
+    fn commit_of(&self, version: u64) -> u64 {
+        self.commits.get(&version).copied().unwrap_or(version)
+    }
+
+    /// The version up to which all commits are whole, where everything up to `complete` is there.
+    fn last_whole(&self, complete: u64) -> u64 {
+        let commit = self.commit_of(complete);
+        if commit == complete {
+            return complete;
+        }
+        let of_commit = self.commits.range(..=complete).rev().take_while(|(_, of)| **of == commit);
+        of_commit.last().map_or(complete, |(first, _)| first - 1)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.commits.is_empty()
+    }
+
+    fn clear(&mut self) {
+        self.commits.clear();
     }
 }
 

@@ -1,9 +1,9 @@
 //! The connection's live queries: by id, by ticket, and in the order in which they get to send.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::live_query::Stream;
+use super::live_query::{Stream, Turn};
 use super::requests::Ticket;
 use crate::limits::SessionLimits;
 use crate::message::{LiveQueryOptions, text_len};
@@ -15,8 +15,12 @@ pub(super) struct LiveQueries {
     by_id: BTreeMap<Arc<str>, Ticket>,
     /// Boxed: most connections have few, and a node of the tree has room for eleven.
     by_ticket: BTreeMap<Ticket, Box<LiveQuery>>,
-    /// Those with something to send, each once: round robin.
-    ready: VecDeque<Ticket>,
+    /// Those that send commit by commit, each once, by the version that they are to send next: everything of one commit leaves before
+    /// what is of the next.
+    line: BTreeSet<(u64, Ticket)>,
+    /// Those that send something else, first rows or a fold, each once: round robin.
+    others: VecDeque<Ticket>,
+    line_had_turn: bool,
     /// Changes that wait, of all.
     waiting: usize,
     /// Bytes of those.
@@ -25,6 +29,8 @@ pub(super) struct LiveQueries {
     load_bytes: usize,
     /// Nothing is sent for now; what comes waits, and folds.
     is_held_back: bool,
+    /// What is of commits behind this version is not sent for now.
+    last: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -40,6 +46,28 @@ enum State {
     Requested { request_id: Option<Box<str>>, since: Option<Box<str>> },
     /// The owner accepted.
     Live(Box<Stream>),
+}
+
+/// As what a stream is counted.
+#[derive(Debug, Clone, Copy)]
+struct Counted {
+    turn: Turn,
+    waiting: usize,
+    bytes: usize,
+    load_bytes: usize,
+}
+
+impl Counted {
+    const NOTHING: Counted = Counted { turn: Turn::Never, waiting: 0, bytes: 0, load_bytes: 0 };
+
+    fn of(stream: &Stream) -> Counted {
+        Counted {
+            turn: stream.turn(),
+            waiting: stream.waiting(),
+            bytes: stream.bytes(),
+            load_bytes: stream.load_bytes(),
+        }
+    }
 }
 
 /// What is to be answered for a live query that was accepted.
@@ -71,8 +99,73 @@ impl LiveQueries {
         self.by_ticket.iter().filter(|(_, query)| query.is_live()).map(|(ticket, query)| (*ticket, &query.id))
     }
 
+    /// Whether something may be sent now.
     pub(super) fn has_news(&self) -> bool {
-        !self.is_held_back && !self.ready.is_empty()
+        !self.is_held_back && (!self.others.is_empty() || self.next_in_line().is_some())
+    }
+
+    /// Whether something waits to be sent, also where it is held.
+    pub(super) fn has_unsent(&self) -> bool {
+        !self.others.is_empty() || !self.line.is_empty()
+    }
+
+    fn next_in_line(&self) -> Option<Ticket> {
+        let (version, ticket) = self.line.first()?;
+        self.last.is_none_or(|last| *version <= last).then_some(*ticket)
+    }
+
+    /// Sends nothing that is of commits behind a version from now on, or everything again. O(1).
+    pub(super) fn hold_behind(&mut self, last: Option<u64>) {
+        self.last = last;
+    }
+
+    /// Whether some commits may not be sent for now.
+    pub(super) fn holds_commits(&self) -> bool {
+        self.last.is_some()
+    }
+
+    /// Lets a stream do something, and counts what it holds and when it gets to send.
+    fn with<T>(
+        &mut self,
+        ticket: Ticket,
+        act: impl FnOnce(&mut Stream, &Arc<str>, &LiveQueryOptions) -> T,
+    ) -> Option<T> {
+        let LiveQuery { id, options, state: State::Live(stream) } = &mut **self.by_ticket.get_mut(&ticket)?
+        else {
+            return None;
+        };
+        let before = Counted::of(stream);
+        let done = act(stream, id, options);
+        let after = Counted::of(stream);
+        self.count(ticket, before, after);
+        Some(done)
+    }
+
+    fn count(&mut self, ticket: Ticket, before: Counted, after: Counted) {
+        self.waiting = self.waiting - before.waiting + after.waiting;
+        self.bytes = self.bytes - before.bytes + after.bytes;
+        self.load_bytes = self.load_bytes - before.load_bytes + after.load_bytes;
+        if before.turn == after.turn {
+            return;
+        }
+        match before.turn {
+            Turn::Never => {}
+            Turn::InLine(version) => drop(self.line.remove(&(version, ticket))),
+            Turn::Anytime => self.others.retain(|other| *other != ticket),
+        }
+        match after.turn {
+            Turn::Never => {}
+            Turn::InLine(version) => drop(self.line.insert((version, ticket))),
+            Turn::Anytime => self.others.push_back(ticket),
+        }
+    }
+
+    /// What was there is a stream from now on.
+    fn begun(&mut self, ticket: Ticket) {
+        if let Some(State::Live(stream)) = self.by_ticket.get(&ticket).map(|query| &query.state) {
+            let after = Counted::of(stream);
+            self.count(ticket, Counted::NOTHING, after);
+        }
     }
 
     /// Sends nothing from now on, or goes on. O(1).
@@ -106,17 +199,10 @@ impl LiveQueries {
 
     /// Folds everything that waits, to make room. Adds the changes that were folded to `folded`.
     pub(super) fn shrink(&mut self, folded: &mut u64) {
-        (self.waiting, self.bytes) = (0, 0);
-        for query in self.by_ticket.values_mut() {
-            let LiveQuery { options, state, .. } = &mut **query;
-            if let State::Live(stream) = state {
-                stream.shrink(options, folded);
-                self.waiting += stream.waiting();
-                self.bytes += stream.bytes();
-            }
+        let tickets: Vec<Ticket> = self.by_ticket.keys().copied().collect();
+        for ticket in tickets {
+            self.with(ticket, |stream, _, options| stream.shrink(options, folded));
         }
-        let has_news = |ticket: &Ticket| self.by_ticket.get(ticket).is_some_and(|query| query.has_news());
-        self.ready.retain(has_news);
     }
 
     pub(super) fn request(
@@ -136,10 +222,8 @@ impl LiveQueries {
     pub(super) fn accept(&mut self, ticket: Ticket, snapshot: Arc<Snapshot>) -> Option<Accepted> {
         let query = self.by_ticket.get_mut(&ticket)?;
         let stream = Stream::loading(&query.id, snapshot, &query.options);
-        let load_bytes = stream.load_bytes();
-        let (accepted, _) = query.begin(|_| stream)?;
-        self.load_bytes += load_bytes;
-        self.ready.push_back(ticket);
+        let accepted = query.begin(|_| stream)?;
+        self.begun(ticket);
         Some(accepted)
     }
 
@@ -154,41 +238,23 @@ impl LiveQueries {
     ) -> Option<Accepted> {
         let query = self.by_ticket.get_mut(&ticket)?;
         let (id, options) = (query.id.clone(), query.options);
-        let (accepted, news) = query.begin(|since| {
+        let accepted = query.begin(|since| {
             Stream::resuming(&id, since.unwrap_or_default(), batch, window, &options, limits, folded)
         })?;
-        if let State::Live(stream) = &query.state {
-            self.waiting += stream.waiting();
-            self.bytes += stream.bytes();
-        }
-        if news {
-            self.ready.push_back(ticket);
-        }
+        self.begun(ticket);
         Some(accepted)
     }
 
+    /// Adds a batch, which is of the commit of that version.
     pub(super) fn changed(
         &mut self,
         ticket: Ticket,
         batch: &Arc<ChangeBatch>,
+        commit: u64,
         limits: &SessionLimits,
         folded: &mut u64,
     ) {
-        let query = self.by_ticket.get_mut(&ticket).map(|query| &mut **query);
-        let Some(LiveQuery { options, state: State::Live(stream), .. }) = query else {
-            return;
-        };
-        let before = stream.has_news();
-        self.waiting -= stream.waiting();
-        self.bytes -= stream.bytes();
-        stream.push(batch.clone(), options, limits, folded);
-        self.waiting += stream.waiting();
-        self.bytes += stream.bytes();
-        match (before, stream.has_news()) {
-            (false, true) => self.ready.push_back(ticket),
-            (true, false) => self.ready.retain(|other| *other != ticket),
-            (true, true) | (false, false) => {}
-        }
+        self.with(ticket, |stream, _, options| stream.push(batch.clone(), commit, options, limits, folded));
     }
 
     /// The client has come to `version` without the stream.
@@ -201,16 +267,7 @@ impl LiveQueries {
 
     /// Drops what of a live query was not sent; returns what the client has, of the result after all that was pushed.
     pub(super) fn suspend(&mut self, ticket: Ticket, window: Snapshot) -> Option<Snapshot> {
-        let query = self.by_ticket.get_mut(&ticket).map(|query| &mut query.state);
-        let Some(State::Live(stream)) = query else { return None };
-        self.waiting -= stream.waiting();
-        self.bytes -= stream.bytes();
-        self.load_bytes -= stream.load_bytes();
-        let had = stream.suspend(window);
-        if !stream.has_news() {
-            self.ready.retain(|other| *other != ticket);
-        }
-        Some(had)
+        self.with(ticket, |stream, _, _| stream.suspend(window))
     }
 
     /// The versions that follow begin with another mark.
@@ -239,13 +296,10 @@ impl LiveQueries {
     pub(super) fn remove(&mut self, ticket: Ticket) -> Option<(Arc<str>, Option<Box<str>>)> {
         let LiveQuery { id, state, .. } = *self.by_ticket.remove(&ticket)?;
         self.by_id.remove(&id);
-        self.ready.retain(|other| *other != ticket);
         match state {
             State::Requested { request_id, .. } => Some((id, request_id)),
             State::Live(stream) => {
-                self.waiting -= stream.waiting();
-                self.bytes -= stream.bytes();
-                self.load_bytes -= stream.load_bytes();
+                self.count(ticket, Counted::of(&stream), Counted::NOTHING);
                 Some((id, None))
             }
         }
@@ -261,47 +315,35 @@ impl LiveQueries {
         if self.is_held_back {
             return false;
         }
-        while let Some(ticket) = self.ready.pop_front() {
-            let query = self.by_ticket.get_mut(&ticket).map(|query| &mut **query);
-            let Some(LiveQuery { id, options, state: State::Live(stream) }) = query else {
-                continue;
-            };
-            self.waiting -= stream.waiting();
-            self.bytes -= stream.bytes();
-            self.load_bytes -= stream.load_bytes();
-            let sent = stream.transmit(id, options, limits, out);
-            self.waiting += stream.waiting();
-            self.bytes += stream.bytes();
-            self.load_bytes += stream.load_bytes();
-            if stream.has_news() {
-                self.ready.push_back(ticket);
+        loop {
+            // Both have turns, so that neither first rows nor folds keep commits waiting, nor the other way round.
+            let next = self.next_in_line().filter(|_| !self.line_had_turn || self.others.is_empty());
+            self.line_had_turn = next.is_some();
+            let next = next.or_else(|| self.others.front().copied());
+            let Some(ticket) = next.or_else(|| self.next_in_line()) else { return false };
+            let sent = self.with(ticket, |stream, id, options| stream.transmit(id, options, limits, out));
+            if self.others.len() > 1 && self.others.front() == Some(&ticket) {
+                self.others.rotate_left(1);
             }
-            if sent {
+            if sent == Some(true) {
                 return true;
             }
         }
-        false
     }
 }
 
 impl LiveQuery {
-    fn has_news(&self) -> bool {
-        matches!(&self.state, State::Live(stream) if stream.has_news())
-    }
-
     fn is_live(&self) -> bool {
         matches!(self.state, State::Live(_))
     }
 
-    /// Requested → Live; `None` where it is live already. Also says whether the stream has something to send.
-    fn begin(&mut self, stream: impl FnOnce(Option<Box<str>>) -> Stream) -> Option<(Accepted, bool)> {
+    /// Requested → Live; `None` where it is live already.
+    fn begin(&mut self, stream: impl FnOnce(Option<Box<str>>) -> Stream) -> Option<Accepted> {
         let State::Requested { request_id, since } = &mut self.state else {
             return None;
         };
         let accepted = Accepted { id: self.id.clone(), request_id: request_id.take(), options: self.options };
-        let stream = stream(since.take());
-        let news = stream.has_news();
-        self.state = State::Live(Box::new(stream));
-        Some((accepted, news))
+        self.state = State::Live(Box::new(stream(since.take())));
+        Some(accepted)
     }
 }

@@ -37,6 +37,12 @@ struct Count {
     capped: bool,
 }
 
+impl Count {
+    fn of(batch: &ChangeBatch) -> Count {
+        Count { total_count: batch.total_count, capped: batch.capped }
+    }
+}
+
 /// Diffs that wait.
 ///
 /// ```text
@@ -46,9 +52,9 @@ struct Count {
 /// ```
 #[derive(Debug)]
 enum Backlog {
-    /// Commit by commit, as they are. Each has something to tell.
+    /// Commit by commit, as they are.
     Waiting {
-        batches: VecDeque<Arc<ChangeBatch>>,
+        batches: VecDeque<Queued>,
         /// How many changes of the first batch were sent.
         sent: usize,
         /// Changes that wait.
@@ -60,6 +66,25 @@ enum Backlog {
     },
     /// Net, per node, against what the client was sent.
     Folded(Box<Pending>),
+}
+
+/// A batch that waits.
+#[derive(Debug)]
+struct Queued {
+    batch: Arc<ChangeBatch>,
+    /// The version of the commit that it is of: later than that of the batch where this is the time that passed before the commit.
+    commit: u64,
+}
+
+/// When a stream gets to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// It has nothing to send.
+    Never,
+    /// It sends what a commit, or a moment of time, of this version has changed: behind all that is of earlier ones.
+    InLine(u64),
+    /// It sends first rows or a fold, which are of no one commit.
+    Anytime,
 }
 
 impl Backlog {
@@ -94,7 +119,7 @@ impl Stream {
         limits: &SessionLimits,
         folded: &mut u64,
     ) -> Stream {
-        let count = Count { total_count: batch.total_count, capped: batch.capped };
+        let count = Count::of(&batch);
         let mut stream = Stream {
             load: None,
             load_bytes: 0,
@@ -106,7 +131,8 @@ impl Stream {
             mark: window.mark.clone(),
             id_bytes: text_len(id),
         };
-        stream.push(batch, options, limits, folded);
+        let commit = batch.version;
+        stream.push(batch, commit, options, limits, folded);
         stream
     }
 
@@ -161,15 +187,16 @@ impl Stream {
         self.version.as_deref()?.strip_prefix(&*self.mark)?.parse().ok()
     }
 
-    /// Adds the next commit. Adds the changes that were folded to `folded`.
+    /// Adds the next batch, which is of the commit of that version. Adds the changes that were folded to `folded`.
     pub(super) fn push(
         &mut self,
         batch: Arc<ChangeBatch>,
+        commit: u64,
         options: &LiveQueryOptions,
         limits: &SessionLimits,
         folded: &mut u64,
     ) {
-        let count = Count { total_count: batch.total_count, capped: batch.capped };
+        let count = Count::of(&batch);
         let news = !batch.changes.is_empty() || (options.counts && count != self.latest);
         self.latest = count;
         if !news {
@@ -180,8 +207,9 @@ impl Stream {
                 *changes += batch.changes.len();
                 *weight += weight_of(&batch);
                 *bytes += batch.bytes();
-                batches.push_back(batch);
-                if *weight > limits.backlog_changes {
+                batches.push_back(Queued { batch, commit });
+                // One commit alone is net already, and keeps its place among those of other live queries.
+                if *weight > limits.backlog_changes && (batches.len() > 1 || limits.backlog_changes == 0) {
                     self.fold(folded);
                 }
             }
@@ -197,7 +225,7 @@ impl Stream {
     fn fold(&mut self, folded: &mut u64) {
         if let Backlog::Waiting { batches, sent, .. } = &self.backlog {
             let mut pending = Box::new(Pending::new());
-            for (index, batch) in batches.iter().enumerate() {
+            for (index, Queued { batch, .. }) in batches.iter().enumerate() {
                 let sent = if index == 0 { *sent } else { 0 };
                 *folded += batch.changes.len().saturating_sub(sent) as u64;
                 pending.push_from(batch, sent);
@@ -224,13 +252,16 @@ impl Stream {
         }
     }
 
-    /// Whether there is something to send.
-    pub(super) fn has_news(&self) -> bool {
-        self.load.is_some()
-            || match &self.backlog {
-                Backlog::Waiting { batches, .. } => !batches.is_empty(),
-                Backlog::Folded(_) => true,
-            }
+    /// When it gets to send.
+    pub(super) fn turn(&self) -> Turn {
+        match &self.backlog {
+            _ if self.load.is_some() => Turn::Anytime,
+            Backlog::Waiting { batches, .. } => match batches.front() {
+                Some(first) => Turn::InLine(first.batch.version),
+                None => Turn::Never,
+            },
+            Backlog::Folded(_) => Turn::Anytime,
+        }
     }
 
     /// Changes that wait.
@@ -276,26 +307,35 @@ impl Stream {
             }
             return true;
         }
-        let Some((change, told)) = self.next_change() else {
-            return self.transmit_count(id, options, out);
-        };
-        // A connection that is cut within a commit must not lose the rest of it: only the commit's last
-        // diff carries its version, those before it the version before.
-        if let Some(version) = told {
-            if options.resume {
-                self.version = Some(version_text(&self.mark, version));
+        while self.turn() != Turn::Never {
+            if let Some((change, told)) = self.next_change() {
+                // A connection that is cut within a commit must not lose the rest of it: only the commit's last
+                // diff carries its version, those before it the version before.
+                if let Some(version) = told {
+                    if options.resume {
+                        self.version = Some(version_text(&self.mark, version));
+                    }
+                    self.finish_batch(options);
+                }
+                self.write_change(id, &change, options, out);
+                return true;
             }
+            let count = self.count_to_tell(options);
+            self.sent = count.unwrap_or(self.sent);
             self.finish_batch(options);
+            if let Some(Count { total_count, capped }) = count {
+                ServerMessage::LiveQueryCount { id: Cow::Borrowed(id), total_count, capped }.write(out);
+                return true;
+            }
         }
-        self.write_change(id, &change, options, out);
-        true
+        false
     }
 
     /// Takes the next diff, and the version to which the client has come with it, if it is a commit's last.
     fn next_change(&mut self) -> Option<(Change, Option<u64>)> {
         match &mut self.backlog {
             Backlog::Waiting { batches, sent, changes, weight, .. } => {
-                let batch = batches.front()?;
+                let Queued { batch, .. } = batches.front()?;
                 let change = batch.changes.get(*sent)?.clone();
                 *sent += 1;
                 *changes -= 1;
@@ -314,17 +354,15 @@ impl Stream {
         }
     }
 
-    /// After a commit's last diff: it is over, unless its count is still to be told.
+    /// After a batch's last diff: it is over, unless a count is still to be told.
     fn finish_batch(&mut self, options: &LiveQueryOptions) {
+        let is_counted = self.count_to_tell(options).is_none();
         match &mut self.backlog {
             Backlog::Waiting { batches, sent, weight, bytes, .. } => {
-                let Some(batch) = batches.front() else { return };
-                let count = Count { total_count: batch.total_count, capped: batch.capped };
-                if !(options.counts && count != self.sent) {
+                if is_counted && let Some(Queued { batch, .. }) = batches.pop_front() {
                     *weight -= 1;
                     *bytes -= batch.bytes();
                     *sent = 0;
-                    batches.pop_front();
                     if batches.is_empty() {
                         batches.shrink_to(4);
                     }
@@ -334,20 +372,18 @@ impl Stream {
         }
     }
 
-    /// Appends the count of the commit whose diffs were all sent.
-    fn transmit_count(&mut self, id: &str, options: &LiveQueryOptions, out: &mut Vec<u8>) -> bool {
+    /// The count that is to be told when the diffs of the first batch, or of the fold, were all sent: once for a commit, also where
+    /// time passed before it.
+    fn count_to_tell(&self, options: &LiveQueryOptions) -> Option<Count> {
         let count = match &self.backlog {
-            Backlog::Waiting { batches, .. } => match batches.front() {
-                Some(batch) => Count { total_count: batch.total_count, capped: batch.capped },
-                None => return false,
-            },
+            Backlog::Waiting { batches, .. } => {
+                let (first, next) = (batches.front()?, batches.get(1));
+                let is_last = next.is_none_or(|next| next.commit != first.commit);
+                is_last.then(|| Count::of(&first.batch))?
+            }
             Backlog::Folded(_) => self.latest,
         };
-        self.sent = count;
-        self.finish_batch(options);
-        let Count { total_count, capped } = count;
-        ServerMessage::LiveQueryCount { id: Cow::Borrowed(id), total_count, capped }.write(out);
-        true
+        (options.counts && count != self.sent).then_some(count)
     }
 
     fn write_change(&mut self, id: &str, change: &Change, options: &LiveQueryOptions, out: &mut Vec<u8>) {

@@ -473,12 +473,36 @@ impl Session {
     /// The result of a live query changed. Batches come in order of their versions, none is left out.
     ///
     /// Costs a reference while the client keeps up, and O(log n) for each change when it does not.
+    ///
+    /// Over all live queries of the connection, everything of one version is sent before what is of the next, except for those that
+    /// are still being sent their first rows, or something folded.
     pub fn live_query_changed(&mut self, ticket: Ticket, batch: &Arc<ChangeBatch>) {
+        self.live_query_changed_within(ticket, batch, batch.version);
+    }
+
+    /// The same, where a batch is what time has changed before a commit of a later version was made: with `counts`, the client is
+    /// told the count once for both. For the commit's own batch `commit` is its version.
+    pub fn live_query_changed_within(&mut self, ticket: Ticket, batch: &Arc<ChangeBatch>, commit: u64) {
         if let State::Active(active) = &mut self.state {
             let folded = &mut self.stats.changes_folded;
-            active.streams.live_queries.changed(ticket, batch, &self.limits, folded);
+            active.streams.live_queries.changed(ticket, batch, commit, &self.limits, folded);
             self.bound_backlog();
         }
+    }
+
+    /// Nothing is sent from now on of what changed in versions behind `last`, until this is called with a later one or `None`: for
+    /// example while the changes of some live query are still to come. What comes meanwhile waits. What is more than
+    /// [`SessionLimits::backlog_changes`], or all together more than half of [`SessionLimits::backlog_bytes`], is folded, and a fold
+    /// is sent at once. First rows are not concerned. O(1).
+    pub fn hold_commits_behind(&mut self, last: Option<u64>) {
+        if let State::Active(active) = &mut self.state {
+            active.streams.live_queries.hold_behind(last);
+        }
+    }
+
+    /// Whether something of a live query waits to be sent, also where it is held. O(1).
+    pub fn has_unsent_live_queries(&self) -> bool {
+        self.streams().is_some_and(|streams| streams.live_queries.has_unsent())
     }
 
     /// Whether changes of a live query can wait with those that do already, folded if need be, without ending the connection
@@ -590,7 +614,9 @@ impl Session {
         match std::mem::replace(&mut self.state, State::Closing(CloseCode::GoingAway)) {
             State::AwaitingAuth { .. } | State::Verifying { .. } => {}
             State::Active(active) => {
-                let Active { expires, streams, .. } = *active;
+                let Active { expires, mut streams, .. } = *active;
+                // What is queued is sent, whatever else was to come.
+                streams.live_queries.hold_behind(None);
                 self.state = State::Draining { expires, streams: Box::new(streams) };
             }
             state @ (State::Draining { .. } | State::Closing(_) | State::Closed(_)) => self.state = state,
@@ -617,7 +643,7 @@ impl Session {
     /// The next thing for the transport to do; appends at most one message to `out`.
     ///
     /// Answers and other control messages go first, in the order in which they arose; then events and live
-    /// queries take turns, live queries among themselves too. Rows and diffs become messages only here, so
+    /// queries take turns; of live queries, the diffs of the earliest commit take turns with first rows and folds. Rows and diffs become messages only here, so
     /// what the transport does not ask for costs (almost) nothing.
     pub fn poll_transmit(&mut self, now: Moment, out: &mut Vec<u8>) -> Option<Transmit> {
         // Nothing of a stream goes out to a principal that has expired.
@@ -749,7 +775,9 @@ impl Session {
     fn bound_backlog(&mut self) {
         let State::Active(active) = &mut self.state else { return };
         let live_queries = &mut active.streams.live_queries;
-        if live_queries.bytes() <= self.limits.backlog_bytes {
+        // What is held is not the client's fault: there is to be room for what it cannot take besides.
+        let share = if live_queries.holds_commits() { 2 } else { 1 };
+        if live_queries.bytes() <= self.limits.backlog_bytes / share {
             return;
         }
         live_queries.shrink(&mut self.stats.changes_folded);
