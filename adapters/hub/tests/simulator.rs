@@ -111,6 +111,26 @@ fn in_slices() {
     }
 }
 
+/// Commits and moments cost more than one hold of the lock, so queries lag, each in its own measure. Commits do not overtake each other.
+#[test]
+fn behind_their_sets() {
+    for (seed, hold_steps, max_behind_rows, shards) in
+        [(900, 60, 4_096, 1), (901, 150, 4_096, 1), (902, 20, 20, 1), (903, 100, 4_096, 3), (904, 400, 4_096, 1)]
+    {
+        let engine = EngineLimits { hold_steps, max_behind_rows, shards, ..EngineLimits::default() };
+        let setup = Setup {
+            engine,
+            slice_time: Duration::from_millis(8),
+            latency: Duration::from_millis(2),
+            settle: 15,
+            room: 16_000,
+            ..setup(700)
+        };
+        let tally = simulate("behind_their_sets", seed..seed + 1, setup);
+        assert!(tally.lagged > 0 && tally.in_order > 100, "{tally:?}");
+    }
+}
+
 /// Whatever way the engine goes, it comes to the same.
 #[test]
 fn by_every_way_of_the_engine() {

@@ -218,7 +218,7 @@ impl Stream {
                 pending.push(&batch);
             }
         }
-        self.unfold_if_told(options);
+        self.trim(options);
     }
 
     /// Folds what waits, if it is not folded already. Adds the changes that were folded to `folded`.
@@ -307,28 +307,24 @@ impl Stream {
             }
             return true;
         }
-        while self.turn() != Turn::Never {
-            if let Some((change, told)) = self.next_change() {
-                // A connection that is cut within a commit must not lose the rest of it: only the commit's last
-                // diff carries its version, those before it the version before.
-                if let Some(version) = told {
-                    if options.resume {
-                        self.version = Some(version_text(&self.mark, version));
-                    }
-                    self.finish_batch(options);
+        if let Some((change, told)) = self.next_change() {
+            // A connection that is cut within a commit must not lose the rest of it: only the commit's last
+            // diff carries its version, those before it the version before.
+            if let Some(version) = told {
+                if options.resume {
+                    self.version = Some(version_text(&self.mark, version));
                 }
-                self.write_change(id, &change, options, out);
-                return true;
+                self.trim(options);
             }
-            let count = self.count_to_tell(options);
-            self.sent = count.unwrap_or(self.sent);
-            self.finish_batch(options);
-            if let Some(Count { total_count, capped }) = count {
-                ServerMessage::LiveQueryCount { id: Cow::Borrowed(id), total_count, capped }.write(out);
-                return true;
-            }
+            self.write_change(id, &change, options, out);
+            return true;
         }
-        false
+        let Some(count) = self.count_to_tell(options) else { return false };
+        self.sent = count;
+        self.trim(options);
+        let Count { total_count, capped } = count;
+        ServerMessage::LiveQueryCount { id: Cow::Borrowed(id), total_count, capped }.write(out);
+        true
     }
 
     /// Takes the next diff, and the version to which the client has come with it, if it is a commit's last.
@@ -354,22 +350,20 @@ impl Stream {
         }
     }
 
-    /// After a batch's last diff: it is over, unless a count is still to be told.
-    fn finish_batch(&mut self, options: &LiveQueryOptions) {
-        let is_counted = self.count_to_tell(options).is_none();
-        match &mut self.backlog {
-            Backlog::Waiting { batches, sent, weight, bytes, .. } => {
-                if is_counted && let Some(Queued { batch, .. }) = batches.pop_front() {
-                    *weight -= 1;
-                    *bytes -= batch.bytes();
-                    *sent = 0;
-                    if batches.is_empty() {
-                        batches.shrink_to(4);
-                    }
-                }
+    /// Takes away what has nothing more to tell.
+    fn trim(&mut self, options: &LiveQueryOptions) {
+        while self.count_to_tell(options).is_none()
+            && let Backlog::Waiting { batches, sent, weight, bytes, .. } = &mut self.backlog
+            && let Some(Queued { batch, .. }) = batches.pop_front_if(|first| *sent == first.batch.changes.len())
+        {
+            *weight -= 1;
+            *bytes -= batch.bytes();
+            *sent = 0;
+            if batches.is_empty() {
+                batches.shrink_to(4);
             }
-            Backlog::Folded(_) => self.unfold_if_told(options),
         }
+        self.unfold_if_told(options);
     }
 
     /// The count that is to be told when the diffs of the first batch, or of the fold, were all sent: once for a commit, also where

@@ -1,5 +1,7 @@
 //! "`counts: true` | `liveQueryCount` whenever either changed, at most once per commit, folded when slow"
 
+use std::sync::Arc;
+
 use liveset_core::{ChangeBatch, SessionLimits};
 
 use crate::util::*;
@@ -66,4 +68,31 @@ fn nobody_else_gets_them() {
     server.texts();
     server.change(ticket, batch(2, 1, [added("a", 1)]));
     assert_eq!(server.texts().len(), 1);
+}
+
+/// "At most once per commit (the passing of time before it included)."
+#[test]
+fn time_and_the_commit_behind_it_tell_one_count() {
+    let rows = [("a", 1), ("b", 2)];
+    let mut server = Server::active(SessionLimits::default());
+    let ticket = server.create("q", "counts", snapshot(1, &rows));
+    server.texts();
+    let mut within = |changes: Vec<ChangeBatch>| {
+        let commit = changes.last().unwrap().version;
+        for batch in changes {
+            server.session.live_query_changed_within(ticket, &Arc::new(batch), commit);
+        }
+        server.texts()
+    };
+    let texts = within(vec![batch(2, 1, [removed("a", 1)]), batch(3, 2, [added("c", 3)])]);
+    assert!(texts.len() == 2 && texts[0].contains("Removed") && texts[1].contains("Added"), "{texts:?}");
+    let texts = within(vec![batch(4, 1, [removed("b", 2)]), batch(5, 0, [removed("c", 3)])]);
+    assert_eq!((texts.len(), &texts[2]), (3, &count(0, false)));
+    // The count alone: there and back again, and not.
+    assert!(within(vec![batch(6, 9, []), batch(7, 0, [])]).is_empty());
+    assert_eq!(within(vec![batch(8, 9, []), batch(9, 8, [])]), [count(8, false)]);
+    let texts = within(vec![batch(10, 7, [added("d", 1)]), batch(11, 8, [])]);
+    assert!(texts.len() == 1 && texts[0].contains("Added"), "{texts:?}");
+    // Time alone is a step of its own.
+    assert_eq!(within(vec![batch(12, 7, [])]).len() + within(vec![batch(13, 6, [])]).len(), 2);
 }

@@ -25,6 +25,9 @@ impl Sim {
                 self.clients[c].behind = true;
                 continue;
             }
+            if let Some(folded) = self.folded(c) {
+                self.clients[c].folded = folded;
+            }
             let left = std::mem::take(&mut self.clients[c].mirror.left);
             let behind = std::mem::take(&mut self.clients[c].behind);
             let client = &self.clients[c];
@@ -106,6 +109,7 @@ impl Sim {
         for client in &self.clients {
             self.world.cut(client.id);
             self.tally.diffs += client.mirror.diffs;
+            self.tally.in_order += client.mirror.in_order;
             self.tally.resumed += client.mirror.resumed;
         }
         for id in self.watches.keys() {

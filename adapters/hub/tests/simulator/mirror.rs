@@ -39,6 +39,8 @@ pub(crate) struct Held {
     /// With `resume`: the rows as of `version`. Behind a connection that breaks within a commit, the client goes on from
     /// these.
     pub(crate) confirmed: Vec<(String, Val)>,
+    /// It has told what the others have told: from here on no version of it is older than theirs.
+    in_step: bool,
     /// What the library's client had when the connection before was lost.
     pub(crate) result: Option<LiveResult>,
 }
@@ -72,6 +74,12 @@ pub(crate) struct Mirror {
     pub(crate) resumed: usize,
     pub(crate) diffs: usize,
     pub(crate) closed: bool,
+    /// Nothing of what it reads was folded.
+    pub(crate) keeps_up: bool,
+    /// The newest version that some live query has told.
+    newest: u64,
+    /// Versions that were compared with those of the other live queries.
+    pub(crate) in_order: usize,
 }
 
 impl Held {
@@ -88,6 +96,7 @@ impl Held {
             capped: false,
             version: None,
             confirmed: Vec::new(),
+            in_step: false,
             result: None,
         }
     }
@@ -209,6 +218,7 @@ impl Mirror {
                     return fail("created twice");
                 }
                 held.state = State::Loading;
+                held.in_step = false;
                 held.rows.clear();
                 held.raw.clear();
                 held.read_count(json);
@@ -225,6 +235,7 @@ impl Mirror {
                     return fail("resumed without having been asked for");
                 }
                 held.state = State::Loaded;
+                held.in_step = false;
                 held.read_count(json);
                 self.resumed += 1;
             }
@@ -278,12 +289,42 @@ impl Mirror {
                 if let Some(reason) = json["reason"].as_str().filter(|_| kind == "liveQueryRemovedNode") {
                     self.left.push((id.to_owned(), text(&json["nodeId"]), reason.to_owned()));
                 }
-                return held.diff(kind, json, raw);
+                let before = held.version.clone();
+                held.diff(kind, json, raw)?;
+                if held.version != before {
+                    return self.follow(id, before.as_deref());
+                }
             }
             other => return Err(format!("an unknown type: {other}")),
         }
         Ok(())
     }
+}
+
+impl Mirror {
+    /// A live query has come to another version than before: "all sent before those of the next commit on the same connection, over
+    /// all of its live queries".
+    fn follow(&mut self, id: &str, before: Option<&str>) -> Result<(), String> {
+        let Some(held) = self.queries.get_mut(id) else { return Ok(()) };
+        let (mark, version) = parts(held.version.as_deref());
+        // After a load, a resume, or a change of what may be seen, it has to catch up.
+        held.in_step &= parts(before).0 == mark;
+        if held.in_step && self.keeps_up {
+            self.in_order += 1;
+            if version < self.newest {
+                return Err(format!("version {version} comes after {}", self.newest));
+            }
+        }
+        held.in_step |= version >= self.newest;
+        self.newest = self.newest.max(version);
+        Ok(())
+    }
+}
+
+/// The mark of a version, and its number.
+fn parts(version: Option<&str>) -> (&str, u64) {
+    let (mark, number) = version.and_then(|version| version.rsplit_once('-')).unwrap_or_default();
+    (mark, number.parse().unwrap_or_default())
 }
 
 impl Held {

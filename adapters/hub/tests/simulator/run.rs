@@ -68,6 +68,10 @@ pub(crate) struct Tally {
     pub(crate) folded_watches: usize,
     /// Times that a query was found waiting for its result.
     pub(crate) waited: usize,
+    /// Operations after which some query was behind its set.
+    pub(crate) lagged: usize,
+    /// Versions that were compared with those of other live queries of the connection.
+    pub(crate) in_order: usize,
     pub(crate) fingerprint: u64,
 }
 
@@ -122,6 +126,8 @@ struct Client {
     /// The principal after what was sent so far is answered.
     token: &'static str,
     made: usize,
+    /// How many changes its session had folded when it had last taken everything.
+    folded: u64,
 }
 
 struct Watched {
@@ -202,6 +208,7 @@ impl Sim {
                 behind: false,
                 token: "wide",
                 made: 0,
+                folded: 0,
             });
         }
         sim
@@ -210,7 +217,9 @@ impl Sim {
     pub(crate) fn run(mut self) -> Tally {
         for _ in 0..self.setup.ops {
             self.operation();
-            self.tally.waited += self.world.hub().stats().waiting;
+            let stats = self.world.hub().stats();
+            self.tally.waited += stats.waiting;
+            self.tally.lagged += usize::from(stats.engine.behind > 0);
             if self.r.chance(self.setup.settle, 100) {
                 self.check();
             }
@@ -429,6 +438,8 @@ impl Sim {
         let before = std::mem::take(&mut client.mirror);
         self.tally.resumed += before.resumed;
         self.tally.diffs += before.diffs;
+        self.tally.in_order += before.in_order;
+        client.folded = 0;
         client.token = "wide";
         client.stalled = false;
         client.behind = true;
@@ -624,7 +635,9 @@ impl Sim {
     fn drain_records(&mut self) -> bool {
         let mut reconnected = false;
         for c in 0..self.clients.len() {
+            let folded = self.folded(c);
             let client = &mut self.clients[c];
+            client.mirror.keeps_up = folded == Some(client.folded);
             for frame in self.world.take_record(client.id) {
                 client.mirror.read(&frame);
             }
@@ -637,6 +650,12 @@ impl Sim {
             }
         }
         reconnected
+    }
+
+    /// How many changes the session of a client has folded; `None` where it is not connected.
+    fn folded(&self, c: usize) -> Option<u64> {
+        let conn = self.world.connection(self.clients[c].id)?;
+        self.world.hub().session(conn).map(|session| session.stats().changes_folded)
     }
 
     fn wall(&self) -> Nanos {
