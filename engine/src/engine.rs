@@ -1001,6 +1001,16 @@ impl Engine {
         self.shards[shard].view(view).is_none_or(|view| view.is_filled())
     }
 
+    /// Whether a view has taken all that its set has done.
+    fn is_complete(&self, shard: usize, view: u32) -> bool {
+        let shard = &self.shards[shard];
+        let up_to = shard.view(view).and_then(|view| {
+            let (_, set) = self.sets.get_index(view.identity.set)?;
+            shard.complete(view, set)
+        });
+        up_to.is_none()
+    }
+
     /// Queries with one filter are in one shard, so that it is evaluated once for them. By a hash without a seed: updates leave
     /// shard by shard.
     fn shard_of(&self, identity: &Identity) -> usize {

@@ -191,7 +191,8 @@ impl Hub {
 
     /// A commit was made, with versions of the engine behind `before`.
     pub(crate) fn note_commit(&mut self, before: u64, committed: &Committed) {
-        let [first, commit] = [before + 1, committed.version].map(|version| wire_version(version, self.epoch));
+        let [first, commit] =
+            [before + 1, committed.version].map(|version| wire_version(version, self.epoch));
         self.moments.note(first, commit);
     }
 

@@ -46,15 +46,18 @@ fn commit(n: u32, orders: u32, bytes: usize) -> Vec<Op> {
 /// Of each diff the commit and the live query, one for those that follow each other.
 fn order_of(messages: &[Value]) -> Vec<(u64, &str)> {
     let diffs = messages.iter().filter(|message| message["data"].is_object());
-    let mut order: Vec<_> =
-        diffs.map(|message| (message["data"]["n"].as_u64().unwrap(), message["id"].as_str().unwrap())).collect();
+    let mut order: Vec<_> = diffs
+        .map(|message| (message["data"]["n"].as_u64().unwrap(), message["id"].as_str().unwrap()))
+        .collect();
     order.dedup();
     order
 }
 
 #[test]
 fn commits_do_not_overtake_each_other_whatever_the_options() {
-    for (a, z) in [("positions", ""), ("counts", ""), ("", "positions"), ("resume", "counts"), ("", "reasons resume")] {
+    for (a, z) in
+        [("positions", ""), ("counts", ""), ("", "positions"), ("resume", "counts"), ("", "reasons resume")]
+    {
         for takes_diffs in [true, false] {
             let mut world = two_sets(HubConfig::default());
             world.set_takes_diffs(takes_diffs);
@@ -255,7 +258,10 @@ fn what_is_held_is_bounded_and_comes_to_the_result() {
     let result = world.session(c).live_query("z").unwrap();
     let mut rows: Vec<Value> = result.rows().map(|(_, data)| serde_json::from_slice(data).unwrap()).collect();
     rows.sort_by_key(|row| row["id"].as_u64());
-    assert_eq!(rows.iter().map(|row| row["n"].as_u64().unwrap()).collect::<Vec<_>>(), [595, 596, 597, 598, 599]);
+    assert_eq!(
+        rows.iter().map(|row| row["n"].as_u64().unwrap()).collect::<Vec<_>>(),
+        [595, 596, 597, 598, 599]
+    );
     assert_eq!(world.session(c).live_query("dear").unwrap().len(), 1_000);
 }
 

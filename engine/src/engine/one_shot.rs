@@ -96,7 +96,7 @@ impl OneShot {
 
 impl Engine {
     /// Asks a query once. Costs a reference to each node that the cheapest index finds, to each node of the set where there is none;
-    /// nothing where a view of the same identity is held. [`OneShot::run`] costs the rest.
+    /// nothing where a view of the same identity is held and up to date. [`OneShot::run`] costs the rest.
     ///
     /// # Errors
     ///
@@ -107,6 +107,7 @@ impl Engine {
         let shard = self.shard_of(&identity);
         if let Some(view) = self.shards[shard].view_of(&identity)
             && self.is_filled(shard, view)
+            && self.is_complete(shard, view)
         {
             return Ok(OneShot(State::Known(self.snapshot_of(shard, view, &plan.projection))));
         }

@@ -288,7 +288,11 @@ impl World {
     /// as far as that takes. What clients that do not read are owed stays.
     pub fn settle(&mut self) {
         self.pump();
-        while let Some((&(at, _), _)) = self.agenda.first_key_value() {
+        loop {
+            let at = self.agenda.first_key_value().map(|((at, _), _)| *at);
+            // Work in slices may have found out what is due.
+            let due = || self.is_due(self.now()).then_some(self.monotonic);
+            let Some(at) = at.or_else(due) else { break };
             self.step(at);
         }
         self.hub.check_totals();
@@ -334,14 +338,18 @@ impl World {
         self.wall = self.wall.saturating_add(passed);
     }
 
+    /// Whether the hub has something to do at a moment.
+    fn is_due(&self, now: Now) -> bool {
+        let timeouts = self.hub.poll_timeout();
+        timeouts.monotonic.is_some_and(|due| due <= now.monotonic)
+            || timeouts.wall.is_some_and(|due| due <= now.wall)
+    }
+
     /// Everything that is due at one moment.
     fn step(&mut self, at: Moment) {
         self.advance(at);
         let now = self.now();
-        let timeouts = self.hub.poll_timeout();
-        if timeouts.monotonic.is_some_and(|due| due <= now.monotonic)
-            || timeouts.wall.is_some_and(|due| due <= now.wall)
-        {
+        if self.is_due(now) {
             self.hub.handle_timeout(now);
         }
         for (i, client) in self.clients.iter_mut().enumerate() {
