@@ -627,7 +627,8 @@ impl Hub {
     /// `take` is offered the messages of one batch for one live query of a connection that has everything before them: the
     /// [id as it stands in them](Diffs::id_text), and [the rest](Diffs::messages). It returns true where all of them will be sent,
     /// behind everything that [`poll_transmit`](Self::poll_transmit) gave for this connection before and ahead of what it gives
-    /// later; or false, for one that cannot be written to: then they wait in the session, and fold there.
+    /// later; or false, for one that cannot be written to: then they wait in the session, and fold there. Once something of a commit waits
+    /// there, all that is of later ones goes there as well, of whichever live query, until it was taken.
     ///
     /// Call it before [`poll_output`](Self::poll_output), which otherwise brings everything to the sessions: that is as right, and
     /// several times the work for each live query. Cost: O(1) and what `take` does for each live query that is abreast.

@@ -354,12 +354,13 @@ impl Stream {
     fn trim(&mut self, options: &LiveQueryOptions) {
         while self.count_to_tell(options).is_none()
             && let Backlog::Waiting { batches, sent, weight, bytes, .. } = &mut self.backlog
-            && let Some(Queued { batch, .. }) =
-                batches.pop_front_if(|first| *sent == first.batch.changes.len())
+            && let Some(Queued { batch, .. }) = batches.front()
+            && *sent == batch.changes.len()
         {
             *weight -= 1;
             *bytes -= batch.bytes();
             *sent = 0;
+            batches.pop_front();
             if batches.is_empty() {
                 batches.shrink_to(4);
             }
