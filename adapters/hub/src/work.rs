@@ -42,13 +42,18 @@ impl Hub {
             let share = if self.tasks.is_empty() { left } else { left.div_ceil(2) };
             left -= self.engine.catch_up(share);
         }
-        while left > 0 {
+        let mut rows = rows.max(1);
+        while left > 0 && rows > 0 {
             let Some((place, task)) = self.tasks.next() else {
-                self.engine.work(rows.max(1));
+                self.engine.work(rows);
                 break;
             };
             match task {
-                Task::Fill(watcher) => left -= left.min(self.fill(now, place, watcher, rows, left)),
+                Task::Fill(watcher) => {
+                    let visited = self.engine.rows_visited();
+                    left -= left.min(self.fill(now, place, watcher, rows, left));
+                    rows -= rows.min((self.engine.rows_visited() - visited) as usize);
+                }
                 Task::Recheck => {
                     self.recheck_some(now, place.1.1.0);
                     break;
