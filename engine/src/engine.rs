@@ -314,6 +314,32 @@ impl Engine {
         self.stats.work.rows_visited + self.shards.iter().map(|shard| shard.work.rows_visited).sum::<u64>()
     }
 
+    /// Whether an index is being built.
+    pub fn is_building(&self) -> bool {
+        self.sets.values().any(|set| set.indexes.is_building())
+    }
+
+    /// Goes on with indexes that are being built, for about `steps` steps.
+    pub fn build(&mut self, steps: u64) {
+        let mut left = steps;
+        for (number, (_, set)) in self.sets.iter_mut().enumerate() {
+            if left > 0 && set.indexes.is_building() {
+                let rows = usize::try_from(left / INDEX_STEPS).unwrap_or(usize::MAX).max(1);
+                let built = INDEX_STEPS * set.build_indexes(rows) as u64;
+                left = left.saturating_sub(built);
+                self.stats.work.steps += built;
+                if !set.indexes.is_building() {
+                    self.moments.rearm_all(number, set, self.now);
+                }
+            }
+        }
+    }
+
+    /// Steps of work done so far; see [`Work::steps`].
+    pub fn steps(&self) -> u64 {
+        self.stats.work.steps + self.shards.iter().map(|shard| shard.work.steps).sum::<u64>()
+    }
+
     /// The steps of one hold of the lock; see [`EngineLimits::hold_steps`].
     pub fn hold_steps(&self) -> u64 {
         self.limits.enforced_hold()
@@ -508,7 +534,7 @@ impl Engine {
         // What does not fit in a slice is refused before work on it takes the turn of those that were let in.
         let refused = |engine: &Engine| is_new && engine.filling.len() > engine.limits.max_filling;
         let is_hopeless = rows > slice && refused(self);
-        if !self.is_filled(shard, view) && !is_hopeless {
+        if !self.is_filled(shard, view) && !is_hopeless && allowance.works_at_once {
             self.work_on(slice, self.limits.enforced_hold(), Some((shard, view)));
         }
         let is_there = self.is_filled(shard, view);

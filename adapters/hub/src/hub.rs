@@ -1,6 +1,10 @@
 //! The hub: one way in, one way out.
 
-use std::{collections::VecDeque, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use indexmap::IndexSet;
@@ -10,13 +14,14 @@ use liveset_core::{
 };
 use liveset_engine::{
     CommitError, Committed, DefineError, Engine, EngineLimits, Explain, FeedId, HashSeed, Instant,
-    JsonLimits, Op, ParsedQuery, Part, Plan, QueryLimits, SetDef, json,
+    JsonLimits, Op, Opened, ParsedQuery, Part, Plan, QueryLimits, SetDef, json,
 };
 
 use crate::{
     Access, AllowAll, AuthRefused, ConnectionId, HubLimits, OneShot, Origin, Output, Parser, Policy,
     PreparedQuery, Principal, PublishError, Refusals, Resources, Stats, SubjectUse, Timeouts, WatchError,
     WatchEvent, WatchId,
+    budgets::{Kept, StepBudget},
     connections::{Connection, Connections},
     contain::{Panicked, contain},
     feeds::{After, Feeds, Watcher},
@@ -30,7 +35,7 @@ use crate::{
     turns::Turns,
     updates::{identity, mark},
     watches::Watches,
-    work::Tasks,
+    work::{Place, Task, Tasks},
 };
 
 /// The two clocks, read by the owner at the same moment.
@@ -129,6 +134,9 @@ pub struct Hub {
     pub(crate) totals: Totals,
     /// What was put off, in the order in which it has its turns.
     pub(crate) tasks: Tasks,
+    /// Those of connections and subjects that have overdrawn what they may spend, by the moment at which they may go on.
+    pub(crate) paced: BTreeMap<(Moment, u64), (Place, Task)>,
+    pub(crate) paced_so_far: u64,
     /// Connections whose session has got something since it was last settled.
     pub(crate) unsettled: VecDeque<ConnectionId>,
     shutting_down: bool,
@@ -158,6 +166,7 @@ impl fmt::Debug for Hub {
 impl Hub {
     /// A hub without sets and connections.
     pub fn new(config: HubConfig) -> Self {
+        let subject_rate = config.hub.steps_per_second_per_subject;
         Self {
             event_limits: config.engine.json.clone(),
             query_limits: config.engine.query.clone(),
@@ -168,7 +177,9 @@ impl Hub {
             policy: Guard::new(config.policy),
             epoch: config.epoch.min(u64::MAX / 2),
             connections: Connections::default(),
-            subjects: Subjects::new(config.seed.keyed()),
+            subjects: Subjects::new(config.seed.keyed(), subject_rate),
+            paced: BTreeMap::new(),
+            paced_so_far: 0,
             routes: Routes::default(),
             feeds: Feeds::default(),
             watches: Watches::default(),
@@ -202,7 +213,8 @@ impl Hub {
     /// A connection was opened that comes from somewhere: see [`work`](Self::work) for what follows from that.
     pub fn connect_from(&mut self, now: Now, origin: Origin) -> ConnectionId {
         let session = Session::new(self.session_limits.clone(), now.monotonic);
-        let conn = self.connections.insert(session, origin);
+        let steps = StepBudget::full(self.limits.steps_per_second_per_connection, now.monotonic);
+        let conn = self.connections.insert(session, origin, steps);
         if self.shutting_down
             && let Some(connection) = self.connections.find_mut(conn)
         {
@@ -251,7 +263,7 @@ impl Hub {
     pub fn handle_disconnect(&mut self, now: Now, conn: ConnectionId) {
         self.release(now, conn);
         if let Some(mut connection) = self.connections.remove(conn) {
-            self.subjects.set(&mut connection.share, None, 0, 0);
+            self.subjects.set(&mut connection.share, now.monotonic, None, (0, 0, &Kept::default()));
             self.totals.leave(&connection);
         }
         self.timers.set(Timer::Connection(conn), None);
@@ -566,7 +578,8 @@ impl Hub {
         let watch = self.watches.next_id();
         let watcher = Watcher::Process(watch);
         let opened = self.open(now, &plan, &mark(&identity(query, &plan)), watcher, None, None);
-        let (feed, is_there) = opened.inspect_err(|error| self.counts.refusals.count(error))?;
+        let opened = opened.inspect_err(|error| self.counts.refusals.count(error))?;
+        let Opened { feed, is_there, .. } = opened;
         self.watches.insert(watch, feed);
         self.opened(now, feed, is_there);
         self.settle_all(now);
@@ -716,6 +729,7 @@ impl Hub {
                 Timer::Connection(conn) => {
                     self.with_session(now, conn, |session| session.handle_timeout(now.monotonic));
                 }
+                Timer::Paced => self.resume_paced(now),
                 Timer::Linger => {
                     while let Some(gone) = self.feeds.take_lingered(now.monotonic) {
                         if let Some(feed) = gone {
@@ -811,7 +825,7 @@ impl Hub {
         connection.behind.clear();
         connection.rechecks.clear();
         connection.scopes.clear();
-        connection.count(&mut self.subjects);
+        connection.count(now.monotonic, &mut self.subjects);
         self.totals.count(connection);
         let place = self.place(conn);
         self.tasks.retain(&place, |_| false);

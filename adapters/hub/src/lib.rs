@@ -106,6 +106,7 @@
 //!   connections, to test what is built on a hub.
 
 mod accounts;
+mod budgets;
 mod connections;
 #[doc(hidden)]
 pub mod contain;

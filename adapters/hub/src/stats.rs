@@ -25,6 +25,12 @@ pub struct Refusals {
     pub filling: u64,
     /// Live queries, by `EngineLimits::max_window_bytes`.
     pub window_bytes: u64,
+    /// Live queries, by `EngineLimits::filter_steps`.
+    pub filter_steps: u64,
+    /// Live queries, by a share of a subject or a connection of what all share, or by `EngineLimits::standing_steps`.
+    pub shares: u64,
+    /// Live queries, by `HubLimits::steps_per_second_per_connection` or `…_per_subject`.
+    pub steps_per_second: u64,
 }
 
 impl Refusals {
@@ -35,6 +41,8 @@ impl Refusals {
             OpenError::TooManyColumns { .. } => &mut self.columns,
             OpenError::TooManyFilling { .. } => &mut self.filling,
             OpenError::TooMuchMemory { .. } => &mut self.window_bytes,
+            OpenError::TooDear { .. } => &mut self.filter_steps,
+            OpenError::NoShare { .. } => &mut self.shares,
             _ => return,
         };
         *count += 1;

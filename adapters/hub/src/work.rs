@@ -1,12 +1,13 @@
 //! What is put off and done in slices, and whose turn it is.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use liveset_engine::FeedId;
+use liveset_engine::{Allowance, FeedId, Plan};
 
 use crate::{
     ConnectionId, Hub, Now, Origin,
     feeds::Watcher,
+    timers::Timer,
     turns::{Line, Ring, Turns},
 };
 
@@ -30,7 +31,7 @@ impl Hub {
     /// Whether there is [`work`](Self::work) to be done between inputs: live queries over many nodes wait for their result, or a
     /// connection that acts for somebody else waits for what that one may see.
     pub fn has_work(&self) -> bool {
-        !self.tasks.is_empty() || self.engine.has_work()
+        !self.tasks.is_empty() || self.engine.is_behind() || self.engine.is_building()
     }
 
     /// Goes on with what was put off, for one hold of the lock (`EngineLimits::hold_steps`) and over about `rows` nodes at most: first
@@ -45,7 +46,7 @@ impl Hub {
         let mut rows = rows.max(1);
         while left > 0 && rows > 0 {
             let Some((place, task)) = self.tasks.next() else {
-                self.engine.work(rows);
+                self.engine.build(left);
                 break;
             };
             match task {
@@ -67,7 +68,19 @@ impl Hub {
     /// Works on the first result that a watcher waits for. Returns for how many steps.
     fn fill(&mut self, now: Now, place: Place, watcher: Watcher, rows: usize, steps: u64) -> u64 {
         let Some(feed) = self.feed_of(watcher) else { return 0 };
+        let wait = match watcher {
+            Watcher::Connection(conn, _) => self.wait(now, conn),
+            Watcher::Process(_) => Duration::ZERO,
+        };
+        if !wait.is_zero() {
+            self.paced_so_far += 1;
+            let at = now.monotonic.saturating_add(wait);
+            self.paced.insert((at, self.paced_so_far), (place, Task::Fill(watcher)));
+            self.timers.set(Timer::Paced, self.paced.keys().next().map(|(at, _)| *at));
+            return 0;
+        }
         let worked = self.engine.work_for(feed, rows, steps);
+        self.spend(now, watcher, worked);
         if worked > 0 {
             self.take_updates(now);
             if self.engine.is_being_made(feed) {
@@ -75,6 +88,46 @@ impl Hub {
             }
         }
         worked
+    }
+
+    /// Tasks that may go on take their turns again.
+    pub(crate) fn resume_paced(&mut self, now: Now) {
+        while let Some(entry) = self.paced.first_entry()
+            && entry.key().0 <= now.monotonic
+        {
+            let (place, task) = entry.remove();
+            self.tasks.push(place, task);
+        }
+        self.timers.set(Timer::Paced, self.paced.keys().next().map(|(at, _)| *at));
+    }
+
+    /// What a watcher may take of things that all share.
+    pub(crate) fn allowance(&mut self, now: Now, watcher: Watcher, plan: &Plan) -> Allowance {
+        let Watcher::Connection(conn, _) = watcher else { return Allowance::UNLIMITED };
+        let works_at_once = self.wait(now, conn).is_zero();
+        let Some(connection) = self.connections.find(conn) else { return Allowance::UNLIMITED };
+        let who = connection.principal.as_ref().map_or("", |who| &who.subject);
+        let allowance = self.subjects.allowance(who, &connection.held.kept, plan.set_number(), &self.limits);
+        Allowance { works_at_once, ..allowance }
+    }
+
+    /// Steps were spent for a watcher.
+    pub(crate) fn spend(&mut self, now: Now, watcher: Watcher, steps: u64) {
+        let Watcher::Connection(conn, _) = watcher else { return };
+        let Some(connection) = self.connections.find_mut(conn) else { return };
+        connection.steps.spend(self.limits.steps_per_second_per_connection, now.monotonic, steps);
+        if let Some(who) = &connection.principal {
+            self.subjects.spend(&who.subject, now.monotonic, steps);
+        }
+    }
+
+    /// For how long nothing more may be spent for a connection.
+    pub(crate) fn wait(&mut self, now: Now, conn: ConnectionId) -> Duration {
+        let Some(connection) = self.connections.find_mut(conn) else { return Duration::ZERO };
+        let own = connection.steps.wait(self.limits.steps_per_second_per_connection, now.monotonic);
+        let of_subject =
+            connection.principal.as_ref().map(|who| self.subjects.wait(&who.subject, now.monotonic));
+        own.max(of_subject.unwrap_or_default())
     }
 
     fn feed_of(&self, watcher: Watcher) -> Option<FeedId> {

@@ -33,7 +33,7 @@ fn subscriptions(ids: &[&str]) -> Vec<SubscriptionSpec> {
 }
 
 fn holds(world: &World, subject: &str) -> (usize, usize, usize) {
-    let SubjectUse { connections, subscriptions, live_queries } = world.hub().subject(subject);
+    let SubjectUse { connections, subscriptions, live_queries, .. } = world.hub().subject(subject);
     (connections, subscriptions, live_queries)
 }
 
