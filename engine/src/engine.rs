@@ -645,7 +645,7 @@ impl Engine {
         if cost > max {
             return Err(OpenError::TooDear { cost, row_bytes, max });
         }
-        let columns = (set.wanted_columns() - wanted) as u64;
+        let columns = set.wanted_columns().saturating_sub(wanted) as u64;
         let keeping = prepared.keeping(set, plan, columns, self.now, &limits.tuning);
         admit(&keeping, allowance)?;
         let standing = self.shards.iter().map(|shard| shard.standing_steps(plan.set)).sum();

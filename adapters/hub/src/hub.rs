@@ -858,7 +858,7 @@ impl Hub {
     /// how many changes of its rows. `None` where it costs next to nothing. A new first result looks at each row of the set, and keeping
     /// this one looks at each row that is changed: what both look at is the same filter.
     fn kept_until(&self, feed: FeedId) -> Option<(usize, u64)> {
-        let keeping = self.engine.keeping(feed).filter(|keeping| keeping.standing_steps > 0)?;
+        let keeping = self.engine.keeping(feed).filter(|keeping| keeping.is_unindexed)?;
         let rows = self.engine.rows(keeping.set).max(1);
         Some((keeping.set, self.engine.changed_rows(keeping.set).saturating_add(rows)))
     }
