@@ -193,7 +193,7 @@ pub use auth::{
 pub use builder::{BuildError, Builder, Set};
 pub use clock::Clock;
 pub use commit::{CommitError, PublishError, Tx};
-pub use handle::{Liveset, Stats};
+pub use handle::{Liveset, QueryRun, Stats};
 pub use limits::{AuthLimits, Limits, TransportLimits};
 pub use live::{Change, Diff, LiveQuery, LiveRows, LiveUpdate};
 pub use query::{Json, Query, QueryError, QueryResult, Row};

@@ -4,6 +4,7 @@ mod support;
 
 use serde_json::json;
 use support::http::Http;
+use support::metrics::Metrics;
 use support::{READER, Server, TOKEN};
 
 const ORDERS: &str = r#"
@@ -537,4 +538,73 @@ async fn a_subject_sends_only_so_many_requests() {
     assert!(counted.text().contains(refused), "{}", counted.text());
     tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
     assert_eq!(ask("one", "/query").await.status, 200, "again, after a while");
+}
+
+/// A server with many rows, which answers one query at once, and a query that takes long over them.
+async fn busy(more: &str) -> (Server, String) {
+    let config = format!("[limits.http]\nqueries_at_once = 1\n{more}\n[[set]]\nname = \"rows\"");
+    let server = Server::start(&config);
+    let mut http = Http::connect(&server.address).await;
+    for from in (0..20_000).step_by(5_000) {
+        let row = |id: i32| json!({"op":"upsert","set":"rows","node":{"id":id,"text":"a text that is looked through"}});
+        let batch: Vec<_> = (from..from + 5_000).map(row).collect();
+        assert_eq!(http.post("/batch", &json!(batch).to_string()).await.status, 200);
+    }
+    let terms: Vec<_> = (0..400).map(|n| format!("not (text contains 'nothing {n}')")).collect();
+    (server, json!({"edge":"rows","limit":1,"filter":terms.join(" and ")}).to_string())
+}
+
+async fn ask(server: &Server, token: &str, query: &str) -> Http {
+    let mut http = Http::connect(&server.address).await;
+    let mut request = Vec::new();
+    let authorization = format!("Bearer {token}");
+    http.encode("POST", "/query", &[("authorization", &authorization)], query.as_bytes(), &mut request);
+    http.send(&request).await;
+    http
+}
+
+const ANSWERED: &str = r#"liveset_queries_total{outcome="answered"}"#;
+
+#[tokio::test]
+async fn a_query_whose_client_has_hung_up_stops() {
+    let (server, query) = busy("").await;
+    for _ in 0..8 {
+        drop(ask(&server, READER, &query).await);
+    }
+    let mut http = Http::connect(&server.address).await;
+    let answer = http.post("/query", r#"{"edge":"rows","limit":1}"#).await;
+    assert_eq!((answer.status, &answer.json()["totalCount"]), (200, &json!(20_000)));
+    // Those that were let in have left the queue, and what the last one was at ends with its turn.
+    let after = http.post("/query", &query).await;
+    assert_eq!(after.status, 200);
+    let answered = Metrics::read(&server.address).await.value(ANSWERED);
+    assert!(answered <= 5, "{answered} were answered, two of them to somebody");
+}
+
+#[tokio::test]
+async fn turns_go_round_by_subject_and_a_subject_has_so_many_queries() {
+    let (server, query) = busy("queries_per_subject = 16").await;
+    let mut asked = Vec::new();
+    for _ in 0..16 {
+        asked.push(ask(&server, READER, &query).await);
+    }
+    // The requests are on different connections: all of them are there once one more is refused.
+    let refused = loop {
+        let answer = ask(&server, READER, r#"{"edge":"rows","limit":1}"#).await.answer().await;
+        if answer.status != 200 {
+            break answer;
+        }
+    };
+    assert_eq!((refused.status, refused.code().as_str()), (503, "OVERLOADED"), "{}", refused.text());
+    let mut http = Http::connect(&server.address).await;
+    let before = Metrics::read(&server.address).await.value(ANSWERED);
+    assert_eq!(http.post("/query", r#"{"edge":"rows","limit":1}"#).await.status, 200);
+    let metrics = Metrics::read(&server.address).await;
+    let meanwhile = metrics.value(ANSWERED) - before;
+    assert!(meanwhile <= 4, "{meanwhile} queries went before one of another subject");
+    assert!(metrics.value(r#"liveset_limit_refusals_total{limit="http.queries_per_subject"}"#) > 0);
+    // They are patient, and are served.
+    for mut http in asked.into_iter().take(2) {
+        assert_eq!(http.answer().await.status, 200);
+    }
 }
