@@ -25,6 +25,7 @@ use crate::{
     connections::{Connection, Connections},
     contain::{Panicked, contain},
     feeds::{After, Feeds, Watcher},
+    holds::{Holds, Input},
     output::Outputs,
     policy::Guard,
     requests::{invalid, query_forbidden},
@@ -152,6 +153,7 @@ pub(crate) struct Counts {
     pub(crate) handed_past: u64,
     pub(crate) broken_restrictions: u64,
     pub(crate) refusals: Refusals,
+    pub(crate) holds: Holds,
     pub(crate) planned: u64,
     pub(crate) parsed: u64,
     pub(crate) given_up: u64,
@@ -226,12 +228,16 @@ impl Hub {
 
     /// A whole text message arrived. An unknown connection is ignored here and everywhere: a transport may be late.
     pub fn handle_text(&mut self, now: Now, conn: ConnectionId, text: &[u8]) {
+        let before = self.engine.steps();
         self.with_session(now, conn, |session| session.handle_text(now.monotonic, text));
+        self.note_hold(Input::Message, before);
     }
 
     /// A whole text message arrived, which was read already by a [`Parser`]: nothing of its text is looked at here.
     pub fn handle_message(&mut self, now: Now, conn: ConnectionId, message: ParsedMessage) {
+        let before = self.engine.steps();
         self.with_session(now, conn, |session| session.handle_parsed(now.monotonic, message));
+        self.note_hold(Input::Message, before);
     }
 
     /// Reads messages and queries without the hub, for those over the sets that are defined now.
@@ -281,6 +287,7 @@ impl Hub {
         attempt: Attempt,
         verdict: Result<Principal, AuthRefused>,
     ) {
+        let before = self.engine.steps();
         let Some(connection) = self.connections.find_mut(conn) else { return };
         if let Ok(Principal { subject, .. }) = &verdict
             && connection.share.subject() != Some(subject)
@@ -304,6 +311,7 @@ impl Hub {
             self.install(now, conn, principal);
         }
         self.settle(now, conn);
+        self.note_hold(Input::Verdict, before);
     }
 
     /// Answers an [`Output::Verify`] without a look at the token: for example `RATE_LIMITED`, where its address has failed too
@@ -717,9 +725,16 @@ impl Hub {
     /// Does what is due at `now`, by either clock. Calling it early or often is harmless; call it also when the wall
     /// clock was set.
     pub fn handle_timeout(&mut self, now: Now) {
+        let before = self.engine.steps();
         self.fire(now);
         self.engine.handle_timeout(now.wall);
         self.distribute(now);
+        self.note_hold(Input::Timeout, before);
+    }
+
+    /// An input was taken, before which so many steps had been done.
+    pub(crate) fn note_hold(&mut self, input: Input, before: u64) {
+        self.counts.holds.note(input, self.engine.steps() - before);
     }
 
     /// Does what is due by the monotonic clock.
@@ -764,6 +779,7 @@ impl Hub {
             resume_log_bytes: self.feeds.log_cost().bytes,
             subjects: self.subjects.len(),
             refusals: self.counts.refusals,
+            holds: self.counts.holds,
             deadlines: self.timers.len(),
             resumed: self.counts.resumed,
             resumes_missed: self.counts.resumes_missed,

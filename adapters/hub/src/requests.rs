@@ -204,6 +204,14 @@ impl Hub {
             self.counts.refusals.steps_per_second += 1;
             return Err(overdrawn(&self.limits));
         }
+        let limit = self.limits.filling_per_subject;
+        if self.filling_of(&who.subject) >= limit.max(1) {
+            self.counts.refusals.filling += 1;
+            let message = format!(
+                "The first results of {limit} live queries of the subject are being made already; try again later"
+            );
+            return Err(Refusal { code: ErrorCode::Overloaded, message, id: None });
+        }
         let known = self.known_scope(conn, &asked.query.edge);
         let (plan, scope) =
             self.permitted(&who, &asked.query, asked.ahead.get(), asked.options.counts, known.as_ref())?;

@@ -3,6 +3,8 @@
 use liveset_core::{Backlog, SessionStats};
 use liveset_engine::OpenError;
 
+use crate::holds::Holds;
+
 /// How often each limit of the hub has refused something, since the hub was made. Those of a session are in `SessionStats`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -110,6 +112,8 @@ pub struct Stats {
     pub given_up: u64,
     /// What all sessions did, those that are gone included, since the hub was made. What went past them is not in it.
     pub sessions: SessionStats,
+    /// The steps that inputs took while the owner's lock was held, by their kind, since the hub was made.
+    pub holds: Holds,
     /// The engine's own.
     pub engine: liveset_engine::Stats,
 }

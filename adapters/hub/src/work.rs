@@ -7,6 +7,7 @@ use liveset_engine::{Allowance, FeedId, Plan};
 use crate::{
     ConnectionId, Hub, Now, Origin,
     feeds::Watcher,
+    holds::Input,
     timers::Timer,
     turns::{Line, Ring, Turns},
 };
@@ -38,6 +39,7 @@ impl Hub {
     /// with the live queries that are behind their set, then with the work of whose turn it is. Turns go round by subject, then by
     /// [`Origin`], then by connection, so that nobody waits longer because somebody else asks for more. Tells whether there is more.
     pub fn work(&mut self, now: Now, rows: usize) -> bool {
+        let before = self.engine.steps();
         let mut left = self.engine.hold_steps();
         if self.engine.is_behind() {
             let share = if self.tasks.is_empty() { left } else { left.div_ceil(2) };
@@ -62,6 +64,7 @@ impl Hub {
             }
         }
         self.distribute(now);
+        self.note_hold(Input::Work, before);
         self.has_work()
     }
 
@@ -152,6 +155,13 @@ impl Hub {
             Watcher::Connection(conn, _) => self.place(conn),
             Watcher::Process(_) => (None, (Origin::default(), (ConnectionId::NONE, ()))),
         }
+    }
+
+    /// How many first results a subject waits for.
+    pub(crate) fn filling_of(&self, subject: &Arc<str>) -> usize {
+        let subject = Some(subject.clone());
+        let paced = self.paced.values().filter(|((who, _), _)| *who == subject).count();
+        self.tasks.len_of(&subject) + paced
     }
 
     /// A watcher waits for its first result.

@@ -127,6 +127,9 @@
 //! | `liveset_connections`, `liveset_subjects`, `liveset_subscriptions`, `liveset_live_queries`, `liveset_watches`, `liveset_waiting`, `liveset_deferred`, `liveset_feeds`, `liveset_resume_log_changes`, `liveset_resume_log_bytes` | gauge | |
 //! | `liveset_engine_nodes`, `liveset_engine_views`, `liveset_engine_unindexed_views`, `liveset_engine_feeds`, `liveset_engine_indexes`, `liveset_engine_deadlines` | gauge | |
 //! | `liveset_engine_row_bytes`, `liveset_engine_index_bytes`, `liveset_engine_window_bytes` | gauge | |
+//! | `liveset_holds_total`, `liveset_hold_steps_total`, `liveset_hold_steps_max` | counter, counter, gauge | `input`: `message`, `verdict`, `commit`, `timeout`, `work`; `steps` (of the first): at most so many |
+//! | `liveset_engine_behind`, `liveset_engine_behind_rows`, `liveset_engine_behind_bytes` | gauge | |
+//! | `liveset_engine_steps_total`, `liveset_engine_fell_behind_total`, `liveset_engine_made_again_total` | counter | |
 //! | `liveset_engine_nodes_changed_total`, `liveset_engine_changes_out_total`, `liveset_engine_flips_total`, `liveset_engine_deadlines_fired_total` | counter | |
 //! | `liveset_engine_predicates_evaluated_total`, `liveset_engine_rows_visited_total`, `liveset_engine_rows_visited_refilling_total` | counter | |
 //! | `liveset_engine_candidates_found_total`, `liveset_engine_candidates_scanned_total` | counter | |

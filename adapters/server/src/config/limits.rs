@@ -186,7 +186,8 @@ limits! {
     }
     "engine", limits => limits.liveset.engine => {
         max_sets, max_nodes_per_set, max_node_bytes, max_id_bytes, max_ops_per_commit, max_window, max_views,
-        max_unindexed_views, max_filling, max_window_bytes, max_columns, slice_rows, shards,
+        max_unindexed_views, max_filling, max_window_bytes, max_columns, slice_rows,
+        hold_steps, filter_steps, standing_steps, max_behind_rows, max_behind_bytes, shards,
     }
     "json", limits => limits.liveset.engine.json => { nesting }
     "query", limits => limits.liveset.engine.query => {
@@ -196,6 +197,8 @@ limits! {
         connections_per_subject, subscriptions_per_subject, live_queries_per_subject, event_data_bytes, initial_bytes, initial_backlog_bytes,
         watch_backlog_changes, resume_log_changes, resume_log_changes_total, resume_log_bytes, resume_log_changes_per_subject,
         resume_log_bytes_per_subject, resume_linger, resume_linger_feeds, resume_linger_feeds_per_subject,
+        steps_per_second_per_connection, steps_per_second_per_subject, overdraft, standing_steps_per_subject,
+        unindexed_views_per_subject, columns_per_subject, filling_per_subject, query_bytes_per_connection, query_bytes_per_subject,
     }
 }
 
