@@ -107,7 +107,7 @@ pub struct EngineLimits {
     /// cut into slices. Default 100 000.
     pub filter_steps: u64,
     /// Steps that a changed row of a set may cost the live queries that are kept over it, all together: those that no index finds, and
-    /// those that many rows are of. One more is refused. Default 100 000.
+    /// those that many rows are of. One more is refused. Default 200 000.
     pub standing_steps: u64,
     /// Row versions that a set keeps for queries that are behind it, at most about so many: beyond, the queries that are furthest
     /// behind are computed again as a whole. Default 200 000.
@@ -174,7 +174,7 @@ impl Default for EngineLimits {
             slice_rows: 16_384,
             hold_steps: 100_000,
             filter_steps: 100_000,
-            standing_steps: 100_000,
+            standing_steps: 200_000,
             max_behind_rows: 200_000,
             max_behind_bytes: 64 * 1024 * 1024,
             shards: 1,

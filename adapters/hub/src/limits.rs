@@ -58,7 +58,7 @@ pub struct HubLimits {
     /// For how long work waits that a connection or a subject has overdrawn. Default 5 s.
     pub overdraft: Duration,
     /// Steps that each changed row of one set may cost the live queries of one subject: an eighth of `EngineLimits::standing_steps`.
-    /// Default 12 500.
+    /// Default 25 000.
     pub standing_steps_per_subject: u64,
     /// Live queries of one subject that no index finds: an eighth of `EngineLimits::max_unindexed_views`. Default 1 000.
     pub unindexed_views_per_subject: u64,
@@ -92,7 +92,7 @@ impl Default for HubLimits {
             steps_per_second_per_connection: 2_000_000,
             steps_per_second_per_subject: 8_000_000,
             overdraft: Duration::from_secs(5),
-            standing_steps_per_subject: 12_500,
+            standing_steps_per_subject: 25_000,
             unindexed_views_per_subject: 1_000,
             columns_per_subject: 128,
             filling_per_subject: 128,
