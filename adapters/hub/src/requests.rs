@@ -205,7 +205,9 @@ impl Hub {
             return Err(overdrawn(&self.limits));
         }
         let limit = self.limits.filling_per_subject;
-        if self.filling_of(&who.subject) >= limit.max(1) {
+        // A connection that waits for nothing is let in, whatever others wait for that act for the same subject.
+        let waits = |held: &HeldQuery| self.engine.is_being_made(held.feed);
+        if self.filling_of(&who.subject) >= limit.max(1) && connection.held.queries.values().any(waits) {
             self.counts.refusals.filling += 1;
             let message = format!(
                 "The first results of {limit} live queries of the subject are being made already; try again later"
