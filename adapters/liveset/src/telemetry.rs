@@ -195,6 +195,10 @@ pub(crate) fn record(stats: &Stats) {
     gauge!("liveset_feeds").set(hub.feeds as f64);
     gauge!("liveset_resume_log_changes").set(hub.resume_log_changes as f64);
     gauge!("liveset_resume_log_bytes").set(hub.resume_log_bytes as f64);
+    gauge!("liveset_lingering_feeds").set(hub.lingering_feeds as f64);
+    counter!("liveset_lingering_feeds_given_up_total").absolute(hub.given_up);
+    counter!("liveset_queries_planned_total").absolute(hub.planned);
+    counter!("liveset_filters_parsed_locked_total").absolute(hub.parsed);
     let engine = &hub.engine;
     gauge!("liveset_engine_nodes").set(engine.nodes as f64);
     gauge!("liveset_engine_views").set(engine.views as f64);

@@ -464,7 +464,7 @@ async fn a_head_that_is_slow_or_large_is_not_waited_for() {
     for head in ["", "GET /healthz HTTP/1.1\r\nhost: x\r\n"] {
         let mut http = Http::connect(&server.address).await;
         http.send(head.as_bytes()).await;
-        let closed = tokio::time::timeout(std::time::Duration::from_secs(10), http.closed()).await;
+        let closed = tokio::time::timeout(Duration::from_secs(10), http.closed()).await;
         assert!(closed.is_ok(), "{head:?} is waited for");
     }
     let mut http = Http::connect(&server.address).await;
@@ -492,7 +492,7 @@ async fn a_query_and_its_answer_have_the_limits_of_a_message_and_of_first_rows()
     for fewer in [r#"{"edge":"orders","limit":2}"#, r#"{"edge":"orders","node":{"fields":["total"]}}"#] {
         assert_eq!(http.post("/query", fewer).await.json()["totalCount"], 3, "{fewer}");
     }
-    let counted = support::metrics::Metrics::read(&server.address).await;
+    let counted = Metrics::read(&server.address).await;
     assert_eq!(counted.value("liveset_limit_refusals_total{limit=\"hub.initial_bytes\"}"), 1);
 
     for path in ["/query", "/explain"] {
@@ -532,7 +532,7 @@ async fn a_subject_sends_only_so_many_requests() {
     let counted = Http::connect(&server.address).await.get("/metrics", None).await;
     let refused = "liveset_limit_refusals_total{limit=\"http.requests_per_second\"} 1";
     assert!(counted.text().contains(refused), "{}", counted.text());
-    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
     assert_eq!(ask("one", "/query").await.status, 200, "again, after a while");
 }
 
