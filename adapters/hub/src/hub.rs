@@ -277,7 +277,8 @@ impl Hub {
 
     /// Answers an [`Output::Verify`]. An answer that comes too late is ignored. When a connection re-authenticates,
     /// everything it holds is asked of the policy again: what is not allowed any more ends with `FORBIDDEN`, and a live query that
-    /// is over other nodes or fields now is changed by diffs into what it is for the new principal.
+    /// is over other nodes or fields now is changed by diffs into what it is for the new principal. Only those are planned again, a few
+    /// at a time where they are many ([`work`](Self::work) does the rest): until then nothing of any live query of the connection is sent.
     ///
     /// Where the principal's subject has as many connections as it may, this one is told so and closed.
     pub fn handle_verdict(

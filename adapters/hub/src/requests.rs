@@ -207,7 +207,9 @@ impl Hub {
         let limit = self.limits.filling_per_subject;
         // A connection that waits for nothing is let in, whatever others wait for that act for the same subject.
         let waits = |held: &HeldQuery| self.engine.is_being_made(held.feed);
-        if self.filling_of(&who.subject) >= limit.max(1) && connection.held.queries.values().any(waits) {
+        let held = self.connections.find(conn).map(|connection| &connection.held.queries);
+        let is_waiting = held.is_some_and(|queries| queries.values().any(waits));
+        if self.filling_of(&who.subject) >= limit.max(1) && is_waiting {
             self.counts.refusals.filling += 1;
             let message = format!(
                 "The first results of {limit} live queries of the subject are being made already; try again later"

@@ -198,6 +198,10 @@ pub(crate) fn record(stats: &Stats) {
     gauge!("liveset_feeds").set(hub.feeds as f64);
     gauge!("liveset_resume_log_changes").set(hub.resume_log_changes as f64);
     gauge!("liveset_resume_log_bytes").set(hub.resume_log_bytes as f64);
+    gauge!("liveset_lingering_feeds").set(hub.lingering_feeds as f64);
+    counter!("liveset_lingering_feeds_given_up_total").absolute(hub.given_up);
+    counter!("liveset_queries_planned_total").absolute(hub.planned);
+    counter!("liveset_filters_parsed_locked_total").absolute(hub.parsed);
     for (input, hold) in hub.holds.iter() {
         let bounds = liveset_hub::Holds::BOUNDS.iter().map(u64::to_string).chain(["+Inf".to_owned()]);
         for (bound, count) in bounds.zip(hold.up_to) {
