@@ -672,7 +672,7 @@ impl Engine {
             tests.push(self.moments.add(plan.set, set, column, test, self.now));
         }
         let view =
-            self.shards[shard].create(set, identity, prepared, keeping, tests, self.now, &limits.tuning);
+            self.shards[shard].create(set, identity, (prepared, keeping), tests, self.now, &limits.tuning);
         if limits.tuning.slices {
             // Every index was built at once, also those that tests over time wait for.
             self.moments.rearm_all(plan.set, set, self.now);
