@@ -14,6 +14,7 @@ use hashbrown::HashSet;
 use smallvec::SmallVec;
 
 use crate::{
+    allowance::{Allowance, Keeping, Opened, Share},
     error::{CommitError, DefineError, OpProblem, OpenError, QueryError},
     limits::{EngineLimits, MAX_NODES, Tuning},
     moments::{Moments, Turned},
@@ -112,17 +113,6 @@ pub struct Engine {
     /// Empty buffers for the changes of a commit.
     spare: Vec<Vec<RowChange>>,
     stats: Stats,
-}
-
-/// What it takes to keep a feed up to date that every change is tried on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keeping {
-    /// The number of its set.
-    pub set: usize,
-    /// How many rows of that set would be looked at to make the result again.
-    pub rows: u64,
-    /// How many of them were [changed so far](Engine::changed_rows): each further one is tried on it.
-    pub changed: u64,
 }
 
 /// One shard's part of a commit: to be run, on whatever thread.
@@ -322,6 +312,37 @@ impl Engine {
         steps - left
     }
 
+    /// How many nodes were looked at so far for results that were made; see [`Work::rows_visited`].
+    pub fn rows_visited(&self) -> u64 {
+        self.stats.work.rows_visited + self.shards.iter().map(|shard| shard.work.rows_visited).sum::<u64>()
+    }
+
+    /// Whether an index is being built.
+    pub fn is_building(&self) -> bool {
+        self.sets.values().any(|set| set.indexes.is_building())
+    }
+
+    /// Goes on with indexes that are being built, for about `steps` steps.
+    pub fn build(&mut self, steps: u64) {
+        let mut left = steps;
+        for (number, (_, set)) in self.sets.iter_mut().enumerate() {
+            if left > 0 && set.indexes.is_building() {
+                let rows = usize::try_from(left / INDEX_STEPS).unwrap_or(usize::MAX).max(1);
+                let built = INDEX_STEPS * set.build_indexes(rows) as u64;
+                left = left.saturating_sub(built);
+                self.stats.work.steps += built;
+                if !set.indexes.is_building() {
+                    self.moments.rearm_all(number, set, self.now);
+                }
+            }
+        }
+    }
+
+    /// Steps of work done so far; see [`Work::steps`].
+    pub fn steps(&self) -> u64 {
+        self.stats.work.steps + self.shards.iter().map(|shard| shard.work.steps).sum::<u64>()
+    }
+
     /// The steps of one hold of the lock; see [`EngineLimits::hold_steps`].
     pub fn hold_steps(&self) -> u64 {
         self.limits.enforced_hold()
@@ -481,7 +502,7 @@ impl Engine {
     ///
     /// There are as many live queries as the limits allow, or as many of a kind that costs more.
     pub fn open(&mut self, now: Instant, plan: &Plan) -> Result<(FeedId, Snapshot), OpenError> {
-        let Filed { feed, shard, view, .. } = self.file(now, plan)?;
+        let Filed { feed, shard, view, .. } = self.file(now, plan, &Allowance::UNLIMITED)?;
         while !self.is_filled(shard, view) {
             self.work_on(usize::MAX, u64::MAX, Some((shard, view)));
         }
@@ -496,13 +517,27 @@ impl Engine {
     ///
     /// As [`open`](Self::open).
     pub fn begin_open(&mut self, now: Instant, plan: &Plan) -> Result<(FeedId, bool), OpenError> {
-        let Filed { feed, shard, view, is_new } = self.file(now, plan)?;
+        self.begin_open_within(now, plan, &Allowance::UNLIMITED).map(|opened| (opened.feed, opened.is_there))
+    }
+
+    /// Like [`begin_open`](Self::begin_open), for somebody who may take only so much of what is shared; and tells what it costs.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); and more would be taken than is allowed ([`OpenError::NoShare`]). Nothing is kept then.
+    pub fn begin_open_within(
+        &mut self,
+        now: Instant,
+        plan: &Plan,
+        allowance: &Allowance,
+    ) -> Result<Opened, OpenError> {
+        let Filed { feed, shard, view, is_new } = self.file(now, plan, allowance)?;
         let slice = self.limits.slice_rows.max(1);
         let rows = self.sets.get_index(plan.set).map_or(0, |(_, set)| set.len());
         // What does not fit in a slice is refused before work on it takes the turn of those that were let in.
         let refused = |engine: &Engine| is_new && engine.filling.len() > engine.limits.max_filling;
         let is_hopeless = rows > slice && refused(self);
-        if !self.is_filled(shard, view) && !is_hopeless {
+        if !self.is_filled(shard, view) && !is_hopeless && allowance.works_at_once {
             self.work_on(slice, self.limits.enforced_hold(), Some((shard, view)));
         }
         let is_there = self.is_filled(shard, view);
@@ -513,7 +548,8 @@ impl Engine {
             }
             self.waiting.insert(feed);
         }
-        Ok((feed, is_there))
+        let keeping = self.shards[shard].view(view).map(|view| view.keeping).unwrap_or_default();
+        Ok(Opened { feed, is_there, keeping })
     }
 
     /// A feed of which [`begin_open`](Self::begin_open) had no result yet, and now has. Drain until `None`.
@@ -563,14 +599,18 @@ impl Engine {
     }
 
     /// Makes a view, or finds it, and a feed on it.
-    fn file(&mut self, now: Instant, plan: &Plan) -> Result<Filed, OpenError> {
+    fn file(&mut self, now: Instant, plan: &Plan, allowance: &Allowance) -> Result<Filed, OpenError> {
         self.handle_timeout(now);
         let identity = identity(plan);
         let number = self.shard_of(&identity);
         let known = self.shards[number].view_of(&identity);
         let view = match known {
-            Some(view) => view,
-            None => self.create(number, identity, plan)?,
+            Some(view) => {
+                let keeping = self.shards[number].view(view).map(|view| view.keeping).unwrap_or_default();
+                admit(&keeping, allowance)?;
+                view
+            }
+            None => self.create(number, identity, plan, allowance)?,
         };
         let Self { shards, sets, next_feed, .. } = self;
         let count = shards.len() as u64;
@@ -584,7 +624,13 @@ impl Engine {
         filed.ok_or(OpenError::TooManyViews { max: self.limits.max_views })
     }
 
-    fn create(&mut self, shard: usize, identity: Identity, plan: &Plan) -> Result<u32, OpenError> {
+    fn create(
+        &mut self,
+        shard: usize,
+        identity: Identity,
+        plan: &Plan,
+        allowance: &Allowance,
+    ) -> Result<u32, OpenError> {
         self.build_if_small(plan.set);
         let limits = &self.limits;
         if self.shards.iter().map(Shard::view_count).sum::<usize>() >= limits.max_views {
@@ -593,9 +639,23 @@ impl Engine {
         let Some((_, set)) = self.sets.get_index_mut(plan.set) else {
             return Err(OpenError::TooManyViews { max: limits.max_views });
         };
+        let wanted = set.wanted_columns();
         let Some(prepared) = Prepared::new(set, plan, self.now, limits) else {
             return Err(OpenError::TooManyColumns { max: limits.max_columns });
         };
+        let (row_bytes, max) = (set.largest_row_bytes(), limits.filter_steps);
+        let cost = prepared.compiled.cost().of(row_bytes);
+        if cost > max {
+            return Err(OpenError::TooDear { cost, row_bytes, max });
+        }
+        let columns = set.wanted_columns().saturating_sub(wanted) as u64;
+        let keeping = prepared.keeping(set, plan, columns, self.now, &limits.tuning);
+        admit(&keeping, allowance)?;
+        let standing = self.shards.iter().map(|shard| shard.standing_steps(plan.set)).sum();
+        let share = Share::after(limits.standing_steps, standing);
+        if allowance.is_bounded {
+            take(STANDING, keeping.standing_steps, share)?;
+        }
         let held: usize = self.shards.iter().map(Shard::window_bytes).sum();
         let more = prepared.most_window_bytes(set, plan.cap, &limits.tuning);
         if more > 0 && held.saturating_add(more) > limits.max_window_bytes {
@@ -614,7 +674,8 @@ impl Engine {
         for (column, test) in prepared.time_tests.iter().flatten().filter(|_| !known) {
             tests.push(self.moments.add(plan.set, set, column, test, self.now));
         }
-        let view = self.shards[shard].create(set, identity, prepared, tests, self.now, &limits.tuning);
+        let view =
+            self.shards[shard].create(set, identity, (prepared, keeping), tests, self.now, &limits.tuning);
         if limits.tuning.slices {
             // Every index was built at once, also those that tests over time wait for.
             self.moments.rearm_all(plan.set, set, self.now);
@@ -923,15 +984,15 @@ impl Engine {
         found().unwrap_or(false)
     }
 
-    /// What it takes to keep a feed up to date that no index finds. `None` where one does, and where there is no such feed.
+    /// What a feed costs while it is kept; `None` where there is none.
     pub fn keeping(&self, feed: FeedId) -> Option<Keeping> {
         let shard = &self.shards[self.shard_of_feed(feed)];
-        let view = shard.view(*shard.feeds.get(&feed)?)?;
-        let number = view.identity.set;
-        let filter = shard.filter(shard.filter_of(number, &view.identity.filter)?)?;
-        let (_, set) = self.sets.get_index(number)?;
-        let is_tried = filter.is_scanned() && !filter.is_all;
-        is_tried.then(|| Keeping { set: number, rows: set.len() as u64, changed: set.changed })
+        Some(shard.view(*shard.feeds.get(&feed)?)?.keeping)
+    }
+
+    /// How many rows of a set would be looked at to make a result again that no index finds.
+    pub fn rows(&self, set: usize) -> u64 {
+        self.sets.get_index(set).map_or(0, |(_, set)| set.len() as u64)
     }
 
     /// How many rows of a set were changed so far, over all commits.
@@ -1030,6 +1091,20 @@ impl Engine {
     fn hint(&self, name: &str) -> String {
         suggest::hint(name, self.set_names())
     }
+}
+
+const STANDING: &str = "steps for each changed row";
+
+/// Refuses what is more than somebody may take.
+fn admit(keeping: &Keeping, allowance: &Allowance) -> Result<(), OpenError> {
+    take(STANDING, keeping.standing_steps, allowance.standing_steps)?;
+    take("bytes", keeping.bytes, allowance.bytes)?;
+    take("fields that no other reads", keeping.columns, allowance.columns)?;
+    take("live queries that every change is tried on", keeping.is_unindexed.into(), allowance.unindexed)
+}
+
+fn take(what: &'static str, cost: u64, Share { of, left }: Share) -> Result<(), OpenError> {
+    if cost > left { Err(OpenError::NoShare { what, cost, left, of }) } else { Ok(()) }
 }
 
 /// Lets go of what no query has to take any more.

@@ -152,6 +152,20 @@ pub enum QueryError {
     ZeroLimit,
 }
 
+impl OpenError {
+    /// Whether the same query may pass later, when others are given up; one that takes more than all there is never does.
+    pub fn may_pass_later(&self) -> bool {
+        match self {
+            OpenError::TooManyFilling { .. } | OpenError::TooMuchMemory { .. } => true,
+            OpenError::NoShare { cost, of, .. } => cost <= of,
+            OpenError::TooManyViews { .. }
+            | OpenError::TooManyUnindexed { .. }
+            | OpenError::TooManyColumns { .. }
+            | OpenError::TooDear { .. } => false,
+        }
+    }
+}
+
 /// Why a live query could not be opened although the query is right.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
@@ -184,6 +198,30 @@ pub enum OpenError {
     TooMuchMemory {
         /// The limit, in bytes.
         max: usize,
+    },
+    /// The filter costs more steps for one row than the limits allow.
+    #[error(
+        "the filter takes up to {cost} steps for a row of {row_bytes} bytes, and may take {max}: make it shorter, or name fewer values"
+    )]
+    TooDear {
+        /// The most steps for the largest row of its set.
+        cost: u64,
+        /// The bytes of that row.
+        row_bytes: usize,
+        /// The limit.
+        max: u64,
+    },
+    /// What is asked for is more than the asker may take of something that is shared, or more than is left of it.
+    #[error("the live query would take {cost} {what}; {left} of {of} are left")]
+    NoShare {
+        /// Of what: `steps for each changed row`, `bytes`, `fields that no other reads`, `live queries that every change is tried on`.
+        what: &'static str,
+        /// What it would take.
+        cost: u64,
+        /// What is left.
+        left: u64,
+        /// All there is.
+        of: u64,
     },
     /// The query reads a field that no other reads, and live queries read as many of its set as the limits allow.
     #[error("live queries read no more than {max} different fields of a set at once")]

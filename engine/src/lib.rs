@@ -100,6 +100,7 @@
 //! [`Value`] with exact numbers. Time is an argument: a filter over `now` can be asked for the next moment at which a node enters
 //! or leaves it ([`Filter::next_flip`]).
 
+mod allowance;
 mod analysis;
 mod engine;
 mod error;
@@ -131,7 +132,8 @@ mod value;
 #[cfg(test)]
 mod window_memory;
 
-pub use engine::{Committed, Engine, Keeping, OneShot, Op, Part};
+pub use allowance::{Allowance, Keeping, Opened, Share};
+pub use engine::{Committed, Engine, OneShot, Op, Part};
 pub use error::{CommitError, DefineError, OpProblem, OpenError, QueryError};
 pub use explain::Explain;
 pub use filter::{Filter, Literal, Parameter};

@@ -86,7 +86,7 @@ pub struct EngineLimits {
     /// Different live queries maintained at once; projections of one query count once. Default 100 000.
     pub max_views: usize,
     /// Different filters of live queries that no index can find, so that every change is tried on each: negations, `contains`,
-    /// comparisons of two fields and the like. Default 1 000.
+    /// comparisons of two fields and the like. Default 8 000.
     pub max_unindexed_views: usize,
     /// Different live queries whose first result is being made in slices at once; one more that does not fit in a slice is
     /// refused. Default 1 024.
@@ -95,7 +95,7 @@ pub struct EngineLimits {
     /// bring them over it is refused. Windows that are there grow with their sets, up to their caps, whatever this says; as long as
     /// they are over it there is no new one. Default 1 GiB.
     pub max_window_bytes: usize,
-    /// Different fields of one set that live queries read at once. Default 256.
+    /// Different fields of one set that live queries read at once. Default 1 024.
     pub max_columns: usize,
     /// How many nodes are looked at in one go for a query that is being made: what takes more is done in slices, between
     /// which other inputs are taken ([`Engine::begin_open`](crate::Engine::begin_open)). Default 16 384; 0 counts as 1.
@@ -103,6 +103,12 @@ pub struct EngineLimits {
     /// Steps of work that one hold of the lock may take: a commit or a moment of time that costs more is brought to the queries in
     /// slices, between which other inputs are taken; so is all other work that was put off. Default 100 000; 0 counts as 1.
     pub hold_steps: u64,
+    /// Steps that a filter may take for the largest row of its set; a live query with a dearer one is refused, because one row is not
+    /// cut into slices. Default 100 000.
+    pub filter_steps: u64,
+    /// Steps that a changed row of a set may cost the live queries that are kept over it, all together: those that no index finds, and
+    /// those that many rows are of. One more is refused. Default 200 000.
+    pub standing_steps: u64,
     /// Row versions that a set keeps for queries that are behind it, at most about so many: beyond, the queries that are furthest
     /// behind are computed again as a whole. Default 200 000.
     pub max_behind_rows: usize,
@@ -161,12 +167,14 @@ impl Default for EngineLimits {
             max_ops_per_commit: 1_000_000,
             max_window: 1_000,
             max_views: 100_000,
-            max_unindexed_views: 1_000,
+            max_unindexed_views: 8_000,
             max_filling: 1_024,
             max_window_bytes: 1024 * 1024 * 1024,
-            max_columns: 256,
+            max_columns: 1_024,
             slice_rows: 16_384,
             hold_steps: 100_000,
+            filter_steps: 100_000,
+            standing_steps: 200_000,
             max_behind_rows: 200_000,
             max_behind_bytes: 64 * 1024 * 1024,
             shards: 1,

@@ -49,6 +49,9 @@ pub(crate) struct Turned {
     pub(crate) test: u32,
 }
 
+/// The number of a set, and its rows that turned.
+pub(crate) type TurnedRows = (usize, Vec<Turned>);
+
 #[derive(Debug)]
 struct Waiting {
     set: usize,
@@ -141,7 +144,7 @@ impl Moments {
         now: Instant,
         sets: &Sets,
         most: usize,
-    ) -> (Vec<(usize, Vec<Turned>)>, Vec<(usize, u32)>) {
+    ) -> (Vec<TurnedRows>, Vec<(usize, u32)>) {
         let ids: Vec<usize> = match now < then {
             true => self.tests.iter().map(|(id, _)| id).collect(),
             false => self.by_time.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| *id).collect(),

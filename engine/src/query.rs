@@ -187,6 +187,11 @@ impl Plan {
         Ok(Plan { filter: rows.and(&self.filter), projection, ..self })
     }
 
+    /// The number of its set, in the order of definition.
+    pub fn set_number(&self) -> usize {
+        self.set
+    }
+
     /// The most nodes that the result may hold: the smaller of the query's limit and the engine's cap.
     pub fn cap(&self) -> usize {
         self.cap

@@ -7,11 +7,14 @@ use std::{
 
 use foldhash::fast::FixedState;
 use indexmap::{IndexMap, IndexSet};
-use liveset_core::{LiveQueryOptions, QuerySpec, Session, SessionState, Snapshot, SubscriptionSpec, Ticket};
-use liveset_engine::FeedId;
+use liveset_core::{
+    LiveQueryOptions, Moment, QuerySpec, Session, SessionState, Snapshot, SubscriptionSpec, Ticket,
+};
+use liveset_engine::{FeedId, Keeping};
 
 use crate::{
     ConnectionId, Origin, Principal,
+    budgets::{Kept, StepBudget},
     plans::{Scope, Scopes},
     subjects::{Share, Subjects},
     totals::Totals,
@@ -36,6 +39,8 @@ pub(crate) struct Connection {
     /// There from the first accepted token on.
     pub(crate) principal: Option<Principal>,
     pub(crate) held: Held,
+    /// What it may spend by the second.
+    pub(crate) steps: StepBudget,
     /// What its principal may see of the sets that it has queries over, where that is a part.
     pub(crate) scopes: Scopes,
     /// Live queries that are to be planned again within what the principal may see now. While there are any, nothing of any live query
@@ -63,11 +68,36 @@ pub(crate) struct Held {
     /// In the order of their ids, not hashed: the client chooses those.
     pub(crate) subscriptions: BTreeMap<Arc<str>, SubscriptionSpec>,
     pub(crate) queries: IndexMap<Ticket, HeldQuery, FixedState>,
+    /// What these cost while they are kept.
+    pub(crate) kept: Kept,
+}
+
+impl Held {
+    pub(crate) fn insert(&mut self, ticket: Ticket, query: HeldQuery) {
+        self.kept.add(&query.keeping);
+        self.queries.insert(ticket, query);
+    }
+
+    /// A live query costs something else from here on.
+    pub(crate) fn keep(&mut self, ticket: Ticket, keeping: Keeping) {
+        if let Some(query) = self.queries.get_mut(&ticket) {
+            self.kept.remove(&std::mem::replace(&mut query.keeping, keeping));
+            self.kept.add(&keeping);
+        }
+    }
+
+    pub(crate) fn remove(&mut self, ticket: Ticket) -> Option<HeldQuery> {
+        let query = self.queries.swap_remove(&ticket)?;
+        self.kept.remove(&query.keeping);
+        Some(query)
+    }
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct HeldQuery {
     pub(crate) feed: FeedId,
+    /// What it costs.
+    pub(crate) keeping: Keeping,
     pub(crate) id: Arc<str>,
     /// To ask the policy again.
     pub(crate) query: Arc<QuerySpec>,
@@ -102,21 +132,22 @@ impl Connection {
     }
 
     /// Counts what it holds for its subject, after whatever may have changed that.
-    pub(crate) fn count(&mut self, subjects: &mut Subjects) {
+    pub(crate) fn count(&mut self, now: Moment, subjects: &mut Subjects) {
         let who = self.principal.as_ref().filter(|_| !self.is_over()).map(|who| &who.subject);
-        let Held { subscriptions, queries } = &self.held;
-        subjects.set(&mut self.share, who, subscriptions.len(), queries.len());
+        let Held { subscriptions, queries, kept } = &self.held;
+        subjects.set(&mut self.share, now, who, (subscriptions.len(), queries.len(), kept));
     }
 }
 
 impl Connections {
-    pub(crate) fn insert(&mut self, session: Session, origin: Origin) -> ConnectionId {
+    pub(crate) fn insert(&mut self, session: Session, origin: Origin, steps: StepBudget) -> ConnectionId {
         self.made += 1;
         let connection = Connection {
             session,
             origin,
             principal: None,
             held: Held::default(),
+            steps,
             scopes: Scopes::new(),
             rechecks: VecDeque::new(),
             counted: Totals::default(),

@@ -51,8 +51,5 @@ impl WatchError {
 
 /// What is refused for load may be asked again later; a count that is used up is the client's to mind.
 pub(crate) fn open_error_code(error: &OpenError) -> ErrorCode {
-    match error {
-        OpenError::TooManyFilling { .. } | OpenError::TooMuchMemory { .. } => ErrorCode::Overloaded,
-        _ => ErrorCode::LimitExceeded,
-    }
+    if error.may_pass_later() { ErrorCode::Overloaded } else { ErrorCode::LimitExceeded }
 }

@@ -1,6 +1,10 @@
 //! The hub: one way in, one way out.
 
-use std::{collections::VecDeque, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use indexmap::IndexSet;
@@ -10,16 +14,18 @@ use liveset_core::{
 };
 use liveset_engine::{
     CommitError, Committed, DefineError, Engine, EngineLimits, Explain, FeedId, HashSeed, Instant,
-    JsonLimits, Op, ParsedQuery, Part, Plan, QueryLimits, SetDef, json,
+    JsonLimits, Op, Opened, ParsedQuery, Part, Plan, QueryLimits, SetDef, json,
 };
 
 use crate::{
     Access, AllowAll, AuthRefused, ConnectionId, HubLimits, OneShot, Origin, Output, Parser, Policy,
     PreparedQuery, Principal, PublishError, Refusals, Resources, Stats, SubjectUse, Timeouts, WatchError,
     WatchEvent, WatchId,
+    budgets::{Kept, StepBudget},
     connections::{Connection, Connections},
     contain::{Panicked, contain},
     feeds::{After, Feeds, Watcher},
+    holds::{Holds, Input},
     output::Outputs,
     policy::Guard,
     requests::{invalid, query_forbidden},
@@ -30,7 +36,7 @@ use crate::{
     turns::Turns,
     updates::{Moments, identity, mark},
     watches::Watches,
-    work::Tasks,
+    work::{Place, Task, Tasks},
 };
 
 /// The two clocks, read by the owner at the same moment.
@@ -131,6 +137,9 @@ pub struct Hub {
     pub(crate) totals: Totals,
     /// What was put off, in the order in which it has its turns.
     pub(crate) tasks: Tasks,
+    /// Those of connections and subjects that have overdrawn what they may spend, by the moment at which they may go on.
+    pub(crate) paced: BTreeMap<(Moment, u64), (Place, Task)>,
+    pub(crate) paced_so_far: u64,
     /// Connections whose session has got something since it was last settled.
     pub(crate) unsettled: VecDeque<ConnectionId>,
     shutting_down: bool,
@@ -146,6 +155,7 @@ pub(crate) struct Counts {
     pub(crate) handed_past: u64,
     pub(crate) broken_restrictions: u64,
     pub(crate) refusals: Refusals,
+    pub(crate) holds: Holds,
     pub(crate) planned: u64,
     pub(crate) parsed: u64,
     pub(crate) given_up: u64,
@@ -160,6 +170,7 @@ impl fmt::Debug for Hub {
 impl Hub {
     /// A hub without sets and connections.
     pub fn new(config: HubConfig) -> Self {
+        let subject_rate = config.hub.steps_per_second_per_subject;
         Self {
             event_limits: config.engine.json.clone(),
             query_limits: config.engine.query.clone(),
@@ -170,7 +181,9 @@ impl Hub {
             policy: Guard::new(config.policy),
             epoch: config.epoch.min(u64::MAX / 2),
             connections: Connections::default(),
-            subjects: Subjects::new(config.seed.keyed()),
+            subjects: Subjects::new(config.seed.keyed(), subject_rate),
+            paced: BTreeMap::new(),
+            paced_so_far: 0,
             routes: Routes::default(),
             feeds: Feeds::default(),
             watches: Watches::default(),
@@ -205,7 +218,8 @@ impl Hub {
     /// A connection was opened that comes from somewhere: see [`work`](Self::work) for what follows from that.
     pub fn connect_from(&mut self, now: Now, origin: Origin) -> ConnectionId {
         let session = Session::new(self.session_limits.clone(), now.monotonic);
-        let conn = self.connections.insert(session, origin);
+        let steps = StepBudget::full(self.limits.steps_per_second_per_connection, now.monotonic);
+        let conn = self.connections.insert(session, origin, steps);
         if self.shutting_down
             && let Some(connection) = self.connections.find_mut(conn)
         {
@@ -217,12 +231,16 @@ impl Hub {
 
     /// A whole text message arrived. An unknown connection is ignored here and everywhere: a transport may be late.
     pub fn handle_text(&mut self, now: Now, conn: ConnectionId, text: &[u8]) {
+        let before = self.engine.steps();
         self.with_session(now, conn, |session| session.handle_text(now.monotonic, text));
+        self.note_hold(Input::Message, before);
     }
 
     /// A whole text message arrived, which was read already by a [`Parser`]: nothing of its text is looked at here.
     pub fn handle_message(&mut self, now: Now, conn: ConnectionId, message: ParsedMessage) {
+        let before = self.engine.steps();
         self.with_session(now, conn, |session| session.handle_parsed(now.monotonic, message));
+        self.note_hold(Input::Message, before);
     }
 
     /// Reads messages and queries without the hub, for those over the sets that are defined now.
@@ -254,7 +272,7 @@ impl Hub {
     pub fn handle_disconnect(&mut self, now: Now, conn: ConnectionId) {
         self.release(now, conn);
         if let Some(mut connection) = self.connections.remove(conn) {
-            self.subjects.set(&mut connection.share, None, 0, 0);
+            self.subjects.set(&mut connection.share, now.monotonic, None, (0, 0, &Kept::default()));
             self.totals.leave(&connection);
         }
         self.timers.set(Timer::Connection(conn), None);
@@ -262,7 +280,8 @@ impl Hub {
 
     /// Answers an [`Output::Verify`]. An answer that comes too late is ignored. When a connection re-authenticates,
     /// everything it holds is asked of the policy again: what is not allowed any more ends with `FORBIDDEN`, and a live query that
-    /// is over other nodes or fields now is changed by diffs into what it is for the new principal.
+    /// is over other nodes or fields now is changed by diffs into what it is for the new principal. Only those are planned again, a few
+    /// at a time where they are many ([`work`](Self::work) does the rest): until then nothing of any live query of the connection is sent.
     ///
     /// Where the principal's subject has as many connections as it may, this one is told so and closed.
     pub fn handle_verdict(
@@ -272,6 +291,7 @@ impl Hub {
         attempt: Attempt,
         verdict: Result<Principal, AuthRefused>,
     ) {
+        let before = self.engine.steps();
         let Some(connection) = self.connections.find_mut(conn) else { return };
         if let Ok(Principal { subject, .. }) = &verdict
             && connection.share.subject() != Some(subject)
@@ -295,6 +315,7 @@ impl Hub {
             self.install(now, conn, principal);
         }
         self.settle(now, conn);
+        self.note_hold(Input::Verdict, before);
     }
 
     /// Answers an [`Output::Verify`] without a look at the token: for example `RATE_LIMITED`, where its address has failed too
@@ -573,7 +594,8 @@ impl Hub {
         let watch = self.watches.next_id();
         let watcher = Watcher::Process(watch);
         let opened = self.open(now, &plan, &mark(&identity(query, &plan)), watcher, None, None);
-        let (feed, is_there) = opened.inspect_err(|error| self.counts.refusals.count(error))?;
+        let opened = opened.inspect_err(|error| self.counts.refusals.count(error))?;
+        let Opened { feed, is_there, .. } = opened;
         self.watches.insert(watch, feed);
         self.opened(now, feed, is_there);
         self.settle_all(now);
@@ -715,9 +737,16 @@ impl Hub {
     /// Does what is due at `now`, by either clock. Calling it early or often is harmless; call it also when the wall
     /// clock was set.
     pub fn handle_timeout(&mut self, now: Now) {
+        let before = self.engine.steps();
         self.fire(now);
         self.engine.handle_timeout(now.wall);
         self.distribute(now);
+        self.note_hold(Input::Timeout, before);
+    }
+
+    /// An input was taken, before which so many steps had been done.
+    pub(crate) fn note_hold(&mut self, input: Input, before: u64) {
+        self.counts.holds.note(input, self.engine.steps() - before);
     }
 
     /// Does what is due by the monotonic clock.
@@ -727,6 +756,7 @@ impl Hub {
                 Timer::Connection(conn) => {
                     self.with_session(now, conn, |session| session.handle_timeout(now.monotonic));
                 }
+                Timer::Paced => self.resume_paced(now),
                 Timer::Linger => {
                     while let Some(gone) = self.feeds.take_lingered(now.monotonic) {
                         if let Some(feed) = gone {
@@ -761,6 +791,7 @@ impl Hub {
             resume_log_bytes: self.feeds.log_cost().bytes,
             subjects: self.subjects.len(),
             refusals: self.counts.refusals,
+            holds: self.counts.holds,
             deadlines: self.timers.len(),
             resumed: self.counts.resumed,
             resumes_missed: self.counts.resumes_missed,
@@ -823,7 +854,7 @@ impl Hub {
         connection.lags.clear();
         connection.rechecks.clear();
         connection.scopes.clear();
-        connection.count(&mut self.subjects);
+        connection.count(now.monotonic, &mut self.subjects);
         self.totals.count(connection);
         let place = self.place(conn);
         self.tasks.retain(&place, |_| false);
@@ -856,8 +887,9 @@ impl Hub {
     /// how many changes of its rows. `None` where it costs next to nothing. A new first result looks at each row of the set, and keeping
     /// this one looks at each row that is changed: what both look at is the same filter.
     fn kept_until(&self, feed: FeedId) -> Option<(usize, u64)> {
-        let keeping = self.engine.keeping(feed)?;
-        Some((keeping.set, keeping.changed.saturating_add(keeping.rows.max(1))))
+        let keeping = self.engine.keeping(feed).filter(|keeping| keeping.is_unindexed)?;
+        let rows = self.engine.rows(keeping.set).max(1);
+        Some((keeping.set, self.engine.changed_rows(keeping.set).saturating_add(rows)))
     }
 
     /// Gives up what is kept for clients that may come back and has cost as much as making it again.

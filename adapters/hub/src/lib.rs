@@ -106,6 +106,7 @@
 //!   connections, to test what is built on a hub.
 
 mod accounts;
+mod budgets;
 mod connections;
 #[doc(hidden)]
 pub mod contain;
@@ -115,6 +116,7 @@ mod feeds;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod holds;
 mod hub;
 mod ids;
 mod limits;
@@ -140,6 +142,7 @@ mod watches;
 mod work;
 
 pub use error::{PublishError, WatchError};
+pub use holds::{Hold, Holds, Input};
 pub use hub::{Hub, HubConfig, Now};
 pub use ids::{ConnectionId, Origin, WatchId};
 pub use limits::{HubLimits, MAX_EVENT_TYPES, MAX_PATH_SEGMENTS, MAX_TEMPLATES};

@@ -50,6 +50,26 @@ pub struct HubLimits {
     /// How many of them are kept for one subject; one more, and the one of that subject that would end first ends now. 0 keeps none.
     /// Default 128.
     pub resume_linger_feeds_per_subject: usize,
+    /// Steps of work a second that one connection may have done for it: first results, and reading and planning what it asks for. What
+    /// it has overdrawn by more than [`overdraft`](Self::overdraft) is refused: `OVERLOADED`; else it waits. Default 2 000 000.
+    pub steps_per_second_per_connection: u64,
+    /// The same for all connections of one subject. Default 8 000 000.
+    pub steps_per_second_per_subject: u64,
+    /// For how long work waits that a connection or a subject has overdrawn. Default 5 s.
+    pub overdraft: Duration,
+    /// Steps that each changed row of one set may cost the live queries of one subject: an eighth of `EngineLimits::standing_steps`.
+    /// Default 25 000.
+    pub standing_steps_per_subject: u64,
+    /// Live queries of one subject that no index finds: an eighth of `EngineLimits::max_unindexed_views`. Default 1 000.
+    pub unindexed_views_per_subject: u64,
+    /// Fields of one set that only the live queries of one subject read: an eighth of `EngineLimits::max_columns`. Default 128.
+    pub columns_per_subject: u64,
+    /// Live queries of one subject whose first result is being made: an eighth of `EngineLimits::max_filling`. Default 128.
+    pub filling_per_subject: usize,
+    /// Bytes of compiled filters and windows of the live queries of one connection. Default 8 MiB.
+    pub query_bytes_per_connection: u64,
+    /// The same for all connections of one subject. Default 64 MiB.
+    pub query_bytes_per_subject: u64,
 }
 
 impl Default for HubLimits {
@@ -69,6 +89,15 @@ impl Default for HubLimits {
             resume_log_bytes_per_subject: 8 * 1024 * 1024,
             resume_linger: Duration::from_secs(60),
             resume_linger_feeds: 1_024,
+            steps_per_second_per_connection: 2_000_000,
+            steps_per_second_per_subject: 8_000_000,
+            overdraft: Duration::from_secs(5),
+            standing_steps_per_subject: 25_000,
+            unindexed_views_per_subject: 1_000,
+            columns_per_subject: 128,
+            filling_per_subject: 128,
+            query_bytes_per_connection: 8 * 1024 * 1024,
+            query_bytes_per_subject: 64 * 1024 * 1024,
             resume_linger_feeds_per_subject: 128,
         }
     }

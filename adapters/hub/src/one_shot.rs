@@ -1,6 +1,6 @@
 //! Queries that are answered once.
 
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 
 use liveset_core::Snapshot;
 
@@ -14,6 +14,18 @@ pub struct OneShot {
 }
 
 impl OneShot {
+    /// Looks at some more nodes, at least one: the result where those were all, as of the moment at which it was asked. To give it up,
+    /// drop it.
+    pub fn step(self, nodes: usize) -> ControlFlow<Snapshot, OneShot> {
+        let Self { asked, epoch } = self;
+        match asked.step(nodes) {
+            ControlFlow::Break(snapshot) => {
+                ControlFlow::Break(wire_snapshot(snapshot, Arc::default(), epoch))
+            }
+            ControlFlow::Continue(asked) => ControlFlow::Continue(Self { asked, epoch }),
+        }
+    }
+
     /// The result, as of the moment at which it was asked. Costs a filter evaluation for each node that an index finds, for each of
     /// the set where there is none.
     pub fn run(self) -> Snapshot {

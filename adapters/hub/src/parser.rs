@@ -6,7 +6,7 @@ use liveset_core::{Ahead, ParsedMessage, QuerySpec, SessionLimits};
 use liveset_engine::{ParsedQuery, Query, QueryParser};
 
 /// Reads messages and queries ahead of their hub, on any thread: [`Hub::handle_message`](crate::Hub::handle_message) and
-/// [`Hub::ask`](crate::Hub::ask) then do not look at their texts any more. Cheap to clone.
+/// [`Hub::query_prepared`](crate::Hub::query_prepared) then do not look at their texts any more. Cheap to clone.
 ///
 /// It knows the limits of the hub and the sets that were defined when it was made; see [`Hub::parser`](crate::Hub::parser).
 #[derive(Clone, Debug)]

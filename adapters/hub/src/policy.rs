@@ -146,7 +146,7 @@ impl fmt::Display for AuthRefused {
 impl std::error::Error for AuthRefused {}
 
 /// What a principal may do. Asked with every request, and again about everything that is held after a
-/// re-authentication, while the hub is at work: answer from memory. A panic ends the connection that was asked about (`INTERNAL`, close
+/// re-authentication ([`access`](Self::access) then once for each set), while the hub is at work: answer from memory. A panic ends the connection that was asked about (`INTERNAL`, close
 /// 1011) and no other.
 pub trait Policy: Send + Sync {
     /// Whether `who` may receive these events of this path, and so of every path below it: it is not asked about each.

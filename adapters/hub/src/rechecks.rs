@@ -40,7 +40,7 @@ impl Hub {
             tasks.into_iter().for_each(|task| self.tasks.push(place.clone(), task));
         }
         if let Some(connection) = self.connections.find_mut(conn) {
-            connection.count(&mut self.subjects);
+            connection.count(now.monotonic, &mut self.subjects);
         }
         self.recheck(now, conn);
     }
@@ -64,7 +64,7 @@ impl Hub {
                 self.routes.remove(&subscription.path, conn);
             }
         }
-        connection.count(&mut self.subjects);
+        connection.count(now.monotonic, &mut self.subjects);
         self.recheck_queries(now, conn, &who);
     }
 

@@ -9,10 +9,10 @@ use liveset_core::{
     AddedReason, Ahead, Change, ChangeBatch, ChangeReason, Doc, ErrorCode, LiveQueryOptions, QuerySpec,
     Refusal, RemovedReason, Request, Snapshot, SubscriptionSpec, Ticket,
 };
-use liveset_engine::{FeedId, OpenError, Plan, QueryError};
+use liveset_engine::{FeedId, Keeping, OpenError, Opened, Plan, QueryError};
 
 use crate::{
-    ConnectionId, Hub, LiveQueryStage, Now, Output, Principal, ResourceError,
+    ConnectionId, Hub, HubLimits, LiveQueryStage, Now, Output, Principal, ResourceError,
     connections::{Connection, HeldQuery},
     direct::Direct,
     error::open_error_code,
@@ -87,7 +87,7 @@ impl Hub {
             Request::Subscribe { ticket, subscriptions } => self.subscribe(now, conn, ticket, subscriptions),
             Request::Unsubscribed { subscriptions } => {
                 for subscription in subscriptions {
-                    self.forget_subscription(conn, &subscription.id);
+                    self.forget_subscription(now, conn, &subscription.id);
                 }
             }
             Request::CreateLiveQuery { ticket, id, query, options, since, ahead } => {
@@ -99,7 +99,7 @@ impl Hub {
             }
             Request::LiveQueryDestroyed { ticket, id } => {
                 self.note(conn, &id, LiveQueryStage::Ended);
-                self.forget_query(conn, ticket);
+                self.forget_query(now, conn, ticket);
             }
         }
     }
@@ -177,14 +177,14 @@ impl Hub {
             self.routes.add(&subscription.path, conn);
             connection.held.subscriptions.insert(subscription.id.clone(), subscription);
         }
-        connection.count(&mut self.subjects);
+        connection.count(now.monotonic, &mut self.subjects);
     }
 
-    fn forget_subscription(&mut self, conn: ConnectionId, id: &str) {
+    fn forget_subscription(&mut self, now: Now, conn: ConnectionId, id: &str) {
         let Some(connection) = self.connections.find_mut(conn) else { return };
         if let Some(subscription) = connection.held.subscriptions.remove(id) {
             self.routes.remove(&subscription.path, conn);
-            connection.count(&mut self.subjects);
+            connection.count(now.monotonic, &mut self.subjects);
         }
     }
 
@@ -198,6 +198,24 @@ impl Hub {
             self.counts.refusals.live_queries_per_subject += 1;
             return Err(too_many_of_subject(limit, "live queries", None));
         }
+        let steps = planning_steps(&asked.query);
+        self.spend(now, Watcher::Connection(conn, asked.ticket), steps);
+        if self.wait(now, conn) > self.limits.overdraft {
+            self.counts.refusals.steps_per_second += 1;
+            return Err(overdrawn(&self.limits));
+        }
+        let limit = self.limits.filling_per_subject;
+        // A connection that waits for nothing is let in, whatever others wait for that act for the same subject.
+        let waits = |held: &HeldQuery| self.engine.is_being_made(held.feed);
+        let held = self.connections.find(conn).map(|connection| &connection.held.queries);
+        let is_waiting = held.is_some_and(|queries| queries.values().any(waits));
+        if self.filling_of(&who.subject) >= limit.max(1) && is_waiting {
+            self.counts.refusals.filling += 1;
+            let message = format!(
+                "The first results of {limit} live queries of the subject are being made already; try again later"
+            );
+            return Err(Refusal { code: ErrorCode::Overloaded, message, id: None });
+        }
         let known = self.known_scope(conn, &asked.query.edge);
         let (plan, scope) =
             self.permitted(&who, &asked.query, asked.ahead.get(), asked.options.counts, known.as_ref())?;
@@ -207,7 +225,7 @@ impl Hub {
         let watcher = Watcher::Connection(conn, ticket);
         let direct = Direct::new(&id, options);
         let resumes = options.resume.then(|| who.subject.clone());
-        let (feed, is_there) =
+        let Opened { feed, is_there, keeping } =
             self.open(now, &plan, &mark, watcher, direct, resumes).map_err(|error| self.no_room(&error))?;
         if let Some(connection) = self.connections.find_mut(conn) {
             if let Scope::Part(part) = &scope {
@@ -215,6 +233,7 @@ impl Hub {
             }
             let held = HeldQuery {
                 feed,
+                keeping,
                 id,
                 query,
                 options,
@@ -225,8 +244,8 @@ impl Hub {
                 since,
                 is_deferred: false,
             };
-            connection.held.queries.insert(ticket, held);
-            connection.count(&mut self.subjects);
+            connection.held.insert(ticket, held);
+            connection.count(now.monotonic, &mut self.subjects);
         }
         self.opened(now, feed, is_there);
         Ok(())
@@ -273,7 +292,7 @@ impl Hub {
             let id = held.id.clone();
             self.counts.refusals.initial_bytes += 1;
             self.refuse_query(now, conn, ticket, &id, too_large(snapshot, limit));
-            self.forget_query(conn, ticket);
+            self.forget_query(now, conn, ticket);
             return self.unsettled.push_back(conn);
         }
         let stage = match net {
@@ -297,14 +316,14 @@ impl Hub {
         self.unsettled.push_back(conn);
     }
 
-    fn forget_query(&mut self, conn: ConnectionId, ticket: Ticket) {
+    fn forget_query(&mut self, now: Now, conn: ConnectionId, ticket: Ticket) {
         let Some(connection) = self.connections.find_mut(conn) else { return };
-        if let Some(query) = connection.held.queries.swap_remove(&ticket) {
+        if let Some(query) = connection.held.remove(ticket) {
             if query.is_deferred {
                 connection.deferred.retain(|deferred| *deferred != ticket);
             }
             connection.behind.swap_remove(&(query.feed, ticket));
-            connection.count(&mut self.subjects);
+            connection.count(now.monotonic, &mut self.subjects);
             let watcher = Watcher::Connection(conn, ticket);
             self.end_lag(conn, ticket, query.feed);
             if !self.feeds.is_begun(query.feed, watcher) {
@@ -326,10 +345,15 @@ impl Hub {
         watcher: Watcher,
         direct: Option<Direct>,
         resumes: Option<Arc<str>>,
-    ) -> Result<(FeedId, bool), OpenError> {
+    ) -> Result<Opened, OpenError> {
         self.engine.handle_timeout(now.wall);
         self.take_updates(now);
-        let (feed, is_there) = self.engine.begin_open(now.wall, plan)?;
+        let allowance = self.allowance(now, watcher, plan);
+        let before = self.engine.steps();
+        let opened = self.engine.begin_open_within(now.wall, plan, &allowance);
+        self.spend(now, watcher, self.engine.steps() - before);
+        let opened = opened?;
+        let Opened { feed, is_there, .. } = opened;
         if !self.feeds.join(feed, watcher, direct, mark, resumes) {
             // The hub has its reference to this feed already.
             self.engine.close(feed);
@@ -337,7 +361,7 @@ impl Hub {
         if !is_there {
             self.put_off(watcher);
         }
-        Ok((feed, is_there))
+        Ok(opened)
     }
 
     /// Brings the result to the watcher for whom the feed was opened, if it is there already; and to others what work on
@@ -372,7 +396,7 @@ impl Hub {
         if let Some(id) = id {
             self.note(conn, &id, LiveQueryStage::Ended);
         }
-        self.forget_query(conn, ticket);
+        self.forget_query(now, conn, ticket);
     }
 
     /// A live query is over something else from here on. Nothing more of what it was over is sent; when the new result is there the
@@ -408,6 +432,8 @@ impl Hub {
             held.had = connection.session.suspend_live_query(ticket, window).map(Arc::new);
         }
         connection.behind.swap_remove(&(before, ticket));
+        connection.held.keep(ticket, Keeping::default());
+        connection.count(now.monotonic, &mut self.subjects);
         let subject = connection.principal.as_ref().map(|who| who.subject.clone());
         self.end_lag(conn, ticket, before);
         self.forget_task(watcher);
@@ -417,14 +443,14 @@ impl Hub {
         let opened = self.open(now, plan, &mark, watcher, direct, subject.filter(|_| options.resume));
         let opened = opened.map_err(|error| self.no_room(&error));
         let Some(connection) = self.connections.find_mut(conn) else { return Ok(()) };
-        let (feed, is_there) = match opened {
+        let Opened { feed, is_there, keeping } = match opened {
             Ok(opened) => opened,
             Err(refusal) => {
                 // It is in no feed any more.
-                if connection.held.queries.swap_remove(&ticket).is_some_and(|held| held.is_deferred) {
+                if connection.held.remove(ticket).is_some_and(|held| held.is_deferred) {
                     connection.deferred.retain(|deferred| *deferred != ticket);
                 }
-                connection.count(&mut self.subjects);
+                connection.count(now.monotonic, &mut self.subjects);
                 connection.session.end_live_query(now.monotonic, ticket, refusal.code, &refusal.message);
                 self.note(conn, &id, LiveQueryStage::Ended);
                 return Ok(());
@@ -433,6 +459,8 @@ impl Hub {
         if let Some(held) = connection.held.queries.get_mut(&ticket) {
             (held.feed, held.identity) = (feed, identity);
         }
+        connection.held.keep(ticket, keeping);
+        connection.count(now.monotonic, &mut self.subjects);
         self.opened(now, feed, is_there);
         Ok(())
     }
@@ -480,6 +508,26 @@ fn missed(feeds: &Feeds, feed: FeedId, snapshot: &Snapshot, since: &str) -> Opti
         capped: snapshot.capped,
         changes: net.drain().changes,
     })
+}
+
+/// The steps that it takes to read and plan a query.
+fn planning_steps(query: &QuerySpec) -> u64 {
+    let texts = [&query.filter, &query.order_by].into_iter().flatten().map(String::len);
+    let fields = query.fields.iter().flatten().map(String::len);
+    STEPS_PER_QUERY + STEPS_PER_BYTE * texts.chain(fields).sum::<usize>() as u64
+}
+
+/// Steps that any query takes to be planned, and those for each byte of its texts.
+const STEPS_PER_QUERY: u64 = 200;
+const STEPS_PER_BYTE: u64 = 4;
+
+fn overdrawn(limits: &HubLimits) -> Refusal {
+    let HubLimits { steps_per_second_per_connection, steps_per_second_per_subject, .. } = limits;
+    let message = format!(
+        "Live queries were asked for faster than {steps_per_second_per_connection} steps of work a second for a connection, or \
+         {steps_per_second_per_subject} for a subject, allow: try again later"
+    );
+    Refusal { code: ErrorCode::Overloaded, message, id: None }
 }
 
 /// A `createLiveQuery`.

@@ -3,6 +3,8 @@
 use liveset_core::{Backlog, SessionStats};
 use liveset_engine::OpenError;
 
+use crate::holds::Holds;
+
 /// How often each limit of the hub has refused something, since the hub was made. Those of a session are in `SessionStats`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -25,6 +27,12 @@ pub struct Refusals {
     pub filling: u64,
     /// Live queries, by `EngineLimits::max_window_bytes`.
     pub window_bytes: u64,
+    /// Live queries, by `EngineLimits::filter_steps`.
+    pub filter_steps: u64,
+    /// Live queries, by a share of a subject or a connection of what all share, or by `EngineLimits::standing_steps`.
+    pub shares: u64,
+    /// Live queries, by `HubLimits::steps_per_second_per_connection` or `…_per_subject`.
+    pub steps_per_second: u64,
 }
 
 impl Refusals {
@@ -35,6 +43,8 @@ impl Refusals {
             OpenError::TooManyColumns { .. } => &mut self.columns,
             OpenError::TooManyFilling { .. } => &mut self.filling,
             OpenError::TooMuchMemory { .. } => &mut self.window_bytes,
+            OpenError::TooDear { .. } => &mut self.filter_steps,
+            OpenError::NoShare { .. } => &mut self.shares,
             _ => return,
         };
         *count += 1;
@@ -102,6 +112,8 @@ pub struct Stats {
     pub given_up: u64,
     /// What all sessions did, those that are gone included, since the hub was made. What went past them is not in it.
     pub sessions: SessionStats,
+    /// The steps that inputs took while the owner's lock was held, by their kind, since the hub was made.
+    pub holds: Holds,
     /// The engine's own.
     pub engine: liveset_engine::Stats,
 }

@@ -1,12 +1,14 @@
 //! What is put off and done in slices, and whose turn it is.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use liveset_engine::FeedId;
+use liveset_engine::{Allowance, FeedId, Plan};
 
 use crate::{
     ConnectionId, Hub, Now, Origin,
     feeds::Watcher,
+    holds::Input,
+    timers::Timer,
     turns::{Line, Ring, Turns},
 };
 
@@ -30,25 +32,31 @@ impl Hub {
     /// Whether there is [`work`](Self::work) to be done between inputs: live queries over many nodes wait for their result, or a
     /// connection that acts for somebody else waits for what that one may see.
     pub fn has_work(&self) -> bool {
-        !self.tasks.is_empty() || self.engine.has_work()
+        !self.tasks.is_empty() || self.engine.is_behind() || self.engine.is_building()
     }
 
     /// Goes on with what was put off, for one hold of the lock (`EngineLimits::hold_steps`) and over about `rows` nodes at most: first
     /// with the live queries that are behind their set, then with the work of whose turn it is. Turns go round by subject, then by
     /// [`Origin`], then by connection, so that nobody waits longer because somebody else asks for more. Tells whether there is more.
     pub fn work(&mut self, now: Now, rows: usize) -> bool {
+        let before = self.engine.steps();
         let mut left = self.engine.hold_steps();
         if self.engine.is_behind() {
             let share = if self.tasks.is_empty() { left } else { left.div_ceil(2) };
             left -= self.engine.catch_up(share);
         }
-        while left > 0 {
+        let mut rows = rows.max(1);
+        while left > 0 && rows > 0 {
             let Some((place, task)) = self.tasks.next() else {
-                self.engine.work(rows.max(1));
+                self.engine.build(left);
                 break;
             };
             match task {
-                Task::Fill(watcher) => left -= left.min(self.fill(now, place, watcher, rows, left)),
+                Task::Fill(watcher) => {
+                    let visited = self.engine.rows_visited();
+                    left -= left.min(self.fill(now, place, watcher, rows, left));
+                    rows -= rows.min((self.engine.rows_visited() - visited) as usize);
+                }
                 Task::Recheck => {
                     self.recheck_some(now, place.1.1.0);
                     break;
@@ -56,13 +64,26 @@ impl Hub {
             }
         }
         self.distribute(now);
+        self.note_hold(Input::Work, before);
         self.has_work()
     }
 
     /// Works on the first result that a watcher waits for. Returns for how many steps.
     fn fill(&mut self, now: Now, place: Place, watcher: Watcher, rows: usize, steps: u64) -> u64 {
         let Some(feed) = self.feed_of(watcher) else { return 0 };
+        let wait = match watcher {
+            Watcher::Connection(conn, _) => self.wait(now, conn),
+            Watcher::Process(_) => Duration::ZERO,
+        };
+        if !wait.is_zero() {
+            self.paced_so_far += 1;
+            let at = now.monotonic.saturating_add(wait);
+            self.paced.insert((at, self.paced_so_far), (place, Task::Fill(watcher)));
+            self.timers.set(Timer::Paced, self.paced.keys().next().map(|(at, _)| *at));
+            return 0;
+        }
         let worked = self.engine.work_for(feed, rows, steps);
+        self.spend(now, watcher, worked);
         if worked > 0 {
             self.take_updates(now);
             if self.engine.is_being_made(feed) {
@@ -70,6 +91,46 @@ impl Hub {
             }
         }
         worked
+    }
+
+    /// Tasks that may go on take their turns again.
+    pub(crate) fn resume_paced(&mut self, now: Now) {
+        while let Some(entry) = self.paced.first_entry()
+            && entry.key().0 <= now.monotonic
+        {
+            let (place, task) = entry.remove();
+            self.tasks.push(place, task);
+        }
+        self.timers.set(Timer::Paced, self.paced.keys().next().map(|(at, _)| *at));
+    }
+
+    /// What a watcher may take of things that all share.
+    pub(crate) fn allowance(&mut self, now: Now, watcher: Watcher, plan: &Plan) -> Allowance {
+        let Watcher::Connection(conn, _) = watcher else { return Allowance::UNLIMITED };
+        let works_at_once = self.wait(now, conn).is_zero();
+        let Some(connection) = self.connections.find(conn) else { return Allowance::UNLIMITED };
+        let who = connection.principal.as_ref().map_or("", |who| &who.subject);
+        let allowance = self.subjects.allowance(who, &connection.held.kept, plan.set_number(), &self.limits);
+        Allowance { works_at_once, ..allowance }
+    }
+
+    /// Steps were spent for a watcher.
+    pub(crate) fn spend(&mut self, now: Now, watcher: Watcher, steps: u64) {
+        let Watcher::Connection(conn, _) = watcher else { return };
+        let Some(connection) = self.connections.find_mut(conn) else { return };
+        connection.steps.spend(self.limits.steps_per_second_per_connection, now.monotonic, steps);
+        if let Some(who) = &connection.principal {
+            self.subjects.spend(&who.subject, now.monotonic, steps);
+        }
+    }
+
+    /// For how long nothing more may be spent for a connection.
+    pub(crate) fn wait(&mut self, now: Now, conn: ConnectionId) -> Duration {
+        let Some(connection) = self.connections.find_mut(conn) else { return Duration::ZERO };
+        let own = connection.steps.wait(self.limits.steps_per_second_per_connection, now.monotonic);
+        let of_subject =
+            connection.principal.as_ref().map(|who| self.subjects.wait(&who.subject, now.monotonic));
+        own.max(of_subject.unwrap_or_default())
     }
 
     fn feed_of(&self, watcher: Watcher) -> Option<FeedId> {
@@ -94,6 +155,13 @@ impl Hub {
             Watcher::Connection(conn, _) => self.place(conn),
             Watcher::Process(_) => (None, (Origin::default(), (ConnectionId::NONE, ()))),
         }
+    }
+
+    /// How many first results a subject waits for.
+    pub(crate) fn filling_of(&self, subject: &Arc<str>) -> usize {
+        let subject = Some(subject.clone());
+        let paced = self.paced.values().filter(|((who, _), _)| *who == subject).count();
+        self.tasks.len_of(&subject) + paced
     }
 
     /// A watcher waits for its first result.

@@ -14,7 +14,7 @@ fn now() -> Now {
 fn hub() -> Hub {
     let mut hub = Hub::new(HubConfig::default());
     hub.define_set(SetDef::new("orders", "id")).expect("a set");
-    let nodes = [r#"{"id":1,"n":1}"#, r#"{"id":2,"n":2}"#].map(|node| common::order_of(node));
+    let nodes = [r#"{"id":1,"n":1}"#, r#"{"id":2,"n":2}"#].map(common::order_of);
     hub.commit(now(), nodes.into()).expect("rows");
     hub
 }

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
+use liveset_hub::Origin;
+
 /// The address that a connection comes from, for limits that count by address; see
 /// [`AuthLimits`](crate::AuthLimits).
 ///
@@ -22,6 +24,15 @@ impl ClientAddress {
             }
         }
     }
+}
+
+/// Addresses that count as one have the same turns: those of loopback too.
+pub(crate) fn origin(address: Option<ClientAddress>) -> Origin {
+    Origin(match address.and_then(|address| address.counted(true)) {
+        None => 0,
+        Some(IpAddr::V4(address)) => address.to_ipv6_mapped().to_bits(),
+        Some(IpAddr::V6(address)) => address.to_bits(),
+    })
 }
 
 impl From<IpAddr> for ClientAddress {
@@ -52,5 +63,15 @@ mod tests {
             assert!(counted(local, true).is_some());
         }
         assert_eq!(counted("127.0.0.2", true), is("127.0.0.2"));
+    }
+
+    #[test]
+    fn what_has_the_same_turns() {
+        let origin = |text: &str| origin(Some(ClientAddress(text.parse().unwrap())));
+        assert_eq!(origin("::ffff:192.0.2.1"), origin("192.0.2.1"));
+        assert_eq!(origin("2001:db8:0:1:2:3:4:5"), origin("2001:db8:0:1::9"));
+        assert_ne!(origin("2001:db8:0:1::"), origin("2001:db8:0:2::"));
+        assert_ne!(origin("192.0.2.1"), origin("192.0.2.2"));
+        assert_eq!(super::origin(None), Origin::default());
     }
 }

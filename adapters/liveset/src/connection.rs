@@ -22,6 +22,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tracing::Instrument;
 
 use crate::address::ClientAddress;
+use crate::contain::{Panicked, contain};
 use crate::outbox::Frames;
 use crate::peer::Peer;
 use crate::shared::Shared;
@@ -110,7 +111,22 @@ impl Owner for Registered {
 
     async fn handle_text(&self, text: BytesMut) {
         telemetry::received(text.len());
-        self.shared.run_for(&self.peer, |hub, now, conn| hub.handle_text(now, conn, &text));
+        // Nobody waits while the text is read.
+        let parser = &self.shared.parser;
+        let read = match self.peer.is_known() {
+            true => contain(|| parser.message(&text)),
+            false => contain(|| parser.early_message(&text)),
+        };
+        drop(text);
+        self.shared.run_for(&self.peer, |hub, now, conn| match read {
+            Ok(message) => hub.handle_message(now, conn, message),
+            Err(Panicked) => {
+                tracing::error!(
+                    "a message of this connection made its parser panic; the connection is closed"
+                );
+                hub.fail(now, conn);
+            }
+        });
     }
 
     fn handle_ping(&self, payload: Vec<u8>) {

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -224,26 +225,49 @@ impl Liveset {
         self.ask(Some(who), query)
     }
 
-    fn ask(&self, who: Option<&Principal>, query: &QuerySpec) -> Result<QueryResult, QueryError> {
-        let started = std::time::Instant::now();
-        let result = match self.shared.run(|hub, now| hub.query(now, who, query)).and_then(one_shot) {
-            Ok(Ok(snapshot)) if who.is_some() => self.fitting(snapshot),
-            Ok(result) => result.map(QueryResult::from).map_err(refused),
-            Err(Panicked) => Err(internal()),
-        };
-        telemetry::queried(if result.is_ok() { "answered" } else { "refused" }, started.elapsed());
-        result
+    /// Begins to answer a query for a principal, as [`query_as`](Self::query_as) does in one go: the result is that of now, and is made
+    /// by [`QueryRun::step`]. To give it up, drop it.
+    ///
+    /// Cost: the reading of the query's text, and, with the lock held, a reference to each node that an index finds for it, to each of the
+    /// set where there is none.
+    ///
+    /// # Errors
+    ///
+    /// Where the query is wrong or not allowed.
+    pub fn begin_query_as(&self, who: &Principal, query: &QuerySpec) -> Result<QueryRun, QueryError> {
+        self.begin(Some(who), query)
     }
 
-    fn fitting(&self, snapshot: Snapshot) -> Result<QueryResult, QueryError> {
-        let (bytes, limit) = (snapshot.bytes(), self.shared.sizes.initial_bytes);
-        if bytes <= limit {
-            return Ok(snapshot.into());
+    fn begin(&self, who: Option<&Principal>, query: &QuerySpec) -> Result<QueryRun, QueryError> {
+        let started = std::time::Instant::now();
+        let asked = match contain(|| self.shared.parser.query(query.clone())) {
+            Ok(query) => self.shared.run(|hub, now| hub.query_prepared(now, who, &query)),
+            Err(Panicked) => Err(Panicked),
+        };
+        let asked = match asked {
+            Ok(asked) => asked.map_err(refused),
+            Err(Panicked) => Err(internal()),
+        };
+        match asked {
+            Ok(asked) => {
+                let most = who.is_some().then_some(self.shared.sizes.initial_bytes);
+                Ok(QueryRun { shared: self.shared.clone(), asked, most, started })
+            }
+            Err(error) => {
+                telemetry::queried("refused", started.elapsed());
+                Err(error)
+            }
         }
-        self.shared.queries_too_large.fetch_add(1, Ordering::Relaxed);
-        let message =
-            format!("the rows have {bytes} bytes and may have at most {limit}: ask for fewer rows or fields");
-        Err(QueryError::new(ErrorCode::LimitExceeded, message))
+    }
+
+    fn ask(&self, who: Option<&Principal>, query: &QuerySpec) -> Result<QueryResult, QueryError> {
+        let mut run = self.begin(who, query)?;
+        loop {
+            match run.step(usize::MAX) {
+                ControlFlow::Break(result) => return result,
+                ControlFlow::Continue(rest) => run = rest,
+            }
+        }
     }
 
     /// How a query is found by what changes, and what it costs to keep or to answer: for whoever wonders why one is slow. It
@@ -276,7 +300,9 @@ impl Liveset {
     }
 
     fn explain_to(&self, who: Option<&Principal>, query: &QuerySpec) -> Result<Explain, QueryError> {
-        match self.shared.run(|hub, now| hub.explain(now, who, query)) {
+        let explained = contain(|| self.shared.parser.query(query.clone()))
+            .and_then(|query| self.shared.run(|hub, now| hub.explain_prepared(now, who, &query)));
+        match explained {
             Ok(result) => result.map_err(refused),
             Err(Panicked) => Err(internal()),
         }
@@ -307,7 +333,9 @@ impl Liveset {
     /// Where the query is wrong, or the engine keeps as many as its limits allow.
     pub fn live(&self, query: impl Into<QuerySpec>) -> Result<LiveQuery, QueryError> {
         let query = query.into();
-        match self.shared.run(|hub, now| hub.watch(now, &query)) {
+        let watched = contain(|| self.shared.parser.query(query))
+            .and_then(|query| self.shared.run(|hub, now| hub.watch_prepared(now, &query)));
+        match watched {
             Ok(watch) => Ok(LiveQuery::new(self.shared.clone(), watch?)),
             Err(Panicked) => Err(internal()),
         }
@@ -439,7 +467,7 @@ impl Liveset {
 
     // --- looking in ---
 
-    /// What is held now, and what was done. O(connections).
+    /// What is held now, and what was done. Visits no connection.
     pub fn stats(&self) -> Stats {
         let mut hub = self.shared.look(|hub| hub.stats());
         hub.refusals.initial_bytes += self.shared.queries_too_large.load(Ordering::Relaxed);
@@ -453,6 +481,50 @@ impl Liveset {
     }
 }
 
+/// A query that is being answered; see [`Liveset::begin_query_as`]. It holds no lock, and may be moved to another thread.
+pub struct QueryRun {
+    shared: Arc<Shared>,
+    asked: OneShot,
+    /// Bytes that the rows may have.
+    most: Option<usize>,
+    started: std::time::Instant,
+}
+
+impl QueryRun {
+    /// Looks at some more nodes, at least one: the result where those were all.
+    ///
+    /// # Errors
+    ///
+    /// Where the rows are too large.
+    pub fn step(self, nodes: usize) -> ControlFlow<Result<QueryResult, QueryError>, Self> {
+        let Self { shared, asked, most, started } = self;
+        let result = match contain(|| asked.step(nodes)) {
+            Ok(ControlFlow::Continue(asked)) => {
+                return ControlFlow::Continue(Self { shared, asked, most, started });
+            }
+            Ok(ControlFlow::Break(snapshot)) => fitting(&shared, snapshot, most),
+            Err(Panicked) => Err(internal()),
+        };
+        telemetry::queried(if result.is_ok() { "answered" } else { "refused" }, started.elapsed());
+        ControlFlow::Break(result)
+    }
+}
+
+impl fmt::Debug for QueryRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QueryRun").finish_non_exhaustive()
+    }
+}
+
+fn fitting(shared: &Shared, snapshot: Snapshot, most: Option<usize>) -> Result<QueryResult, QueryError> {
+    let bytes = snapshot.bytes();
+    let Some(limit) = most.filter(|most| bytes > *most) else { return Ok(snapshot.into()) };
+    shared.queries_too_large.fetch_add(1, Ordering::Relaxed);
+    let message =
+        format!("the rows have {bytes} bytes and may have at most {limit}: ask for fewer rows or fields");
+    Err(QueryError::new(ErrorCode::LimitExceeded, message))
+}
+
 /// Of its refusals, the hub says `INTERNAL` of those alone over which the policy panicked.
 fn refused(refusal: Refusal) -> QueryError {
     if refusal.code == ErrorCode::Internal {
@@ -460,14 +532,6 @@ fn refused(refusal: Refusal) -> QueryError {
         tracing::error!("the policy panicked over what was asked for a principal");
     }
     QueryError::from(refusal)
-}
-
-/// What takes long is done while others have the hub.
-fn one_shot(asked: Result<OneShot, Refusal>) -> Result<Result<Snapshot, Refusal>, Panicked> {
-    match asked {
-        Ok(asked) => contain(|| asked.run()).map(Ok),
-        Err(refusal) => Ok(Err(refusal)),
-    }
 }
 
 fn internal() -> QueryError {

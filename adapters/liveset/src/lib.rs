@@ -123,10 +123,14 @@
 //! | `liveset_queries_total` | counter | `outcome`: `answered`, `refused` |
 //! | `liveset_query_seconds` | histogram | |
 //! | `liveset_events_published_total`, `liveset_event_deliveries_total` | counter | |
-//! | `liveset_panics_total` | counter | `place`: `hub`, `policy`, `connection`, `authenticator` |
-//! | `liveset_connections`, `liveset_subjects`, `liveset_subscriptions`, `liveset_live_queries`, `liveset_watches`, `liveset_waiting`, `liveset_deferred`, `liveset_feeds`, `liveset_resume_log_changes`, `liveset_resume_log_bytes` | gauge | |
+//! | `liveset_panics_total` | counter | `place`: `hub`, `policy`, `parser`, `connection`, `authenticator` |
+//! | `liveset_connections`, `liveset_subjects`, `liveset_subscriptions`, `liveset_live_queries`, `liveset_watches`, `liveset_waiting`, `liveset_deferred`, `liveset_feeds`, `liveset_resume_log_changes`, `liveset_resume_log_bytes`, `liveset_lingering_feeds` | gauge | |
+//! | `liveset_lingering_feeds_given_up_total`, `liveset_queries_planned_total`, `liveset_filters_parsed_locked_total` | counter | |
 //! | `liveset_engine_nodes`, `liveset_engine_views`, `liveset_engine_unindexed_views`, `liveset_engine_feeds`, `liveset_engine_indexes`, `liveset_engine_deadlines` | gauge | |
 //! | `liveset_engine_row_bytes`, `liveset_engine_index_bytes`, `liveset_engine_window_bytes` | gauge | |
+//! | `liveset_holds_total`, `liveset_hold_steps_total`, `liveset_hold_steps_max` | counter, counter, gauge | `input`: `message`, `verdict`, `commit`, `timeout`, `work`; `steps` (of the first): at most so many |
+//! | `liveset_engine_behind`, `liveset_engine_behind_rows`, `liveset_engine_behind_bytes` | gauge | |
+//! | `liveset_engine_steps_total`, `liveset_engine_fell_behind_total`, `liveset_engine_made_again_total` | counter | |
 //! | `liveset_engine_nodes_changed_total`, `liveset_engine_changes_out_total`, `liveset_engine_flips_total`, `liveset_engine_deadlines_fired_total` | counter | |
 //! | `liveset_engine_predicates_evaluated_total`, `liveset_engine_rows_visited_total`, `liveset_engine_rows_visited_refilling_total` | counter | |
 //! | `liveset_engine_candidates_found_total`, `liveset_engine_candidates_scanned_total` | counter | |
@@ -139,6 +143,10 @@
 //! `liveset_fan_out_seconds` is how long the diffs of one commit take to be written and copied for everyone who keeps up
 //! (`liveset_diffs_written_once_total` counts those messages). A connection whose socket takes nothing is stalled: what waits for it
 //! is in `liveset_changes_waiting`, what it will never be told of in `liveset_changes_folded_total`.
+//!
+//! `liveset_lingering_feeds` are results kept for clients that may resume; `liveset_lingering_feeds_given_up_total` counts those that cost
+//! as much to keep as to make again. `liveset_filters_parsed_locked_total` counts the filters that were parsed while others waited: row
+//! filters of the policy, and those of queries that had to be planned again.
 //!
 //! `liveset_waiting` are live queries that wait for their first result; `liveset_engine_unindexed_views` those that every change is
 //! tried on. `liveset_engine_deadlines` counts the moments that are waited for: one for each test over `now` that an order of
@@ -193,7 +201,7 @@ pub use auth::{
 pub use builder::{BuildError, Builder, Set};
 pub use clock::Clock;
 pub use commit::{CommitError, PublishError, Tx};
-pub use handle::{Liveset, Stats};
+pub use handle::{Liveset, QueryRun, Stats};
 pub use limits::{AuthLimits, Limits, TransportLimits};
 pub use live::{Change, Diff, LiveQuery, LiveRows, LiveUpdate};
 pub use query::{Json, Query, QueryError, QueryResult, Row};

@@ -28,6 +28,8 @@ pub(crate) struct Peer {
     abort: Notify,
     /// The hub does not know the connection any more.
     over: AtomicBool,
+    /// A token of the connection was accepted.
+    known: AtomicBool,
     /// A panic was put down to the connection.
     failed: AtomicBool,
     verifications: Mutex<Vec<AbortHandle>>,
@@ -44,6 +46,7 @@ impl Peer {
             rest: Notify::new(),
             abort: Notify::new(),
             over: AtomicBool::new(false),
+            known: AtomicBool::new(false),
             failed: AtomicBool::new(false),
             verifications: Mutex::default(),
         }
@@ -61,6 +64,15 @@ impl Peer {
     /// Where the connection comes from, if the host said so.
     pub(crate) fn address(&self) -> Option<ClientAddress> {
         self.address
+    }
+
+    /// Whether it is known whose messages these are: then they are worth being read in full.
+    pub(crate) fn is_known(&self) -> bool {
+        self.known.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_known(&self) {
+        self.known.store(true, Ordering::Relaxed);
     }
 
     /// The session has, or may have, something to send.

@@ -11,12 +11,13 @@ use std::time::Duration;
 use liveset_core::{Attempt, CloseCode, ErrorCode, Moment, Token};
 use liveset_engine::Instant;
 use liveset_hub::{
-    AuthRefused, ConnectionId, Hub, LiveQueryStage, Now, Output, Principal, Timeouts, WatchEvent, WatchId,
+    AuthRefused, ConnectionId, Hub, LiveQueryStage, Now, Output, Parser, Principal, Timeouts, WatchEvent,
+    WatchId,
 };
 use tokio::sync::watch;
 use tracing::Instrument;
 
-use crate::address::ClientAddress;
+use crate::address::{ClientAddress, origin};
 use crate::auth::{AuthError, Denied, Grant, Renewal};
 use crate::clock::WallClock;
 use crate::contain::{Panicked, contain, contain_future};
@@ -28,11 +29,16 @@ use crate::shards::Shards;
 use crate::telemetry;
 use crate::timer::Timer;
 
+/// How often it is looked whether a client has sent more while what it sent was read.
+const HELD_ROUNDS: usize = 4;
+
 /// The grain in which a shutdown is spread.
 const SPREAD_STEP: Duration = Duration::from_millis(10);
 
 pub(crate) struct Shared {
     state: Mutex<State>,
+    /// Reads messages and queries, outside of the lock.
+    pub(crate) parser: Parser,
     door: Door,
     pub(crate) transport: TransportLimits,
     pub(crate) sizes: Sizes,
@@ -126,6 +132,7 @@ impl Shared {
         sizes: Sizes,
         shards: Shards,
     ) -> Arc<Self> {
+        let parser = hub.parser();
         let state = State {
             hub,
             wall,
@@ -136,6 +143,7 @@ impl Shared {
         };
         Arc::new(Self {
             state: Mutex::new(state),
+            parser,
             door,
             transport,
             sizes,
@@ -280,7 +288,7 @@ impl Shared {
         // Known under the same lock: what the hub says of the connection finds it.
         let peer = self.run_locked(|state, monotonic| {
             let now = Now { monotonic, wall: state.wall.now() };
-            let conn = state.hub.connect(now);
+            let conn = state.hub.connect_from(now, origin(address));
             let peer = Arc::new(Peer::new(conn, runtime, address));
             if state.peers.len() <= conn.slot() {
                 state.peers.resize_with(conn.slot() + 1, || None);
@@ -396,6 +404,9 @@ impl Shared {
             loop {
                 let asked_in = shared.auth_epoch.load(Ordering::Acquire);
                 let judged = shared.judge(&token).await;
+                if matches!(judged, Judged::Verdict(Ok(_))) {
+                    shared.read_held(&of);
+                }
                 let mut is_stale = false;
                 let mut one_too_many = false;
                 shared.run_for(&of, |hub, now, conn| {
@@ -411,7 +422,12 @@ impl Shared {
                             Err(AuthError::Refused) => {
                                 hub.handle_verdict(now, conn, attempt, Err(AuthRefused));
                             }
-                            Ok(principal) => hub.handle_verdict(now, conn, attempt, Ok(principal)),
+                            Ok(principal) => {
+                                hub.handle_verdict(now, conn, attempt, Ok(principal));
+                                if hub.principal(conn).is_some() {
+                                    of.set_known();
+                                }
+                            }
                         }
                     }
                 });
@@ -425,6 +441,20 @@ impl Shared {
         };
         let task = peer.runtime().spawn(asking.instrument(peer.span().clone()));
         peer.keep_verification(task.abort_handle());
+    }
+
+    /// Reads what a client sent before its token was accepted, outside of the lock. It may still be sending.
+    fn read_held(self: &Arc<Self>, peer: &Peer) {
+        for _ in 0..HELD_ROUNDS {
+            let texts = self.look(|hub| hub.held_texts(peer.id()));
+            let read = || texts.iter().map(|text| self.parser.message(text)).collect();
+            match contain(read) {
+                // Where the parser panics, it does so again when the messages are handled, and that is dealt with.
+                Err(Panicked) => return,
+                Ok(_) if texts.is_empty() => return,
+                Ok(messages) => self.run_for(peer, |hub, _, conn| hub.read_held(conn, messages)),
+            }
+        }
     }
 
     /// Asks the authenticator about a token from an address, unless too many from there were refused.

@@ -183,6 +183,9 @@ pub(crate) fn record(stats: &Stats) {
         ("engine.max_columns", refusals.columns),
         ("engine.max_filling", refusals.filling),
         ("engine.max_window_bytes", refusals.window_bytes),
+        ("engine.filter_steps", refusals.filter_steps),
+        ("engine.standing_steps", refusals.shares),
+        ("hub.steps_per_second_per_connection", refusals.steps_per_second),
     ] {
         counter!("liveset_limit_refusals_total", "limit" => limit).absolute(count);
     }
@@ -195,7 +198,25 @@ pub(crate) fn record(stats: &Stats) {
     gauge!("liveset_feeds").set(hub.feeds as f64);
     gauge!("liveset_resume_log_changes").set(hub.resume_log_changes as f64);
     gauge!("liveset_resume_log_bytes").set(hub.resume_log_bytes as f64);
+    gauge!("liveset_lingering_feeds").set(hub.lingering_feeds as f64);
+    counter!("liveset_lingering_feeds_given_up_total").absolute(hub.given_up);
+    counter!("liveset_queries_planned_total").absolute(hub.planned);
+    counter!("liveset_filters_parsed_locked_total").absolute(hub.parsed);
+    for (input, hold) in hub.holds.iter() {
+        let bounds = liveset_hub::Holds::BOUNDS.iter().map(u64::to_string).chain(["+Inf".to_owned()]);
+        for (bound, count) in bounds.zip(hold.up_to) {
+            counter!("liveset_holds_total", "input" => input, "steps" => bound).absolute(count);
+        }
+        counter!("liveset_hold_steps_total", "input" => input).absolute(hold.steps);
+        gauge!("liveset_hold_steps_max", "input" => input).set(hold.longest as f64);
+    }
     let engine = &hub.engine;
+    gauge!("liveset_engine_behind").set(engine.behind as f64);
+    gauge!("liveset_engine_behind_rows").set(engine.behind_rows as f64);
+    gauge!("liveset_engine_behind_bytes").set(engine.behind_bytes as f64);
+    counter!("liveset_engine_steps_total").absolute(engine.steps);
+    counter!("liveset_engine_fell_behind_total").absolute(engine.fell_behind);
+    counter!("liveset_engine_made_again_total").absolute(engine.made_again);
     gauge!("liveset_engine_nodes").set(engine.nodes as f64);
     gauge!("liveset_engine_views").set(engine.views as f64);
     gauge!("liveset_engine_unindexed_views").set(engine.unindexed_views as f64);

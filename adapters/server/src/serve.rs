@@ -131,6 +131,7 @@ pub async fn run(args: ServeArgs) -> Result<(), ServeError> {
         requests_per_second: config.limits.http.requests_per_second,
         request_burst: config.limits.http.request_burst,
         queries_at_once: config.limits.http.queries_at_once,
+        queries_per_subject: config.limits.http.queries_per_subject,
         cors: Cors::new(config.cors.origins.iter().map(String::as_str)),
         websocket_origins: config.websocket_origins(),
         metrics: Some(recorder.clone()),

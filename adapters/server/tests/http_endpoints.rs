@@ -2,8 +2,11 @@
 
 mod support;
 
+use std::time::Duration;
+
 use serde_json::json;
 use support::http::Http;
+use support::metrics::Metrics;
 use support::{READER, Server, TOKEN};
 
 const ORDERS: &str = r#"
@@ -467,7 +470,7 @@ async fn a_head_that_is_slow_or_large_is_not_waited_for() {
     for head in ["", "GET /healthz HTTP/1.1\r\nhost: x\r\n"] {
         let mut http = Http::connect(&server.address).await;
         http.send(head.as_bytes()).await;
-        let closed = tokio::time::timeout(std::time::Duration::from_secs(10), http.closed()).await;
+        let closed = tokio::time::timeout(Duration::from_secs(10), http.closed()).await;
         assert!(closed.is_ok(), "{head:?} is waited for");
     }
     let mut http = Http::connect(&server.address).await;
@@ -495,7 +498,7 @@ async fn a_query_and_its_answer_have_the_limits_of_a_message_and_of_first_rows()
     for fewer in [r#"{"edge":"orders","limit":2}"#, r#"{"edge":"orders","node":{"fields":["total"]}}"#] {
         assert_eq!(http.post("/query", fewer).await.json()["totalCount"], 3, "{fewer}");
     }
-    let counted = support::metrics::Metrics::read(&server.address).await;
+    let counted = Metrics::read(&server.address).await;
     assert_eq!(counted.value("liveset_limit_refusals_total{limit=\"hub.initial_bytes\"}"), 1);
 
     for path in ["/query", "/explain"] {
@@ -535,6 +538,79 @@ async fn a_subject_sends_only_so_many_requests() {
     let counted = Http::connect(&server.address).await.get("/metrics", None).await;
     let refused = "liveset_limit_refusals_total{limit=\"http.requests_per_second\"} 1";
     assert!(counted.text().contains(refused), "{}", counted.text());
-    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
     assert_eq!(ask("one", "/query").await.status, 200, "again, after a while");
+}
+
+const ROWS: i32 = 10_000;
+
+/// A server with many rows, which answers one query at once, and a query that takes long over them.
+async fn busy(more: &str) -> (Server, String) {
+    let config = format!("[limits.http]\nqueries_at_once = 1\n{more}\n[[set]]\nname = \"rows\"");
+    let server = Server::start(&config);
+    let mut http = Http::connect(&server.address).await;
+    let row =
+        |id: i32| json!({"op":"upsert","set":"rows","node":{"id":id,"text":"a text that is looked through"}});
+    let batch: Vec<_> = (0..ROWS).map(row).collect();
+    assert_eq!(http.post("/batch", &json!(batch).to_string()).await.status, 200);
+    let terms: Vec<_> = (0..200).map(|n| format!("not (text contains 'nothing {n}')")).collect();
+    (server, json!({"edge":"rows","limit":1,"filter":terms.join(" and ")}).to_string())
+}
+
+async fn ask(server: &Server, token: &str, query: &str) -> Http {
+    let mut http = Http::connect(&server.address).await;
+    let mut request = Vec::new();
+    let authorization = format!("Bearer {token}");
+    http.encode("POST", "/query", &[("authorization", &authorization)], query.as_bytes(), &mut request);
+    http.send(&request).await;
+    http
+}
+
+const ANSWERED: &str = r#"liveset_queries_total{outcome="answered"}"#;
+
+#[tokio::test]
+async fn a_query_whose_client_has_hung_up_stops() {
+    let (server, query) = busy("").await;
+    for _ in 0..8 {
+        drop(ask(&server, READER, &query).await);
+    }
+    let mut http = Http::connect(&server.address).await;
+    let answer = http.post("/query", r#"{"edge":"rows","limit":1}"#).await;
+    assert_eq!((answer.status, &answer.json()["totalCount"]), (200, &json!(ROWS)));
+    // Those that were let in have left the queue, and what the last one was at ends with its turn.
+    let after = http.post("/query", &query).await;
+    assert_eq!(after.status, 200);
+    let answered = Metrics::read(&server.address).await.value(ANSWERED);
+    assert!(answered <= 5, "{answered} were answered, two of them to somebody");
+}
+
+#[tokio::test]
+async fn turns_go_round_by_subject_and_a_subject_has_so_many_queries() {
+    let (server, query) = busy("queries_per_subject = 16").await;
+    let mut asked = Vec::new();
+    for _ in 0..16 {
+        asked.push(ask(&server, READER, &query).await);
+    }
+    // The requests are on different connections: all of them are there once one more is refused. One that is let in waits behind
+    // others, and is given up.
+    let refused = loop {
+        let mut one_more = ask(&server, READER, &query).await;
+        let answer = tokio::time::timeout(Duration::from_millis(50), one_more.answer()).await;
+        match answer {
+            Ok(answer) if answer.status != 200 => break answer,
+            _ => {}
+        }
+    };
+    assert_eq!((refused.status, refused.code().as_str()), (503, "OVERLOADED"), "{}", refused.text());
+    let mut http = Http::connect(&server.address).await;
+    let before = Metrics::read(&server.address).await.value(ANSWERED);
+    assert_eq!(http.post("/query", r#"{"edge":"rows","limit":1}"#).await.status, 200);
+    let metrics = Metrics::read(&server.address).await;
+    let meanwhile = metrics.value(ANSWERED) - before;
+    assert!(meanwhile <= 4, "{meanwhile} queries went before one of another subject");
+    assert!(metrics.value(r#"liveset_limit_refusals_total{limit="http.queries_per_subject"}"#) > 0);
+    // They are patient, and are served.
+    for mut http in asked.into_iter().take(2) {
+        assert_eq!(http.answer().await.status, 200);
+    }
 }

@@ -136,7 +136,7 @@ fn the_effective_configuration_is_printed_as_toml() {
     assert_eq!(table["limits"]["session"]["live_queries"].as_integer(), Some(3));
     let engine = &table["limits"]["engine"];
     for (name, default) in
-        [("max_unindexed_views", 1_000), ("max_columns", 256), ("slice_rows", 16_384), ("shards", 1)]
+        [("max_unindexed_views", 8_000), ("max_columns", 1_024), ("slice_rows", 16_384), ("shards", 1)]
     {
         assert_eq!(engine[name].as_integer(), Some(default), "{name}");
     }

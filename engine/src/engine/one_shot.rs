@@ -1,6 +1,6 @@
 //! Queries that are answered once, and not kept.
 
-use std::{collections::BinaryHeap, sync::Arc};
+use std::{collections::BinaryHeap, ops::ControlFlow, sync::Arc};
 
 use bytes::Bytes;
 
@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// A query that is answered once: what it takes to answer it, as of the moment at which it was asked. Commits that come before it is
-/// [run](Self::run) change nothing of it, and it may run on another thread.
+/// done change nothing of it, and it may run on another thread.
 #[derive(Debug)]
 pub struct OneShot(State);
 
@@ -47,36 +47,62 @@ struct Asked {
     current: Arc<Layout>,
     /// What is read alone, for the others: what nobody keeps is not left behind in the rows.
     layout: Arc<Layout>,
+    /// How many of the rows were looked at.
+    done: usize,
+    /// How many of those match.
+    total: u64,
+    /// The first of them in order, at most the cap, with their places; the last is on top.
+    first: BinaryHeap<(Bytes, usize)>,
 }
 
 impl OneShot {
-    /// The result. Costs a filter evaluation for each node that was found, and for those that do not hold what the query reads a
-    /// pass over their text; memory for the cap.
+    /// Looks at some more rows, at least one: the result where those were all. Costs a filter evaluation for each, and for those that do
+    /// not hold what the query reads a pass over their text; at the end the projection of the result. To give a query up, drop it.
+    pub fn step(self, rows: usize) -> ControlFlow<Snapshot, OneShot> {
+        match self.0 {
+            State::Known(snapshot) => ControlFlow::Break(snapshot),
+            State::Asked(mut asked) => {
+                asked.look_at(rows.max(1));
+                match asked.done < asked.rows.len() {
+                    true => ControlFlow::Continue(OneShot(State::Asked(asked))),
+                    false => ControlFlow::Break((*asked).result()),
+                }
+            }
+        }
+    }
+
+    /// The result, in one go. Takes memory for the cap.
     pub fn run(self) -> Snapshot {
-        let asked = match self.0 {
-            State::Known(snapshot) => return snapshot,
-            State::Asked(asked) => asked,
-        };
-        let Asked { version, now, cap, compiled, shown, rows, current, layout } = *asked;
-        let mut total = 0;
-        // The last of the first rows is on top.
-        let mut first: BinaryHeap<(Bytes, usize)> = BinaryHeap::new();
+        let mut one_shot = self;
+        loop {
+            match one_shot.step(usize::MAX) {
+                ControlFlow::Break(snapshot) => return snapshot,
+                ControlFlow::Continue(rest) => one_shot = rest,
+            }
+        }
+    }
+}
+
+impl Asked {
+    fn look_at(&mut self, rows: usize) {
+        let Self { now, cap, compiled, shown, rows: all, current, layout, done, total, first, .. } = self;
+        let end = done.saturating_add(rows).min(all.len());
         let mut rank = Vec::new();
-        for (place, row) in rows.iter().enumerate() {
+        for (place, row) in all.iter().enumerate().take(end).skip(*done) {
             let laid_out;
-            let read = if row.is_laid_out(&current) {
+            let read = if row.is_laid_out(current) {
                 &**row
             } else {
-                laid_out = row.laid_out(&layout);
+                laid_out = row.laid_out(layout);
                 &laid_out
             };
-            if !compiled.matches(read, now) {
+            if !compiled.matches(read, *now) {
                 continue;
             }
-            total += 1;
+            *total += 1;
             rank.clear();
             shown.sorting.write(read, &mut rank);
-            if first.len() < cap {
+            if first.len() < *cap {
                 first.push((Bytes::copy_from_slice(&rank), place));
             } else if let Some(mut last) = first.peek_mut()
                 && rank[..] < last.0[..]
@@ -84,6 +110,11 @@ impl OneShot {
                 *last = (Bytes::copy_from_slice(&rank), place);
             }
         }
+        *done = end;
+    }
+
+    fn result(self) -> Snapshot {
+        let Self { version, cap, shown, rows, total, first, .. } = self;
         let node = |(rank, place): (Bytes, usize)| {
             let row = rows.get(place)?;
             let doc = Doc { data: shown.projection.project(&row.raw), rank };
@@ -96,7 +127,7 @@ impl OneShot {
 
 impl Engine {
     /// Asks a query once. Costs a reference to each node that the cheapest index finds, to each node of the set where there is none;
-    /// nothing where a view of the same identity is held and up to date. [`OneShot::run`] costs the rest.
+    /// nothing where a view of the same identity is held and up to date. [`OneShot::step`] costs the rest.
     ///
     /// # Errors
     ///
@@ -138,6 +169,9 @@ impl Engine {
             rows,
             current: set.layout().clone(),
             layout: Arc::new(Layout::of(&columns)),
+            done: 0,
+            total: 0,
+            first: BinaryHeap::new(),
         };
         Ok(OneShot(State::Asked(Box::new(asked))))
     }

@@ -211,6 +211,9 @@ impl Setup {
     }
 }
 
+/// The nodes and the hour at some moment.
+type Past = (BTreeMap<String, Node>, i64);
+
 /// The engine, its watchers, and the plain model.
 struct World {
     engine: Engine,
@@ -220,7 +223,7 @@ struct World {
     watches: Vec<Watch>,
     hour: i64,
     /// The nodes and the hour as they were at each version of the engine.
-    past: BTreeMap<u64, Vec<(BTreeMap<String, Node>, i64)>>,
+    past: BTreeMap<u64, Vec<Past>>,
 }
 
 impl World {

@@ -6,6 +6,7 @@ use hashbrown::HashMap;
 use smallvec::smallvec;
 
 use crate::{
+    allowance::Keeping,
     analysis::{self, Alternative, Class, TimeTest},
     filter::{Compiled, Fields as _},
     limits::{EngineLimits, Tuning},
@@ -25,6 +26,11 @@ use crate::{
     tree::Entry,
     update::FeedId,
 };
+
+/// What a value by which a filter is found takes, about.
+const FILED_BYTES: usize = 25;
+/// What a view and its filter take besides, about.
+const VIEW_BYTES: usize = size_of::<View>() + size_of::<SharedFilter>() + 256;
 
 /// A filter is asked again how it is best found when it was found in vain so often.
 const FOUND_IN_VAIN: u32 = 256;
@@ -114,6 +120,36 @@ impl Prepared {
         if is_slice { 0 } else { Window::most_bytes(cap, set.len()) }
     }
 
+    /// What it would cost to keep.
+    pub(crate) fn keeping(
+        &self,
+        set: &Set,
+        plan: &Plan,
+        columns: u64,
+        now: Instant,
+        tuning: &Tuning,
+    ) -> Keeping {
+        let rows = sampled(set).filter(|handle| set.row(*handle).is_some()).count();
+        // One row in so many is one of its own, as far as some of them tell.
+        let (hits, of) = match self.access.class {
+            _ if self.is_all => (1, 1),
+            Class::Scan => (1, 1),
+            _ => (sample(set, std::slice::from_ref(&self.access), now)[0] as u64, rows.max(1) as u64),
+        };
+        let tried = if self.is_all { 0 } else { self.compiled.cost().of(set.average_row_bytes()) };
+        let change = tried.saturating_mul(2).saturating_add(WINDOW_STEPS);
+        let names = 2 * (plan.filter.canonical().len() + plan.order.canonical().len());
+        let filed = FILED_BYTES * self.access.count;
+        let window = self.most_window_bytes(set, plan.cap, tuning);
+        Keeping {
+            set: plan.set,
+            standing_steps: change.saturating_mul(hits) / of,
+            bytes: (self.compiled.heap_bytes() + names + filed + window + VIEW_BYTES) as u64,
+            columns,
+            is_unindexed: self.is_scanned(),
+        }
+    }
+
     /// Whether every change would have to be tried on it.
     pub(crate) fn is_scanned(&self) -> bool {
         self.access.class == Class::Scan && !self.is_all
@@ -126,7 +162,7 @@ impl Shard {
         &mut self,
         set: &mut Set,
         identity: Identity,
-        prepared: Prepared,
+        (prepared, keeping): (Prepared, Keeping),
         tests: Vec<u32>,
         now: Instant,
         tuning: &Tuning,
@@ -135,8 +171,10 @@ impl Shard {
         let Prepared { sorting, compiled, access, time_tests, is_all, columns } = prepared;
         let number = identity.set;
         if self.predicates.len() <= number {
+            self.standing.resize(number + 1, 0);
             self.predicates.resize_with(number + 1, || Predicates::new(self.keyed));
         }
+        self.standing[number] += keeping.standing_steps;
         if let Some((column, descending, lo, hi)) = stretch {
             if tuning.slices {
                 set.indexes.begin(&Wish::Order(sorting.clone()));
@@ -158,6 +196,7 @@ impl Shard {
                     feeds: smallvec![],
                     filling: Filling::Done,
                     columns: Box::default(),
+                    keeping,
                     bytes: 0,
                 });
                 self.by_identity.insert(identity, id);
@@ -207,6 +246,7 @@ impl Shard {
             feeds: smallvec![],
             filling: Filling::First(Cursor::default()),
             columns: columns.into(),
+            keeping,
             bytes,
         }) as u32;
         self.window_bytes += bytes;
@@ -394,8 +434,9 @@ impl Shard {
         }
         let view = self.views.remove(id as usize);
         self.by_identity.remove(&view.identity);
-        self.window_bytes -= view.bytes;
         let number = view.identity.set;
+        self.standing[number] -= view.keeping.standing_steps;
+        self.window_bytes -= view.bytes;
         let closed = match view.shape {
             Shape::Slice { extent, .. } => {
                 self.predicates[number].remove_slice(id, &extent);

@@ -93,6 +93,8 @@ pub(crate) struct Shard {
     /// Feeds of which another result is complete than that of the newest version: up to which, or none of these any more.
     pub(crate) lags: VecDeque<(FeedId, Option<u64>)>,
     window_bytes: usize,
+    /// By the number of the set: what a changed row costs the views over it.
+    standing: Vec<u64>,
     scanned: usize,
     /// Filters over time.
     timed: usize,
@@ -129,6 +131,7 @@ impl Shard {
             again: Vec::new(),
             lags: VecDeque::new(),
             window_bytes: 0,
+            standing: Vec::new(),
             scanned: 0,
             timed: 0,
             step: 0,
@@ -529,6 +532,11 @@ impl Shard {
         }
     }
 
+    /// What a changed row of a set costs the views over it.
+    pub(crate) fn standing_steps(&self, set: usize) -> u64 {
+        self.standing.get(set).copied().unwrap_or(0)
+    }
+
     /// Bytes held by windows.
     pub(crate) fn window_bytes(&self) -> usize {
         self.window_bytes
@@ -719,7 +727,7 @@ impl<'a> Refill<'a> {
 
     /// The most steps that it takes over rows of an ordinary size.
     fn steps(&self, filter: &SharedFilter, moment: Moment<'_>) -> u64 {
-        let row = filter.cost.of(moment.rows.set.average_row_bytes()) + 1;
+        let row = filter.compiled.cost().of(moment.rows.set.average_row_bytes()) + 1;
         row.saturating_mul(self.cost() as u64)
     }
 
@@ -807,7 +815,7 @@ fn refill(
         work.wishes.push((filter.set, Wish::Order(sorting.clone())));
     }
     // Indexes are as the rows are now, not as they were for a filter that is behind.
-    if filter.is_current() && refill.steps(filter, moment) <= *left {
+    if moment.rows.are_newest() && refill.steps(filter, moment) <= *left {
         refill.run(window, filter, sorting, moment, work, left);
     }
 }

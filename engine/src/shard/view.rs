@@ -7,6 +7,7 @@ use hashbrown::HashSet;
 use smallvec::SmallVec;
 
 use crate::{
+    allowance::Keeping,
     analysis::{Alternative, Class},
     filter::Compiled,
     shard::{
@@ -155,6 +156,7 @@ pub(crate) struct View {
     pub(crate) filling: Filling,
     /// All that its filter and its order read; none of a slice.
     pub(crate) columns: Box<[Column]>,
+    pub(crate) keeping: Keeping,
     /// What the window is counted as; one that is being filled as the most that it may take.
     pub(crate) bytes: usize,
 }

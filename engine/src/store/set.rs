@@ -65,6 +65,8 @@ pub(crate) struct Set {
     row_bytes: usize,
     /// Rows that were changed, over all commits.
     pub(crate) changed: u64,
+    /// Bytes of the largest row there has been since the set was empty.
+    largest: usize,
     pub(crate) indexes: Indexes,
     /// What some query has not taken yet.
     pub(crate) history: History,
@@ -89,6 +91,7 @@ impl Set {
             ids: HashTable::new(),
             row_bytes: 0,
             changed: 0,
+            largest: 0,
             indexes: Indexes::new(keyed),
             history: History::default(),
             keyed,
@@ -149,7 +152,12 @@ impl Set {
         self.give_back();
     }
 
-    /// Bytes of a row's JSON, on average.
+    /// Bytes of the largest row's JSON.
+    pub(crate) fn largest_row_bytes(&self) -> usize {
+        self.largest
+    }
+
+    /// Bytes of a row, on average.
     pub(crate) fn average_row_bytes(&self) -> usize {
         self.row_bytes.checked_div(self.len()).unwrap_or(0)
     }
@@ -211,6 +219,11 @@ impl Set {
             self.forget_unused();
         }
         self.columns.wanted_with(reads) <= max
+    }
+
+    /// How many different columns queries read.
+    pub(crate) fn wanted_columns(&self) -> usize {
+        self.columns.wanted()
     }
 
     /// Makes the columns of what is read, at once.
@@ -418,6 +431,7 @@ impl Set {
             true => row,
             false => Arc::new(row.laid_out(self.columns.layout())),
         };
+        self.largest = self.largest.max(row.raw.len());
         let hash = row.id_hash;
         let Some(handle) = self.find(hash, &row.id, changes) else {
             let handle = self.free.pop().unwrap_or_else(|| {
@@ -479,6 +493,7 @@ impl Set {
     /// Gives memory back where nothing refers to a handle any more.
     fn give_back(&mut self) {
         if self.ids.is_empty() && self.history.is_empty() {
+            self.largest = 0;
             self.slots = Vec::new();
             self.free = Vec::new();
             self.ids = HashTable::new();
@@ -519,6 +534,15 @@ enum RowsAt {
 }
 
 impl<'a> Rows<'a> {
+    /// Whether the rows after the commit are those of the set now, which its indexes hold.
+    pub(crate) fn are_newest(&self) -> bool {
+        match self.moment {
+            RowsAt::Now => true,
+            RowsAt::Taking(entry) => entry + 1 == self.set.history.end(),
+            RowsAt::Before(entry) => entry == self.set.history.end(),
+        }
+    }
+
     /// As it is after the commit.
     pub(crate) fn current(&self, handle: u32) -> Option<&'a Arc<Row>> {
         match self.moment {

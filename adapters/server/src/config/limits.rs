@@ -55,6 +55,8 @@ pub struct ServerLimits {
     pub request_burst: u32,
     /// Queries over HTTP that are answered at once; 0 counts as 1. Default 4.
     pub queries_at_once: usize,
+    /// Queries of one subject that are answered or wait; 0 counts as 1. Default 64.
+    pub queries_per_subject: usize,
     /// How long a shutdown waits for requests and connections. Default 10 s.
     pub shutdown_timeout: Duration,
 }
@@ -78,6 +80,7 @@ impl Default for ServerLimits {
             requests_per_second: 10_000,
             request_burst: 20_000,
             queries_at_once: 4,
+            queries_per_subject: 64,
             shutdown_timeout: Duration::from_secs(10),
         }
     }
@@ -164,7 +167,7 @@ limits! {
     "http", limits => limits.http => {
         max_connections, max_connections_per_address, max_handshakes, max_handshakes_per_address,
         connections_per_second, connection_burst, count_loopback, header_timeout, max_header_bytes, write_timeout,
-        max_body_bytes, body_timeout, requests_per_second, request_burst, queries_at_once, shutdown_timeout,
+        max_body_bytes, body_timeout, requests_per_second, request_burst, queries_at_once, queries_per_subject, shutdown_timeout,
     }
     "jwt", limits => limits.jwt => {
         max_token_bytes, keys_max_age, keys_max_stale, keys_min_interval, keys_timeout,
@@ -183,7 +186,8 @@ limits! {
     }
     "engine", limits => limits.liveset.engine => {
         max_sets, max_nodes_per_set, max_node_bytes, max_id_bytes, max_ops_per_commit, max_window, max_views,
-        max_unindexed_views, max_filling, max_window_bytes, max_columns, slice_rows, shards,
+        max_unindexed_views, max_filling, max_window_bytes, max_columns, slice_rows,
+        hold_steps, filter_steps, standing_steps, max_behind_rows, max_behind_bytes, shards,
     }
     "json", limits => limits.liveset.engine.json => { nesting }
     "query", limits => limits.liveset.engine.query => {
@@ -191,7 +195,10 @@ limits! {
     }
     "hub", limits => limits.liveset.hub => {
         connections_per_subject, subscriptions_per_subject, live_queries_per_subject, event_data_bytes, initial_bytes, initial_backlog_bytes,
-        watch_backlog_changes, resume_log_changes, resume_log_changes_total, resume_log_bytes, resume_linger, resume_linger_feeds,
+        watch_backlog_changes, resume_log_changes, resume_log_changes_total, resume_log_bytes, resume_log_changes_per_subject,
+        resume_log_bytes_per_subject, resume_linger, resume_linger_feeds, resume_linger_feeds_per_subject,
+        steps_per_second_per_connection, steps_per_second_per_subject, overdraft, standing_steps_per_subject,
+        unindexed_views_per_subject, columns_per_subject, filling_per_subject, query_bytes_per_connection, query_bytes_per_subject,
     }
 }
 

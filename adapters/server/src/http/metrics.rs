@@ -6,11 +6,15 @@ use axum::extract::{FromRequestParts, Request, State};
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use metrics::{describe_counter, describe_gauge};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::auth::Caller;
 use super::{ApiError, App};
+use crate::rate::Bucket;
 
 /// The text format that Prometheus asks for by default.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -55,6 +59,80 @@ pub(super) async fn render(State(app): State<App>, request: Request) -> Result<R
     let Some(handle) = &app.options.metrics else {
         return Err(ApiError::not_found("/metrics"));
     };
-    app.liveset.record_metrics();
-    Ok(([(CONTENT_TYPE, HeaderValue::from_static(TEXT_FORMAT))], handle.render()).into_response())
+    let make = || {
+        app.liveset.record_metrics();
+        handle.render()
+    };
+    let text = app.rendered.text(make).await;
+    Ok(([(CONTENT_TYPE, HeaderValue::from_static(TEXT_FORMAT))], text).into_response())
+}
+
+/// So many texts are made each second on the long run, and at once: each takes milliseconds.
+const TEXTS_PER_SECOND: u32 = 10;
+
+/// The text that was made last. Requests that come faster than texts are made wait for the next, and all take that one: none is given a
+/// text from before it came.
+#[derive(Debug, Default)]
+pub(super) struct Rendered(Mutex<Last>);
+
+#[derive(Debug, Default)]
+struct Last {
+    /// There from the first text on.
+    rate: Option<Bucket>,
+    /// When the text was begun.
+    at: Option<Instant>,
+    text: Bytes,
+}
+
+impl Rendered {
+    async fn text(&self, make: impl FnOnce() -> String) -> Bytes {
+        let came = Instant::now();
+        let mut last = self.0.lock().await;
+        if last.at.is_some_and(|at| at >= came) {
+            return last.text.clone();
+        }
+        loop {
+            let now = Instant::now();
+            let full = || Bucket::full(TEXTS_PER_SECOND, TEXTS_PER_SECOND, now.into_std());
+            let rate = last.rate.get_or_insert_with(full);
+            if rate.take(now.into_std()) {
+                last.at = Some(now);
+                last.text = Bytes::from(make());
+                return last.text.clone();
+            }
+            // A token is a sum of fractions: it may be there a moment later than reckoned.
+            let wait = rate.wait() + Duration::from_millis(1);
+            tokio::time::sleep(wait).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use futures_util::future::join_all;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn however_often_it_is_asked_for_a_text_is_made_ten_times_a_second() {
+        let rendered = Rendered::default();
+        let made = Cell::new(0);
+        let make = || {
+            made.set(made.get() + 1);
+            made.get().to_string()
+        };
+        let start = Instant::now();
+        for round in 0..20 {
+            // All of them together, each at a later moment than the text before.
+            tokio::time::advance(Duration::from_millis(1)).await;
+            let before = made.get();
+            let texts = join_all((0..1_000).map(|_| rendered.text(make))).await;
+            assert!(texts.iter().all(|text| *text == made.get().to_string()), "the newest");
+            assert_eq!(made.get() - before, 1, "round {round}");
+        }
+        let passed = start.elapsed();
+        assert!((Duration::from_millis(950)..Duration::from_millis(1_100)).contains(&passed), "{passed:?}");
+    }
 }

@@ -24,7 +24,7 @@
 //! | 422 | `LIMIT_EXCEEDED` | the rows of a query are too large (over 16 MiB by default), or it reads more fields than may be indexed: ask for fewer; or the data of an event is too large (over 1 MiB by default) |
 //! | 429 | `RATE_LIMITED` | too many requests of this subject; or too many tokens from this address were refused, and this one was not looked at. `Retry-After` says when to try again |
 //! | 500 | `INTERNAL` | a fault of the server |
-//! | 503 | `OVERLOADED` | not now |
+//! | 503 | `OVERLOADED` | not now: this subject has as many queries under way as it may (64 by default), among others |
 
 mod auth;
 mod batch;
@@ -36,6 +36,7 @@ mod explain;
 mod linger;
 mod metrics;
 mod query;
+mod queue;
 mod rates;
 
 use std::sync::Arc;
@@ -50,11 +51,12 @@ use axum::routing::{get, post};
 use liveset::Liveset;
 use liveset::http::Origins;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::Semaphore;
 
 pub use self::cors::Cors;
 pub use self::error::ApiError;
+use self::metrics::Rendered;
 pub use self::metrics::{install_recorder, upkeep};
+use self::queue::Queue;
 use self::rates::Rates;
 
 /// What the endpoints need besides the handle.
@@ -70,8 +72,10 @@ pub struct HttpOptions {
     pub requests_per_second: u32,
     /// How many of them may come at once.
     pub request_burst: u32,
-    /// Queries that are answered at once; 0 counts as 1. Others wait.
+    /// Queries that are answered at once; 0 counts as 1. Others wait; turns go round by subject.
     pub queries_at_once: usize,
+    /// Queries of one subject that are answered or wait; 0 counts as 1. More are refused with 503.
+    pub queries_per_subject: usize,
     /// Which pages may call.
     pub cors: Cors,
     /// Which pages may open `/ws`.
@@ -91,6 +95,7 @@ impl Default for HttpOptions {
             requests_per_second: 10_000,
             request_burst: 20_000,
             queries_at_once: 4,
+            queries_per_subject: 64,
             cors: Cors::default(),
             websocket_origins: Origins::Any,
             metrics: None,
@@ -105,8 +110,8 @@ pub(crate) struct App {
     pub(crate) liveset: Liveset,
     pub(crate) options: HttpOptions,
     rates: Arc<Rates>,
-    /// As many as queries may be answered at once.
-    queries: Arc<Semaphore>,
+    queries: Arc<Queue>,
+    rendered: Arc<Rendered>,
 }
 
 /// `/ws` and the endpoints. `more` is merged in below the common layers, so that its routes are counted and
@@ -116,8 +121,9 @@ pub fn router(liveset: Liveset, options: HttpOptions, more: Router) -> Router {
     let origins = options.websocket_origins.clone();
     let has_metrics = options.metrics.is_some();
     let rates = Arc::new(Rates::new(options.requests_per_second, options.request_burst));
-    let queries = Arc::new(Semaphore::new(options.queries_at_once.clamp(1, Semaphore::MAX_PERMITS)));
-    let app = App { liveset: liveset.clone(), options, rates, queries };
+    let queries = Arc::new(Queue::new(options.queries_at_once, options.queries_per_subject));
+    let rendered = Arc::default();
+    let app = App { liveset: liveset.clone(), options, rates, queries, rendered };
     let mut routes = Router::new()
         .route("/batch", post(batch::commit))
         .route("/events", post(events::publish))

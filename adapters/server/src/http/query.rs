@@ -1,5 +1,7 @@
 //! `POST /query`: the result of a query, now.
 
+use std::ops::ControlFlow;
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -9,6 +11,7 @@ use liveset_core::{ErrorCode, QuerySpec};
 use liveset_engine::{JsonLimits, json};
 
 use super::auth::Caller;
+use super::queue::{Full, Turn};
 use super::{ApiError, App, body, error};
 
 pub(super) async fn run(State(app): State<App>, caller: Caller, body: Body) -> Result<Response, ApiError> {
@@ -28,22 +31,49 @@ pub(super) async fn run(State(app): State<App>, caller: Caller, body: Body) -> R
     Ok(error::json(StatusCode::OK, answer))
 }
 
-/// On a thread that may take its time: a query that no index helps looks at every node.
+/// So many nodes are looked at in one turn.
+const NODES_A_TURN: usize = 512;
+
+/// In turns, on threads that may take their time: a query that no index helps looks at every node. Where the client hangs up, this is
+/// dropped: a query that waits leaves the queue, and one that has a turn ends with it.
 async fn answer(
     app: &App,
     caller: Caller,
     query: QuerySpec,
 ) -> Result<Result<QueryResult, QueryError>, ApiError> {
-    let permit = app.queries.clone().acquire_owned().await.map_err(|_| ApiError::internal())?;
+    let mut request = app.queries.enter(&caller.who.subject).map_err(|Full(most)| {
+        metrics::counter!("liveset_limit_refusals_total", "limit" => "http.queries_per_subject").increment(1);
+        ApiError::overloaded(format!("a subject may have at most {most} queries under way"))
+    })?;
+    let mut turn = request.turn().await;
     let Caller { who, .. } = caller.still(app).await?;
     let liveset = app.liveset.clone();
-    let answering = tokio::task::spawn_blocking(move || {
-        let answer = liveset.query_as(&who, &query);
-        // Held until the work is done, also where nobody waits for the answer any more.
-        drop(permit);
-        answer
+    // A turn is held until its part is done, also where nobody waits for the answer any more.
+    let begun = in_turn(turn, move || match liveset.begin_query_as(&who, &query) {
+        Ok(run) => run.step(NODES_A_TURN),
+        Err(error) => ControlFlow::Break(Err(error)),
     });
-    answering.await.map_err(|_| ApiError::internal())
+    let mut state = begun.await?;
+    loop {
+        let run = match state {
+            ControlFlow::Break(result) => return Ok(result),
+            ControlFlow::Continue(run) => run,
+        };
+        turn = request.turn().await;
+        state = in_turn(turn, move || run.step(NODES_A_TURN)).await?;
+    }
+}
+
+async fn in_turn<T: Send + 'static>(
+    turn: Turn,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    let working = tokio::task::spawn_blocking(move || {
+        let done = work();
+        drop(turn);
+        done
+    });
+    working.await.map_err(|_| ApiError::internal())
 }
 
 /// Reads a query.

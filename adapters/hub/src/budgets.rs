@@ -1,0 +1,180 @@
+//! What is taken of things that all share: kept by the subject, and spent by the second.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use liveset_core::Moment;
+use liveset_engine::{Allowance, Keeping, Share};
+
+use crate::HubLimits;
+
+/// What some live queries cost while they are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// By set: steps for each changed row, and fields that no other query read.
+    by_set: BTreeMap<usize, (u64, u64)>,
+    bytes: u64,
+    unindexed: u64,
+}
+
+impl Kept {
+    pub(crate) fn add(&mut self, keeping: &Keeping) {
+        let (steps, columns) = self.by_set.entry(keeping.set).or_default();
+        *steps += keeping.standing_steps;
+        *columns += keeping.columns;
+        self.bytes += keeping.bytes;
+        self.unindexed += u64::from(keeping.is_unindexed);
+    }
+
+    pub(crate) fn remove(&mut self, keeping: &Keeping) {
+        self.bytes -= keeping.bytes;
+        self.unindexed -= u64::from(keeping.is_unindexed);
+        self.subtract_of_set(keeping.set, keeping.standing_steps, keeping.columns);
+    }
+
+    pub(crate) fn add_all(&mut self, other: &Kept) {
+        for (set, (steps, columns)) in &other.by_set {
+            let sum = self.by_set.entry(*set).or_default();
+            *sum = (sum.0 + steps, sum.1 + columns);
+        }
+        self.bytes += other.bytes;
+        self.unindexed += other.unindexed;
+    }
+
+    pub(crate) fn subtract_all(&mut self, other: &Kept) {
+        for (set, (steps, columns)) in &other.by_set {
+            self.subtract_of_set(*set, *steps, *columns);
+        }
+        self.bytes -= other.bytes;
+        self.unindexed -= other.unindexed;
+    }
+
+    fn subtract_of_set(&mut self, set: usize, steps: u64, columns: u64) {
+        if let Some(sum) = self.by_set.get_mut(&set) {
+            *sum = (sum.0 - steps, sum.1 - columns);
+            if *sum == (0, 0) {
+                self.by_set.remove(&set);
+            }
+        }
+    }
+
+    /// Bytes of compiled filters and windows.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Steps for each changed row, of the set of which that is the most.
+    pub(crate) fn standing_steps(&self) -> u64 {
+        self.by_set.values().map(|(steps, _)| *steps).max().unwrap_or(0)
+    }
+
+    /// What may still be taken: by a connection that keeps so much, of a subject that keeps all of this.
+    pub(crate) fn allowance(&self, of_connection: &Kept, set: usize, limits: &HubLimits) -> Allowance {
+        let (steps, columns) = self.by_set.get(&set).copied().unwrap_or_default();
+        let bytes = Share::after(limits.query_bytes_per_subject, self.bytes)
+            .min(Share::after(limits.query_bytes_per_connection, of_connection.bytes));
+        Allowance {
+            standing_steps: Share::after(limits.standing_steps_per_subject, steps),
+            bytes,
+            columns: Share::after(limits.columns_per_subject, columns),
+            unindexed: Share::after(limits.unindexed_views_per_subject, self.unindexed),
+            is_bounded: true,
+            works_at_once: true,
+        }
+    }
+}
+
+/// Steps that may be spent: as many as come in a second at once, and so many a second on the long run. More may be spent than is
+/// there: then nothing more is until that has come in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StepBudget {
+    /// In steps times nanoseconds a second; below zero it is in debt.
+    level: i128,
+    at: Moment,
+}
+
+/// Nanoseconds of a second.
+const SECOND: i128 = 1_000_000_000;
+
+impl StepBudget {
+    pub(crate) fn full(rate: u64, now: Moment) -> Self {
+        Self { level: i128::from(rate) * SECOND, at: now }
+    }
+
+    fn earn(&mut self, rate: u64, now: Moment) {
+        let earned = now.saturating_since(self.at).as_nanos().min(u128::from(u64::MAX)) as i128;
+        let full = i128::from(rate) * SECOND;
+        self.level = self.level.saturating_add(earned.saturating_mul(i128::from(rate))).min(full);
+        self.at = self.at.max(now);
+    }
+
+    pub(crate) fn spend(&mut self, rate: u64, now: Moment, steps: u64) {
+        self.earn(rate, now);
+        self.level = self.level.saturating_sub(i128::from(steps) * SECOND);
+    }
+
+    /// For how long nothing more may be spent.
+    pub(crate) fn wait(&mut self, rate: u64, now: Moment) -> Duration {
+        self.earn(rate, now);
+        let debt = -self.level.min(0);
+        let nanos = if rate == 0 { debt } else { debt / i128::from(rate) + i128::from(debt > 0) };
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
+    /// When it is as if nothing had ever been spent.
+    pub(crate) fn full_at(&self, rate: u64) -> Moment {
+        let missing = (i128::from(rate) * SECOND - self.level).max(0);
+        let nanos = missing / i128::from(rate.max(1)) + 1;
+        self.at.saturating_add(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_spent_beyond_the_budget_is_waited_for() {
+        let start = Moment::from_nanos(7);
+        let mut budget = StepBudget::full(1_000, start);
+        budget.spend(1_000, start, 1_000);
+        assert_eq!(budget.wait(1_000, start), Duration::ZERO, "it is used up, and not overdrawn");
+        budget.spend(1_000, start, 500);
+        let wait = budget.wait(1_000, start);
+        assert!(wait >= Duration::from_millis(500) && wait < Duration::from_millis(501), "{wait:?}");
+        assert_eq!(budget.wait(1_000, start + wait), Duration::ZERO);
+        assert!(budget.full_at(1_000) > start + Duration::from_millis(1_500));
+        assert_eq!(budget.wait(1_000, Moment::MAX), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_rate_of_zero_lets_nothing_through_once_it_is_overdrawn() {
+        let mut budget = StepBudget::full(0, Moment::ZERO);
+        assert_eq!(budget.wait(0, Moment::ZERO), Duration::ZERO);
+        budget.spend(0, Moment::ZERO, 1);
+        assert!(budget.wait(0, Moment::MAX) > Duration::ZERO);
+    }
+
+    #[test]
+    fn what_is_kept_adds_up_and_is_given_back() {
+        let mut engine = liveset_engine::Engine::new(Default::default(), liveset_engine::HashSeed::FIXED);
+        engine.define_set(liveset_engine::SetDef::new("orders", "id")).expect("a set");
+        let query = liveset_engine::Query::new("orders").filter("total != 5");
+        let plan = engine.prepare(&query).expect("a query");
+        let now = liveset_engine::Instant::UNIX_EPOCH;
+        let keeping = engine.begin_open_within(now, &plan, &Allowance::UNLIMITED).expect("room").keeping;
+        assert!(
+            keeping.standing_steps > 0 && keeping.bytes > 0 && keeping.columns == 1 && keeping.is_unindexed
+        );
+        let mut one = Kept::default();
+        one.add(&keeping);
+        let mut all = one.clone();
+        all.add_all(&one);
+        assert_eq!((all.bytes(), all.standing_steps()), (2 * keeping.bytes, 2 * keeping.standing_steps));
+        let limits =
+            HubLimits { standing_steps_per_subject: 3 * keeping.standing_steps, ..HubLimits::default() };
+        assert_eq!(all.allowance(&one, keeping.set, &limits).standing_steps.left, keeping.standing_steps);
+        all.subtract_all(&one);
+        all.remove(&keeping);
+        assert_eq!(all, Kept::default());
+    }
+}

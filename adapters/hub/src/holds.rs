@@ -1,0 +1,80 @@
+//! What one input takes while the owner's lock is held, in steps of the engine's work.
+
+/// A kind of input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Input {
+    /// A message of a client.
+    Message,
+    /// A verdict on a token.
+    Verdict,
+    /// A commit of the host.
+    Commit,
+    /// The passing of time.
+    Timeout,
+    /// A slice of work that was put off.
+    Work,
+}
+
+/// The inputs of one kind, by the steps that they took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hold {
+    /// How many took at most as many steps as [`Holds::BOUNDS`] says at that place; in the last place all.
+    pub up_to: [u64; Holds::BOUNDS.len() + 1],
+    /// The steps of all.
+    pub steps: u64,
+    /// The most steps of one.
+    pub longest: u64,
+}
+
+/// The steps that inputs took, by their kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holds([Hold; 5]);
+
+impl Holds {
+    /// The bounds by which inputs are sorted.
+    pub const BOUNDS: [u64; 4] = [1_000, 10_000, 100_000, 1_000_000];
+    const NAMES: [(&'static str, Input); 5] = [
+        ("message", Input::Message),
+        ("verdict", Input::Verdict),
+        ("commit", Input::Commit),
+        ("timeout", Input::Timeout),
+        ("work", Input::Work),
+    ];
+
+    pub(crate) fn note(&mut self, input: Input, steps: u64) {
+        let hold = &mut self.0[input as usize];
+        for (count, bound) in hold.up_to.iter_mut().zip(Self::BOUNDS.into_iter().chain([u64::MAX])) {
+            *count += u64::from(steps <= bound);
+        }
+        hold.steps += steps;
+        hold.longest = hold.longest.max(steps);
+    }
+
+    /// The inputs of one kind.
+    pub fn of(&self, input: Input) -> Hold {
+        self.0[input as usize]
+    }
+
+    /// All kinds, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, Hold)> + '_ {
+        Self::NAMES.into_iter().map(|(name, input)| (name, self.of(input)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inputs_are_counted_by_their_steps() {
+        let mut holds = Holds::default();
+        for steps in [0, 1_000, 1_001, 2_000_000] {
+            holds.note(Input::Commit, steps);
+        }
+        let commit = holds.of(Input::Commit);
+        assert_eq!((commit.up_to, commit.steps, commit.longest), ([2, 3, 3, 3, 4], 2_002_001, 2_000_000));
+        assert_eq!(holds.iter().find(|(name, _)| *name == "commit"), Some(("commit", commit)));
+        assert_eq!(holds.of(Input::Work), Hold::default());
+    }
+}
