@@ -216,13 +216,17 @@ impl Shard {
             self.apply_to_filter(filter, touches, moment, left);
         }
         self.scratch = scratch;
-        self.replenish(moment, left);
+        self.replenish(set, moment, left);
+        let filters = &self.filters;
+        let is_of_set = |id: &mut u32| filters.get(*id as usize).is_none_or(|filter| filter.set == set);
+        let mut misplaced: Vec<u32> = self.misplaced.extract_if(.., is_of_set).collect();
         while *left >= RECONSIDER_STEPS
-            && let Some(filter) = self.misplaced.pop()
+            && let Some(filter) = misplaced.pop()
         {
             *left -= RECONSIDER_STEPS;
             self.reconsider_access(filter, moment);
         }
+        self.misplaced.append(&mut misplaced);
     }
 
     /// The most steps that so many changed rows of an ordinary size cost a filter and its views.
@@ -387,8 +391,12 @@ impl Shard {
     }
 
     /// Fills the slack of windows that have nearly used it up, as far as that costs little.
-    fn replenish(&mut self, moment: Moment<'_>, left: &mut u64) {
-        while let Some(id) = self.low.pop() {
+    fn replenish(&mut self, set: usize, moment: Moment<'_>, left: &mut u64) {
+        // Windows of other sets wait for a change of theirs.
+        let is_of_set =
+            |id: &mut u32| self.views.get(*id as usize).is_none_or(|view| view.identity.set == set);
+        let low: Vec<u32> = self.low.extract_if(.., is_of_set).collect();
+        for id in low {
             let Some(view) = self.views.get_mut(id as usize) else { continue };
             let Shape::Window { filter, window } = &mut view.shape else { continue };
             let (filter, total) = (&self.filters[*filter as usize], view.total as usize);

@@ -95,7 +95,7 @@ impl Shard {
             self.flip_or_fall_behind(id, &rows, then, moment, left);
         }
         self.scratch = scratch;
-        self.replenish(moment, left);
+        self.replenish(set, moment, left);
     }
 
     fn flip_or_fall_behind(
@@ -117,6 +117,7 @@ impl Shard {
         let most = self.most_steps(id, 1, moment).saturating_mul(2).max(1);
         let allowed = usize::try_from(*left / most).unwrap_or(usize::MAX);
         let Some(filter) = self.filters.get_mut(id as usize) else { return };
+        let set = filter.set;
         let Timed::ByNode(timers) = &mut filter.timed else { return };
         if timers.due(moment.now).nth(allowed).is_some() {
             return self.fall_behind(id, then, moment);
@@ -136,7 +137,7 @@ impl Shard {
         *left = left.saturating_sub(spent);
         self.rearm(id, old);
         self.flip_filter(id, due.into_iter(), then, moment, left);
-        self.replenish(moment, left);
+        self.replenish(set, moment, left);
     }
 
     /// The filter of a set whose first timer is due at `now`.
