@@ -552,6 +552,17 @@ impl Engine {
         Ok(Opened { feed, is_there, keeping })
     }
 
+    /// The feed that a query would share with those that opened it already.
+    pub fn feed_of(&self, plan: &Plan) -> Option<FeedId> {
+        let identity = identity(plan);
+        let shard = &self.shards[self.shard_of(&identity)];
+        let view = shard.view(shard.view_of(&identity)?)?;
+        let shows = |feed: &&crate::shard::view::Feed| {
+            feed.shown.projection == plan.projection && feed.follows_count == plan.follows_count
+        };
+        view.feeds.iter().find(shows).map(|feed| feed.id)
+    }
+
     /// A feed of which [`begin_open`](Self::begin_open) had no result yet, and now has. Drain until `None`.
     pub fn poll_opened(&mut self) -> Option<FeedId> {
         loop {

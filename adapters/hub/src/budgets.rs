@@ -31,23 +31,6 @@ impl Kept {
         self.subtract_of_set(keeping.set, keeping.standing_steps, keeping.columns);
     }
 
-    pub(crate) fn add_all(&mut self, other: &Kept) {
-        for (set, (steps, columns)) in &other.by_set {
-            let sum = self.by_set.entry(*set).or_default();
-            *sum = (sum.0 + steps, sum.1 + columns);
-        }
-        self.bytes += other.bytes;
-        self.unindexed += other.unindexed;
-    }
-
-    pub(crate) fn subtract_all(&mut self, other: &Kept) {
-        for (set, (steps, columns)) in &other.by_set {
-            self.subtract_of_set(*set, *steps, *columns);
-        }
-        self.bytes -= other.bytes;
-        self.unindexed -= other.unindexed;
-    }
-
     fn subtract_of_set(&mut self, set: usize, steps: u64, columns: u64) {
         if let Some(sum) = self.by_set.get_mut(&set) {
             *sum = (sum.0 - steps, sum.1 - columns);
@@ -65,6 +48,12 @@ impl Kept {
     /// Steps for each changed row, of the set of which that is the most.
     pub(crate) fn standing_steps(&self) -> u64 {
         self.by_set.values().map(|(steps, _)| *steps).max().unwrap_or(0)
+    }
+
+    /// What a connection that keeps so much may still take where its subject has the same live query already.
+    pub(crate) fn allowance_of_more(of_connection: &Kept, limits: &HubLimits) -> Allowance {
+        let bytes = Share::after(limits.query_bytes_per_connection, of_connection.bytes);
+        Allowance { bytes, is_bounded: true, ..Allowance::UNLIMITED }
     }
 
     /// What may still be taken: by a connection that keeps so much, of a subject that keeps all of this.
@@ -168,12 +157,12 @@ mod tests {
         let mut one = Kept::default();
         one.add(&keeping);
         let mut all = one.clone();
-        all.add_all(&one);
+        all.add(&keeping);
         assert_eq!((all.bytes(), all.standing_steps()), (2 * keeping.bytes, 2 * keeping.standing_steps));
         let limits =
             HubLimits { standing_steps_per_subject: 3 * keeping.standing_steps, ..HubLimits::default() };
         assert_eq!(all.allowance(&one, keeping.set, &limits).standing_steps.left, keeping.standing_steps);
-        all.subtract_all(&one);
+        all.remove(&keeping);
         all.remove(&keeping);
         assert_eq!(all, Kept::default());
     }

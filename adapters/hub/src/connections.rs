@@ -134,8 +134,8 @@ impl Connection {
     /// Counts what it holds for its subject, after whatever may have changed that.
     pub(crate) fn count(&mut self, now: Moment, subjects: &mut Subjects) {
         let who = self.principal.as_ref().filter(|_| !self.is_over()).map(|who| &who.subject);
-        let Held { subscriptions, queries, kept } = &self.held;
-        subjects.set(&mut self.share, now, who, (subscriptions.len(), queries.len(), kept));
+        let Held { subscriptions, queries, .. } = &self.held;
+        subjects.set(&mut self.share, now, who, (subscriptions.len(), queries.len()));
     }
 }
 

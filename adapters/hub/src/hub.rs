@@ -21,7 +21,7 @@ use crate::{
     Access, AllowAll, AuthRefused, ConnectionId, HubLimits, OneShot, Origin, Output, Parser, Policy,
     PreparedQuery, Principal, PublishError, Refusals, Resources, Stats, SubjectUse, Timeouts, WatchError,
     WatchEvent, WatchId,
-    budgets::{Kept, StepBudget},
+    budgets::StepBudget,
     connections::{Connection, Connections},
     contain::{Panicked, contain},
     feeds::{After, Feeds, Watcher},
@@ -272,7 +272,7 @@ impl Hub {
     pub fn handle_disconnect(&mut self, now: Now, conn: ConnectionId) {
         self.release(now, conn);
         if let Some(mut connection) = self.connections.remove(conn) {
-            self.subjects.set(&mut connection.share, now.monotonic, None, (0, 0, &Kept::default()));
+            self.subjects.set(&mut connection.share, now.monotonic, None, (0, 0));
             self.totals.leave(&connection);
         }
         self.timers.set(Timer::Connection(conn), None);

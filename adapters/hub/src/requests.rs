@@ -198,7 +198,7 @@ impl Hub {
             self.counts.refusals.live_queries_per_subject += 1;
             return Err(too_many_of_subject(limit, "live queries", None));
         }
-        let steps = planning_steps(&asked.query);
+        let steps = planning_steps(&asked.query, self.query_limits.expression_bytes);
         self.spend(now, Watcher::Connection(conn, asked.ticket), steps);
         if self.wait(now, conn) > self.limits.overdraft {
             self.counts.refusals.steps_per_second += 1;
@@ -246,6 +246,7 @@ impl Hub {
             };
             connection.held.insert(ticket, held);
             connection.count(now.monotonic, &mut self.subjects);
+            self.subjects.keep(&mut connection.share, feed, &keeping);
         }
         self.opened(now, feed, is_there);
         Ok(())
@@ -323,6 +324,7 @@ impl Hub {
                 connection.deferred.retain(|deferred| *deferred != ticket);
             }
             connection.behind.swap_remove(&(query.feed, ticket));
+            self.subjects.let_go(&mut connection.share, query.feed);
             connection.count(now.monotonic, &mut self.subjects);
             let watcher = Watcher::Connection(conn, ticket);
             self.end_lag(conn, ticket, query.feed);
@@ -433,7 +435,7 @@ impl Hub {
         }
         connection.behind.swap_remove(&(before, ticket));
         connection.held.keep(ticket, Keeping::default());
-        connection.count(now.monotonic, &mut self.subjects);
+        self.subjects.let_go(&mut connection.share, before);
         let subject = connection.principal.as_ref().map(|who| who.subject.clone());
         self.end_lag(conn, ticket, before);
         self.forget_task(watcher);
@@ -460,7 +462,7 @@ impl Hub {
             (held.feed, held.identity) = (feed, identity);
         }
         connection.held.keep(ticket, keeping);
-        connection.count(now.monotonic, &mut self.subjects);
+        self.subjects.keep(&mut connection.share, feed, &keeping);
         self.opened(now, feed, is_there);
         Ok(())
     }
@@ -510,11 +512,11 @@ fn missed(feeds: &Feeds, feed: FeedId, snapshot: &Snapshot, since: &str) -> Opti
     })
 }
 
-/// The steps that it takes to read and plan a query.
-fn planning_steps(query: &QuerySpec) -> u64 {
+/// The steps that it takes to read and plan a query. Of a text that is too long no more is read than may be.
+fn planning_steps(query: &QuerySpec, most: usize) -> u64 {
     let texts = [&query.filter, &query.order_by].into_iter().flatten().map(String::len);
     let fields = query.fields.iter().flatten().map(String::len);
-    STEPS_PER_QUERY + STEPS_PER_BYTE * texts.chain(fields).sum::<usize>() as u64
+    STEPS_PER_QUERY + STEPS_PER_BYTE * texts.chain(fields).map(|bytes| bytes.min(most)).sum::<usize>() as u64
 }
 
 /// Steps that any query takes to be planned, and those for each byte of its texts.

@@ -1,10 +1,15 @@
 //! What each subject holds, over all of its connections.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
+use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use liveset_core::Moment;
-use liveset_engine::{Allowance, Keyed};
+use liveset_engine::{Allowance, FeedId, Keeping, Keyed};
 
 use crate::{
     HubLimits,
@@ -30,6 +35,8 @@ pub struct SubjectUse {
 #[derive(Debug)]
 struct Account {
     held: SubjectUse,
+    /// How many of its live queries are of each feed, and what that costs: once, however many they are.
+    feeds: HashMap<FeedId, (usize, Keeping), FixedState>,
     kept: Kept,
     steps: StepBudget,
 }
@@ -50,7 +57,38 @@ pub(crate) struct Share {
     subject: Option<Arc<str>>,
     subscriptions: usize,
     live_queries: usize,
-    kept: Kept,
+    feeds: BTreeMap<FeedId, usize>,
+}
+
+impl Account {
+    fn new(rate: u64, now: Moment) -> Self {
+        Self {
+            held: SubjectUse::default(),
+            feeds: HashMap::default(),
+            kept: Kept::default(),
+            steps: StepBudget::full(rate, now),
+        }
+    }
+
+    fn keep(&mut self, feed: FeedId, keeping: &Keeping, count: usize) {
+        let kept = self.feeds.entry(feed).or_insert((0, *keeping));
+        if kept.0 == 0 {
+            self.kept.add(&kept.1);
+        }
+        kept.0 += count;
+    }
+
+    /// Returns what the feed costs.
+    fn let_go(&mut self, feed: FeedId, count: usize) -> Option<Keeping> {
+        let kept = self.feeds.get_mut(&feed)?;
+        let keeping = kept.1;
+        kept.0 -= count;
+        if kept.0 == 0 {
+            self.feeds.remove(&feed);
+            self.kept.remove(&keeping);
+        }
+        Some(keeping)
+    }
 }
 
 impl Subjects {
@@ -78,6 +116,33 @@ impl Subjects {
         self.by_name.get(subject).map_or(&none, |account| &account.kept).allowance(of_connection, set, limits)
     }
 
+    /// A live query of a connection is of a feed from here on.
+    pub(crate) fn keep(&mut self, share: &mut Share, feed: FeedId, keeping: &Keeping) {
+        let Some(account) = share.subject.as_ref().and_then(|subject| self.by_name.get_mut(subject)) else {
+            return;
+        };
+        account.keep(feed, keeping, 1);
+        *share.feeds.entry(feed).or_default() += 1;
+    }
+
+    /// One is no more. Nothing where it was not counted.
+    pub(crate) fn let_go(&mut self, share: &mut Share, feed: FeedId) {
+        let Some(account) = share.subject.as_ref().and_then(|subject| self.by_name.get_mut(subject)) else {
+            return;
+        };
+        let Some(count) = share.feeds.get_mut(&feed) else { return };
+        account.let_go(feed, 1);
+        *count -= 1;
+        if *count == 0 {
+            share.feeds.remove(&feed);
+        }
+    }
+
+    /// Whether a subject has a live query of a feed: another one costs it nothing.
+    pub(crate) fn has(&self, subject: &str, feed: FeedId) -> bool {
+        self.by_name.get(subject).is_some_and(|account| account.feeds.contains_key(&feed))
+    }
+
     /// Steps were spent for a subject.
     pub(crate) fn spend(&mut self, subject: &str, now: Moment, steps: u64) {
         if let Some(account) = self.by_name.get_mut(subject) {
@@ -102,27 +167,31 @@ impl Subjects {
     }
 
     /// Counts a connection as what it is now, in place of what it was counted as: for whom it acts, if its conversation is not over,
-    /// and what it holds. O(1), and O(sets) where what it keeps has changed.
+    /// and how much it holds. O(1), and O(feeds) where it acts for another subject than before.
     pub(crate) fn set(
         &mut self,
         share: &mut Share,
         now: Moment,
         subject: Option<&Arc<str>>,
-        (subscriptions, live_queries, kept): (usize, usize, &Kept),
+        (subscriptions, live_queries): (usize, usize),
     ) {
         let is_same = share.subject.as_deref() == subject.map(|subject| &**subject);
-        if is_same
-            && (share.subscriptions, share.live_queries, &share.kept) == (subscriptions, live_queries, kept)
-        {
+        if is_same && (share.subscriptions, share.live_queries) == (subscriptions, live_queries) {
             return;
         }
+        let mut moved: Vec<(FeedId, usize, Keeping)> = Vec::new();
         if let Some(subject) = share.subject.take()
             && let Some(account) = self.by_name.get_mut(&subject)
         {
             account.held.connections -= 1;
             account.held.subscriptions -= share.subscriptions;
             account.held.live_queries -= share.live_queries;
-            account.kept.subtract_all(&share.kept);
+            if !is_same {
+                let feeds = std::mem::take(&mut share.feeds).into_iter();
+                moved = feeds
+                    .filter_map(|(feed, count)| Some((feed, count, account.let_go(feed, count)?)))
+                    .collect();
+            }
             if account.held.connections == 0 && !is_same {
                 // Who comes back is not given anew what was overdrawn.
                 match account.steps.wait(self.rate, now).is_zero() {
@@ -136,19 +205,19 @@ impl Subjects {
             return;
         };
         let rate = self.rate;
-        let account = self.by_name.entry(subject.clone()).or_insert_with(|| Account {
-            held: SubjectUse::default(),
-            kept: Kept::default(),
-            steps: StepBudget::full(rate, now),
-        });
+        let account = self.by_name.entry(subject.clone()).or_insert_with(|| Account::new(rate, now));
         if account.held.connections == 0 {
             self.leaving.retain(|(_, leaving)| leaving != subject);
         }
         account.held.connections += 1;
         account.held.subscriptions += subscriptions;
         account.held.live_queries += live_queries;
-        account.kept.add_all(kept);
-        *share = Share { subject: Some(subject.clone()), subscriptions, live_queries, kept: kept.clone() };
+        for (feed, count, keeping) in moved {
+            account.keep(feed, &keeping, count);
+            share.feeds.insert(feed, count);
+        }
+        share.subject = Some(subject.clone());
+        (share.subscriptions, share.live_queries) = (subscriptions, live_queries);
     }
 }
 

@@ -6,6 +6,7 @@ use liveset_engine::{Allowance, FeedId, Plan};
 
 use crate::{
     ConnectionId, Hub, Now, Origin,
+    budgets::Kept,
     feeds::Watcher,
     holds::Input,
     timers::Timer,
@@ -110,7 +111,11 @@ impl Hub {
         let works_at_once = self.wait(now, conn).is_zero();
         let Some(connection) = self.connections.find(conn) else { return Allowance::UNLIMITED };
         let who = connection.principal.as_ref().map_or("", |who| &who.subject);
-        let allowance = self.subjects.allowance(who, &connection.held.kept, plan.set_number(), &self.limits);
+        let kept = &connection.held.kept;
+        let allowance = match self.engine.feed_of(plan).is_some_and(|feed| self.subjects.has(who, feed)) {
+            true => Kept::allowance_of_more(kept, &self.limits),
+            false => self.subjects.allowance(who, kept, plan.set_number(), &self.limits),
+        };
         Allowance { works_at_once, ..allowance }
     }
 

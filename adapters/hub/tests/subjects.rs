@@ -286,3 +286,27 @@ fn the_counts_agree_with_a_recount_whatever_happens() {
         assert_eq!((stats.subjects, stats.connections), (0, 0), "seed {seed}");
     }
 }
+
+/// What many connections of one subject share costs the subject once.
+#[test]
+fn a_live_query_that_many_connections_share_is_charged_once() {
+    let hub = HubLimits { columns_per_subject: 1, unindexed_views_per_subject: 1, ..HubLimits::default() };
+    let mut world = world(HubConfig { hub, ..HubConfig::default() });
+    world.commit((0..20).map(|n| order(n, n)).collect()).unwrap();
+    let clients: Vec<_> = (0..5).map(|_| client(&mut world, "a")).collect();
+    for client in &clients {
+        create(&mut world, *client, "q", r#"{"edge":"orders","filter":"total != 5"}"#);
+        assert_eq!(types(&mut world, *client), ["liveQueryCreated", "liveQueryData"]);
+    }
+    let one = world.hub().subject("a");
+    world.cut(clients[0]);
+    world.settle();
+    assert_eq!(world.hub().subject("a").query_bytes, one.query_bytes);
+    create(&mut world, clients[1], "r", r#"{"edge":"orders","filter":"total != 6"}"#);
+    assert_eq!(types(&mut world, clients[1]), ["error"]);
+    for client in &clients[1..] {
+        world.session(*client).destroy_live_query("q");
+    }
+    world.settle();
+    assert_eq!(world.hub().subject("a").query_bytes, 0);
+}
