@@ -42,6 +42,18 @@ use crate::{
 pub use one_shot::OneShot;
 
 /// One write of a commit.
+///
+/// ```
+/// use liveset_engine::{Engine, EngineLimits, HashSeed, Instant, Op, SetDef};
+///
+/// let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
+/// engine.define_set(SetDef::new("orders", "id"))?;
+/// let node = br#"{"id":"a","total":12.5}"#;
+/// let put = Op::Upsert { set: "orders".into(), node: node[..].into() };
+/// let remove = Op::Remove { set: "orders".into(), id: "b".into() };
+/// assert_eq!(engine.commit(Instant::UNIX_EPOCH, vec![put, remove])?.changed, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
     /// Puts a node in place of the one with the same id, or adds it.

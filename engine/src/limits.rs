@@ -5,6 +5,13 @@
 /// Whatever exceeds one of these is refused with an [`ExprError`](crate::ExprError) that points at the place where the limit
 /// was crossed; nothing is cut short silently. All of them are counted while parsing, so that an expression over a limit costs
 /// no more than the part that was read.
+///
+/// ```
+/// use liveset_engine::{Filter, QueryLimits};
+///
+/// let limits = QueryLimits { list_items: 2, ..QueryLimits::default() };
+/// assert!(Filter::parse("status in ['new', 'open', 'sent']", &limits).is_err());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueryLimits {
     /// Bytes of one filter, one `orderBy`, or one field of a projection. Default 16 384.
@@ -43,6 +50,12 @@ impl QueryLimits {
 }
 
 /// How large the JSON of a node may be. Its bytes are bounded by whoever receives them.
+///
+/// ```
+/// use liveset_engine::{JsonLimits, json};
+///
+/// assert!(json::parse(b"[[[1]]]", &JsonLimits { nesting: 2 }).is_err());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JsonLimits {
     /// How deep lists and objects may nest; the node itself is the first level. Default 64; values above 128 count as
@@ -64,6 +77,13 @@ impl JsonLimits {
 }
 
 /// Every limit of the engine.
+///
+/// ```
+/// use liveset_engine::{Engine, EngineLimits, HashSeed};
+///
+/// let limits = EngineLimits { max_views: 1_000, ..EngineLimits::default() };
+/// let engine = Engine::new(limits, HashSeed::FIXED);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineLimits {
     /// Limits of filters, orders and projections.

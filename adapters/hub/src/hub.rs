@@ -40,6 +40,16 @@ use crate::{
 };
 
 /// The two clocks, read by the owner at the same moment.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use liveset_core::Moment;
+/// use liveset_hub::Now;
+///
+/// let started = std::time::Instant::now();
+/// let now = Now { monotonic: Moment::from_epoch(started.elapsed()), wall: SystemTime::now().into() };
+/// assert!(now.monotonic < Moment::from_epoch(Duration::from_secs(60)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
     /// For deadlines: never goes back.
@@ -49,6 +59,18 @@ pub struct Now {
 }
 
 /// Everything a [`Hub`] is made with.
+///
+/// ```
+/// use liveset_hub::{HashSeed, Hub, HubConfig, Resources};
+///
+/// let mut resources = Resources::new();
+/// resources.declare("orders/{orderId}", ["orderPaid"])?;
+/// let seed = HashSeed::new([7, 11]); // a service takes random bits
+/// let mut config = HubConfig { resources, seed, ..HubConfig::default() };
+/// config.hub.live_queries_per_subject = 100;
+/// let hub = Hub::new(config);
+/// # Ok::<(), liveset_hub::DeclareError>(())
+/// ```
 pub struct HubConfig {
     /// Limits of sets and expressions.
     pub engine: EngineLimits,

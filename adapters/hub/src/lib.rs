@@ -146,6 +146,7 @@ pub use holds::{Hold, Holds, Input};
 pub use hub::{Hub, HubConfig, Now};
 pub use ids::{ConnectionId, Origin, WatchId};
 pub use limits::{HubLimits, MAX_EVENT_TYPES, MAX_PATH_SEGMENTS, MAX_TEMPLATES};
+#[doc(inline)]
 pub use liveset_engine::HashSeed;
 pub use one_shot::OneShot;
 pub use output::{LiveQueryStage, Output, Timeouts};

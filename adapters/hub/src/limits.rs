@@ -4,6 +4,13 @@ use std::time::Duration;
 
 /// Limits of a [`Hub`](crate::Hub). Those of one connection are in `liveset_core::SessionLimits`, those of sets and
 /// expressions in `liveset_engine::EngineLimits`.
+///
+/// ```
+/// use liveset_hub::{HubConfig, HubLimits};
+///
+/// let hub = HubLimits { connections_per_subject: 10, ..HubLimits::default() };
+/// let config = HubConfig { hub, ..HubConfig::default() };
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HubLimits {
     /// Connections that act for one subject at once; one more is refused when it authenticates: `LIMIT_EXCEEDED`, close 1008.

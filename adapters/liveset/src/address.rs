@@ -9,6 +9,16 @@ use liveset_hub::Origin;
 ///
 /// With the module `http`, a host puts it into the extensions of a request, or the framework does. Behind a proxy it is what the
 /// proxy says of its client, not the proxy's own address: only the host knows which proxies are to be believed.
+///
+/// ```
+/// use liveset::ClientAddress;
+///
+/// // Into the extensions of a request, before the endpoint sees it: here what a proxy says that it was called from.
+/// let mut request = hyper::Request::new(());
+/// let address: std::net::IpAddr = "192.0.2.7".parse()?;
+/// request.extensions_mut().insert(ClientAddress::from(address));
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClientAddress(pub IpAddr);
 

@@ -31,6 +31,17 @@ use crate::{connection, finite, telemetry};
 ///
 /// All methods can be called from any thread, inside a tokio runtime or not, but for the asynchronous ones, which need
 /// one with its timer enabled. Each call takes a lock for as long as its work lasts.
+///
+/// ```
+/// use liveset::{Liveset, Query, Set};
+///
+/// let liveset = Liveset::builder().set(Set::new("orders")).build()?;
+/// liveset.commit(|tx| tx.upsert("orders", &serde_json::json!({ "id": 1, "total": 12.5 })))?;
+/// liveset.publish("jobs/42", "jobCompleted", &serde_json::json!({ "elapsedMs": 1200 }))?;
+/// let result = liveset.query(Query::new("orders").filter("total > 10"))?;
+/// assert_eq!(result.rows[0].data.as_bytes(), br#"{"id":1,"total":12.5}"#);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Liveset {
     shared: Arc<Shared>,
