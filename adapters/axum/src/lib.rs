@@ -81,3 +81,8 @@ where
         std::future::ready(response)
     })
 }
+
+/// The README, whose blocks of Rust are run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
