@@ -13,10 +13,9 @@ use liveset_hub::Origin;
 /// ```
 /// use liveset::ClientAddress;
 ///
-/// // Into the extensions of a request, before the endpoint sees it: here what a proxy says that it was called from.
-/// let mut request = hyper::Request::new(());
-/// let address: std::net::IpAddr = "192.0.2.7".parse()?;
-/// request.extensions_mut().insert(ClientAddress::from(address));
+/// let address: std::net::IpAddr = "2001:db8::7".parse()?;
+/// // Of IPv6 the network of one customer counts.
+/// assert_eq!(ClientAddress::from(address).counted(false), Some("2001:db8::".parse()?));
 /// # Ok::<(), std::net::AddrParseError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

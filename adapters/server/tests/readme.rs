@@ -134,7 +134,7 @@ const COMMANDS: &[(&str, Outcome)] = &[
     ),
     (
         "liveset watch ws://127.0.0.1:8080/ws --token change-me-too",
-        Outcome::Shows(&["o1   2025-12-07T20:03:00Z  delivered  12.5\n", "6 of 6 rows"]),
+        Outcome::Shows(&["o1   2025-12-07T20:03:00Z  delivered   12.5\n", "6 of 6 rows"]),
     ),
     (
         "curl -H 'Authorization: Bearer change-me' http://127.0.0.1:8080/events",
@@ -144,8 +144,8 @@ const COMMANDS: &[(&str, Outcome)] = &[
         "liveset watch wss://localhost:8080/ws --ca adapters/server/tests/certificates/authority.pem",
         Outcome::Shows(&["12 of 12 rows"]),
     ),
-    ("cargo run --release -p liveset-server -- bench", Outcome::Measures(&["latency"])),
-    ("liveset bench ws://127.0.0.1:8080/ws", Outcome::Measures(&["verified"])),
+    ("cargo run --release -p liveset-server -- bench", Outcome::Measures(&["commit answered", "p99"])),
+    ("liveset bench ws://127.0.0.1:8080/ws", Outcome::Measures(&["all agree"])),
     ("liveset bench --connections", Outcome::Measures(&["\"stalled\""])),
 ];
 
