@@ -47,7 +47,7 @@ function tagsCell(cell, tags) {
  *  `wider` or `narrow-off` are there only where style.css says that all of these widths fit. */
 const COLUMNS = {
   orders: [
-    { title: "Number", width: 5.8, path: "number", css: "mono", text: (n) => (n.number === undefined ? n.id : `#${n.number}`) },
+    { title: "Number", width: 6.2, path: "number", css: "mono", text: (n) => (n.number === undefined ? n.id : `#${n.number}`) },
     { title: "Status", width: 7.4, path: "status", text: (n) => n.status ?? "", draw: statusCell },
     { title: "Customer", width: 8.5, path: "customer.name", text: (n) => n.customer?.name ?? "" },
     { title: "Tags", width: 11.5, path: "tags", css: "wide", text: (n) => (n.tags ?? []).join("\n"), draw: tagsCell },
@@ -57,10 +57,10 @@ const COLUMNS = {
     { title: "Updated", width: 6.1, path: "updatedAt", css: "num soft slim-off", text: (n) => formatTime(n.updatedAt), hint: (n) => n.updatedAt },
   ],
   jobs: [
-    { title: "Job", width: 5.8, path: "id", css: "mono", text: (n) => String(n.id ?? "").slice(0, 8), hint: (n) => n.id },
+    { title: "Job", width: 6.2, path: "id", css: "mono", text: (n) => String(n.id ?? "").slice(0, 8), hint: (n) => n.id },
     { title: "Status", width: 7.4, path: "status", text: (n) => n.status ?? "", draw: statusCell },
     { title: "Definition", width: 10.5, path: "jobDefinitionId", text: (n) => n.jobDefinitionId ?? "" },
-    { title: "Error", width: 10, path: "error", css: "soft wide", text: (n) => n.error ?? "" },
+    { title: "Error", width: 9.6, path: "error", css: "soft wide", text: (n) => n.error ?? "" },
     { title: "Scheduled", width: 6.4, path: "scheduledAt", css: "num soft narrow-off", text: (n) => formatTime(n.scheduledAt), hint: (n) => n.scheduledAt },
     { title: "Started", width: 6.1, path: "startedAt", css: "num soft wider", text: (n) => formatTime(n.startedAt), hint: (n) => n.startedAt },
     { title: "Finished", width: 6.1, path: "finishedAt", css: "num soft narrow-off", text: (n) => formatTime(n.finishedAt), hint: (n) => n.finishedAt },
