@@ -179,7 +179,7 @@ impl From<Jwks> for KeySource {
 /// let tokens = JwtAuthenticator::builder(keys)
 ///     .issuer("https://issuer.example")
 ///     .audience("orders")
-///     .algorithms([Algorithm::HS256])
+///     .algorithms([Algorithm::Hs256])
 ///     .leeway(Duration::from_secs(5))
 ///     .build()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -23,7 +23,7 @@ const MIN_SECRET: usize = 32;
 /// use liveset_jwt::{Algorithm, KeySet};
 ///
 /// let keys = KeySet::from_secret(b"a secret of at least 32 bytes, kept")?;
-/// assert_eq!(keys.algorithms().collect::<Vec<_>>(), [Algorithm::HS256]);
+/// assert_eq!(keys.algorithms().collect::<Vec<_>>(), [Algorithm::Hs256]);
 /// # Ok::<(), liveset_jwt::KeyError>(())
 /// ```
 #[derive(Clone)]
