@@ -5,6 +5,7 @@ use std::fmt;
 use super::{ColumnInfo, Key, KeyRef, TimeTest};
 use crate::filter::Fields;
 use crate::order::rank;
+use crate::steps::halves;
 use crate::time::Instant;
 use crate::value::Value;
 
@@ -86,9 +87,14 @@ impl<'a, C: ColumnInfo> Sieve<'a, C> {
     }
 
     /// Whether a row hits one of the probes at the moment `now`. Costs a search by halves for each column, and one for each item of
-    /// a list there.
-    pub(crate) fn hits(&self, row: &impl Fields<C>, now: Instant) -> bool {
+    /// a list there; adds the steps of that, about.
+    pub(crate) fn hits(&self, row: &impl Fields<C>, now: Instant, steps: &mut u64) -> bool {
         let [of_values, of_items, of_ranges] = &self.columns;
+        *steps += of_values.len() as u64 * halves(self.values.len())
+            + of_ranges.len() as u64 * halves(self.ranges.len())
+            + 2 * self.times.len() as u64
+            + 1;
+        let mut items_looked_up = 0;
         let is = |among: &[(&C, KeyRef<'_>)], column: &C, value: &Value| {
             KeyRef::of(value).is_some_and(|key| {
                 among
@@ -106,16 +112,21 @@ impl<'a, C: ColumnInfo> Sieve<'a, C> {
                 other == column && key <= hi
             })
         };
-        of_values.iter().any(|column| is(&self.values, column, row.at(column)))
+        let hits = of_values.iter().any(|column| is(&self.values, column, row.at(column)))
             || of_ranges.iter().any(|column| within(column))
             || self.times.iter().any(|(column, test)| {
                 let (lo, hi) = test.range(now);
                 (lo..=hi).contains(&rank::key(row.at(column)))
             })
             || of_items.iter().any(|column| match row.at(column) {
-                Value::List(items) => items.iter().any(|item| is(&self.items, column, item)),
+                Value::List(items) => items.iter().any(|item| {
+                    items_looked_up += 1;
+                    is(&self.items, column, item)
+                }),
                 _ => false,
-            })
+            });
+        *steps += items_looked_up * halves(self.items.len());
+        hits
     }
 }
 

@@ -79,6 +79,7 @@ impl Extent {
 #[derive(Debug)]
 pub(crate) struct Predicates {
     keyed: Keyed,
+    /// By the columns' ids.
     columns: Vec<OfColumn>,
     /// Filters that every change is tried on.
     scan: IndexSet<u32, FixedState>,
@@ -176,22 +177,20 @@ impl Predicates {
     pub(crate) fn remove(&mut self, filter: u32, probes: &[Probe<Column>], moving: &[u128]) {
         let mut moving = moving.iter();
         for probe in probes {
-            let column = match probe {
+            match probe {
                 Probe::Value { column, key } => self.unfile(column, Spot::Whole, key.as_ref(), filter),
                 Probe::Item { column, key } => self.unfile(column, Spot::Item, key.as_ref(), filter),
                 Probe::Range { column, lo, .. } => {
                     self.of_column(column).ranges.remove(*lo, filter);
-                    column
                 }
                 Probe::Time { column, .. } => {
                     if let Some(lo) = moving.next() {
                         self.of_column(column).ranges.remove(*lo, filter);
                     }
-                    column
                 }
-            };
-            self.tidy(column);
+            }
         }
+        self.columns.retain(|of| !of.is_empty());
     }
 
     pub(crate) fn insert_scan(&mut self, filter: u32) {
@@ -220,7 +219,7 @@ impl Predicates {
     pub(crate) fn remove_slice(&mut self, view: u32, extent: &Extent) {
         let (lo, _) = extent.ends(None);
         self.of_column(&extent.column).slices(extent.descending).remove(lo, view);
-        self.tidy(&extent.column);
+        self.columns.retain(|of| !of.is_empty());
     }
 
     /// The filters that every change is tried on.
@@ -255,7 +254,7 @@ impl Predicates {
 
     /// How many filters share the place of a probe, for those who ask how a query is found.
     pub(crate) fn sharing(&self, probe: &Probe<Column>) -> usize {
-        let of = |column: &Column| self.columns.iter().find(|of| of.column == *column);
+        let of = |column: &Column| self.place(column).ok().map(|place| &self.columns[place]);
         match probe {
             Probe::Value { column, key } => of(column).map_or(0, |of| of.values.count(key.as_ref())),
             Probe::Item { column, key } => of(column).map_or(0, |of| of.items.count(key.as_ref())),
@@ -283,21 +282,24 @@ impl Predicates {
         self.of_column(column).filing(spot).insert(key, filter);
     }
 
-    fn unfile<'a>(&mut self, column: &'a Column, spot: Spot, key: KeyRef<'_>, filter: u32) -> &'a Column {
+    fn unfile(&mut self, column: &Column, spot: Spot, key: KeyRef<'_>, filter: u32) {
         self.of_column(column).filing(spot).remove(key, filter);
-        column
+    }
+
+    /// How many columns a changed row is looked up by.
+    pub(crate) fn columns(&self) -> usize {
+        self.columns.len()
+    }
+
+    fn place(&self, column: &Column) -> Result<usize, usize> {
+        self.columns.binary_search_by_key(&column.id(), |of| of.column.id())
     }
 
     fn of_column(&mut self, column: &Column) -> &mut OfColumn {
-        let place = self.columns.iter().position(|of| of.column == *column);
-        let place = place.unwrap_or_else(|| {
-            self.columns.push(OfColumn::new(column.clone(), self.keyed));
-            self.columns.len() - 1
+        let place = self.place(column).unwrap_or_else(|place| {
+            self.columns.insert(place, OfColumn::new(column.clone(), self.keyed));
+            place
         });
         &mut self.columns[place]
-    }
-
-    fn tidy(&mut self, column: &Column) {
-        self.columns.retain(|of| of.column != *column || !of.is_empty());
     }
 }

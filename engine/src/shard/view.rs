@@ -46,6 +46,8 @@ pub(crate) struct SharedFilter {
     pub(crate) moving: Box<[u128]>,
     pub(crate) timed: Timed,
     pub(crate) views: SmallVec<[u32; 1]>,
+    /// What a row that it holds of costs its views at most.
+    pub(crate) moves: Cost,
     /// How often it was found since the access was chosen, and how often it then held.
     pub(crate) found: u32,
     pub(crate) held: u32,
@@ -157,8 +159,25 @@ pub(crate) struct View {
     /// All that its filter and its order read; none of a slice.
     pub(crate) columns: Box<[Column]>,
     pub(crate) keeping: Keeping,
+    pub(crate) own: Own,
     /// What the window is counted as; one that is being filled as the most that it may take.
     pub(crate) bytes: usize,
+}
+
+/// Of so many rows about so many are found for a view.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Own {
+    pub(crate) hits: u64,
+    pub(crate) of: u64,
+}
+
+impl Own {
+    pub(crate) const ALL: Own = Own { hits: 1, of: 1 };
+
+    /// What a changed row costs, if one of its own costs so much.
+    pub(crate) fn of(self, steps: u64) -> u64 {
+        steps.saturating_mul(self.hits) / self.of
+    }
 }
 
 /// Whether a view knows its result.
@@ -190,6 +209,8 @@ pub(crate) struct Cursor {
     pub(crate) ahead: HashSet<u32, FixedState>,
     /// Whether it was begun.
     pub(crate) is_begun: bool,
+    /// Whether a slice was too small to begin it.
+    pub(crate) has_waited: bool,
 }
 
 impl Cursor {
@@ -213,6 +234,8 @@ pub(crate) struct Shown {
     pub(crate) version: u64,
     /// The moment as of which it is.
     pub(crate) now: Instant,
+    /// The number of the set's last commit that it has seen.
+    pub(crate) commit: u64,
 }
 
 /// How a view holds its rows.
@@ -252,26 +275,33 @@ pub(crate) struct Feed {
     pub(crate) shown: Arc<update::Shown>,
     /// Whether nodes are shown whole.
     pub(crate) is_whole: bool,
+    /// What it costs at most to tell whether it shows a change of a node.
+    pub(crate) cost: Cost,
+    /// Steps that each changed row of the set costs for that, about.
+    pub(crate) standing_steps: u64,
     /// How many [`crate::Engine::open`] are not closed.
     pub(crate) opened: usize,
 }
 
 impl Feed {
-    /// What the projection shows of the changes of the window: not the updates of what it leaves out.
-    pub(crate) fn show(&self, changes: &[WindowChange]) -> Vec<NodeChange> {
-        let shows = |change: &&WindowChange| match (&change.before, &change.after) {
+    /// What the projection shows of the changes of the window: not the updates of what it leaves out. Adds the steps that it took.
+    pub(crate) fn show(&self, changes: &[WindowChange], steps: &mut u64) -> Vec<NodeChange> {
+        let mut shows = |change: &&WindowChange| match (&change.before, &change.after) {
             // `Updated` is sent when the projected data or the node's own sort key changed, and not otherwise.
             (Some(before), Some(after)) => {
                 let same = match self.is_whole {
                     // A row whose bytes are kept is one that means the same.
                     true => before.raw.as_ptr() == after.raw.as_ptr(),
-                    false => self.shown.projection.same_text(&before.raw, &after.raw),
+                    false => {
+                        *steps += self.cost.of(before.raw.len().max(after.raw.len()));
+                        self.shown.projection.same_text(&before.raw, &after.raw)
+                    }
                 };
                 !(same && self.shown.sorting.same(before, after))
             }
             _ => true,
         };
-        let shown = changes.iter().filter(shows);
+        let shown = changes.iter().filter(&mut shows);
         shown.filter_map(|change| NodeChange::new(&change.before, &change.after, change.reason)).collect()
     }
 }
