@@ -292,7 +292,8 @@ impl Engine {
         if self.is_behind() {
             left -= self.catch_up(left).min(left);
         }
-        self.build_if_small(left);
+        self.sweep(&mut left);
+        (0..self.sets.len()).for_each(|number| self.build_if_small(number, &mut left));
     }
 
     /// Whether some open query is behind its set, or is being computed again as a whole.
@@ -339,7 +340,13 @@ impl Engine {
 
     /// Lets go of what nobody needs any more, for about `left` steps.
     fn sweep(&mut self, left: &mut u64) {
-        for set in self.sets.values_mut().filter(|set| set.has_old()) {
+        (0..self.sets.len()).for_each(|number| self.sweep_set(number, left));
+    }
+
+    fn sweep_set(&mut self, number: usize, left: &mut u64) {
+        if let Some((_, set)) = self.sets.get_index_mut(number)
+            && set.has_old()
+        {
             let before = *left;
             set.sweep(left);
             self.stats.work.steps += before - *left;
@@ -624,7 +631,6 @@ impl Engine {
             && !set.history.is_empty()
         {
             trim(&self.shards, number, set);
-            self.sweep(&mut self.limits.enforced_hold());
         }
         if is_being_filled {
             let is_there = |(shard, view): &(usize, u32)| self.shards[*shard].view(*view).is_some();
@@ -633,10 +639,13 @@ impl Engine {
         if !self.waiting.is_empty() && !self.shards[shard].feeds.contains_key(&feed) {
             self.waiting.remove(&feed);
         }
-        let Some(closed) = closed else { return };
-        if let Some((_, set)) = self.sets.get_index_mut(closed.set) {
+        if let Some(closed) = closed
+            && let Some((_, set)) = self.sets.get_index_mut(closed.set)
+        {
             closed.tests.iter().for_each(|test| self.moments.remove(*test, set));
         }
+        let mut left = self.limits.enforced_hold();
+        set.into_iter().for_each(|number| self.sweep_set(number, &mut left));
     }
 
     /// Makes a view, or finds it, and a feed on it; takes the steps of that from `left`.
@@ -703,7 +712,11 @@ impl Engine {
         allowance: &Allowance,
         left: &mut u64,
     ) -> Result<u32, OpenError> {
-        *left -= self.build_if_small(*left / 2);
+        let mut half = *left / 2;
+        let before = half;
+        self.sweep_set(plan.set, &mut half);
+        self.build_if_small(plan.set, &mut half);
+        *left -= before - half;
         let limits = &self.limits;
         if self.shards.iter().map(Shard::view_count).sum::<usize>() >= limits.max_views {
             return Err(OpenError::TooManyViews { max: limits.max_views });
@@ -931,15 +944,11 @@ impl Engine {
         }
     }
 
-    /// What is small is done at once, as far as `most` steps allow. Returns how many it took.
-    fn build_if_small(&mut self, most: u64) -> u64 {
-        let mut left = most;
-        for number in 0..self.sets.len() {
-            if self.sets.get_index(number).is_some_and(|(_, set)| set.len() <= self.limits.slice_rows) {
-                self.build_on(number, usize::MAX, &mut left);
-            }
+    /// What is small is done at once, as far as `left` steps allow.
+    fn build_if_small(&mut self, number: usize, left: &mut u64) {
+        if self.sets.get_index(number).is_some_and(|(_, set)| set.len() <= self.limits.slice_rows) {
+            self.build_on(number, usize::MAX, left);
         }
-        most - left
     }
 
     // --- time ---

@@ -11,6 +11,7 @@ use slab::Slab;
 use smallvec::SmallVec;
 
 mod again;
+mod beginnings;
 pub(crate) mod behind;
 pub(crate) mod create;
 mod filing;

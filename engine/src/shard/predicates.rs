@@ -12,7 +12,7 @@ use crate::{
     filter::Fields,
     order::rank,
     seed::Keyed,
-    shard::filing::Filing,
+    shard::{beginnings::Beginnings, filing::Filing},
     store::{
         columns::Column,
         index::{Spot, keys},
@@ -20,6 +20,7 @@ use crate::{
     },
     time::Instant,
     tree::Entry,
+    value::Value,
 };
 
 /// Which versions of a changed node an index was asked about, and answered yes.
@@ -90,6 +91,8 @@ struct OfColumn {
     column: Column,
     values: Filing,
     items: Filing,
+    /// By texts that are too long for a range of keys.
+    beginnings: Beginnings,
     ranges: crate::intervals::Intervals<u32>,
     /// Slices of orders that ascend, and of those that descend, over inverted keys: up to the last row of their window.
     ascending: crate::intervals::Intervals<u32>,
@@ -102,6 +105,7 @@ impl OfColumn {
             column,
             values: Filing::new(keyed),
             items: Filing::new(keyed),
+            beginnings: Beginnings::default(),
             ranges: Default::default(),
             ascending: Default::default(),
             descending: Default::default(),
@@ -122,6 +126,7 @@ impl OfColumn {
     fn is_empty(&self) -> bool {
         self.values.is_empty()
             && self.items.is_empty()
+            && self.beginnings.is_empty()
             && self.ranges.is_empty()
             && self.ascending.is_empty()
             && self.descending.is_empty()
@@ -138,6 +143,9 @@ impl OfColumn {
             for key in keys(value, spot, filing.keyed()) {
                 filing.find(key, |filter| found(Found::Filter(filter), sides, way));
             }
+        }
+        if let Value::Text(text) = value {
+            self.beginnings.find(text, |filter| found(Found::Filter(filter), sides, Way::Range));
         }
         if self.ranges.is_empty() && self.ascending.is_empty() && self.descending.is_empty() {
             return;
@@ -162,6 +170,7 @@ impl Predicates {
             match probe {
                 Probe::Value { column, key } => self.file(column, Spot::Whole, key.as_ref(), filter),
                 Probe::Item { column, key } => self.file(column, Spot::Item, key.as_ref(), filter),
+                Probe::Beginning { column, text } => self.of_column(column).beginnings.insert(text, filter),
                 Probe::Range { column, lo, hi } => self.of_column(column).ranges.insert(*lo, *hi, filter),
                 Probe::Time { column, test } => {
                     let (lo, hi) = test.lasting_range(now);
@@ -180,6 +189,7 @@ impl Predicates {
             match probe {
                 Probe::Value { column, key } => self.unfile(column, Spot::Whole, key.as_ref(), filter),
                 Probe::Item { column, key } => self.unfile(column, Spot::Item, key.as_ref(), filter),
+                Probe::Beginning { column, text } => self.of_column(column).beginnings.remove(text, filter),
                 Probe::Range { column, lo, .. } => {
                     self.of_column(column).ranges.remove(*lo, filter);
                 }
@@ -258,6 +268,7 @@ impl Predicates {
         match probe {
             Probe::Value { column, key } => of(column).map_or(0, |of| of.values.count(key.as_ref())),
             Probe::Item { column, key } => of(column).map_or(0, |of| of.items.count(key.as_ref())),
+            Probe::Beginning { column, .. } => of(column).map_or(0, |of| of.beginnings.len()),
             Probe::Range { column, .. } | Probe::Time { column, .. } => {
                 of(column).map_or(0, |of| of.ranges.len())
             }
@@ -271,7 +282,7 @@ impl Predicates {
     /// Bytes held, about.
     pub(crate) fn bytes(&self) -> usize {
         let of_column = |of: &OfColumn| {
-            let keys = of.values.heap_bytes() + of.items.heap_bytes();
+            let keys = of.values.heap_bytes() + of.items.heap_bytes() + of.beginnings.heap_bytes();
             let ranges = of.ranges.bytes() + of.ascending.bytes() + of.descending.bytes();
             keys + ranges + size_of::<OfColumn>()
         };

@@ -83,9 +83,11 @@ impl<'a> Source<'a> {
                     let rows = set.indexes.values(column, Spot::Item).and_then(|index| index.rows(key));
                     handles.extend(rows.into_iter().flat_map(|rows| rows.iter()));
                 }
-                Probe::Range { .. } | Probe::Time { .. } => {
+                Probe::Range { .. } | Probe::Beginning { .. } | Probe::Time { .. } => {
                     let (column, (lo, hi)) = match probe {
                         Probe::Range { column, lo, hi } => (column, (*lo, *hi)),
+                        // An order of the column has all that begin with the first bytes side by side.
+                        Probe::Beginning { column, text } => (column, rank::prefix_range(text)),
                         Probe::Time { column, test } => (column, moment.range(test)),
                         Probe::Value { .. } | Probe::Item { .. } => continue,
                     };
@@ -126,6 +128,7 @@ fn candidate_count(set: &Set, access: &Alternative<Column>, moment: Span) -> Opt
             Probe::Value { column, key } => bucket(column, key, Spot::Whole),
             Probe::Item { column, key } => bucket(column, key, Spot::Item),
             Probe::Range { column, lo, hi } => stretch(column, (*lo, *hi)),
+            Probe::Beginning { column, text } => stretch(column, rank::prefix_range(text)),
             Probe::Time { column, test } => stretch(column, moment.range(test)),
         }
     };
@@ -137,7 +140,9 @@ pub(crate) fn wishes(set: &mut Set, access: &Alternative<Column>) -> Vec<Wish> {
     let wish = |probe: &Probe<Column>| match probe {
         Probe::Value { column, .. } => Wish::Values(column.clone(), Spot::Whole),
         Probe::Item { column, .. } => Wish::Values(column.clone(), Spot::Item),
-        Probe::Range { column, .. } | Probe::Time { column, .. } => Wish::Order(set.sorting_by(column)),
+        Probe::Range { column, .. } | Probe::Beginning { column, .. } | Probe::Time { column, .. } => {
+            Wish::Order(set.sorting_by(column))
+        }
     };
     access.probes().iter().take(16).map(wish).collect()
 }

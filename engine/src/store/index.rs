@@ -554,7 +554,13 @@ impl Set {
     pub(crate) fn building_steps(&self) -> u64 {
         let building = self.indexes.lives().filter_map(|life| life.built);
         let rows: u64 = building.clone().map(|from| u64::from(self.end().saturating_sub(from))).sum();
-        let laid_out = building.min().map_or(0, |from| u64::from(self.end().saturating_sub(from)));
+        // Rows that are laid out as they should be, as far as the first of them tells, need not be read.
+        let is_read = |from: &u32| {
+            let row = self.rows_from(*from).next();
+            row.is_some_and(|(_, row)| !row.is_laid_out(self.layout()))
+        };
+        let from = building.min().filter(is_read);
+        let laid_out = from.map_or(0, |from| u64::from(self.end().saturating_sub(from)));
         let row = self.average_row_bytes() as u64 / 16 + 1;
         rows.saturating_mul(INDEX_STEPS).saturating_add(laid_out.saturating_mul(row))
     }
