@@ -33,7 +33,7 @@ use crate::{
     stats::{Stats, Work},
     store::{
         columns::Column,
-        history::HistoryEntry,
+        history::{HistoryEntry, Weight},
         set::{RowChange, Set, Write},
     },
     suggest,
@@ -388,13 +388,10 @@ impl Engine {
     /// Computes queries again as a whole, those first that are furthest behind, as long as a set keeps too much for them.
     fn bound_history(&mut self, number: usize) {
         let slice = self.slice();
-        let Self { shards, sets, limits, .. } = self;
+        let Self { shards, sets, limits, stats, .. } = self;
         let Some((_, set)) = sets.get_index_mut(number) else { return };
-        let is_too_much = |set: &Set| {
-            let live = set.history.live();
-            live.rows > limits.max_behind_rows || live.bytes > limits.max_behind_bytes
-        };
-        while is_too_much(set) {
+        let is_too_much = |of: Weight| of.rows > limits.max_behind_rows || of.bytes > limits.max_behind_bytes;
+        while is_too_much(set.history.live()) {
             let Some(entry) = shards.iter().filter_map(|shard| shard.first_entry(number)).min() else {
                 break;
             };
@@ -404,6 +401,12 @@ impl Engine {
                 }
             }
             trim(shards, number, set);
+        }
+        // What nobody needs any more goes as fast as more of it comes.
+        while is_too_much(set.history.all()) && set.history.has_old() {
+            let mut left = SWEPT_AT_ONCE;
+            set.sweep(&mut left);
+            stats.work.steps += SWEPT_AT_ONCE - left;
         }
     }
 
@@ -1218,6 +1221,8 @@ fn trim(shards: &[Shard], number: usize, set: &mut Set) {
     set.trim_history(first.unwrap_or_else(|| set.history.end()));
 }
 
+/// Steps of letting go of what nobody needs any more between which is asked whether it is enough.
+const SWEPT_AT_ONCE: u64 = 64;
 /// Stands for the tuning where only budgets are looked at.
 static NO_TUNING: Tuning = Tuning::NONE;
 

@@ -111,6 +111,7 @@ pub struct EngineLimits {
     ///   asks, and a look at up to 48 rows, of 8,192 steps for each of three purposes at most; closing one takes as much as filing it did;
     /// - for a commit, storing it, 64 steps for each changed row, two for each field that the row is looked up by, and one for each query
     ///   that it is found by; with several shards a hold for each of them;
+    /// - a result that is computed again as a whole: eight steps for each row that its window may hold;
     /// - a clock that is set back, for which all queries over time are looked at;
     /// - [`Engine::open`](crate::Engine::open) and [`OneShot::run`](crate::OneShot::run), which do all at once, and writing a
     ///   [`snapshot`](crate::Engine::snapshot).

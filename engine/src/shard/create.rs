@@ -335,6 +335,11 @@ impl Shard {
         let (mut cursor, shown) = match filling {
             Filling::Done => return 0,
             Filling::First(cursor) => (cursor, None),
+            Filling::Again(cursor, shown) if shown.telling.is_some() => {
+                view.filling = Filling::Again(cursor, shown);
+                self.tell(id, left);
+                return 0;
+            }
             Filling::Again(cursor, shown) => (cursor, Some(shown)),
         };
         let Shape::Window { filter, window } = &mut view.shape else { return 0 };
@@ -448,7 +453,8 @@ impl Shard {
                 }
             }
             if let Some(shown) = shown {
-                self.made_again(id, set, &shown, left, slice);
+                view.filling = Filling::Again(cursor, shown);
+                self.made_again(id, set, left, slice);
             }
         }
         if let Some(old) = old_timer {

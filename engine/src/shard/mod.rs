@@ -666,13 +666,7 @@ fn emit(
     if changes.is_empty() && !counted {
         return;
     }
-    for change in changes {
-        match change.reason {
-            Some(Reason::Refilled) => work.refilled += 1,
-            Some(Reason::Displaced) => work.displaced += 1,
-            _ => {}
-        }
-    }
+    note_reasons(changes, work);
     for feed in shown_by {
         work.steps += 1;
         let shown = feed.show(changes, &mut work.steps);
@@ -681,6 +675,17 @@ fn emit(
         }
         work.changes_out += shown.len() as u64;
         updates.push_back(Update::new(feed.id, version, count, shown, feed.shown.clone()));
+    }
+}
+
+/// Counts why rows came and went.
+fn note_reasons(changes: &[WindowChange], work: &mut Account) {
+    for change in changes {
+        match change.reason {
+            Some(Reason::Refilled) => work.refilled += 1,
+            Some(Reason::Displaced) => work.displaced += 1,
+            _ => {}
+        }
     }
 }
 
@@ -708,6 +713,7 @@ fn weigh(window: &Window, counted: &mut usize, all: &mut usize) {
 
 /// A view that is being filled takes in changes of the rows that it has seen already; it has nothing to say of them yet.
 fn refill_later(view: &mut View, steps: &[Step<'_>], moment: Moment<'_>) {
+    view.filling.grow_stale();
     let (Filling::First(cursor) | Filling::Again(cursor, _)) = &mut view.filling else { return };
     let Shape::Window { window, .. } = &mut view.shape else { return };
     let sorting = &view.sorting;
@@ -741,6 +747,7 @@ fn restart(view: &mut View) {
         *window = Window::new(view.identity.cap);
     }
     view.total = 0;
+    view.filling.grow_stale();
     match &mut view.filling {
         Filling::First(cursor) | Filling::Again(cursor, _) => *cursor = Cursor::default(),
         Filling::Done => {}

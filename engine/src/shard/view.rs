@@ -196,6 +196,15 @@ impl Filling {
     pub(crate) fn is_done(&self) -> bool {
         matches!(self, Filling::Done)
     }
+
+    /// The window is another than that which whoever watches is being told of.
+    pub(crate) fn grow_stale(&mut self) {
+        if let Filling::Again(_, shown) = self
+            && let Some(telling) = &mut shown.telling
+        {
+            telling.is_stale = true;
+        }
+    }
 }
 
 /// How far the rows of a view have been looked at.
@@ -236,6 +245,27 @@ pub(crate) struct Shown {
     pub(crate) now: Instant,
     /// The number of the set's last commit that it has seen.
     pub(crate) commit: u64,
+    /// Another result that whoever watches is being told of, where that takes more than one slice.
+    pub(crate) telling: Option<Box<Telling>>,
+}
+
+/// What the feeds of a view are to be told of, all at once when it is made ready for each of them.
+#[derive(Debug)]
+pub(crate) struct Telling {
+    pub(crate) changes: Vec<WindowChange>,
+    /// Whether the count is another.
+    pub(crate) is_counted: bool,
+    /// What is shown then.
+    pub(crate) next: Shown,
+    /// Whether the window has changed since.
+    pub(crate) is_stale: bool,
+    /// The feed for which it is being made ready, how many of the changes have been looked at, and what it shows of these.
+    pub(crate) part: (FeedId, usize, Vec<NodeChange>),
+    /// The feeds for which it is ready.
+    pub(crate) told: HashSet<FeedId, FixedState>,
+    pub(crate) ready: Vec<update::Update>,
+    /// Feeds before this place are, unless others have come there.
+    pub(crate) place: usize,
 }
 
 /// How a view holds its rows.
@@ -284,25 +314,28 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    /// What the projection shows of the changes of the window: not the updates of what it leaves out. Adds the steps that it took.
+    /// What the projection shows of the changes of the window. Adds the steps that it took.
     pub(crate) fn show(&self, changes: &[WindowChange], steps: &mut u64) -> Vec<NodeChange> {
-        let mut shows = |change: &&WindowChange| match (&change.before, &change.after) {
-            // `Updated` is sent when the projected data or the node's own sort key changed, and not otherwise.
-            (Some(before), Some(after)) => {
-                let same = match self.is_whole {
-                    // A row whose bytes are kept is one that means the same.
-                    true => before.raw.as_ptr() == after.raw.as_ptr(),
-                    false => {
-                        *steps += self.cost.of(before.raw.len().max(after.raw.len()));
-                        self.shown.projection.same_text(&before.raw, &after.raw)
-                    }
-                };
-                !(same && self.shown.sorting.same(before, after))
+        changes.iter().filter_map(|change| self.show_one(change, steps)).collect()
+    }
+
+    /// The same of one of them: no update of what it leaves out. `Updated` is sent when the projected data or the node's own sort key
+    /// changed, and not otherwise.
+    pub(crate) fn show_one(&self, change: &WindowChange, steps: &mut u64) -> Option<NodeChange> {
+        if let (Some(before), Some(after)) = (&change.before, &change.after) {
+            let same = match self.is_whole {
+                // A row whose bytes are kept is one that means the same.
+                true => before.raw.as_ptr() == after.raw.as_ptr(),
+                false => {
+                    *steps += self.cost.of(before.raw.len().max(after.raw.len()));
+                    self.shown.projection.same_text(&before.raw, &after.raw)
+                }
+            };
+            if same && self.shown.sorting.same(before, after) {
+                return None;
             }
-            _ => true,
-        };
-        let shown = changes.iter().filter(&mut shows);
-        shown.filter_map(|change| NodeChange::new(&change.before, &change.after, change.reason)).collect()
+        }
+        NodeChange::new(&change.before, &change.after, change.reason)
     }
 }
 

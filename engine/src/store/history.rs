@@ -172,6 +172,9 @@ impl History {
                     && let Some(change) = entry.changes.pop()
                 {
                     *left = left.saturating_sub(SWEEP_STEPS);
+                    let weight = weight_of(&change);
+                    self.all = self.all.less(weight);
+                    entry.weight = entry.weight.less(weight);
                     if let Some(spots) = self.by_row.get_mut(&change.handle) {
                         spots.retain(|(at, _)| *at != number);
                         if spots.is_empty() {
@@ -205,9 +208,14 @@ impl History {
 const SWEEP_STEPS: u64 = 4;
 
 fn weight(entry: &HistoryEntry) -> Weight {
-    let rows = entry.changes.len() + entry.turned.len();
-    let before = entry.changes.iter().filter_map(|change| change.before.as_ref());
-    let bytes: usize = before.map(|row| row.bytes()).sum();
-    let spots = entry.changes.len() * (size_of::<RowChange>() + size_of::<(u32, SmallVec<[Spot; 1]>)>());
-    Weight { rows, bytes: bytes + spots + entry.turned.len() * size_of::<Turned>() }
+    let turned = entry.turned.len();
+    let turned = Weight { rows: turned, bytes: turned * size_of::<Turned>() };
+    entry.changes.iter().map(weight_of).fold(turned, Weight::more)
+}
+
+/// What a change holds of that.
+fn weight_of(change: &RowChange) -> Weight {
+    let before = change.before.as_ref().map_or(0, |row| row.bytes());
+    let spot = size_of::<RowChange>() + size_of::<(u32, SmallVec<[Spot; 1]>)>();
+    Weight { rows: 1, bytes: before + spot }
 }
