@@ -122,6 +122,19 @@ pub struct EngineLimits {
     pub slice_rows: usize,
     /// Steps of work that one hold of the lock may take: a commit or a moment of time that costs more is brought to the queries in
     /// slices, between which other inputs are taken; so is all other work that was put off. Default 100 000; 0 counts as 1.
+    ///
+    /// Every call of [`Engine`](crate::Engine) keeps to it, time that passes before a commit or a query included. What may come on top:
+    ///
+    /// - one row, which is not cut: its filter is asked up to four times, and once for its next flip, its fields are read from its text,
+    ///   and it is moved in the windows that it is in;
+    /// - planning a query: about five steps for each byte of its filter and its order, 128 for each test over `now` that no other query
+    ///   asks, and a look at up to 48 rows, of 8,192 steps for each of three purposes at most; closing one takes as much as filing it did;
+    /// - for a commit, storing it, 64 steps for each changed row, two for each field that the row is looked up by, and one for each query
+    ///   that it is found by; with several shards a hold for each of them;
+    /// - a result that is computed again as a whole: eight steps for each row that its window may hold;
+    /// - a clock that is set back, for which all queries over time are looked at;
+    /// - [`Engine::open`](crate::Engine::open) and [`OneShot::run`](crate::OneShot::run), which do all at once, and writing a
+    ///   [`snapshot`](crate::Engine::snapshot).
     pub hold_steps: u64,
     /// Steps that a filter may take for the largest row of its set; a live query with a dearer one is refused, because one row is not
     /// cut into slices. Default 100 000.

@@ -12,11 +12,12 @@ use crate::{
     query::Plan,
     shard::{
         create::Prepared,
-        source::{Source, Span, wishes},
+        source::{Source, Span, handle_steps, wishes},
     },
     store::{
         columns::{Column, Layout},
         row::Row,
+        slots::Slots,
     },
     time::Instant,
     update::{Doc, NodeId, Shown, Snapshot},
@@ -42,7 +43,7 @@ struct Asked {
     compiled: Compiled<Column>,
     shown: Shown,
     /// Those of the set that may match, as they were.
-    rows: Vec<Arc<Row>>,
+    rows: Candidates,
     /// Rows of this layout hold all that is read.
     current: Arc<Layout>,
     /// What is read alone, for the others: what nobody keeps is not left behind in the rows.
@@ -53,6 +54,41 @@ struct Asked {
     total: u64,
     /// The first of them in order, at most the cap, with their places; the last is on top.
     first: BinaryHeap<(Bytes, usize)>,
+}
+
+/// Rows as they were, by their place.
+#[derive(Debug)]
+enum Candidates {
+    Few(Vec<Arc<Row>>),
+    /// Of all rows, those with these handles.
+    Found(Slots, Vec<u32>),
+    All(Slots),
+}
+
+impl Candidates {
+    fn len(&self) -> usize {
+        match self {
+            Candidates::Few(rows) => rows.len(),
+            Candidates::Found(_, handles) => handles.len(),
+            Candidates::All(slots) => slots.len(),
+        }
+    }
+
+    /// How many handles an index has told.
+    fn handles(&self) -> usize {
+        match self {
+            Candidates::Few(_) | Candidates::Found(..) => self.len(),
+            Candidates::All(_) => 0,
+        }
+    }
+
+    fn get(&self, place: usize) -> Option<&Arc<Row>> {
+        match self {
+            Candidates::Few(rows) => rows.get(place),
+            Candidates::Found(slots, handles) => slots.row(*handles.get(place)?),
+            Candidates::All(slots) => slots.row(place as u32),
+        }
+    }
 }
 
 impl OneShot {
@@ -88,7 +124,8 @@ impl Asked {
         let Self { now, cap, compiled, shown, rows: all, current, layout, done, total, first, .. } = self;
         let end = done.saturating_add(rows).min(all.len());
         let mut rank = Vec::new();
-        for (place, row) in all.iter().enumerate().take(end).skip(*done) {
+        for place in *done..end {
+            let Some(row) = all.get(place) else { continue };
             let laid_out;
             let read = if row.is_laid_out(current) {
                 &**row
@@ -126,14 +163,16 @@ impl Asked {
 }
 
 impl Engine {
-    /// Asks a query once. Costs a reference to each node that the cheapest index finds, to each node of the set where there is none;
-    /// nothing where a view of the same identity is held and up to date. [`OneShot::step`] costs the rest.
+    /// Asks a query once. Costs planning it, and a reference to each node that the cheapest index finds, or to each 128 nodes of the set
+    /// where there is none or it finds very many; where a view of the same identity is held and up to date, writing its result.
+    /// [`OneShot::step`] costs the rest.
     ///
     /// # Errors
     ///
     /// More fields of the set would be read than the limits allow.
     pub fn one_shot(&mut self, now: Instant, plan: &Plan) -> Result<OneShot, OpenError> {
-        self.handle_timeout(now);
+        let left = self.pass(now);
+        self.take_again();
         let identity = identity(plan);
         let shard = self.shard_of(&identity);
         if let Some(view) = self.shards[shard].view_of(&identity)
@@ -146,16 +185,31 @@ impl Engine {
             return Ok(OneShot(State::Known(self.nothing())));
         };
         let max = self.limits.max_columns;
-        let prepared =
-            Prepared::new(set, plan, now, &self.limits).ok_or(OpenError::TooManyColumns { max })?;
+        let mut spent = 0;
+        let prepared = Prepared::new(set, plan, now, &self.limits, &mut spent)
+            .ok_or(OpenError::TooManyColumns { max })?;
         let Prepared { sorting, compiled, access, is_all, columns, .. } = prepared;
-        let handles = Source::of(set, &access, Span::At(now)).handles();
-        let rows: Vec<_> = handles.iter().filter_map(|handle| set.row(*handle).cloned()).collect();
-        self.stats.work.rows_visited += handles.len() as u64;
-        self.stats.work.predicates_evaluated += if is_all { 0 } else { handles.len() as u64 };
+        let source = Source::of(set, &access, Span::At(now)).within(left);
+        let handles = match &source {
+            Source::All { .. } => None,
+            Source::Candidates { .. } => Some(source.handles()),
+        };
+        let found = handles.as_ref().map_or(set.len(), Vec::len);
+        let pieces = set.slots().pieces();
+        let rows = match handles {
+            None => Candidates::All(set.slots().clone()),
+            Some(handles) if handles.len() > pieces => Candidates::Found(set.slots().clone(), handles),
+            Some(handles) => {
+                Candidates::Few(handles.iter().filter_map(|handle| set.row(*handle).cloned()).collect())
+            }
+        };
+        spent += pieces.min(found) as u64 + handle_steps(rows.handles());
+        self.stats.work.steps += spent;
+        self.stats.work.rows_visited += found as u64;
+        self.stats.work.predicates_evaluated += if is_all { 0 } else { found as u64 };
         let len = set.len();
         for wish in wishes(set, &access) {
-            match handles.len() >= len {
+            match found >= len {
                 true => set.indexes.wish(&wish, len, len),
                 false => set.indexes.used(&wish),
             }
@@ -195,8 +249,10 @@ impl Engine {
         let shard = &self.shards[self.shard_of(&identity)];
         let Some((_, set)) = self.sets.get_index_mut(plan.set) else { return Ok(Explain::default()) };
         let max = self.limits.max_columns;
-        let prepared =
-            Prepared::new(set, plan, now, &self.limits).ok_or(OpenError::TooManyColumns { max })?;
+        let mut spent = 0;
+        let prepared = Prepared::new(set, plan, now, &self.limits, &mut spent)
+            .ok_or(OpenError::TooManyColumns { max })?;
+        self.stats.work.steps += spent;
         Ok(Explain::of(shard, set, plan.set, &identity, plan, &prepared, now))
     }
 }
