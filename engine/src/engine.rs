@@ -537,8 +537,9 @@ impl Engine {
         // What does not fit in a slice is refused before work on it takes the turn of those that were let in.
         let refused = |engine: &Engine| is_new && engine.filling.len() > engine.limits.max_filling;
         let is_hopeless = rows > slice && refused(self);
-        if !self.is_filled(shard, view) && !is_hopeless && allowance.works_at_once {
-            self.work_on(slice, self.limits.enforced_hold(), Some((shard, view)));
+        if !self.is_filled(shard, view) && !is_hopeless && allowance.steps_at_once > 0 {
+            let steps = allowance.steps_at_once.min(self.limits.enforced_hold());
+            self.work_on(slice, steps, Some((shard, view)));
         }
         let is_there = self.is_filled(shard, view);
         if !is_there {

@@ -14,6 +14,12 @@ pub enum Input {
     Timeout,
     /// A slice of work that was put off.
     Work,
+    /// A query that is asked once, explained, or watched by the host.
+    Query,
+    /// An event of the host.
+    Event,
+    /// The end of a connection.
+    Disconnect,
 }
 
 /// The inputs of one kind, by the steps that they took.
@@ -29,17 +35,20 @@ pub struct Hold {
 
 /// The steps that inputs took, by their kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Holds([Hold; 5]);
+pub struct Holds([Hold; 8]);
 
 impl Holds {
     /// The bounds by which inputs are sorted.
     pub const BOUNDS: [u64; 4] = [1_000, 10_000, 100_000, 1_000_000];
-    const NAMES: [(&'static str, Input); 5] = [
+    const NAMES: [(&'static str, Input); 8] = [
         ("message", Input::Message),
         ("verdict", Input::Verdict),
         ("commit", Input::Commit),
         ("timeout", Input::Timeout),
         ("work", Input::Work),
+        ("query", Input::Query),
+        ("event", Input::Event),
+        ("disconnect", Input::Disconnect),
     ];
 
     pub(crate) fn note(&mut self, input: Input, steps: u64) {

@@ -1,10 +1,6 @@
 //! The hub: one way in, one way out.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    fmt,
-    sync::Arc,
-};
+use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use indexmap::IndexSet;
@@ -24,20 +20,27 @@ use crate::{
     budgets::StepBudget,
     connections::{Connection, Connections},
     contain::{Panicked, contain},
+    delays::{Delays, Makers},
     feeds::{After, Feeds, Watcher},
     holds::{Holds, Input},
     output::Outputs,
+    paced::Paced,
     policy::Guard,
-    requests::{invalid, query_forbidden},
+    requests::{invalid, overdrawn, query_forbidden},
     routes::Routes,
-    subjects::Subjects,
+    subjects::{Holding, Subjects},
     timers::{Timer, Timers},
     totals::Totals,
     turns::Turns,
     updates::{Moments, identity, mark},
     watches::Watches,
-    work::{Place, Task, Tasks},
+    work::Tasks,
 };
+
+/// The steps that it takes to ask for whom a connection acts, about.
+const STEPS_PER_CONNECTION: u64 = 200;
+/// The steps that it takes to queue an event for a connection, about.
+const STEPS_PER_DELIVERY: u64 = 4;
 
 /// The two clocks, read by the owner at the same moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,11 +140,15 @@ pub struct Hub {
     pub(crate) totals: Totals,
     /// What was put off, in the order in which it has its turns.
     pub(crate) tasks: Tasks,
-    /// Those of connections and subjects that have overdrawn what they may spend, by the moment at which they may go on.
-    pub(crate) paced: BTreeMap<(Moment, u64), (Place, Task)>,
-    pub(crate) paced_so_far: u64,
+    /// Those of connections and subjects that have overdrawn what they may spend.
+    pub(crate) paced: Paced,
     /// Connections whose session has got something since it was last settled.
     pub(crate) unsettled: VecDeque<ConnectionId>,
+    /// What made the versions that may still be handed.
+    pub(crate) makers: Makers,
+    /// Inputs taken so far, and the steps done before the one that is being taken.
+    pub(crate) inputs: u64,
+    pub(crate) hold_from: u64,
     shutting_down: bool,
 }
 
@@ -159,6 +166,9 @@ pub(crate) struct Counts {
     pub(crate) planned: u64,
     pub(crate) parsed: u64,
     pub(crate) given_up: u64,
+    pub(crate) delays: Delays,
+    /// Steps of work that are none of the engine's.
+    pub(crate) own_steps: u64,
 }
 
 impl fmt::Debug for Hub {
@@ -182,8 +192,7 @@ impl Hub {
             epoch: config.epoch.min(u64::MAX / 2),
             connections: Connections::default(),
             subjects: Subjects::new(config.seed.keyed(), subject_rate),
-            paced: BTreeMap::new(),
-            paced_so_far: 0,
+            paced: Paced::default(),
             routes: Routes::default(),
             feeds: Feeds::default(),
             watches: Watches::default(),
@@ -195,6 +204,9 @@ impl Hub {
             totals: Totals::default(),
             tasks: Tasks::default(),
             unsettled: VecDeque::new(),
+            makers: Makers::default(),
+            inputs: 0,
+            hold_from: 0,
             shutting_down: false,
         }
     }
@@ -231,16 +243,16 @@ impl Hub {
 
     /// A whole text message arrived. An unknown connection is ignored here and everywhere: a transport may be late.
     pub fn handle_text(&mut self, now: Now, conn: ConnectionId, text: &[u8]) {
-        let before = self.engine.steps();
+        self.begin_hold();
         self.with_session(now, conn, |session| session.handle_text(now.monotonic, text));
-        self.note_hold(Input::Message, before);
+        self.note_hold(Input::Message);
     }
 
     /// A whole text message arrived, which was read already by a [`Parser`]: nothing of its text is looked at here.
     pub fn handle_message(&mut self, now: Now, conn: ConnectionId, message: ParsedMessage) {
-        let before = self.engine.steps();
+        self.begin_hold();
         self.with_session(now, conn, |session| session.handle_parsed(now.monotonic, message));
-        self.note_hold(Input::Message, before);
+        self.note_hold(Input::Message);
     }
 
     /// Reads messages and queries without the hub, for those over the sets that are defined now.
@@ -270,12 +282,14 @@ impl Hub {
 
     /// The connection is gone: everything it held is freed. Live queries that may be resumed are remembered for a time.
     pub fn handle_disconnect(&mut self, now: Now, conn: ConnectionId) {
+        self.begin_hold();
         self.release(now, conn);
         if let Some(mut connection) = self.connections.remove(conn) {
-            self.subjects.set(&mut connection.share, now.monotonic, None, (0, 0));
+            self.subjects.set(&mut connection.share, now.monotonic, None, Holding::default());
             self.totals.leave(&connection);
         }
         self.timers.set(Timer::Connection(conn), None);
+        self.note_hold(Input::Disconnect);
     }
 
     /// Answers an [`Output::Verify`]. An answer that comes too late is ignored. When a connection re-authenticates,
@@ -291,7 +305,7 @@ impl Hub {
         attempt: Attempt,
         verdict: Result<Principal, AuthRefused>,
     ) {
-        let before = self.engine.steps();
+        self.begin_hold();
         let Some(connection) = self.connections.find_mut(conn) else { return };
         if let Ok(Principal { subject, .. }) = &verdict
             && connection.share.subject() != Some(subject)
@@ -315,7 +329,7 @@ impl Hub {
             self.install(now, conn, principal);
         }
         self.settle(now, conn);
-        self.note_hold(Input::Verdict, before);
+        self.note_hold(Input::Verdict);
     }
 
     /// Answers an [`Output::Verify`] without a look at the token: for example `RATE_LIMITED`, where its address has failed too
@@ -347,8 +361,31 @@ impl Hub {
     /// Of one that is being shut down what was not sent is dropped.
     /// Returns how many were ended.
     pub fn reauthorize(&mut self, now: Now, mut renew: impl FnMut(&Principal) -> Option<Principal>) -> usize {
+        let mut left = self.connection_ids();
         let mut ended = 0;
-        for conn in self.connections.ids() {
+        while !left.is_empty() {
+            ended += self.reauthorize_some(now, &mut left, &mut renew);
+        }
+        ended
+    }
+
+    /// All connections, in an order that is a function of what was done.
+    pub fn connection_ids(&self) -> VecDeque<ConnectionId> {
+        self.connections.ids().into()
+    }
+
+    /// The same as [`reauthorize`](Self::reauthorize), for as many of these connections as fit in a hold of the lock, one at least:
+    /// they are taken out. Those that come meanwhile have to be let in by what `renew` goes by.
+    pub fn reauthorize_some(
+        &mut self,
+        now: Now,
+        left: &mut VecDeque<ConnectionId>,
+        mut renew: impl FnMut(&Principal) -> Option<Principal>,
+    ) -> usize {
+        self.begin_hold();
+        let mut ended = 0;
+        while let Some(conn) = left.pop_front() {
+            self.counts.own_steps += STEPS_PER_CONNECTION;
             let Some(connection) = self.connections.find_mut(conn) else { continue };
             let Some(who) = &connection.principal else { continue };
             let was_over = connection.is_over();
@@ -369,7 +406,11 @@ impl Hub {
             self.settle(now, conn);
             let is_over = self.connections.find(conn).is_none_or(Connection::is_over);
             ended += usize::from(is_over && !was_over);
+            if self.left_of_hold() == 0 {
+                break;
+            }
         }
+        self.note_hold(Input::Verdict);
         ended
     }
 
@@ -430,13 +471,16 @@ impl Hub {
         ops: Vec<Op>,
         spread: impl FnOnce(&mut [Part<'_>]),
     ) -> Result<Committed, CommitError> {
+        self.begin_hold();
         let before = self.engine.version();
         let committed = self.engine.commit_with(now.wall, ops, spread);
         if let Ok(committed) = &committed {
             self.note_commit(before, committed);
         }
         self.give_up_faded();
+        self.note_versions(before);
         self.distribute(now);
+        self.note_hold(Input::Commit);
         committed
     }
 
@@ -461,6 +505,7 @@ impl Hub {
             return Err(PublishError::TooLarge { bytes, max });
         }
         json::check(&data, &self.event_limits)?;
+        self.begin_hold();
         self.counts.events += 1;
         let timestamp = timestamp.unwrap_or(now.wall).to_millis_string();
         let event = Arc::new(Event { event_type: event_type.into(), data, timestamp: timestamp.into() });
@@ -468,11 +513,13 @@ impl Hub {
         for reached in self.resources.reached(path) {
             for conn in self.routes.of(reached) {
                 let Some(connection) = self.connections.find_mut(conn) else { continue };
+                self.counts.own_steps += STEPS_PER_DELIVERY;
                 queued += connection.session.deliver(reached, &event);
                 connection.signal(conn, &mut self.outputs);
                 self.totals.count(connection);
             }
         }
+        self.note_hold(Input::Event);
         Ok(queued)
     }
 
@@ -512,11 +559,33 @@ impl Hub {
         query: &QuerySpec,
         parsed: Option<&ParsedQuery>,
     ) -> Result<OneShot, Refusal> {
+        self.begin_hold();
+        let asked = self.ask_once(now, who, query, parsed);
+        self.note_hold(Input::Query);
+        asked
+    }
+
+    fn ask_once(
+        &mut self,
+        now: Now,
+        who: Option<&Principal>,
+        query: &QuerySpec,
+        parsed: Option<&ParsedQuery>,
+    ) -> Result<OneShot, Refusal> {
+        self.may_ask(now, who)?;
         let plan = self.allowed_plan(who, query, parsed)?;
+        self.pass_time(now);
+        let before = self.engine.rows_visited();
         let asked = self.engine.one_shot(now.wall, &plan);
+        // A reference to each row that is to be looked at was taken.
+        self.counts.own_steps += self.engine.rows_visited() - before;
         self.distribute(now);
+        let subject = who.map(|who| who.subject.clone());
+        if let Some(subject) = &subject {
+            self.pay(now, subject, self.steps() - self.hold_from);
+        }
         let asked = asked.map_err(|error| self.no_room(&error))?;
-        Ok(OneShot { asked, epoch: self.epoch })
+        Ok(OneShot { asked, epoch: self.epoch, subject })
     }
 
     /// How a query is found by what changes, and what it costs. `who` is asked of the policy as if they asked the query, and must be
@@ -555,6 +624,36 @@ impl Hub {
         query: &QuerySpec,
         parsed: Option<&ParsedQuery>,
     ) -> Result<Explain, Refusal> {
+        self.begin_hold();
+        let explained = self.explain_once(now, who, query, parsed);
+        self.note_hold(Input::Query);
+        explained
+    }
+
+    /// Refuses a query that is asked once where its subject has overdrawn what it may spend by more than may be.
+    fn may_ask(&mut self, now: Now, who: Option<&Principal>) -> Result<(), Refusal> {
+        let Some(who) = who else { return Ok(()) };
+        if self.subjects.wait(&who.subject, now.monotonic) > self.limits.overdraft {
+            self.counts.refusals.steps_per_second += 1;
+            return Err(overdrawn(&self.limits));
+        }
+        Ok(())
+    }
+
+    /// Work was done for a subject without the hub: [`OneShot::step_within`]. Returns for how long no more is to be done for it; where
+    /// that is longer than [`HubLimits::overdraft`], the query is to be given up.
+    pub fn pay(&mut self, now: Now, subject: &Arc<str>, steps: u64) -> Duration {
+        self.subjects.charge(subject, now.monotonic, steps)
+    }
+
+    fn explain_once(
+        &mut self,
+        now: Now,
+        who: Option<&Principal>,
+        query: &QuerySpec,
+        parsed: Option<&ParsedQuery>,
+    ) -> Result<Explain, Refusal> {
+        self.may_ask(now, who)?;
         let plan = self.allowed_plan(who, query, parsed)?;
         // What it tells is about everyone's nodes and queries.
         if let Some(who) = who
@@ -562,7 +661,11 @@ impl Hub {
         {
             return Err(query_forbidden(query));
         }
-        self.engine.explain(now.wall, &plan).map_err(|error| self.no_room(&error))
+        let explained = self.engine.explain(now.wall, &plan);
+        if let Some(who) = who {
+            self.pay(now, &who.subject, self.steps() - self.hold_from);
+        }
+        explained.map_err(|error| self.no_room(&error))
     }
 
     /// Opens a live query inside the process: [`poll_watch`](Self::poll_watch) gives one snapshot, as soon as it is there,
@@ -590,6 +693,7 @@ impl Hub {
         query: &QuerySpec,
         parsed: Option<&ParsedQuery>,
     ) -> Result<WatchId, WatchError> {
+        self.begin_hold();
         let plan = self.plan(query, parsed, true)?;
         let watch = self.watches.next_id();
         let watcher = Watcher::Process(watch);
@@ -599,6 +703,7 @@ impl Hub {
         self.watches.insert(watch, feed);
         self.opened(now, feed, is_there);
         self.settle_all(now);
+        self.note_hold(Input::Query);
         Ok(watch)
     }
 
@@ -737,16 +842,46 @@ impl Hub {
     /// Does what is due at `now`, by either clock. Calling it early or often is harmless; call it also when the wall
     /// clock was set.
     pub fn handle_timeout(&mut self, now: Now) {
-        let before = self.engine.steps();
+        self.begin_hold();
         self.fire(now);
-        self.engine.handle_timeout(now.wall);
+        self.pass_time(now);
         self.distribute(now);
-        self.note_hold(Input::Timeout, before);
+        self.note_hold(Input::Timeout);
     }
 
-    /// An input was taken, before which so many steps had been done.
-    pub(crate) fn note_hold(&mut self, input: Input, before: u64) {
-        self.counts.holds.note(input, self.engine.steps() - before);
+    /// Steps of work done so far: the engine's, and those of planning and handing out.
+    pub(crate) fn steps(&self) -> u64 {
+        self.engine.steps() + self.counts.own_steps
+    }
+
+    /// An input is about to be taken.
+    pub(crate) fn begin_hold(&mut self) {
+        self.inputs += 1;
+        self.hold_from = self.steps();
+    }
+
+    /// How many steps the input that is being taken may still do.
+    pub(crate) fn left_of_hold(&self) -> u64 {
+        self.engine.hold_steps().saturating_sub(self.steps() - self.hold_from)
+    }
+
+    /// The input was taken.
+    pub(crate) fn note_hold(&mut self, input: Input) {
+        self.counts.holds.note(input, self.steps() - self.hold_from);
+    }
+
+    /// Makes every result true as of now.
+    pub(crate) fn pass_time(&mut self, now: Now) {
+        let before = self.engine.version();
+        self.engine.handle_timeout(now.wall);
+        self.note_versions(before);
+    }
+
+    /// The input that is being taken has made the versions of the engine behind `before`, if there are any.
+    pub(crate) fn note_versions(&mut self, before: u64) {
+        if self.engine.version() != before {
+            self.makers.note(self.newest_version(), self.inputs, self.hold_from);
+        }
     }
 
     /// Does what is due by the monotonic clock.
@@ -790,8 +925,10 @@ impl Hub {
             resume_log_changes: self.feeds.log_cost().changes,
             resume_log_bytes: self.feeds.log_cost().bytes,
             subjects: self.subjects.len(),
+            query_bytes: self.subjects.bytes(),
             refusals: self.counts.refusals,
             holds: self.counts.holds,
+            delays: self.counts.delays,
             deadlines: self.timers.len(),
             resumed: self.counts.resumed,
             resumes_missed: self.counts.resumes_missed,
@@ -825,9 +962,11 @@ impl Hub {
         self.connections.find(conn).map(|connection| &connection.session)
     }
 
-    /// What a subject holds now, over all of its connections. O(1).
+    /// What a subject holds now, over all of its connections. O(its different live queries).
     pub fn subject(&self, subject: &str) -> SubjectUse {
-        self.subjects.of(subject)
+        let delays = self.subjects.feeds(subject).filter_map(|feed| self.feeds.delay(feed));
+        let delay = delays.max().unwrap_or_default();
+        SubjectUse { delay, ..self.subjects.of(subject) }
     }
 
     /// Whom a connection acts for; `None` before it has authenticated.

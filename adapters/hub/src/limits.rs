@@ -66,10 +66,13 @@ pub struct HubLimits {
     pub columns_per_subject: u64,
     /// Live queries of one subject whose first result is being made: an eighth of `EngineLimits::max_filling`. Default 128.
     pub filling_per_subject: usize,
-    /// Bytes of compiled filters and windows of the live queries of one connection. Default 8 MiB.
+    /// Bytes of compiled filters and windows of the live queries of one connection, and of its event subscriptions. Default 8 MiB.
     pub query_bytes_per_connection: u64,
-    /// The same for all connections of one subject. Default 64 MiB.
+    /// The same for all connections of one subject: a live query that several of them have counts once. Default 64 MiB.
     pub query_bytes_per_subject: u64,
+    /// The same for all subjects together: a live query that several of them have counts once. Beyond it there is no new one, and no new
+    /// subscription, for anybody: a subject has its share of it. Default 1 GiB.
+    pub query_bytes: u64,
 }
 
 impl Default for HubLimits {
@@ -98,6 +101,7 @@ impl Default for HubLimits {
             filling_per_subject: 128,
             query_bytes_per_connection: 8 * 1024 * 1024,
             query_bytes_per_subject: 64 * 1024 * 1024,
+            query_bytes: 1024 * 1024 * 1024,
             resume_linger_feeds_per_subject: 128,
         }
     }

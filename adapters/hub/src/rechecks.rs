@@ -16,8 +16,10 @@ use crate::{
     work::Task,
 };
 
-/// So many live queries are planned again in one go.
+/// So many live queries are planned again in one go, fewer where they cost more than a hold of the lock.
 const RECHECKS_AT_ONCE: usize = 8;
+/// The steps that it takes to ask the policy about something that is held, about.
+const STEPS_PER_QUESTION: u64 = 8;
 
 impl Hub {
     /// A connection acts for somebody from now on.
@@ -49,6 +51,8 @@ impl Hub {
     fn recheck(&mut self, now: Now, conn: ConnectionId) {
         let Some(connection) = self.connections.find_mut(conn) else { return };
         let Some(who) = connection.principal.clone() else { return };
+        let asked = connection.held.subscriptions.len() + connection.held.queries.len();
+        self.counts.own_steps += STEPS_PER_QUESTION * asked as u64;
         let mut ended = Vec::new();
         for subscription in connection.held.subscriptions.values() {
             let SubscriptionSpec { path, events, .. } = subscription;
@@ -60,7 +64,7 @@ impl Hub {
         }
         for (id, refusal) in ended {
             connection.session.end_subscription(&id, refusal.code, &refusal.message);
-            if let Some(subscription) = connection.held.subscriptions.remove(&id) {
+            if let Some(subscription) = connection.held.unsubscribe(&id) {
                 self.routes.remove(&subscription.path, conn);
             }
         }
@@ -136,7 +140,10 @@ impl Hub {
 
     /// Plans some live queries of a connection again.
     pub(crate) fn recheck_some(&mut self, now: Now, conn: ConnectionId) {
-        for _ in 0..RECHECKS_AT_ONCE {
+        for done in 0..RECHECKS_AT_ONCE {
+            if done > 0 && self.left_of_hold() == 0 {
+                break;
+            }
             let Some(connection) = self.connections.find_mut(conn) else { return };
             let Some((ticket, scope)) = connection.rechecks.pop_front() else { break };
             let Some(held) = connection.held.queries.get_mut(&ticket) else { continue };

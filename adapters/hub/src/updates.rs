@@ -58,7 +58,9 @@ impl Hub {
     /// all others find them in their session. See [`Hub::fan_out`].
     pub(crate) fn hand_out_with(&mut self, mut take: impl FnMut(ConnectionId, &str, &Diffs) -> bool) {
         while let Some((feed, batch)) = self.unhanded.pop_front() {
-            let Some(mut handing) = self.feeds.hand(feed, &batch) else { continue };
+            let delay = self.makers.delay(batch.version, self.inputs, self.steps());
+            let Some(mut handing) = self.feeds.hand(feed, &batch, delay) else { continue };
+            self.counts.delays.note(delay);
             let (mark, before, version) = (handing.mark, handing.before, batch.version);
             let (commit, is_empty) = (self.moments.commit_of(version), batch.changes.is_empty());
             let mut forms = Forms::new(batch, DiffVersions { mark, before });
@@ -194,6 +196,11 @@ impl Hub {
         let [first, commit] =
             [before + 1, committed.version].map(|version| wire_version(version, self.epoch));
         self.moments.note(first, commit);
+    }
+
+    /// The newest version of the engine, as it is known outside.
+    pub(crate) fn newest_version(&self) -> u64 {
+        wire_version(self.engine.version(), self.epoch)
     }
 
     fn wire_batch(&self, update: &Update) -> ChangeBatch {

@@ -215,7 +215,9 @@ pub use liveset_engine::{
     Committed, Cost, EngineLimits, Explain, FieldDef, FieldKind, Instant, Op, QueryLimits, SetDef,
 };
 #[doc(no_inline)]
-pub use liveset_hub::{Access, AllowAll, DeclareError, HubLimits, Policy, Principal, Resources, Restriction};
+pub use liveset_hub::{
+    Access, AllowAll, DeclareError, Delay, HubLimits, Policy, Principal, Resources, Restriction, SubjectUse,
+};
 
 /// The packages below this one, for what is not named here.
 pub mod parts {
