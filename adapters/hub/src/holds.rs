@@ -1,5 +1,44 @@
 //! What one input takes while the owner's lock is held, in steps of the engine's work.
 
+use crate::{Hub, Now};
+
+impl Hub {
+    /// Steps of work done so far: the engine's, and those of planning and handing out.
+    pub(crate) fn steps(&self) -> u64 {
+        self.engine.steps() + self.counts.own_steps
+    }
+
+    /// An input is about to be taken.
+    pub(crate) fn begin_hold(&mut self) {
+        self.inputs += 1;
+        self.hold_from = self.steps();
+    }
+
+    /// How many steps the input that is being taken may still do.
+    pub(crate) fn left_of_hold(&self) -> u64 {
+        self.engine.hold_steps().saturating_sub(self.steps() - self.hold_from)
+    }
+
+    /// The input was taken.
+    pub(crate) fn note_hold(&mut self, input: Input) {
+        self.counts.holds.note(input, self.steps() - self.hold_from);
+    }
+
+    /// Makes every result true as of now.
+    pub(crate) fn pass_time(&mut self, now: Now) {
+        let before = self.engine.version();
+        self.engine.handle_timeout(now.wall);
+        self.note_versions(before);
+    }
+
+    /// The input that is being taken has made the versions of the engine behind `before`, if there are any.
+    pub(crate) fn note_versions(&mut self, before: u64) {
+        if self.engine.version() != before {
+            self.makers.note(self.newest_version(), self.inputs, self.hold_from);
+        }
+    }
+}
+
 /// A kind of input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

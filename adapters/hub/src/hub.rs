@@ -1,6 +1,6 @@
 //! The hub: one way in, one way out.
 
-use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
+use std::{collections::VecDeque, fmt, sync::Arc};
 
 use bytes::Bytes;
 use indexmap::IndexSet;
@@ -9,24 +9,21 @@ use liveset_core::{
     SessionLimits, Transmit, Verdict, Violation,
 };
 use liveset_engine::{
-    CommitError, Committed, DefineError, Engine, EngineLimits, Explain, FeedId, HashSeed, Instant,
-    JsonLimits, Op, Opened, ParsedQuery, Part, Plan, QueryLimits, SetDef, json,
+    CommitError, Committed, DefineError, Engine, EngineLimits, FeedId, HashSeed, Instant, JsonLimits, Op,
+    Opened, ParsedQuery, Part, QueryLimits, SetDef, json,
 };
 
 use crate::{
-    Access, AllowAll, AuthRefused, ConnectionId, HubLimits, OneShot, Origin, Output, Parser, Policy,
-    PreparedQuery, Principal, PublishError, Refusals, Resources, Stats, SubjectUse, Timeouts, WatchError,
-    WatchEvent, WatchId,
+    AllowAll, AuthRefused, ConnectionId, HubLimits, Origin, Output, Parser, Policy, PreparedQuery, Principal,
+    PublishError, Refusals, Resources, Stats, SubjectUse, Timeouts, WatchError, WatchEvent, WatchId,
     budgets::StepBudget,
-    connections::{Connection, Connections},
-    contain::{Panicked, contain},
+    connections::Connections,
     delays::{Delays, Makers},
     feeds::{After, Feeds, Watcher},
     holds::{Holds, Input},
     output::Outputs,
     paced::Paced,
     policy::Guard,
-    requests::{invalid, overdrawn, query_forbidden},
     routes::Routes,
     subjects::{Holding, Subjects},
     timers::{Timer, Timers},
@@ -37,8 +34,6 @@ use crate::{
     work::Tasks,
 };
 
-/// The steps that it takes to ask for whom a connection acts, about.
-const STEPS_PER_CONNECTION: u64 = 200;
 /// The steps that it takes to queue an event for a connection, about.
 const STEPS_PER_DELIVERY: u64 = 4;
 
@@ -340,80 +335,6 @@ impl Hub {
         });
     }
 
-    /// Ends every connection that acts for a subject: `TOKEN_EXPIRED`, close 1008, before the next diff. Returns how many those are.
-    /// Nothing is asked of the policy, and nobody else is concerned. A verdict on a token that was asked for before is the owner's to ask
-    /// for again.
-    pub fn revoke(&mut self, now: Now, subject: &str) -> usize {
-        let mut ended = 0;
-        for conn in self.connections.ids() {
-            let Some(connection) = self.connections.find_mut(conn) else { continue };
-            if connection.principal.as_ref().is_some_and(|who| &*who.subject == subject) {
-                ended += usize::from(!connection.is_over());
-                connection.session.fail(now.monotonic, ErrorCode::TokenExpired, "The token was revoked");
-                self.settle(now, conn);
-            }
-        }
-        ended
-    }
-
-    /// Asks anew for whom each connection acts: everything that it holds is asked of the policy again, as after a
-    /// re-authentication. `None` ends the connection: `TOKEN_EXPIRED`, close 1008; a panic ends it, and it alone: `INTERNAL`, close 1011.
-    /// Of one that is being shut down what was not sent is dropped.
-    /// Returns how many were ended.
-    pub fn reauthorize(&mut self, now: Now, mut renew: impl FnMut(&Principal) -> Option<Principal>) -> usize {
-        let mut left = self.connection_ids();
-        let mut ended = 0;
-        while !left.is_empty() {
-            ended += self.reauthorize_some(now, &mut left, &mut renew);
-        }
-        ended
-    }
-
-    /// All connections, in an order that is a function of what was done.
-    pub fn connection_ids(&self) -> VecDeque<ConnectionId> {
-        self.connections.ids().into()
-    }
-
-    /// The same as [`reauthorize`](Self::reauthorize), for as many of these connections as fit in a hold of the lock, one at least:
-    /// they are taken out. Those that come meanwhile have to be let in by what `renew` goes by.
-    pub fn reauthorize_some(
-        &mut self,
-        now: Now,
-        left: &mut VecDeque<ConnectionId>,
-        mut renew: impl FnMut(&Principal) -> Option<Principal>,
-    ) -> usize {
-        self.begin_hold();
-        let mut ended = 0;
-        while let Some(conn) = left.pop_front() {
-            self.counts.own_steps += STEPS_PER_CONNECTION;
-            let Some(connection) = self.connections.find_mut(conn) else { continue };
-            let Some(who) = &connection.principal else { continue };
-            let was_over = connection.is_over();
-            match contain(|| renew(who)) {
-                Ok(Some(renewed)) => {
-                    connection.session.renew(now.monotonic, renewed.expires);
-                    // What one that is over held is forgotten here, so that the policy cannot be asked of what its session has left.
-                    if was_over {
-                        connection.session.withhold();
-                    }
-                    self.install(now, conn, renewed);
-                }
-                Ok(None) => {
-                    connection.session.fail(now.monotonic, ErrorCode::TokenExpired, "The token was revoked");
-                }
-                Err(Panicked) => self.panicked(now, conn),
-            }
-            self.settle(now, conn);
-            let is_over = self.connections.find(conn).is_none_or(Connection::is_over);
-            ended += usize::from(is_over && !was_over);
-            if self.left_of_hold() == 0 {
-                break;
-            }
-        }
-        self.note_hold(Input::Verdict);
-        ended
-    }
-
     /// Ends a connection after a fault of ours: `INTERNAL`, close 1011.
     pub fn fail(&mut self, now: Now, conn: ConnectionId) {
         self.with_session(now, conn, |session| {
@@ -521,151 +442,6 @@ impl Hub {
         }
         self.note_hold(Input::Event);
         Ok(queued)
-    }
-
-    /// Asks a query once. `who` is asked of the policy; `None` is the host itself. What it takes to answer is as it is now, and
-    /// [`OneShot::run`] needs the hub no more.
-    ///
-    /// # Errors
-    ///
-    /// `FORBIDDEN`, `INVALID_QUERY`, or `LIMIT_EXCEEDED` where more fields would be read than may be, with the text for whoever asked.
-    pub fn query(
-        &mut self,
-        now: Now,
-        who: Option<&Principal>,
-        query: &QuerySpec,
-    ) -> Result<OneShot, Refusal> {
-        self.query_parsed(now, who, query, None)
-    }
-
-    /// The same, of a query that was [prepared](Parser::query).
-    ///
-    /// # Errors
-    ///
-    /// As [`query`](Self::query).
-    pub fn query_prepared(
-        &mut self,
-        now: Now,
-        who: Option<&Principal>,
-        query: &PreparedQuery,
-    ) -> Result<OneShot, Refusal> {
-        self.query_parsed(now, who, &query.spec, Some(&query.parsed))
-    }
-
-    fn query_parsed(
-        &mut self,
-        now: Now,
-        who: Option<&Principal>,
-        query: &QuerySpec,
-        parsed: Option<&ParsedQuery>,
-    ) -> Result<OneShot, Refusal> {
-        self.begin_hold();
-        let asked = self.ask_once(now, who, query, parsed);
-        self.note_hold(Input::Query);
-        asked
-    }
-
-    fn ask_once(
-        &mut self,
-        now: Now,
-        who: Option<&Principal>,
-        query: &QuerySpec,
-        parsed: Option<&ParsedQuery>,
-    ) -> Result<OneShot, Refusal> {
-        self.may_ask(now, who)?;
-        let plan = self.allowed_plan(who, query, parsed)?;
-        self.pass_time(now);
-        let before = self.engine.rows_visited();
-        let asked = self.engine.one_shot(now.wall, &plan);
-        // A reference to each row that is to be looked at was taken.
-        self.counts.own_steps += self.engine.rows_visited() - before;
-        self.distribute(now);
-        let subject = who.map(|who| who.subject.clone());
-        if let Some(subject) = &subject {
-            self.pay(now, subject, self.steps() - self.hold_from);
-        }
-        let asked = asked.map_err(|error| self.no_room(&error))?;
-        Ok(OneShot { asked, epoch: self.epoch, subject })
-    }
-
-    /// How a query is found by what changes, and what it costs. `who` is asked of the policy as if they asked the query, and must be
-    /// allowed to see all of the set.
-    ///
-    /// # Errors
-    ///
-    /// As [`query`](Self::query).
-    pub fn explain(
-        &mut self,
-        now: Now,
-        who: Option<&Principal>,
-        query: &QuerySpec,
-    ) -> Result<Explain, Refusal> {
-        self.explain_parsed(now, who, query, None)
-    }
-
-    /// The same, of a query that was [prepared](Parser::query).
-    ///
-    /// # Errors
-    ///
-    /// As [`query`](Self::query).
-    pub fn explain_prepared(
-        &mut self,
-        now: Now,
-        who: Option<&Principal>,
-        query: &PreparedQuery,
-    ) -> Result<Explain, Refusal> {
-        self.explain_parsed(now, who, &query.spec, Some(&query.parsed))
-    }
-
-    fn explain_parsed(
-        &mut self,
-        now: Now,
-        who: Option<&Principal>,
-        query: &QuerySpec,
-        parsed: Option<&ParsedQuery>,
-    ) -> Result<Explain, Refusal> {
-        self.begin_hold();
-        let explained = self.explain_once(now, who, query, parsed);
-        self.note_hold(Input::Query);
-        explained
-    }
-
-    /// Refuses a query that is asked once where its subject has overdrawn what it may spend by more than may be.
-    fn may_ask(&mut self, now: Now, who: Option<&Principal>) -> Result<(), Refusal> {
-        let Some(who) = who else { return Ok(()) };
-        if self.subjects.wait(&who.subject, now.monotonic) > self.limits.overdraft {
-            self.counts.refusals.steps_per_second += 1;
-            return Err(overdrawn(&self.limits));
-        }
-        Ok(())
-    }
-
-    /// Work was done for a subject without the hub: [`OneShot::step_within`]. Returns for how long no more is to be done for it; where
-    /// that is longer than [`HubLimits::overdraft`], the query is to be given up.
-    pub fn pay(&mut self, now: Now, subject: &Arc<str>, steps: u64) -> Duration {
-        self.subjects.charge(subject, now.monotonic, steps)
-    }
-
-    fn explain_once(
-        &mut self,
-        now: Now,
-        who: Option<&Principal>,
-        query: &QuerySpec,
-        parsed: Option<&ParsedQuery>,
-    ) -> Result<Explain, Refusal> {
-        self.may_ask(now, who)?;
-        let plan = self.allowed_plan(who, query, parsed)?;
-        // What it tells is about everyone's nodes and queries.
-        if let Some(who) = who
-            && self.policy.ask(|policy| policy.access(who, &query.edge))? != Access::All
-        {
-            return Err(query_forbidden(query));
-        }
-        let explained = self.engine.explain(now.wall, &plan);
-        if let Some(who) = who {
-            self.pay(now, &who.subject, self.steps() - self.hold_from);
-        }
-        explained.map_err(|error| self.no_room(&error))
     }
 
     /// Opens a live query inside the process: [`poll_watch`](Self::poll_watch) gives one snapshot, as soon as it is there,
@@ -849,41 +625,6 @@ impl Hub {
         self.note_hold(Input::Timeout);
     }
 
-    /// Steps of work done so far: the engine's, and those of planning and handing out.
-    pub(crate) fn steps(&self) -> u64 {
-        self.engine.steps() + self.counts.own_steps
-    }
-
-    /// An input is about to be taken.
-    pub(crate) fn begin_hold(&mut self) {
-        self.inputs += 1;
-        self.hold_from = self.steps();
-    }
-
-    /// How many steps the input that is being taken may still do.
-    pub(crate) fn left_of_hold(&self) -> u64 {
-        self.engine.hold_steps().saturating_sub(self.steps() - self.hold_from)
-    }
-
-    /// The input was taken.
-    pub(crate) fn note_hold(&mut self, input: Input) {
-        self.counts.holds.note(input, self.steps() - self.hold_from);
-    }
-
-    /// Makes every result true as of now.
-    pub(crate) fn pass_time(&mut self, now: Now) {
-        let before = self.engine.version();
-        self.engine.handle_timeout(now.wall);
-        self.note_versions(before);
-    }
-
-    /// The input that is being taken has made the versions of the engine behind `before`, if there are any.
-    pub(crate) fn note_versions(&mut self, before: u64) {
-        if self.engine.version() != before {
-            self.makers.note(self.newest_version(), self.inputs, self.hold_from);
-        }
-    }
-
     /// Does what is due by the monotonic clock.
     fn fire(&mut self, now: Now) {
         for timer in self.timers.take_due(now.monotonic) {
@@ -1041,18 +782,5 @@ impl Hub {
             }
         }
         self.timers.set(Timer::Linger, self.feeds.next_linger());
-    }
-
-    /// The plan of a query that is asked once, by someone whom the policy lets.
-    fn allowed_plan(
-        &mut self,
-        who: Option<&Principal>,
-        query: &QuerySpec,
-        parsed: Option<&ParsedQuery>,
-    ) -> Result<Plan, Refusal> {
-        match who {
-            Some(who) => self.permitted(who, query, parsed, false, None).map(|(plan, _)| plan),
-            None => self.plan(query, parsed, false).map_err(invalid),
-        }
     }
 }

@@ -51,11 +51,14 @@ pub struct HubLimits {
     /// Default 128.
     pub resume_linger_feeds_per_subject: usize,
     /// Steps of work a second that one connection may have done for it: first results, and reading and planning what it asks for. What
-    /// it has overdrawn by more than [`overdraft`](Self::overdraft) is refused: `OVERLOADED`; else it waits. Default 2 000 000.
+    /// it has overdrawn by more than [`overdraft`](Self::overdraft) is refused: `OVERLOADED`; else it waits. What commits cost the live
+    /// queries that are kept does not count here: whoever writes decides how much that is, and
+    /// [`standing_steps_per_subject`](Self::standing_steps_per_subject) bounds it. Default 2 000 000.
     pub steps_per_second_per_connection: u64,
-    /// The same for all connections of one subject. Default 8 000 000.
+    /// The same for all connections of one subject, and for the queries that are asked once for it. Default 8 000 000.
     pub steps_per_second_per_subject: u64,
-    /// For how long work waits that a connection or a subject has overdrawn. Default 5 s.
+    /// For how long work waits that a connection or a subject has overdrawn, without anything being done for it: then it is given up,
+    /// `OVERLOADED` with the `id`. Default 5 s.
     pub overdraft: Duration,
     /// Steps that each changed row of one set may cost the live queries of one subject: an eighth of `EngineLimits::standing_steps`.
     /// Default 25 000.

@@ -444,7 +444,8 @@ impl Liveset {
     /// results by diffs, what is newly allowed is added, and nothing is sent that a client has. Returns how many connections were ended.
     ///
     /// `renew` is called with the hub at work: answer from memory. Where it or the policy panics over a connection, that one is ended
-    /// (`INTERNAL`, close 1011). O(connections and what they hold).
+    /// (`INTERNAL`, close 1011). O(connections and what they hold), in slices between which others have their turn: a commit that is made
+    /// meanwhile may still reach somebody who is asked about later; one that is made after this returns does not.
     ///
     /// ```
     /// # use liveset::{Grant, Liveset, Renewal};
