@@ -588,7 +588,8 @@ impl Engine {
         // What does not fit in a slice is refused before work on it takes the turn of those that were let in.
         let refused = |engine: &Engine| is_new && engine.filling.len() > engine.limits.max_filling;
         let is_hopeless = rows > slice && refused(self);
-        if !self.is_filled(shard, view) && !is_hopeless && allowance.works_at_once && left > 0 {
+        let left = left.min(allowance.steps_at_once);
+        if !self.is_filled(shard, view) && !is_hopeless && left > 0 {
             self.work_on(slice, left, Some((shard, view)));
         }
         let is_there = self.is_filled(shard, view);

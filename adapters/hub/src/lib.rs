@@ -110,6 +110,7 @@ mod budgets;
 mod connections;
 #[doc(hidden)]
 pub mod contain;
+mod delays;
 mod direct;
 mod error;
 mod feeds;
@@ -122,6 +123,7 @@ mod ids;
 mod limits;
 mod one_shot;
 mod output;
+mod paced;
 mod parser;
 mod plans;
 mod policy;
@@ -141,6 +143,7 @@ mod updates;
 mod watches;
 mod work;
 
+pub use delays::{Delay, Delays};
 pub use error::{PublishError, WatchError};
 pub use holds::{Hold, Holds, Input};
 pub use hub::{Hub, HubConfig, Now};

@@ -176,6 +176,8 @@ impl Builder {
             message_bytes: session.message_bytes,
             initial_bytes: hub.initial_bytes,
             slice_rows: engine.slice_rows,
+            hold_steps: engine.hold_steps.max(1),
+            overdraft: hub.overdraft,
         };
         let mut hub =
             Hub::new(HubConfig { engine, session, hub, resources, policy, epoch: epoch(), seed: seed() });

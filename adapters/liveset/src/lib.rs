@@ -159,7 +159,9 @@ pub use liveset_engine::{
     Committed, Cost, EngineLimits, Explain, FieldDef, FieldKind, Instant, Op, QueryLimits, SetDef,
 };
 #[doc(inline)]
-pub use liveset_hub::{Access, AllowAll, DeclareError, HubLimits, Policy, Principal, Resources, Restriction};
+pub use liveset_hub::{
+    Access, AllowAll, DeclareError, Delay, HubLimits, Policy, Principal, Resources, Restriction, SubjectUse,
+};
 
 /// The packages below this one, for what is not named here.
 pub mod parts {

@@ -11,9 +11,11 @@ use crate::{
     filter::Compiled,
     query::Plan,
     shard::{
+        WINDOW_STEPS,
         create::Prepared,
         source::{Source, Span, handle_steps, wishes},
     },
+    steps::blocks,
     store::{
         columns::{Column, Layout},
         row::Row,
@@ -95,14 +97,21 @@ impl OneShot {
     /// Looks at some more rows, at least one: the result where those were all. Costs a filter evaluation for each, and for those that do
     /// not hold what the query reads a pass over their text; at the end the projection of the result. To give a query up, drop it.
     pub fn step(self, rows: usize) -> ControlFlow<Snapshot, OneShot> {
+        self.step_within(rows, u64::MAX).0
+    }
+
+    /// The same, for about `steps` steps at most; and how many those were.
+    pub fn step_within(self, rows: usize, steps: u64) -> (ControlFlow<Snapshot, OneShot>, u64) {
         match self.0 {
-            State::Known(snapshot) => ControlFlow::Break(snapshot),
+            State::Known(snapshot) => (ControlFlow::Break(snapshot), 0),
             State::Asked(mut asked) => {
-                asked.look_at(rows.max(1));
-                match asked.done < asked.rows.len() {
+                let mut spent = 0;
+                asked.look_at(rows.max(1), steps, &mut spent);
+                let flow = match asked.done < asked.rows.len() {
                     true => ControlFlow::Continue(OneShot(State::Asked(asked))),
-                    false => ControlFlow::Break((*asked).result()),
-                }
+                    false => ControlFlow::Break((*asked).result(&mut spent)),
+                };
+                (flow, spent)
             }
         }
     }
@@ -120,22 +129,30 @@ impl OneShot {
 }
 
 impl Asked {
-    fn look_at(&mut self, rows: usize) {
+    fn look_at(&mut self, rows: usize, steps: u64, spent: &mut u64) {
         let Self { now, cap, compiled, shown, rows: all, current, layout, done, total, first, .. } = self;
         let end = done.saturating_add(rows).min(all.len());
         let mut rank = Vec::new();
-        for place in *done..end {
+        let begin = *done;
+        for place in begin..end {
+            if place > begin && *spent >= steps {
+                break;
+            }
+            *done = place + 1;
+            *spent += 1;
             let Some(row) = all.get(place) else { continue };
             let laid_out;
             let read = if row.is_laid_out(current) {
                 &**row
             } else {
+                *spent += blocks(row.raw.len());
                 laid_out = row.laid_out(layout);
                 &laid_out
             };
-            if !compiled.matches(read, *now) {
+            if !compiled.test(read, *now, spent) {
                 continue;
             }
+            *spent += WINDOW_STEPS;
             *total += 1;
             rank.clear();
             shown.sorting.write(read, &mut rank);
@@ -147,17 +164,17 @@ impl Asked {
                 *last = (Bytes::copy_from_slice(&rank), place);
             }
         }
-        *done = end;
     }
 
-    fn result(self) -> Snapshot {
+    fn result(self, spent: &mut u64) -> Snapshot {
         let Self { version, cap, shown, rows, total, first, .. } = self;
-        let node = |(rank, place): (Bytes, usize)| {
+        let mut node = |(rank, place): (Bytes, usize)| {
             let row = rows.get(place)?;
+            *spent += 1 + blocks(row.raw.len());
             let doc = Doc { data: shown.projection.project(&row.raw), rank };
             Some((NodeId::from(row.id.as_str()), doc))
         };
-        let rows = first.into_sorted_vec().into_iter().filter_map(node).collect();
+        let rows = first.into_sorted_vec().into_iter().filter_map(&mut node).collect();
         Snapshot { version, total_count: total, capped: total > cap as u64, rows }
     }
 }
