@@ -136,7 +136,9 @@ pub use allowance::{Allowance, Keeping, Opened, Share};
 pub use engine::{Committed, Engine, OneShot, Op, Part};
 pub use error::{CommitError, DefineError, OpProblem, OpenError, QueryError};
 pub use explain::Explain;
+#[doc(inline)]
 pub use filter::{Filter, Literal, Parameter};
+#[doc(inline)]
 pub use json::JsonError;
 #[doc(hidden)]
 pub use limits::Tuning;
