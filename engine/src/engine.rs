@@ -403,6 +403,12 @@ impl Engine {
         let Self { shards, sets, limits, stats, .. } = self;
         let Some((_, set)) = sets.get_index_mut(number) else { return };
         let is_too_much = |of: Weight| of.rows > limits.max_behind_rows || of.bytes > limits.max_behind_bytes;
+        // With half of what may wait, those that are furthest behind are given up in slices; with all of it, at once.
+        let most = Weight { rows: limits.max_behind_rows / 2, bytes: limits.max_behind_bytes / 2 };
+        let cut = set.history.cut(most);
+        if shards.iter().filter_map(|shard| shard.first_entry(number)).any(|first| first < cut) {
+            shards.iter_mut().for_each(|shard| shard.give_up_before(number, cut));
+        }
         while is_too_much(set.history.live()) {
             let Some(entry) = shards.iter().filter_map(|shard| shard.first_entry(number)).min() else {
                 break;
@@ -411,6 +417,7 @@ impl Engine {
                 for filter in shard.furthest_behind(number, entry) {
                     shard.make_again(filter, set, Slice { tuning: &limits.tuning, ..slice });
                 }
+                shard.forget_current();
             }
             trim(shards, number, set);
         }
@@ -1016,12 +1023,13 @@ impl Engine {
                     for filter in shard.with_timers(number).into_iter().chain(shard.timed_behind(number)) {
                         shard.make_again(filter, set, before);
                     }
+                    shard.forget_current();
                 }
                 let tests: Vec<u32> =
                     flooded.iter().filter(|(of, _)| *of == number).map(|(_, test)| *test).collect();
                 if !tests.is_empty() {
                     for filter in shard.asking(number, &tests).collect::<Vec<_>>() {
-                        shard.make_again(filter, set, before);
+                        shard.give_up(filter, then, moment);
                     }
                 }
                 if let Some((_, turned)) = turned.iter().find(|(turned, _)| *turned == number) {

@@ -140,10 +140,12 @@ pub struct EngineLimits {
     /// cut into slices. Default 100 000.
     pub filter_steps: u64,
     /// Steps that a changed row of a set may cost the live queries that are kept over it, all together: those that no index finds, and
-    /// those that many rows are of. One more is refused. Default 200 000.
+    /// those that many rows are of; what their projections compare, and 128 for each test over `now` that some of them ask. One more is
+    /// refused. Default 200 000.
     pub standing_steps: u64,
-    /// Row versions that a set keeps for queries that are behind it, at most about so many: beyond, the queries that are furthest
-    /// behind are computed again as a whole. Default 200 000.
+    /// Row versions that a set keeps for queries that are behind it. With half of them the queries that are furthest behind are given up
+    /// one after the other, in slices, and computed again as a whole; there are never more: beyond, they are given up at once. Default
+    /// 200 000.
     pub max_behind_rows: usize,
     /// Bytes of these, likewise. Default 64 MiB.
     pub max_behind_bytes: usize,

@@ -428,6 +428,39 @@ fn results_that_are_computed_again_tell_why_within_a_hold() {
     }
 }
 
+/// Very many large windows that fall behind, because commits are too dear or because a test turns for all rows: they are given up one
+/// after the other.
+#[test]
+fn very_many_large_windows_are_given_up_in_slices() {
+    let limits = EngineLimits { hold_steps: 2_000, max_behind_rows: 600, ..EngineLimits::default() };
+    let mut counted = Counted::new(limits);
+    let row = |id: u64, n: u64| {
+        put(format!(r#"{{"id":{id},"n":{n},"born":"2025-01-01T00:00:00Z","text":"{}"}}"#, "t".repeat(100)))
+    };
+    counted.commit((0..2_500).map(|id| row(id, 1)).collect());
+    for n in 0..60 {
+        let filter = match n % 2 {
+            0 => format!("not (text contains 'x{n}') and n != 77"),
+            _ => format!("born + 100 seconds <= now and not (n == {n}000)"),
+        };
+        counted.open(&over(filter));
+    }
+    counted.work();
+    let again = counted.engine.stats().made_again;
+    counted.pass(100);
+    counted.call("work", 0, |engine, _| engine.work(16_384));
+    for round in 0..20 {
+        counted.commit((0..50).map(|n| row(round * 50 + n, 2 + round % 3)).collect());
+        for _ in 0..10 {
+            counted.call("work", 0, |engine, _| engine.work(16_384));
+        }
+        let waiting = counted.engine.stats().behind_rows;
+        assert!(waiting <= 600, "{waiting} rows wait");
+    }
+    counted.check();
+    assert!(counted.engine.stats().made_again > again + 60);
+}
+
 /// One result that is shown in very many ways.
 #[test]
 fn many_projections_of_one_result() {

@@ -52,7 +52,7 @@ pub(super) fn begin(
 
 impl Shard {
     /// The views of a filter look at all rows once more, as these are now; what the filter has not taken of the history it need
-    /// not take.
+    /// not take. It is current then, and may have to be [forgotten](Self::forget_current) among those that are not.
     pub(crate) fn make_again(&mut self, id: u32, set: &Set, slice: Slice<'_>) {
         let Some(filter) = self.filters.get(id as usize) else { return };
         let rows = self.rows_of(id, set);
@@ -85,7 +85,6 @@ impl Shard {
             timers.clear();
             old.map(|at| self.deadlines.remove(&(at, id)));
         }
-        self.behind.retain(|behind| *behind != id);
     }
 
     /// The views of which some rows are to be looked at once more.

@@ -3,7 +3,10 @@
 //! They take the entries of the set's history one after the other, in slices, each as it was: the rows around the entry, its
 //! moment, its version. So whoever watches them is told the same as if it had been done at once, only later.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use crate::{
     shard::{
@@ -51,15 +54,54 @@ impl Shard {
             timers.next().map(|at| self.deadlines.remove(&(at, id)));
         }
         let entry = moment.rows.set.history.end();
-        filter.pace = Pace::Behind(Box::new(Behind { entry, place: 0, now: then, taken: Vec::new() }));
+        filter.pace = Pace::Behind(Box::new(Behind {
+            entry,
+            place: 0,
+            now: then,
+            taken: Vec::new(),
+            is_hopeless: false,
+        }));
         self.behind.push_back(id);
         self.work.fell_behind += 1;
+        self.work.steps += 1;
         let (filter, lags) = (&self.filters[id as usize], &mut self.lags);
         for view in filter.views.iter().filter_map(|view| self.views.get(*view as usize)) {
             if view.is_done() {
                 lags.extend(view.feeds.iter().map(|feed| (feed.id, Some(moment.version - 1))));
             }
         }
+    }
+
+    /// The views of a filter are to look at all rows once more, when there is a slice for that.
+    pub(crate) fn give_up(&mut self, id: u32, then: Instant, moment: Moment<'_>) {
+        self.fall_behind(id, then, moment);
+        if let Some(SharedFilter { pace: Pace::Behind(behind), .. }) = self.filters.get_mut(id as usize) {
+            behind.is_hopeless = true;
+        }
+    }
+
+    /// The same of all filters of a set that stand before an entry of its history; they go first.
+    pub(crate) fn give_up_before(&mut self, set: usize, entry: u64) {
+        let Self { filters, behind, .. } = self;
+        let mut first = VecDeque::new();
+        behind.retain(|id| match filters.get_mut(*id as usize) {
+            Some(SharedFilter { set: of, pace: Pace::Behind(behind), .. })
+                if *of == set && behind.entry < entry =>
+            {
+                behind.is_hopeless = true;
+                first.push_back(*id);
+                false
+            }
+            _ => true,
+        });
+        first.append(behind);
+        *behind = first;
+    }
+
+    /// Some filters are not behind any more.
+    pub(crate) fn forget_current(&mut self) {
+        let Self { filters, behind, .. } = self;
+        behind.retain(|id| filters.get(*id as usize).is_some_and(|filter| !filter.is_current()));
     }
 
     /// Whether some filter is behind its set.
@@ -190,6 +232,12 @@ impl Shard {
     fn take_entry(&mut self, id: u32, set: &Set, left: &mut u64, slice: Slice<'_>) {
         let Some(filter) = self.filters.get_mut(id as usize) else { return };
         let Pace::Behind(behind) = &mut filter.pace else { return };
+        if behind.is_hopeless {
+            let before = self.work.steps;
+            self.make_again(id, set, slice);
+            *left = left.saturating_sub((self.work.steps - before).max(1));
+            return;
+        }
         if let Some(entry) = set.history.entry(behind.entry).cloned() {
             let number = behind.entry;
             let mut spent = 0;

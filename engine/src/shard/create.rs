@@ -573,6 +573,7 @@ impl Shard {
             self.count_moves(id);
             return None;
         }
+        self.work.steps += PROBE_STEPS * filter.access.count as u64;
         self.unfile(id);
         let filter = self.filters.remove(id as usize);
         if !filter.is_current() {

@@ -29,7 +29,7 @@ use crate::{
     seed::Keyed,
     shard::{
         predicates::{Extent, Found, Predicates, Sides, Way},
-        source::{Source, Span, lies_in},
+        source::{PROBE_STEPS, Source, Span, lies_in},
         view::{Cursor, Feed, Filling, Identity, Proof, Shape, SharedFilter, Timed, Touches, View},
         window::{Cause, Step, Window, WindowChange},
     },
@@ -459,6 +459,9 @@ impl Shard {
             if window.wants().is_none() || !view.filling.is_done() || !filter.is_current() {
                 continue;
             }
+            let asking = PROBE_STEPS * filter.access.count as u64;
+            self.work.steps += asking;
+            *left = left.saturating_sub(asking);
             match Refill::cheapest(window, total, filter, &view.sorting, moment) {
                 refill if refill.cost() <= CHEAP_REFILL && refill.steps(filter, moment) <= *left => {
                     if refill.asks_for_order() {
@@ -884,6 +887,9 @@ fn refill(
     work: &mut Account,
     left: &mut u64,
 ) {
+    let asking = PROBE_STEPS * filter.access.count as u64;
+    work.steps += asking;
+    *left = left.saturating_sub(asking);
     let refill = Refill::cheapest(window, total, filter, sorting, moment);
     if refill.asks_for_order() {
         work.wishes.push((filter.set, Wish::Order(sorting.clone())));

@@ -79,6 +79,8 @@ pub(crate) struct Behind {
     pub(crate) now: Instant,
     /// The rows of the entry that its views are to be told of.
     pub(crate) taken: Vec<Taken>,
+    /// Whether to take all that it has missed would cost too much, or keep too much waiting: its views look at all rows once more.
+    pub(crate) is_hopeless: bool,
 }
 
 /// A row that a filter holds of before or after an entry.

@@ -99,6 +99,16 @@ impl History {
         self.live
     }
 
+    /// The first entry from which on so much is held at most.
+    pub(crate) fn cut(&self, most: Weight) -> u64 {
+        let mut weight = Weight::default();
+        let fits = |entry: &&Arc<HistoryEntry>| {
+            weight = weight.more(entry.weight);
+            weight.rows <= most.rows && weight.bytes <= most.bytes
+        };
+        self.end() - self.entries.iter().rev().take_while(fits).count() as u64
+    }
+
     /// What is held.
     pub(crate) fn all(&self) -> Weight {
         self.all

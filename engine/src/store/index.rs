@@ -452,42 +452,42 @@ impl Indexes {
         }
     }
 
-    /// Builds on, over at most `budget` rows; returns how many it took.
-    pub(crate) fn build(&mut self, set: &Set, budget: usize) -> usize {
-        let mut left = budget;
-        for index in &mut self.values {
-            while let (Some(from), true) = (index.life.built, left > 0) {
-                let (end, rows) = slice(set, from, left);
-                rows.for_each(|(handle, row)| index.insert(row, handle));
-                left -= left.min(end.saturating_sub(from).max(1) as usize);
-                index.life.built = Some(end).filter(|end| *end < set.end());
-            }
-        }
-        for index in &mut self.orders {
-            while let (Some(from), true) = (index.life.built, left > 0) {
-                let (end, rows) = slice(set, from, left);
-                let OrderIndex { sorting, tree, life } = index;
-                let mut entries: Vec<Entry> = rows.map(|(handle, row)| sorting.entry(row, handle)).collect();
-                if from == 0 && end == set.end() {
-                    // At once: cheaper sorted than inserted one by one.
-                    entries.sort_unstable_by(|a, b| {
-                        a.prefix().cmp(&b.prefix()).then_with(|| match (set.row(a.row), set.row(b.row)) {
-                            (Some(a), Some(b)) => sorting.compare(a, b),
-                            _ => a.row.cmp(&b.row),
-                        })
-                    });
-                    *tree = Tree::from_sorted(entries);
-                } else {
-                    for entry in entries {
-                        let Some(row) = set.row(entry.row) else { continue };
-                        tree.insert(entry, ties(sorting, row, entry.row, |row| set.row(row)));
-                    }
+    /// The index that is built next: from which handle on, and by which order if it is one.
+    fn building(&self) -> Option<(u32, Option<Arc<Sorting>>)> {
+        let values = self.values.iter().find_map(|index| Some((index.life.built?, None)));
+        let order = |index: &OrderIndex| Some((index.life.built?, Some(index.sorting.clone())));
+        values.or_else(|| self.orders.iter().find_map(order))
+    }
+
+    /// Builds that one on, up to a handle.
+    fn build(&mut self, set: &Set, end: u32) {
+        let built = Some(end).filter(|end| *end < set.end());
+        if let Some(index) = self.values.iter_mut().find(|index| !index.life.is_ready()) {
+            let from = index.life.built.unwrap_or(end);
+            rows(set, from, end).for_each(|(handle, row)| index.insert(row, handle));
+            index.life.built = built;
+        } else if let Some(index) = self.orders.iter_mut().find(|index| !index.life.is_ready()) {
+            let OrderIndex { sorting, tree, life } = index;
+            let from = life.built.unwrap_or(end);
+            let entries = rows(set, from, end).map(|(handle, row)| sorting.entry(row, handle));
+            let mut entries: Vec<Entry> = entries.collect();
+            if from == 0 && built.is_none() {
+                // At once: cheaper sorted than inserted one by one.
+                entries.sort_unstable_by(|a, b| {
+                    a.prefix().cmp(&b.prefix()).then_with(|| match (set.row(a.row), set.row(b.row)) {
+                        (Some(a), Some(b)) => sorting.compare(a, b),
+                        _ => a.row.cmp(&b.row),
+                    })
+                });
+                *tree = Tree::from_sorted(entries);
+            } else {
+                for entry in entries {
+                    let Some(row) = set.row(entry.row) else { continue };
+                    tree.insert(entry, ties(sorting, row, entry.row, |row| set.row(row)));
                 }
-                left -= left.min(end.saturating_sub(from).max(1) as usize);
-                life.built = Some(end).filter(|end| *end < set.end());
             }
+            life.built = built;
         }
-        budget - left
     }
 
     fn life(&mut self, name: &Name) -> Option<&mut Life> {
@@ -503,16 +503,15 @@ impl Indexes {
         }
     }
 
-    fn lives(&self) -> impl Iterator<Item = &Life> + Clone {
+    fn lives(&self) -> impl Iterator<Item = &Life> {
         let values = self.values.iter().map(|index| &index.life);
         values.chain(self.orders.iter().map(|index| &index.life))
     }
 }
 
-/// The rows from a handle on, at most so many places of them, and the first handle behind them.
-fn slice(set: &Set, from: u32, places: usize) -> (u32, impl Iterator<Item = (u32, &Arc<Row>)>) {
-    let end = set.end().min(from.saturating_add(u32::try_from(places).unwrap_or(u32::MAX)));
-    (end, set.rows_from(from).take_while(move |(handle, _)| *handle < end))
+/// The rows from a handle on, up to another.
+fn rows(set: &Set, from: u32, end: u32) -> impl Iterator<Item = (u32, &Arc<Row>)> {
+    set.rows_from(from).take_while(move |(handle, _)| *handle < end)
 }
 
 impl Set {
@@ -528,45 +527,26 @@ impl Set {
         let mut taken = 0;
         while taken < budget
             && *left > 0
-            && let Some(from) = self.indexes.lives().filter_map(|life| life.built).min()
+            && let Some((from, sorting)) = self.indexes.building()
         {
-            // What can be done at once is cheaper at once.
-            let most = budget - taken;
-            let rows = if self.building_steps() <= *left {
-                most
-            } else {
-                most.min(usize::try_from(*left / INDEX_STEPS).unwrap_or(usize::MAX)).clamp(1, BUILT_AT_ONCE)
-            };
-            let (end, _) = slice(self, from, rows);
-            for handle in from..end {
-                *left = left.saturating_sub(self.lay_out(handle));
+            let most = u32::try_from(budget - taken).unwrap_or(u32::MAX);
+            let (mut end, mut spent) = (from, 0);
+            while end < self.end() && end - from < most && spent < *left {
+                spent += INDEX_STEPS + self.lay_out(end);
+                if let (Some(sorting), Some(row)) = (&sorting, self.row(end)) {
+                    spent += sorting.steps(&**row, &row.id, self.len());
+                }
+                end += 1;
             }
             let mut indexes = mem::replace(&mut self.indexes, Indexes::new(self.keyed));
-            let built = indexes.build(self, rows);
+            indexes.build(self, end);
             self.indexes = indexes;
-            *left = left.saturating_sub(INDEX_STEPS.saturating_mul(built as u64));
-            taken += built.max(1);
+            *left = left.saturating_sub(spent.max(1));
+            taken += ((end - from) as usize).max(1);
         }
         taken
-    }
-
-    /// About the steps that it takes to build what is being built to the end.
-    pub(crate) fn building_steps(&self) -> u64 {
-        let building = self.indexes.lives().filter_map(|life| life.built);
-        let rows: u64 = building.clone().map(|from| u64::from(self.end().saturating_sub(from))).sum();
-        // Rows that are laid out as they should be, as far as the first of them tells, need not be read.
-        let is_read = |from: &u32| {
-            let row = self.rows_from(*from).next();
-            row.is_some_and(|(_, row)| !row.is_laid_out(self.layout()))
-        };
-        let from = building.min().filter(is_read);
-        let laid_out = from.map_or(0, |from| u64::from(self.end().saturating_sub(from)));
-        let row = self.average_row_bytes() as u64 / 16 + 1;
-        rows.saturating_mul(INDEX_STEPS).saturating_add(laid_out.saturating_mul(row))
     }
 }
 
 /// The steps that it takes to put a row into an index.
 const INDEX_STEPS: u64 = 8;
-/// Rows between which the steps are counted where not all can be done at once.
-const BUILT_AT_ONCE: usize = 64;

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Bytes of keys that take no longer than others to compare.
-const LONG_KEYS: usize = 256;
+const LONG_KEYS: usize = 64;
 
 /// Order keys over columns; ties are broken by id. Of two rows one always stands before the other.
 #[derive(Debug)]
