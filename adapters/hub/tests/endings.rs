@@ -17,7 +17,7 @@ fn nothing_is_held(world: &World) {
     held.engine = Default::default();
     (held.resumed, held.resumes_missed, held.events, held.batches, held.handed_past) = (0, 0, 0, 0, 0);
     (held.planned, held.parsed, held.given_up) = (0, 0, 0);
-    (held.sessions, held.holds) = Default::default();
+    (held.sessions, held.holds, held.delays) = Default::default();
     assert_eq!(held, Stats::default(), "{stats:?}");
     assert_eq!((stats.engine.feeds, stats.engine.views, stats.engine.deadlines), (0, 0, 0));
 }

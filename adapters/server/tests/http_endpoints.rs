@@ -614,3 +614,19 @@ async fn turns_go_round_by_subject_and_a_subject_has_so_many_queries() {
         assert_eq!(http.answer().await.status, 200);
     }
 }
+
+#[tokio::test]
+async fn a_query_beyond_what_its_subject_may_spend_waits_and_is_then_refused() {
+    let limits = "[limits.hub]\nsteps_per_second_per_subject = 200000\noverdraft = \"400ms\"";
+    let (server, query) = busy(limits).await;
+    let answer = ask(&server, READER, &query).await.answer().await;
+    assert_eq!((answer.status, answer.code().as_str()), (503, "OVERLOADED"), "{}", answer.text());
+    // Another subject is not concerned.
+    let few = r#"{"edge":"rows","filter":"id < 3"}"#;
+    let mut http = Http::connect(&server.address).await;
+    assert_eq!(http.post("/query", few).await.status, 200);
+    // Nor is this one, when it has made up for what it took.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let answer = ask(&server, READER, few).await.answer().await;
+    assert_eq!((answer.status, &answer.json()["totalCount"]), (200, &json!(3)), "{}", answer.text());
+}
