@@ -1,6 +1,6 @@
 //! Queries that are answered once.
 
-use std::{ops::ControlFlow, sync::Arc};
+use std::ops::ControlFlow;
 
 use liveset_core::Snapshot;
 
@@ -19,9 +19,7 @@ impl OneShot {
     pub fn step(self, nodes: usize) -> ControlFlow<Snapshot, OneShot> {
         let Self { asked, epoch } = self;
         match asked.step(nodes) {
-            ControlFlow::Break(snapshot) => {
-                ControlFlow::Break(wire_snapshot(snapshot, Arc::default(), epoch))
-            }
+            ControlFlow::Break(snapshot) => ControlFlow::Break(wire_snapshot(snapshot, "".into(), epoch)),
             ControlFlow::Continue(asked) => ControlFlow::Continue(Self { asked, epoch }),
         }
     }
@@ -29,6 +27,6 @@ impl OneShot {
     /// The result, as of the moment at which it was asked. Costs a filter evaluation for each node that an index finds, for each of
     /// the set where there is none.
     pub fn run(self) -> Snapshot {
-        wire_snapshot(self.asked.run(), Arc::default(), self.epoch)
+        wire_snapshot(self.asked.run(), "".into(), self.epoch)
     }
 }

@@ -12,7 +12,7 @@ use liveset_core::Moment;
 use liveset_engine::{Allowance, FeedId, Keeping, Keyed};
 
 use crate::{
-    HubLimits,
+    ConnectionId, HubLimits,
     budgets::{Kept, StepBudget},
 };
 
@@ -39,6 +39,10 @@ struct Account {
     feeds: HashMap<FeedId, (usize, Keeping), FixedState>,
     kept: Kept,
     steps: StepBudget,
+    /// Bytes of first rows that its connections have not taken.
+    initial_bytes: usize,
+    /// Connections with live queries that are answered when there are fewer.
+    deferred: VecDeque<ConnectionId>,
 }
 
 /// Subjects with a connection, and those that have none any more and have not made up for what they spent.
@@ -58,6 +62,7 @@ pub(crate) struct Share {
     subscriptions: usize,
     live_queries: usize,
     feeds: BTreeMap<FeedId, usize>,
+    initial_bytes: usize,
 }
 
 impl Account {
@@ -67,6 +72,8 @@ impl Account {
             feeds: HashMap::default(),
             kept: Kept::default(),
             steps: StepBudget::full(rate, now),
+            initial_bytes: 0,
+            deferred: VecDeque::new(),
         }
     }
 
@@ -156,6 +163,39 @@ impl Subjects {
         }
     }
 
+    /// A connection holds so many bytes of first rows that it has not taken.
+    pub(crate) fn set_initial(&mut self, share: &mut Share, bytes: usize) {
+        if let Some(account) = share.subject.as_ref().and_then(|subject| self.by_name.get_mut(subject)) {
+            account.initial_bytes = account.initial_bytes - share.initial_bytes + bytes;
+            share.initial_bytes = bytes;
+        }
+    }
+
+    /// Whether connections of the subject can be given more first rows: they hold fewer bytes of them than they may, or none.
+    pub(crate) fn has_initial_room(&self, share: &Share, limit: usize) -> bool {
+        let account = share.subject.as_ref().and_then(|subject| self.by_name.get(subject));
+        account.is_none_or(|account| account.initial_bytes == 0 || account.initial_bytes < limit)
+    }
+
+    /// A connection has a live query that is answered when the subject has room for its rows.
+    pub(crate) fn defer(&mut self, share: &Share, conn: ConnectionId) {
+        if let Some(account) = share.subject.as_ref().and_then(|subject| self.by_name.get_mut(subject)) {
+            account.deferred.push_back(conn);
+        }
+    }
+
+    /// How many times a connection of a subject was [deferred](Self::defer).
+    pub(crate) fn deferred(&self, subject: &str) -> usize {
+        self.by_name.get(subject).map_or(0, |account| account.deferred.len())
+    }
+
+    /// The next connection of these, if the subject has room.
+    pub(crate) fn next_deferred(&mut self, subject: &str, limit: usize) -> Option<ConnectionId> {
+        let account = self.by_name.get_mut(subject)?;
+        let has_room = account.initial_bytes == 0 || account.initial_bytes < limit;
+        if has_room { account.deferred.pop_front() } else { None }
+    }
+
     /// For how long nothing more may be spent for a subject.
     pub(crate) fn wait(&mut self, subject: &str, now: Moment) -> Duration {
         self.by_name.get_mut(subject).map_or(Duration::ZERO, |account| account.steps.wait(self.rate, now))
@@ -186,6 +226,7 @@ impl Subjects {
             account.held.connections -= 1;
             account.held.subscriptions -= share.subscriptions;
             account.held.live_queries -= share.live_queries;
+            account.initial_bytes -= share.initial_bytes;
             if !is_same {
                 let feeds = std::mem::take(&mut share.feeds).into_iter();
                 moved = feeds
@@ -212,6 +253,7 @@ impl Subjects {
         account.held.connections += 1;
         account.held.subscriptions += subscriptions;
         account.held.live_queries += live_queries;
+        account.initial_bytes += share.initial_bytes;
         for (feed, count, keeping) in moved {
             account.keep(feed, &keeping, count);
             share.feeds.insert(feed, count);
