@@ -69,13 +69,21 @@
 //!
 //! # Runtime
 //!
-//! Connections need a tokio runtime with its timer. Each is one task, in which reading and writing take turns; the handle
+//! Connections need a tokio runtime with its timer (`enable_time`, `enable_all`): inside one without, [`Builder::build`] is an error, and
+//! [`Liveset::serve`], [`Liveset::serve_from`] and `http::Endpoint::upgrade` panic. Each is one task, in which reading and writing take turns; the handle
 //! itself can be used from any thread. One more task per endpoint keeps time, and makes the first results of queries over many
 //! nodes, in slices; it starts with the first use inside a runtime and ends with the last handle. Without a runtime, time
 //! moves with commits and queries only, and each use of the handle does a slice.
 //!
 //! With `Limits::engine.shards` above 1 the live queries are spread over as many shards, and a commit of 64 operations or more
 //! is brought to them by as many threads of its own. With one shard, the default, there is no such thread.
+//!
+//! # Sockets
+//!
+//! What a socket has taken is gone as far as can be known here. Keep little in the kernel's buffers: megabytes in them delay pings and closes,
+//! and a slow client whose buffer is full looks like one that takes nothing ([`TransportLimits::write_timeout`]). On Linux set
+//! `TCP_NOTSENT_LOWAT` to some 16 KiB (`socket2::SockRef::set_tcp_notsent_lowat`), elsewhere a small send buffer; and `TCP_NODELAY`, as
+//! diffs are small and each is waited for.
 //!
 //! # Limits
 //!
@@ -103,6 +111,7 @@
 //! | `liveset_messages_sent_total`, `liveset_bytes_sent_total`, `liveset_writes_total` | counter | |
 //! | `liveset_transport_faults_total` | counter | `fault`: `protocol`, `utf8`, `too_large`, `binary`, `flood` |
 //! | `liveset_write_timeouts_total` | counter | |
+//! | `liveset_pauses_total` | counter | |
 //! | `liveset_close_frames_sent_total` | counter | `code`: the close code, or `none` |
 //! | `liveset_delivery_seconds` | histogram | |
 //! | `liveset_fan_out_seconds` | histogram | |
@@ -143,6 +152,9 @@
 //! `liveset_fan_out_seconds` is how long the diffs of one commit take to be written and copied for everyone who keeps up
 //! (`liveset_diffs_written_once_total` counts those messages). A connection whose socket takes nothing is stalled: what waits for it
 //! is in `liveset_changes_waiting`, what it will never be told of in `liveset_changes_folded_total`.
+//!
+//! `liveset_pauses_total` counts how often a timer was more than 100 ms late, because the process was stopped or the machine slept: then
+//! clients have a second more for their tokens and pongs, which may wait to be read.
 //!
 //! `liveset_lingering_feeds` are results kept for clients that may resume; `liveset_lingering_feeds_given_up_total` counts those that cost
 //! as much to keep as to make again. `liveset_filters_parsed_locked_total` counts the filters that were parsed while others waited: row
