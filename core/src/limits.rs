@@ -12,6 +12,13 @@ pub(crate) const SERVER_MESSAGE_NESTING: usize = 128 + 2;
 /// The limits and deadlines of one [`Session`](crate::Session).
 ///
 /// `Default` gives the protocol's numbers. Shared by all sessions of an owner, so it is passed as an `Arc`.
+///
+/// ```
+/// use std::time::Duration;
+/// use liveset_core::SessionLimits;
+///
+/// let limits = SessionLimits { ping_interval: Duration::from_secs(10), ..SessionLimits::default() };
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionLimits {
     /// From the connection's opening to a verified token, and from a later `auth` to its verdict. Default 10 s.
@@ -102,6 +109,15 @@ impl Default for SessionLimits {
 }
 
 /// The limits of one [`ClientSession`](crate::ClientSession).
+///
+/// ```
+/// use std::time::Duration;
+/// use liveset_core::{ClientLimits, ClientSession, Moment};
+///
+/// let limits = ClientLimits { silence: Duration::from_secs(20), ..ClientLimits::default() };
+/// let session = ClientSession::new(limits, Moment::ZERO);
+/// assert_eq!(session.poll_timeout(), Some(Moment::from_epoch(Duration::from_secs(20))));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientLimits {
     /// A server that was silent for longer than this is lost. It pings every 30 s and waits 30 s for the

@@ -8,6 +8,15 @@ use std::time::Duration;
 ///
 /// Moments of different owners must not be mixed. Arithmetic saturates, so that no deadline can overflow
 /// (`Moment::MAX` is "never": 584 years after the epoch).
+///
+/// ```
+/// use std::time::Duration;
+/// use liveset_core::Moment;
+///
+/// let start = Moment::ZERO;
+/// let later = start.saturating_add(Duration::from_secs(30));
+/// assert_eq!(later.saturating_since(start), Duration::from_secs(30));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Moment(u64);
 

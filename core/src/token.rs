@@ -3,6 +3,14 @@
 use std::fmt;
 
 /// The token of an `auth` message. `Debug` shows none of it.
+///
+/// ```
+/// use liveset_core::Token;
+///
+/// let token = Token::new("s3cret");
+/// assert_eq!(token.expose(), "s3cret");
+/// assert!(!format!("{token:?}").contains("s3cret"));
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(Box<str>);
 

@@ -29,8 +29,9 @@ pub struct Allowance {
     pub unindexed: Share,
     /// Whether the budget of the set counts, which all share.
     pub is_bounded: bool,
-    /// Whether a hold of the lock may be spent on the first result at once; else it is left to [`Engine::work`](crate::Engine::work).
-    pub works_at_once: bool,
+    /// Steps that may be spent on the first result at once, one hold of the lock at most; the rest is left to
+    /// [`Engine::work`](crate::Engine::work).
+    pub steps_at_once: u64,
 }
 
 /// A part of something that is shared: how much it is, and how much of it is left.
@@ -68,7 +69,7 @@ impl Allowance {
         columns: Share::whole(u64::MAX),
         unindexed: Share::whole(u64::MAX),
         is_bounded: false,
-        works_at_once: true,
+        steps_at_once: u64::MAX,
     };
 }
 

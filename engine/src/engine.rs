@@ -15,9 +15,10 @@ use smallvec::SmallVec;
 
 use crate::{
     allowance::{Allowance, Keeping, Opened, Share},
+    analysis::TimeTest,
     error::{CommitError, DefineError, OpProblem, OpenError, QueryError},
     limits::{EngineLimits, MAX_NODES, Tuning},
-    moments::{Moments, Turned},
+    moments::{MOMENT_STEPS, Moments},
     projection::Projection,
     query::{Parsed, ParsedQuery, Parts, Plan, Query, QueryParser},
     schema::{Schema, SetDef},
@@ -25,12 +26,14 @@ use crate::{
     shard::{
         Moment, Sets, Shard,
         behind::Slice,
-        create::Prepared,
+        create::{First, Prepared, showing_cost},
+        source::PROBE_STEPS,
         view::{Identity, View},
     },
     stats::{Stats, Work},
     store::{
-        history::HistoryEntry,
+        columns::Column,
+        history::{HistoryEntry, Weight},
         set::{RowChange, Set, Write},
     },
     suggest,
@@ -42,6 +45,18 @@ use crate::{
 pub use one_shot::OneShot;
 
 /// One write of a commit.
+///
+/// ```
+/// use liveset_engine::{Engine, EngineLimits, HashSeed, Instant, Op, SetDef};
+///
+/// let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
+/// engine.define_set(SetDef::new("orders", "id"))?;
+/// let node = br#"{"id":"a","total":12.5}"#;
+/// let put = Op::Upsert { set: "orders".into(), node: node[..].into() };
+/// let remove = Op::Remove { set: "orders".into(), id: "b".into() };
+/// assert_eq!(engine.commit(Instant::UNIX_EPOCH, vec![put, remove])?.changed, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
     /// Puts a node in place of the one with the same id, or adds it.
@@ -229,7 +244,8 @@ impl Engine {
         spread: impl FnOnce(&mut [Part<'_>]),
     ) -> Result<Committed, CommitError> {
         let staged = self.stage(ops)?;
-        self.handle_timeout(now);
+        let left = self.pass(now);
+        self.take_again();
 
         self.version += 1;
         self.stats.commits += 1;
@@ -242,7 +258,7 @@ impl Engine {
             set.changed += written;
             changed += written;
             if !self.moments.is_empty() {
-                self.moments.note(number, set, &of_set, now);
+                self.stats.work.steps += self.moments.note(number, set, &of_set, now);
             }
             changes.push((number, of_set));
         }
@@ -250,7 +266,6 @@ impl Engine {
 
         let Self { shards, sets, limits, version, .. } = self;
         let (sets, limits, version) = (&*sets, &*limits, *version);
-        let left = limits.enforced_hold();
         let part = |shard| Part { shard, sets, changes: &changes, limits, now, version, left, done: false };
         let mut parts: SmallVec<[Part<'_>; 1]> = shards.iter_mut().map(part).collect();
         spread(&mut parts);
@@ -264,7 +279,9 @@ impl Engine {
                 if is_behind {
                     // Handles of removed rows stay theirs as long as some query has to read what they were.
                     let changes = std::mem::take(&mut changes);
-                    let entry = set.history.push(HistoryEntry { version, now, changes, turned: Vec::new() });
+                    let before = set.commits() - 1;
+                    let entry = HistoryEntry { changes, ..HistoryEntry::new(version, now, before) };
+                    let entry = set.history.push(entry);
                     set.finish(&entry.changes);
                 } else {
                     set.finish(&changes);
@@ -285,11 +302,13 @@ impl Engine {
     }
 
     /// Of what an input has put off does at once what the rest of its hold allows.
-    fn follow_up(&mut self, left: u64) {
+    fn follow_up(&mut self, mut left: u64) {
         self.take_again();
         if self.is_behind() {
-            self.catch_up(left);
+            left -= self.catch_up(left).min(left);
         }
+        self.sweep(&mut left);
+        (0..self.sets.len()).for_each(|number| self.build_if_small(number, &mut left));
     }
 
     /// Whether some open query is behind its set, or is being computed again as a whole.
@@ -320,25 +339,48 @@ impl Engine {
         self.stats.work.rows_visited + self.shards.iter().map(|shard| shard.work.rows_visited).sum::<u64>()
     }
 
-    /// Whether an index is being built.
+    /// Whether an index is being built, or what nobody needs any more is being taken apart.
     pub fn is_building(&self) -> bool {
-        self.sets.values().any(|set| set.indexes.is_building())
+        self.sets.values().any(|set| set.indexes.is_building() || set.has_old())
     }
 
-    /// Goes on with indexes that are being built, for about `steps` steps.
+    /// Goes on with that, for about `steps` steps.
     pub fn build(&mut self, steps: u64) {
         let mut left = steps;
-        for (number, (_, set)) in self.sets.iter_mut().enumerate() {
-            if left > 0 && set.indexes.is_building() {
-                let rows = usize::try_from(left / INDEX_STEPS).unwrap_or(usize::MAX).max(1);
-                let built = INDEX_STEPS * set.build_indexes(rows) as u64;
-                left = left.saturating_sub(built);
-                self.stats.work.steps += built;
-                if !set.indexes.is_building() {
-                    self.moments.rearm_all(number, set, self.now);
-                }
-            }
+        self.sweep(&mut left);
+        for number in 0..self.sets.len() {
+            self.build_on(number, usize::MAX, &mut left);
         }
+    }
+
+    /// Lets go of what nobody needs any more, for about `left` steps.
+    fn sweep(&mut self, left: &mut u64) {
+        (0..self.sets.len()).for_each(|number| self.sweep_set(number, left));
+    }
+
+    fn sweep_set(&mut self, number: usize, left: &mut u64) {
+        if let Some((_, set)) = self.sets.get_index_mut(number)
+            && set.has_old()
+        {
+            let before = *left;
+            set.sweep(left);
+            self.stats.work.steps += before - *left;
+        }
+    }
+
+    /// Builds the indexes of a set on, over at most `rows` rows and for about `left` steps. Returns how many rows it took.
+    fn build_on(&mut self, number: usize, rows: usize, left: &mut u64) -> usize {
+        let Some((_, set)) = self.sets.get_index_mut(number) else { return 0 };
+        if *left == 0 || !set.indexes.is_building() {
+            return 0;
+        }
+        let before = *left;
+        let built = set.build_indexes(rows, left);
+        self.stats.work.steps += before - *left;
+        if !set.indexes.is_building() {
+            self.moments.rearm_all(number, set, self.now);
+        }
+        built
     }
 
     /// Steps of work done so far; see [`Work::steps`].
@@ -361,9 +403,10 @@ impl Engine {
     /// Computes queries again as a whole, those first that are furthest behind, as long as a set keeps too much for them.
     fn bound_history(&mut self, number: usize) {
         let slice = self.slice();
-        let Self { shards, sets, limits, .. } = self;
+        let Self { shards, sets, limits, stats, .. } = self;
         let Some((_, set)) = sets.get_index_mut(number) else { return };
-        while set.history.rows() > limits.max_behind_rows || set.history.bytes() > limits.max_behind_bytes {
+        let is_too_much = |of: Weight| of.rows > limits.max_behind_rows || of.bytes > limits.max_behind_bytes;
+        while is_too_much(set.history.live()) {
             let Some(entry) = shards.iter().filter_map(|shard| shard.first_entry(number)).min() else {
                 break;
             };
@@ -373,6 +416,12 @@ impl Engine {
                 }
             }
             trim(shards, number, set);
+        }
+        // What nobody needs any more goes as fast as more of it comes.
+        while is_too_much(set.history.all()) && set.history.has_old() {
+            let mut left = SWEPT_AT_ONCE;
+            set.sweep(&mut left);
+            stats.work.steps += SWEPT_AT_ONCE - left;
         }
     }
 
@@ -505,7 +554,8 @@ impl Engine {
     ///
     /// There are as many live queries as the limits allow, or as many of a kind that costs more.
     pub fn open(&mut self, now: Instant, plan: &Plan) -> Result<(FeedId, Snapshot), OpenError> {
-        let Filed { feed, shard, view, .. } = self.file(now, plan, &Allowance::UNLIMITED)?;
+        let mut left = u64::MAX;
+        let Filed { feed, shard, view, .. } = self.file(now, plan, &Allowance::UNLIMITED, &mut left)?;
         while !self.is_filled(shard, view) {
             self.work_on(usize::MAX, u64::MAX, Some((shard, view)));
         }
@@ -534,14 +584,16 @@ impl Engine {
         plan: &Plan,
         allowance: &Allowance,
     ) -> Result<Opened, OpenError> {
-        let Filed { feed, shard, view, is_new } = self.file(now, plan, allowance)?;
+        let mut left = self.limits.enforced_hold();
+        let Filed { feed, shard, view, is_new } = self.file(now, plan, allowance, &mut left)?;
         let slice = self.limits.slice_rows.max(1);
         let rows = self.sets.get_index(plan.set).map_or(0, |(_, set)| set.len());
         // What does not fit in a slice is refused before work on it takes the turn of those that were let in.
         let refused = |engine: &Engine| is_new && engine.filling.len() > engine.limits.max_filling;
         let is_hopeless = rows > slice && refused(self);
-        if !self.is_filled(shard, view) && !is_hopeless && allowance.works_at_once {
-            self.work_on(slice, self.limits.enforced_hold(), Some((shard, view)));
+        let left = left.min(allowance.steps_at_once);
+        if !self.is_filled(shard, view) && !is_hopeless && left > 0 {
+            self.work_on(slice, left, Some((shard, view)));
         }
         let is_there = self.is_filled(shard, view);
         if !is_there {
@@ -551,7 +603,7 @@ impl Engine {
             }
             self.waiting.insert(feed);
         }
-        let keeping = self.shards[shard].view(view).map(|view| view.keeping).unwrap_or_default();
+        let keeping = self.keeping(feed).unwrap_or_default();
         Ok(Opened { feed, is_there, keeping })
     }
 
@@ -618,25 +670,43 @@ impl Engine {
         if !self.waiting.is_empty() && !self.shards[shard].feeds.contains_key(&feed) {
             self.waiting.remove(&feed);
         }
-        let Some(closed) = closed else { return };
-        if let Some((_, set)) = self.sets.get_index_mut(closed.set) {
+        if let Some(closed) = closed
+            && let Some((_, set)) = self.sets.get_index_mut(closed.set)
+        {
             closed.tests.iter().for_each(|test| self.moments.remove(*test, set));
         }
+        let mut left = self.limits.enforced_hold();
+        set.into_iter().for_each(|number| self.sweep_set(number, &mut left));
     }
 
-    /// Makes a view, or finds it, and a feed on it.
-    fn file(&mut self, now: Instant, plan: &Plan, allowance: &Allowance) -> Result<Filed, OpenError> {
-        self.handle_timeout(now);
+    /// Makes a view, or finds it, and a feed on it; takes the steps of that from `left`.
+    fn file(
+        &mut self,
+        now: Instant,
+        plan: &Plan,
+        allowance: &Allowance,
+        left: &mut u64,
+    ) -> Result<Filed, OpenError> {
+        let passed = self.limits.enforced_hold() - self.pass(now);
+        *left = left.saturating_sub(passed);
+        self.take_again();
         let identity = identity(plan);
         let number = self.shard_of(&identity);
         let known = self.shards[number].view_of(&identity);
         let view = match known {
             Some(view) => {
-                let keeping = self.shards[number].view(view).map(|view| view.keeping).unwrap_or_default();
-                admit(&keeping, allowance)?;
+                let known = self.feed_of(plan);
+                let of_view = || Some(self.shards[number].view(view)?.keeping);
+                let keeping = known.map_or_else(of_view, |feed| self.keeping(feed)).unwrap_or_default();
+                let more = if known.is_some() { 0 } else { self.showing_steps(number, view, plan) };
+                let standing_steps = keeping.standing_steps.saturating_add(more);
+                admit(&Keeping { standing_steps, ..keeping }, allowance)?;
+                if allowance.is_bounded && more > 0 {
+                    take(STANDING, more, self.standing_share(plan.set))?;
+                }
                 view
             }
-            None => self.create(number, identity, plan, allowance)?,
+            None => self.create(number, identity, plan, allowance, left)?,
         };
         let Self { shards, sets, next_feed, .. } = self;
         let count = shards.len() as u64;
@@ -650,14 +720,34 @@ impl Engine {
         filed.ok_or(OpenError::TooManyViews { max: self.limits.max_views })
     }
 
+    /// What a feed more would add to what each changed row costs a view.
+    fn showing_steps(&self, shard: usize, view: u32, plan: &Plan) -> u64 {
+        let view = self.shards[shard].view(view);
+        let bytes = self.sets.get_index(plan.set).map_or(0, |(_, set)| set.average_row_bytes());
+        view.map_or(0, |view| view.own.of(showing_cost(plan).of(bytes)))
+    }
+
+    /// The share of the set's budget that all live queries have together.
+    fn standing_share(&self, set: usize) -> Share {
+        let views: u64 = self.shards.iter().map(|shard| shard.standing_steps(set)).sum();
+        // Whoever was the first to ask a test over time may be gone.
+        let moments = MOMENT_STEPS * self.moments.count(set) as u64;
+        Share::after(self.limits.standing_steps, views.max(moments))
+    }
+
     fn create(
         &mut self,
         shard: usize,
         identity: Identity,
         plan: &Plan,
         allowance: &Allowance,
+        left: &mut u64,
     ) -> Result<u32, OpenError> {
-        self.build_if_small(plan.set);
+        let mut half = *left / 2;
+        let before = half;
+        self.sweep_set(plan.set, &mut half);
+        self.build_if_small(plan.set, &mut half);
+        *left -= before - half;
         let limits = &self.limits;
         if self.shards.iter().map(Shard::view_count).sum::<usize>() >= limits.max_views {
             return Err(OpenError::TooManyViews { max: limits.max_views });
@@ -666,7 +756,11 @@ impl Engine {
             return Err(OpenError::TooManyViews { max: limits.max_views });
         };
         let wanted = set.wanted_columns();
-        let Some(prepared) = Prepared::new(set, plan, self.now, limits) else {
+        let mut spent = 0;
+        let prepared = Prepared::new(set, plan, self.now, limits, &mut spent);
+        self.stats.work.steps += spent;
+        *left = left.saturating_sub(spent);
+        let Some(prepared) = prepared else {
             return Err(OpenError::TooManyColumns { max: limits.max_columns });
         };
         let (row_bytes, max) = (set.largest_row_bytes(), limits.filter_steps);
@@ -674,20 +768,31 @@ impl Engine {
         if cost > max {
             return Err(OpenError::TooDear { cost, row_bytes, max });
         }
-        let columns = set.wanted_columns().saturating_sub(wanted) as u64;
-        let keeping = prepared.keeping(set, plan, columns, self.now, &limits.tuning);
-        admit(&keeping, allowance)?;
-        let standing = self.shards.iter().map(|shard| shard.standing_steps(plan.set)).sum();
-        let share = Share::after(limits.standing_steps, standing);
+        let known = self.shards[shard].filter_of(plan.set, &identity.filter).is_some();
+        let asked = prepared.time_tests.iter().flatten().filter(|_| !known);
+        let is_first = |(column, test): &&(Column, TimeTest)| !self.moments.has(plan.set, column, test);
+        let first = First {
+            columns: set.wanted_columns().saturating_sub(wanted) as u64,
+            moments: asked.filter(is_first).count() as u64,
+        };
+        let mut spent = 0;
+        let (keeping, own) = prepared.keeping(set, plan, first, self.now, &limits.tuning, &mut spent);
+        self.stats.work.steps += spent;
+        *left = left.saturating_sub(spent);
+        let showing = own.of(showing_cost(plan).of(set.average_row_bytes()));
+        let standing_steps = keeping.standing_steps.saturating_add(showing);
+        admit(&Keeping { standing_steps, ..keeping }, allowance)?;
         if allowance.is_bounded {
-            take(STANDING, keeping.standing_steps, share)?;
+            take(STANDING, standing_steps, self.standing_share(plan.set))?;
         }
+        let Some((_, set)) = self.sets.get_index_mut(plan.set) else {
+            return Err(OpenError::TooManyViews { max: limits.max_views });
+        };
         let held: usize = self.shards.iter().map(Shard::window_bytes).sum();
         let more = prepared.most_window_bytes(set, plan.cap, &limits.tuning);
         if more > 0 && held.saturating_add(more) > limits.max_window_bytes {
             return Err(OpenError::TooMuchMemory { max: limits.max_window_bytes });
         }
-        let known = self.shards[shard].filter_of(plan.set, &identity.filter).is_some();
         // A filter that is tried on every change already is tried for one view more.
         if prepared.is_scanned()
             && !known
@@ -700,8 +805,11 @@ impl Engine {
         for (column, test) in prepared.time_tests.iter().flatten().filter(|_| !known) {
             tests.push(self.moments.add(plan.set, set, column, test, self.now));
         }
-        let view =
-            self.shards[shard].create(set, identity, (prepared, keeping), tests, self.now, &limits.tuning);
+        let filing = PROBE_STEPS * prepared.access.count as u64 + MOMENT_STEPS * tests.len() as u64;
+        self.stats.work.steps += filing;
+        *left = left.saturating_sub(filing);
+        let prepared = (prepared, keeping, own);
+        let view = self.shards[shard].create(set, identity, prepared, tests, self.now, &limits.tuning);
         if limits.tuning.slices {
             // Every index was built at once, also those that tests over time wait for.
             self.moments.rearm_all(plan.set, set, self.now);
@@ -716,9 +824,7 @@ impl Engine {
 
     /// Whether there is [`work`](Self::work) to be done between inputs.
     pub fn has_work(&self) -> bool {
-        !self.filling.is_empty()
-            || self.shards.iter().any(Shard::is_behind)
-            || self.sets.values().any(|set| set.indexes.is_building())
+        !self.filling.is_empty() || self.shards.iter().any(Shard::is_behind) || self.is_building()
     }
 
     /// Goes on with what was put off: commits and moments that queries have not taken yet, results of new queries, and indexes; over
@@ -757,11 +863,13 @@ impl Engine {
         }
         while let Some((_, set)) = overdue.pop_first().and_then(|number| sets.get_index_mut(number)) {
             let (version, now) = (self.version, self.now);
-            set.history.push(HistoryEntry { version, now, changes: Vec::new(), turned: Vec::new() });
+            let before = set.commits();
+            set.history.push(HistoryEntry::new(version, now, before));
         }
         for (number, set) in sets.values_mut().enumerate().filter(|(_, set)| !set.history.is_empty()) {
             trim(shards, number, set);
         }
+        self.sweep(left);
         self.take_again();
     }
 
@@ -797,18 +905,17 @@ impl Engine {
         }
         // Whoever wants one view waits for what its set has begun, not for others.
         let of = wanted.and_then(|(shard, view)| Some(self.shards[shard].view(view)?.identity.set));
-        for (number, (_, set)) in self.sets.iter_mut().enumerate() {
-            if set.indexes.is_building() && of.is_none_or(|of| of == number) {
-                let rows = left.min(usize::try_from(steps / INDEX_STEPS).unwrap_or(usize::MAX).max(1));
-                let built = set.build_indexes(rows);
-                left -= left.min(built);
-                steps = steps.saturating_sub(INDEX_STEPS * built as u64);
-                self.stats.work.steps += INDEX_STEPS * built as u64;
-                if set.indexes.is_building() {
-                    // Tests over time wait for it: rows that are looked at before would not flip.
-                    return steps;
-                }
-                self.moments.rearm_all(number, set, self.now);
+        if wanted.is_none() {
+            self.sweep(&mut steps);
+        }
+        for number in 0..self.sets.len() {
+            if of.is_some_and(|of| of != number) {
+                continue;
+            }
+            left -= left.min(self.build_on(number, left, &mut steps));
+            if self.sets.get_index(number).is_some_and(|(_, set)| set.indexes.is_building()) {
+                // Tests over time wait for it: rows that are looked at before would not flip.
+                return steps;
             }
             if left == 0 || steps == 0 {
                 return steps;
@@ -866,17 +973,12 @@ impl Engine {
                 }
             }
         }
-        (0..self.sets.len()).for_each(|number| self.build_if_small(number));
     }
 
-    /// What is small is done at once.
-    fn build_if_small(&mut self, number: usize) {
-        if let Some((_, set)) = self.sets.get_index_mut(number)
-            && set.indexes.is_building()
-            && set.len() <= self.limits.slice_rows
-        {
-            set.build_indexes(usize::MAX);
-            self.moments.rearm_all(number, set, self.now);
+    /// What is small is done at once, as far as `left` steps allow.
+    fn build_if_small(&mut self, number: usize, left: &mut u64) {
+        if self.sets.get_index(number).is_some_and(|(_, set)| set.len() <= self.limits.slice_rows) {
+            self.build_on(number, usize::MAX, left);
         }
     }
 
@@ -885,31 +987,40 @@ impl Engine {
     /// Makes every result true as of `now`. A `now` before the last one is a clock set back: the queries over time
     /// are evaluated again for what that may have changed.
     pub fn handle_timeout(&mut self, now: Instant) {
+        let then = self.now;
+        let left = self.pass(now);
+        if now != then {
+            self.follow_up(left);
+        }
+    }
+
+    /// The same but for what that has put off. Returns the steps that are left of a hold.
+    fn pass(&mut self, now: Instant) -> u64 {
+        let hold = self.limits.enforced_hold();
         let then = std::mem::replace(&mut self.now, now);
         if now == then {
-            return;
+            return hold;
         }
         let back = now < then;
         if back {
             self.stats.clock_set_back += 1;
             if !self.shards.iter().any(Shard::is_timed) {
-                return;
+                return hold;
             }
         } else {
             let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
             let is_due = |shard: &Shard| due(shard.next_timer()) || shard.is_due_behind(now);
             if !due(self.moments.next()) && !self.shards.iter().any(is_due) {
-                return;
+                return hold;
             }
         }
         // One step for all that is due: the net change from the last `now` to this one.
         self.version += 1;
-        let hold = self.limits.enforced_hold();
-        let most = usize::try_from(hold).unwrap_or(usize::MAX);
-        let (turned, flooded) = self.moments.turn(then, now, &self.sets, most);
+        let mut left = hold;
+        let (turned, flooded) = self.moments.turn(then, now, &self.sets, &mut left);
+        self.stats.work.steps += hold - left;
         self.stats.deadlines_fired += 1;
         let (version, tuning) = (self.version, &self.limits.tuning);
-        let mut left = hold;
         let before = Slice { hold, version: version - 1, now: then, tuning };
         for shard in &mut self.shards {
             for (number, (_, set)) in self.sets.iter().enumerate() {
@@ -921,8 +1032,10 @@ impl Engine {
                         shard.make_again(filter, set, before);
                     }
                 }
-                for (_, test) in flooded.iter().filter(|(of, _)| *of == number) {
-                    for filter in shard.asking(*test) {
+                let tests: Vec<u32> =
+                    flooded.iter().filter(|(of, _)| *of == number).map(|(_, test)| *test).collect();
+                if !tests.is_empty() {
+                    for filter in shard.asking(number, &tests).collect::<Vec<_>>() {
                         shard.make_again(filter, set, before);
                     }
                 }
@@ -936,21 +1049,19 @@ impl Engine {
                 shard.fire(filter, then, moment, &mut left);
             }
         }
-        let mut turned: Vec<Vec<Turned>> = (0..self.sets.len())
-            .map(|number| {
-                turned.iter().find(|(of, _)| *of == number).map_or_else(Vec::new, |(_, it)| it.clone())
-            })
-            .collect();
+        let mut turned = turned;
         for (number, set) in self.sets.values_mut().enumerate() {
             // Only queries over time have something to take of it.
             if self.shards.iter().any(|shard| shard.is_timed_behind(number)) {
-                let turned = std::mem::take(&mut turned[number]);
-                set.history.push(HistoryEntry { version, now, changes: Vec::new(), turned });
+                let of_set = turned.iter_mut().find(|(of, _)| *of == number);
+                let turned = of_set.map_or_else(Vec::new, |(_, turned)| std::mem::take(turned));
+                let before = set.commits();
+                set.history.push(HistoryEntry { turned, ..HistoryEntry::new(version, now, before) });
             }
         }
         (0..self.sets.len()).for_each(|number| self.bound_history(number));
         self.grant_wishes();
-        self.follow_up(left);
+        left
     }
 
     /// When time alone may next change a result; `None` while no query waits for time. The moment is that at which the next
@@ -1012,8 +1123,7 @@ impl Engine {
 
     /// What a feed costs while it is kept; `None` where there is none.
     pub fn keeping(&self, feed: FeedId) -> Option<Keeping> {
-        let shard = &self.shards[self.shard_of_feed(feed)];
-        Some(shard.view(*shard.feeds.get(&feed)?)?.keeping)
+        self.shards[self.shard_of_feed(feed)].keeping(feed)
     }
 
     /// How many rows of a set would be looked at to make a result again that no index finds.
@@ -1046,8 +1156,8 @@ impl Engine {
             deadlines: (self.moments.len() + self.shards.iter().map(Shard::timer_count).sum::<usize>())
                 as u64,
             behind: self.shards.iter().map(|shard| shard.behind_count() as u64).sum(),
-            behind_rows: self.sets.values().map(|set| set.history.rows() as u64).sum(),
-            behind_bytes: self.sets.values().map(|set| set.history.bytes() as u64).sum(),
+            behind_rows: self.sets.values().map(|set| set.history.all().rows as u64).sum(),
+            behind_bytes: self.sets.values().map(|set| set.history.all().bytes as u64).sum(),
             row_bytes: self.sets.values().map(|set| set.row_bytes() as u64).sum(),
             index_bytes: (indexes + bytes.iter().map(|(_, predicates)| predicates).sum::<usize>()) as u64,
             window_bytes: bytes.iter().map(|(windows, _)| *windows as u64).sum(),
@@ -1139,8 +1249,8 @@ fn trim(shards: &[Shard], number: usize, set: &mut Set) {
     set.trim_history(first.unwrap_or_else(|| set.history.end()));
 }
 
-/// The steps that it takes to put a row into an index.
-const INDEX_STEPS: u64 = 8;
+/// Steps of letting go of what nobody needs any more between which is asked whether it is enough.
+const SWEPT_AT_ONCE: u64 = 64;
 /// Stands for the tuning where only budgets are looked at.
 static NO_TUNING: Tuning = Tuning::NONE;
 

@@ -5,6 +5,13 @@
 /// Whatever exceeds one of these is refused with an [`ExprError`](crate::ExprError) that points at the place where the limit
 /// was crossed; nothing is cut short silently. All of them are counted while parsing, so that an expression over a limit costs
 /// no more than the part that was read.
+///
+/// ```
+/// use liveset_engine::{Filter, QueryLimits};
+///
+/// let limits = QueryLimits { list_items: 2, ..QueryLimits::default() };
+/// assert!(Filter::parse("status in ['new', 'open', 'sent']", &limits).is_err());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueryLimits {
     /// Bytes of one filter, one `orderBy`, or one field of a projection. Default 16 384.
@@ -43,6 +50,12 @@ impl QueryLimits {
 }
 
 /// How large the JSON of a node may be. Its bytes are bounded by whoever receives them.
+///
+/// ```
+/// use liveset_engine::{JsonLimits, json};
+///
+/// assert!(json::parse(b"[[[1]]]", &JsonLimits { nesting: 2 }).is_err());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JsonLimits {
     /// How deep lists and objects may nest; the node itself is the first level. Default 64; values above 128 count as
@@ -64,6 +77,13 @@ impl JsonLimits {
 }
 
 /// Every limit of the engine.
+///
+/// ```
+/// use liveset_engine::{Engine, EngineLimits, HashSeed};
+///
+/// let limits = EngineLimits { max_views: 1_000, ..EngineLimits::default() };
+/// let engine = Engine::new(limits, HashSeed::FIXED);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineLimits {
     /// Limits of filters, orders and projections.
@@ -103,6 +123,19 @@ pub struct EngineLimits {
     pub slice_rows: usize,
     /// Steps of work that one hold of the lock may take: a commit or a moment of time that costs more is brought to the queries in
     /// slices, between which other inputs are taken; so is all other work that was put off. Default 100 000; at least 1.
+    ///
+    /// Every call of [`Engine`](crate::Engine) keeps to it, time that passes before a commit or a query included. What may come on top:
+    ///
+    /// - one row, which is not cut: its filter is asked up to four times, and once for its next flip, its fields are read from its text,
+    ///   and it is moved in the windows that it is in;
+    /// - planning a query: about five steps for each byte of its filter and its order, 128 for each test over `now` that no other query
+    ///   asks, and a look at up to 48 rows, of 8,192 steps for each of three purposes at most; closing one takes as much as filing it did;
+    /// - for a commit, storing it, 64 steps for each changed row, two for each field that the row is looked up by, and one for each query
+    ///   that it is found by; with several shards a hold for each of them;
+    /// - a result that is computed again as a whole: eight steps for each row that its window may hold;
+    /// - a clock that is set back, for which all queries over time are looked at;
+    /// - [`Engine::open`](crate::Engine::open) and [`OneShot::run`](crate::OneShot::run), which do all at once, and writing a
+    ///   [`snapshot`](crate::Engine::snapshot).
     pub hold_steps: u64,
     /// Steps that a filter may take for the largest row of its set; a live query with a dearer one is refused, because one row is not
     /// cut into slices. Default 100 000.

@@ -32,7 +32,16 @@ pub(crate) struct Moments {
     by_time: BTreeSet<(Instant, usize)>,
     /// By set and column: few, however many tests there are.
     heeded: Vec<Heeded>,
+    /// How many tests each set has.
+    counts: Vec<usize>,
 }
+
+/// What a test takes, about: itself, its name, its moment, and the values that it heeds; and half as much that its tables leave free.
+pub(crate) const MOMENT_BYTES: usize = 480;
+/// The steps that each test adds to what a changed row costs: it may be the one that all of them wait for.
+pub(crate) const MOMENT_STEPS: u64 = 128;
+/// The steps of finding out when a test next comes out otherwise.
+const REARM_STEPS: u64 = 64;
 
 /// The values of a column that matter to the tests of it: from what each compares with to the value that flips next.
 #[derive(Debug)]
@@ -73,6 +82,7 @@ impl Moments {
             by_test: HashMap::with_hasher(keyed),
             by_time: BTreeSet::new(),
             heeded: Vec::new(),
+            counts: Vec::new(),
         }
     }
 
@@ -99,6 +109,10 @@ impl Moments {
         set.indexes.pin(&order);
         let (column, test) = (column.clone(), test.clone());
         let waiting = Waiting { set: number, column, test, order, users: 1, next: None, heeds: NONE };
+        if self.counts.len() <= number {
+            self.counts.resize(number + 1, 0);
+        }
+        self.counts[number] += 1;
         let id = self.tests.insert(waiting);
         self.by_test.insert(name, id);
         self.rearm(id, set, now);
@@ -115,6 +129,7 @@ impl Moments {
         }
         self.forget(id);
         let waiting = self.tests.remove(id);
+        self.counts[waiting.set] -= 1;
         self.by_test.remove(&(waiting.set, waiting.column.id(), waiting.test));
         waiting.next.map(|at| self.by_time.remove(&(at, id)));
         set.indexes.unpin(&waiting.order);
@@ -137,13 +152,13 @@ impl Moments {
 
     /// The rows of each set for which a test may come out otherwise at `now` than it did at `then`, and arms the tests anew.
     /// With a clock that was set back all tests are asked, else those that are due.
-    /// Of a test that turns for more than `most` rows only its number is told, in the second list.
+    /// Of tests that turn for more rows than there are steps `left` only the numbers are told, sorted, in the second list.
     pub(crate) fn turn(
         &mut self,
         then: Instant,
         now: Instant,
         sets: &Sets,
-        most: usize,
+        left: &mut u64,
     ) -> (Vec<TurnedRows>, Vec<(usize, u32)>) {
         let ids: Vec<usize> = match now < then {
             true => self.tests.iter().map(|(id, _)| id).collect(),
@@ -154,32 +169,37 @@ impl Moments {
         for id in ids {
             let Waiting { set: number, test, order, .. } = &self.tests[id];
             let Some((_, set)) = sets.get_index(*number) else { continue };
+            *left = left.saturating_sub(REARM_STEPS);
             if let Some(order) = set.indexes.order(order) {
                 let (lo, hi) = test.turned(then, now);
                 let (start, end) = order.range(set, lo, hi);
-                if end - start > most {
+                let rows = (end - start) as u64;
+                if rows > *left {
                     flooded.push((*number, id as u32));
-                    self.rearm(id, set, now);
-                    continue;
-                }
-                let entries = order.tree.iter_from(start).take(end - start);
-                let rows = entries.map(|entry| Turned { row: entry.row, test: id as u32 });
-                match turned.iter_mut().find(|(other, _)| other == number) {
-                    Some((_, all)) => all.extend(rows),
-                    None => turned.push((*number, rows.collect())),
+                } else if rows > 0 {
+                    *left -= rows;
+                    let entries = order.tree.iter_from(start).take(end - start);
+                    let rows = entries.map(|entry| Turned { row: entry.row, test: id as u32 });
+                    match turned.iter_mut().find(|(other, _)| other == number) {
+                        Some((_, all)) => all.extend(rows),
+                        None => turned.push((*number, rows.collect())),
+                    }
                 }
             }
             self.rearm(id, set, now);
         }
         turned.iter_mut().for_each(|(_, rows)| rows.sort_unstable());
+        flooded.sort_unstable();
         (turned, flooded)
     }
 
     /// A commit may have brought a value that flips earlier, or taken the next one away. Costs a look-up for each change and each
-    /// column that tests are of.
-    pub(crate) fn note(&mut self, number: usize, set: &Set, changes: &[RowChange], now: Instant) {
+    /// column that tests are of; and to arm the tests anew that may wait for another one then. Returns the steps of it.
+    pub(crate) fn note(&mut self, number: usize, set: &Set, changes: &[RowChange], now: Instant) -> u64 {
         let mut moved: Vec<u32> = Vec::new();
+        let mut steps = 0;
         for Heeded { column, values, .. } in self.heeded.iter().filter(|heeded| heeded.set == number) {
+            steps += changes.len() as u64;
             for RowChange { before, after, .. } in changes {
                 let (before, after) = (before.as_ref(), after.as_ref());
                 let (before, after) = (before.map(|row| row.at(column)), after.map(|row| row.at(column)));
@@ -191,7 +211,19 @@ impl Moments {
         }
         moved.sort_unstable();
         moved.dedup();
+        steps += REARM_STEPS * moved.len() as u64;
         moved.into_iter().for_each(|id| self.rearm(id as usize, set, now));
+        steps
+    }
+
+    /// How many tests of a set there are.
+    pub(crate) fn count(&self, number: usize) -> usize {
+        self.counts.get(number).copied().unwrap_or(0)
+    }
+
+    /// Whether some filter asks a test.
+    pub(crate) fn has(&self, number: usize, column: &Column, test: &TimeTest) -> bool {
+        self.by_test.contains_key(&(number, column.id(), test.clone()))
     }
 
     /// An order that tests wait for may be there now.

@@ -18,6 +18,14 @@ pub(crate) mod rank;
 ///
 /// Two orders are equal when they sort every set alike as far as their spelling shows: `asc` is the default, and a path that
 /// occurs again decides nothing any more.
+///
+/// ```
+/// use liveset_engine::{Order, QueryLimits};
+///
+/// let order = Order::parse("total desc, createdAt", &QueryLimits::default())?;
+/// assert_eq!(order.paths().map(ToString::to_string).collect::<Vec<_>>(), ["total", "createdAt"]);
+/// # Ok::<(), liveset_engine::ExprError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Order {
     keys: Box<[Key]>,

@@ -9,6 +9,15 @@ use crate::syntax::{Cursor, ExprError, KEYWORDS, Token, begins_name, continues_n
 ///
 /// Prints as the query language writes it (`customer.name`, `` `first name`.`x` ``) and reads back as the same path. Ordered by its
 /// names.
+///
+/// ```
+/// use liveset_engine::{Path, QueryLimits};
+///
+/// let path = Path::parse("customer.`first name`", &QueryLimits::default())?;
+/// assert_eq!(path.names().collect::<Vec<_>>(), ["customer", "first name"]);
+/// assert_eq!(path.to_string(), "customer.`first name`");
+/// # Ok::<(), liveset_engine::ExprError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Path {
     names: Box<[Box<str>]>,

@@ -19,6 +19,16 @@ mod write;
 /// A projected node keeps the nesting (`b.c` of `{"a":1,"b":{"c":2,"d":3}}` is `{"b":{"c":2}}`) and omits what is absent, together with
 /// the objects that would be empty for it. Where fields overlap the wider one counts: `b` and `b.c` are `b`. A field that is
 /// `null` is there.
+///
+/// ```
+/// use liveset_engine::{Projection, QueryLimits};
+///
+/// let fields = ["customer.name".to_owned()];
+/// let projection = Projection::parse(&fields, "id", &QueryLimits::default())?;
+/// let node = br#"{"id":1,"customer":{"name":"Ada","email":"a@example.com"},"total":2}"#;
+/// assert_eq!(projection.project(&node[..].into()), br#"{"id":1,"customer":{"name":"Ada"}}"#[..]);
+/// # Ok::<(), liveset_engine::ExprError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Projection {
     fields: Fields,

@@ -7,6 +7,12 @@ use crate::{error::QueryError, filter::Filter, limits::QueryLimits, order::Order
 /// A query in text: which set, which of its nodes, in which order, how many, and which of their fields.
 ///
 /// [`crate::Engine::prepare`] checks it.
+///
+/// ```
+/// use liveset_engine::Query;
+///
+/// let query = Query::new("orders").filter("status == 'open'").order_by("total desc").limit(50).fields(["total"]);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
     /// The set's name.

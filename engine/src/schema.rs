@@ -3,6 +3,14 @@
 use crate::{error::OpProblem, limits::QueryLimits, path::Path, value::Value};
 
 /// A set of nodes, as the host declares it.
+///
+/// ```
+/// use liveset_engine::{FieldKind, SetDef};
+///
+/// let orders = SetDef::new("orders", "id")
+///     .field("createdAt", FieldKind::Instant, true)
+///     .field("customer.since", FieldKind::Instant, false);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetDef {
     /// The name that queries use as `edge`.
@@ -28,6 +36,13 @@ impl SetDef {
 }
 
 /// A declared field.
+///
+/// ```
+/// use liveset_engine::{FieldDef, FieldKind, SetDef};
+///
+/// let set = SetDef::new("orders", "id").field("total", FieldKind::Number, true);
+/// assert_eq!(set.fields, [FieldDef { path: "total".into(), kind: FieldKind::Number, required: true }]);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldDef {
     /// The field, as a path of the query language: `total`, `customer.since`.

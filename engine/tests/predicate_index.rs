@@ -107,9 +107,35 @@ fn a_text_is_found_by_its_beginnings() {
     assert_eq!((sent, work.candidates_found, work.predicates_evaluated), (1, 1, 0));
     let (sent, work) = upsert(&mut engine, r#"{"id":1,"name":"q0123"}"#);
     assert_eq!((sent, work.candidates_found, work.predicates_evaluated), (1, 1, 0));
-    // An index tells texts apart by their first bytes; the rest is for the filter to tell.
     let (sent, work) = upsert(&mut engine, r#"{"id":2,"name":"a long way to go p0123"}"#);
-    assert_eq!((sent, work.candidates_found, work.predicates_evaluated), (1, 10_000, 10_000));
+    assert_eq!((sent, work.candidates_found, work.predicates_evaluated), (1, 1, 0));
+}
+
+/// 10,000 prefixes that are alike in their first 20 bytes and more, some of them prefixes of others, alone and among other tests.
+#[test]
+fn texts_that_begin_alike_are_told_apart_by_all_of_their_bytes() {
+    let mut engine = engine();
+    for number in 0..10_000 {
+        watch(&mut engine, format!("name startswith 'twenty bytes that are alike {number}x'"));
+    }
+    watch(&mut engine, "name startswith 'twenty bytes that are'".into());
+    watch(&mut engine, "name startswith 'twenty bytes that are alike 77x and' and total != 3".into());
+    watch(
+        &mut engine,
+        "name startswith 'twenty bytes that are alike 77x' or name startswith 'twenty bytes th'".into(),
+    );
+    for (node, updates, found, evaluated) in [
+        (r#"{"id":1,"name":"twenty bytes that are alike 77x and more"}"#, 4, 4, 1),
+        (r#"{"id":2,"name":"twenty bytes that are alike 77"}"#, 2, 2, 0),
+        (r#"{"id":3,"name":"twenty bytes that"}"#, 1, 1, 0),
+        (r#"{"id":4,"name":["twenty bytes that are alike 77x"]}"#, 0, 0, 0),
+        // Both were in one of the others.
+        (r#"{"id":3,"name":"twenty bytes that are alike 9999x"}"#, 3, 3, 0),
+    ] {
+        let (sent, work) = upsert(&mut engine, node);
+        let counted = (sent, work.candidates_found, work.predicates_evaluated, work.candidates_scanned);
+        assert_eq!(counted, (updates, found, evaluated, 0), "{node}");
+    }
 }
 
 #[test]

@@ -18,6 +18,7 @@
 //! | [`order`](targets::order) | an `orderBy`, then nodes, one a line | the same, and ranks sort as promised |
 //! | [`json`](targets::json) | one JSON text | compaction and projection keep values; what only checks refuses the same |
 //! | [`window`](targets::window) | how the engine works, operations of three bytes | every live query equals a sort from scratch |
+//! | [`holds`](targets::holds) | how large holds are, dear rows, queries, commits and moments, four bytes each | no call takes more steps than a hold, what waits is bounded, and every live query equals a recomputation |
 //! | [`evaluate`](targets::evaluate) | a query in prefix notation, a moment, nodes | the result is that of an oracle, once and live |
 //! | [`policy`](targets::policy) | operations, a line each, on one hub | nobody is told of what they may not see, nor served when they are nobody any more |
 //! | [`assembler`](targets::assembler) | frames, a line each | messages and faults are those of a reference, as soon as can be |
@@ -49,7 +50,7 @@ pub use libfuzzer_sys;
 pub mod targets {
     pub use liveset::fuzzing::assembler;
     pub use liveset_core::fuzzing::{client_session, messages, session};
-    pub use liveset_engine::fuzzing::{filter, json, order, window};
+    pub use liveset_engine::fuzzing::{filter, holds, json, order, window};
     pub use liveset_hub::fuzzing::{evaluate, policy};
     #[cfg(feature = "jwt")]
     pub use liveset_jwt::fuzzing::jwt;
@@ -66,6 +67,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("client_session", targets::client_session),
     ("evaluate", targets::evaluate),
     ("filter", targets::filter),
+    ("holds", targets::holds),
     ("json", targets::json),
     #[cfg(feature = "jwt")]
     ("jwt", targets::jwt),

@@ -43,8 +43,8 @@ fn run(name: &str) {
     let (body, seeds) = target(name);
     replay(body, corpus(name).expect("a corpus")).expect("seeds can be read");
     let mut random = Random(seeds.len() as u64);
-    // Those that drive a whole hub take their time.
-    for _ in 0..if matches!(name, "policy" | "ndjson") { 300 } else { 2_000 } {
+    // Those that drive a whole hub take their time, or queries that are as dear as can be.
+    for _ in 0..if matches!(name, "policy" | "ndjson" | "holds") { 300 } else { 2_000 } {
         body(&changed(&mut random, &seeds));
     }
 }
@@ -109,6 +109,11 @@ fn ndjson() {
 #[test]
 fn window() {
     run("window");
+}
+
+#[test]
+fn holds() {
+    run("holds");
 }
 
 /// A target that was forgotten somewhere would be fuzzed or replayed by no one.

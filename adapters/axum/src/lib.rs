@@ -91,3 +91,8 @@ where
     // wrong one gets the same kind of answer as a wrong header.
     get(answer(endpoint)).fallback(answer(wrong))
 }
+
+/// The README, whose blocks of Rust are run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

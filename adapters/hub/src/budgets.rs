@@ -40,7 +40,12 @@ impl Kept {
         }
     }
 
-    /// Bytes of compiled filters and windows.
+    /// Something else is kept, or no more, that takes bytes alone.
+    pub(crate) fn set_bytes(&mut self, before: u64, now: u64) {
+        self.bytes = self.bytes - before + now;
+    }
+
+    /// Bytes of compiled filters, windows and subscriptions.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -67,7 +72,7 @@ impl Kept {
             columns: Share::after(limits.columns_per_subject, columns),
             unindexed: Share::after(limits.unindexed_views_per_subject, self.unindexed),
             is_bounded: true,
-            works_at_once: true,
+            steps_at_once: u64::MAX,
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     ConnectionId, Origin, Principal,
     budgets::{Kept, StepBudget},
     plans::{Scope, Scopes},
-    subjects::{Share, Subjects},
+    subjects::{Holding, Share, Subjects},
     totals::Totals,
 };
 
@@ -70,9 +70,26 @@ pub(crate) struct Held {
     pub(crate) queries: IndexMap<Ticket, HeldQuery, FixedState>,
     /// What these cost while they are kept.
     pub(crate) kept: Kept,
+    /// Bytes of the subscriptions.
+    pub(crate) subscription_bytes: u64,
 }
 
 impl Held {
+    pub(crate) fn subscribe(&mut self, subscription: SubscriptionSpec) {
+        let bytes = subscription_bytes(&subscription);
+        self.kept.set_bytes(0, bytes);
+        self.subscription_bytes += bytes;
+        self.subscriptions.insert(subscription.id.clone(), subscription);
+    }
+
+    pub(crate) fn unsubscribe(&mut self, id: &str) -> Option<SubscriptionSpec> {
+        let subscription = self.subscriptions.remove(id)?;
+        let bytes = subscription_bytes(&subscription);
+        self.kept.set_bytes(bytes, 0);
+        self.subscription_bytes -= bytes;
+        Some(subscription)
+    }
+
     pub(crate) fn insert(&mut self, ticket: Ticket, query: HeldQuery) {
         self.kept.add(&query.keeping);
         self.queries.insert(ticket, query);
@@ -93,6 +110,16 @@ impl Held {
     }
 }
 
+/// What a subscription takes, about: its texts are known here and in the session, and its path once more.
+pub(crate) fn subscription_bytes(subscription: &SubscriptionSpec) -> u64 {
+    let SubscriptionSpec { id, path, events } = subscription;
+    let events: usize = events.iter().map(|event| EVENT_BYTES + event.len()).sum();
+    (SUBSCRIPTION_BYTES + 2 * (id.len() + events) + 3 * path.len()) as u64
+}
+
+const SUBSCRIPTION_BYTES: usize = 2 * size_of::<SubscriptionSpec>() + 192;
+const EVENT_BYTES: usize = 32;
+
 #[derive(Clone, Debug)]
 pub(crate) struct HeldQuery {
     pub(crate) feed: FeedId,
@@ -108,6 +135,8 @@ pub(crate) struct HeldQuery {
     pub(crate) scope: Scope,
     /// It is among those that are to be planned again.
     pub(crate) is_unchecked: bool,
+    /// When it was asked for, or something was last done for its first result.
+    pub(crate) worked_at: Moment,
     /// Where the principal may see something else than before: what the client has, until the new result is there.
     pub(crate) had: Option<Arc<Snapshot>>,
     /// The version from which the client wants to resume; until it is answered.
@@ -139,8 +168,13 @@ impl Connection {
     /// Counts what it holds for its subject, after whatever may have changed that.
     pub(crate) fn count(&mut self, now: Moment, subjects: &mut Subjects) {
         let who = self.principal.as_ref().filter(|_| !self.is_over()).map(|who| &who.subject);
-        let Held { subscriptions, queries, .. } = &self.held;
-        subjects.set(&mut self.share, now, who, (subscriptions.len(), queries.len()));
+        let Held { subscriptions, queries, subscription_bytes, .. } = &self.held;
+        let holds = Holding {
+            subscriptions: subscriptions.len(),
+            live_queries: queries.len(),
+            subscription_bytes: *subscription_bytes,
+        };
+        subjects.set(&mut self.share, now, who, holds);
     }
 }
 

@@ -12,7 +12,7 @@ use liveset_core::{ChangeBatch, Moment, Pending, Snapshot, Ticket, VersionCode};
 use liveset_engine::FeedId;
 
 use crate::{
-    ConnectionId, HubLimits, WatchId,
+    ConnectionId, Delay, HubLimits, WatchId,
     accounts::{Accounts, Owners},
     direct::Direct,
     resume::{Cost, ResumeLog},
@@ -64,6 +64,8 @@ struct Feed {
     complete: Option<u64>,
     /// The version of the last batch with changes that was handed to the watchers.
     handed: u64,
+    /// What lay between its making and that.
+    delay: Delay,
     /// How many of the watchers may come back after a lost connection.
     resumable: usize,
     /// For whom it is remembered.
@@ -109,6 +111,7 @@ impl Feed {
             snapshot: Weak::new(),
             complete: None,
             handed: 0,
+            delay: Delay::default(),
             resumable: 0,
             owners: Owners::default(),
             log: None,
@@ -358,14 +361,19 @@ impl Feeds {
         self.accounts.charge(owners, log.cost());
     }
 
-    /// A batch is handed to the watchers of a feed.
-    pub(crate) fn hand(&mut self, feed: FeedId, batch: &ChangeBatch) -> Option<Handing<'_>> {
-        let Feed { mark, watchers, handed, .. } = self.feeds.get_mut(&feed)?;
+    /// A batch is handed to the watchers of a feed, with this between it and the making of its version.
+    pub(crate) fn hand(&mut self, feed: FeedId, batch: &ChangeBatch, delay: Delay) -> Option<Handing<'_>> {
+        let Feed { mark, watchers, handed, delay: last, .. } = self.feeds.get_mut(&feed)?;
         let before = *handed;
         if !batch.changes.is_empty() {
-            *handed = batch.version;
+            (*handed, *last) = (batch.version, delay);
         }
         Some(Handing { mark, before, watchers })
+    }
+
+    /// What lay between the making of the last version that changed a feed and the handing of that.
+    pub(crate) fn delay(&self, feed: FeedId) -> Option<Delay> {
+        self.feeds.get(&feed).map(|entry| entry.delay)
     }
 
     /// The net changes of a feed since `version`, where they are known.

@@ -1,5 +1,44 @@
 //! What one input takes while the owner's lock is held, in steps of the engine's work.
 
+use crate::{Hub, Now};
+
+impl Hub {
+    /// Steps of work done so far: the engine's, and those of planning and handing out.
+    pub(crate) fn steps(&self) -> u64 {
+        self.engine.steps() + self.counts.own_steps
+    }
+
+    /// An input is about to be taken.
+    pub(crate) fn begin_hold(&mut self) {
+        self.inputs += 1;
+        self.hold_from = self.steps();
+    }
+
+    /// How many steps the input that is being taken may still do.
+    pub(crate) fn left_of_hold(&self) -> u64 {
+        self.engine.hold_steps().saturating_sub(self.steps() - self.hold_from)
+    }
+
+    /// The input was taken.
+    pub(crate) fn note_hold(&mut self, input: Input) {
+        self.counts.holds.note(input, self.steps() - self.hold_from);
+    }
+
+    /// Makes every result true as of now.
+    pub(crate) fn pass_time(&mut self, now: Now) {
+        let before = self.engine.version();
+        self.engine.handle_timeout(now.wall);
+        self.note_versions(before);
+    }
+
+    /// The input that is being taken has made the versions of the engine behind `before`, if there are any.
+    pub(crate) fn note_versions(&mut self, before: u64) {
+        if self.engine.version() != before {
+            self.makers.note(self.newest_version(), self.inputs, self.hold_from);
+        }
+    }
+}
+
 /// A kind of input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -14,6 +53,12 @@ pub enum Input {
     Timeout,
     /// A slice of work that was put off.
     Work,
+    /// A query that is asked once, explained, or watched by the host.
+    Query,
+    /// An event of the host.
+    Event,
+    /// The end of a connection.
+    Disconnect,
 }
 
 /// The inputs of one kind, by the steps that they took.
@@ -29,17 +74,20 @@ pub struct Hold {
 
 /// The steps that inputs took, by their kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Holds([Hold; 5]);
+pub struct Holds([Hold; 8]);
 
 impl Holds {
     /// The bounds by which inputs are sorted.
     pub const BOUNDS: [u64; 4] = [1_000, 10_000, 100_000, 1_000_000];
-    const NAMES: [(&'static str, Input); 5] = [
+    const NAMES: [(&'static str, Input); 8] = [
         ("message", Input::Message),
         ("verdict", Input::Verdict),
         ("commit", Input::Commit),
         ("timeout", Input::Timeout),
         ("work", Input::Work),
+        ("query", Input::Query),
+        ("event", Input::Event),
+        ("disconnect", Input::Disconnect),
     ];
 
     pub(crate) fn note(&mut self, input: Input, steps: u64) {

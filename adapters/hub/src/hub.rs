@@ -1,11 +1,6 @@
 //! The hub: one way in, one way out.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    fmt,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use indexmap::IndexSet;
@@ -14,33 +9,45 @@ use liveset_core::{
     SessionLimits, Transmit, Verdict, Violation,
 };
 use liveset_engine::{
-    CommitError, Committed, DefineError, Engine, EngineLimits, Explain, FeedId, HashSeed, Instant,
-    JsonLimits, Op, Opened, ParsedQuery, Part, Plan, QueryLimits, SetDef, json,
+    CommitError, Committed, DefineError, Engine, EngineLimits, FeedId, HashSeed, Instant, JsonLimits, Op,
+    Opened, ParsedQuery, Part, QueryLimits, SetDef, json,
 };
 
 use crate::{
-    Access, AllowAll, AuthRefused, ConnectionId, HubLimits, OneShot, Origin, Output, Parser, Policy,
-    PreparedQuery, Principal, PublishError, Refusals, Resources, Stats, SubjectUse, Timeouts, WatchError,
-    WatchEvent, WatchId,
+    AllowAll, AuthRefused, ConnectionId, HubLimits, Origin, Output, Parser, Policy, PreparedQuery, Principal,
+    PublishError, Refusals, Resources, Stats, SubjectUse, Timeouts, WatchError, WatchEvent, WatchId,
     budgets::StepBudget,
-    connections::{Connection, Connections},
-    contain::{Panicked, contain},
+    connections::Connections,
+    delays::{Delays, Makers},
     feeds::{After, Feeds, Watcher},
     holds::{Holds, Input},
     output::Outputs,
+    paced::Paced,
     policy::Guard,
-    requests::{invalid, query_forbidden},
     routes::Routes,
-    subjects::Subjects,
+    subjects::{Holding, Subjects},
     timers::{Timer, Timers},
     totals::Totals,
     turns::Turns,
     updates::{Marks, Moments, identity},
     watches::Watches,
-    work::{Place, Task, Tasks},
+    work::Tasks,
 };
 
+/// The steps that it takes to queue an event for a connection, about.
+const STEPS_PER_DELIVERY: u64 = 4;
+
 /// The two clocks, read by the owner at the same moment.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use liveset_core::Moment;
+/// use liveset_hub::Now;
+///
+/// let started = std::time::Instant::now();
+/// let now = Now { monotonic: Moment::from_epoch(started.elapsed()), wall: SystemTime::now().into() };
+/// assert!(now.monotonic < Moment::from_epoch(Duration::from_secs(60)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
     /// For deadlines: never goes back.
@@ -50,6 +57,18 @@ pub struct Now {
 }
 
 /// Everything a [`Hub`] is made with.
+///
+/// ```
+/// use liveset_hub::{HashSeed, Hub, HubConfig, Resources};
+///
+/// let mut resources = Resources::new();
+/// resources.declare("orders/{orderId}", ["orderPaid"])?;
+/// let seed = HashSeed::new([7, 11]); // a service takes random bits
+/// let mut config = HubConfig { resources, seed, ..HubConfig::default() };
+/// config.hub.live_queries_per_subject = 100;
+/// let hub = Hub::new(config);
+/// # Ok::<(), liveset_hub::DeclareError>(())
+/// ```
 pub struct HubConfig {
     /// Limits of sets and expressions.
     pub engine: EngineLimits,
@@ -144,11 +163,15 @@ pub struct Hub {
     pub(crate) totals: Totals,
     /// What was put off, in the order in which it has its turns.
     pub(crate) tasks: Tasks,
-    /// Those of connections and subjects that have overdrawn what they may spend, by the moment at which they may go on.
-    pub(crate) paced: BTreeMap<(Moment, u64), (Place, Task)>,
-    pub(crate) paced_so_far: u64,
+    /// Those of connections and subjects that have overdrawn what they may spend.
+    pub(crate) paced: Paced,
     /// Connections whose session has got something since it was last settled.
     pub(crate) unsettled: VecDeque<ConnectionId>,
+    /// What made the versions that may still be handed.
+    pub(crate) makers: Makers,
+    /// Inputs taken so far, and the steps done before the one that is being taken.
+    pub(crate) inputs: u64,
+    pub(crate) hold_from: u64,
     shutting_down: bool,
 }
 
@@ -166,6 +189,9 @@ pub(crate) struct Counts {
     pub(crate) planned: u64,
     pub(crate) parsed: u64,
     pub(crate) given_up: u64,
+    pub(crate) delays: Delays,
+    /// Steps of work that are none of the engine's.
+    pub(crate) own_steps: u64,
 }
 
 impl fmt::Debug for Hub {
@@ -190,8 +216,7 @@ impl Hub {
             marks: Marks::new(config.seed.keyed(), config.open_versions),
             connections: Connections::default(),
             subjects: Subjects::new(config.seed.keyed(), subject_rate),
-            paced: BTreeMap::new(),
-            paced_so_far: 0,
+            paced: Paced::default(),
             routes: Routes::default(),
             feeds: Feeds::default(),
             watches: Watches::default(),
@@ -203,6 +228,9 @@ impl Hub {
             totals: Totals::default(),
             tasks: Tasks::default(),
             unsettled: VecDeque::new(),
+            makers: Makers::default(),
+            inputs: 0,
+            hold_from: 0,
             shutting_down: false,
         }
     }
@@ -239,16 +267,16 @@ impl Hub {
 
     /// A whole text message arrived. An unknown connection is ignored here and everywhere: a transport may be late.
     pub fn handle_text(&mut self, now: Now, conn: ConnectionId, text: &[u8]) {
-        let before = self.engine.steps();
+        self.begin_hold();
         self.with_session(now, conn, |session| session.handle_text(now.monotonic, text));
-        self.note_hold(Input::Message, before);
+        self.note_hold(Input::Message);
     }
 
     /// A whole text message arrived, which was read already by a [`Parser`]: nothing of its text is looked at here.
     pub fn handle_message(&mut self, now: Now, conn: ConnectionId, message: ParsedMessage) {
-        let before = self.engine.steps();
+        self.begin_hold();
         self.with_session(now, conn, |session| session.handle_parsed(now.monotonic, message));
-        self.note_hold(Input::Message, before);
+        self.note_hold(Input::Message);
     }
 
     /// Reads messages and queries without the hub, for those over the sets that are defined now.
@@ -278,10 +306,11 @@ impl Hub {
 
     /// The connection is gone: everything it held is freed. Live queries that may be resumed are remembered for a time.
     pub fn handle_disconnect(&mut self, now: Now, conn: ConnectionId) {
+        self.begin_hold();
         let subject = self.connections.find(conn).and_then(|connection| connection.share.subject().cloned());
         self.release(now, conn);
         if let Some(mut connection) = self.connections.remove(conn) {
-            self.subjects.set(&mut connection.share, now.monotonic, None, (0, 0));
+            self.subjects.set(&mut connection.share, now.monotonic, None, Holding::default());
             self.totals.leave(&connection);
         }
         self.timers.set(Timer::Connection(conn), None);
@@ -289,6 +318,7 @@ impl Hub {
             self.begin_deferred_of(now, &subject);
             self.settle_all(now);
         }
+        self.note_hold(Input::Disconnect);
     }
 
     /// Answers an [`Output::Verify`]. An answer that comes too late is ignored. When a connection re-authenticates,
@@ -304,7 +334,7 @@ impl Hub {
         attempt: Attempt,
         verdict: Result<Principal, AuthRefused>,
     ) {
-        let before = self.engine.steps();
+        self.begin_hold();
         let Some(connection) = self.connections.find_mut(conn) else { return };
         if let Ok(Principal { subject, .. }) = &verdict
             && connection.share.subject() != Some(subject)
@@ -328,7 +358,7 @@ impl Hub {
             self.install(now, conn, principal);
         }
         self.settle(now, conn);
-        self.note_hold(Input::Verdict, before);
+        self.note_hold(Input::Verdict);
     }
 
     /// Answers an [`Output::Verify`] without a look at the token: for example `RATE_LIMITED`, where its address has failed too
@@ -337,53 +367,6 @@ impl Hub {
         self.with_session(now, conn, |session| {
             session.deny(now.monotonic, attempt, code, message);
         });
-    }
-
-    /// Ends every connection that acts for a subject: `TOKEN_EXPIRED`, close 1008, before the next diff. Returns how many those are.
-    /// Nothing is asked of the policy, and nobody else is concerned. A verdict on a token that was asked for before is the owner's to ask
-    /// for again.
-    pub fn revoke(&mut self, now: Now, subject: &str) -> usize {
-        let mut ended = 0;
-        for conn in self.connections.ids() {
-            let Some(connection) = self.connections.find_mut(conn) else { continue };
-            if connection.principal.as_ref().is_some_and(|who| &*who.subject == subject) {
-                ended += usize::from(!connection.is_over());
-                connection.session.fail(now.monotonic, ErrorCode::TokenExpired, "The token was revoked");
-                self.settle(now, conn);
-            }
-        }
-        ended
-    }
-
-    /// Asks anew for whom each connection acts: everything that it holds is asked of the policy again, as after a
-    /// re-authentication. `None` ends the connection: `TOKEN_EXPIRED`, close 1008; a panic ends it, and it alone: `INTERNAL`, close 1011.
-    /// Of one that is being shut down what was not sent is dropped.
-    /// Returns how many were ended.
-    pub fn reauthorize(&mut self, now: Now, mut renew: impl FnMut(&Principal) -> Option<Principal>) -> usize {
-        let mut ended = 0;
-        for conn in self.connections.ids() {
-            let Some(connection) = self.connections.find_mut(conn) else { continue };
-            let Some(who) = &connection.principal else { continue };
-            let was_over = connection.is_over();
-            match contain(|| renew(who)) {
-                Ok(Some(renewed)) => {
-                    connection.session.renew(now.monotonic, renewed.expires);
-                    // What one that is over held is forgotten here, so that the policy cannot be asked of what its session has left.
-                    if was_over {
-                        connection.session.withhold();
-                    }
-                    self.install(now, conn, renewed);
-                }
-                Ok(None) => {
-                    connection.session.fail(now.monotonic, ErrorCode::TokenExpired, "The token was revoked");
-                }
-                Err(Panicked) => self.panicked(now, conn),
-            }
-            self.settle(now, conn);
-            let is_over = self.connections.find(conn).is_none_or(Connection::is_over);
-            ended += usize::from(is_over && !was_over);
-        }
-        ended
     }
 
     /// Ends a connection after a fault of ours: `INTERNAL`, close 1011.
@@ -443,13 +426,16 @@ impl Hub {
         ops: Vec<Op>,
         spread: impl FnOnce(&mut [Part<'_>]),
     ) -> Result<Committed, CommitError> {
+        self.begin_hold();
         let before = self.engine.version();
         let committed = self.engine.commit_with(now.wall, ops, spread);
         if let Ok(committed) = &committed {
             self.note_commit(before, committed);
         }
         self.give_up_faded();
+        self.note_versions(before);
         self.distribute(now);
+        self.note_hold(Input::Commit);
         committed
     }
 
@@ -474,6 +460,7 @@ impl Hub {
             return Err(PublishError::TooLarge { bytes, max });
         }
         json::check(&data, &self.event_limits)?;
+        self.begin_hold();
         self.counts.events += 1;
         let timestamp = timestamp.unwrap_or(now.wall).to_millis_string();
         let event = Arc::new(Event { event_type: event_type.into(), data, timestamp: timestamp.into() });
@@ -481,101 +468,14 @@ impl Hub {
         for reached in self.resources.reached(path) {
             for conn in self.routes.of(reached) {
                 let Some(connection) = self.connections.find_mut(conn) else { continue };
+                self.counts.own_steps += STEPS_PER_DELIVERY;
                 queued += connection.session.deliver(reached, &event);
                 connection.signal(conn, &mut self.outputs);
                 self.totals.count(connection);
             }
         }
+        self.note_hold(Input::Event);
         Ok(queued)
-    }
-
-    /// Asks a query once. `who` is asked of the policy; `None` is the host itself. What it takes to answer is as it is now, and
-    /// [`OneShot::run`] needs the hub no more.
-    ///
-    /// # Errors
-    ///
-    /// `FORBIDDEN`, `INVALID_QUERY`, or `LIMIT_EXCEEDED` where more fields would be read than may be, with the text for whoever asked.
-    pub fn query(
-        &mut self,
-        now: Now,
-        who: Option<&Principal>,
-        query: &QuerySpec,
-    ) -> Result<OneShot, Refusal> {
-        self.query_parsed(now, who, query, None)
-    }
-
-    /// The same, of a query that was [prepared](Parser::query).
-    ///
-    /// # Errors
-    ///
-    /// As [`query`](Self::query).
-    pub fn query_prepared(
-        &mut self,
-        now: Now,
-        who: Option<&Principal>,
-        query: &PreparedQuery,
-    ) -> Result<OneShot, Refusal> {
-        self.query_parsed(now, who, &query.spec, Some(&query.parsed))
-    }
-
-    fn query_parsed(
-        &mut self,
-        now: Now,
-        who: Option<&Principal>,
-        query: &QuerySpec,
-        parsed: Option<&ParsedQuery>,
-    ) -> Result<OneShot, Refusal> {
-        let plan = self.allowed_plan(who, query, parsed)?;
-        let asked = self.engine.one_shot(now.wall, &plan);
-        self.distribute(now);
-        let asked = asked.map_err(|error| self.no_room(&error))?;
-        Ok(OneShot { asked, epoch: self.epoch })
-    }
-
-    /// How a query is found by what changes, and what it costs. `who` is asked of the policy as if they asked the query, and must be
-    /// allowed to see all of the set.
-    ///
-    /// # Errors
-    ///
-    /// As [`query`](Self::query).
-    pub fn explain(
-        &mut self,
-        now: Now,
-        who: Option<&Principal>,
-        query: &QuerySpec,
-    ) -> Result<Explain, Refusal> {
-        self.explain_parsed(now, who, query, None)
-    }
-
-    /// The same, of a query that was [prepared](Parser::query).
-    ///
-    /// # Errors
-    ///
-    /// As [`query`](Self::query).
-    pub fn explain_prepared(
-        &mut self,
-        now: Now,
-        who: Option<&Principal>,
-        query: &PreparedQuery,
-    ) -> Result<Explain, Refusal> {
-        self.explain_parsed(now, who, &query.spec, Some(&query.parsed))
-    }
-
-    fn explain_parsed(
-        &mut self,
-        now: Now,
-        who: Option<&Principal>,
-        query: &QuerySpec,
-        parsed: Option<&ParsedQuery>,
-    ) -> Result<Explain, Refusal> {
-        let plan = self.allowed_plan(who, query, parsed)?;
-        // What it tells is about everyone's nodes and queries.
-        if let Some(who) = who
-            && self.policy.ask(|policy| policy.access(who, &query.edge))? != Access::All
-        {
-            return Err(query_forbidden(query));
-        }
-        self.engine.explain(now.wall, &plan).map_err(|error| self.no_room(&error))
     }
 
     /// Opens a live query inside the process: [`poll_watch`](Self::poll_watch) gives one snapshot, as soon as it is there,
@@ -603,6 +503,7 @@ impl Hub {
         query: &QuerySpec,
         parsed: Option<&ParsedQuery>,
     ) -> Result<WatchId, WatchError> {
+        self.begin_hold();
         let plan = self.plan(query, parsed, true)?;
         let watch = self.watches.next_id();
         let watcher = Watcher::Process(watch);
@@ -613,6 +514,7 @@ impl Hub {
         self.watches.insert(watch, feed);
         self.opened(now, feed, is_there);
         self.settle_all(now);
+        self.note_hold(Input::Query);
         Ok(watch)
     }
 
@@ -783,16 +685,11 @@ impl Hub {
     /// Does what is due at `now`, by either clock. Calling it early or often is harmless; call it also when the wall
     /// clock was set.
     pub fn handle_timeout(&mut self, now: Now) {
-        let before = self.engine.steps();
+        self.begin_hold();
         self.fire(now);
-        self.engine.handle_timeout(now.wall);
+        self.pass_time(now);
         self.distribute(now);
-        self.note_hold(Input::Timeout, before);
-    }
-
-    /// An input was taken, before which so many steps had been done.
-    pub(crate) fn note_hold(&mut self, input: Input, before: u64) {
-        self.counts.holds.note(input, self.engine.steps() - before);
+        self.note_hold(Input::Timeout);
     }
 
     /// Does what is due by the monotonic clock.
@@ -836,8 +733,10 @@ impl Hub {
             resume_log_changes: self.feeds.log_cost().changes,
             resume_log_bytes: self.feeds.log_cost().bytes,
             subjects: self.subjects.len(),
+            query_bytes: self.subjects.bytes(),
             refusals: self.counts.refusals,
             holds: self.counts.holds,
+            delays: self.counts.delays,
             deadlines: self.timers.len(),
             resumed: self.counts.resumed,
             resumes_missed: self.counts.resumes_missed,
@@ -871,9 +770,11 @@ impl Hub {
         self.connections.find(conn).map(|connection| &connection.session)
     }
 
-    /// What a subject holds now, over all of its connections. O(1).
+    /// What a subject holds now, over all of its connections. O(its different live queries).
     pub fn subject(&self, subject: &str) -> SubjectUse {
-        self.subjects.of(subject)
+        let delays = self.subjects.feeds(subject).filter_map(|feed| self.feeds.delay(feed));
+        let delay = delays.max().unwrap_or_default();
+        SubjectUse { delay, ..self.subjects.of(subject) }
     }
 
     /// Whom a connection acts for; `None` before it has authenticated.
@@ -948,18 +849,5 @@ impl Hub {
             }
         }
         self.timers.set(Timer::Linger, self.feeds.next_linger());
-    }
-
-    /// The plan of a query that is asked once, by someone whom the policy lets.
-    fn allowed_plan(
-        &mut self,
-        who: Option<&Principal>,
-        query: &QuerySpec,
-        parsed: Option<&ParsedQuery>,
-    ) -> Result<Plan, Refusal> {
-        match who {
-            Some(who) => self.permitted(who, query, parsed, false, None).map(|(plan, _)| plan),
-            None => self.plan(query, parsed, false).map_err(invalid),
-        }
     }
 }

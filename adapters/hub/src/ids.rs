@@ -29,6 +29,14 @@ impl fmt::Display for ConnectionId {
 
 /// Where a connection comes from, as far as that matters for whose turn it is: connections with the same number share a turn among those
 /// of their subject. The owner makes it of what it knows, for example of the network address; 0 where it knows nothing.
+///
+/// ```
+/// use liveset_hub::Origin;
+///
+/// let address: std::net::Ipv6Addr = "2001:db8::7".parse()?;
+/// assert_ne!(Origin(address.to_bits()), Origin::default());
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Origin(pub u128);
 

@@ -127,6 +127,7 @@ mod budgets;
 mod connections;
 #[doc(hidden)]
 pub mod contain;
+mod delays;
 mod direct;
 mod error;
 mod feeds;
@@ -139,6 +140,7 @@ mod ids;
 mod limits;
 mod one_shot;
 mod output;
+mod paced;
 mod parser;
 mod plans;
 mod policy;
@@ -158,11 +160,13 @@ mod updates;
 mod watches;
 mod work;
 
+pub use delays::{Delay, Delays};
 pub use error::{PublishError, WatchError};
 pub use holds::{Hold, Holds, Input};
 pub use hub::{Hub, HubConfig, Now};
 pub use ids::{ConnectionId, Origin, WatchId};
 pub use limits::{HubLimits, MAX_EVENT_TYPES, MAX_PATH_SEGMENTS, MAX_TEMPLATES};
+#[doc(inline)]
 pub use liveset_engine::HashSeed;
 pub use one_shot::OneShot;
 pub use output::{LiveQueryStage, Output, Timeouts};

@@ -4,6 +4,13 @@ use std::time::Duration;
 
 /// Limits of a [`Hub`](crate::Hub). Those of one connection are in `liveset_core::SessionLimits`, those of sets and
 /// expressions in `liveset_engine::EngineLimits`.
+///
+/// ```
+/// use liveset_hub::{HubConfig, HubLimits};
+///
+/// let hub = HubLimits { connections_per_subject: 10, ..HubLimits::default() };
+/// let config = HubConfig { hub, ..HubConfig::default() };
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HubLimits {
     /// Connections that act for one subject at once; one more is refused when it authenticates: `LIMIT_EXCEEDED`, close 1008.
@@ -55,11 +62,14 @@ pub struct HubLimits {
     /// Default 128.
     pub resume_linger_feeds_per_subject: usize,
     /// Steps of work a second that one connection may have done for it: first results, and reading and planning what it asks for. What
-    /// it has overdrawn by more than [`overdraft`](Self::overdraft) is refused: `OVERLOADED`; else it waits. Default 2 000 000.
+    /// it has overdrawn by more than [`overdraft`](Self::overdraft) is refused: `OVERLOADED`; else it waits. What commits cost the live
+    /// queries that are kept does not count here: whoever writes decides how much that is, and
+    /// [`standing_steps_per_subject`](Self::standing_steps_per_subject) bounds it. Default 2 000 000.
     pub steps_per_second_per_connection: u64,
-    /// The same for all connections of one subject. Default 8 000 000.
+    /// The same for all connections of one subject, and for the queries that are asked once for it. Default 8 000 000.
     pub steps_per_second_per_subject: u64,
-    /// For how long work waits that a connection or a subject has overdrawn. Default 5 s.
+    /// For how long work waits that a connection or a subject has overdrawn, without anything being done for it: then it is given up,
+    /// `OVERLOADED` with the `id`. Default 5 s.
     pub overdraft: Duration,
     /// Steps that each changed row of one set may cost the live queries of one subject: an eighth of `EngineLimits::standing_steps`.
     /// Default 25 000.
@@ -70,10 +80,13 @@ pub struct HubLimits {
     pub columns_per_subject: u64,
     /// Live queries of one subject whose first result is being made: an eighth of `EngineLimits::max_filling`. Default 128.
     pub filling_per_subject: usize,
-    /// Bytes of compiled filters and windows of the live queries of one connection. Default 8 MiB.
+    /// Bytes of compiled filters and windows of the live queries of one connection, and of its event subscriptions. Default 8 MiB.
     pub query_bytes_per_connection: u64,
-    /// The same for all connections of one subject. Default 64 MiB.
+    /// The same for all connections of one subject: a live query that several of them have counts once. Default 64 MiB.
     pub query_bytes_per_subject: u64,
+    /// The same for all subjects together: a live query that several of them have counts once. Beyond it there is no new one, and no new
+    /// subscription, for anybody: a subject has its share of it. Default 1 GiB.
+    pub query_bytes: u64,
 }
 
 impl Default for HubLimits {
@@ -103,6 +116,7 @@ impl Default for HubLimits {
             filling_per_subject: 128,
             query_bytes_per_connection: 8 * 1024 * 1024,
             query_bytes_per_subject: 64 * 1024 * 1024,
+            query_bytes: 1024 * 1024 * 1024,
             resume_linger_feeds_per_subject: 128,
         }
     }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::{
     Access, ConnectionId, Hub, Principal, Restriction,
     parser::engine_query,
-    requests::{invalid, query_forbidden},
+    requests::{STEPS_PER_BYTE, invalid, planning_steps, query_forbidden},
 };
 
 /// What somebody may see of a set: the answer of the policy, ready for use.
@@ -55,6 +55,12 @@ impl Scope {
 }
 
 impl PartScope {
+    /// The steps that it takes to put this around a query.
+    fn planning_steps(&self) -> u64 {
+        let texts = [self.rows.canonical(), self.visible.canonical()].map(str::len);
+        STEPS_PER_BYTE * texts.iter().sum::<usize>() as u64
+    }
+
     /// Whether this is what `restriction` means for `who`, without making it again.
     fn is_of(&self, restriction: &Arc<Restriction>, who: &Principal) -> bool {
         let is_same = Arc::ptr_eq(&self.restriction, restriction) || self.restriction == *restriction;
@@ -142,11 +148,14 @@ impl Hub {
         let plan = self.plan(query, parsed, follows_count).map_err(invalid)?;
         match scope {
             Scope::All => Ok(plan),
-            Scope::Part(part) => plan.restricted(&part.rows, &part.visible).map_err(|hidden| Refusal {
-                code: ErrorCode::Forbidden,
-                message: hidden.to_string(),
-                id: None,
-            }),
+            Scope::Part(part) => {
+                self.counts.own_steps += part.planning_steps();
+                plan.restricted(&part.rows, &part.visible).map_err(|hidden| Refusal {
+                    code: ErrorCode::Forbidden,
+                    message: hidden.to_string(),
+                    id: None,
+                })
+            }
         }
     }
 
@@ -158,6 +167,7 @@ impl Hub {
         follows_count: bool,
     ) -> Result<Plan, QueryError> {
         self.counts.planned += 1;
+        self.counts.own_steps += planning_steps(query, self.query_limits.expression_bytes);
         match parsed {
             Some(parsed) => self.engine.plan(parsed, follows_count),
             None => {

@@ -9,6 +9,15 @@ use serde_json::{Map, Value};
 use crate::contain::{Panicked, contain};
 
 /// Whom a token stands for, as the authenticator found out.
+///
+/// ```
+/// use std::sync::Arc;
+/// use liveset_hub::Principal;
+///
+/// let claims = serde_json::Map::from_iter([("tenant".to_owned(), "acme".into())]);
+/// let bob = Principal { read_only: true, claims: Arc::new(claims), ..Principal::new("bob") };
+/// assert_eq!(&*bob.subject, "bob");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
     /// The authenticator's name for whoever it is.
@@ -73,6 +82,14 @@ fn literal(value: &Value) -> Option<Literal> {
 }
 
 /// What somebody may see of a set.
+///
+/// ```
+/// use std::sync::Arc;
+/// use liveset_hub::{Access, Restriction};
+///
+/// let of_their_tenant = Access::Part(Arc::new(Restriction::rows("tenant == $principal.tenant")));
+/// assert_ne!(of_their_tenant, Access::All);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Not even whether it exists.
@@ -85,6 +102,15 @@ pub enum Access {
 
 /// Which nodes of a set, and which of their fields, somebody may see. It is a part of every query's identity: two principals share a
 /// result only where theirs are equal.
+///
+/// ```
+/// use liveset_hub::Restriction;
+///
+/// let seen = Restriction::rows("tenant == $principal.tenant").fields(["status", "customer.name"]);
+/// seen.check(&Default::default())?;
+/// assert!(Restriction::rows("tenant = 1").check(&Default::default()).is_err());
+/// # Ok::<(), liveset_engine::ExprError>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Restriction {
     /// An expression of the filter language, conjoined to every query. `$principal.subject` and `$principal.<claim>` stand for what
@@ -149,6 +175,30 @@ impl std::error::Error for AuthRefused {}
 /// re-authentication ([`access`](Self::access) then once for each set), while the hub is at work: answer from memory. A panic ends the connection that was asked about (`INTERNAL`, close
 /// 1011) and no other.
 ///
+/// ```
+/// use std::sync::Arc;
+/// use liveset_hub::{Access, Policy, Principal};
+///
+/// /// Whoever is not staff sees the set `orders`, and writes nothing.
+/// struct Staff;
+///
+/// impl Policy for Staff {
+///     fn access(&self, who: &Principal, set: &str) -> Access {
+///         if set == "orders" || &*who.subject == "staff" { Access::All } else { Access::Nothing }
+///     }
+///
+///     fn may_subscribe(&self, who: &Principal, _path: &str, _events: &[Arc<str>]) -> bool {
+///         &*who.subject == "staff"
+///     }
+///
+///     fn may_write(&self, who: &Principal) -> bool {
+///         &*who.subject == "staff"
+///     }
+/// }
+///
+/// assert_eq!(Staff.access(&Principal::new("bob"), "salaries"), Access::Nothing);
+/// ```
+///
 /// A policy has to say what may be seen, so that nobody opens everything by what they have not written:
 ///
 /// ```compile_fail,E0046
@@ -181,6 +231,13 @@ pub trait Policy: Send + Sync {
 }
 
 /// Everyone with an accepted token may read everything; whoever is not [read-only](Principal::read_only) may write.
+///
+/// ```
+/// use liveset_hub::{AllowAll, Policy, Principal};
+///
+/// assert!(AllowAll.may_write(&Principal::new("bob")));
+/// assert!(!AllowAll.may_write(&Principal { read_only: true, ..Principal::new("bob") }));
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AllowAll;
 

@@ -3,23 +3,104 @@
 //! Who is asked about once for each set, and what came of that is compared with that within which the queries were planned. Only where it
 //! differs are they planned again, a few at a time where they are many; meanwhile nothing of any live query of the connection is sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use liveset_core::{ErrorCode, SubscriptionSpec};
 
 use crate::{
     ConnectionId, Hub, Now, Principal,
+    connections::Connection,
+    contain::{Panicked, contain},
     feeds::Watcher,
+    holds::Input,
     plans::{NoScope, Scope},
     requests::subscription_forbidden,
     turns::Turns,
     work::Task,
 };
 
-/// So many live queries are planned again in one go.
+/// So many live queries are planned again in one go, fewer where they cost more than a hold of the lock.
 const RECHECKS_AT_ONCE: usize = 8;
+/// The steps that it takes to ask for whom a connection acts, about.
+const STEPS_PER_CONNECTION: u64 = 200;
+/// The steps that it takes to ask the policy about something that is held, about.
+const STEPS_PER_QUESTION: u64 = 8;
 
 impl Hub {
+    /// Ends every connection that acts for a subject: `TOKEN_EXPIRED`, close 1008, before the next diff. Returns how many those are.
+    /// Nothing is asked of the policy, and nobody else is concerned. A verdict on a token that was asked for before is the owner's to ask
+    /// for again.
+    pub fn revoke(&mut self, now: Now, subject: &str) -> usize {
+        let mut ended = 0;
+        for conn in self.connections.ids() {
+            let Some(connection) = self.connections.find_mut(conn) else { continue };
+            if connection.principal.as_ref().is_some_and(|who| &*who.subject == subject) {
+                ended += usize::from(!connection.is_over());
+                connection.session.fail(now.monotonic, ErrorCode::TokenExpired, "The token was revoked");
+                self.settle(now, conn);
+            }
+        }
+        ended
+    }
+
+    /// Asks anew for whom each connection acts: everything that it holds is asked of the policy again, as after a
+    /// re-authentication. `None` ends the connection: `TOKEN_EXPIRED`, close 1008; a panic ends it, and it alone: `INTERNAL`, close 1011.
+    /// Of one that is being shut down what was not sent is dropped.
+    /// Returns how many were ended.
+    pub fn reauthorize(&mut self, now: Now, mut renew: impl FnMut(&Principal) -> Option<Principal>) -> usize {
+        let mut left = self.connection_ids();
+        let mut ended = 0;
+        while !left.is_empty() {
+            ended += self.reauthorize_some(now, &mut left, &mut renew);
+        }
+        ended
+    }
+
+    /// All connections, in an order that is a function of what was done.
+    pub fn connection_ids(&self) -> VecDeque<ConnectionId> {
+        self.connections.ids().into()
+    }
+
+    /// The same as [`reauthorize`](Self::reauthorize), for as many of these connections as fit in a hold of the lock, one at least:
+    /// they are taken out. Those that come meanwhile have to be let in by what `renew` goes by.
+    pub fn reauthorize_some(
+        &mut self,
+        now: Now,
+        left: &mut VecDeque<ConnectionId>,
+        mut renew: impl FnMut(&Principal) -> Option<Principal>,
+    ) -> usize {
+        self.begin_hold();
+        let mut ended = 0;
+        while let Some(conn) = left.pop_front() {
+            self.counts.own_steps += STEPS_PER_CONNECTION;
+            let Some(connection) = self.connections.find_mut(conn) else { continue };
+            let Some(who) = &connection.principal else { continue };
+            let was_over = connection.is_over();
+            match contain(|| renew(who)) {
+                Ok(Some(renewed)) => {
+                    connection.session.renew(now.monotonic, renewed.expires);
+                    // What one that is over held is forgotten here, so that the policy cannot be asked of what its session has left.
+                    if was_over {
+                        connection.session.withhold();
+                    }
+                    self.install(now, conn, renewed);
+                }
+                Ok(None) => {
+                    connection.session.fail(now.monotonic, ErrorCode::TokenExpired, "The token was revoked");
+                }
+                Err(Panicked) => self.panicked(now, conn),
+            }
+            self.settle(now, conn);
+            let is_over = self.connections.find(conn).is_none_or(Connection::is_over);
+            ended += usize::from(is_over && !was_over);
+            if self.left_of_hold() == 0 {
+                break;
+            }
+        }
+        self.note_hold(Input::Verdict);
+        ended
+    }
+
     /// A connection acts for somebody from now on.
     pub(crate) fn install(&mut self, now: Now, conn: ConnectionId, principal: Principal) {
         let place = self.place(conn);
@@ -49,6 +130,8 @@ impl Hub {
     fn recheck(&mut self, now: Now, conn: ConnectionId) {
         let Some(connection) = self.connections.find_mut(conn) else { return };
         let Some(who) = connection.principal.clone() else { return };
+        let asked = connection.held.subscriptions.len() + connection.held.queries.len();
+        self.counts.own_steps += STEPS_PER_QUESTION * asked as u64;
         let mut ended = Vec::new();
         for subscription in connection.held.subscriptions.values() {
             let SubscriptionSpec { path, events, .. } = subscription;
@@ -60,7 +143,7 @@ impl Hub {
         }
         for (id, refusal) in ended {
             connection.session.end_subscription(&id, refusal.code, &refusal.message);
-            if let Some(subscription) = connection.held.subscriptions.remove(&id) {
+            if let Some(subscription) = connection.held.unsubscribe(&id) {
                 self.routes.remove(&subscription.path, conn);
             }
         }
@@ -136,7 +219,10 @@ impl Hub {
 
     /// Plans some live queries of a connection again.
     pub(crate) fn recheck_some(&mut self, now: Now, conn: ConnectionId) {
-        for _ in 0..RECHECKS_AT_ONCE {
+        for done in 0..RECHECKS_AT_ONCE {
+            if done > 0 && self.left_of_hold() == 0 {
+                break;
+            }
             let Some(connection) = self.connections.find_mut(conn) else { return };
             let Some((ticket, scope)) = connection.rechecks.pop_front() else { break };
             let Some(held) = connection.held.queries.get_mut(&ticket) else { continue };
@@ -156,7 +242,11 @@ impl Hub {
         self.tasks.retain(&place, |task| *task != Task::Recheck);
         match connection.rechecks.is_empty() {
             true => self.go_on(now, conn),
-            false => self.tasks.push(place, Task::Recheck),
+            false => {
+                self.tasks.push(place, Task::Recheck);
+                // Some may have ended.
+                self.unsettled.push_back(conn);
+            }
         }
     }
 

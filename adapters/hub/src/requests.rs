@@ -9,11 +9,11 @@ use liveset_core::{
     AddedReason, Ahead, Change, ChangeBatch, ChangeReason, Doc, ErrorCode, LiveQueryOptions, QuerySpec,
     Refusal, RemovedReason, Request, Snapshot, SubscriptionSpec, Ticket, VersionCode,
 };
-use liveset_engine::{FeedId, Keeping, OpenError, Opened, Plan, QueryError};
+use liveset_engine::{FeedId, Keeping, OpenError, Opened, Plan, QueryError, Share};
 
 use crate::{
     ConnectionId, Hub, HubLimits, LiveQueryStage, Now, Output, Principal, ResourceError,
-    connections::{Connection, HeldQuery},
+    connections::{Connection, HeldQuery, subscription_bytes},
     direct::Direct,
     error::open_error_code,
     feeds::{Feeds, Watcher},
@@ -160,6 +160,7 @@ impl Hub {
         let limit = self.limits.subscriptions_per_subject;
         let held = connection.share.subject().map_or(0, |subject| self.subjects.of(subject).subscriptions);
         let free = limit.saturating_sub(held);
+        let mut room = self.subjects.room(&connection.share, &connection.held.kept, &self.limits);
         for (index, subscription) in subscriptions.iter().enumerate() {
             if index >= free {
                 self.counts.refusals.subscriptions_per_subject += 1;
@@ -167,6 +168,14 @@ impl Hub {
                 connection.session.refuse(now.monotonic, ticket, refusal);
                 return;
             }
+            let bytes = subscription_bytes(subscription);
+            if bytes > room.left {
+                self.counts.refusals.query_bytes += 1;
+                let refusal = no_bytes(bytes, room, &subscription.id);
+                connection.session.refuse(now.monotonic, ticket, refusal);
+                return;
+            }
+            room.left -= bytes;
             let who = connection.principal.as_ref();
             let checked = check_subscription(&self.resources, &self.policy, who, subscription);
             if let Err(refusal) = checked {
@@ -182,14 +191,14 @@ impl Hub {
         }
         for subscription in subscriptions {
             self.routes.add(&subscription.path, conn);
-            connection.held.subscriptions.insert(subscription.id.clone(), subscription);
+            connection.held.subscribe(subscription);
         }
         connection.count(now.monotonic, &mut self.subjects);
     }
 
     fn forget_subscription(&mut self, now: Now, conn: ConnectionId, id: &str) {
         let Some(connection) = self.connections.find_mut(conn) else { return };
-        if let Some(subscription) = connection.held.subscriptions.remove(id) {
+        if let Some(subscription) = connection.held.unsubscribe(id) {
             self.routes.remove(&subscription.path, conn);
             connection.count(now.monotonic, &mut self.subjects);
         }
@@ -247,6 +256,7 @@ impl Hub {
                 identity,
                 scope,
                 is_unchecked: false,
+                worked_at: now.monotonic,
                 had: None,
                 since,
                 is_deferred: false,
@@ -257,6 +267,22 @@ impl Hub {
         }
         self.opened(now, feed, is_there);
         Ok(())
+    }
+
+    /// A live query of a connection has waited for its result until nothing more may be spent on it in time: it ends.
+    pub(crate) fn give_up_query(&mut self, now: Now, conn: ConnectionId, ticket: Ticket) {
+        let refusal = overdrawn(&self.limits);
+        self.counts.refusals.steps_per_second += 1;
+        let held = self.connections.find(conn).and_then(|connection| connection.held.queries.get(&ticket));
+        match held.map(|held| (held.had.is_some(), held.id.clone())) {
+            Some((true, _)) => self.end_query(now, conn, ticket, &refusal),
+            Some((false, id)) => {
+                self.refuse_query(now, conn, ticket, &id, refusal);
+                self.forget_query(now, conn, ticket);
+            }
+            None => {}
+        }
+        self.unsettled.push_back(conn);
     }
 
     /// Gives a live query of a connection the result that it waited for.
@@ -356,7 +382,7 @@ impl Hub {
         direct: Option<Direct>,
         resumes: Option<Arc<str>>,
     ) -> Result<Opened, OpenError> {
-        self.engine.handle_timeout(now.wall);
+        self.pass_time(now);
         self.take_updates(now);
         let allowance = self.allowance(now, watcher, plan);
         let before = self.engine.steps();
@@ -420,7 +446,7 @@ impl Hub {
         scope: Scope,
     ) -> Result<(), Refusal> {
         // What the session has is to be that of the result that is looked at.
-        self.engine.handle_timeout(now.wall);
+        self.pass_time(now);
         self.take_updates(now);
         self.hand_out();
         let Some(connection) = self.connections.find_mut(conn) else { return Ok(()) };
@@ -468,7 +494,7 @@ impl Hub {
             }
         };
         if let Some(held) = connection.held.queries.get_mut(&ticket) {
-            (held.feed, held.identity) = (feed, identity);
+            (held.feed, held.identity, held.worked_at) = (feed, identity, now.monotonic);
         }
         connection.held.keep(ticket, keeping);
         self.subjects.keep(&mut connection.share, feed, &keeping);
@@ -529,7 +555,7 @@ fn missed(
 }
 
 /// The steps that it takes to read and plan a query. Of a text that is too long no more is read than may be.
-fn planning_steps(query: &QuerySpec, most: usize) -> u64 {
+pub(crate) fn planning_steps(query: &QuerySpec, most: usize) -> u64 {
     let texts = [&query.filter, &query.order_by].into_iter().flatten().map(String::len);
     let fields = query.fields.iter().flatten().map(String::len);
     STEPS_PER_QUERY + STEPS_PER_BYTE * texts.chain(fields).map(|bytes| bytes.min(most)).sum::<usize>() as u64
@@ -537,12 +563,12 @@ fn planning_steps(query: &QuerySpec, most: usize) -> u64 {
 
 /// Steps that any query takes to be planned, and those for each byte of its texts.
 const STEPS_PER_QUERY: u64 = 200;
-const STEPS_PER_BYTE: u64 = 4;
+pub(crate) const STEPS_PER_BYTE: u64 = 4;
 
-fn overdrawn(limits: &HubLimits) -> Refusal {
+pub(crate) fn overdrawn(limits: &HubLimits) -> Refusal {
     let HubLimits { steps_per_second_per_connection, steps_per_second_per_subject, .. } = limits;
     let message = format!(
-        "Live queries were asked for faster than {steps_per_second_per_connection} steps of work a second for a connection, or \
+        "Queries were asked for faster than {steps_per_second_per_connection} steps of work a second for a connection, or \
          {steps_per_second_per_subject} for a subject, allow: try again later"
     );
     Refusal { code: ErrorCode::Overloaded, message, id: None }
@@ -605,6 +631,15 @@ fn too_many_of_subject(limit: usize, what: &str, id: Option<&Arc<str>>) -> Refus
         code: ErrorCode::LimitExceeded,
         message: format!("A subject may have at most {limit} {what}, over all of its connections"),
         id: id.cloned(),
+    }
+}
+
+fn no_bytes(bytes: u64, room: Share, id: &Arc<str>) -> Refusal {
+    let Share { of, left } = room;
+    Refusal {
+        code: ErrorCode::LimitExceeded,
+        message: format!("the subscription would take {bytes} bytes; {left} of {of} are left"),
+        id: Some(id.clone()),
     }
 }
 

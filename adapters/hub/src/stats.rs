@@ -3,7 +3,7 @@
 use liveset_core::{Backlog, SessionStats};
 use liveset_engine::OpenError;
 
-use crate::holds::Holds;
+use crate::{delays::Delays, holds::Holds};
 
 /// How often each limit of the hub has refused something, since the hub was made. Those of a session are in `SessionStats`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,7 +31,9 @@ pub struct Refusals {
     pub filter_steps: u64,
     /// Live queries, by a share of a subject or a connection of what all share, or by `EngineLimits::standing_steps`.
     pub shares: u64,
-    /// Live queries, by `HubLimits::steps_per_second_per_connection` or `…_per_subject`.
+    /// Live queries and requests for subscriptions, by `HubLimits::query_bytes`, `…_per_subject` or `…_per_connection`.
+    pub query_bytes: u64,
+    /// Live queries and queries asked once, by `HubLimits::steps_per_second_per_connection` or `…_per_subject`.
     pub steps_per_second: u64,
 }
 
@@ -44,6 +46,7 @@ impl Refusals {
             OpenError::TooManyFilling { .. } => &mut self.filling,
             OpenError::TooMuchMemory { .. } => &mut self.window_bytes,
             OpenError::TooDear { .. } => &mut self.filter_steps,
+            OpenError::NoShare { what: "bytes", .. } => &mut self.query_bytes,
             OpenError::NoShare { .. } => &mut self.shares,
             _ => return,
         };
@@ -86,6 +89,8 @@ pub struct Stats {
     pub resume_log_bytes: usize,
     /// Subjects with an authenticated connection.
     pub subjects: usize,
+    /// Bytes of compiled filters, windows and subscriptions of all subjects, as `HubLimits::query_bytes` counts them.
+    pub query_bytes: u64,
     /// What was refused because of limits.
     pub refusals: Refusals,
     /// Monotonic deadlines waited for.
@@ -114,6 +119,9 @@ pub struct Stats {
     pub sessions: SessionStats,
     /// The steps that inputs took while the owner's lock was held, by their kind, since the hub was made.
     pub holds: Holds,
+    /// What lay between commits and the handing of their diffs, each result counted once for each commit that changed it, since the hub
+    /// was made.
+    pub delays: Delays,
     /// The engine's own.
     pub engine: liveset_engine::Stats,
 }

@@ -9,10 +9,10 @@ use std::{
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use liveset_core::Moment;
-use liveset_engine::{Allowance, FeedId, Keeping, Keyed};
+use liveset_engine::{self as engine, Allowance, FeedId, Keeping, Keyed};
 
 use crate::{
-    ConnectionId, HubLimits,
+    ConnectionId, Delay, HubLimits,
     budgets::{Kept, StepBudget},
 };
 
@@ -25,10 +25,12 @@ pub struct SubjectUse {
     pub subscriptions: usize,
     /// Their live queries, those that wait for their first result included.
     pub live_queries: usize,
-    /// Bytes of the compiled filters and windows of these.
+    /// Bytes of the compiled filters and windows of these, and of the subscriptions.
     pub query_bytes: u64,
     /// Steps that each changed row costs them, of the set of which that is the most.
     pub standing_steps: u64,
+    /// What lay between the last commit that changed one of them and the handing of its diffs: that of which it was the most.
+    pub delay: Delay,
 }
 
 /// What is counted for a subject.
@@ -53,14 +55,25 @@ pub(crate) struct Subjects {
     leaving: VecDeque<(Moment, Arc<str>)>,
     /// Steps a second of each.
     rate: u64,
+    /// Of the feeds of all subjects, how many of these have it, and its bytes.
+    feeds: HashMap<FeedId, (usize, u64), FixedState>,
+    /// Bytes that all hold together: of each feed once, and of each subscription.
+    bytes: u64,
+}
+
+/// How much a connection holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Holding {
+    pub(crate) subscriptions: usize,
+    pub(crate) live_queries: usize,
+    pub(crate) subscription_bytes: u64,
 }
 
 /// What of a subject's use is that of one connection: what [`Subjects::set`] has counted for it.
 #[derive(Debug, Default)]
 pub(crate) struct Share {
     subject: Option<Arc<str>>,
-    subscriptions: usize,
-    live_queries: usize,
+    holds: Holding,
     feeds: BTreeMap<FeedId, usize>,
     initial_bytes: usize,
 }
@@ -77,30 +90,40 @@ impl Account {
         }
     }
 
-    fn keep(&mut self, feed: FeedId, keeping: &Keeping, count: usize) {
+    /// True where the feed is the subject's first of it.
+    fn keep(&mut self, feed: FeedId, keeping: &Keeping, count: usize) -> bool {
         let kept = self.feeds.entry(feed).or_insert((0, *keeping));
-        if kept.0 == 0 {
+        let is_new = kept.0 == 0;
+        if is_new {
             self.kept.add(&kept.1);
         }
         kept.0 += count;
+        is_new
     }
 
-    /// Returns what the feed costs.
-    fn let_go(&mut self, feed: FeedId, count: usize) -> Option<Keeping> {
+    /// Returns what the feed costs, and whether the subject has it no more.
+    fn let_go(&mut self, feed: FeedId, count: usize) -> Option<(Keeping, bool)> {
         let kept = self.feeds.get_mut(&feed)?;
         let keeping = kept.1;
         kept.0 -= count;
-        if kept.0 == 0 {
+        let is_gone = kept.0 == 0;
+        if is_gone {
             self.feeds.remove(&feed);
             self.kept.remove(&keeping);
         }
-        Some(keeping)
+        Some((keeping, is_gone))
     }
 }
 
 impl Subjects {
     pub(crate) fn new(keyed: Keyed, rate: u64) -> Self {
-        Self { by_name: HashMap::with_hasher(keyed), leaving: VecDeque::new(), rate }
+        Self {
+            by_name: HashMap::with_hasher(keyed),
+            leaving: VecDeque::new(),
+            rate,
+            feeds: HashMap::default(),
+            bytes: 0,
+        }
     }
 
     /// What a subject holds now.
@@ -109,6 +132,12 @@ impl Subjects {
             return SubjectUse::default();
         };
         SubjectUse { query_bytes: kept.bytes(), standing_steps: kept.standing_steps(), ..*held }
+    }
+
+    /// The feeds of a subject's live queries.
+    pub(crate) fn feeds(&self, subject: &str) -> impl Iterator<Item = FeedId> + '_ {
+        let account = self.by_name.get(subject);
+        account.into_iter().flat_map(|account| account.feeds.keys().copied())
     }
 
     /// What a subject may still take, of what a connection that keeps so much may.
@@ -123,12 +152,23 @@ impl Subjects {
         self.by_name.get(subject).map_or(&none, |account| &account.kept).allowance(of_connection, set, limits)
     }
 
+    /// Bytes that a connection which keeps so much may still take alone.
+    pub(crate) fn room(&self, share: &Share, of_connection: &Kept, limits: &HubLimits) -> engine::Share {
+        let account = share.subject.as_ref().and_then(|subject| self.by_name.get(subject));
+        let of_subject = account.map_or(0, |account| account.kept.bytes());
+        engine::Share::after(limits.query_bytes_per_connection, of_connection.bytes())
+            .min(engine::Share::after(limits.query_bytes_per_subject, of_subject))
+            .min(engine::Share::after(limits.query_bytes, self.bytes))
+    }
+
     /// A live query of a connection is of a feed from here on.
     pub(crate) fn keep(&mut self, share: &mut Share, feed: FeedId, keeping: &Keeping) {
         let Some(account) = share.subject.as_ref().and_then(|subject| self.by_name.get_mut(subject)) else {
             return;
         };
-        account.keep(feed, keeping, 1);
+        if account.keep(feed, keeping, 1) {
+            self.hold(feed, keeping.bytes);
+        }
         *share.feeds.entry(feed).or_default() += 1;
     }
 
@@ -138,11 +178,43 @@ impl Subjects {
             return;
         };
         let Some(count) = share.feeds.get_mut(&feed) else { return };
-        account.let_go(feed, 1);
+        let is_gone = account.let_go(feed, 1).is_some_and(|(_, is_gone)| is_gone);
         *count -= 1;
         if *count == 0 {
             share.feeds.remove(&feed);
         }
+        if is_gone {
+            self.release(feed);
+        }
+    }
+
+    /// One more subject has a feed.
+    fn hold(&mut self, feed: FeedId, bytes: u64) {
+        let held = self.feeds.entry(feed).or_insert((0, bytes));
+        if held.0 == 0 {
+            self.bytes += held.1;
+        }
+        held.0 += 1;
+    }
+
+    /// One subject less has it.
+    fn release(&mut self, feed: FeedId) {
+        let Some(held) = self.feeds.get_mut(&feed) else { return };
+        held.0 -= 1;
+        if held.0 == 0 {
+            self.bytes -= held.1;
+            self.feeds.remove(&feed);
+        }
+    }
+
+    /// Bytes that the live queries and subscriptions of all subjects take.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether any subject has a live query of a feed.
+    pub(crate) fn is_held(&self, feed: FeedId) -> bool {
+        self.feeds.contains_key(&feed)
     }
 
     /// Whether a subject has a live query of a feed: another one costs it nothing.
@@ -150,15 +222,28 @@ impl Subjects {
         self.by_name.get(subject).is_some_and(|account| account.feeds.contains_key(&feed))
     }
 
-    /// Steps were spent for a subject.
-    pub(crate) fn spend(&mut self, subject: &str, now: Moment, steps: u64) {
-        if let Some(account) = self.by_name.get_mut(subject) {
-            account.steps.spend(self.rate, now, steps);
-        }
+    /// Steps were spent for a subject, whether or not it has a connection. Returns for how long nothing more may be.
+    pub(crate) fn charge(&mut self, subject: &Arc<str>, now: Moment, steps: u64) -> Duration {
+        self.forget_full(now);
+        let rate = self.rate;
+        let leaving = &mut self.leaving;
+        let account = self.by_name.entry(subject.clone()).or_insert_with(|| {
+            leaving.push_back((now, subject.clone()));
+            Account::new(rate, now)
+        });
+        account.steps.spend(rate, now, steps);
+        account.steps.wait(rate, now)
+    }
+
+    /// Forgets subjects without a connection that have made up for what they spent: as if they had never spent anything.
+    fn forget_full(&mut self, now: Moment) {
         while self.leaving.front().is_some_and(|(until, _)| *until <= now) {
             let Some((_, subject)) = self.leaving.pop_front() else { break };
-            if self.by_name.get(&subject).is_some_and(|account| account.held.connections == 0) {
-                self.by_name.remove(&subject);
+            let Some(account) = self.by_name.get(&subject) else { continue };
+            let full_at = account.steps.full_at(self.rate);
+            match full_at <= now {
+                true => drop(self.by_name.remove(&subject)),
+                false => self.leaving.push_back((full_at, subject)),
             }
         }
     }
@@ -208,15 +293,9 @@ impl Subjects {
 
     /// Counts a connection as what it is now, in place of what it was counted as: for whom it acts, if its conversation is not over,
     /// and how much it holds. O(1), and O(feeds) where it acts for another subject than before.
-    pub(crate) fn set(
-        &mut self,
-        share: &mut Share,
-        now: Moment,
-        subject: Option<&Arc<str>>,
-        (subscriptions, live_queries): (usize, usize),
-    ) {
+    pub(crate) fn set(&mut self, share: &mut Share, now: Moment, subject: Option<&Arc<str>>, holds: Holding) {
         let is_same = share.subject.as_deref() == subject.map(|subject| &**subject);
-        if is_same && (share.subscriptions, share.live_queries) == (subscriptions, live_queries) {
+        if is_same && share.holds == holds {
             return;
         }
         let mut moved: Vec<(FeedId, usize, Keeping)> = Vec::new();
@@ -224,22 +303,28 @@ impl Subjects {
             && let Some(account) = self.by_name.get_mut(&subject)
         {
             account.held.connections -= 1;
-            account.held.subscriptions -= share.subscriptions;
-            account.held.live_queries -= share.live_queries;
+            account.held.subscriptions -= share.holds.subscriptions;
+            account.held.live_queries -= share.holds.live_queries;
+            account.kept.set_bytes(share.holds.subscription_bytes, 0);
+            self.bytes -= share.holds.subscription_bytes;
+            let mut gone = Vec::new();
             account.initial_bytes -= share.initial_bytes;
             if !is_same {
-                let feeds = std::mem::take(&mut share.feeds).into_iter();
-                moved = feeds
-                    .filter_map(|(feed, count)| Some((feed, count, account.let_go(feed, count)?)))
-                    .collect();
-            }
-            if account.held.connections == 0 && !is_same {
-                // Who comes back is not given anew what was overdrawn.
-                match account.steps.wait(self.rate, now).is_zero() {
-                    true => drop(self.by_name.remove(&subject)),
-                    false => self.leaving.push_back((account.steps.full_at(self.rate), subject)),
+                for (feed, count) in std::mem::take(&mut share.feeds) {
+                    let Some((keeping, is_gone)) = account.let_go(feed, count) else { continue };
+                    moved.push((feed, count, keeping));
+                    gone.extend(is_gone.then_some(feed));
                 }
             }
+            if account.held.connections == 0 && !is_same {
+                // Who comes back is not given anew what was spent.
+                let full_at = account.steps.full_at(self.rate);
+                match full_at <= now {
+                    true => drop(self.by_name.remove(&subject)),
+                    false => self.leaving.push_back((full_at, subject)),
+                }
+            }
+            gone.into_iter().for_each(|feed| self.release(feed));
         }
         let Some(subject) = subject else {
             *share = Share::default();
@@ -251,15 +336,19 @@ impl Subjects {
             self.leaving.retain(|(_, leaving)| leaving != subject);
         }
         account.held.connections += 1;
-        account.held.subscriptions += subscriptions;
-        account.held.live_queries += live_queries;
+        account.held.subscriptions += holds.subscriptions;
+        account.held.live_queries += holds.live_queries;
+        account.kept.set_bytes(0, holds.subscription_bytes);
+        self.bytes += holds.subscription_bytes;
+        let mut new = Vec::new();
         account.initial_bytes += share.initial_bytes;
         for (feed, count, keeping) in moved {
-            account.keep(feed, &keeping, count);
+            new.extend(account.keep(feed, &keeping, count).then_some((feed, keeping.bytes)));
             share.feeds.insert(feed, count);
         }
+        new.into_iter().for_each(|(feed, bytes)| self.hold(feed, bytes));
         share.subject = Some(subject.clone());
-        (share.subscriptions, share.live_queries) = (subscriptions, live_queries);
+        share.holds = holds;
     }
 }
 

@@ -11,11 +11,9 @@ use liveset_engine::{Committed, Count, FeedId, Keyed, Plan, Reason, Update};
 
 use crate::{
     ConnectionId, Hub, Now, Output,
-    connections::Connections,
     direct::{Direct, Forms},
     feeds::Watcher,
     limits::UNHANDED_BATCHES,
-    output::Outputs,
 };
 
 impl Hub {
@@ -58,7 +56,9 @@ impl Hub {
     /// all others find them in their session. See [`Hub::fan_out`].
     pub(crate) fn hand_out_with(&mut self, mut take: impl FnMut(ConnectionId, &str, &Diffs) -> bool) {
         while let Some((feed, batch)) = self.unhanded.pop_front() {
-            let Some(mut handing) = self.feeds.hand(feed, &batch) else { continue };
+            let delay = self.makers.delay(batch.version, self.inputs, self.steps());
+            let Some(mut handing) = self.feeds.hand(feed, &batch, delay) else { continue };
+            self.counts.delays.note(delay);
             let (mark, before, version) = (handing.mark, handing.before, batch.version);
             let (commit, is_empty) = (self.moments.commit_of(version), batch.changes.is_empty());
             let mut forms = Forms::new(batch, DiffVersions { mark, before });
@@ -113,12 +113,12 @@ impl Hub {
     fn lag(&mut self, feed: FeedId, complete: Option<u64>) {
         let complete = complete.map(|version| wire_version(version, self.epoch));
         let Some((before, watchers)) = self.feeds.set_complete(feed, complete) else { return };
-        for watcher in watchers {
+        for watcher in watchers.collect::<Vec<_>>() {
             let Watcher::Connection(conn, ticket) = watcher else { continue };
             let Some(connection) = self.connections.find_mut(conn) else { continue };
             before.map(|before| connection.lags.remove(&(before, ticket)));
             connection.lags.extend(complete.map(|complete| (complete, ticket)));
-            hold(conn, &mut self.connections, &self.moments, &mut self.outputs);
+            self.hold(conn);
         }
     }
 
@@ -128,8 +128,21 @@ impl Hub {
             && let Some(connection) = self.connections.find_mut(conn)
             && connection.lags.remove(&(complete, ticket))
         {
-            hold(conn, &mut self.connections, &self.moments, &mut self.outputs);
+            self.hold(conn);
         }
+    }
+
+    /// "All sent before those of the next commit on the same connection": a connection is sent what all of its live queries are complete
+    /// up to.
+    fn hold(&mut self, conn: ConnectionId) {
+        let Some(connection) = self.connections.find_mut(conn) else { return };
+        let last = connection.lags.first().map(|(complete, _)| self.moments.last_whole(*complete));
+        connection.session.hold_commits_behind(last);
+        connection.signal(conn, &mut self.outputs);
+        // What it holds may have been folded.
+        self.totals.count(connection);
+        let is_queued = last.is_some() || connection.session.has_unsent_live_queries();
+        self.connections.set_queued(conn, is_queued);
     }
 
     /// The same, all through the sessions.
@@ -231,6 +244,11 @@ impl Hub {
         self.moments.note(first, commit);
     }
 
+    /// The newest version of the engine, as it is known outside.
+    pub(crate) fn newest_version(&self) -> u64 {
+        wire_version(self.engine.version(), self.epoch)
+    }
+
     fn wire_batch(&self, update: &Update) -> ChangeBatch {
         // Unknown only where nobody follows it.
         let count = update.count.unwrap_or(Count { total: 0, capped: false });
@@ -248,17 +266,6 @@ const SMALL_RESULT_BYTES: usize = 256 * 1024;
 
 fn is_small_result(snapshot: liveset_engine::Snapshot) -> bool {
     snapshot.rows.iter().map(|(_, doc)| doc.data.len()).sum::<usize>() <= SMALL_RESULT_BYTES
-}
-
-/// "All sent before those of the next commit on the same connection": a connection is sent what all of its live queries are complete
-/// up to.
-fn hold(conn: ConnectionId, connections: &mut Connections, moments: &Moments, outputs: &mut Outputs) {
-    let Some(connection) = connections.find_mut(conn) else { return };
-    let last = connection.lags.first().map(|(complete, _)| moments.last_whole(*complete));
-    connection.session.hold_commits_behind(last);
-    connection.signal(conn, outputs);
-    let is_queued = last.is_some() || connection.session.has_unsent_live_queries();
-    connections.set_queued(conn, is_queued);
 }
 
 /// Moments of time that were due when a commit was made: they count as a part of it.

@@ -2,7 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use liveset_engine::{Allowance, FeedId, Plan};
+use liveset_core::{Moment, Ticket};
+use liveset_engine::{Allowance, FeedId, Plan, Share};
 
 use crate::{
     ConnectionId, Hub, Now, Origin,
@@ -16,6 +17,9 @@ use crate::{
 /// Turns go round by subject, then by where connections come from, then by connection. The host's own live queries have the turns of one
 /// subject, `None`.
 pub(crate) type Tasks = Ring<Option<Arc<str>>, Ring<Origin, Ring<ConnectionId, Line<Task>>>>;
+
+/// What a turn costs of a hold, whatever is done in it.
+const STEPS_PER_TURN: u64 = 8;
 
 /// Where a connection's tasks wait.
 pub(crate) type Place = (Option<Arc<str>>, (Origin, (ConnectionId, ())));
@@ -40,11 +44,13 @@ impl Hub {
     /// with the live queries that are behind their set, then with the work of whose turn it is. Turns go round by subject, then by
     /// [`Origin`], then by connection, so that nobody waits longer because somebody else asks for more. Tells whether there is more.
     pub fn work(&mut self, now: Now, rows: usize) -> bool {
-        let before = self.engine.steps();
+        self.begin_hold();
         let mut left = self.engine.hold_steps();
         if self.engine.is_behind() {
             let share = if self.tasks.is_empty() { left } else { left.div_ceil(2) };
+            let before = self.engine.version();
             left -= self.engine.catch_up(share);
+            self.note_versions(before);
         }
         let mut rows = rows.max(1);
         while left > 0 && rows > 0 {
@@ -55,7 +61,8 @@ impl Hub {
             match task {
                 Task::Fill(watcher) => {
                     let visited = self.engine.rows_visited();
-                    left -= left.min(self.fill(now, place, watcher, rows, left));
+                    let worked = self.fill(now, place, watcher, rows, left);
+                    left -= left.min(worked.max(STEPS_PER_TURN));
                     rows -= rows.min((self.engine.rows_visited() - visited) as usize);
                 }
                 Task::Recheck => {
@@ -65,23 +72,32 @@ impl Hub {
             }
         }
         self.distribute(now);
-        self.note_hold(Input::Work, before);
+        self.note_hold(Input::Work);
         self.has_work()
     }
 
     /// Works on the first result that a watcher waits for. Returns for how many steps.
     fn fill(&mut self, now: Now, place: Place, watcher: Watcher, rows: usize, steps: u64) -> u64 {
         let Some(feed) = self.feed_of(watcher) else { return 0 };
-        let wait = match watcher {
-            Watcher::Connection(conn, _) => self.wait(now, conn),
-            Watcher::Process(_) => Duration::ZERO,
-        };
-        if !wait.is_zero() {
-            self.paced_so_far += 1;
-            let at = now.monotonic.saturating_add(wait);
-            self.paced.insert((at, self.paced_so_far), (place, Task::Fill(watcher)));
-            self.timers.set(Timer::Paced, self.paced.keys().next().map(|(at, _)| *at));
-            return 0;
+        if let Watcher::Connection(conn, ticket) = watcher
+            && self.engine.is_being_made(feed)
+        {
+            let wait = self.wait(now, conn);
+            if !wait.is_zero() {
+                let at = now.monotonic.saturating_add(wait);
+                match self.worked_at(conn, ticket).saturating_add(self.limits.overdraft) < at {
+                    true => self.give_up_query(now, conn, ticket),
+                    false => {
+                        self.paced.push(at, watcher, place.0);
+                        self.timers.set(Timer::Paced, self.paced.next());
+                    }
+                }
+                return 0;
+            }
+            let connection = self.connections.find_mut(conn);
+            if let Some(held) = connection.and_then(|connection| connection.held.queries.get_mut(&ticket)) {
+                held.worked_at = now.monotonic;
+            }
         }
         let worked = self.engine.work_for(feed, rows, steps);
         self.spend(now, watcher, worked);
@@ -96,27 +112,36 @@ impl Hub {
 
     /// Tasks that may go on take their turns again.
     pub(crate) fn resume_paced(&mut self, now: Now) {
-        while let Some(entry) = self.paced.first_entry()
-            && entry.key().0 <= now.monotonic
-        {
-            let (place, task) = entry.remove();
-            self.tasks.push(place, task);
+        while let Some(watcher) = self.paced.pop_due(now.monotonic) {
+            self.put_off(watcher);
         }
-        self.timers.set(Timer::Paced, self.paced.keys().next().map(|(at, _)| *at));
+        self.timers.set(Timer::Paced, self.paced.next());
+    }
+
+    /// When a live query was asked for, or something was last done for its first result.
+    fn worked_at(&self, conn: ConnectionId, ticket: Ticket) -> Moment {
+        let connection = self.connections.find(conn);
+        let held = connection.and_then(|connection| connection.held.queries.get(&ticket));
+        held.map_or(Moment::MAX, |held| held.worked_at)
     }
 
     /// What a watcher may take of things that all share.
     pub(crate) fn allowance(&mut self, now: Now, watcher: Watcher, plan: &Plan) -> Allowance {
         let Watcher::Connection(conn, _) = watcher else { return Allowance::UNLIMITED };
-        let works_at_once = self.wait(now, conn).is_zero();
+        let steps_at_once = if self.wait(now, conn).is_zero() { self.left_of_hold() } else { 0 };
         let Some(connection) = self.connections.find(conn) else { return Allowance::UNLIMITED };
         let who = connection.principal.as_ref().map_or("", |who| &who.subject);
         let kept = &connection.held.kept;
-        let allowance = match self.engine.feed_of(plan).is_some_and(|feed| self.subjects.has(who, feed)) {
+        let feed = self.engine.feed_of(plan);
+        let mut allowance = match feed.is_some_and(|feed| self.subjects.has(who, feed)) {
             true => Kept::allowance_of_more(kept, &self.limits),
             false => self.subjects.allowance(who, kept, plan.set_number(), &self.limits),
         };
-        Allowance { works_at_once, ..allowance }
+        if !feed.is_some_and(|feed| self.subjects.is_held(feed)) {
+            let of_all = Share::after(self.limits.query_bytes, self.subjects.bytes());
+            allowance.bytes = allowance.bytes.min(of_all);
+        }
+        Allowance { steps_at_once, ..allowance }
     }
 
     /// Steps were spent for a watcher.
@@ -125,7 +150,7 @@ impl Hub {
         let Some(connection) = self.connections.find_mut(conn) else { return };
         connection.steps.spend(self.limits.steps_per_second_per_connection, now.monotonic, steps);
         if let Some(who) = &connection.principal {
-            self.subjects.spend(&who.subject, now.monotonic, steps);
+            self.subjects.charge(&who.subject, now.monotonic, steps);
         }
     }
 
@@ -164,9 +189,7 @@ impl Hub {
 
     /// How many first results a subject waits for.
     pub(crate) fn filling_of(&self, subject: &Arc<str>) -> usize {
-        let subject = Some(subject.clone());
-        let paced = self.paced.values().filter(|((who, _), _)| *who == subject).count();
-        self.tasks.len_of(&subject) + paced
+        self.tasks.len_of(&Some(subject.clone())) + self.paced.len_of(subject)
     }
 
     /// A watcher waits for its first result.
@@ -177,7 +200,9 @@ impl Hub {
 
     /// A watcher waits for no result any more. O(1) where nothing waits.
     pub(crate) fn forget_task(&mut self, watcher: Watcher) {
-        if !self.tasks.is_empty() {
+        if self.paced.remove(watcher) {
+            self.timers.set(Timer::Paced, self.paced.next());
+        } else if !self.tasks.is_empty() {
             let place = self.place_of(watcher);
             self.tasks.retain(&place, |task| *task != Task::Fill(watcher));
         }

@@ -17,6 +17,17 @@ const MAX_LEEWAY: Duration = Duration::from_secs(600);
 ///
 /// A token costs one verification of its signature (some tens of microseconds), in the task of its own that
 /// [`Authenticator`] promises; where the keys come from an address, it may wait for one fetch. No lock is held meanwhile.
+///
+/// ```
+/// use liveset_jwt::{JwtAuthenticator, KeySet};
+///
+/// let keys = KeySet::from_secret(b"a secret of at least 32 bytes, kept")?;
+/// let tokens = JwtAuthenticator::builder(keys).issuer("https://issuer.example").audience("orders").build()?;
+/// let liveset = liveset::Liveset::builder().authenticator(tokens.clone()).build()?;
+/// // When the issuer has new keys:
+/// tokens.replace_keys(KeySet::from_secret(b"another secret of at least 32 bytes")?)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct JwtAuthenticator {
     inner: Arc<Inner>,
@@ -159,6 +170,20 @@ impl From<Jwks> for KeySource {
 }
 
 /// Makes a [`JwtAuthenticator`].
+///
+/// ```
+/// use std::time::Duration;
+/// use liveset_jwt::{Algorithm, JwtAuthenticator, KeySet};
+///
+/// let keys = KeySet::from_secret(b"a secret of at least 32 bytes, kept")?;
+/// let tokens = JwtAuthenticator::builder(keys)
+///     .issuer("https://issuer.example")
+///     .audience("orders")
+///     .algorithms([Algorithm::Hs256])
+///     .leeway(Duration::from_secs(5))
+///     .build()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct JwtBuilder {
     source: KeySource,
     issuer: Option<Box<str>>,

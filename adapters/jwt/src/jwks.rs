@@ -28,6 +28,17 @@ pub trait FetchJwks: Send + Sync + 'static {
 /// else than a key set, changes nothing, until the set is older than [`max_stale`](Self::max_stale): then nothing in it
 /// is believed any more. Where no keys are known, or the last fetch failed and a token's key is not known, the token cannot be
 /// judged ([`AuthError::Unavailable`](liveset::AuthError::Unavailable)).
+///
+/// ```
+/// # #[cfg(feature = "url")] {
+/// use std::time::Duration;
+/// use liveset_jwt::{Jwks, JwtAuthenticator};
+///
+/// let keys = Jwks::url("https://issuer.example/jwks.json")?.max_age(Duration::from_secs(300));
+/// let tokens = JwtAuthenticator::builder(keys).issuer("https://issuer.example").audience("orders").build()?;
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Jwks {
     shared: Arc<Shared>,

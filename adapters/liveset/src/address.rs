@@ -9,6 +9,15 @@ use liveset_hub::Origin;
 ///
 /// With the module `http`, a host puts it into the extensions of a request, or the framework does. Behind a proxy it is what the
 /// proxy says of its client, not the proxy's own address: only the host knows which proxies are to be believed.
+///
+/// ```
+/// use liveset::ClientAddress;
+///
+/// let address: std::net::IpAddr = "2001:db8::7".parse()?;
+/// // Of IPv6 the network of one customer counts.
+/// assert_eq!(ClientAddress::from(address).counted(false), Some("2001:db8::".parse()?));
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClientAddress(pub IpAddr);
 

@@ -16,6 +16,14 @@ use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What a token entitles to.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use liveset::Grant;
+///
+/// let wall = Grant::new("wall").read_only().claim("tenant", "acme").expires(SystemTime::now() + Duration::from_secs(3600));
+/// assert!(wall.read_only && wall.claims["tenant"] == "acme");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Grant {
@@ -75,6 +83,16 @@ impl Grant {
 
 /// What becomes of a connection when it is asked anew for whom it acts; see
 /// [`Liveset::reauthorize`](crate::Liveset::reauthorize).
+///
+/// ```
+/// use liveset::{Liveset, Renewal};
+///
+/// let liveset = Liveset::builder().build()?;
+/// // Bob is no longer one of us; whatever the policy knows of the others counts from now on.
+/// let ended = liveset.reauthorize(|who| if &*who.subject == "bob" { Renewal::Revoke } else { Renewal::Keep });
+/// assert_eq!(ended, 0);
+/// # Ok::<(), liveset::BuildError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Renewal {
     /// It acts for the same; the policy is asked again.
@@ -156,6 +174,24 @@ impl std::error::Error for Denied {}
 /// [`AuthError::Unavailable`]. The task is cancelled when the connection goes. A panic counts as a refusal. Where it cannot tell, it says so: [`AuthError::Unavailable`].
 ///
 /// Every cause of a refusal should take the same time: whoever guesses tokens learns from a difference.
+///
+/// ```
+/// use liveset::{AuthError, Authenticator, BoxFuture, Grant, Token};
+///
+/// struct Sessions(std::collections::HashMap<String, String>);
+///
+/// impl Authenticator for Sessions {
+///     fn authenticate<'a>(&'a self, token: &'a Token) -> BoxFuture<'a, Result<Grant, AuthError>> {
+///         Box::pin(async move {
+///             let user = self.0.get(token.expose()).ok_or(AuthError::Refused)?;
+///             Ok(Grant::new(user.as_str()))
+///         })
+///     }
+/// }
+///
+/// let liveset = liveset::Liveset::builder().authenticator(Sessions(Default::default())).build()?;
+/// # Ok::<(), liveset::BuildError>(())
+/// ```
 pub trait Authenticator: Send + Sync + 'static {
     /// Judges `token`.
     fn authenticate<'a>(&'a self, token: &'a Token) -> BoxFuture<'a, Result<Grant, AuthError>>;
@@ -168,6 +204,13 @@ impl<A: Authenticator + ?Sized> Authenticator for Arc<A> {
 }
 
 /// Takes any token, for demonstrations and tests. The subject is always `anyone`.
+///
+/// ```
+/// use liveset::{AnyToken, Liveset};
+///
+/// let liveset = Liveset::builder().authenticator(AnyToken).build()?;
+/// # Ok::<(), liveset::BuildError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AnyToken;
 

@@ -65,6 +65,22 @@ impl From<SetDef> for Set {
 }
 
 /// Makes a [`Liveset`].
+///
+/// ```
+/// use liveset::{FieldKind, Grant, Limits, Liveset, Set, StaticTokens};
+///
+/// let mut limits = Limits::default();
+/// limits.session.messages_per_second = 20;
+/// let liveset = Liveset::builder()
+///     .set(Set::new("orders").required("status", FieldKind::Text))
+///     .set(Set::new("customers").key("email"))
+///     .resource("orders/{orderId}", ["orderPaid"])
+///     .authenticator(StaticTokens::new([("s3cret", Grant::new("alice"))]))
+///     .limits(limits)
+///     .build()?;
+/// assert_eq!(liveset.set_names(), ["orders", "customers"]);
+/// # Ok::<(), liveset::BuildError>(())
+/// ```
 #[must_use = "nothing is made before `build`"]
 pub struct Builder {
     sets: Vec<SetDef>,
@@ -168,6 +184,8 @@ impl Builder {
             message_bytes: session.message_bytes,
             initial_bytes: hub.initial_bytes,
             slice_rows: engine.slice_rows,
+            hold_steps: engine.hold_steps.max(1),
+            overdraft: hub.overdraft,
         };
         let mut hub = Hub::new(HubConfig {
             engine,

@@ -13,6 +13,20 @@ use crate::finite;
 /// The operations of one commit, gathered by the closure of [`Liveset::commit`](crate::Liveset::commit).
 ///
 /// Nothing is looked at before the closure is done, and nothing is applied unless all of it can be.
+///
+/// ```
+/// use liveset::{CommitError, Liveset, Set};
+///
+/// let liveset = Liveset::builder().set(Set::new("orders")).build()?;
+/// let done = liveset.commit(|tx| {
+///     tx.upsert("orders", &serde_json::json!({ "id": 1, "total": 12.5 }))?;
+///     tx.upsert_json("orders", r#"{"id":2,"total":3}"#);
+///     tx.remove("orders", 7)?;
+///     Ok::<(), CommitError>(())
+/// })?;
+/// assert_eq!(done.changed, 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct Tx {
     ops: Vec<Op>,

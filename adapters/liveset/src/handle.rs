@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use liveset_core::{ErrorCode, QuerySpec, Refusal, Snapshot, Token};
 use liveset_engine::{Committed, Explain, Instant, Op};
-use liveset_hub::{Hub, OneShot, Principal};
+use liveset_hub::{Hub, OneShot, Principal, SubjectUse};
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -31,6 +31,17 @@ use crate::{connection, finite, telemetry};
 ///
 /// All methods can be called from any thread, inside a tokio runtime or not, but for the asynchronous ones, which need
 /// one with its timer enabled. Each call takes a lock for as long as its work lasts.
+///
+/// ```
+/// use liveset::{Liveset, Query, Set};
+///
+/// let liveset = Liveset::builder().set(Set::new("orders")).build()?;
+/// liveset.commit(|tx| tx.upsert("orders", &serde_json::json!({ "id": 1, "total": 12.5 })))?;
+/// liveset.publish("jobs/42", "jobCompleted", &serde_json::json!({ "elapsedMs": 1200 }))?;
+/// let result = liveset.query(Query::new("orders").filter("total > 10"))?;
+/// assert_eq!(result.rows[0].data.as_bytes(), br#"{"id":1,"total":12.5}"#);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Liveset {
     shared: Arc<Shared>,
@@ -216,24 +227,26 @@ impl Liveset {
     }
 
     /// The same, for a principal, whose permission is asked of the policy, and whose rows have at most as many bytes as those of a
-    /// live query may (`HubLimits::initial_bytes`).
+    /// live query may (`HubLimits::initial_bytes`). What it takes is on the account of the principal's subject
+    /// (`HubLimits::steps_per_second_per_subject`); it is done in one go all the same, unless that is overdrawn already.
     ///
     /// # Errors
     ///
-    /// Where the query is wrong or not allowed, or its rows are too large.
+    /// Where the query is wrong or not allowed, or its rows are too large; `OVERLOADED` where the subject has overdrawn its account by
+    /// more than `HubLimits::overdraft`.
     pub fn query_as(&self, who: &Principal, query: &QuerySpec) -> Result<QueryResult, QueryError> {
         self.ask(Some(who), query)
     }
 
     /// Begins to answer a query for a principal, as [`query_as`](Self::query_as) does in one go: the result is that of now, and is made
-    /// by [`QueryRun::step`]. To give it up, drop it.
+    /// by [`QueryRun::step`], before each of which [`QueryRun::wait`] is to be waited for. To give it up, drop it.
     ///
     /// Cost: the reading of the query's text, and, with the lock held, a reference to each node that an index finds for it, to each of the
     /// set where there is none.
     ///
     /// # Errors
     ///
-    /// Where the query is wrong or not allowed.
+    /// Where the query is wrong or not allowed, or as [`query_as`](Self::query_as) where the account is overdrawn.
     pub fn begin_query_as(&self, who: &Principal, query: &QuerySpec) -> Result<QueryRun, QueryError> {
         self.begin(Some(who), query)
     }
@@ -251,7 +264,8 @@ impl Liveset {
         match asked {
             Ok(asked) => {
                 let most = who.is_some().then_some(self.shared.sizes.initial_bytes);
-                Ok(QueryRun { shared: self.shared.clone(), asked, most, started })
+                let wait = asked.subject().map_or(Duration::ZERO, |subject| self.shared.pay(subject, 0));
+                Ok(QueryRun { shared: self.shared.clone(), asked, most, started, wait })
             }
             Err(error) => {
                 telemetry::queried("refused", started.elapsed());
@@ -263,7 +277,7 @@ impl Liveset {
     fn ask(&self, who: Option<&Principal>, query: &QuerySpec) -> Result<QueryResult, QueryError> {
         let mut run = self.begin(who, query)?;
         loop {
-            match run.step(usize::MAX) {
+            match run.step_within(usize::MAX, u64::MAX) {
                 ControlFlow::Break(result) => return result,
                 ControlFlow::Continue(rest) => run = rest,
             }
@@ -449,7 +463,8 @@ impl Liveset {
     /// results by diffs, what is newly allowed is added, and nothing is sent that a client has. Returns how many connections were ended.
     ///
     /// `renew` is called with the hub at work: answer from memory. Where it or the policy panics over a connection, that one is ended
-    /// (`INTERNAL`, close 1011). O(connections and what they hold).
+    /// (`INTERNAL`, close 1011). O(connections and what they hold), in slices between which others have their turn: a commit that is made
+    /// meanwhile may still reach somebody who is asked about later; one that is made after this returns does not.
     ///
     /// ```
     /// # use liveset::{Grant, Liveset, Renewal};
@@ -482,6 +497,11 @@ impl Liveset {
         Stats { connections: self.shared.serving(), hub }
     }
 
+    /// What a subject holds now, over all of its connections, and how long its diffs took. O(its different live queries).
+    pub fn subject(&self, subject: &str) -> SubjectUse {
+        self.shared.look(|hub| hub.subject(subject))
+    }
+
     /// Writes [`stats`](Self::stats) into the gauges and counters of the `metrics` facade. Call it before the metrics
     /// are read. What happens (messages, commits, …) is counted as it happens.
     pub fn record_metrics(&self) {
@@ -496,21 +516,42 @@ pub struct QueryRun {
     /// Bytes that the rows may have.
     most: Option<usize>,
     started: std::time::Instant,
+    wait: Duration,
 }
 
 impl QueryRun {
-    /// Looks at some more nodes, at least one: the result where those were all.
+    /// For how long no more should be done: its subject has used up what it may spend (`HubLimits::steps_per_second_per_subject`).
+    pub fn wait(&self) -> Duration {
+        self.wait
+    }
+
+    /// Looks at some more nodes, at least one, for as long as one hold of the lock would last (`EngineLimits::hold_steps`): the result
+    /// where those were all. What it takes is on the account of the principal.
     ///
     /// # Errors
     ///
-    /// Where the rows are too large.
+    /// Where the rows are too large; `OVERLOADED` where it would have to [wait](Self::wait) for longer than `HubLimits::overdraft`.
     pub fn step(self, nodes: usize) -> ControlFlow<Result<QueryResult, QueryError>, Self> {
-        let Self { shared, asked, most, started } = self;
-        let result = match contain(|| asked.step(nodes)) {
-            Ok(ControlFlow::Continue(asked)) => {
-                return ControlFlow::Continue(Self { shared, asked, most, started });
+        let steps = self.shared.sizes.hold_steps;
+        self.step_within(nodes, steps)
+    }
+
+    fn step_within(self, nodes: usize, steps: u64) -> ControlFlow<Result<QueryResult, QueryError>, Self> {
+        let Self { shared, asked, most, started, .. } = self;
+        let subject = asked.subject().cloned();
+        let pay = |spent| subject.as_ref().map_or(Duration::ZERO, |subject| shared.pay(subject, spent));
+        let result = match contain(|| asked.step_within(nodes, steps)) {
+            Ok((ControlFlow::Continue(asked), spent)) => {
+                let wait = pay(spent);
+                if wait <= shared.sizes.overdraft {
+                    return ControlFlow::Continue(Self { shared, asked, most, started, wait });
+                }
+                Err(overdrawn())
             }
-            Ok(ControlFlow::Break(snapshot)) => fitting(&shared, snapshot, most),
+            Ok((ControlFlow::Break(snapshot), spent)) => {
+                pay(spent);
+                fitting(&shared, snapshot, most)
+            }
             Err(Panicked) => Err(internal()),
         };
         telemetry::queried(if result.is_ok() { "answered" } else { "refused" }, started.elapsed());
@@ -522,6 +563,12 @@ impl fmt::Debug for QueryRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("QueryRun").finish_non_exhaustive()
     }
+}
+
+fn overdrawn() -> QueryError {
+    let message =
+        "The subject has asked for more than it may have done in a second, and for too long: try again later";
+    QueryError::new(ErrorCode::Overloaded, message)
 }
 
 fn fitting(shared: &Shared, snapshot: Snapshot, most: Option<usize>) -> Result<QueryResult, QueryError> {

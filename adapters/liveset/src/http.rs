@@ -22,6 +22,14 @@ const SUBPROTOCOL: &str = "liveset";
 ///
 /// Clients authenticate with a token in their first message and never by cookie, so a page that has no token gets
 /// nothing from a connection: taking [any](Origins::Any) origin is safe as far as data goes.
+///
+/// ```
+/// use liveset::http::{Endpoint, Origins};
+///
+/// let liveset = liveset::Liveset::builder().build()?;
+/// let endpoint = Endpoint::new(liveset).origins(Origins::list(["https://app.example.com"]));
+/// # Ok::<(), liveset::BuildError>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub enum Origins {

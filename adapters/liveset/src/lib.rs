@@ -100,71 +100,8 @@
 //!
 //! # Metrics
 //!
-//! Counted through the `metrics` facade; no recorder is installed. What is held now is recorded by
-//! [`Liveset::record_metrics`], to be called before metrics are read.
-//!
-//! | name | kind | labels |
-//! | --- | --- | --- |
-//! | `liveset_connections_opened_total` | counter | |
-//! | `liveset_connections_closed_total` | counter | `by`: `peer`, `server`, `gone`, `stuck`, `aborted`, `dropped`, `panicked` |
-//! | `liveset_messages_received_total`, `liveset_bytes_received_total` | counter | |
-//! | `liveset_messages_sent_total`, `liveset_bytes_sent_total`, `liveset_writes_total` | counter | |
-//! | `liveset_transport_faults_total` | counter | `fault`: `protocol`, `utf8`, `too_large`, `binary`, `flood` |
-//! | `liveset_write_timeouts_total` | counter | |
-//! | `liveset_pauses_total` | counter | |
-//! | `liveset_close_frames_sent_total` | counter | `code`: the close code, or `none` |
-//! | `liveset_delivery_seconds` | histogram | |
-//! | `liveset_fan_out_seconds` | histogram | |
-//! | `liveset_write_stall_seconds` | histogram | |
-//! | `liveset_stalled_connections` | gauge | |
-//! | `liveset_connections_by_state` | gauge | `state`: `authenticating`, `active`, `closing` |
-//! | `liveset_answers_waiting`, `liveset_events_waiting`, `liveset_changes_waiting`, `liveset_changes_waiting_bytes`, `liveset_initial_bytes_waiting` | gauge | |
-//! | `liveset_changes_folded_total`, `liveset_events_dropped_total` | counter | |
-//! | `liveset_messages_rate_limited_total`, `liveset_messages_invalid_total` | counter | |
-//! | `liveset_errors_total` | counter | `code`: of the errors that clients are told of, as the protocol has them |
-//! | `liveset_diffs_written_once_total` | counter | |
-//! | `liveset_restrictions_broken_total` | counter | |
-//! | `liveset_authentications_total` | counter | `outcome`: `accepted`, `refused`, `unavailable`, `late` (over HTTP; over `/ws` an `AUTH_TIMEOUT` in `liveset_errors_total`), `limited`, `panicked` |
-//! | `liveset_authentication_seconds` | histogram | |
-//! | `liveset_limit_refusals_total` | counter | `limit`: the name of a limit, see [`Limits`] |
-//! | `liveset_commits_total` | counter | `outcome`: `applied`, `refused`, `failed` |
-//! | `liveset_commit_seconds`, `liveset_commit_ops` | histogram | |
-//! | `liveset_queries_total` | counter | `outcome`: `answered`, `refused` |
-//! | `liveset_query_seconds` | histogram | |
-//! | `liveset_events_published_total`, `liveset_event_deliveries_total` | counter | |
-//! | `liveset_panics_total` | counter | `place`: `hub`, `policy`, `parser`, `connection`, `authenticator` |
-//! | `liveset_connections`, `liveset_subjects`, `liveset_subscriptions`, `liveset_live_queries`, `liveset_watches`, `liveset_waiting`, `liveset_deferred`, `liveset_feeds`, `liveset_resume_log_changes`, `liveset_resume_log_bytes`, `liveset_lingering_feeds` | gauge | |
-//! | `liveset_lingering_feeds_given_up_total`, `liveset_queries_planned_total`, `liveset_filters_parsed_locked_total` | counter | |
-//! | `liveset_engine_nodes`, `liveset_engine_views`, `liveset_engine_unindexed_views`, `liveset_engine_feeds`, `liveset_engine_indexes`, `liveset_engine_deadlines` | gauge | |
-//! | `liveset_engine_row_bytes`, `liveset_engine_index_bytes`, `liveset_engine_window_bytes` | gauge | |
-//! | `liveset_holds_total`, `liveset_hold_steps_total`, `liveset_hold_steps_max` | counter, counter, gauge | `input`: `message`, `verdict`, `commit`, `timeout`, `work`; `steps` (of the first): at most so many |
-//! | `liveset_engine_behind`, `liveset_engine_behind_rows`, `liveset_engine_behind_bytes` | gauge | |
-//! | `liveset_engine_steps_total`, `liveset_engine_fell_behind_total`, `liveset_engine_made_again_total` | counter | |
-//! | `liveset_engine_nodes_changed_total`, `liveset_engine_changes_out_total`, `liveset_engine_flips_total`, `liveset_engine_deadlines_fired_total` | counter | |
-//! | `liveset_engine_predicates_evaluated_total`, `liveset_engine_rows_visited_total`, `liveset_engine_rows_visited_refilling_total` | counter | |
-//! | `liveset_engine_candidates_found_total`, `liveset_engine_candidates_scanned_total` | counter | |
-//! | `liveset_engine_candidates_by_value_total`, `liveset_engine_candidates_by_item_total` | counter | |
-//! | `liveset_engine_candidates_by_range_total`, `liveset_engine_candidates_by_slice_total` | counter | |
-//! | `liveset_engine_windows_touched_total`, `liveset_engine_refills_total`, `liveset_engine_rechosen_total` | counter | |
-//! | `liveset_engine_refilled_total`, `liveset_engine_displaced_total`, `liveset_engine_clock_set_back_total` | counter | |
-//!
-//! `liveset_delivery_seconds` is from the moment when something is there for a connection until its socket has taken it;
-//! `liveset_fan_out_seconds` is how long the diffs of one commit take to be written and copied for everyone who keeps up
-//! (`liveset_diffs_written_once_total` counts those messages). A connection whose socket takes nothing is stalled: what waits for it
-//! is in `liveset_changes_waiting`, what it will never be told of in `liveset_changes_folded_total`.
-//!
-//! `liveset_pauses_total` counts how often a timer was more than 100 ms late, because the process was stopped or the machine slept: then
-//! clients have a second more for their tokens and pongs, which may wait to be read.
-//!
-//! `liveset_lingering_feeds` are results kept for clients that may resume; `liveset_lingering_feeds_given_up_total` counts those that cost
-//! as much to keep as to make again. `liveset_filters_parsed_locked_total` counts the filters that were parsed while others waited: row
-//! filters of the policy, and those of queries that had to be planned again.
-//!
-//! `liveset_waiting` are live queries that wait for their first result; `liveset_engine_unindexed_views` those that every change is
-//! tried on. `liveset_engine_deadlines` counts the moments that are waited for: one for each test over `now` that an order of
-//! values serves, however many nodes and queries it concerns. Nodes that enter windows as others leave
-//! (`liveset_engine_refilled_total`) come from the few that each window has in reserve; `liveset_engine_refills_total` counts how
-//! often such a reserve was filled up, and `liveset_engine_rows_visited_refilling_total` what was looked at for that.
+//! Counted through the `metrics` facade; no recorder is installed. [Their names and what they mean](mod@crate::metrics) have a page of
+//! their own.
 //!
 //! # Logs
 //!
@@ -193,6 +130,9 @@ mod handle;
 pub mod http;
 mod limits;
 mod live;
+#[cfg(doc)]
+#[doc = include_str!("metrics.md")]
+pub mod metrics {}
 mod outbox;
 mod peer;
 mod query;
@@ -218,16 +158,18 @@ pub use limits::{AuthLimits, Limits, TransportLimits};
 pub use live::{Change, Diff, LiveQuery, LiveRows, LiveUpdate};
 pub use query::{Json, Query, QueryError, QueryResult, Row};
 
-#[doc(no_inline)]
+#[doc(inline)]
 pub use liveset_core::{
     AddedReason, ErrorCode, QuerySpec, QuerySpecError, RemovedReason, SessionLimits, Token,
 };
-#[doc(no_inline)]
+#[doc(inline)]
 pub use liveset_engine::{
     Committed, Cost, EngineLimits, Explain, FieldDef, FieldKind, Instant, Op, QueryLimits, SetDef,
 };
-#[doc(no_inline)]
-pub use liveset_hub::{Access, AllowAll, DeclareError, HubLimits, Policy, Principal, Resources, Restriction};
+#[doc(inline)]
+pub use liveset_hub::{
+    Access, AllowAll, DeclareError, Delay, HubLimits, Policy, Principal, Resources, Restriction, SubjectUse,
+};
 
 /// The packages below this one, for what is not named here.
 pub mod parts {

@@ -58,6 +58,12 @@ impl Limits {
 /// Only refusals count. Beyond the limit every token of the address is refused unseen: `RATE_LIMITED`, close 1008; over HTTP, 429
 /// with `Retry-After`. Connections that are authenticated are not concerned unless they authenticate again. What is not told its
 /// [`ClientAddress`](crate::ClientAddress) is not counted.
+///
+/// ```
+/// let mut limits = liveset::Limits::default();
+/// limits.auth.failures_per_address = 5;
+/// limits.auth.failure_interval = std::time::Duration::from_secs(10);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AuthLimits {
@@ -84,6 +90,11 @@ impl Default for AuthLimits {
 }
 
 /// Limits of the transport. The size of a message is the session's: a message is refused while it is being read.
+///
+/// ```
+/// let mut limits = liveset::Limits::default();
+/// limits.transport.max_fragments = 16;
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TransportLimits {

@@ -21,6 +21,22 @@ use crate::shared::Shared;
 /// Each diff is atomic: the net change of one commit or of one moment of time. While nobody reads the stream, what
 /// waits is folded per node once it is more than a few hundred changes, so that a reader who comes late finds at most
 /// twice the window, and is at the present after it.
+///
+/// ```
+/// use liveset::{Change, LiveUpdate, Liveset, Query, Set};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let liveset = Liveset::builder().set(Set::new("orders")).build()?;
+/// let mut large = liveset.live(Query::new("orders").filter("total > 100"))?;
+/// assert!(matches!(large.next().await, LiveUpdate::Snapshot(result) if result.rows.is_empty()));
+///
+/// liveset.commit(|tx| tx.upsert("orders", &serde_json::json!({ "id": 1, "total": 250 })))?;
+/// let LiveUpdate::Diff(diff) = large.next().await else { panic!("a snapshot comes only first") };
+/// assert!(matches!(&diff.changes[..], [Change::Added { row, .. }] if &*row.id == "1"));
+/// # Ok(())
+/// # }
+/// ```
 pub struct LiveQuery {
     shared: Arc<Shared>,
     watch: WatchId,

@@ -79,6 +79,22 @@ impl From<Query> for QuerySpec {
 }
 
 /// One JSON value as text. Cloning shares it.
+///
+/// ```
+/// use liveset::{Liveset, Query, Set};
+///
+/// #[derive(serde::Deserialize)]
+/// struct Order {
+///     total: f64,
+/// }
+///
+/// let liveset = Liveset::builder().set(Set::new("orders")).build()?;
+/// liveset.commit(|tx| tx.upsert("orders", &serde_json::json!({ "id": 1, "total": 12.5 })))?;
+/// let result = liveset.query(Query::new("orders"))?;
+/// let order: Order = result.rows[0].data.parse()?;
+/// assert_eq!(order.total, 12.5);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Json(Bytes);
 

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -37,12 +37,16 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 
 /// How long what came meanwhile may take to be read then, and what waited to be written.
 pub(crate) const AFTER_PAUSE: Duration = Duration::from_secs(1);
+/// How long a thread takes to wake up and take the lock, about.
+const LOCK_HANDOVER: Duration = Duration::from_micros(20);
 
 /// The grain in which a shutdown is spread.
 const SPREAD_STEP: Duration = Duration::from_millis(10);
 
 pub(crate) struct Shared {
     state: Mutex<State>,
+    /// How many threads wait for the lock.
+    waiting: AtomicUsize,
     /// Reads messages and queries, outside of the lock.
     pub(crate) parser: Parser,
     door: Door,
@@ -72,6 +76,10 @@ pub(crate) struct Sizes {
     pub(crate) initial_bytes: usize,
     /// Nodes that are worked over in one go.
     pub(crate) slice_rows: usize,
+    /// Steps of work in one go.
+    pub(crate) hold_steps: u64,
+    /// For how long work waits that was asked for beyond what may be spent.
+    pub(crate) overdraft: Duration,
 }
 
 /// What the lock protects. Only [`Shared::run`] and its like touch it.
@@ -151,6 +159,7 @@ impl Shared {
         };
         Arc::new(Self {
             state: Mutex::new(state),
+            waiting: AtomicUsize::new(0),
             parser,
             door,
             transport,
@@ -168,7 +177,21 @@ impl Shared {
 
     /// A panic under the lock is contained and dealt with where it happened, so poison says nothing more.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        if let Ok(state) = self.state.try_lock() {
+            return state;
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        state
+    }
+
+    /// Between two slices of work: lets others have the lock who wait for it. It knows no order, and who has just let it go is there
+    /// again before anybody else has woken up.
+    fn give_way(&self) {
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            std::thread::sleep(LOCK_HANDOVER);
+        }
     }
 
     fn monotonic(&self) -> Moment {
@@ -225,6 +248,13 @@ impl Shared {
     /// Reads of the hub, which have no consequences.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&Hub) -> T) -> T {
         look(&self.lock().hub)
+    }
+
+    /// Work was done for a subject without the hub; says for how long no more is to be done for it.
+    pub(crate) fn pay(&self, subject: &Arc<str>, steps: u64) -> Duration {
+        let mut state = self.lock();
+        let now = Now { monotonic: self.monotonic(), wall: state.wall.now() };
+        state.hub.pay(now, subject, steps)
     }
 
     fn carry_out(self: &Arc<Self>, effects: Effects) {
@@ -285,6 +315,7 @@ impl Shared {
         if more.is_err() {
             tracing::error!("the hub panicked over work in slices");
         }
+        self.give_way();
         // After a panic, not at once again.
         more.unwrap_or(false)
     }
@@ -549,14 +580,23 @@ impl Shared {
         self: &Arc<Self>,
         mut renew: impl FnMut(&Principal) -> Renewal,
     ) -> Result<usize, Panicked> {
-        self.run(|hub, now| {
+        // Whoever is let in from here on was judged by what is true now.
+        let mut left = self.run(|hub, _| {
             self.auth_epoch.fetch_add(1, Ordering::AcqRel);
-            hub.reauthorize(now, |who| match renew(who) {
-                Renewal::Keep => Some(who.clone()),
-                Renewal::Replace(grant) => self.replaced(who, grant),
-                Renewal::Revoke => None,
-            })
-        })
+            hub.connection_ids()
+        })?;
+        let mut ended = 0;
+        while !left.is_empty() {
+            ended += self.run(|hub, now| {
+                hub.reauthorize_some(now, &mut left, |who| match renew(who) {
+                    Renewal::Keep => Some(who.clone()),
+                    Renewal::Replace(grant) => self.replaced(who, grant),
+                    Renewal::Revoke => None,
+                })
+            })?;
+            self.give_way();
+        }
+        Ok(ended)
     }
 
     /// Whatever somebody is from now on, the token that let them in is the same: it ends when it did, and with the list that it is of.

@@ -189,11 +189,13 @@ pub(crate) fn record(stats: &Stats) {
         ("engine.max_window_bytes", refusals.window_bytes),
         ("engine.filter_steps", refusals.filter_steps),
         ("engine.standing_steps", refusals.shares),
+        ("hub.query_bytes", refusals.query_bytes),
         ("hub.steps_per_second_per_connection", refusals.steps_per_second),
     ] {
         counter!("liveset_limit_refusals_total", "limit" => limit).absolute(count);
     }
     gauge!("liveset_subjects").set(hub.subjects as f64);
+    gauge!("liveset_query_bytes").set(hub.query_bytes as f64);
     gauge!("liveset_subscriptions").set(hub.subscriptions as f64);
     gauge!("liveset_live_queries").set(hub.live_queries as f64);
     gauge!("liveset_watches").set(hub.watches as f64);
@@ -214,6 +216,12 @@ pub(crate) fn record(stats: &Stats) {
         counter!("liveset_hold_steps_total", "input" => input).absolute(hold.steps);
         gauge!("liveset_hold_steps_max", "input" => input).set(hold.longest as f64);
     }
+    let bounds = liveset_hub::Delays::BOUNDS.iter().map(u64::to_string).chain(["+Inf".to_owned()]);
+    for (bound, count) in bounds.zip(hub.delays.up_to) {
+        counter!("liveset_diff_delays_total", "holds" => bound).absolute(count);
+    }
+    gauge!("liveset_diff_delay_holds_max").set(hub.delays.longest.holds as f64);
+    gauge!("liveset_diff_delay_steps_max").set(hub.delays.longest.steps as f64);
     let engine = &hub.engine;
     gauge!("liveset_engine_behind").set(engine.behind as f64);
     gauge!("liveset_engine_behind_rows").set(engine.behind_rows as f64);

@@ -11,7 +11,7 @@ use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use liveset_engine::{JsonLimits, Object, Value, json};
 
-use crate::connect::Connector;
+use crate::connect::{Connector, Trouble, http_trouble};
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -44,6 +44,8 @@ pub(crate) enum Outcome {
     Answered(StatusCode, Bytes),
     /// The server never had it.
     NotSent(String),
+    /// No server that could take it is there, and none will be.
+    Impossible(String),
     /// It was sent, wholly or in part, and no answer came: whether it was applied is unknown.
     Unanswered(String),
 }
@@ -83,7 +85,8 @@ impl Client {
             Some((sender, used)) if used.elapsed() < IDLE && !sender.is_closed() => sender,
             _ => match self.connect().await {
                 Ok(sender) => sender,
-                Err(error) => return Outcome::NotSent(error),
+                Err(Trouble::Passing(error)) => return Outcome::NotSent(error),
+                Err(Trouble::Lasting(error)) => return Outcome::Impossible(error),
             },
         };
         if let Err(error) = sender.ready().await {
@@ -98,8 +101,11 @@ impl Client {
                 Ok(answer) => answer,
                 Err(mut error) => {
                     let was_kept = error.take_message().is_some();
-                    let error = error.into_error().to_string();
-                    return if was_kept { Outcome::NotSent(error) } else { Outcome::Unanswered(error) };
+                    return match http_trouble(&error.into_error(), self.server.url.is_tls) {
+                        Trouble::Lasting(error) => Outcome::Impossible(error),
+                        Trouble::Passing(error) if was_kept => Outcome::NotSent(error),
+                        Trouble::Passing(error) => Outcome::Unanswered(error),
+                    };
                 }
             };
             let status = answer.status();
@@ -125,14 +131,15 @@ impl Client {
             .body(Full::new(body))
     }
 
-    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, String> {
+    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, Trouble> {
         let connecting = async {
             let stream = self.server.connect().await?;
-            http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())
+            let handshake = http1::handshake(TokioIo::new(stream)).await;
+            handshake.map_err(|error| http_trouble(&error, self.server.url.is_tls))
         };
         let (sender, connection) = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
             .await
-            .map_err(|_| format!("no connection in {CONNECT_TIMEOUT:?}"))??;
+            .map_err(|_| Trouble::Passing(format!("no connection in {CONNECT_TIMEOUT:?}")))??;
         // Ends with the sender, or with the connection; what went wrong reaches the request.
         tokio::spawn(connection);
         Ok(sender)

@@ -76,7 +76,7 @@ pub enum ServeError {
     #[error("[tls] {0}")]
     Tls(#[from] TlsError),
     /// The address cannot be listened to.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}: {source}{}", what_to_do(address, source))]
     Listen {
         /// The address.
         address: String,
@@ -197,6 +197,30 @@ pub async fn serve_until(
         serving.abort();
     }
     tracing::info!("stopped");
+}
+
+/// What helps where an address cannot be listened to.
+fn what_to_do(address: &str, source: &std::io::Error) -> String {
+    use std::io::ErrorKind;
+    match source.kind() {
+        ErrorKind::AddrInUse => {
+            let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
+            let other = port.parse::<u16>().map_or(0, |port| port.wrapping_add(1));
+            format!(
+                "\nanother program listens there: stop it, or take another port, as --listen {host}:{other} \
+                 (port 0 takes a free one)"
+            )
+        }
+        ErrorKind::AddrNotAvailable => {
+            "\nthis machine has no such address: 127.0.0.1 is for programs on it alone, 0.0.0.0 for everyone who \
+             reaches it"
+                .into()
+        }
+        ErrorKind::PermissionDenied => {
+            "\nmost systems keep ports below 1024 for root: take a higher one with --listen".into()
+        }
+        _ => String::new(),
+    }
 }
 
 /// Binds an address, and says which it became.

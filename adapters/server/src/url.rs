@@ -20,6 +20,12 @@ impl ServerUrl {
         format!("{}{path}", self.base)
     }
 
+    /// Its WebSocket endpoint, as a client writes it.
+    pub(crate) fn websocket(&self) -> String {
+        let scheme = if self.is_tls { "wss" } else { "ws" };
+        format!("{scheme}://{}{}", self.authority, self.path("/ws"))
+    }
+
     /// What to connect to.
     pub(crate) fn address(&self) -> String {
         match self.port_at() {
@@ -44,7 +50,8 @@ impl ServerUrl {
 
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.authority, self.base)
+        let scheme = if self.is_tls { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", self.authority, self.base)
     }
 }
 

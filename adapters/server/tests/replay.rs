@@ -147,7 +147,7 @@ async fn a_server_that_is_away_is_waited_for() {
     let output = replay.wait_with_output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{stderr}");
-    assert!(stderr.contains(&format!("no connection to {address}")), "{stderr}");
+    assert!(stderr.contains(&format!("no connection to http://{address}")), "{stderr}");
     assert_eq!(count(&server, "").await, 20);
 }
 
@@ -230,7 +230,67 @@ async fn an_interrupted_replay_says_how_far_it_came() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     support::signal(replay.id(), "INT");
     let output = replay.wait_with_output().unwrap();
-    assert!(output.status.success());
+    assert_eq!(output.status.code(), Some(130));
     let stdout = String::from_utf8(output.stdout).unwrap();
-    assert!(stdout.starts_with("stopped after 1 commits"), "{stdout}");
+    assert!(stdout.starts_with("stopped after 1 commit, 1 operation, 1 node changed in "), "{stdout}");
+    assert!(stdout.ends_with("; --from 2 goes on\n"), "{stdout}");
+}
+
+/// The commit that was begun may take as long as the server does; the second ctrl-c does not wait for it.
+#[cfg(unix)]
+#[test]
+fn a_second_interrupt_waits_for_nothing() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("flights.ndjson");
+    std::fs::write(&file, stream()).unwrap();
+    let mut replay = liveset(&["replay", file.to_str().unwrap(), "--url", &address, "--token", TOKEN])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut stream, _) = silent.accept().unwrap();
+    std::io::Read::read(&mut stream, &mut [0; 64]).unwrap();
+    support::signal(replay.id(), "INT");
+    let mut said = std::io::BufRead::lines(std::io::BufReader::new(replay.stderr.take().unwrap()));
+    assert!(said.next().unwrap().unwrap().contains("ctrl-c again"));
+    support::signal(replay.id(), "INT");
+    assert!(said.next().unwrap().unwrap().contains("line 1 was sent and not answered"));
+    let output = replay.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert!(output.stdout.starts_with(b"stopped after 0 commits"));
+}
+
+#[tokio::test]
+async fn an_empty_range_says_so() {
+    let stream = stream();
+    let files = [("flights.ndjson", stream.as_bytes()), ("empty.ndjson", b"\n")];
+    let server = Server::start_with(CONFIG, &files, &[]);
+    let file = |name: &str| server.folder.path().join(name).to_str().unwrap().to_owned();
+    let replay = |file: &str, more: &[&str]| {
+        run(&[&["replay", file, "--url", &server.address, "--token", TOKEN, "--speed", "max"], more].concat())
+    };
+    for (name, more, expected) in [
+        (
+            "flights.ndjson",
+            &["--from", "500"][..],
+            "has 200 commits, none of them from line 500 on; the last is in line 200",
+        ),
+        (
+            "flights.ndjson",
+            &["--from", "2030-01-01T00:00:00Z"],
+            "has 200 commits, none of them at or after 2030-01-01T00:00:00Z; the last is at 2024-01-01T03:19:00Z",
+        ),
+        ("empty.ndjson", &[], "there are no commits in "),
+    ] {
+        let (ok, stdout, stderr) = replay(&file(name), more);
+        assert!(
+            ok && stdout.starts_with("nothing to replay: ") && stdout.contains(expected),
+            "{stdout}{stderr}"
+        );
+    }
+    let (ok, _, stderr) = replay(&file("flights.ndjson"), &["--limit", "0"]);
+    assert!(!ok && stderr.contains("--limit"), "{stderr}");
+    assert_eq!(count(&server, "").await, 0);
 }

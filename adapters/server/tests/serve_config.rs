@@ -191,4 +191,12 @@ async fn two_servers_cannot_have_one_address() {
     let server = Server::start("");
     let (ok, _, stderr) = run(&["serve", "--listen", &server.address, "--token", "a=b"]);
     assert!(!ok && stderr.contains(&format!("cannot listen on {}", server.address)), "{stderr}");
+    assert!(
+        stderr.contains("another program listens there") && stderr.contains("--listen 127.0.0.1:"),
+        "{stderr}"
+    );
+    let (ok, _, stderr) = run(&["demo", "--listen", &server.address]);
+    assert!(!ok && stderr.contains("another program listens there"), "{stderr}");
+    let (ok, _, stderr) = run(&["serve", "--listen", "192.0.2.1:8080", "--token", "a=b"]);
+    assert!(!ok && stderr.contains("this machine has no such address"), "{stderr}");
 }

@@ -6,7 +6,6 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -223,26 +222,22 @@ async fn a_server_that_nobody_vouches_for_is_not_talked_to() {
     // A certificate that is right, of an authority that is none.
     let stranger = certificate("renewed.pem");
     let url = format!("wss://{}", server.address);
-    let watch = ["watch", &url, "--token", TOKEN, "--edge", "orders", "--json", "--ca"];
-    let mut child =
-        liveset(&watch).arg(&stranger).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let stderr = child.stderr.take().unwrap();
-    let said = std::thread::spawn(move || {
-        use std::io::BufRead;
-        std::io::BufReader::new(stderr)
-            .lines()
-            .map_while(Result::ok)
-            .find(|line| line.contains("no TLS there"))
-    });
-    let deadline = std::time::Instant::now() + PATIENCE;
-    while !said.is_finished() && std::time::Instant::now() < deadline {
-        tokio::time::sleep(Duration::from_millis(10)).await;
+    let stranger = stranger.to_str().unwrap();
+    let watch = ["watch", &url, "--token", TOKEN, "--edge", "orders", "--json", "--ca", stranger];
+    let file = server.folder.path().join("stream.ndjson");
+    std::fs::write(&file, "{\"ops\":[]}\n").unwrap();
+    let replay = ["replay", file.to_str().unwrap(), "--url", &url, "--token", TOKEN, "--ca", stranger];
+    for command in [&watch[..], &replay[..]] {
+        let (ok, _, stderr) = run(command);
+        assert!(!ok && stderr.contains("certificate is not trusted") && stderr.contains("--ca"), "{stderr}");
+        assert!(!stderr.contains(TOKEN), "{stderr}");
     }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let said = said.join().unwrap().expect("the reason");
-    assert!(said.contains("certificate"), "{said}");
-    assert!(!said.contains(TOKEN));
+    // Who takes it for a server without TLS is told.
+    let plain = format!("ws://{}", server.address);
+    let (ok, _, stderr) = run(&["watch", &plain, "--token", TOKEN, "--edge", "orders"]);
+    assert!(!ok && stderr.contains(&format!("{plain}/ws: ")) && stderr.contains("wss://"), "{stderr}");
+    let (ok, _, stderr) = run(&["replay", file.to_str().unwrap(), "--url", &plain, "--token", TOKEN]);
+    assert!(!ok && stderr.contains("https://"), "{stderr}");
 
     let (ok, _, stderr) =
         run(&["watch", "wss://localhost", "--token", TOKEN, "--edge", "orders", "--ca", "/nowhere.pem"]);

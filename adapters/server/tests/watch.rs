@@ -114,6 +114,99 @@ async fn the_table_follows_the_result() {
     assert_eq!(table(), ["orders by total", "0 of 0 rows"]);
     upsert(&mut http, r#"{"id":"b","total":5}"#).await;
     assert_eq!(table(), ["orders by total", "  id  total", "+ b   5", "1 of 1 rows"]);
+    assert_eq!(http.post("/batch", r#"[{"op":"remove","set":"orders","id":"b"}]"#).await.status, 200);
+    assert_eq!(table(), ["orders by total", "0 of 0 rows, 1 removed"]);
+}
+
+#[tokio::test]
+async fn the_key_the_order_and_the_filter_come_first() {
+    let server = Server::start(CONFIG);
+    let mut http = Http::connect(&server.address).await;
+    upsert(&mut http, r#"{"note":"東京","carrier":{"name":"AA"},"delay":7,"id":"a","open":true}"#).await;
+    let query = [
+        "--edge",
+        "orders",
+        "--order-by",
+        "delay desc, id",
+        "--filter",
+        "carrier.name == 'AA' and delay > 1",
+    ];
+    let watch = Watch::start(&server.address, &query);
+    let table: Vec<_> = (0..4).map(|_| watch.line()).collect();
+    assert_eq!(
+        table[1..],
+        [
+            "  id  delay  carrier.name  note  carrier        open",
+            "  a   7      AA            東京  {\"name\":\"AA\"}  true",
+            "1 of 1 rows"
+        ]
+    );
+}
+
+/// Answers whatever comes with this, and hangs up. Returns its address.
+fn answers(answer: &'static [u8]) -> String {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(answer);
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn what_no_retry_cures_ends_it_with_a_sentence() {
+    let server = Server::start(CONFIG);
+    let authority = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/authority.pem");
+    let page = answers(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi");
+    let mail = answers(b"220 mail.example ESMTP\r\n");
+    // What a server with TLS says to whom it does not understand.
+    let tls = answers(b"\x15\x03\x03\x00\x02\x02\x32");
+    for (url, expected) in [
+        (format!("ws://{}/live", server.address), vec!["/live/ws: no WebSocket is there", "404 Not Found"]),
+        (format!("ws://{page}/ws"), vec!["no WebSocket is there", "200 OK"]),
+        (format!("ws://{mail}/ws"), vec!["does not speak HTTP"]),
+        (format!("ws://{tls}/ws"), vec!["does not speak HTTP", "wss://"]),
+        (format!("wss://{}/ws", server.address), vec!["no TLS there", "ws://"]),
+    ] {
+        let (ok, stdout, stderr) =
+            run(&["watch", &url, "--token", TOKEN, "--edge", "orders", "--ca", authority]);
+        let address = url.trim_end_matches("/ws");
+        assert!(!ok && stderr.starts_with(&format!("error: {address}")), "{url}: {stdout}{stderr}");
+        for expected in expected {
+            assert!(stderr.contains(expected), "{url} should say {expected}: {stderr}");
+        }
+        assert!(!stderr.contains(TOKEN) && stderr.lines().count() == 1, "{stderr}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_may_come_is_waited_for_by_its_address() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let away = taken.local_addr().unwrap().to_string();
+    drop(taken);
+    let busy = answers(
+        b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 40\r\n\r\n{\"code\":\"OVERLOADED\",\"message\":\"later\"} ",
+    );
+    for (address, reason) in [(away, "refused"), (busy, "503 Service Unavailable (OVERLOADED: later)")] {
+        let url = format!("ws://{address}/ws");
+        let mut child = liveset(&["watch", &url, "--token", TOKEN, "--edge", "orders"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (first, second) = (said.next().unwrap().unwrap(), said.next().unwrap().unwrap());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        for line in [first, second] {
+            assert!(line.starts_with(&format!("{url}: ")) && line.contains("; trying again in "), "{line}");
+            assert!(line.contains(reason), "{line}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -40,6 +40,36 @@ use crate::token::Token;
 ///
 /// It trusts its server in size (a result is as large as the server's cap lets it be), not in form: what does
 /// not fit is an error, never a panic.
+///
+/// ```
+/// use liveset_core::{ClientEvent, ClientLimits, ClientSession, LiveQueryRequest, Moment, QuerySpec, Token};
+///
+/// let mut session = ClientSession::new(ClientLimits::default(), Moment::ZERO);
+/// session.authenticate(&Token::new("s3cret"));
+/// let query = QuerySpec { edge: "orders".into(), ..QuerySpec::default() };
+/// session.create_live_query(LiveQueryRequest::new("open", query));
+/// let mut text = Vec::new();
+/// while session.poll_transmit(&mut text) {
+///     // Each is a message of its own for the socket.
+///     text.clear();
+/// }
+///
+/// // What the socket brings.
+/// for text in [
+///     r#"{"type":"authenticated","requestId":"1"}"#,
+///     r#"{"type":"liveQueryCreated","id":"open","requestId":"2","totalCount":1,"capped":false}"#,
+///     r#"{"type":"liveQueryData","id":"open","data":[{"id":"a","total":3}],"hasMore":false,"capped":false}"#,
+///     r#"{"type":"liveQueryUpdatedNode","id":"open","nodeId":"a","data":{"id":"a","total":4}}"#,
+/// ] {
+///     session.handle_text(Moment::ZERO, text.as_bytes())?;
+///     while let Some(event) = session.poll_event() {
+///         assert!(!matches!(event, ClientEvent::Error { .. }));
+///     }
+/// }
+/// let result = session.live_query("open").unwrap();
+/// assert_eq!(result.len(), 1);
+/// # Ok::<(), liveset_core::ClientError>(())
+/// ```
 #[derive(Debug)]
 pub struct ClientSession {
     limits: ClientLimits,
@@ -66,6 +96,16 @@ enum Asked {
 }
 
 /// A live query that a client wants.
+///
+/// ```
+/// use liveset_core::{LiveQueryOptions, LiveQueryRequest, QuerySpec};
+///
+/// let query = QuerySpec { edge: "orders".into(), filter: Some("total > 100".into()), ..QuerySpec::default() };
+/// let wanted = LiveQueryRequest {
+///     options: LiveQueryOptions { positions: true, ..LiveQueryOptions::default() },
+///     ..LiveQueryRequest::new("large", query)
+/// };
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LiveQueryRequest {
     /// The client's name for it, at most 128 bytes.

@@ -35,6 +35,13 @@ impl fmt::Debug for Raw<'_> {
 }
 
 /// The opt-in extensions of one live query. All off by default: a client gets only what it asked for.
+///
+/// ```
+/// use liveset_core::LiveQueryOptions;
+///
+/// let options = LiveQueryOptions { positions: true, counts: true, ..LiveQueryOptions::default() };
+/// assert!(!options.is_none());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LiveQueryOptions {
     /// Additions and updates carry `index`, the node's place in the window after the message.
@@ -55,6 +62,12 @@ impl LiveQueryOptions {
 }
 
 /// One subscription to the events of a path.
+///
+/// ```
+/// use liveset_core::SubscriptionSpec;
+///
+/// let jobs = SubscriptionSpec { id: "my-jobs".into(), path: "jobs".into(), events: vec!["jobCompleted".into()] };
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubscriptionSpec {
     /// The client's name for it, unique among the connection's subscriptions.

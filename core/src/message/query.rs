@@ -7,6 +7,19 @@ use super::write::ObjectWriter;
 use crate::limits::MESSAGE_NESTING;
 
 /// A query as the client wrote it. Expressions are texts here: the conversation does not know them.
+///
+/// ```
+/// use liveset_core::QuerySpec;
+///
+/// let query = QuerySpec::parse(br#"{"edge":"orders","filter":"total > 100","limit":20}"#)?;
+/// assert_eq!(query, QuerySpec {
+///     edge: "orders".into(),
+///     filter: Some("total > 100".into()),
+///     limit: Some(20),
+///     ..QuerySpec::default()
+/// });
+/// # Ok::<(), liveset_core::QuerySpecError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct QuerySpec {
     /// The name of the set.

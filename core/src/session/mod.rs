@@ -52,6 +52,19 @@ use crate::version::VersionCode;
 ///   an answer then; answers and commands that come too late are ignored.
 ///
 /// The crate's front page shows the run loop.
+///
+/// ```
+/// use std::sync::Arc;
+/// use liveset_core::{Moment, Session, SessionLimits, Transmit};
+///
+/// let now = Moment::ZERO;
+/// let mut session = Session::new(Arc::new(SessionLimits::default()), now);
+/// session.handle_text(now, br#"{"type":"ping"}"#);
+/// let mut text = Vec::new();
+/// let said = session.poll_transmit(now, &mut text);
+/// assert!(matches!(said, Some(Transmit::Text)));
+/// assert!(text.starts_with(br#"{"type":"error","code":"NOT_AUTHENTICATED""#)); // `auth` comes first; a close follows
+/// ```
 #[derive(Debug)]
 pub struct Session {
     limits: Arc<SessionLimits>,

@@ -9,7 +9,7 @@
 //! | `path == literal`, a boolean path | the value at the path |
 //! | `path in [..]` | the value at the path, once for each item |
 //! | `path anyof [..]`, `path allof [..]` | the items of the list at the path |
-//! | `path startswith text` | a range of keys |
+//! | `path startswith text` | a range of keys; a long text by its bytes |
 //! | `path < literal` and the like, equality with an instant | a range of keys, one for all that `and` joins over a path |
 //! | `path < now - 7 days` and the like | a range of keys that moves with time |
 //! | `and` | any of its operands that can be found, the rest is checked afterwards |

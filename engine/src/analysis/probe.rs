@@ -5,6 +5,7 @@ use std::fmt;
 use super::{ColumnInfo, Key, KeyRef, TimeTest};
 use crate::filter::Fields;
 use crate::order::rank;
+use crate::steps::halves;
 use crate::time::Instant;
 use crate::value::Value;
 
@@ -24,6 +25,13 @@ pub(crate) enum Probe<C> {
         column: C,
         /// What.
         key: Key,
+    },
+    /// The text at the column begins with another, one that is too long for a range of keys to say it.
+    Beginning {
+        /// Where.
+        column: C,
+        /// With what.
+        text: Box<str>,
     },
     /// The [`rank::key`] of the value at the column lies in `lo..=hi`.
     Range {
@@ -54,16 +62,20 @@ pub(crate) struct Sieve<'a, C> {
     /// Those of one column overlap nowhere.
     ranges: Vec<(&'a C, u128, u128)>,
     times: Vec<(&'a C, &'a TimeTest)>,
+    /// None of one column begins with another.
+    beginnings: Vec<(&'a C, &'a str)>,
     /// The columns of each kind, each once.
-    columns: [Vec<&'a C>; 3],
+    columns: [Vec<&'a C>; 4],
 }
 
 impl<'a, C: ColumnInfo> Sieve<'a, C> {
     /// O(probes · log probes).
     pub(crate) fn new(probes: &'a [Probe<C>]) -> Self {
         let (mut values, mut items, mut ranges, mut times) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut beginnings: Vec<(&C, &str)> = Vec::new();
         for probe in probes {
             match probe {
+                Probe::Beginning { column, text } => beginnings.push((column, text)),
                 Probe::Value { column, key } => values.push((column, key.as_ref())),
                 Probe::Item { column, key } => items.push((column, key.as_ref())),
                 Probe::Range { column, lo, hi } => ranges.push((column, *lo, *hi)),
@@ -73,6 +85,8 @@ impl<'a, C: ColumnInfo> Sieve<'a, C> {
         values.sort_unstable();
         items.sort_unstable();
         ranges.sort_unstable();
+        beginnings.sort_unstable();
+        beginnings.dedup_by(|next, before| next.0 == before.0 && next.1.starts_with(before.1));
         let once = |mut columns: Vec<&'a C>| {
             columns.dedup();
             columns
@@ -81,14 +95,21 @@ impl<'a, C: ColumnInfo> Sieve<'a, C> {
             once(values.iter().map(|(column, _)| *column).collect()),
             once(items.iter().map(|(column, _)| *column).collect()),
             once(ranges.iter().map(|(column, ..)| *column).collect()),
+            once(beginnings.iter().map(|(column, _)| *column).collect()),
         ];
-        Sieve { values, items, ranges, times, columns }
+        Sieve { values, items, ranges, times, beginnings, columns }
     }
 
     /// Whether a row hits one of the probes at the moment `now`. Costs a search by halves for each column, and one for each item of
-    /// a list there.
-    pub(crate) fn hits(&self, row: &impl Fields<C>, now: Instant) -> bool {
-        let [of_values, of_items, of_ranges] = &self.columns;
+    /// a list there; adds the steps of that, about.
+    pub(crate) fn hits(&self, row: &impl Fields<C>, now: Instant, steps: &mut u64) -> bool {
+        let [of_values, of_items, of_ranges, of_beginnings] = &self.columns;
+        *steps += of_values.len() as u64 * halves(self.values.len())
+            + of_ranges.len() as u64 * halves(self.ranges.len())
+            + of_beginnings.len() as u64 * halves(self.beginnings.len())
+            + 2 * self.times.len() as u64
+            + 1;
+        let mut items_looked_up = 0;
         let is = |among: &[(&C, KeyRef<'_>)], column: &C, value: &Value| {
             KeyRef::of(value).is_some_and(|key| {
                 among
@@ -106,16 +127,34 @@ impl<'a, C: ColumnInfo> Sieve<'a, C> {
                 other == column && key <= hi
             })
         };
-        of_values.iter().any(|column| is(&self.values, column, row.at(column)))
+        let begins = |column: &C, text: &str| {
+            let before = self.beginnings.partition_point(|(other, held)| {
+                (*other).cmp(column).then_with(|| (**held).cmp(text)).is_le()
+            });
+            before.checked_sub(1).is_some_and(|last| {
+                let (other, held) = self.beginnings[last];
+                other == column && text.starts_with(held)
+            })
+        };
+        let hits = of_values.iter().any(|column| is(&self.values, column, row.at(column)))
             || of_ranges.iter().any(|column| within(column))
             || self.times.iter().any(|(column, test)| {
                 let (lo, hi) = test.range(now);
                 (lo..=hi).contains(&rank::key(row.at(column)))
             })
-            || of_items.iter().any(|column| match row.at(column) {
-                Value::List(items) => items.iter().any(|item| is(&self.items, column, item)),
+            || of_beginnings.iter().any(|column| match row.at(column) {
+                Value::Text(text) => begins(column, text),
                 _ => false,
             })
+            || of_items.iter().any(|column| match row.at(column) {
+                Value::List(items) => items.iter().any(|item| {
+                    items_looked_up += 1;
+                    is(&self.items, column, item)
+                }),
+                _ => false,
+            });
+        *steps += items_looked_up * halves(self.items.len());
+        hits
     }
 }
 
@@ -125,6 +164,9 @@ impl<C: fmt::Display> fmt::Display for Probe<C> {
         match self {
             Probe::Value { column, key } => write!(f, "{column} is {key}"),
             Probe::Item { column, key } => write!(f, "{column} has {key}"),
+            Probe::Beginning { column, text } => {
+                write!(f, "{column} begins with {}", Key::Text(text.clone()))
+            }
             Probe::Range { column, lo, hi } => write!(f, "{column} from key {lo:032x} to {hi:032x}"),
             Probe::Time { column, test } => write!(f, "{test} {column}"),
         }
@@ -147,6 +189,7 @@ impl<C: ColumnInfo> Probe<C> {
                 ];
                 if kinds.iter().any(|(lowest, highest)| lo == lowest || hi == highest) { 3 } else { 2 }
             }
+            Probe::Beginning { .. } => 2,
             Probe::Time { .. } => 4,
         }
     }

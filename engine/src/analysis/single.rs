@@ -158,9 +158,15 @@ fn begins<C: ColumnInfo>(column: &C, text: Member<'_>) -> Option<Found<C>> {
         // An instant begins as it is spelled, which its key does not say.
         _ if reads_instants(column) => None,
         Member::Text(text) => {
-            let (lo, hi) = rank::prefix_range(text);
-            let probe = Probe::Range { column: column.clone(), lo, hi };
-            Some(Found::any_of(Class::Prefix, [probe], rank::text_is_whole(text)))
+            let column = column.clone();
+            let probe = match rank::text_is_whole(text) {
+                true => {
+                    let (lo, hi) = rank::prefix_range(text);
+                    Probe::Range { column, lo, hi }
+                }
+                false => Probe::Beginning { column, text: text.into() },
+            };
+            Some(Found::any_of(Class::Prefix, [probe], true))
         }
         _ => None,
     }

@@ -154,7 +154,7 @@ fn every_way_finds_what_passes_and_only_that() {
             let passes = filter.matches(&node, now);
             passed += u32::from(passes);
             for way in &alternatives {
-                let hits = way.class == Class::Scan || Sieve::new(&way.probes()).hits(&row, now);
+                let hits = way.class == Class::Scan || Sieve::new(&way.probes()).hits(&row, now, &mut 0);
                 assert!(hits || !passes, "{filter} misses {node:?} at {now}: {way:?}");
                 let passes_rest = |rest| compiled.test_rest(rest, &row, now, &mut 0);
                 let found = hits && way.residue.as_ref().is_none_or(passes_rest);

@@ -11,12 +11,15 @@ use crate::{
     filter::Compiled,
     query::Plan,
     shard::{
+        WINDOW_STEPS,
         create::Prepared,
-        source::{Source, Span, wishes},
+        source::{Source, Span, handle_steps, wishes},
     },
+    steps::blocks,
     store::{
         columns::{Column, Layout},
         row::Row,
+        slots::Slots,
     },
     time::Instant,
     update::{Doc, NodeId, Shown, Snapshot},
@@ -42,7 +45,7 @@ struct Asked {
     compiled: Compiled<Column>,
     shown: Shown,
     /// Those of the set that may match, as they were.
-    rows: Vec<Arc<Row>>,
+    rows: Candidates,
     /// Rows of this layout hold all that is read.
     current: Arc<Layout>,
     /// What is read alone, for the others: what nobody keeps is not left behind in the rows.
@@ -55,18 +58,60 @@ struct Asked {
     first: BinaryHeap<(Bytes, usize)>,
 }
 
+/// Rows as they were, by their place.
+#[derive(Debug)]
+enum Candidates {
+    Few(Vec<Arc<Row>>),
+    /// Of all rows, those with these handles.
+    Found(Slots, Vec<u32>),
+    All(Slots),
+}
+
+impl Candidates {
+    fn len(&self) -> usize {
+        match self {
+            Candidates::Few(rows) => rows.len(),
+            Candidates::Found(_, handles) => handles.len(),
+            Candidates::All(slots) => slots.len(),
+        }
+    }
+
+    /// How many handles an index has told.
+    fn handles(&self) -> usize {
+        match self {
+            Candidates::Few(_) | Candidates::Found(..) => self.len(),
+            Candidates::All(_) => 0,
+        }
+    }
+
+    fn get(&self, place: usize) -> Option<&Arc<Row>> {
+        match self {
+            Candidates::Few(rows) => rows.get(place),
+            Candidates::Found(slots, handles) => slots.row(*handles.get(place)?),
+            Candidates::All(slots) => slots.row(place as u32),
+        }
+    }
+}
+
 impl OneShot {
     /// Looks at some more rows, at least one: the result where those were all. Costs a filter evaluation for each, and for those that do
     /// not hold what the query reads a pass over their text; at the end the projection of the result. To give a query up, drop it.
     pub fn step(self, rows: usize) -> ControlFlow<Snapshot, OneShot> {
+        self.step_within(rows, u64::MAX).0
+    }
+
+    /// The same, for about `steps` steps at most; and how many those were.
+    pub fn step_within(self, rows: usize, steps: u64) -> (ControlFlow<Snapshot, OneShot>, u64) {
         match self.0 {
-            State::Known(snapshot) => ControlFlow::Break(snapshot),
+            State::Known(snapshot) => (ControlFlow::Break(snapshot), 0),
             State::Asked(mut asked) => {
-                asked.look_at(rows.max(1));
-                match asked.done < asked.rows.len() {
+                let mut spent = 0;
+                asked.look_at(rows.max(1), steps, &mut spent);
+                let flow = match asked.done < asked.rows.len() {
                     true => ControlFlow::Continue(OneShot(State::Asked(asked))),
-                    false => ControlFlow::Break((*asked).result()),
-                }
+                    false => ControlFlow::Break((*asked).result(&mut spent)),
+                };
+                (flow, spent)
             }
         }
     }
@@ -84,21 +129,30 @@ impl OneShot {
 }
 
 impl Asked {
-    fn look_at(&mut self, rows: usize) {
+    fn look_at(&mut self, rows: usize, steps: u64, spent: &mut u64) {
         let Self { now, cap, compiled, shown, rows: all, current, layout, done, total, first, .. } = self;
         let end = done.saturating_add(rows).min(all.len());
         let mut rank = Vec::new();
-        for (place, row) in all.iter().enumerate().take(end).skip(*done) {
+        let begin = *done;
+        for place in begin..end {
+            if place > begin && *spent >= steps {
+                break;
+            }
+            *done = place + 1;
+            *spent += 1;
+            let Some(row) = all.get(place) else { continue };
             let laid_out;
             let read = if row.is_laid_out(current) {
                 &**row
             } else {
+                *spent += blocks(row.raw.len());
                 laid_out = row.laid_out(layout);
                 &laid_out
             };
-            if !compiled.matches(read, *now) {
+            if !compiled.test(read, *now, spent) {
                 continue;
             }
+            *spent += WINDOW_STEPS;
             *total += 1;
             rank.clear();
             shown.sorting.write(read, &mut rank);
@@ -110,30 +164,32 @@ impl Asked {
                 *last = (Bytes::copy_from_slice(&rank), place);
             }
         }
-        *done = end;
     }
 
-    fn result(self) -> Snapshot {
+    fn result(self, spent: &mut u64) -> Snapshot {
         let Self { version, cap, shown, rows, total, first, .. } = self;
-        let node = |(rank, place): (Bytes, usize)| {
+        let mut node = |(rank, place): (Bytes, usize)| {
             let row = rows.get(place)?;
+            *spent += 1 + blocks(row.raw.len());
             let doc = Doc { data: shown.projection.project(&row.raw), rank };
             Some((NodeId::from(row.id.as_str()), doc))
         };
-        let rows = first.into_sorted_vec().into_iter().filter_map(node).collect();
+        let rows = first.into_sorted_vec().into_iter().filter_map(&mut node).collect();
         Snapshot { version, total_count: total, capped: total > cap as u64, rows }
     }
 }
 
 impl Engine {
-    /// Asks a query once. Costs a reference to each node that the cheapest index finds, to each node of the set where there is none;
-    /// nothing where a view of the same identity is held and up to date. [`OneShot::step`] costs the rest.
+    /// Asks a query once. Costs planning it, and a reference to each node that the cheapest index finds, or to each 128 nodes of the set
+    /// where there is none or it finds very many; where a view of the same identity is held and up to date, writing its result.
+    /// [`OneShot::step`] costs the rest.
     ///
     /// # Errors
     ///
     /// More fields of the set would be read than the limits allow.
     pub fn one_shot(&mut self, now: Instant, plan: &Plan) -> Result<OneShot, OpenError> {
-        self.handle_timeout(now);
+        let left = self.pass(now);
+        self.take_again();
         let identity = identity(plan);
         let shard = self.shard_of(&identity);
         if let Some(view) = self.shards[shard].view_of(&identity)
@@ -146,16 +202,31 @@ impl Engine {
             return Ok(OneShot(State::Known(self.nothing())));
         };
         let max = self.limits.max_columns;
-        let prepared =
-            Prepared::new(set, plan, now, &self.limits).ok_or(OpenError::TooManyColumns { max })?;
+        let mut spent = 0;
+        let prepared = Prepared::new(set, plan, now, &self.limits, &mut spent)
+            .ok_or(OpenError::TooManyColumns { max })?;
         let Prepared { sorting, compiled, access, is_all, columns, .. } = prepared;
-        let handles = Source::of(set, &access, Span::At(now)).handles();
-        let rows: Vec<_> = handles.iter().filter_map(|handle| set.row(*handle).cloned()).collect();
-        self.stats.work.rows_visited += handles.len() as u64;
-        self.stats.work.predicates_evaluated += if is_all { 0 } else { handles.len() as u64 };
+        let source = Source::of(set, &access, Span::At(now)).within(left);
+        let handles = match &source {
+            Source::All { .. } => None,
+            Source::Candidates { .. } => Some(source.handles()),
+        };
+        let found = handles.as_ref().map_or(set.len(), Vec::len);
+        let pieces = set.slots().pieces();
+        let rows = match handles {
+            None => Candidates::All(set.slots().clone()),
+            Some(handles) if handles.len() > pieces => Candidates::Found(set.slots().clone(), handles),
+            Some(handles) => {
+                Candidates::Few(handles.iter().filter_map(|handle| set.row(*handle).cloned()).collect())
+            }
+        };
+        spent += pieces.min(found) as u64 + handle_steps(rows.handles());
+        self.stats.work.steps += spent;
+        self.stats.work.rows_visited += found as u64;
+        self.stats.work.predicates_evaluated += if is_all { 0 } else { found as u64 };
         let len = set.len();
         for wish in wishes(set, &access) {
-            match handles.len() >= len {
+            match found >= len {
                 true => set.indexes.wish(&wish, len, len),
                 false => set.indexes.used(&wish),
             }
@@ -195,8 +266,10 @@ impl Engine {
         let shard = &self.shards[self.shard_of(&identity)];
         let Some((_, set)) = self.sets.get_index_mut(plan.set) else { return Ok(Explain::default()) };
         let max = self.limits.max_columns;
-        let prepared =
-            Prepared::new(set, plan, now, &self.limits).ok_or(OpenError::TooManyColumns { max })?;
+        let mut spent = 0;
+        let prepared = Prepared::new(set, plan, now, &self.limits, &mut spent)
+            .ok_or(OpenError::TooManyColumns { max })?;
+        self.stats.work.steps += spent;
         Ok(Explain::of(shard, set, plan.set, &identity, plan, &prepared, now))
     }
 }

@@ -77,6 +77,15 @@ pub struct Filter {
 }
 
 /// What stands for a parameter of a filter.
+///
+/// ```
+/// use liveset_engine::{Filter, Literal, Parameter, QueryLimits};
+///
+/// let tenant = |name: &str| (name == "tenant").then(|| Parameter::One(Literal::Text("acme".into())));
+/// let filter = Filter::parse_with("tenant == $tenant", &QueryLimits::default(), &tenant)?;
+/// assert_eq!(filter.to_string(), "tenant == 'acme'");
+/// # Ok::<(), liveset_engine::ExprError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub enum Parameter {
     /// A value.

@@ -13,8 +13,10 @@ use bytes::Bytes;
 use crate::json::{Sameness, Wanted, compare, extract, find};
 use crate::{Filter, Instant, JsonError, JsonLimits, Order, Path, Projection, QueryLimits, Value, json};
 
+mod holds;
 mod window;
 
+pub use holds::holds;
 pub use window::window;
 
 /// Reads an expression and what stands behind it: nodes, each on a line that begins with `{`. Lines that are no JSON are
@@ -232,6 +234,22 @@ mod tests {
             let data: Vec<u8> = (0..300).map(|_| (random.next() >> 32) as u8).collect();
             window(&data);
         }
+    }
+
+    #[test]
+    fn dear_input_keeps_to_holds() {
+        let runs = std::env::var("LIVESET_SEEDS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(40);
+        let (mut fell_behind, mut made_again, mut flips) = (0, 0, 0);
+        for seed in 1..=runs {
+            let mut random = Random(u64::wrapping_mul(seed, 0x9E37_79B9_7F4A_7C15));
+            let data: Vec<u8> = (0..1 + 4 * 48).map(|_| (random.next() >> 32) as u8).collect();
+            let stats =
+                std::panic::catch_unwind(|| holds::run(&data)).unwrap_or_else(|_| panic!("seed {seed}"));
+            fell_behind += stats.fell_behind;
+            made_again += stats.made_again;
+            flips += stats.flips;
+        }
+        assert!(fell_behind > runs && made_again > 0 && flips > runs, "{fell_behind} {made_again} {flips}");
     }
 
     #[test]

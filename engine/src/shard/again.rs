@@ -3,22 +3,25 @@
 //! Until that is done a view shows what it showed; then whoever watches it is told the net difference.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
+
+use foldhash::fast::FixedState;
+use hashbrown::HashSet;
 
 use crate::{
     json,
     shard::{
         Moment, Shard,
         behind::Slice,
-        emit, restart,
-        view::{Cursor, Filling, Pace, Shape, SharedFilter, Shown, Timed, View},
+        note_reasons, restart,
+        view::{Cursor, Feed, Filling, Pace, Shape, Shown, Telling, Timed, View},
         window::WindowChange,
     },
+    steps::blocks,
     store::{row::Row, set::Set, sorting::Sorting},
-    time::Instant,
-    update::{Count, FeedId, Reason},
+    update::{Count, FeedId, Reason, Update},
 };
 
 /// A view has run out of rows in the middle of a commit: what it showed before is had by taking the changes back.
@@ -40,9 +43,9 @@ pub(super) fn begin(
     rows.sort_by(|a, b| {
         view.sorting.prefix(a).cmp(&view.sorting.prefix(b)).then_with(|| view.sorting.compare(a, b))
     });
-    let version = moment.version - 1;
+    let (version, commit) = (moment.version - 1, moment.rows.commit_before());
     lags.extend(view.feeds.iter().map(|feed| (feed.id, Some(version))));
-    let shown = Shown { rows, total, version, now: moment.now };
+    let shown = Shown { rows, total, version, now: moment.now, commit, telling: None };
     view.filling = Filling::Again(Cursor::default(), Box::new(shown));
     restart(view);
 }
@@ -53,6 +56,7 @@ impl Shard {
     pub(crate) fn make_again(&mut self, id: u32, set: &Set, slice: Slice<'_>) {
         let Some(filter) = self.filters.get(id as usize) else { return };
         let rows = self.rows_of(id, set);
+        let commit = rows.commit_before();
         let then = match &filter.pace {
             Pace::Behind(behind) => behind.now,
             Pace::Current => slice.now,
@@ -63,8 +67,10 @@ impl Shard {
             let Some(of_view) = self.views.get_mut(view as usize) else { continue };
             self.work.made_again += 1;
             if let (Filling::Done, Shape::Window { window, .. }) = (&of_view.filling, &of_view.shape) {
-                let rows = window.entries().filter_map(|entry| rows.current(entry.row).cloned()).collect();
-                let shown = Shown { rows, total: of_view.total, version, now: then };
+                let rows: Vec<Arc<Row>> =
+                    window.entries().filter_map(|entry| rows.current(entry.row).cloned()).collect();
+                self.work.steps += rows.len() as u64 / KEPT_PER_STEP;
+                let shown = Shown { rows, total: of_view.total, version, now: then, commit, telling: None };
                 self.lags.extend(of_view.feeds.iter().map(|feed| (feed.id, Some(version))));
                 of_view.filling = Filling::Again(Cursor::default(), Box::new(shown));
                 self.again.push(view);
@@ -87,79 +93,187 @@ impl Shard {
         std::mem::take(&mut self.again)
     }
 
-    /// The filters that ask a test over time.
-    pub(crate) fn asking(&self, test: u32) -> Vec<u32> {
-        let asks =
-            |filter: &SharedFilter| matches!(&filter.timed, Timed::ByOrder(tests) if tests.contains(&test));
-        self.filters.iter().filter(|(_, filter)| asks(filter)).map(|(id, _)| id as u32).collect()
+    /// A view has looked at all rows once more: tells the difference between what it showed and what it shows now.
+    ///
+    /// Why a node came or went is told by what is known of it: whether it is in the set, since when, whether it has changed, and
+    /// whether the filter holds of it now and held of it then. To ask the filter may cost as much as a slice; where that is spent, what
+    /// goes is said to have gone by the filter, and what comes by where it stands.
+    pub(super) fn made_again(&mut self, id: u32, set: &Set, left: &mut u64, slice: Slice<'_>) {
+        let Self { views, filters, work, .. } = self;
+        let Some(view) = views.get_mut(id as usize) else { return };
+        let View { filling: Filling::Again(_, shown), shape, sorting, total, .. } = view else { return };
+        let Shape::Window { filter: number, window } = shape else { return };
+        let Some(filter) = filters.get(*number as usize) else { return };
+        let handles: Vec<u32> = window.entries().map(|entry| entry.row).collect();
+        let rows = handles.iter().filter_map(|handle| Some((set.row(*handle)?.clone(), *handle)));
+        let (now_shown, handles): (Vec<Arc<Row>>, Vec<u32>) = rows.unzip();
+        let mut steps = (shown.rows.len() + now_shown.len()) as u64 * COMPARED_STEPS;
+        let most = steps + (*left).min(slice.hold / 2);
+        let mut holds = |row: &Row, at| {
+            let can_ask = steps.saturating_add(filter.cost.of(row.raw.len())) <= most;
+            can_ask.then(|| filter.compiled.test(row, at, &mut steps))
+        };
+        let mut compared = 0;
+        let changes = difference(&shown.rows, &now_shown, sorting, &mut compared, |change| match change {
+            Moved::Went(before) => match set.row_by_id(&before.id) {
+                None => Reason::Deleted,
+                Some(row) => match holds(row, slice.now) {
+                    Some(true) => Reason::Displaced,
+                    _ if row.raw.as_ptr() == before.raw.as_ptr() => Reason::Time,
+                    _ => Reason::Filter,
+                },
+            },
+            Moved::Came(place) => {
+                let after = &now_shown[place];
+                let last = shown.rows.last();
+                let is_behind = last.is_some_and(|last| sorting.compare(last, after).is_lt());
+                let is_timed = shown.now != slice.now && filter.compiled.uses_now();
+                if set.is_born_after(handles[place], shown.commit) {
+                    Reason::Created
+                } else if is_timed {
+                    match holds(after, shown.now) {
+                        Some(true) => Reason::Refilled,
+                        None if is_behind => Reason::Refilled,
+                        _ => Reason::Time,
+                    }
+                } else if is_behind {
+                    Reason::Refilled
+                } else {
+                    Reason::Filter
+                }
+            }
+        });
+        steps += compared;
+        work.steps += steps;
+        *left = left.saturating_sub(steps);
+        let next = Shown {
+            rows: now_shown,
+            total: *total,
+            version: slice.version,
+            now: slice.now,
+            commit: set.commits(),
+            telling: None,
+        };
+        shown.telling = Some(Box::new(Telling {
+            changes,
+            is_counted: next.total != shown.total,
+            next,
+            is_stale: false,
+            part: (FeedId(0), 0, Vec::new()),
+            told: HashSet::default(),
+            ready: Vec::new(),
+            place: 0,
+        }));
+        self.tell(id, left);
     }
 
-    /// A view has looked at all rows once more: tells the difference between what it showed and what it shows now.
-    pub(super) fn made_again(&mut self, id: u32, set: &Set, shown: &Shown, version: u64, now: Instant) {
-        let Self { views, filters, updates, work, lags, .. } = self;
-        let Some(view) = views.get(id as usize) else { return };
-        let Shape::Window { filter: number, window } = &view.shape else { return };
-        let Some(filter) = filters.get(*number as usize) else { return };
-        let now_shown: Vec<Arc<Row>> =
-            window.entries().filter_map(|entry| set.row(entry.row).cloned()).collect();
-        let mut steps = 0;
-        let mut holds = |row: &Row, at| filter.compiled.test(row, at, &mut steps);
-        let changes = difference(&shown.rows, &now_shown, &view.sorting, |change| match change {
-            (Some(before), None) => match set.row_by_id(&before.id) {
-                None => Reason::Deleted,
-                Some(row) if holds(row, now) => Reason::Displaced,
-                Some(row) if row.raw.as_ptr() == before.raw.as_ptr() => Reason::Time,
-                Some(_) => Reason::Filter,
-            },
-            (_, after) => match after {
-                Some(after) if shown.now == now || !filter.compiled.uses_now() => {
-                    let last = shown.rows.last();
-                    let is_behind = last.is_some_and(|last| view.sorting.compare(last, after).is_lt());
-                    if is_behind { Reason::Refilled } else { Reason::Filter }
+    /// Makes ready what the feeds of a view are to be told, for about `left` steps; where it is ready for all of them, tells it.
+    pub(super) fn tell(&mut self, id: u32, left: &mut u64) {
+        let Self { views, updates, work, lags, .. } = self;
+        let Some(view) = views.get_mut(id as usize) else { return };
+        let cap = view.cap();
+        let View { filling: Filling::Again(_, shown), feeds, .. } = view else { return };
+        let Some(telling) = &mut shown.telling else { return };
+        let Telling { changes, is_counted, next, is_stale, part, told, ready, place } = &mut **telling;
+        let count = Count::new(next.total, cap);
+        let (before, mut looked) = (work.steps, 0);
+        while let Some((at, feed)) = next_untold(feeds, *place, told) {
+            *place = at;
+            if part.0 != feed.id {
+                *part = (feed.id, 0, Vec::new());
+            }
+            while let Some(change) = changes.get(part.1) {
+                if work.steps - before >= *left && looked > 0 {
+                    *left = 0;
+                    return;
                 }
-                Some(after) if holds(after, shown.now) => Reason::Refilled,
-                _ => Reason::Time,
-            },
-        });
-        work.steps += steps;
-        let count = Count::new(view.total, view.cap());
-        emit(&view.feeds, &changes, Some(count), view.total != shown.total, version, updates, work);
-        lags.extend(view.feeds.iter().map(|feed| (feed.id, None)));
+                looked += 1;
+                part.1 += 1;
+                work.steps += u64::from(!feed.is_whole);
+                part.2.extend(feed.show_one(change, &mut work.steps));
+            }
+            told.insert(feed.id);
+            work.steps += 1;
+            let nodes = std::mem::take(&mut part.2);
+            if !nodes.is_empty() || *is_counted && feed.follows_count {
+                ready.push(Update::new(feed.id, next.version, Some(count), nodes, feed.shown.clone()));
+            }
+        }
+        *left = left.saturating_sub(work.steps - before);
+        note_reasons(changes, work);
+        let ready = std::mem::take(ready).into_iter();
+        for update in ready.filter(|update| feeds.iter().any(|feed| feed.id == update.feed)) {
+            work.changes_out += update.nodes().len() as u64;
+            updates.push_back(update);
+        }
+        let complete = is_stale.then_some(next.version);
+        lags.extend(feeds.iter().map(|feed| (feed.id, complete)));
+        match shown.telling.take() {
+            // What has changed since is told next.
+            Some(telling) if telling.is_stale => **shown = telling.next,
+            _ => view.filling = Filling::Done,
+        }
     }
 }
+
+/// The first feed for which nothing is ready, and its place: from a place on, or else from the first.
+fn next_untold<'a>(
+    feeds: &'a [Feed],
+    place: usize,
+    told: &HashSet<FeedId, FixedState>,
+) -> Option<(usize, &'a Feed)> {
+    let untold = |(_, feed): &(usize, &Feed)| !told.contains(&feed.id);
+    feeds.iter().enumerate().skip(place).find(untold).or_else(|| feeds.iter().enumerate().find(untold))
+}
+
+/// Rows of a window that are kept for later in one step.
+const KEPT_PER_STEP: u64 = 4;
+/// The steps of comparing a row of one result with those of another.
+const COMPARED_STEPS: u64 = 4;
 
 /// Whether two versions of a row have one value: it may have changed and changed back.
-fn is_same(a: &Row, b: &Row) -> bool {
-    a.raw.as_ptr() == b.raw.as_ptr()
-        || a.digest == b.digest && json::compare(a.text(), b.text()) != json::Sameness::Different
+fn is_same(a: &Row, b: &Row, steps: &mut u64) -> bool {
+    if a.raw.as_ptr() == b.raw.as_ptr() {
+        return true;
+    }
+    a.digest == b.digest && {
+        *steps += 2 * blocks(a.raw.len().max(b.raw.len()));
+        json::compare(a.text(), b.text()) != json::Sameness::Different
+    }
 }
 
-/// A row before and after.
-type Sides<'a> = (Option<&'a Arc<Row>>, Option<&'a Arc<Row>>);
+/// A row that is in one of two results.
+enum Moved<'a> {
+    /// In the old one alone.
+    Went(&'a Arc<Row>),
+    /// In the new one alone, at this place.
+    Came(usize),
+}
 
 /// The net change from one result to another: removals first, then additions and updates, both in the order of the result.
 fn difference(
     old: &[Arc<Row>],
     new: &[Arc<Row>],
     sorting: &Sorting,
-    mut reason: impl FnMut(Sides<'_>) -> Reason,
+    steps: &mut u64,
+    mut reason: impl FnMut(Moved<'_>) -> Reason,
 ) -> Vec<WindowChange> {
     let before: BTreeMap<&str, &Arc<Row>> = old.iter().map(|row| (&*row.id, row)).collect();
-    let after: BTreeMap<&str, ()> = new.iter().map(|row| (&*row.id, ())).collect();
+    let after: BTreeSet<&str> = new.iter().map(|row| &*row.id).collect();
     let mut changes = Vec::new();
-    for row in old.iter().filter(|row| !after.contains_key(&*row.id)) {
-        let reason = Some(reason((Some(row), None)));
+    for row in old.iter().filter(|row| !after.contains(&*row.id)) {
+        let reason = Some(reason(Moved::Went(row)));
         changes.push(WindowChange { before: Some(row.clone()), after: None, reason });
     }
-    for row in new {
+    for (place, row) in new.iter().enumerate() {
         match before.get(&*row.id) {
-            Some(was) if is_same(was, row) && sorting.same(was, row) => {}
+            Some(was) if is_same(was, row, steps) && sorting.same(was, row) => {}
             Some(was) => {
                 let (before, after) = (Some((*was).clone()), Some(row.clone()));
                 changes.push(WindowChange { before, after, reason: None });
             }
             None => {
-                let reason = Some(reason((None, Some(row))));
+                let reason = Some(reason(Moved::Came(place)));
                 changes.push(WindowChange { before: None, after: Some(row.clone()), reason });
             }
         }

@@ -11,6 +11,7 @@ use crate::{
         view::{Behind, Filling, Pace, SharedFilter, Taken, Timed, View},
         window::{Cause, Step},
     },
+    steps::Cost,
     store::{
         history::{History, HistoryEntry},
         row::Row,
@@ -138,10 +139,23 @@ impl Shard {
             let before = *left;
             self.take_entry(id, set, left, slice);
             if self.filters.get(id as usize).is_some_and(|filter| !filter.is_current()) {
-                self.behind.push_back(id);
+                match self.is_taken(id, set) {
+                    // It waits for a slice with room for what it has found.
+                    true => self.behind.push_front(id),
+                    false => self.behind.push_back(id),
+                }
             }
             waiting = if *left == before { waiting + 1 } else { 0 };
         }
+    }
+
+    /// Whether a filter has looked at all of the entry that it is taking.
+    fn is_taken(&self, id: u32, set: &Set) -> bool {
+        let Some(SharedFilter { pace: Pace::Behind(behind), .. }) = self.filters.get(id as usize) else {
+            return false;
+        };
+        let rows = |entry: &Arc<HistoryEntry>| entry.changes.len() + entry.turned.len();
+        set.history.entry(behind.entry).is_some_and(|entry| behind.place > 0 && behind.place == rows(entry))
     }
 
     /// Whether a view waits until its filter has taken what it has missed.
@@ -186,17 +200,23 @@ impl Shard {
                 return;
             }
             let Pace::Behind(behind) = &mut filter.pace else { return };
-            let taken = std::mem::take(&mut behind.taken);
-            let moves =
-                WINDOW_STEPS.saturating_mul(taken.len() as u64).saturating_mul(filter.views.len() as u64);
-            if moves > slice.hold.saturating_mul(2) {
+            let moves = moving_steps(&behind.taken, filter.moves);
+            if moves > slice.hold / 2 && behind.taken.len() > 1 {
                 // To look at all rows again, in slices, costs no more, and holds the lock no longer.
                 self.make_again(id, set, slice);
                 return;
             }
+            if moves > *left && *left < slice.hold / 2 {
+                // Another slice has room for it.
+                *left = 0;
+                return;
+            }
+            let taken = std::mem::take(&mut behind.taken);
             (behind.entry, behind.place, behind.now) = (number + 1, 0, entry.now);
-            self.work.steps += moves;
-            *left = left.saturating_sub(moves);
+            let stepped =
+                WINDOW_STEPS.saturating_mul(taken.len() as u64).saturating_mul(filter.views.len() as u64);
+            self.work.steps += stepped;
+            *left = left.saturating_sub(stepped);
             let steps: Vec<Step<'_>> = taken.iter().map(Taken::step).collect();
             let (now, version, tuning) = (entry.now, entry.version, slice.tuning);
             let moment = Moment { rows: set.taking(number), now, version, tuning };
@@ -229,6 +249,15 @@ impl Shard {
             }
         }
     }
+}
+
+/// The most steps that it takes to move rows in the views of a filter.
+fn moving_steps(taken: &[Taken], moves: Cost) -> u64 {
+    let of = |taken: &Taken| {
+        let rows = taken.before.iter().chain(&taken.after);
+        moves.of(rows.map(|row| row.raw.len()).max().unwrap_or(0))
+    };
+    taken.iter().map(of).fold(0, u64::saturating_add)
 }
 
 /// Tries the rows of an entry on a filter, from where it stands on. Tells whether that was all of them.
@@ -300,7 +329,7 @@ fn look_at(
         let (mut count, mut is_asked) = (0, false);
         for turned in of_row {
             count += 1;
-            is_asked |= tests.contains(&turned.test);
+            is_asked |= tests.binary_search(&turned.test).is_ok();
         }
         behind.place += count;
         *spent += 1;

@@ -10,17 +10,21 @@ use crate::{
     analysis::{self, Alternative, Class, TimeTest},
     filter::{Compiled, Fields as _},
     limits::{EngineLimits, Tuning},
+    moments::{MOMENT_BYTES, MOMENT_STEPS},
     order::rank,
     query::Plan,
     shard::{
-        Moment, Shard, WINDOW_STEPS,
+        LOOK_UP_STEPS, Moment, Shard, WINDOW_STEPS,
         behind::Slice,
         predicates::{Extent, Predicates},
         shown,
-        source::{Source, Span, extent, sample, sampled, wishes},
-        view::{Cursor, Feed, Filling, Identity, Pace, Proof, Shape, SharedFilter, Timed, Touches, View},
+        source::{PROBE_STEPS, Source, Span, extent, handle_steps, lay_out_sample, sample, wishes},
+        view::{
+            Cursor, Feed, Filling, Identity, Own, Pace, Proof, Shape, SharedFilter, Timed, Touches, View,
+        },
         window::{self, Window},
     },
+    steps::Cost,
     store::{columns::Column, index::Wish, row::Reader, set::Set, sorting::Sorting},
     time::Instant,
     tree::Entry,
@@ -46,12 +50,35 @@ pub(crate) struct Prepared {
     pub(crate) is_all: bool,
     /// All that the query reads.
     pub(crate) columns: Vec<Column>,
+    /// Of so many rows that were looked at, how many the access finds, where that was asked.
+    sampled: Option<(usize, usize)>,
+}
+
+/// What a query is the first to need.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct First {
+    /// Fields.
+    pub(crate) columns: u64,
+    /// Tests over time.
+    pub(crate) moments: u64,
+}
+
+/// The steps of planning a query, besides looking at some rows: it is compiled, and what finds it is compared.
+fn planning_steps(plan: &Plan) -> u64 {
+    (plan.filter.canonical().len() + plan.order.canonical().len()) as u64
 }
 
 impl Prepared {
-    /// `None` where more than `max_columns` would be read of the set then; nothing has changed.
-    pub(crate) fn new(set: &mut Set, plan: &Plan, now: Instant, limits: &EngineLimits) -> Option<Self> {
+    /// `None` where more than `max_columns` would be read of the set then; nothing has changed. Adds the steps that it took.
+    pub(crate) fn new(
+        set: &mut Set,
+        plan: &Plan,
+        now: Instant,
+        limits: &EngineLimits,
+        steps: &mut u64,
+    ) -> Option<Self> {
         let tuning = &limits.tuning;
+        *steps += planning_steps(plan);
         let reads = set.reads(&plan.filter, &plan.order);
         if !set.has_room_for(&reads, limits.max_columns) {
             return None;
@@ -63,13 +90,11 @@ impl Prepared {
         let ways = Ways::of(&compiled, tuning);
         if ways.usable > 1 {
             // What is looked at for many queries holds what is read now, not what was ever read.
-            sampled(set).for_each(|handle| {
-                set.lay_out(handle);
-            });
+            *steps += lay_out_sample(set);
         }
-        let access = ways.choose(set, now, tuning);
+        let (access, sampled) = ways.choose(set, &columns, now, tuning, steps);
         let time_tests = if tuning.node_timers { None } else { analysis::time_tests(&compiled) };
-        Some(Self { sorting, compiled, access, time_tests, is_all: plan.filter.is_all(), columns })
+        Some(Self { sorting, compiled, access, time_tests, is_all: plan.filter.is_all(), columns, sampled })
     }
 }
 
@@ -91,18 +116,26 @@ impl Ways {
         Self { accesses, usable }
     }
 
-    /// The one by which the fewest nodes would be looked at, as far as some of them tell.
-    fn choose(mut self, set: &Set, now: Instant, tuning: &Tuning) -> Alternative<Column> {
-        let place = match (self.usable, tuning.alternative) {
-            (0 | 1, _) => 0,
-            (usable, Some(place)) => place % usable,
+    /// The one by which the fewest nodes would be looked at, as far as some of them tell; and how many of how many that are.
+    fn choose(
+        mut self,
+        set: &Set,
+        columns: &[Column],
+        now: Instant,
+        tuning: &Tuning,
+        steps: &mut u64,
+    ) -> (Alternative<Column>, Option<(usize, usize)>) {
+        let (place, sampled) = match (self.usable, tuning.alternative) {
+            (0 | 1, _) => (0, None),
+            (usable, Some(place)) => (place % usable, None),
             (usable, None) => {
-                let hits = sample(set, &self.accesses[..usable], now);
+                let (hits, rows) = sample(set, &self.accesses[..usable], columns, now, steps);
                 // Of those that find as few, the one that is best by what it is.
-                (0..usable).min_by_key(|place| hits[*place]).unwrap_or(0)
+                let place = (0..usable).min_by_key(|place| hits[*place]).unwrap_or(0);
+                (place, Some((hits[place], rows)))
             }
         };
-        self.accesses.swap_remove(place)
+        (self.accesses.swap_remove(place), sampled)
     }
 }
 
@@ -120,34 +153,49 @@ impl Prepared {
         if is_slice { 0 } else { Window::most_bytes(cap, set.len()) }
     }
 
-    /// What it would cost to keep.
+    /// What it would cost to keep, but for what it shows of a node. Adds the steps of finding out.
     pub(crate) fn keeping(
         &self,
         set: &Set,
         plan: &Plan,
-        columns: u64,
+        first: First,
         now: Instant,
         tuning: &Tuning,
-    ) -> Keeping {
-        let rows = sampled(set).filter(|handle| set.row(*handle).is_some()).count();
+        steps: &mut u64,
+    ) -> (Keeping, Own) {
         // One row in so many is one of its own, as far as some of them tell.
-        let (hits, of) = match self.access.class {
-            _ if self.is_all => (1, 1),
-            Class::Scan => (1, 1),
-            _ => (sample(set, std::slice::from_ref(&self.access), now)[0] as u64, rows.max(1) as u64),
+        let own = match self.access.class {
+            _ if self.is_all => Own::ALL,
+            Class::Scan => Own::ALL,
+            _ => {
+                let sampled = self.sampled.unwrap_or_else(|| {
+                    let access = std::slice::from_ref(&self.access);
+                    let (hits, rows) = sample(set, access, &self.columns, now, steps);
+                    (hits[0], rows)
+                });
+                Own { hits: sampled.0 as u64, of: sampled.1.max(1) as u64 }
+            }
         };
         let tried = if self.is_all { 0 } else { self.compiled.cost().of(set.average_row_bytes()) };
         let change = tried.saturating_mul(2).saturating_add(WINDOW_STEPS);
+        // Each changed row is looked up by each field, and may be the one that all tests over time wait for.
+        let all = LOOK_UP_STEPS * first.columns + MOMENT_STEPS * first.moments;
         let names = 2 * (plan.filter.canonical().len() + plan.order.canonical().len());
-        let filed = FILED_BYTES * self.access.count;
+        let filed = FILED_BYTES * self.access.count + MOMENT_BYTES * self.moments();
         let window = self.most_window_bytes(set, plan.cap, tuning);
-        Keeping {
+        let keeping = Keeping {
             set: plan.set,
-            standing_steps: change.saturating_mul(hits) / of,
+            standing_steps: own.of(change).saturating_add(all),
             bytes: (self.compiled.heap_bytes() + names + filed + window + VIEW_BYTES) as u64,
-            columns,
+            columns: first.columns,
             is_unindexed: self.is_scanned(),
-        }
+        };
+        (keeping, own)
+    }
+
+    /// How many tests over time it asks.
+    fn moments(&self) -> usize {
+        if self.compiled.uses_now() { self.time_tests.as_ref().map_or(0, Vec::len) } else { 0 }
     }
 
     /// Whether every change would have to be tried on it.
@@ -162,13 +210,13 @@ impl Shard {
         &mut self,
         set: &mut Set,
         identity: Identity,
-        (prepared, keeping): (Prepared, Keeping),
-        tests: Vec<u32>,
+        (prepared, keeping, own): (Prepared, Keeping, Own),
+        mut tests: Vec<u32>,
         now: Instant,
         tuning: &Tuning,
     ) -> u32 {
         let stretch = prepared.stretch(tuning);
-        let Prepared { sorting, compiled, access, time_tests, is_all, columns } = prepared;
+        let Prepared { sorting, compiled, access, time_tests, is_all, columns, .. } = prepared;
         let number = identity.set;
         if self.predicates.len() <= number {
             self.standing.resize(number + 1, 0);
@@ -178,7 +226,8 @@ impl Shard {
         if let Some((column, descending, lo, hi)) = stretch {
             if tuning.slices {
                 set.indexes.begin(&Wish::Order(sorting.clone()));
-                set.build_indexes(usize::MAX);
+                let mut left = u64::MAX;
+                set.build_indexes(usize::MAX, &mut left);
             }
             if let Some(order) = set.indexes.order(&sorting) {
                 let (start, end) = order.range(set, lo, hi);
@@ -197,6 +246,7 @@ impl Shard {
                     filling: Filling::Done,
                     columns: Box::default(),
                     keeping,
+                    own,
                     bytes: 0,
                 });
                 self.by_identity.insert(identity, id);
@@ -205,6 +255,7 @@ impl Shard {
         }
         let known = self.by_filter.get(&(number, identity.filter.clone())).copied();
         let filter = known.unwrap_or_else(|| {
+            tests.sort_unstable();
             let timed = match time_tests {
                 _ if !compiled.uses_now() => Timed::No,
                 Some(_) => Timed::ByOrder(tests.into()),
@@ -226,6 +277,7 @@ impl Shard {
                 moving: Box::default(),
                 timed,
                 views: smallvec![],
+                moves: Cost::NONE,
                 found: 0,
                 held: 0,
                 ask_again: FOUND_IN_VAIN,
@@ -247,12 +299,25 @@ impl Shard {
             filling: Filling::First(Cursor::default()),
             columns: columns.into(),
             keeping,
+            own,
             bytes,
         }) as u32;
         self.window_bytes += bytes;
         self.filters[filter as usize].views.push(id);
+        self.count_moves(filter);
         self.by_identity.insert(identity, id);
         id
+    }
+
+    /// What a row that a filter holds of costs its views and their feeds is another.
+    fn count_moves(&mut self, id: u32) {
+        let Some(filter) = self.filters.get_mut(id as usize) else { return };
+        let views = filter.views.iter().filter_map(|view| self.views.get(*view as usize));
+        let of_view = |view: &View| {
+            let feeds = view.feeds.iter().map(|feed| feed.cost).sum::<Cost>();
+            Cost::new(WINDOW_STEPS, 0).plus(feeds)
+        };
+        filter.moves = views.map(of_view).sum();
     }
 
     /// Looks at rows for a view that is being filled: at most `rows` of them, for about `left` steps. Returns how many it looked at.
@@ -270,6 +335,11 @@ impl Shard {
         let (mut cursor, shown) = match filling {
             Filling::Done => return 0,
             Filling::First(cursor) => (cursor, None),
+            Filling::Again(cursor, shown) if shown.telling.is_some() => {
+                view.filling = Filling::Again(cursor, shown);
+                self.tell(id, left);
+                return 0;
+            }
             Filling::Again(cursor, shown) => (cursor, Some(shown)),
         };
         let Shape::Window { filter, window } = &mut view.shape else { return 0 };
@@ -282,13 +352,26 @@ impl Shard {
         };
         let mut spent = 0;
         if !cursor.is_begun {
-            cursor.is_begun = true;
             let span = if old_timer.is_some() { Span::From(now) } else { Span::At(now) };
-            let source = Source::of(set, access, span);
-            if let Source::Candidates { .. } = source {
+            // An index that finds very many spares little.
+            let source = Source::of(set, access, span).within(slice.hold / 2);
+            spent += PROBE_STEPS * access.count as u64;
+            let taking = handle_steps(if let Source::Candidates { count, .. } = source { count } else { 0 });
+            if taking + spent > *left && !cursor.has_waited {
+                // Another slice has room for it.
+                cursor.has_waited = true;
+                *left = 0;
+                view.filling = match shown {
+                    None => Filling::First(cursor),
+                    Some(shown) => Filling::Again(cursor, shown),
+                };
+                return 0;
+            }
+            cursor.is_begun = true;
+            if let source @ Source::Candidates { .. } = source.within(*left) {
                 let mut handles = source.handles();
                 handles.sort_unstable();
-                spent += handles.len() as u64 / 8;
+                spent += taking;
                 cursor.handles = Some(handles);
             }
         }
@@ -321,7 +404,7 @@ impl Shard {
                 continue;
             }
             view.total += 1;
-            spent += WINDOW_STEPS;
+            spent += WINDOW_STEPS + view.sorting.steps(&read, &row.id, matches.len());
             let prefix = view.sorting.prefix_of(&read, &row.id);
             match is_first {
                 true => matches.push(Entry::new(prefix, handle)),
@@ -346,7 +429,9 @@ impl Shard {
         self.work.predicates_evaluated += if *is_all { 0 } else { visited as u64 };
         self.work.steps += spent;
         *left = left.saturating_sub(spent);
-        if !is_done {
+        // To tell what has changed since takes a while itself.
+        let is_over = is_done && (shown.is_none() || looked == 0 || *left >= slice.hold / 4);
+        if !is_over {
             view.filling = match shown {
                 None => Filling::First(cursor),
                 Some(shown) => Filling::Again(cursor, shown),
@@ -368,7 +453,8 @@ impl Shard {
                 }
             }
             if let Some(shown) = shown {
-                self.made_again(id, set, &shown, slice.version, now);
+                view.filling = Filling::Again(cursor, shown);
+                self.made_again(id, set, left, slice);
             }
         }
         if let Some(old) = old_timer {
@@ -395,13 +481,37 @@ impl Shard {
             let feed = fresh();
             let shown = shown(&view.sorting, &plan.projection);
             let is_whole = plan.projection.is_whole();
+            let cost = showing_cost(plan);
+            let standing_steps = view.own.of(cost.of(set.average_row_bytes()));
+            self.standing[view.identity.set] += standing_steps;
             self.feeds.insert(feed, id);
-            view.feeds.push(Feed { id: feed, follows_count: followed, shown, is_whole, opened: 0 });
+            let follows_count = followed;
+            view.feeds.push(Feed {
+                id: feed,
+                follows_count,
+                shown,
+                is_whole,
+                cost,
+                standing_steps,
+                opened: 0,
+            });
             view.feeds.len() - 1
         });
         let feed = view.feeds.get_mut(place)?;
         feed.opened += 1;
-        Some(feed.id)
+        let feed = feed.id;
+        if let Shape::Window { filter, .. } = view.shape {
+            self.count_moves(filter);
+        }
+        Some(feed)
+    }
+
+    /// What a feed costs to keep, its view included.
+    pub(crate) fn keeping(&self, feed: FeedId) -> Option<Keeping> {
+        let view = self.views.get(*self.feeds.get(&feed)? as usize)?;
+        let of = view.feeds.iter().find(|held| held.id == feed)?;
+        let standing_steps = view.keeping.standing_steps.saturating_add(of.standing_steps);
+        Some(Keeping { standing_steps, ..view.keeping })
     }
 
     /// From now on the count of a view is known after each commit.
@@ -428,8 +538,11 @@ impl Shard {
             return None;
         }
         self.feeds.remove(&feed);
-        view.feeds.remove(place);
+        self.standing[view.identity.set] -= view.feeds.remove(place).standing_steps;
         if !view.feeds.is_empty() {
+            if let Shape::Window { filter, .. } = view.shape {
+                self.count_moves(filter);
+            }
             return None;
         }
         let view = self.views.remove(id as usize);
@@ -457,6 +570,7 @@ impl Shard {
         let filter = self.filters.get_mut(id as usize)?;
         filter.views.retain(|held| *held != view);
         if !filter.views.is_empty() {
+            self.count_moves(id);
             return None;
         }
         self.unfile(id);
@@ -512,10 +626,15 @@ impl Shard {
     }
 
     /// Looks for a better access for a filter that was found in vain too often.
-    pub(super) fn reconsider_access(&mut self, id: u32, moment: Moment<'_>) {
+    pub(super) fn reconsider_access(&mut self, id: u32, moment: Moment<'_>, left: &mut u64) {
         let Some(filter) = self.filters.get_mut(id as usize) else { return };
+        let columns = filter.views.first().and_then(|view| self.views.get(*view as usize));
+        let columns = columns.map_or(&[][..], |view| &view.columns);
         let ways = Ways::of(&filter.compiled, moment.tuning);
-        let better = ways.choose(moment.rows.set, moment.now, moment.tuning);
+        let mut spent = filter.reconsider_steps();
+        let (better, _) = ways.choose(moment.rows.set, columns, moment.now, moment.tuning, &mut spent);
+        self.work.steps += spent;
+        *left = left.saturating_sub(spent);
         (filter.found, filter.held) = (0, 0);
         let moves = matches!(Proof::of(&better), Proof::Whole);
         if better.class == filter.access.class && better.count == filter.access.count && !moves {
@@ -534,6 +653,13 @@ impl Shard {
     }
 }
 
+/// What a feed adds to what a changed row costs its view: the fields that it shows are compared, before and after.
+pub(crate) fn showing_cost(plan: &Plan) -> Cost {
+    /// The text is read, and what is wanted of it is found.
+    const TEXT: Cost = Cost::new(2, 2);
+    if plan.projection.is_whole() { Cost::NONE } else { TEXT.times(2) }
+}
+
 /// A filter that is gone, with what it had asked for.
 #[derive(Debug)]
 pub(crate) struct ClosedFilter {
@@ -548,6 +674,11 @@ fn last_key(set: &Set, slice: &window::Slice, extent: &Extent) -> Option<u128> {
 }
 
 impl SharedFilter {
+    /// The steps of finding a better access for it, besides looking at some rows.
+    pub(crate) fn reconsider_steps(&self) -> u64 {
+        self.canonical.len() as u64 + 2 * PROBE_STEPS * self.access.count as u64
+    }
+
     /// Whether it is found in vain so often that it should be found otherwise.
     pub(crate) fn is_misplaced(&self) -> bool {
         self.found >= self.ask_again && self.held < self.found / 4 && !self.is_scanned()

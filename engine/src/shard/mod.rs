@@ -11,6 +11,7 @@ use slab::Slab;
 use smallvec::SmallVec;
 
 mod again;
+mod beginnings;
 pub(crate) mod behind;
 pub(crate) mod create;
 mod filing;
@@ -33,6 +34,7 @@ use crate::{
         window::{Cause, Step, Window, WindowChange},
     },
     stats::Account,
+    steps::Cost,
     store::{
         index::{Wish, ties},
         row::Row,
@@ -55,6 +57,40 @@ struct Touch {
 }
 
 const END: u32 = u32::MAX;
+
+/// Rows that are tried on a filter.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tried {
+    rows: u64,
+    /// How often a version of one of them is looked at.
+    sides: u64,
+    /// Blocks of JSON in these.
+    blocks: u64,
+}
+
+impl Tried {
+    fn add(&mut self, row: &Row, times: u64) {
+        self.sides += times;
+        self.blocks += times * (row.raw.len() as u64).div_ceil(16);
+    }
+
+    fn of_changes<'a>(changes: impl Iterator<Item = &'a RowChange>) -> Self {
+        changes.fold(Self::default(), |mut tried, RowChange { before, after, .. }| {
+            tried.rows += 1;
+            before.iter().chain(after).for_each(|row| tried.add(row, 1));
+            tried
+        })
+    }
+
+    /// Rows that time may have turned: a filter is asked for two moments, and once more for the tests over time.
+    fn of_turned<'a>(rows: impl Iterator<Item = &'a Arc<Row>>) -> Self {
+        rows.fold(Self::default(), |mut tried, row| {
+            tried.rows += 1;
+            tried.add(row, 4);
+            tried
+        })
+    }
+}
 
 /// Buffers that are used again for each step.
 #[derive(Debug, Default)]
@@ -148,7 +184,9 @@ impl Shard {
             return;
         }
         // What an index finds costs a change little, however many changes there are: it has its turn first.
-        let mut indexed = left.saturating_add(INDEXED_STEPS * changes.len() as u64);
+        let columns = LOOK_UP_STEPS * self.predicates[set].columns() as u64;
+        let own = (INDEXED_STEPS + columns).saturating_mul(changes.len() as u64);
+        let mut indexed = left.saturating_add(own);
         self.step += 1;
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.touches.clear();
@@ -180,12 +218,15 @@ impl Shard {
             });
         }
         self.work.candidates_found += scratch.touches.len() as u64;
+        let looked_up = columns * changes.len() as u64 + scratch.touches.len() as u64;
+        self.work.steps += looked_up;
+        indexed = indexed.saturating_sub(looked_up);
         for found in &scratch.touched {
             match *found {
                 Found::Filter(filter) => {
                     let first = self.filters[filter as usize].touches.first;
-                    let count = if changes.len() == 1 { 1 } else { scratch.chain(first).count() };
-                    if self.most_steps(filter, count, moment) > indexed {
+                    let touched = scratch.chain(first).map(|touch| &changes[touch.change as usize]);
+                    if self.most_steps(filter, Tried::of_changes(touched)) > indexed {
                         self.fall_behind(filter, moment.now, moment);
                         continue;
                     }
@@ -196,18 +237,19 @@ impl Shard {
                 Found::Slice(view) => {
                     let Shape::Slice { touches, .. } = &self.views[view as usize].shape else { continue };
                     let touches = scratch.chain(touches.first);
-                    self.apply_to_slice(view, touches.map(|touch| &changes[touch.change as usize]), moment);
-                    indexed = indexed.saturating_sub(WINDOW_STEPS);
+                    let touched = touches.map(|touch| &changes[touch.change as usize]);
+                    self.apply_to_slice(view, touched, moment, &mut indexed);
                 }
             }
         }
         *left = (*left).min(indexed);
         let scanned: SmallVec<[u32; 8]> = self.predicates[set].scanned().collect();
+        let all = Tried::of_changes(changes.iter());
         for filter in scanned {
             if !self.filters[filter as usize].is_current() {
                 continue;
             }
-            if self.most_steps(filter, changes.len(), moment) > *left {
+            if self.most_steps(filter, all) > *left {
                 self.fall_behind(filter, moment.now, moment);
                 continue;
             }
@@ -220,21 +262,25 @@ impl Shard {
         let filters = &self.filters;
         let is_of_set = |id: &mut u32| filters.get(*id as usize).is_none_or(|filter| filter.set == set);
         let mut misplaced: Vec<u32> = self.misplaced.extract_if(.., is_of_set).collect();
-        while *left >= RECONSIDER_STEPS
-            && let Some(filter) = misplaced.pop()
-        {
-            *left -= RECONSIDER_STEPS;
-            self.reconsider_access(filter, moment);
+        while let Some(filter) = misplaced.pop() {
+            let steps = self.filters.get(filter as usize).map_or(0, SharedFilter::reconsider_steps);
+            if steps.saturating_add(RECONSIDER_STEPS) > *left {
+                misplaced.push(filter);
+                break;
+            }
+            self.reconsider_access(filter, moment, left);
         }
         self.misplaced.append(&mut misplaced);
     }
 
-    /// The most steps that so many changed rows of an ordinary size cost a filter and its views.
-    fn most_steps(&self, filter: u32, rows: usize, moment: Moment<'_>) -> u64 {
+    /// The most steps that it takes to try some rows on a filter, and to move them in its views.
+    fn most_steps(&self, filter: u32, rows: Tried) -> u64 {
         let filter = &self.filters[filter as usize];
-        let bytes = if filter.cost.per_block == 0 { 0 } else { moment.rows.set.average_row_bytes() };
-        let windows = WINDOW_STEPS * filter.views.len() as u64;
-        filter.cost.of(bytes).saturating_mul(2).saturating_add(windows).saturating_mul(rows as u64)
+        let of = |cost: Cost, times: u64, blocks: u64| {
+            cost.fixed.saturating_mul(times).saturating_add(cost.per_block.saturating_mul(blocks))
+        };
+        let tried = of(filter.cost, rows.sides, rows.blocks);
+        tried.saturating_add(of(filter.moves, rows.rows, rows.blocks))
     }
 
     fn apply_to_filter<'a>(
@@ -295,8 +341,10 @@ impl Shard {
         if let Some(old) = timer {
             self.rearm(id, old);
         }
-        self.work.steps += spent + WINDOW_STEPS * stepped;
-        *left = left.saturating_sub(spent + WINDOW_STEPS * stepped);
+        // That it was tried is work too, where nothing was left to check.
+        spent += 1 + WINDOW_STEPS * stepped;
+        self.work.steps += spent;
+        *left = left.saturating_sub(spent);
         self.step_views(id, &steps, moment, left);
     }
 
@@ -305,7 +353,9 @@ impl Shard {
         id: u32,
         changes: impl Iterator<Item = &'a RowChange>,
         moment: Moment<'a>,
+        left: &mut u64,
     ) {
+        let before = self.work.steps;
         let Self { views, predicates, updates, work, .. } = self;
         let view = &mut views[id as usize];
         let Shape::Slice { extent, slice, followed, .. } = &mut view.shape else { return };
@@ -330,6 +380,7 @@ impl Shard {
             view.total = view.total + u64::from(step.after.is_some()) - u64::from(step.before.is_some());
         }
         work.windows_touched += 1;
+        work.steps += WINDOW_STEPS * (1 + steps.len() as u64);
         let last = slice.last();
         let start = || order.range(set, extent.lo, extent.hi).0;
         let is_inside = |row: &Row| lies_in(row, &extent.column, extent.lo, extent.hi);
@@ -342,6 +393,7 @@ impl Shard {
         let count = followed.then(|| Count::new(view.total, view.identity.cap));
         let counted = *followed && view.total != total_before;
         emit(&view.feeds, &changes, count, counted, moment.version, updates, work);
+        *left = left.saturating_sub(self.work.steps - before);
     }
 
     /// Lets the views of a filter take the steps that its nodes take. A window that runs out of rows, where `left` steps do not
@@ -377,6 +429,9 @@ impl Shard {
                 low.push(*view_id);
             }
             weigh(window, &mut view.bytes, window_bytes);
+            let before = work.steps;
+            work.steps +=
+                steps.iter().map(|step| step.key_steps(&view.sorting, view.identity.cap)).sum::<u64>();
             let count = Count::new(view.total, view.cap());
             emit(
                 &view.feeds,
@@ -387,6 +442,7 @@ impl Shard {
                 updates,
                 work,
             );
+            *left = left.saturating_sub(work.steps - before);
         }
     }
 
@@ -610,20 +666,26 @@ fn emit(
     if changes.is_empty() && !counted {
         return;
     }
+    note_reasons(changes, work);
+    for feed in shown_by {
+        work.steps += 1;
+        let shown = feed.show(changes, &mut work.steps);
+        if shown.is_empty() && !(counted && feed.follows_count) {
+            continue;
+        }
+        work.changes_out += shown.len() as u64;
+        updates.push_back(Update::new(feed.id, version, count, shown, feed.shown.clone()));
+    }
+}
+
+/// Counts why rows came and went.
+fn note_reasons(changes: &[WindowChange], work: &mut Account) {
     for change in changes {
         match change.reason {
             Some(Reason::Refilled) => work.refilled += 1,
             Some(Reason::Displaced) => work.displaced += 1,
             _ => {}
         }
-    }
-    for feed in shown_by {
-        let shown = feed.show(changes);
-        if shown.is_empty() && !(counted && feed.follows_count) {
-            continue;
-        }
-        work.changes_out += shown.len() as u64;
-        updates.push_back(Update::new(feed.id, version, count, shown, feed.shown.clone()));
     }
 }
 
@@ -651,6 +713,7 @@ fn weigh(window: &Window, counted: &mut usize, all: &mut usize) {
 
 /// A view that is being filled takes in changes of the rows that it has seen already; it has nothing to say of them yet.
 fn refill_later(view: &mut View, steps: &[Step<'_>], moment: Moment<'_>) {
+    view.filling.grow_stale();
     let (Filling::First(cursor) | Filling::Again(cursor, _)) = &mut view.filling else { return };
     let Shape::Window { window, .. } = &mut view.shape else { return };
     let sorting = &view.sorting;
@@ -684,6 +747,7 @@ fn restart(view: &mut View) {
         *window = Window::new(view.identity.cap);
     }
     view.total = 0;
+    view.filling.grow_stale();
     match &mut view.filling {
         Filling::First(cursor) | Filling::Again(cursor, _) => *cursor = Cursor::default(),
         Filling::Done => {}
@@ -694,7 +758,9 @@ fn restart(view: &mut View) {
 const INDEXED_STEPS: u64 = 64;
 /// The steps that it takes to move one row of a window.
 pub(crate) const WINDOW_STEPS: u64 = 8;
-/// The steps that it takes to find a better access for a filter.
+/// The steps that it takes to look up a changed row by a column that filters are found by, before and after.
+pub(crate) const LOOK_UP_STEPS: u64 = 2;
+/// The steps that it takes to find a better access for a filter, besides those that its size makes.
 const RECONSIDER_STEPS: u64 = 1_000;
 /// Looking at so many rows to fill up slack is done at once.
 const CHEAP_REFILL: usize = 4_096;

@@ -12,7 +12,7 @@ use crate::{
     filter::Fields,
     order::rank,
     seed::Keyed,
-    shard::filing::Filing,
+    shard::{beginnings::Beginnings, filing::Filing},
     store::{
         columns::Column,
         index::{Spot, keys},
@@ -20,6 +20,7 @@ use crate::{
     },
     time::Instant,
     tree::Entry,
+    value::Value,
 };
 
 /// Which versions of a changed node an index was asked about, and answered yes.
@@ -79,6 +80,7 @@ impl Extent {
 #[derive(Debug)]
 pub(crate) struct Predicates {
     keyed: Keyed,
+    /// By the columns' ids.
     columns: Vec<OfColumn>,
     /// Filters that every change is tried on.
     scan: IndexSet<u32, FixedState>,
@@ -89,6 +91,8 @@ struct OfColumn {
     column: Column,
     values: Filing,
     items: Filing,
+    /// By texts that are too long for a range of keys.
+    beginnings: Beginnings,
     ranges: crate::intervals::Intervals<u32>,
     /// Slices of orders that ascend, and of those that descend, over inverted keys: up to the last row of their window.
     ascending: crate::intervals::Intervals<u32>,
@@ -101,6 +105,7 @@ impl OfColumn {
             column,
             values: Filing::new(keyed),
             items: Filing::new(keyed),
+            beginnings: Beginnings::default(),
             ranges: Default::default(),
             ascending: Default::default(),
             descending: Default::default(),
@@ -121,6 +126,7 @@ impl OfColumn {
     fn is_empty(&self) -> bool {
         self.values.is_empty()
             && self.items.is_empty()
+            && self.beginnings.is_empty()
             && self.ranges.is_empty()
             && self.ascending.is_empty()
             && self.descending.is_empty()
@@ -137,6 +143,9 @@ impl OfColumn {
             for key in keys(value, spot, filing.keyed()) {
                 filing.find(key, |filter| found(Found::Filter(filter), sides, way));
             }
+        }
+        if let Value::Text(text) = value {
+            self.beginnings.find(text, |filter| found(Found::Filter(filter), sides, Way::Range));
         }
         if self.ranges.is_empty() && self.ascending.is_empty() && self.descending.is_empty() {
             return;
@@ -161,6 +170,7 @@ impl Predicates {
             match probe {
                 Probe::Value { column, key } => self.file(column, Spot::Whole, key.as_ref(), filter),
                 Probe::Item { column, key } => self.file(column, Spot::Item, key.as_ref(), filter),
+                Probe::Beginning { column, text } => self.of_column(column).beginnings.insert(text, filter),
                 Probe::Range { column, lo, hi } => self.of_column(column).ranges.insert(*lo, *hi, filter),
                 Probe::Time { column, test } => {
                     let (lo, hi) = test.lasting_range(now);
@@ -176,22 +186,21 @@ impl Predicates {
     pub(crate) fn remove(&mut self, filter: u32, probes: &[Probe<Column>], moving: &[u128]) {
         let mut moving = moving.iter();
         for probe in probes {
-            let column = match probe {
+            match probe {
                 Probe::Value { column, key } => self.unfile(column, Spot::Whole, key.as_ref(), filter),
                 Probe::Item { column, key } => self.unfile(column, Spot::Item, key.as_ref(), filter),
+                Probe::Beginning { column, text } => self.of_column(column).beginnings.remove(text, filter),
                 Probe::Range { column, lo, .. } => {
                     self.of_column(column).ranges.remove(*lo, filter);
-                    column
                 }
                 Probe::Time { column, .. } => {
                     if let Some(lo) = moving.next() {
                         self.of_column(column).ranges.remove(*lo, filter);
                     }
-                    column
                 }
-            };
-            self.tidy(column);
+            }
         }
+        self.columns.retain(|of| !of.is_empty());
     }
 
     pub(crate) fn insert_scan(&mut self, filter: u32) {
@@ -220,7 +229,7 @@ impl Predicates {
     pub(crate) fn remove_slice(&mut self, view: u32, extent: &Extent) {
         let (lo, _) = extent.ends(None);
         self.of_column(&extent.column).slices(extent.descending).remove(lo, view);
-        self.tidy(&extent.column);
+        self.columns.retain(|of| !of.is_empty());
     }
 
     /// The filters that every change is tried on.
@@ -255,10 +264,11 @@ impl Predicates {
 
     /// How many filters share the place of a probe, for those who ask how a query is found.
     pub(crate) fn sharing(&self, probe: &Probe<Column>) -> usize {
-        let of = |column: &Column| self.columns.iter().find(|of| of.column == *column);
+        let of = |column: &Column| self.place(column).ok().map(|place| &self.columns[place]);
         match probe {
             Probe::Value { column, key } => of(column).map_or(0, |of| of.values.count(key.as_ref())),
             Probe::Item { column, key } => of(column).map_or(0, |of| of.items.count(key.as_ref())),
+            Probe::Beginning { column, .. } => of(column).map_or(0, |of| of.beginnings.len()),
             Probe::Range { column, .. } | Probe::Time { column, .. } => {
                 of(column).map_or(0, |of| of.ranges.len())
             }
@@ -272,7 +282,7 @@ impl Predicates {
     /// Bytes held, about.
     pub(crate) fn bytes(&self) -> usize {
         let of_column = |of: &OfColumn| {
-            let keys = of.values.heap_bytes() + of.items.heap_bytes();
+            let keys = of.values.heap_bytes() + of.items.heap_bytes() + of.beginnings.heap_bytes();
             let ranges = of.ranges.bytes() + of.ascending.bytes() + of.descending.bytes();
             keys + ranges + size_of::<OfColumn>()
         };
@@ -283,21 +293,24 @@ impl Predicates {
         self.of_column(column).filing(spot).insert(key, filter);
     }
 
-    fn unfile<'a>(&mut self, column: &'a Column, spot: Spot, key: KeyRef<'_>, filter: u32) -> &'a Column {
+    fn unfile(&mut self, column: &Column, spot: Spot, key: KeyRef<'_>, filter: u32) {
         self.of_column(column).filing(spot).remove(key, filter);
-        column
+    }
+
+    /// How many columns a changed row is looked up by.
+    pub(crate) fn columns(&self) -> usize {
+        self.columns.len()
+    }
+
+    fn place(&self, column: &Column) -> Result<usize, usize> {
+        self.columns.binary_search_by_key(&column.id(), |of| of.column.id())
     }
 
     fn of_column(&mut self, column: &Column) -> &mut OfColumn {
-        let place = self.columns.iter().position(|of| of.column == *column);
-        let place = place.unwrap_or_else(|| {
-            self.columns.push(OfColumn::new(column.clone(), self.keyed));
-            self.columns.len() - 1
+        let place = self.place(column).unwrap_or_else(|place| {
+            self.columns.insert(place, OfColumn::new(column.clone(), self.keyed));
+            place
         });
         &mut self.columns[place]
-    }
-
-    fn tidy(&mut self, column: &Column) {
-        self.columns.retain(|of| of.column != *column || !of.is_empty());
     }
 }

@@ -7,6 +7,7 @@ use crate::{
     store::{
         columns::Column,
         index::{Spot, Wish},
+        row::Reader,
         set::Set,
         sorting::Sorting,
     },
@@ -48,6 +49,14 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// The same where taking down what an index finds takes at most `steps` steps, else all rows.
+    pub(crate) fn within(self, steps: u64) -> Self {
+        match self {
+            Source::Candidates { set, count, .. } if handle_steps(count) > steps => Source::All { set },
+            other => other,
+        }
+    }
+
     /// How many rows there are to be looked at, at most.
     pub(crate) fn cost(&self) -> usize {
         match self {
@@ -74,9 +83,11 @@ impl<'a> Source<'a> {
                     let rows = set.indexes.values(column, Spot::Item).and_then(|index| index.rows(key));
                     handles.extend(rows.into_iter().flat_map(|rows| rows.iter()));
                 }
-                Probe::Range { .. } | Probe::Time { .. } => {
+                Probe::Range { .. } | Probe::Beginning { .. } | Probe::Time { .. } => {
                     let (column, (lo, hi)) = match probe {
                         Probe::Range { column, lo, hi } => (column, (*lo, *hi)),
+                        // An order of the column has all that begin with the first bytes side by side.
+                        Probe::Beginning { column, text } => (column, rank::prefix_range(text)),
                         Probe::Time { column, test } => (column, moment.range(test)),
                         Probe::Value { .. } | Probe::Item { .. } => continue,
                     };
@@ -92,6 +103,11 @@ impl<'a> Source<'a> {
         }
         handles
     }
+}
+
+/// The steps of taking down and sorting so many handles.
+pub(crate) fn handle_steps(count: usize) -> u64 {
+    count as u64 / 2
 }
 
 /// How many rows the indexes find for an access; `None` where one of them is missing.
@@ -112,6 +128,7 @@ fn candidate_count(set: &Set, access: &Alternative<Column>, moment: Span) -> Opt
             Probe::Value { column, key } => bucket(column, key, Spot::Whole),
             Probe::Item { column, key } => bucket(column, key, Spot::Item),
             Probe::Range { column, lo, hi } => stretch(column, (*lo, *hi)),
+            Probe::Beginning { column, text } => stretch(column, rank::prefix_range(text)),
             Probe::Time { column, test } => stretch(column, moment.range(test)),
         }
     };
@@ -123,7 +140,9 @@ pub(crate) fn wishes(set: &mut Set, access: &Alternative<Column>) -> Vec<Wish> {
     let wish = |probe: &Probe<Column>| match probe {
         Probe::Value { column, .. } => Wish::Values(column.clone(), Spot::Whole),
         Probe::Item { column, .. } => Wish::Values(column.clone(), Spot::Item),
-        Probe::Range { column, .. } | Probe::Time { column, .. } => Wish::Order(set.sorting_by(column)),
+        Probe::Range { column, .. } | Probe::Beginning { column, .. } | Probe::Time { column, .. } => {
+            Wish::Order(set.sorting_by(column))
+        }
     };
     access.probes().iter().take(16).map(wish).collect()
 }
@@ -147,24 +166,59 @@ pub(crate) fn extent(
     }
 }
 
-/// How many of some rows an access finds: the rows are as far apart as they can be, the same on every run.
-pub(crate) fn sample(set: &Set, accesses: &[Alternative<Column>], now: Instant) -> Vec<usize> {
+/// The most steps that are spent on looking at some rows, and on holding them against what finds filters.
+const SAMPLE_STEPS: u64 = 8_192;
+
+/// How many of some rows each access finds, and how many rows those were. Rows are read as they are, which leaves nothing in them.
+/// Adds the steps that it took.
+pub(crate) fn sample(
+    set: &Set,
+    accesses: &[Alternative<Column>],
+    columns: &[Column],
+    now: Instant,
+    steps: &mut u64,
+) -> (Vec<usize>, usize) {
     let mut hits = vec![0; accesses.len()];
     let probes: Vec<Vec<Probe<Column>>> = accesses.iter().map(Alternative::probes).collect();
     let sieves: Vec<Sieve<'_, Column>> = probes.iter().map(|probes| Sieve::new(probes)).collect();
+    *steps += probes.iter().map(|probes| PROBE_STEPS * probes.len() as u64).sum::<u64>();
+    let mut reader = Reader::new(columns);
+    let (mut rows, mut spent) = (0, 0);
     for row in sampled(set).filter_map(|handle| set.row(handle)) {
+        if spent >= SAMPLE_STEPS {
+            break;
+        }
+        rows += 1;
+        let row = reader.read(row, &mut spent);
         for (hits, sieve) in hits.iter_mut().zip(&sieves) {
-            *hits += usize::from(sieve.hits(&**row, now));
+            *hits += usize::from(sieve.hits(&row, now, &mut spent));
         }
     }
-    hits
+    *steps += spent;
+    (hits, rows)
 }
 
-/// The handles of the rows that a sample looks at, as far as there are rows.
-pub(crate) fn sampled(set: &Set) -> impl Iterator<Item = u32> + use<> {
+/// The steps of making, sorting or filing one value by which a filter is found, about.
+pub(crate) const PROBE_STEPS: u64 = 4;
+
+/// The handles of the rows that a sample looks at, as far as there are rows: as far apart as they can be, the same on every run.
+fn sampled(set: &Set) -> impl Iterator<Item = u32> + use<> {
     const SAMPLE: u32 = 48;
     let stride = (set.end() / SAMPLE).max(1);
     (0..set.end()).step_by(stride as usize).take(SAMPLE as usize)
+}
+
+/// Makes the rows of a sample hold what is read now, so that they need not be read for each query that looks at them. Returns the steps
+/// that it took.
+pub(crate) fn lay_out_sample(set: &mut Set) -> u64 {
+    let mut spent = 0;
+    for handle in sampled(set) {
+        if spent >= SAMPLE_STEPS {
+            break;
+        }
+        spent += set.lay_out(handle);
+    }
+    spent
 }
 
 /// Whether a value lies in a stretch.

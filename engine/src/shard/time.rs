@@ -7,9 +7,9 @@ use smallvec::SmallVec;
 use crate::{
     moments::Turned,
     shard::{
-        Moment, Shard, WINDOW_STEPS,
+        LOOK_UP_STEPS, Moment, Shard, Tried, WINDOW_STEPS,
         predicates::{Found, Predicates, Sides},
-        view::Timed,
+        view::{SharedFilter, Timed},
         window::{Cause, Step},
     },
     store::row::Row,
@@ -20,9 +20,16 @@ impl Timed {
     /// Whether one of the tests that have turned for a row is among those that are asked.
     fn asks(&self, turned: &[Turned]) -> bool {
         match self {
-            Timed::ByOrder(tests) => turned.iter().any(|turned| tests.contains(&turned.test)),
+            Timed::ByOrder(tests) => turned.iter().any(|turned| tests.binary_search(&turned.test).is_ok()),
             Timed::No | Timed::ByNode(_) => false,
         }
+    }
+
+    /// Whether one of some tests, sorted, is among those that are asked. O(fewer · log more).
+    fn asks_any(&self, sought: &[u32]) -> bool {
+        let Timed::ByOrder(tests) = self else { return false };
+        let (few, many) = if tests.len() < sought.len() { (&**tests, sought) } else { (sought, &**tests) };
+        few.iter().any(|test| many.binary_search(test).is_ok())
     }
 }
 
@@ -59,6 +66,15 @@ impl Shard {
         if turned.is_empty() || self.predicates.get(set).is_none_or(Predicates::is_empty) {
             return;
         }
+        // Each row is looked up by each column, and tried on the filters that no index finds.
+        let scanned = self.predicates[set].scanned().len() as u64;
+        let looked_up = LOOK_UP_STEPS * self.predicates[set].columns() as u64 + scanned;
+        let looked_up = looked_up.saturating_mul(turned.len() as u64);
+        if looked_up > *left {
+            return self.fall_behind_if_asking(set, turned, then, moment, left);
+        }
+        self.work.steps += looked_up;
+        *left -= looked_up;
         self.step += 1;
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.touches.clear();
@@ -98,6 +114,31 @@ impl Shard {
         self.replenish(set, moment, left);
     }
 
+    /// Of a set, the filters that ask a test that has turned for some row take that out of its history.
+    fn fall_behind_if_asking(
+        &mut self,
+        set: usize,
+        turned: &[Turned],
+        then: Instant,
+        moment: Moment<'_>,
+        left: &mut u64,
+    ) {
+        let mut tests: Vec<u32> = turned.iter().map(|turned| turned.test).collect();
+        tests.sort_unstable();
+        tests.dedup();
+        let asking: Vec<u32> = self.asking(set, &tests).collect();
+        let steps = (self.filters.len() + asking.len()) as u64;
+        self.work.steps += steps;
+        *left = left.saturating_sub(steps);
+        asking.into_iter().for_each(|id| self.fall_behind(id, then, moment));
+    }
+
+    /// The filters of a set that ask some test of these, which are sorted.
+    pub(crate) fn asking<'a>(&'a self, set: usize, tests: &'a [u32]) -> impl Iterator<Item = u32> + 'a {
+        let asks = move |filter: &SharedFilter| filter.set == set && filter.timed.asks_any(tests);
+        self.filters.iter().filter(move |(_, filter)| asks(filter)).map(|(id, _)| id as u32)
+    }
+
     fn flip_or_fall_behind(
         &mut self,
         id: u32,
@@ -106,7 +147,8 @@ impl Shard {
         moment: Moment<'_>,
         left: &mut u64,
     ) {
-        match self.most_steps(id, rows.len(), moment) <= *left {
+        let tried = Tried::of_turned(rows.iter().filter_map(|row| moment.rows.current(*row)));
+        match self.most_steps(id, tried) <= *left {
             true => self.flip_filter(id, rows.iter().copied(), then, moment, left),
             false => self.fall_behind(id, then, moment),
         }
@@ -114,14 +156,19 @@ impl Shard {
 
     /// Fires the timers of nodes that are due.
     pub(crate) fn fire(&mut self, id: u32, then: Instant, moment: Moment<'_>, left: &mut u64) {
-        let most = self.most_steps(id, 1, moment).saturating_mul(2).max(1);
-        let allowed = usize::try_from(*left / most).unwrap_or(usize::MAX);
-        let Some(filter) = self.filters.get_mut(id as usize) else { return };
+        let Some(filter) = self.filters.get(id as usize) else { return };
         let set = filter.set;
-        let Timed::ByNode(timers) = &mut filter.timed else { return };
-        if timers.due(moment.now).nth(allowed).is_some() {
+        let Timed::ByNode(timers) = &filter.timed else { return };
+        // No more are counted than can be looked at.
+        let one = filter.cost.fixed.saturating_mul(4).max(1);
+        let allowed = usize::try_from(*left / one).unwrap_or(usize::MAX);
+        let due: Vec<u32> = timers.due(moment.now).take(allowed.saturating_add(1)).collect();
+        let tried = Tried::of_turned(due.iter().filter_map(|row| moment.rows.current(*row)));
+        if due.len() > allowed || self.most_steps(id, tried) > *left {
             return self.fall_behind(id, then, moment);
         }
+        let Some(filter) = self.filters.get_mut(id as usize) else { return };
+        let Timed::ByNode(timers) = &mut filter.timed else { return };
         let mut due = Vec::new();
         let old = timers.next();
         while let Some(handle) = timers.pop_due(moment.now) {
@@ -188,7 +235,7 @@ impl Shard {
 
     /// The filters of a set that have timers for nodes.
     pub(crate) fn with_timers(&self, set: usize) -> Vec<u32> {
-        let by_node = |(id, filter): (usize, &super::SharedFilter)| {
+        let by_node = |(id, filter): (usize, &SharedFilter)| {
             (filter.set == set && matches!(filter.timed, Timed::ByNode(_))).then_some(id as u32)
         };
         self.filters.iter().filter_map(by_node).collect()

@@ -46,6 +46,8 @@ pub(crate) struct SharedFilter {
     pub(crate) moving: Box<[u128]>,
     pub(crate) timed: Timed,
     pub(crate) views: SmallVec<[u32; 1]>,
+    /// What a row that it holds of costs its views at most.
+    pub(crate) moves: Cost,
     /// How often it was found since the access was chosen, and how often it then held.
     pub(crate) found: u32,
     pub(crate) held: u32,
@@ -157,8 +159,25 @@ pub(crate) struct View {
     /// All that its filter and its order read; none of a slice.
     pub(crate) columns: Box<[Column]>,
     pub(crate) keeping: Keeping,
+    pub(crate) own: Own,
     /// What the window is counted as; one that is being filled as the most that it may take.
     pub(crate) bytes: usize,
+}
+
+/// Of so many rows about so many are found for a view.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Own {
+    pub(crate) hits: u64,
+    pub(crate) of: u64,
+}
+
+impl Own {
+    pub(crate) const ALL: Own = Own { hits: 1, of: 1 };
+
+    /// What a changed row costs, if one of its own costs so much.
+    pub(crate) fn of(self, steps: u64) -> u64 {
+        steps.saturating_mul(self.hits) / self.of
+    }
 }
 
 /// Whether a view knows its result.
@@ -177,6 +196,15 @@ impl Filling {
     pub(crate) fn is_done(&self) -> bool {
         matches!(self, Filling::Done)
     }
+
+    /// The window is another than that which whoever watches is being told of.
+    pub(crate) fn grow_stale(&mut self) {
+        if let Filling::Again(_, shown) = self
+            && let Some(telling) = &mut shown.telling
+        {
+            telling.is_stale = true;
+        }
+    }
 }
 
 /// How far the rows of a view have been looked at.
@@ -190,6 +218,8 @@ pub(crate) struct Cursor {
     pub(crate) ahead: HashSet<u32, FixedState>,
     /// Whether it was begun.
     pub(crate) is_begun: bool,
+    /// Whether a slice was too small to begin it.
+    pub(crate) has_waited: bool,
 }
 
 impl Cursor {
@@ -213,6 +243,29 @@ pub(crate) struct Shown {
     pub(crate) version: u64,
     /// The moment as of which it is.
     pub(crate) now: Instant,
+    /// The number of the set's last commit that it has seen.
+    pub(crate) commit: u64,
+    /// Another result that whoever watches is being told of, where that takes more than one slice.
+    pub(crate) telling: Option<Box<Telling>>,
+}
+
+/// What the feeds of a view are to be told of, all at once when it is made ready for each of them.
+#[derive(Debug)]
+pub(crate) struct Telling {
+    pub(crate) changes: Vec<WindowChange>,
+    /// Whether the count is another.
+    pub(crate) is_counted: bool,
+    /// What is shown then.
+    pub(crate) next: Shown,
+    /// Whether the window has changed since.
+    pub(crate) is_stale: bool,
+    /// The feed for which it is being made ready, how many of the changes have been looked at, and what it shows of these.
+    pub(crate) part: (FeedId, usize, Vec<NodeChange>),
+    /// The feeds for which it is ready.
+    pub(crate) told: HashSet<FeedId, FixedState>,
+    pub(crate) ready: Vec<update::Update>,
+    /// Feeds before this place are, unless others have come there.
+    pub(crate) place: usize,
 }
 
 /// How a view holds its rows.
@@ -252,27 +305,37 @@ pub(crate) struct Feed {
     pub(crate) shown: Arc<update::Shown>,
     /// Whether nodes are shown whole.
     pub(crate) is_whole: bool,
+    /// What it costs at most to tell whether it shows a change of a node.
+    pub(crate) cost: Cost,
+    /// Steps that each changed row of the set costs for that, about.
+    pub(crate) standing_steps: u64,
     /// How many [`crate::Engine::open`] are not closed.
     pub(crate) opened: usize,
 }
 
 impl Feed {
-    /// What the projection shows of the changes of the window: not the updates of what it leaves out.
-    pub(crate) fn show(&self, changes: &[WindowChange]) -> Vec<NodeChange> {
-        let shows = |change: &&WindowChange| match (&change.before, &change.after) {
-            // `Updated` is sent when the projected data or the node's own sort key changed, and not otherwise.
-            (Some(before), Some(after)) => {
-                let same = match self.is_whole {
-                    // A row whose bytes are kept is one that means the same.
-                    true => before.raw.as_ptr() == after.raw.as_ptr(),
-                    false => self.shown.projection.same_text(&before.raw, &after.raw),
-                };
-                !(same && self.shown.sorting.same(before, after))
+    /// What the projection shows of the changes of the window. Adds the steps that it took.
+    pub(crate) fn show(&self, changes: &[WindowChange], steps: &mut u64) -> Vec<NodeChange> {
+        changes.iter().filter_map(|change| self.show_one(change, steps)).collect()
+    }
+
+    /// The same of one of them: no update of what it leaves out. `Updated` is sent when the projected data or the node's own sort key
+    /// changed, and not otherwise.
+    pub(crate) fn show_one(&self, change: &WindowChange, steps: &mut u64) -> Option<NodeChange> {
+        if let (Some(before), Some(after)) = (&change.before, &change.after) {
+            let same = match self.is_whole {
+                // A row whose bytes are kept is one that means the same.
+                true => before.raw.as_ptr() == after.raw.as_ptr(),
+                false => {
+                    *steps += self.cost.of(before.raw.len().max(after.raw.len()));
+                    self.shown.projection.same_text(&before.raw, &after.raw)
+                }
+            };
+            if same && self.shown.sorting.same(before, after) {
+                return None;
             }
-            _ => true,
-        };
-        let shown = changes.iter().filter(shows);
-        shown.filter_map(|change| NodeChange::new(&change.before, &change.after, change.reason)).collect()
+        }
+        NodeChange::new(&change.before, &change.after, change.reason)
     }
 }
 

@@ -31,6 +31,14 @@ pub(crate) struct Step<'a> {
     pub(crate) cause: Cause,
 }
 
+impl Step<'_> {
+    /// The steps of moving it among others of as many where its keys are long, besides those that any row takes.
+    pub(crate) fn key_steps(&self, sorting: &Sorting, among: usize) -> u64 {
+        let rows = self.before.into_iter().chain(self.after);
+        rows.map(|row| sorting.steps(&**row, &row.id, among)).sum()
+    }
+}
+
 /// What made a node's step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {

@@ -24,10 +24,21 @@ pub(crate) struct HistoryEntry {
     pub(crate) version: u64,
     /// The moment up to which time has passed with it.
     pub(crate) now: Instant,
+    /// The number of the set's last commit before it.
+    pub(crate) before: u64,
     /// Each of a different row.
     pub(crate) changes: Vec<RowChange>,
     /// Rows for which a test over time may come out otherwise, sorted.
     pub(crate) turned: Vec<Turned>,
+    /// What it holds; counted when it is pushed.
+    pub(crate) weight: Weight,
+}
+
+impl HistoryEntry {
+    /// What a set did, or what time did to it, after its commit of number `before`.
+    pub(crate) fn new(version: u64, now: Instant, before: u64) -> Self {
+        Self { version, now, before, changes: Vec::new(), turned: Vec::new(), weight: Weight::default() }
+    }
 }
 
 /// Where a change of a row is: the number of an entry, and the place among its changes.
@@ -42,8 +53,35 @@ pub(crate) struct History {
     by_row: HashMap<u32, SmallVec<[Spot; 1]>, FixedState>,
     /// Handles of removed rows, each with the entry after which it may be used again.
     held: VecDeque<(u64, u32)>,
-    rows: usize,
-    bytes: usize,
+    /// Entries that nobody needs any more, and that are still there.
+    old: VecDeque<Old>,
+    /// What queries wait for.
+    live: Weight,
+    /// The same with what is old.
+    all: Weight,
+}
+
+#[derive(Debug)]
+struct Old {
+    number: u64,
+    entry: Arc<HistoryEntry>,
+}
+
+/// What entries hold, about: row versions that nobody else may hold, turned rows, and the bytes of these.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Weight {
+    pub(crate) rows: usize,
+    pub(crate) bytes: usize,
+}
+
+impl Weight {
+    fn more(self, other: Weight) -> Weight {
+        Weight { rows: self.rows + other.rows, bytes: self.bytes + other.bytes }
+    }
+
+    fn less(self, other: Weight) -> Weight {
+        Weight { rows: self.rows - other.rows, bytes: self.bytes - other.bytes }
+    }
 }
 
 impl History {
@@ -56,28 +94,28 @@ impl History {
         self.entries.is_empty()
     }
 
-    /// Row versions held, and turned rows.
-    pub(crate) fn rows(&self) -> usize {
-        self.rows
+    /// What queries wait for.
+    pub(crate) fn live(&self) -> Weight {
+        self.live
     }
 
-    /// Bytes held by them, about.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+    /// What is held.
+    pub(crate) fn all(&self) -> Weight {
+        self.all
     }
 
     pub(crate) fn entry(&self, number: u64) -> Option<&Arc<HistoryEntry>> {
         self.entries.get(usize::try_from(number.checked_sub(self.first)?).ok()?)
     }
 
-    pub(crate) fn push(&mut self, entry: HistoryEntry) -> Arc<HistoryEntry> {
+    pub(crate) fn push(&mut self, mut entry: HistoryEntry) -> Arc<HistoryEntry> {
         let number = self.end();
         for (place, change) in (0..).zip(&entry.changes) {
             self.by_row.entry(change.handle).or_default().push((number, place));
         }
-        let (rows, bytes) = weight(&entry);
-        self.rows += rows;
-        self.bytes += bytes;
+        entry.weight = weight(&entry);
+        self.live = self.live.more(entry.weight);
+        self.all = self.all.more(entry.weight);
         let entry = Arc::new(entry);
         self.entries.push_back(entry.clone());
         entry
@@ -106,43 +144,78 @@ impl History {
         is_later
     }
 
-    /// Lets go of the entries before `number`. Appends the handles that may be used again to `free`.
-    pub(crate) fn trim(&mut self, number: u64, free: &mut Vec<u32>) {
+    /// Nobody needs the entries before `number` any more: [`sweep`](Self::sweep) lets go of their rows.
+    pub(crate) fn trim(&mut self, number: u64) {
         while self.first < number
             && let Some(entry) = self.entries.pop_front()
         {
-            let at = self.first;
+            let number = self.first;
             self.first += 1;
-            for change in &entry.changes {
-                if let Some(spots) = self.by_row.get_mut(&change.handle) {
-                    spots.retain(|(number, _)| *number != at);
-                    if spots.is_empty() {
-                        self.by_row.remove(&change.handle);
+            self.live = self.live.less(entry.weight);
+            self.old.push_back(Old { number, entry });
+        }
+    }
+
+    /// Whether there is something to [`sweep`](Self::sweep).
+    pub(crate) fn has_old(&self) -> bool {
+        !self.old.is_empty() || self.entries.is_empty() && !self.held.is_empty()
+    }
+
+    /// Lets go of what nobody needs any more, for about `left` steps. Appends the handles that may be used again to `free`.
+    pub(crate) fn sweep(&mut self, left: &mut u64, free: &mut Vec<u32>) {
+        while *left > 0
+            && let Some(Old { number, mut entry }) = self.old.pop_front()
+        {
+            // Nobody else has it: a slice of work has ended when the next one begins.
+            if let Some(entry) = Arc::get_mut(&mut entry) {
+                while *left > 0
+                    && let Some(change) = entry.changes.pop()
+                {
+                    *left = left.saturating_sub(SWEEP_STEPS);
+                    let weight = weight_of(&change);
+                    self.all = self.all.less(weight);
+                    entry.weight = entry.weight.less(weight);
+                    if let Some(spots) = self.by_row.get_mut(&change.handle) {
+                        spots.retain(|(at, _)| *at != number);
+                        if spots.is_empty() {
+                            self.by_row.remove(&change.handle);
+                        }
                     }
                 }
             }
-            let (rows, bytes) = weight(&entry);
-            self.rows -= rows;
-            self.bytes -= bytes;
+            if !entry.changes.is_empty() {
+                self.old.push_front(Old { number, entry });
+                return;
+            }
+            self.all = self.all.less(entry.weight);
         }
         let first = if self.entries.is_empty() { u64::MAX } else { self.first };
-        while let Some((until, handle)) = self.held.front().copied()
+        while *left > 0
+            && let Some((until, handle)) = self.held.front().copied()
             && until <= first
         {
+            *left -= 1;
             self.held.pop_front();
             free.push(handle);
         }
-        if self.entries.is_empty() {
+        if self.entries.is_empty() && self.old.is_empty() {
             self.by_row = HashMap::default();
         }
     }
 }
 
-/// What an entry holds, about: row versions that nobody else may hold, and their bytes.
-fn weight(entry: &HistoryEntry) -> (usize, usize) {
-    let rows = entry.changes.len() + entry.turned.len();
-    let before = entry.changes.iter().filter_map(|change| change.before.as_ref());
-    let bytes: usize = before.map(|row| row.bytes()).sum();
-    let spots = entry.changes.len() * (size_of::<RowChange>() + size_of::<(u32, SmallVec<[Spot; 1]>)>());
-    (rows, bytes + spots + entry.turned.len() * size_of::<Turned>())
+/// The steps of letting go of a row version.
+const SWEEP_STEPS: u64 = 4;
+
+fn weight(entry: &HistoryEntry) -> Weight {
+    let turned = entry.turned.len();
+    let turned = Weight { rows: turned, bytes: turned * size_of::<Turned>() };
+    entry.changes.iter().map(weight_of).fold(turned, Weight::more)
+}
+
+/// What a change holds of that.
+fn weight_of(change: &RowChange) -> Weight {
+    let before = change.before.as_ref().map_or(0, |row| row.bytes());
+    let spot = size_of::<RowChange>() + size_of::<(u32, SmallVec<[Spot; 1]>)>();
+    Weight { rows: 1, bytes: before + spot }
 }

@@ -75,9 +75,21 @@ pub(crate) struct Indexes {
     wished: HashMap<Name, u64, Keyed>,
     /// Changes so far: the clock by which indexes grow old.
     changes: u64,
+    /// Indexes that were dropped, and that are still there.
+    old: Vec<Old>,
     /// For tests: every wish is granted.
     pub(crate) eager: bool,
 }
+
+/// An index that is taken apart little by little.
+#[derive(Debug)]
+enum Old {
+    Values(HashMap<Key, Bucket, Keyed>),
+    Order(Tree),
+}
+
+/// Entries of an index that are let go of in a step.
+const SWEPT_PER_STEP: u64 = 2;
 
 /// How far an index is built, and when it was last of use.
 #[derive(Debug)]
@@ -267,6 +279,7 @@ impl Indexes {
             orders: Vec::new(),
             wished: HashMap::with_hasher(keyed),
             changes: 0,
+            old: Vec::new(),
             eager: false,
         }
     }
@@ -356,9 +369,9 @@ impl Indexes {
         }
         match (values.into_iter().min(), orders.into_iter().min()) {
             (Some(value), order) if order.is_none_or(|order| value.0 <= order.0) => {
-                self.values.remove(value.1);
+                self.old.push(Old::Values(self.values.remove(value.1).rows));
             }
-            (_, Some((_, at))) => drop(self.orders.remove(at)),
+            (_, Some((_, at))) => self.old.push(Old::Order(self.orders.remove(at).tree)),
             _ => {}
         }
     }
@@ -403,9 +416,40 @@ impl Indexes {
 
     /// Drops what nobody has used for long.
     pub(crate) fn expire(&mut self, rows: usize) {
-        let now = self.changes;
-        self.values.retain(|index| index.life.is_worth_keeping(now, rows));
-        self.orders.retain(|index| index.life.is_worth_keeping(now, rows));
+        let Self { values, orders, old, changes: now, .. } = self;
+        let values = values.extract_if(.., |index| !index.life.is_worth_keeping(*now, rows));
+        old.extend(values.map(|index| Old::Values(index.rows)));
+        let orders = orders.extract_if(.., |index| !index.life.is_worth_keeping(*now, rows));
+        old.extend(orders.map(|index| Old::Order(index.tree)));
+    }
+
+    /// Whether there is something to [`sweep`](Self::sweep).
+    pub(crate) fn has_old(&self) -> bool {
+        !self.old.is_empty()
+    }
+
+    /// Takes dropped indexes apart, for about `left` steps.
+    pub(crate) fn sweep(&mut self, left: &mut u64) {
+        while *left > 0
+            && let Some(old) = self.old.last_mut()
+        {
+            let most = usize::try_from(left.saturating_mul(SWEPT_PER_STEP)).unwrap_or(usize::MAX);
+            let (len, swept) = match old {
+                Old::Values(rows) => {
+                    let len = rows.len();
+                    (len, rows.extract_if(|_, _| true).take(most).count())
+                }
+                Old::Order(tree) => {
+                    let len = tree.len();
+                    tree.truncate(len.saturating_sub(most));
+                    (len, len - tree.len())
+                }
+            };
+            *left = left.saturating_sub((swept as u64).div_ceil(SWEPT_PER_STEP).max(1));
+            if swept == len {
+                self.old.pop();
+            }
+        }
     }
 
     /// Builds on, over at most `budget` rows; returns how many it took.
@@ -459,7 +503,7 @@ impl Indexes {
         }
     }
 
-    fn lives(&self) -> impl Iterator<Item = &Life> {
+    fn lives(&self) -> impl Iterator<Item = &Life> + Clone {
         let values = self.values.iter().map(|index| &index.life);
         values.chain(self.orders.iter().map(|index| &index.life))
     }
@@ -479,17 +523,50 @@ impl Set {
         self.indexes = indexes;
     }
 
-    /// Builds indexes on, over at most `budget` rows; returns how many it took.
-    pub(crate) fn build_indexes(&mut self, budget: usize) -> usize {
-        if let Some(from) = self.indexes.lives().filter_map(|life| life.built).min() {
-            let (end, _) = slice(self, from, budget);
-            (from..end).for_each(|handle| {
-                self.lay_out(handle);
-            });
+    /// Builds indexes on, over at most `budget` rows and for about `left` steps; returns how many rows it took.
+    pub(crate) fn build_indexes(&mut self, budget: usize, left: &mut u64) -> usize {
+        let mut taken = 0;
+        while taken < budget
+            && *left > 0
+            && let Some(from) = self.indexes.lives().filter_map(|life| life.built).min()
+        {
+            // What can be done at once is cheaper at once.
+            let most = budget - taken;
+            let rows = if self.building_steps() <= *left {
+                most
+            } else {
+                most.min(usize::try_from(*left / INDEX_STEPS).unwrap_or(usize::MAX)).clamp(1, BUILT_AT_ONCE)
+            };
+            let (end, _) = slice(self, from, rows);
+            for handle in from..end {
+                *left = left.saturating_sub(self.lay_out(handle));
+            }
+            let mut indexes = mem::replace(&mut self.indexes, Indexes::new(self.keyed));
+            let built = indexes.build(self, rows);
+            self.indexes = indexes;
+            *left = left.saturating_sub(INDEX_STEPS.saturating_mul(built as u64));
+            taken += built.max(1);
         }
-        let mut indexes = mem::replace(&mut self.indexes, Indexes::new(self.keyed));
-        let taken = indexes.build(self, budget);
-        self.indexes = indexes;
         taken
     }
+
+    /// About the steps that it takes to build what is being built to the end.
+    pub(crate) fn building_steps(&self) -> u64 {
+        let building = self.indexes.lives().filter_map(|life| life.built);
+        let rows: u64 = building.clone().map(|from| u64::from(self.end().saturating_sub(from))).sum();
+        // Rows that are laid out as they should be, as far as the first of them tells, need not be read.
+        let is_read = |from: &u32| {
+            let row = self.rows_from(*from).next();
+            row.is_some_and(|(_, row)| !row.is_laid_out(self.layout()))
+        };
+        let from = building.min().filter(is_read);
+        let laid_out = from.map_or(0, |from| u64::from(self.end().saturating_sub(from)));
+        let row = self.average_row_bytes() as u64 / 16 + 1;
+        rows.saturating_mul(INDEX_STEPS).saturating_add(laid_out.saturating_mul(row))
+    }
 }
+
+/// The steps that it takes to put a row into an index.
+const INDEX_STEPS: u64 = 8;
+/// Rows between which the steps are counted where not all can be done at once.
+const BUILT_AT_ONCE: usize = 64;

@@ -6,4 +6,5 @@ pub(crate) mod history;
 pub(crate) mod index;
 pub(crate) mod row;
 pub(crate) mod set;
+pub(crate) mod slots;
 pub(crate) mod sorting;

@@ -21,6 +21,7 @@ use crate::{
         history::History,
         index::Indexes,
         row::{Row, read_as},
+        slots::{Slot, Slots},
         sorting::Sorting,
     },
     value::{Number, Value},
@@ -41,14 +42,6 @@ pub(crate) enum Write {
     Remove(Box<str>),
 }
 
-/// A place for a row. Handles are places, and are used again once a commit that removed their row is over.
-#[derive(Debug, Default)]
-struct Slot {
-    row: Option<Arc<Row>>,
-    /// Which change of the commit at hand concerns it.
-    change: Option<u32>,
-}
-
 #[derive(Debug)]
 pub(crate) struct Set {
     pub(crate) name: Arc<str>,
@@ -58,7 +51,9 @@ pub(crate) struct Set {
     sortings: HashMap<Arc<str>, Arc<Sorting>, Keyed>,
     /// Orders that nobody has any more are looked for when there are so many.
     sweep_at: usize,
-    slots: Vec<Slot>,
+    slots: Slots,
+    /// Commits that have changed something here.
+    commits: u64,
     free: Vec<u32>,
     /// Handles by the hash of the id.
     ids: HashTable<(u32, u32)>,
@@ -86,7 +81,8 @@ impl Set {
             columns,
             sortings: HashMap::with_hasher(keyed),
             sweep_at: FEW_SORTINGS,
-            slots: Vec::new(),
+            slots: Slots::default(),
+            commits: 0,
             free: Vec::new(),
             ids: HashTable::new(),
             row_bytes: 0,
@@ -110,7 +106,7 @@ impl Set {
     }
 
     pub(crate) fn row(&self, handle: u32) -> Option<&Arc<Row>> {
-        self.slots.get(handle as usize)?.row.as_ref()
+        self.slots.row(handle)
     }
 
     pub(crate) fn row_by_id(&self, id: &str) -> Option<&Arc<Row>> {
@@ -127,8 +123,23 @@ impl Set {
     }
 
     pub(crate) fn rows_from(&self, start: u32) -> impl Iterator<Item = (u32, &Arc<Row>)> {
-        let slots = self.slots.get(start as usize..).unwrap_or_default();
-        (start..).zip(slots).filter_map(|(handle, slot)| Some((handle, slot.row.as_ref()?)))
+        self.slots.from(start).filter_map(|(handle, slot)| Some((handle, slot.row.as_ref()?)))
+    }
+
+    /// All rows as they are, whatever becomes of them.
+    pub(crate) fn slots(&self) -> &Slots {
+        &self.slots
+    }
+
+    /// The number of the last commit that has changed something here.
+    pub(crate) fn commits(&self) -> u64 {
+        self.commits
+    }
+
+    /// Whether a row has come after a commit of this number. Should there be four billion commits between them, it may be said to have.
+    pub(crate) fn is_born_after(&self, handle: u32, commit: u64) -> bool {
+        let age = |born: u32| (self.commits as u32).wrapping_sub(born);
+        self.slots.get(handle).is_some_and(|slot| u64::from(age(slot.born)) < self.commits - commit)
     }
 
     /// The rows before and after the commit whose changes these are.
@@ -146,9 +157,20 @@ impl Set {
         Rows { set: self, changes: &[], moment: RowsAt::Before(entry) }
     }
 
-    /// Lets go of the entries of the history before one.
+    /// Nobody needs the entries of the history before one; [`sweep`](Self::sweep) lets go of them.
     pub(crate) fn trim_history(&mut self, entry: u64) {
-        self.history.trim(entry, &mut self.free);
+        self.history.trim(entry);
+    }
+
+    /// Whether there is something to [`sweep`](Self::sweep).
+    pub(crate) fn has_old(&self) -> bool {
+        self.history.has_old() || self.indexes.has_old()
+    }
+
+    /// Lets go of what nobody needs any more, for about `left` steps.
+    pub(crate) fn sweep(&mut self, left: &mut u64) {
+        self.history.sweep(left, &mut self.free);
+        self.indexes.sweep(left);
         self.give_back();
     }
 
@@ -165,7 +187,7 @@ impl Set {
     /// Bytes held by rows, by the table of ids and by the slots.
     pub(crate) fn row_bytes(&self) -> usize {
         self.row_bytes
-            + self.slots.capacity() * size_of::<Slot>()
+            + self.slots.bytes()
             + self.free.capacity() * size_of::<u32>()
             + self.ids.capacity() * (size_of::<(u32, u32)>() + 1)
     }
@@ -184,10 +206,10 @@ impl Set {
 
     /// The id of a row, also of one that the commit at hand removes.
     fn id_at<'a>(&'a self, handle: u32, changes: &'a [RowChange]) -> Option<&'a str> {
-        let slot = self.slots.get(handle as usize)?;
+        let slot = self.slots.get(handle)?;
         let row = match &slot.row {
             Some(row) => row,
-            None => changes.get(slot.change? as usize)?.before.as_ref()?,
+            None => changes.get(slot.change()?)?.before.as_ref()?,
         };
         Some(&row.id)
     }
@@ -278,16 +300,13 @@ impl Set {
     /// it took.
     pub(crate) fn lay_out(&mut self, handle: u32) -> u64 {
         let layout = self.columns.layout();
-        let Some(row) = self.slots.get_mut(handle as usize).and_then(|slot| slot.row.as_mut()) else {
-            return 0;
-        };
-        if row.is_laid_out(layout) {
-            return 0;
-        }
+        let Some(row) = self.slots.row(handle).filter(|row| !row.is_laid_out(layout)) else { return 0 };
         let steps = row.raw.len() as u64 / 16 + 1;
         let laid_out = row.laid_out(layout);
         self.row_bytes = self.row_bytes + laid_out.bytes() - row.bytes();
-        *row = Arc::new(laid_out);
+        if let Some(slot) = self.slots.get_mut(handle) {
+            slot.row = Some(Arc::new(laid_out));
+        }
         steps
     }
 
@@ -374,6 +393,7 @@ impl Set {
     /// one node the last counts. Until [`finish`](Self::finish) both states can be looked at.
     pub(crate) fn write(&mut self, writes: impl Iterator<Item = Write>, changes: &mut Vec<RowChange>) -> u64 {
         changes.clear();
+        self.commits += 1;
         for write in writes {
             match write {
                 Write::Put(row) => self.put(row, changes),
@@ -389,7 +409,7 @@ impl Set {
                 changed -= 1;
                 continue;
             }
-            let slot = &mut self.slots[*handle as usize];
+            let Some(slot) = self.slots.get_mut(*handle) else { continue };
             let sameness = match (&before, &after) {
                 (Some(before), Some(after)) if before.digest == after.digest => {
                     let (before, after) = (before.text(), after.text());
@@ -401,7 +421,7 @@ impl Set {
                 Sameness::Same => {
                     changed -= 1;
                     slot.row = before.take();
-                    slot.change = None;
+                    slot.set_change(None);
                     continue;
                 }
                 // The same value, of which sums can come out otherwise: filters are to see it as it is now. What was
@@ -417,7 +437,7 @@ impl Set {
             }
             let held = |row: &Option<Arc<Row>>| row.as_ref().map_or(0, |row| row.bytes());
             self.row_bytes = self.row_bytes + held(after) - held(before);
-            slot.change = Some(kept as u32);
+            slot.set_change(Some(kept));
             changes.swap(kept, place);
             kept += 1;
         }
@@ -434,24 +454,22 @@ impl Set {
         self.largest = self.largest.max(row.raw.len());
         let hash = row.id_hash;
         let Some(handle) = self.find(hash, &row.id, changes) else {
-            let handle = self.free.pop().unwrap_or_else(|| {
-                self.slots.push(Slot::default());
-                (self.slots.len() - 1) as u32
-            });
+            let handle = self.free.pop().unwrap_or_else(|| self.slots.push());
             self.ids.insert_unique(spread(hash), (hash, handle), |(hash, _)| spread(*hash));
-            let slot = &mut self.slots[handle as usize];
-            *slot = Slot { row: Some(row.clone()), change: Some(changes.len() as u32) };
+            if let Some(slot) = self.slots.get_mut(handle) {
+                *slot = Slot::new(row.clone(), changes.len(), self.commits as u32);
+            }
             changes.push(RowChange { handle, before: None, after: Some(row) });
             return;
         };
-        let slot = &mut self.slots[handle as usize];
-        match slot.change {
+        let Some(slot) = self.slots.get_mut(handle) else { return };
+        match slot.change() {
             Some(change) => {
                 slot.row = Some(row.clone());
-                changes[change as usize].after = Some(row);
+                changes[change].after = Some(row);
             }
             None => {
-                slot.change = Some(changes.len() as u32);
+                slot.set_change(Some(changes.len()));
                 let before = slot.row.replace(row.clone());
                 changes.push(RowChange { handle, before, after: Some(row) });
             }
@@ -461,18 +479,18 @@ impl Set {
     fn remove(&mut self, id: &str, changes: &mut Vec<RowChange>) {
         let hash = self.hash_of(id);
         let Some(handle) = self.find(hash, id, changes) else { return };
-        let slot = &mut self.slots[handle as usize];
+        let Some(slot) = self.slots.get_mut(handle) else { return };
         let removed = slot.row.take();
-        match slot.change {
+        match slot.change() {
             None => {
-                slot.change = Some(changes.len() as u32);
+                slot.set_change(Some(changes.len()));
                 changes.push(RowChange { handle, before: removed, after: None });
             }
             Some(change) => {
-                changes[change as usize].after = None;
-                if changes[change as usize].before.is_none() {
+                changes[change].after = None;
+                if changes[change].before.is_none() {
                     // Came and went within one commit: as if it had never been.
-                    slot.change = None;
+                    slot.set_change(None);
                     self.forget(hash, handle);
                 }
             }
@@ -482,7 +500,9 @@ impl Set {
     /// Ends a commit: only the new state is left.
     pub(crate) fn finish(&mut self, changes: &[RowChange]) {
         for RowChange { handle, before, after } in changes {
-            self.slots[*handle as usize].change = None;
+            if let Some(slot) = self.slots.get_mut(*handle) {
+                slot.set_change(None);
+            }
             if let (Some(before), None) = (before, after) {
                 self.forget(before.id_hash, *handle);
             }
@@ -492,9 +512,9 @@ impl Set {
 
     /// Gives memory back where nothing refers to a handle any more.
     fn give_back(&mut self) {
-        if self.ids.is_empty() && self.history.is_empty() {
+        if self.ids.is_empty() && self.history.is_empty() && !self.history.has_old() {
             self.largest = 0;
-            self.slots = Vec::new();
+            self.slots = Slots::default();
             self.free = Vec::new();
             self.ids = HashTable::new();
         }
@@ -543,6 +563,15 @@ impl<'a> Rows<'a> {
         }
     }
 
+    /// The number of the last commit before this one.
+    pub(crate) fn commit_before(&self) -> u64 {
+        let entry = |number| self.set.history.entry(number).map(|entry| entry.before);
+        match self.moment {
+            RowsAt::Now => self.set.commits - u64::from(!self.changes.is_empty()),
+            RowsAt::Taking(number) | RowsAt::Before(number) => entry(number).unwrap_or(self.set.commits),
+        }
+    }
+
     /// As it is after the commit.
     pub(crate) fn current(&self, handle: u32) -> Option<&'a Arc<Row>> {
         match self.moment {
@@ -557,10 +586,10 @@ impl<'a> Rows<'a> {
         if let RowsAt::Taking(entry) | RowsAt::Before(entry) = self.moment {
             return self.set.row_before(entry, handle);
         }
-        let slot = self.set.slots.get(handle as usize)?;
-        match slot.change {
+        let slot = self.set.slots.get(handle)?;
+        match slot.change() {
             None => slot.row.as_ref(),
-            Some(change) => self.changes.get(change as usize)?.before.as_ref(),
+            Some(change) => self.changes.get(change)?.before.as_ref(),
         }
     }
 }

@@ -7,9 +7,14 @@ use bytes::Bytes;
 use crate::{
     filter::Fields,
     order::rank,
+    steps::{blocks, halves},
     store::{columns::Column, row::Row},
     tree::Entry,
+    value::Value,
 };
+
+/// Bytes of keys that take no longer than others to compare.
+const LONG_KEYS: usize = 256;
 
 /// Order keys over columns; ties are broken by id. Of two rows one always stands before the other.
 #[derive(Debug)]
@@ -28,6 +33,18 @@ impl Sorting {
     /// Like [`prefix`](Self::prefix), of a row that is read in another way.
     pub(crate) fn prefix_of(&self, fields: &impl Fields<Column>, id: &str) -> u128 {
         rank::prefix(self.keys.iter().map(|(column, descending)| (fields.at(column), *descending)), id)
+    }
+
+    /// The steps of comparing a row with others of as many where keys or ids are long, besides those that any row takes.
+    pub(crate) fn steps(&self, fields: &impl Fields<Column>, id: &str, among: usize) -> u64 {
+        let keys = self.keys.iter().map(|(column, _)| match fields.at(column) {
+            Value::Text(text) => text.len(),
+            _ => 0,
+        });
+        match keys.sum::<usize>() + id.len() {
+            0..=LONG_KEYS => 0,
+            long => 2 * blocks(long) * halves(among.max(1)),
+        }
     }
 
     pub(crate) fn entry(&self, row: &Row, handle: u32) -> Entry {

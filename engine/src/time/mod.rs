@@ -18,6 +18,15 @@ const NANOS_PER_DAY: i128 = 86_400 * NANOS_PER_SECOND;
 ///
 /// It is what `now` is, what instants in a query are, and what text in RFC 3339 form is read as. Reading it from a system
 /// clock is the business of whoever owns one: `Instant::from(std::time::SystemTime::now())`.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use liveset_engine::Instant;
+///
+/// let at = Instant::parse_rfc3339("2025-12-07T22:45:05+01:00").unwrap();
+/// assert_eq!(at.saturating_add(Duration::from_secs(55)).to_string(), "2025-12-07T21:46:00Z");
+/// assert!(Instant::from(SystemTime::now()) > Instant::UNIX_EPOCH);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(
     // Nanoseconds since 1970-01-01T00:00:00Z without leap seconds, always in MIN..=MAX.

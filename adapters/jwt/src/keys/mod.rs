@@ -18,6 +18,14 @@ const MAX_KEYS: usize = 64;
 const MIN_SECRET: usize = 32;
 
 /// Keys. Each is for one algorithm, whatever a token says: what verifies RS256 never becomes a secret of HS256.
+///
+/// ```
+/// use liveset_jwt::{Algorithm, KeySet};
+///
+/// let keys = KeySet::from_secret(b"a secret of at least 32 bytes, kept")?;
+/// assert_eq!(keys.algorithms().collect::<Vec<_>>(), [Algorithm::Hs256]);
+/// # Ok::<(), liveset_jwt::KeyError>(())
+/// ```
 #[derive(Clone)]
 pub struct KeySet {
     keys: Vec<Key>,

@@ -88,7 +88,7 @@ async fn ask(client: &mut Client, query: &str) -> Result<BTreeMap<String, Box<Ra
         Outcome::Answered(status, text) => {
             return Err(format!("the server cannot be asked: {}", writer::refusal(status, &text)));
         }
-        Outcome::NotSent(error) | Outcome::Unanswered(error) => {
+        Outcome::NotSent(error) | Outcome::Impossible(error) | Outcome::Unanswered(error) => {
             return Err(format!("the server cannot be asked: {error}"));
         }
     };

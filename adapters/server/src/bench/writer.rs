@@ -272,7 +272,7 @@ async fn post(client: &mut Client, path: &str, body: String) -> Result<(), Strin
     match client.post(path, Bytes::from(body)).await {
         Outcome::Answered(StatusCode::OK, _) => Ok(()),
         Outcome::Answered(status, answer) => Err(refusal(status, &answer)),
-        Outcome::NotSent(error) => Err(format!("no connection: {error}")),
+        Outcome::NotSent(error) | Outcome::Impossible(error) => Err(format!("no connection: {error}")),
         Outcome::Unanswered(error) => Err(format!("no answer: {error}")),
     }
 }

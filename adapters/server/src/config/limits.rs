@@ -199,7 +199,7 @@ limits! {
         watch_backlog_changes, resume_log_changes, resume_log_changes_total, resume_log_bytes, resume_log_changes_per_subject,
         resume_log_bytes_per_subject, resume_linger, resume_linger_feeds, resume_linger_feeds_per_subject,
         steps_per_second_per_connection, steps_per_second_per_subject, overdraft, standing_steps_per_subject,
-        unindexed_views_per_subject, columns_per_subject, filling_per_subject, query_bytes_per_connection, query_bytes_per_subject,
+        unindexed_views_per_subject, columns_per_subject, filling_per_subject, query_bytes_per_connection, query_bytes_per_subject, query_bytes,
     }
 }
 

@@ -18,8 +18,8 @@ const SCRIPT: &str = concat!(
     include_str!("page/main.js"),
 );
 /// SHA-256 of [`STYLE`] and [`SCRIPT`], in base64: a test computes them anew and says what to write here.
-const STYLE_HASH: &str = "Ppk4rIVyjz245Siw4OpDCkKBPIQMToQyPtgS1xclA08=";
-const SCRIPT_HASH: &str = "bMK1gs05RY7N8i7De5sxNUhV/Q8UH3Jvm9DHaBkTAGU=";
+const STYLE_HASH: &str = "EwhvxlBSp5C8+mUhzqEMJOV8uOjz28HVoD6jngyKPGM=";
+const SCRIPT_HASH: &str = "dvp4d1Ti+g3CIlWMSkaJDSk+Fx5xYdoyxIxhb/IB9hc=";
 
 static PAGE: LazyLock<String> = LazyLock::new(|| {
     include_str!("page/page.html").replace("/*style*/", STYLE).replace("/*script*/", SCRIPT)

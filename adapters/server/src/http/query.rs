@@ -59,6 +59,10 @@ async fn answer(
             ControlFlow::Break(result) => return Ok(result),
             ControlFlow::Continue(run) => run,
         };
+        // Who has used up what they may spend waits without a turn.
+        if !run.wait().is_zero() {
+            tokio::time::sleep(run.wait()).await;
+        }
         turn = request.turn().await;
         state = in_turn(turn, move || run.step(NODES_A_TURN)).await?;
     }

@@ -9,7 +9,7 @@ mod pace;
 mod stream;
 
 use std::fmt;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::{Duration, Instant as Clock};
@@ -59,7 +59,7 @@ pub struct ReplayArgs {
     pub from: Option<From>,
 
     /// End after so many commits
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
 }
 
@@ -131,17 +131,34 @@ pub enum ReplayError {
         /// What the server said.
         message: String,
     },
+    /// No such server is there; trying again would not help.
+    #[error("no connection to {url}: {problem}")]
+    NoServer {
+        /// The server.
+        url: String,
+        /// What is there.
+        problem: String,
+    },
     /// Signals cannot be listened to.
     #[error("cannot listen to signals: {0}")]
     Signals(std::io::Error),
 }
 
-/// Replays a file into a server. Returns when the file ends, or when whoever watches quits.
+/// How a replay ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Everything that was asked for was sent.
+    Whole,
+    /// Whoever watches has stopped it.
+    Interrupted,
+}
+
+/// Replays a file into a server, and prints what was done. Returns when the file ends, or after ctrl-c.
 ///
 /// # Errors
 ///
 /// The file is wrong, or the server refuses a commit. A server that is away is waited for.
-pub async fn run(args: ReplayArgs) -> Result<(), ReplayError> {
+pub async fn run(args: ReplayArgs) -> Result<End, ReplayError> {
     let server = Connector::new(args.url.clone(), args.ca.as_deref())?;
     let client = Client::new(server, args.token.expose()).map_err(ReplayError::Token)?;
     let (progress, mut commits) = stream::read(&args.file)?;
@@ -152,14 +169,18 @@ pub async fn run(args: ReplayArgs) -> Result<(), ReplayError> {
         was_limited: false,
         sent: Sent::default(),
         interrupts: Interrupts::listen().map_err(ReplayError::Signals)?,
-        stdin_is_free: args.file.as_os_str() != "-" && std::io::stdin().is_terminal(),
+        from: args.from,
+        skipped: Skipped::default(),
         args,
     };
     let outcome = replay.all(&mut commits).await;
     replay.bar.end();
-    let mut stdout = std::io::stdout();
+    let summary = match outcome {
+        Ok(End::Whole) if replay.sent.commits == 0 => replay.nothing(),
+        _ => replay.sent.to_string(),
+    };
     // Whoever closed our output does not want it.
-    let _ = writeln!(stdout, "{}", replay.sent);
+    let _ = writeln!(std::io::stdout(), "{summary}");
     outcome
 }
 
@@ -173,10 +194,19 @@ struct Replay {
     bar: Bar,
     sent: Sent,
     interrupts: Interrupts,
-    /// Whether someone can press a key.
-    stdin_is_free: bool,
+    /// Where to begin, until that was found.
+    from: Option<From>,
+    skipped: Skipped,
     /// Whether the server has said that there are too many requests.
     was_limited: bool,
+}
+
+/// The commits before the one to begin with.
+#[derive(Debug, Default)]
+struct Skipped {
+    commits: u64,
+    last_line: u64,
+    last_at: Option<Instant>,
 }
 
 /// Whether to go on.
@@ -189,40 +219,55 @@ enum Next {
 type Commits = tokio::sync::mpsc::Receiver<Result<Commit, FileError>>;
 
 impl Replay {
-    async fn all(&mut self, commits: &mut Commits) -> Result<(), ReplayError> {
+    async fn all(&mut self, commits: &mut Commits) -> Result<End, ReplayError> {
         loop {
             if self.args.limit.is_some_and(|limit| self.sent.commits >= limit) {
-                return Ok(());
+                return Ok(End::Whole);
             }
             let commit = tokio::select! {
                 commit = commits.recv() => commit,
-                () = self.interrupts.next() => match self.pause().await {
-                    Next::GoOn => continue,
-                    Next::Quit => return self.quit(),
-                },
+                () = self.interrupts.next() => return Ok(self.stop()),
             };
-            let Some(commit) = commit.transpose()? else { return Ok(()) };
+            let Some(commit) = commit.transpose()? else { return Ok(End::Whole) };
             if self.is_before_start(&commit) {
+                self.skipped.commits += 1;
+                self.skipped.last_line = commit.line;
+                self.skipped.last_at = commit.at.or(self.skipped.last_at);
                 continue;
             }
-            self.args.from = None;
+            self.from = None;
             if self.wait_for(&commit).await == Next::Quit || self.send(&commit).await? == Next::Quit {
-                return self.quit();
+                return Ok(self.stop());
             }
         }
     }
 
-    fn quit(&mut self) -> Result<(), ReplayError> {
+    fn stop(&mut self) -> End {
         self.sent.is_partial = true;
-        Ok(())
+        End::Interrupted
     }
 
     fn is_before_start(&self, commit: &Commit) -> bool {
-        match self.args.from {
+        match self.from {
             None => false,
             Some(From::Line(line)) => commit.line < line,
             Some(From::At(moment)) => commit.at.is_none_or(|at| at < moment),
         }
+    }
+
+    /// Why there was nothing to replay.
+    fn nothing(&self) -> String {
+        let Skipped { commits, last_line, last_at } = &self.skipped;
+        let file = self.args.file.display();
+        let (from, last) = match (self.args.from, last_at) {
+            _ if *commits == 0 => return format!("nothing to replay: there are no commits in {file}"),
+            (Some(From::At(moment)), Some(at)) => (format!("at or after {moment}"), format!("at {at}")),
+            (Some(From::At(moment)), None) => (format!("at or after {moment}"), "without a time".into()),
+            (Some(From::Line(line)), _) => (format!("from line {line} on"), format!("in line {last_line}")),
+            (None, _) => ("left".into(), format!("in line {last_line}")),
+        };
+        let commits = counted(*commits, "commit");
+        format!("nothing to replay: {file} has {commits}, none of them {from}; the last is {last}")
     }
 
     /// Waits until the commit is due.
@@ -237,40 +282,26 @@ impl Replay {
         Next::GoOn
     }
 
-    /// Sleeps, or pauses on ctrl-c.
+    /// Sleeps, unless ctrl-c is pressed.
     async fn sleep(&mut self, time: Duration) -> Next {
         tokio::select! {
             () = tokio::time::sleep(time) => Next::GoOn,
-            () = self.interrupts.next() => self.pause().await,
-        }
-    }
-
-    /// Waits for someone to say how to go on; where nobody can, quits.
-    async fn pause(&mut self) -> Next {
-        if !self.stdin_is_free {
-            return Next::Quit;
-        }
-        self.pace.pause();
-        self.bar.say("paused: Enter goes on, ctrl-c quits");
-        let enter = tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new()));
-        let next = tokio::select! {
-            read = enter => match read {
-                Ok(Ok(1..)) => Next::GoOn,
-                _ => Next::Quit,
-            },
             () = self.interrupts.next() => Next::Quit,
-        };
-        self.pace.go_on();
-        next
+        }
     }
 
-    /// Sends a commit once. A commit that was begun is finished, even if ctrl-c was pressed meanwhile; whether it
-    /// was is returned too.
+    /// Sends a commit once. A commit that was begun is finished, even if ctrl-c is pressed meanwhile; whether it
+    /// was is returned too. The second ctrl-c waits no longer.
     async fn attempt(&mut self, commit: &Commit) -> (Outcome, bool) {
         let mut sending = std::pin::pin!(self.client.post("/batch", commit.text.clone()));
         tokio::select! {
-            outcome = &mut sending => (outcome, false),
-            () = self.interrupts.next() => (sending.await, true),
+            outcome = &mut sending => return (outcome, false),
+            () = self.interrupts.next() => {}
+        }
+        self.bar.say("finishing the commit that was begun; ctrl-c again stops at once");
+        tokio::select! {
+            outcome = &mut sending => (outcome, true),
+            () = self.interrupts.next() => (Outcome::Unanswered("stopped".into()), true),
         }
     }
 
@@ -283,7 +314,14 @@ impl Replay {
                 Outcome::Answered(StatusCode::OK, answer) => {
                     self.sent.count(commit, &answer);
                     self.bar.show(&self.sent, &self.pace);
-                    return Ok(if is_interrupted { self.pause().await } else { Next::GoOn });
+                    return Ok(if is_interrupted { Next::Quit } else { Next::GoOn });
+                }
+                // What was not taken is sent by whoever goes on later.
+                Outcome::Answered(StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, _)
+                | Outcome::NotSent(_)
+                    if is_interrupted =>
+                {
+                    return Ok(Next::Quit);
                 }
                 Outcome::Answered(StatusCode::TOO_MANY_REQUESTS, _) => {
                     if !std::mem::replace(&mut self.was_limited, true) {
@@ -307,6 +345,17 @@ impl Replay {
                         message: refusal(&answer),
                     });
                 }
+                Outcome::Impossible(problem) => {
+                    let (url, problem) = (self.args.url.to_string(), terminal::message(&problem));
+                    return Err(ReplayError::NoServer { url, problem });
+                }
+                Outcome::Unanswered(error) if is_interrupted => {
+                    self.bar.say(&format!(
+                        "line {} was sent and not answered ({error}): it may have been applied",
+                        commit.line
+                    ));
+                    return Ok(Next::Quit);
+                }
                 Outcome::NotSent(error) => {
                     let pause = backoff.next();
                     self.bar
@@ -325,7 +374,7 @@ impl Replay {
                 }
             };
             self.pace.pause();
-            let next = if is_interrupted { self.pause().await } else { self.sleep(pause).await };
+            let next = self.sleep(pause).await;
             self.pace.go_on();
             if next == Next::Quit {
                 return Ok(Next::Quit);
@@ -341,6 +390,11 @@ fn refusal(answer: &[u8]) -> String {
     }
 }
 
+/// `1 commit`, `2 commits`.
+fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// What was sent so far. Shown as the summary.
 #[derive(Debug, Default)]
 struct Sent {
@@ -348,6 +402,7 @@ struct Sent {
     ops: u64,
     changed: u64,
     repeated: u64,
+    last_line: u64,
     last: Option<Instant>,
     started: Option<Clock>,
     is_partial: bool,
@@ -363,6 +418,7 @@ impl Sent {
         {
             self.changed += changed.unsigned_abs();
         }
+        self.last_line = commit.line;
         self.last = commit.at.or(self.last);
     }
 
@@ -377,20 +433,21 @@ impl Sent {
 
 impl fmt::Display for Sent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Sent { commits, ops, changed, .. } = self;
         let what = if self.is_partial { "stopped after" } else { "replayed" };
-        write!(
-            f,
-            "{what} {commits} commits, {ops} operations, {changed} nodes changed in {:.1?}",
-            self.elapsed()
-        )?;
+        let [commits, operations, nodes] =
+            [(self.commits, "commit"), (self.ops, "operation"), (self.changed, "node")]
+                .map(|(count, what)| counted(count, what));
+        write!(f, "{what} {commits}, {operations}, {nodes} changed in {:.1?}", self.elapsed())?;
         if self.commits > 0 {
             write!(f, " ({:.0} commits/s)", self.rate())?;
         }
-        match self.repeated {
-            0 => Ok(()),
-            repeated => write!(f, "; sent again because no answer came: {repeated}"),
+        if self.repeated > 0 {
+            write!(f, "; sent again because no answer came: {}", self.repeated)?;
         }
+        if self.is_partial && self.commits > 0 {
+            write!(f, "; --from {} goes on", self.last_line + 1)?;
+        }
+        Ok(())
     }
 }
 

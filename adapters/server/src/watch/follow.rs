@@ -11,6 +11,7 @@ use super::output::Output;
 use super::socket::{Incoming, Socket};
 use super::trouble;
 use crate::backoff::Backoff;
+use crate::connect::Trouble;
 use crate::signals::Stop;
 use crate::terminal;
 
@@ -23,7 +24,7 @@ pub(super) enum End {
     Quit,
     /// The connection was lost, for this reason; another may do better.
     Lost(String),
-    /// The server refuses this token or this query, and always will.
+    /// There is no such server, or it refuses this token or this query; and always will.
     Refused(String),
 }
 
@@ -34,14 +35,15 @@ pub(super) async fn follow(
     backoff: &mut Backoff,
     stop: &Stop,
 ) -> End {
-    output.connecting(&wanted.server.url.to_string(), wanted.held.as_ref());
+    output.connecting(&wanted.address(), wanted.held.as_ref());
     let socket = tokio::select! {
         socket = Socket::connect(&wanted.server) => socket,
         () = stop.clone().wait() => return End::Quit,
     };
     let socket = match socket {
         Ok(socket) => socket,
-        Err(error) => return End::Lost(error),
+        Err(Trouble::Passing(error)) => return End::Lost(error),
+        Err(Trouble::Lasting(error)) => return End::Refused(wanted.told_of(&error)),
     };
     let mut connection = Connection::new(socket, wanted);
     let end = connection.run(wanted, output, backoff, stop).await;
@@ -125,15 +127,16 @@ impl Connection {
                 output.message(&text);
                 let now = self.now();
                 let error = self.session.handle_text(now, &text).err()?;
-                let is_key = error.to_string().contains("without its key field");
-                let hint = if is_key {
-                    format!(" (--key names the key field of {:?})", wanted.query.edge)
+                Some(if error.to_string().contains("without its key field") {
+                    let edge = &wanted.query.edge;
+                    let text = format!("{error} (--key names the key field of {edge:?})");
+                    End::Refused(terminal::message(&text))
+                } else if self.session.is_authenticated() {
+                    End::Lost(error.to_string())
                 } else {
-                    String::new()
-                };
-                Some(match is_key {
-                    true => End::Refused(terminal::message(&format!("{error}{hint}"))),
-                    false => End::Lost(error.to_string()),
+                    End::Refused(
+                        wanted.told_of(&format!("what answers there speaks another protocol: {error}")),
+                    )
                 })
             }
             Incoming::Ping(payload) => self.socket.pong(&payload).await.err().map(End::Lost),
@@ -151,10 +154,11 @@ impl Connection {
             ClientEvent::Error { code, code_text, message, .. } => {
                 let text = trouble::describe(&code_text, &message, &wanted.query);
                 match code {
+                    Some(ErrorCode::AuthFailed | ErrorCode::TokenExpired) => {
+                        Some(End::Refused(wanted.told_of(&text)))
+                    }
                     Some(
-                        ErrorCode::AuthFailed
-                        | ErrorCode::TokenExpired
-                        | ErrorCode::Forbidden
+                        ErrorCode::Forbidden
                         | ErrorCode::InvalidQuery
                         | ErrorCode::LimitExceeded
                         | ErrorCode::InvalidMessage

@@ -22,6 +22,7 @@ use crate::backoff::Backoff;
 use crate::connect::Connector;
 use crate::secret::Secret;
 use crate::signals::Stop;
+use crate::terminal;
 use crate::tls::TlsError;
 use crate::url::ServerUrl;
 
@@ -85,8 +86,8 @@ impl WatchArgs {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WatchError {
-    /// The server refuses the token or the query; trying again would not help. The text shows where the query
-    /// is wrong, as far as the server said.
+    /// There is no such server, or it refuses the token or the query; trying again would not help. The text shows where
+    /// the query is wrong, as far as the server said.
     #[error("{0}")]
     Refused(String),
     /// The authorities that are to be trusted cannot be read.
@@ -108,11 +109,23 @@ struct Wanted {
     held: Option<LiveResult>,
 }
 
+impl Wanted {
+    /// Where the server is, as messages name it.
+    fn address(&self) -> String {
+        self.server.url.websocket()
+    }
+
+    /// A message about the server, with its address in front.
+    fn told_of(&self, text: &str) -> String {
+        terminal::message(&format!("{}: {text}", self.address()))
+    }
+}
+
 /// Shows a live query until it is stopped, or nobody reads any more.
 ///
 /// # Errors
 ///
-/// The server refuses the token or the query. A server that is away is waited for.
+/// No such server is there, or it refuses the token or the query. A server that is away is waited for.
 pub async fn run(args: WatchArgs) -> Result<(), WatchError> {
     let mut output = Output::new(&args);
     let options = LiveQueryOptions { positions: true, counts: true, reasons: args.json, resume: true };
@@ -132,7 +145,7 @@ pub async fn run(args: WatchArgs) -> Result<(), WatchError> {
             End::Refused(message) => break Err(WatchError::Refused(message)),
             End::Lost(reason) => {
                 let pause = backoff.next();
-                output.lost(&reason, pause, wanted.held.as_ref());
+                output.lost(&wanted.told_of(&reason), pause, wanted.held.as_ref());
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
                     () = stop.clone().wait() => break Ok(()),

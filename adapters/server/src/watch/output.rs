@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use console::Term;
 use liveset_core::{ClientEvent, LiveResult, NodeChange, ServerMessage};
+use liveset_engine::{Filter, Order, QueryLimits};
 
 use super::WatchArgs;
 use super::follow::rows;
-use super::table::{self, Columns, Mark, Marks, Size, Status};
+use super::table::{self, Column, Columns, Mark, Marks, Size, Status};
 use crate::terminal;
 
 /// The table is drawn at most this often.
@@ -42,7 +43,7 @@ impl Output {
 
     /// The connection was lost.
     pub(super) fn lost(&mut self, reason: &str, pause: Duration, held: Option<&LiveResult>) {
-        let text = terminal::message(&format!("{reason}; again in {pause:.1?}"));
+        let text = terminal::message(&format!("{reason}; trying again in {pause:.1?}"));
         match self {
             Output::Json(_) => warn(&text),
             Output::Table(screen) if screen.terminal.is_some() => {
@@ -146,16 +147,7 @@ impl Screen {
         Screen {
             color: terminal.is_some() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
             terminal,
-            columns: match &args.fields {
-                Some(fields) => {
-                    let has_key = fields.iter().any(|field| field.trim() == args.key);
-                    let key = (!has_key).then(|| args.key.clone());
-                    Columns::Named(
-                        key.into_iter().chain(fields.iter().map(|field| field.trim().to_owned())).collect(),
-                    )
-                }
-                None => Columns::Found,
-            },
+            columns: columns(args),
             marks: Marks::default(),
             status: Status { title: title(args), ..Status::default() },
             is_entered: false,
@@ -244,6 +236,31 @@ impl Drop for Screen {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// What was asked for by name, and the key. Or else the key, the fields of the order and of the filter, and then all others.
+fn columns(args: &WatchArgs) -> Columns {
+    let key = Column::field(args.key.clone());
+    if let Some(fields) = &args.fields {
+        let mut first: Vec<_> = fields.iter().map(|field| Column::named(field.trim())).collect();
+        if !first.iter().any(|column| column.path == key.path) {
+            first.insert(0, key);
+        }
+        return Columns { first, has_others: false };
+    }
+    // What cannot be read is the server's to refuse.
+    let limits = QueryLimits::default();
+    let order = args.order_by.as_deref().and_then(|text| Order::parse(text, &limits).ok());
+    let filter = args.filter.as_deref().and_then(|text| Filter::parse(text, &limits).ok());
+    let mut first = vec![key];
+    let of_order = order.iter().flat_map(Order::paths);
+    for path in of_order.chain(filter.iter().flat_map(Filter::paths)) {
+        let column = Column::at(path);
+        if !first.iter().any(|other| other.path == column.path) {
+            first.push(column);
+        }
+    }
+    Columns { first, has_others: true }
 }
 
 fn title(args: &WatchArgs) -> String {

@@ -3,21 +3,26 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use fastwebsockets::{Frame, OpCode, Payload, WebSocketRead, WebSocketWrite, handshake};
-use http_body_util::Empty;
-use hyper::Request;
+use fastwebsockets::handshake::generate_key;
+use fastwebsockets::{Frame, OpCode, Payload, Role, WebSocket, WebSocketRead, WebSocketWrite};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, HOST, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
 use hyper::upgrade::Upgraded;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
 use tokio::io::{ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 
-use crate::connect::Connector;
+use crate::client;
+use crate::connect::{Connector, Trouble, http_trouble};
 
 /// How long a connection may take to be made, and how long a write may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The largest message that is taken: a row may be large.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
+/// The largest explanation that is read of a server that refuses.
+const MAX_REFUSAL_BYTES: usize = 64 * 1024;
 /// So many messages wait to be handled before no more are read: few, as each may be large.
 const AHEAD: usize = 4;
 
@@ -44,26 +49,10 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    pub(super) async fn connect(connector: &Connector) -> Result<Socket, String> {
-        let url = &connector.url;
-        let connecting = async {
-            let stream = connector.connect().await?;
-            let request = Request::get(url.path("/ws"))
-                .header(HOST, &url.authority)
-                .header(UPGRADE, "websocket")
-                .header(CONNECTION, "upgrade")
-                .header(SEC_WEBSOCKET_KEY, handshake::generate_key())
-                .header(SEC_WEBSOCKET_VERSION, "13")
-                .body(Empty::<Bytes>::new())
-                .map_err(|error| error.to_string())?;
-            let (socket, _) = handshake::client(&TokioExecutor::new(), request, stream)
-                .await
-                .map_err(|error| format!("no WebSocket there: {error}"))?;
-            Ok::<_, String>(socket)
-        };
-        let mut socket = tokio::time::timeout(PATIENCE, connecting)
+    pub(super) async fn connect(connector: &Connector) -> Result<Socket, Trouble> {
+        let mut socket = tokio::time::timeout(PATIENCE, handshake(connector))
             .await
-            .map_err(|_| format!("no connection in {PATIENCE:?}"))??;
+            .map_err(|_| Trouble::Passing(format!("no connection in {PATIENCE:?}")))??;
         socket.set_auto_pong(false);
         socket.set_auto_close(false);
         socket.set_max_message_size(MAX_MESSAGE_BYTES);
@@ -112,6 +101,50 @@ impl Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         self.reading.abort();
+    }
+}
+
+/// Connects and asks for the upgrade.
+async fn handshake(connector: &Connector) -> Result<WebSocket<Io>, Trouble> {
+    let url = &connector.url;
+    let stream = connector.connect().await?;
+    let http_trouble = |error: hyper::Error| http_trouble(&error, url.is_tls);
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(http_trouble)?;
+    // Ends with the connection; what goes wrong with it reaches who reads or writes.
+    tokio::spawn(connection.with_upgrades());
+    let request = Request::get(url.path("/ws"))
+        .header(HOST, &url.authority)
+        .header(UPGRADE, "websocket")
+        .header(CONNECTION, "upgrade")
+        .header(SEC_WEBSOCKET_KEY, generate_key())
+        .header(SEC_WEBSOCKET_VERSION, "13")
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| Trouble::Lasting(error.to_string()))?;
+    let mut answer = sender.send_request(request).await.map_err(http_trouble)?;
+    if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Err(refused(answer).await);
+    }
+    let upgraded = hyper::upgrade::on(&mut answer).await.map_err(http_trouble)?;
+    Ok(WebSocket::after_handshake(TokioIo::new(upgraded), Role::Client))
+}
+
+/// What an answer means that is no upgrade. Only a server that is overloaded or broken, or a proxy whose server is away,
+/// may answer otherwise later.
+async fn refused(answer: Response<hyper::body::Incoming>) -> Trouble {
+    let status = answer.status();
+    let body = Limited::new(answer.into_body(), MAX_REFUSAL_BYTES).collect().await;
+    let said = body.ok().and_then(|body| client::refusal(&body.to_bytes()));
+    let said = said.map(|said| format!(" ({said})")).unwrap_or_default();
+    let may_pass = status.is_server_error()
+        || matches!(
+            status,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY
+        );
+    match may_pass {
+        true => Trouble::Passing(format!("answered with {status}{said}")),
+        false => Trouble::Lasting(format!(
+            "no WebSocket is there: answered with {status}{said}; the address is that of the server, or of its /ws"
+        )),
     }
 }
 

@@ -62,11 +62,13 @@ class MarkedField {
 }
 
 class Editor {
-  #edge; #filter; #order; #limit; #limitBox; #limitProblem; #general; #form; #timer = 0; #apply;
+  #edge; #filter; #order; #limit; #limitBox; #limitProblem; #general; #form; #timer = 0; #apply; #refuse;
 
-  constructor(form, apply) {
+  /** Calls `apply(query)`, or `refuse()` where the fields make no query. */
+  constructor(form, apply, refuse) {
     this.#form = form;
     this.#apply = apply;
+    this.#refuse = refuse;
     this.#edge = form.querySelector("#edge");
     this.#limit = form.querySelector("#limit");
     this.#limitBox = this.#limit.closest(".field");
@@ -122,6 +124,7 @@ class Editor {
     this.clear();
     const query = this.query();
     if (query) this.#apply(query);
+    else this.#refuse();
   }
 
   clear() {

@@ -62,8 +62,8 @@ const connection = new Connection(url.href, "demo", {
 
 const live = new LiveQuery(connection, {
   onRows: redraw,
-  onAccepted: () => editor.clear(),
-  onRefused: (error) => editor.fail(error.message),
+  onAccepted: () => { editor.clear(); refused = false; markStale(); },
+  onRefused: (error) => { editor.fail(error.message); refuse(); },
   onEnded: (error) => { by("query-error").textContent = `${error.code}: ${error.message}`; markStale(); },
 });
 const table = new Table(by("table"), by("scroll"), (orderBy) => editor.orderBy(orderBy));
@@ -71,7 +71,7 @@ const editor = new Editor(by("form"), (query) => {
   showPreset(query);
   by("sent").textContent = JSON.stringify(live.message(query, "my-query"), null, 2);
   live.show(query);
-});
+}, refuse);
 const events = new EventStream(connection, {
   list: by("stream"), empty: by("no-events"), toggles: by("toggles"),
   problem(text) {
@@ -98,7 +98,8 @@ function drawRows() {
   const counts = by("counts");
   const total = document.createElement("b");
   total.textContent = counted.format(totalCount);
-  counts.replaceChildren(total, ` ${query.edge} match${totalCount === 1 ? "es" : ""}`);
+  const one = totalCount === 1;
+  counts.replaceChildren(total, ` ${one ? query.edge.replace(/s$/, "") : query.edge} match${one ? "es" : ""}`);
   if (capped) counts.append(`, the first ${counted.format(rows.size)} are shown`);
   by("tally").textContent = `${counted.format(shown.added)} added · ${counted.format(shown.updated)} changed · ${counted.format(shown.removed)} removed`;
   by("empty").hidden = rows.size > 0;
@@ -106,9 +107,16 @@ function drawRows() {
   markStale();
 }
 
-/** Rows of a lost connection, or of a query that the server ended, are dimmed: they may be out of date. */
+/** Whether the query in the fields is wrong: the rows are those of the one before. */
+let refused = false;
+function refuse() {
+  refused = true;
+  markStale();
+}
+
+/** Rows of a lost connection, of a query that the server ended, or of another query than the one in the fields are dimmed. */
 function markStale() {
-  by("scroll").classList.toggle("stale", live.current !== null && live.current.id === null);
+  by("scroll").classList.toggle("stale", live.current !== null && (live.current.id === null || refused));
 }
 
 /** Every path of the first rows, to be put into the filter. */

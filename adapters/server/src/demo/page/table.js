@@ -43,25 +43,26 @@ function tagsCell(cell, tags) {
 }
 
 /** `text` is what is compared and shown; `draw` shows it some other way; `path` is what its heading orders by; `width`
- *  is relative, so that columns keep still while their text changes: what has none takes the rest. */
+ *  in rem is the least, so that columns keep still while their text changes: what room is left is shared. Columns that are `wide`,
+ *  `wider` or `narrow-off` are there only where style.css says that all of these widths fit. */
 const COLUMNS = {
   orders: [
-    { title: "Number", width: 5.8, path: "number", css: "mono", text: (n) => (n.number === undefined ? n.id : `#${n.number}`) },
+    { title: "Number", width: 6.2, path: "number", css: "mono", text: (n) => (n.number === undefined ? n.id : `#${n.number}`) },
     { title: "Status", width: 7.4, path: "status", text: (n) => n.status ?? "", draw: statusCell },
-    { title: "Customer", path: "customer.name", text: (n) => n.customer?.name ?? "" },
+    { title: "Customer", width: 8.5, path: "customer.name", text: (n) => n.customer?.name ?? "" },
     { title: "Tags", width: 11.5, path: "tags", css: "wide", text: (n) => (n.tags ?? []).join("\n"), draw: tagsCell },
-    { title: "Items", width: 4.4, path: "items", css: "num soft wide", text: (n) => String(n.items?.length ?? ""), hint: (n) => (n.items ?? []).join("\n") },
+    { title: "Items", width: 4.8, path: "items", css: "num soft wider", text: (n) => String(n.items?.length ?? ""), hint: (n) => (n.items ?? []).join("\n") },
     { title: "Total", width: 6.6, path: "total", css: "num", text: (n) => formatMoney(n.total, n.currency ?? "EUR") },
     { title: "Created", width: 6.1, path: "createdAt", css: "num soft narrow-off", text: (n) => formatTime(n.createdAt), hint: (n) => n.createdAt },
-    { title: "Updated", width: 6.1, path: "updatedAt", css: "num soft slim-off", text: (n) => formatTime(n.updatedAt), hint: (n) => n.updatedAt },
+    { title: "Updated", width: 6.3, path: "updatedAt", css: "num soft slim-off", text: (n) => formatTime(n.updatedAt), hint: (n) => n.updatedAt },
   ],
   jobs: [
-    { title: "Job", width: 5.8, path: "id", css: "mono", text: (n) => String(n.id ?? "").slice(0, 8), hint: (n) => n.id },
-    { title: "Status", path: "status", text: (n) => n.status ?? "", draw: statusCell },
-    { title: "Definition", path: "jobDefinitionId", text: (n) => n.jobDefinitionId ?? "" },
-    { title: "Error", width: 14, path: "error", css: "soft wide", text: (n) => n.error ?? "" },
-    { title: "Scheduled", width: 6.4, path: "scheduledAt", css: "num soft narrow-off", text: (n) => formatTime(n.scheduledAt), hint: (n) => n.scheduledAt },
-    { title: "Started", width: 6.1, path: "startedAt", css: "num soft wide", text: (n) => formatTime(n.startedAt), hint: (n) => n.startedAt },
+    { title: "Job", width: 6.2, path: "id", css: "mono", text: (n) => String(n.id ?? "").slice(0, 8), hint: (n) => n.id },
+    { title: "Status", width: 7.4, path: "status", text: (n) => n.status ?? "", draw: statusCell },
+    { title: "Definition", width: 10.5, path: "jobDefinitionId", text: (n) => n.jobDefinitionId ?? "" },
+    { title: "Error", width: 9, path: "error", css: "soft wide", text: (n) => n.error ?? "" },
+    { title: "Scheduled", width: 7, path: "scheduledAt", css: "num soft narrow-off", text: (n) => formatTime(n.scheduledAt), hint: (n) => n.scheduledAt },
+    { title: "Started", width: 6.1, path: "startedAt", css: "num soft wider", text: (n) => formatTime(n.startedAt), hint: (n) => n.startedAt },
     { title: "Finished", width: 6.1, path: "finishedAt", css: "num soft narrow-off", text: (n) => formatTime(n.finishedAt), hint: (n) => n.finishedAt },
     { title: "Took", width: 5.4, path: "elapsedMs", css: "num", text: (n) => formatDuration(n.elapsedMs) },
   ],
@@ -116,7 +117,7 @@ class Table {
       const head = document.createElement("th");
       head.scope = "col";
       head.className = (column.css ?? "").replace(/mono|soft/g, "");
-      if (column.width) head.style.setProperty("--w", column.width);
+      head.style.setProperty("--w", column.width);
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = column.title;

@@ -1,0 +1,3 @@
+//! Fuzzes `liveset_fuzz::targets::holds`.
+#![cfg_attr(fuzzing, no_main)]
+liveset_fuzz::target!(holds);
