@@ -94,7 +94,12 @@ impl FanOut {
         while let Some(output) = self.hub.poll_output() {
             match output {
                 Output::Verify { conn, attempt, token: _ } => {
-                    self.hub.handle_verdict(self.now, conn, attempt, Ok(Principal::new("someone")));
+                    self.hub.handle_verdict(
+                        self.now,
+                        conn,
+                        attempt,
+                        Ok(Principal::new(format!("someone-{conn}"))),
+                    );
                 }
                 Output::Transmit { conn } => {
                     while let Some(Transmit::Text) = self.hub.poll_transmit(self.now, conn, &mut self.text) {

@@ -316,3 +316,12 @@ fn a_window_over_all_rows_in_a_known_order_is_created_from_its_first_rows() {
     live.open(&BenchQuery { shape: Shape::Every, sort: Sort::Dearest, cap: 10 }.query());
     assert!(live.stats().rows_visited - before.rows_visited <= 100);
 }
+
+/// More connections than one subject may have: each is another one's.
+#[test]
+fn a_fan_out_has_as_many_connections_as_it_is_asked_for() {
+    let workload = Workload::new(10, 1);
+    let query = Class::F.queries(1, 10)[0].query();
+    let fan_out = FanOut::new(workload.orders(), workload.now(), &query, 1_100);
+    assert_eq!((fan_out.stats().connections, fan_out.stats().live_queries), (1_100, 1_100));
+}

@@ -1,7 +1,8 @@
 //! Diffs written once for everyone who watches.
 
 use crate::message::{ObjectWriter, write_text};
-use crate::row::{AddedReason, Change, ChangeBatch, ChangeReason, RemovedReason, version_text};
+use crate::row::{AddedReason, Change, ChangeBatch, ChangeReason, RemovedReason};
+use crate::version::VersionCode;
 
 /// The messages of one batch, written once for all live queries of a result that have sent everything before it: "each
 /// connection's message differs only in its own id around shared bytes".
@@ -36,7 +37,7 @@ pub struct Diffs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiffVersions<'a> {
     /// [`Snapshot::mark`](crate::Snapshot::mark) of the result.
-    pub mark: &'a str,
+    pub mark: &'a VersionCode,
     /// To which version the client has come before the batch: a batch that is cut in the middle takes it no further.
     pub before: u64,
 }
@@ -49,7 +50,7 @@ impl Diffs {
             Diffs { text: Vec::new(), pieces: Vec::with_capacity(batch.changes.len()), head_bytes: 0 };
         let (before, after) = match versions {
             Some(DiffVersions { mark, before }) => {
-                (Some(version_text(mark, before)), Some(version_text(mark, batch.version)))
+                (Some(mark.text(before, false)), Some(mark.text(batch.version, false)))
             }
             None => (None, None),
         };

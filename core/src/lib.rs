@@ -121,6 +121,7 @@ mod row;
 mod session;
 mod time;
 mod token;
+mod version;
 
 pub use client::{
     ClientError, ClientEvent, ClientSession, Ended, LiveQueryRequest, LiveResult, NodeChange, RequestId,
@@ -139,3 +140,4 @@ pub use session::{
 };
 pub use time::Moment;
 pub use token::Token;
+pub use version::{VersionCode, VersionKey};

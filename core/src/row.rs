@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::message::text_len;
+use crate::version::VersionCode;
 
 /// One projected node: its JSON and its place in the order of its query. Cloning shares both.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,9 +141,8 @@ pub(crate) fn change_bytes(id: &str, before: Option<&Doc>, after: Option<&Doc>) 
 pub struct Snapshot {
     /// The number of the last commit or step that it includes.
     pub version: u64,
-    /// Goes in front of each version that a client of this query is given, so that its owner can tell whether a version that
-    /// comes back is one of this query. Any text; may be empty.
-    pub mark: Arc<str>,
+    /// How the versions are written that a client of this query is given.
+    pub mark: VersionCode,
     /// How many nodes match.
     pub total_count: u64,
     /// Whether `total_count` exceeds the cap.
@@ -158,12 +158,7 @@ impl Snapshot {
     }
 
     /// The version as a client is given it.
-    pub(crate) fn version_text(&self) -> Box<str> {
-        version_text(&self.mark, self.version)
+    pub(crate) fn version_text(&self, positions: bool) -> Box<str> {
+        self.mark.text(self.version, positions)
     }
-}
-
-/// A version as a client is given it.
-pub(crate) fn version_text(mark: &str, version: u64) -> Box<str> {
-    format!("{mark}{version}").into()
 }

@@ -188,6 +188,9 @@ impl Engine {
         if [&def.name, &def.key].iter().any(|text| text.is_empty() || text.len() > max) {
             return Err(DefineError::Name { max });
         }
+        if crate::path::Path::parse(&def.key, &self.limits.query).is_ok_and(|path| path.names().len() > 1) {
+            return Err(DefineError::Key { set: def.name, key: def.key });
+        }
         if self.sets.contains_key(&*def.name) {
             return Err(DefineError::Duplicate(def.name));
         }
@@ -620,6 +623,18 @@ impl Engine {
             feed.shown.projection == plan.projection && feed.follows_count == plan.follows_count
         };
         view.feeds.iter().find(shows).map(|feed| feed.id)
+    }
+
+    /// The feed that shows the same as this one, and follows the count where this does not or the other way round, if there is one: its
+    /// changes are the same.
+    pub fn sibling(&self, feed: FeedId) -> Option<FeedId> {
+        let shard = &self.shards[self.shard_of_feed(feed)];
+        let view = shard.view(*shard.feeds.get(&feed)?)?;
+        let own = view.feeds.iter().find(|held| held.id == feed)?;
+        let is_sibling = |held: &&crate::shard::view::Feed| {
+            held.id != feed && held.shown.projection == own.shown.projection
+        };
+        view.feeds.iter().find(is_sibling).map(|held| held.id)
     }
 
     /// A feed of which [`begin_open`](Self::begin_open) had no result yet, and now has. Drain until `None`.

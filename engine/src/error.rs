@@ -14,6 +14,14 @@ pub enum DefineError {
         /// The longest name allowed, in bytes.
         max: usize,
     },
+    /// The key is a path, and a node's id is one of its own fields.
+    #[error("set '{set}': the key '{key}' is a path; it has to be one of a node's own fields")]
+    Key {
+        /// The set.
+        set: String,
+        /// The key as declared.
+        key: String,
+    },
     /// A set of that name is defined already.
     #[error("set '{0}' is defined already")]
     Duplicate(String),

@@ -94,13 +94,14 @@ pub struct EngineLimits {
     pub max_sets: usize,
     /// Nodes of one set. Default 10 000 000.
     pub max_nodes_per_set: usize,
-    /// Bytes of one node's JSON, as it comes in. Default 1 MiB.
+    /// Bytes of one node's JSON, as it comes in. Default 1 MiB. A row is one message: clients have to take messages of this size, and
+    /// some refuse them unless they are told otherwise.
     pub max_node_bytes: usize,
     /// Bytes of a node's id, and of the names of sets and keys. Default 512.
     pub max_id_bytes: usize,
     /// Operations of one commit. Default 1 000 000.
     pub max_ops_per_commit: usize,
-    /// The cap: the most nodes that a query's result holds. Default 1 000; 0 counts as 1, and so much that it cannot be
+    /// The cap: the most nodes that a query's result holds. Default 1 000; at least 1, and so much that it cannot be
     /// numbered as the most that can.
     pub max_window: usize,
     /// Different live queries maintained at once; projections of one query count once. Default 100 000.
@@ -118,10 +119,10 @@ pub struct EngineLimits {
     /// Different fields of one set that live queries read at once. Default 1 024.
     pub max_columns: usize,
     /// How many nodes are looked at in one go for a query that is being made: what takes more is done in slices, between
-    /// which other inputs are taken ([`Engine::begin_open`](crate::Engine::begin_open)). Default 16 384; 0 counts as 1.
+    /// which other inputs are taken ([`Engine::begin_open`](crate::Engine::begin_open)). Default 16 384; at least 1.
     pub slice_rows: usize,
     /// Steps of work that one hold of the lock may take: a commit or a moment of time that costs more is brought to the queries in
-    /// slices, between which other inputs are taken; so is all other work that was put off. Default 100 000; 0 counts as 1.
+    /// slices, between which other inputs are taken; so is all other work that was put off. Default 100 000; at least 1.
     ///
     /// Every call of [`Engine`](crate::Engine) keeps to it, time that passes before a commit or a query included. What may come on top:
     ///

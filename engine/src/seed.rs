@@ -15,8 +15,8 @@ use siphasher::sip::SipHasher13;
 /// has_default::<liveset_engine::HashSeed>();
 /// ```
 ///
-/// Nothing that an engine or a hub puts out depends on it: neither updates, versions and marks nor their order. (The bytes that
-/// tables take, as statistics have them, can differ a little.)
+/// Nothing that an engine puts out depends on it, neither updates and versions nor their order, and of a hub only what stands in the
+/// versions that clients are given. (The bytes that tables take, as statistics have them, can differ a little.)
 ///
 /// Tables keyed by numbers that the engine or the hub gives out itself (handles, feeds, tickets, connections) need no seed, and
 /// hash with a fixed one.

@@ -93,3 +93,31 @@ fn a_number_written_otherwise_counts_as_it_is_written_last() {
         assert_eq!(engine.node("s", "x").unwrap(), float);
     }
 }
+
+/// "`Updated` is sent when the projected data or the node's own sort key changed, and not otherwise": objects tie, whatever is in them.
+#[test]
+fn a_sort_key_that_ties_with_the_one_before_is_the_same() {
+    for (order, before, after, is_update) in [
+        ("o", r#"{"x":1}"#, r#"{"x":2}"#, false),
+        ("o desc, b", r#"{"x":1}"#, "{}", false),
+        ("o", r#"[{"x":1},2]"#, r#"[{"x":2},2]"#, false),
+        ("o", r#"[{"x":1},2]"#, r#"[{"x":2},3]"#, true),
+        ("o", r#"{"x":1}"#, "[]", true),
+        ("o", "1", "1.5", true),
+        ("b", "1", "2", false),
+    ] {
+        let mut engine = engine(10);
+        let row = |o: &str| upsert(&format!(r#"{{"id":"a","shown":1,"b":2,"o":{o}}}"#));
+        engine.commit(now(), vec![row(before), upsert(r#"{"id":"b","o":5}"#)]).unwrap();
+        let query = Query::new("s").order_by(order).fields(["shown"]);
+        let plan = engine.prepare(&query).unwrap();
+        engine.open(now(), &plan).unwrap();
+        engine.commit(now(), vec![row(after)]).unwrap();
+        let updates = std::iter::from_fn(|| engine.poll_update());
+        assert_eq!(
+            updates.map(|update| update.changes().len()).sum::<usize>(),
+            usize::from(is_update),
+            "{order}: {after}"
+        );
+    }
+}

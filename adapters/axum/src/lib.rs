@@ -10,6 +10,10 @@
 //! Where the router is served with `into_make_service_with_connect_info::<SocketAddr>()`, whoever sends too many bad tokens from one
 //! address is slowed down there; behind a proxy, put a [`ClientAddress`] into the request's extensions instead.
 //!
+//! Set `TCP_NODELAY` on the sockets that you accept (`axum::serve::ListenerExt::tap_io`), and on Linux `TCP_NOTSENT_LOWAT` to some 16 KiB
+//! (`socket2::SockRef::set_tcp_notsent_lowat`): what lies unsent in the kernel delays pings and closes, and makes a slow client look like one
+//! that takes nothing.
+//!
 //! axum's own WebSocket support is not used, and need not be on. Serve the router over HTTP/1.1: an upgrade is a part of
 //! that. A client that dawdles over its request is axum's, and your proxy's, to bound; what comes after the handshake is
 //! bounded by [`liveset::Limits`].
@@ -19,13 +23,14 @@ use std::net::SocketAddr;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::response::Response;
-use axum::routing::{MethodRouter, any};
+use axum::routing::{MethodRouter, get};
 use liveset::http::{Endpoint, Origins};
 use liveset::{ClientAddress, Liveset};
 
 /// The endpoint, for pages of any origin.
 ///
-/// A right handshake is answered by 101 and then served; anything else by 400, 405 or 426 with what is wrong as JSON.
+/// A right handshake is answered by 101 and then served; anything else by 400, 405 or 426 with what is wrong as JSON. Another `get` for the
+/// same path is a mistake of which axum panics when the router is made; handling a request panics in a runtime without a timer.
 ///
 /// ```
 /// use axum::Router;
@@ -74,12 +79,17 @@ fn endpoint<S>(endpoint: Endpoint) -> MethodRouter<S>
 where
     S: Clone + Send + Sync + 'static,
 {
-    // Every method comes here, so that a wrong one gets the same kind of answer as a wrong header.
-    any(move |mut request: Request| {
-        name_client(&mut request);
-        let response: Response = endpoint.upgrade(&mut request).map(Body::from);
-        std::future::ready(response)
-    })
+    let wrong = endpoint.clone();
+    let answer = |endpoint: Endpoint| {
+        move |mut request: Request| {
+            name_client(&mut request);
+            let response: Response = endpoint.upgrade(&mut request).map(Body::from);
+            std::future::ready(response)
+        }
+    };
+    // GET by name: axum then says so where somebody has a `get` of their own for the same path. Other methods come here too, so that a
+    // wrong one gets the same kind of answer as a wrong header.
+    get(answer(endpoint)).fallback(answer(wrong))
 }
 
 /// The README, whose blocks of Rust are run.

@@ -59,6 +59,42 @@ async fn a_client_connects_and_follows_a_live_query_beside_other_routes() {
     socket.close(None).await.unwrap();
 }
 
+/// Two handlers for one path and method are a mistake, and axum says so; it kept the second and lost the endpoint.
+#[tokio::test]
+#[should_panic(expected = "Overlapping method route")]
+async fn a_second_get_of_the_same_path_is_refused() {
+    let _app: Router = Router::new()
+        .route("/ws", liveset_axum::websocket(liveset()))
+        .route("/ws", get(|| async { "hello" }));
+}
+
+#[tokio::test]
+async fn the_subprotocol_is_chosen_where_it_is_offered() {
+    let address = serve(Router::new().route("/ws", liveset_axum::websocket(liveset()))).await;
+    for (offered, chosen) in [
+        (None, None),
+        (Some("liveset"), Some("liveset")),
+        (Some("graphql-ws, liveset"), Some("liveset")),
+        (Some("liveset.v2, Liveset"), None),
+        (Some("other"), None),
+    ] {
+        let header = offered.map(|offered| format!("sec-websocket-protocol: {offered}"));
+        let mut lines = RIGHT.to_vec();
+        lines.extend(header.as_deref());
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream
+            .write_all(format!("GET /ws HTTP/1.1\r\n{}\r\n\r\n", lines.join("\r\n")).as_bytes())
+            .await
+            .unwrap();
+        let mut answer = vec![0; 4096];
+        let read = stream.read(&mut answer).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer[..read]).to_lowercase();
+        assert!(answer.starts_with("http/1.1 101 "), "{answer}");
+        let found = answer.lines().find_map(|line| line.strip_prefix("sec-websocket-protocol: "));
+        assert_eq!(found, chosen, "{offered:?}");
+    }
+}
+
 /// Sends a request by hand; gives status and whole answer.
 async fn request(address: SocketAddr, text: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();

@@ -160,6 +160,11 @@ impl Connection {
         held == 0 || held < limit
     }
 
+    /// Counts the first rows that it has not taken for its subject, after whatever may have changed them.
+    pub(crate) fn count_initial(&mut self, subjects: &mut Subjects) {
+        subjects.set_initial(&mut self.share, self.session.initial_bytes());
+    }
+
     /// Counts what it holds for its subject, after whatever may have changed that.
     pub(crate) fn count(&mut self, now: Moment, subjects: &mut Subjects) {
         let who = self.principal.as_ref().filter(|_| !self.is_over()).map(|who| &who.subject);

@@ -8,7 +8,7 @@ use std::{
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use indexmap::IndexMap;
-use liveset_core::{ChangeBatch, Moment, Pending, Snapshot, Ticket};
+use liveset_core::{ChangeBatch, Moment, Pending, Snapshot, Ticket, VersionCode};
 use liveset_engine::FeedId;
 
 use crate::{
@@ -53,8 +53,8 @@ pub(crate) struct Feeds {
 
 #[derive(Debug)]
 struct Feed {
-    /// See [`mark`](crate::updates::mark).
-    mark: Arc<str>,
+    /// See [`Marks`](crate::updates::Marks).
+    mark: VersionCode,
     watchers: IndexMap<Watcher, Place, FixedState>,
     /// The watchers without a snapshot.
     waiting: Vec<Watcher>,
@@ -89,7 +89,7 @@ pub(crate) struct Place {
 
 /// A feed at the moment when a batch is handed to its watchers.
 pub(crate) struct Handing<'a> {
-    pub(crate) mark: &'a str,
+    pub(crate) mark: &'a VersionCode,
     /// The version of the batch before that changed something.
     pub(crate) before: u64,
     watchers: &'a mut IndexMap<Watcher, Place, FixedState>,
@@ -103,7 +103,7 @@ impl Handing<'_> {
 }
 
 impl Feed {
-    fn new(mark: Arc<str>) -> Self {
+    fn new(mark: VersionCode) -> Self {
         Self {
             mark,
             watchers: IndexMap::default(),
@@ -133,7 +133,7 @@ impl Feeds {
         feed: FeedId,
         watcher: Watcher,
         direct: Option<Direct>,
-        mark: &Arc<str>,
+        mark: &VersionCode,
         resumes: Option<Arc<str>>,
     ) -> bool {
         let mut new = false;
@@ -162,7 +162,7 @@ impl Feeds {
         &mut self,
         feed: FeedId,
         version: u64,
-        make: impl FnOnce(Arc<str>) -> Option<Snapshot>,
+        make: impl FnOnce(VersionCode) -> Option<Snapshot>,
         ready: impl FnMut(&Watcher) -> bool,
     ) -> Option<(Arc<Snapshot>, Vec<Watcher>)> {
         let entry = self.feeds.get_mut(&feed)?;
@@ -213,7 +213,7 @@ impl Feeds {
     }
 
     /// The mark of a feed.
-    pub(crate) fn mark(&self, feed: FeedId) -> Option<Arc<str>> {
+    pub(crate) fn mark(&self, feed: FeedId) -> Option<VersionCode> {
         self.feeds.get(&feed).map(|entry| entry.mark.clone())
     }
 

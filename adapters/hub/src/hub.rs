@@ -1,6 +1,6 @@
 //! The hub: one way in, one way out.
 
-use std::{collections::VecDeque, fmt, sync::Arc};
+use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use indexmap::IndexSet;
@@ -29,7 +29,7 @@ use crate::{
     timers::{Timer, Timers},
     totals::Totals,
     turns::Turns,
-    updates::{Moments, identity, mark},
+    updates::{Marks, Moments, identity},
     watches::Watches,
     work::Tasks,
 };
@@ -84,8 +84,12 @@ pub struct HubConfig {
     /// server) is not mistaken for one of this: higher than any version given out before, and at most 2^63 - 1. The
     /// nanoseconds of the wall clock at the start will do until the year 2262.
     pub epoch: u64,
-    /// Keys the hash tables over what clients and writers choose, and changes no output. A service takes random bits, each time it
-    /// starts: under a seed that clients know they can make all look-ups slow.
+    /// Whether clients that may resume can read a number in the versions that they are given, which tells them how much happens: for
+    /// tests and tools. Default: no.
+    pub open_versions: bool,
+    /// Keys the hash tables over what clients and writers choose, and what stands in the versions of live queries; it changes no other
+    /// output. A service takes random bits, each time it starts: under a seed that clients know they can make all look-ups slow, and read
+    /// versions.
     pub seed: HashSeed,
 }
 
@@ -100,6 +104,7 @@ impl Default for HubConfig {
             resources: Resources::stock(),
             policy: Box::new(AllowAll),
             epoch: 0,
+            open_versions: false,
             seed: HashSeed::FIXED,
         }
     }
@@ -137,6 +142,7 @@ pub struct Hub {
     pub(crate) resources: Resources,
     pub(crate) policy: Guard,
     pub(crate) epoch: u64,
+    pub(crate) marks: Marks,
     /// For the data of events: those of nodes.
     event_limits: JsonLimits,
     /// Of the engine, for the filters of the policy.
@@ -207,6 +213,7 @@ impl Hub {
             resources: config.resources,
             policy: Guard::new(config.policy),
             epoch: config.epoch.min(u64::MAX / 2),
+            marks: Marks::new(config.seed.keyed(), config.open_versions),
             connections: Connections::default(),
             subjects: Subjects::new(config.seed.keyed(), subject_rate),
             paced: Paced::default(),
@@ -300,12 +307,17 @@ impl Hub {
     /// The connection is gone: everything it held is freed. Live queries that may be resumed are remembered for a time.
     pub fn handle_disconnect(&mut self, now: Now, conn: ConnectionId) {
         self.begin_hold();
+        let subject = self.connections.find(conn).and_then(|connection| connection.share.subject().cloned());
         self.release(now, conn);
         if let Some(mut connection) = self.connections.remove(conn) {
             self.subjects.set(&mut connection.share, now.monotonic, None, Holding::default());
             self.totals.leave(&connection);
         }
         self.timers.set(Timer::Connection(conn), None);
+        if let Some(subject) = subject {
+            self.begin_deferred_of(now, &subject);
+            self.settle_all(now);
+        }
         self.note_hold(Input::Disconnect);
     }
 
@@ -495,7 +507,8 @@ impl Hub {
         let plan = self.plan(query, parsed, true)?;
         let watch = self.watches.next_id();
         let watcher = Watcher::Process(watch);
-        let opened = self.open(now, &plan, &mark(&identity(query, &plan)), watcher, None, None);
+        let mark = self.marks.of(&identity(query, &plan));
+        let opened = self.open(now, &plan, &mark, watcher, None, None);
         let opened = opened.inspect_err(|error| self.counts.refusals.count(error))?;
         let Opened { feed, is_there, .. } = opened;
         self.watches.insert(watch, feed);
@@ -598,7 +611,12 @@ impl Hub {
     pub fn poll_transmit(&mut self, now: Now, conn: ConnectionId, out: &mut Vec<u8>) -> Option<Transmit> {
         self.hand_out();
         let connection = self.connections.find_mut(conn)?;
+        let before = connection.session.poll_timeout();
         let transmit = connection.session.poll_transmit(now.monotonic, out);
+        let after = connection.session.poll_timeout();
+        if before != after {
+            self.timers.set(Timer::Connection(conn), after);
+        }
         connection.note_errors(conn, &mut self.outputs);
         match transmit {
             Some(Transmit::Text) if connection.deferred.is_empty() => {}
@@ -616,8 +634,7 @@ impl Hub {
                     let told = connection.session.live_query_version(ticket);
                     self.feeds.caught_up(feed, Watcher::Connection(conn, ticket), told);
                 }
-                let at = connection.session.poll_timeout();
-                self.timers.set(Timer::Connection(conn), at);
+                self.timers.set(Timer::Connection(conn), after);
                 if !is_held_back {
                     self.connections.set_queued(conn, false);
                 }
@@ -627,9 +644,37 @@ impl Hub {
             }
         }
         if let Some(connection) = self.connections.find_mut(conn) {
+            connection.count_initial(&mut self.subjects);
             self.totals.count(connection);
+            if let Some(subject) =
+                connection.share.subject().filter(|subject| self.subjects.deferred(subject) > 0)
+            {
+                let subject = subject.clone();
+                self.begin_deferred_of(now, &subject);
+                self.settle_all(now);
+            }
         }
         transmit
+    }
+
+    /// What [`poll_transmit`](Self::poll_transmit) has handed out for a connection has left only now: its client has from now on to
+    /// answer a ping among it. For transports that take their time, while the connection [awaits a pong](Self::awaits_pong).
+    pub fn handle_sent(&mut self, now: Now, conn: ConnectionId) {
+        self.with_session(now, conn, |session| session.handle_sent(now.monotonic));
+    }
+
+    /// Whether a connection was handed a ping that its client has not answered.
+    pub fn awaits_pong(&self, conn: ConnectionId) -> bool {
+        self.connections.find(conn).is_some_and(|connection| connection.session.awaits_pong())
+    }
+
+    /// The owner stood still until `now`: its process was stopped, its machine slept, or it came to nothing for too long. To be
+    /// called before any other input, so that no client is missed whose token or pong has come meanwhile and is still to be read:
+    /// for that there is `grace`. O(connections).
+    pub fn handle_pause(&mut self, now: Now, grace: Duration) {
+        for conn in self.connections.ids() {
+            self.with_session(now, conn, |session| session.handle_pause(now.monotonic, grace));
+        }
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.

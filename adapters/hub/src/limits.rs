@@ -30,6 +30,10 @@ pub struct HubLimits {
     /// when it has taken enough, in the order in which it asked (those of the same result together). A client that does not read holds no more than this and one
     /// query's `initial_bytes`. Default 16 MiB; 0 answers one after the other.
     pub initial_backlog_bytes: usize,
+    /// The same for all connections of one subject: with so many, the next results of more than 256 KiB wait until some were taken.
+    /// Results that several connections are sent at once count for each. Default 64 MiB; 0 gives one connection of a subject after the
+    /// other its rows.
+    pub initial_backlog_bytes_per_subject: usize,
     /// How many changes wait unfolded for a watcher inside the process; more, and everything that waits is folded per
     /// node into one batch. 0 always folds. Default 256.
     pub watch_backlog_changes: usize,
@@ -94,6 +98,7 @@ impl Default for HubLimits {
             event_data_bytes: 1024 * 1024,
             initial_bytes: 16 * 1024 * 1024,
             initial_backlog_bytes: 16 * 1024 * 1024,
+            initial_backlog_bytes_per_subject: 64 * 1024 * 1024,
             watch_backlog_changes: 256,
             resume_log_changes: 4_096,
             resume_log_changes_total: 262_144,

@@ -33,9 +33,7 @@ impl OneShot {
         let Self { asked, epoch, subject } = self;
         let (flow, spent) = asked.step_within(nodes, steps);
         let flow = match flow {
-            ControlFlow::Break(snapshot) => {
-                ControlFlow::Break(wire_snapshot(snapshot, Arc::default(), epoch))
-            }
+            ControlFlow::Break(snapshot) => ControlFlow::Break(wire_snapshot(snapshot, "".into(), epoch)),
             ControlFlow::Continue(asked) => ControlFlow::Continue(Self { asked, epoch, subject }),
         };
         (flow, spent)
@@ -49,7 +47,7 @@ impl OneShot {
     /// The result, as of the moment at which it was asked. Costs a filter evaluation for each node that an index finds, for each of
     /// the set where there is none.
     pub fn run(self) -> Snapshot {
-        wire_snapshot(self.asked.run(), Arc::default(), self.epoch)
+        wire_snapshot(self.asked.run(), "".into(), self.epoch)
     }
 }
 

@@ -198,17 +198,30 @@ impl std::error::Error for AuthRefused {}
 ///
 /// assert_eq!(Staff.access(&Principal::new("bob"), "salaries"), Access::Nothing);
 /// ```
+///
+/// A policy has to say what may be seen, so that nobody opens everything by what they have not written:
+///
+/// ```compile_fail,E0046
+/// # use std::sync::Arc;
+/// # use liveset_hub::{Policy, Principal};
+/// struct Staff;
+///
+/// impl Policy for Staff {
+///     fn may_subscribe(&self, who: &Principal, path: &str, events: &[Arc<str>]) -> bool {
+///         true
+///     }
+///     fn may_write(&self, who: &Principal) -> bool {
+///         false
+///     }
+/// }
+/// ```
 pub trait Policy: Send + Sync {
     /// Whether `who` may receive these events of this path, and so of every path below it: it is not asked about each.
     fn may_subscribe(&self, who: &Principal, path: &str, events: &[Arc<str>]) -> bool;
-    /// What `who` may see of a set, live or once. Asked with a set's name whether or not there is such a set. Until told otherwise
-    /// everything that [`may_query`](Self::may_query) lets through.
-    fn access(&self, who: &Principal, edge: &str) -> Access {
-        let _ = (who, edge);
-        Access::All
-    }
-    /// Whether `who` may ask this query at all: edge, filter, order and fields. What they get is up to [`access`](Self::access).
-    /// Until told otherwise they may.
+    /// What `who` may see of a set, live or once. Asked with a set's name whether or not there is such a set.
+    fn access(&self, who: &Principal, edge: &str) -> Access;
+    /// Whether `who` may ask this query at all: edge, filter, order and fields. Default: they may, since whatever they ask,
+    /// [`access`](Self::access) bounds what they get.
     fn may_query(&self, who: &Principal, query: &QuerySpec) -> bool {
         let _ = (who, query);
         true
@@ -231,6 +244,10 @@ pub struct AllowAll;
 impl Policy for AllowAll {
     fn may_subscribe(&self, _: &Principal, _: &str, _: &[Arc<str>]) -> bool {
         true
+    }
+
+    fn access(&self, _: &Principal, _: &str) -> Access {
+        Access::All
     }
 
     fn may_write(&self, who: &Principal) -> bool {

@@ -7,7 +7,7 @@ use std::{
 
 use liveset_core::{
     AddedReason, Ahead, Change, ChangeBatch, ChangeReason, Doc, ErrorCode, LiveQueryOptions, QuerySpec,
-    Refusal, RemovedReason, Request, Snapshot, SubscriptionSpec, Ticket,
+    Refusal, RemovedReason, Request, Snapshot, SubscriptionSpec, Ticket, VersionCode,
 };
 use liveset_engine::{FeedId, Keeping, OpenError, Opened, Plan, QueryError, Share};
 
@@ -21,7 +21,7 @@ use crate::{
     plans::Scope,
     policy::Guard,
     timers::Timer,
-    updates::{identity, mark, wire_snapshot},
+    updates::{identity, wire_snapshot},
 };
 
 impl Connection {
@@ -77,7 +77,14 @@ impl Hub {
         if let Some(connection) = self.connections.find_mut(conn) {
             self.timers.set(Timer::Connection(conn), connection.session.poll_timeout());
             connection.signal(conn, &mut self.outputs);
+            connection.count_initial(&mut self.subjects);
             self.totals.count(connection);
+            if let Some(subject) =
+                connection.share.subject().filter(|subject| self.subjects.deferred(subject) > 0)
+            {
+                let subject = subject.clone();
+                self.begin_deferred_of(now, &subject);
+            }
         }
     }
 
@@ -230,7 +237,7 @@ impl Hub {
             self.permitted(&who, &asked.query, asked.ahead.get(), asked.options.counts, known.as_ref())?;
         let Asked { ticket, id, query, options, since, .. } = asked;
         let identity = identity(&query, &plan);
-        let mark = mark(&identity);
+        let mark = self.marks.of(&identity);
         let watcher = Watcher::Connection(conn, ticket);
         let direct = Direct::new(&id, options);
         let resumes = options.resume.then(|| who.subject.clone());
@@ -309,10 +316,11 @@ impl Hub {
             return self.unsettled.push_back(conn);
         }
         let since = held.since.take();
-        let net = since
-            .as_ref()
-            .filter(|_| self.limits.may_resume())
-            .and_then(|since| missed(&self.feeds, held.feed, snapshot, since));
+        let net = since.as_ref().filter(|_| self.limits.may_resume()).and_then(|since| {
+            let sibling = self.engine.sibling(held.feed);
+            let feeds = [Some(held.feed), sibling].into_iter().flatten();
+            missed(&self.feeds, feeds, snapshot, since, held.options.positions)
+        });
         // More than may wait is sent as first rows are: as it can be taken.
         let net = net.filter(|net| connection.session.has_room_for(ticket, net));
         if net.is_none() && snapshot.bytes() > limit {
@@ -369,7 +377,7 @@ impl Hub {
         &mut self,
         now: Now,
         plan: &Plan,
-        mark: &Arc<str>,
+        mark: &VersionCode,
         watcher: Watcher,
         direct: Option<Direct>,
         resumes: Option<Arc<str>>,
@@ -448,7 +456,7 @@ impl Hub {
         if identity == held.identity {
             return Ok(());
         }
-        let mark = mark(&identity);
+        let mark = self.marks.of(&identity);
         let (before, options, id) = (held.feed, held.options, held.id.clone());
         let watcher = Watcher::Connection(conn, ticket);
         // Where the client waits for its first result there is nothing to be made into another.
@@ -456,7 +464,8 @@ impl Hub {
             && self.feeds.is_begun(before, watcher)
             && let Some(window) = self.engine.snapshot(before)
         {
-            let window = wire_snapshot(window, self.feeds.mark(before).unwrap_or_default(), self.epoch);
+            let window =
+                wire_snapshot(window, self.feeds.mark(before).unwrap_or_else(|| mark.clone()), self.epoch);
             held.had = connection.session.suspend_live_query(ticket, window).map(Arc::new);
         }
         connection.behind.swap_remove(&(before, ticket));
@@ -523,13 +532,20 @@ fn moved(had: &Snapshot, has: &Snapshot, is_displaced: impl Fn(&str) -> bool) ->
     }
 }
 
-/// The net changes from the version that a client says it has to that of the snapshot, where they are known.
-fn missed(feeds: &Feeds, feed: FeedId, snapshot: &Snapshot, since: &str) -> Option<ChangeBatch> {
-    let since = since.strip_prefix(&*snapshot.mark)?.parse::<u64>().ok()?;
-    if since > snapshot.version {
+/// The net changes from the version that a client says it has to that of the snapshot, where one of these feeds, all of which are of
+/// the same rows, knows them. Whoever does not know its rows by place cannot begin to with diffs.
+fn missed(
+    feeds: &Feeds,
+    mut of: impl Iterator<Item = FeedId>,
+    snapshot: &Snapshot,
+    since: &str,
+    positions: bool,
+) -> Option<ChangeBatch> {
+    let (since, had_positions) = snapshot.mark.read(since)?;
+    if since > snapshot.version || (positions && !had_positions) {
         return None;
     }
-    let mut net = feeds.since(feed, since)?;
+    let mut net = of.find_map(|feed| feeds.since(feed, since))?;
     Some(ChangeBatch {
         version: snapshot.version,
         total_count: snapshot.total_count,
@@ -577,7 +593,7 @@ fn check_subscription(
 ) -> Result<(), Refusal> {
     resources.declares_events(&subscription.path, &subscription.events).map_err(|error| Refusal {
         code: match error {
-            ResourceError::UnknownPath(_) => ErrorCode::InvalidPath,
+            ResourceError::UnknownPath(_) | ResourceError::Template(_) => ErrorCode::InvalidPath,
             ResourceError::UnknownEvent { .. } => ErrorCode::InvalidEvent,
         },
         message: error.to_string(),

@@ -55,6 +55,9 @@ pub enum ResourceError {
     /// No template matches the path.
     #[error("Unknown resource path: {0}")]
     UnknownPath(String),
+    /// The path is a template.
+    #[error("'{0}' is a template: a path has values in place of what is in braces")]
+    Template(String),
     /// The path's template does not declare the event type.
     #[error("Unknown event type '{event_type}' for path '{path}'; it has {declared}")]
     UnknownEvent {
@@ -177,6 +180,9 @@ impl Resources {
         path: &str,
         event_types: &[impl AsRef<str>],
     ) -> Result<(), ResourceError> {
+        if path.contains(['{', '}']) {
+            return Err(ResourceError::Template(path.to_owned()));
+        }
         let Some(template) = self.template(path) else {
             return Err(ResourceError::UnknownPath(path.to_owned()));
         };
@@ -240,6 +246,15 @@ impl Segment {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_template_that_was_pasted_is_no_path() {
+        let resources = Resources::stock();
+        for path in ["jobs/{jobId}", "jobs/{7", "actors/{actorType}/1", "jobs/}"] {
+            let error = resources.declares_event(path, "jobStarted").unwrap_err();
+            assert!(error.to_string().starts_with(&format!("'{path}' is a template")), "{error}");
+        }
+    }
 
     #[test]
     fn stock_catalogue_is_the_documents() {

@@ -12,7 +12,7 @@ use liveset_core::Moment;
 use liveset_engine::{self as engine, Allowance, FeedId, Keeping, Keyed};
 
 use crate::{
-    Delay, HubLimits,
+    ConnectionId, Delay, HubLimits,
     budgets::{Kept, StepBudget},
 };
 
@@ -41,6 +41,10 @@ struct Account {
     feeds: HashMap<FeedId, (usize, Keeping), FixedState>,
     kept: Kept,
     steps: StepBudget,
+    /// Bytes of first rows that its connections have not taken.
+    initial_bytes: usize,
+    /// Connections with live queries that are answered when there are fewer.
+    deferred: VecDeque<ConnectionId>,
 }
 
 /// Subjects with a connection, and those that have none any more and have not made up for what they spent.
@@ -71,6 +75,7 @@ pub(crate) struct Share {
     subject: Option<Arc<str>>,
     holds: Holding,
     feeds: BTreeMap<FeedId, usize>,
+    initial_bytes: usize,
 }
 
 impl Account {
@@ -80,6 +85,8 @@ impl Account {
             feeds: HashMap::default(),
             kept: Kept::default(),
             steps: StepBudget::full(rate, now),
+            initial_bytes: 0,
+            deferred: VecDeque::new(),
         }
     }
 
@@ -241,6 +248,39 @@ impl Subjects {
         }
     }
 
+    /// A connection holds so many bytes of first rows that it has not taken.
+    pub(crate) fn set_initial(&mut self, share: &mut Share, bytes: usize) {
+        if let Some(account) = share.subject.as_ref().and_then(|subject| self.by_name.get_mut(subject)) {
+            account.initial_bytes = account.initial_bytes - share.initial_bytes + bytes;
+            share.initial_bytes = bytes;
+        }
+    }
+
+    /// Whether connections of the subject can be given more first rows: they hold fewer bytes of them than they may, or none.
+    pub(crate) fn has_initial_room(&self, share: &Share, limit: usize) -> bool {
+        let account = share.subject.as_ref().and_then(|subject| self.by_name.get(subject));
+        account.is_none_or(|account| account.initial_bytes == 0 || account.initial_bytes < limit)
+    }
+
+    /// A connection has a live query that is answered when the subject has room for its rows.
+    pub(crate) fn defer(&mut self, share: &Share, conn: ConnectionId) {
+        if let Some(account) = share.subject.as_ref().and_then(|subject| self.by_name.get_mut(subject)) {
+            account.deferred.push_back(conn);
+        }
+    }
+
+    /// How many times a connection of a subject was [deferred](Self::defer).
+    pub(crate) fn deferred(&self, subject: &str) -> usize {
+        self.by_name.get(subject).map_or(0, |account| account.deferred.len())
+    }
+
+    /// The next connection of these, if the subject has room.
+    pub(crate) fn next_deferred(&mut self, subject: &str, limit: usize) -> Option<ConnectionId> {
+        let account = self.by_name.get_mut(subject)?;
+        let has_room = account.initial_bytes == 0 || account.initial_bytes < limit;
+        if has_room { account.deferred.pop_front() } else { None }
+    }
+
     /// For how long nothing more may be spent for a subject.
     pub(crate) fn wait(&mut self, subject: &str, now: Moment) -> Duration {
         self.by_name.get_mut(subject).map_or(Duration::ZERO, |account| account.steps.wait(self.rate, now))
@@ -268,6 +308,7 @@ impl Subjects {
             account.kept.set_bytes(share.holds.subscription_bytes, 0);
             self.bytes -= share.holds.subscription_bytes;
             let mut gone = Vec::new();
+            account.initial_bytes -= share.initial_bytes;
             if !is_same {
                 for (feed, count) in std::mem::take(&mut share.feeds) {
                     let Some((keeping, is_gone)) = account.let_go(feed, count) else { continue };
@@ -300,6 +341,7 @@ impl Subjects {
         account.kept.set_bytes(0, holds.subscription_bytes);
         self.bytes += holds.subscription_bytes;
         let mut new = Vec::new();
+        account.initial_bytes += share.initial_bytes;
         for (feed, count, keeping) in moved {
             new.extend(account.keep(feed, &keeping, count).then_some((feed, keeping.bytes)));
             share.feeds.insert(feed, count);

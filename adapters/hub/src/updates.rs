@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, hash::BuildHasher, sync::Arc};
 use foldhash::fast::FixedState;
 use liveset_core::{
     AddedReason, Change, ChangeBatch, ChangeReason, DiffVersions, Diffs, Doc, QuerySpec, RemovedReason,
-    Snapshot, Ticket,
+    Snapshot, Ticket, VersionCode, VersionKey,
 };
-use liveset_engine::{Committed, Count, FeedId, Plan, Reason, Update};
+use liveset_engine::{Committed, Count, FeedId, Keyed, Plan, Reason, Update};
 
 use crate::{
     ConnectionId, Hub, Now, Output,
@@ -156,10 +156,19 @@ impl Hub {
         // Counts change without an update where nobody follows them: a snapshot is good for its own moment only.
         let version = wire_version(self.engine.version(), self.epoch);
         let (connections, limit) = (&mut self.connections, self.limits.initial_backlog_bytes);
+        let (subjects, engine) = (&mut self.subjects, &self.engine);
+        let limit_of_subject = self.limits.initial_backlog_bytes_per_subject;
+        let mut is_small = None;
         let ready = |watcher: &Watcher| {
             let Watcher::Connection(conn, ticket) = watcher else { return true };
             let Some(connection) = connections.find_mut(*conn) else { return true };
-            let has_room = connection.has_room(limit);
+            // A subject whose connections hold much of what they do not take waits for that with large results only.
+            let has_own_room = connection.has_room(limit);
+            let has_room = has_own_room
+                && (subjects.has_initial_room(&connection.share, limit_of_subject)
+                    || (connection.session.initial_bytes() == 0
+                        && *is_small
+                            .get_or_insert_with(|| engine.snapshot(feed).is_none_or(is_small_result))));
             let Some(held) = connection.held.queries.get_mut(ticket) else { return true };
             if held.is_unchecked {
                 return false;
@@ -169,6 +178,9 @@ impl Hub {
             if !is_ready && !held.is_deferred {
                 held.is_deferred = true;
                 connection.deferred.push_back(*ticket);
+                if has_own_room {
+                    subjects.defer(&connection.share, *conn);
+                }
             }
             is_ready
         };
@@ -178,7 +190,12 @@ impl Hub {
         }
         for watcher in waited {
             match watcher {
-                Watcher::Connection(conn, ticket) => self.answer_query(now, conn, ticket, &snapshot),
+                Watcher::Connection(conn, ticket) => {
+                    self.answer_query(now, conn, ticket, &snapshot);
+                    if let Some(connection) = self.connections.find_mut(conn) {
+                        connection.count_initial(&mut self.subjects);
+                    }
+                }
                 Watcher::Process(watch) => {
                     if self.watches.begin(watch, snapshot.clone()) {
                         self.outputs.push(Output::Watch { watch });
@@ -199,6 +216,24 @@ impl Hub {
             held.is_deferred = false;
             let feed = held.feed;
             self.begin(now, feed);
+            // Where it is its subject that has no room, it waits for others.
+            let connection = self.connections.find(conn);
+            let held = connection.and_then(|connection| connection.held.queries.get(&ticket));
+            if held.is_some_and(|held| held.is_deferred) {
+                return;
+            }
+        }
+    }
+
+    /// Answers live queries of a subject that have waited until its connections have taken the first rows of others. O(1) where none
+    /// has.
+    pub(crate) fn begin_deferred_of(&mut self, now: Now, subject: &str) {
+        let limit = self.limits.initial_backlog_bytes_per_subject;
+        // Each once: who has no room of its own is deferred again.
+        for _ in 0..self.subjects.deferred(subject) {
+            let Some(conn) = self.subjects.next_deferred(subject, limit) else { return };
+            self.begin_deferred(now, conn);
+            self.unsettled.push_back(conn);
         }
     }
 
@@ -224,6 +259,13 @@ impl Hub {
             changes: update.changes().map(wire_change).collect(),
         }
     }
+}
+
+/// Up to this size a result is sent whatever else its subject has not taken.
+const SMALL_RESULT_BYTES: usize = 256 * 1024;
+
+fn is_small_result(snapshot: liveset_engine::Snapshot) -> bool {
+    snapshot.rows.iter().map(|(_, doc)| doc.data.len()).sum::<usize>() <= SMALL_RESULT_BYTES
 }
 
 /// Moments of time that were due when a commit was made: they count as a part of it.
@@ -269,7 +311,7 @@ impl Moments {
     }
 }
 
-pub(crate) fn wire_snapshot(snapshot: liveset_engine::Snapshot, mark: Arc<str>, epoch: u64) -> Snapshot {
+pub(crate) fn wire_snapshot(snapshot: liveset_engine::Snapshot, mark: VersionCode, epoch: u64) -> Snapshot {
     Snapshot {
         version: wire_version(snapshot.version, epoch),
         mark,
@@ -293,10 +335,26 @@ pub(crate) fn identity(query: &QuerySpec, plan: &Plan) -> Box<str> {
     format!("{}/{}", parts.join("/"), plan.cap()).into()
 }
 
-/// What goes in front of the versions of a query: clients that resume name a version, and one of another query would be
-/// taken for one of this. A hash of its identity.
-pub(crate) fn mark(identity: &str) -> Arc<str> {
-    format!("{:016x}-", FixedState::default().hash_one(identity)).into()
+/// How the versions of queries are written: clients that resume name a version, and one of another query would be taken for one of
+/// this. What they are given says nothing else to them, neither how many commits there were nor when the owner began.
+#[derive(Debug)]
+pub(crate) struct Marks {
+    keyed: Keyed,
+    are_open: bool,
+}
+
+impl Marks {
+    pub(crate) fn new(keyed: Keyed, are_open: bool) -> Self {
+        Self { keyed, are_open }
+    }
+
+    /// Those of a query with this identity.
+    pub(crate) fn of(&self, identity: &str) -> VersionCode {
+        if self.are_open {
+            return format!("{:016x}-", FixedState::default().hash_one(identity)).as_str().into();
+        }
+        VersionCode::Sealed(VersionKey::new([0_u8, 1].map(|half| self.keyed.hash_one((half, identity)))))
+    }
 }
 
 fn wire_change(change: liveset_engine::Change) -> Change {

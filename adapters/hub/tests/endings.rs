@@ -45,7 +45,12 @@ fn half_open_connections_are_found_by_the_missing_pong() {
     let client = client(&mut world, "a");
     create(&mut world, client, "q", r#"{"edge":"orders"}"#);
     let conn = world.vanish(client).unwrap();
-    world.run_for(Duration::from_secs(59));
+    world.run_for(Duration::from_secs(30));
+    // The socket takes the ping as any other bytes, and nobody answers it.
+    let (now, mut out) = (world.now(), Vec::new());
+    assert!(world.hub_mut().poll_transmit(now, conn, &mut out).is_some());
+    assert_eq!(out, br#"{"type":"ping"}"#);
+    world.run_for(Duration::from_secs(29));
     assert_eq!(world.hub().stats().feeds, 1);
     world.run_for(Duration::from_secs(2));
     // What it held is free at once; the connection itself is the owner's to drop.

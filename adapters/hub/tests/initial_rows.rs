@@ -182,3 +182,42 @@ fn too_many_first_results_at_once_are_refused_and_the_connection_stays() {
     create(&mut world, a, "q1", r#"{"edge":"orders","filter":"total != 1"}"#);
     assert_eq!(types(&mut world, a), ["liveQueryCreated", "liveQueryData"]);
 }
+
+/// Half a megabyte for each; a client that takes nothing holds some 64 KiB less.
+#[test]
+fn what_all_connections_of_a_subject_do_not_take_is_bounded() {
+    let large = |id: u32| upsert("orders", &format!(r#"{{"id":{id},"text":"{}"}}"#, "x".repeat(5_000)));
+    for (limit, at_once) in [(0, 1), (400_000, 1), (600_000, 2), (100_000_000, 5)] {
+        let mut world = world(limited(|hub| hub.initial_backlog_bytes_per_subject = limit));
+        world.set_room(1);
+        world.commit((0..100).map(large).collect()).unwrap();
+        let clients: Vec<ClientId> = (0..5).map(|_| client(&mut world, "a")).collect();
+        let other = client(&mut world, "b");
+        for (place, client) in clients.iter().enumerate() {
+            world.stall(*client);
+            let query = format!(r#"{{"edge":"orders","filter":"id != {}"}}"#, 1_000 + place);
+            world.session(*client).create_live_query(request("q", &query));
+            world.settle();
+        }
+        assert_eq!(world.hub().stats().waiting, 5 - at_once, "{limit}");
+        // A small result is not held up, nor what is another subject's.
+        let sixth = client(&mut world, "a");
+        create(&mut world, sixth, "small", r#"{"edge":"orders","limit":10}"#);
+        assert_eq!(types(&mut world, sixth), ["liveQueryCreated", "liveQueryData"]);
+        create(&mut world, other, "q", r#"{"edge":"orders"}"#);
+        assert_eq!(types(&mut world, other)[0], "liveQueryCreated");
+        // One goes, one gives up its query, and the others read: all are answered.
+        world.cut(clients[0]);
+        world.settle();
+        world.unstall(clients[1]);
+        world.settle();
+        for client in &clients[2..] {
+            world.unstall(*client);
+            world.settle();
+        }
+        for client in &clients[1..] {
+            assert_eq!(world.session(*client).live_query("q").unwrap().rows().count(), 100, "{limit}");
+        }
+        assert_eq!((world.hub().stats().waiting, world.hub().stats().backlog.initial_bytes), (0, 0));
+    }
+}

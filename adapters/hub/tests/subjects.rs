@@ -8,7 +8,7 @@ use common::{client, create, messages, order, request, types, world};
 use liveset_core::{CloseCode, SessionState, SubscriptionSpec};
 use liveset_engine::SetDef;
 use liveset_hub::{
-    AuthRefused, HubConfig, HubLimits, Policy, Principal, SubjectUse,
+    Access, AuthRefused, HubConfig, HubLimits, Policy, Principal, SubjectUse,
     test_kit::{ClientId, Prng, World},
 };
 use serde_json::Value;
@@ -166,6 +166,10 @@ impl Policy for OnlyA {
 
     fn may_query(&self, who: &Principal, query: &liveset_core::QuerySpec) -> bool {
         query.edge != "secret" || &*who.subject == "a"
+    }
+
+    fn access(&self, _: &Principal, _: &str) -> Access {
+        Access::All
     }
 
     fn may_write(&self, _: &Principal) -> bool {

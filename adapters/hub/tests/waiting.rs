@@ -8,7 +8,7 @@ use common::{client, messages, order, orders, request, shown, types, world};
 use liveset_core::{CloseCode, LiveResult, QuerySpec, Token};
 use liveset_engine::{EngineLimits, Tuning};
 use liveset_hub::{
-    AllowAll, HubConfig, Policy, Principal, WatchEvent,
+    Access, AllowAll, HubConfig, Policy, Principal, WatchEvent,
     test_kit::{ClientId, World},
 };
 
@@ -149,6 +149,10 @@ impl Policy for OnlyWide {
         &*who.subject == "wide"
     }
 
+    fn access(&self, _: &Principal, _: &str) -> Access {
+        Access::All
+    }
+
     fn may_write(&self, who: &Principal) -> bool {
         AllowAll.may_write(who)
     }
@@ -186,6 +190,10 @@ impl Policy for Bomb {
     fn may_query(&self, _: &Principal, query: &QuerySpec) -> bool {
         assert_ne!(query.order_by.as_deref(), Some("bomb"), "boom");
         true
+    }
+
+    fn access(&self, _: &Principal, _: &str) -> Access {
+        Access::All
     }
 
     fn may_write(&self, _: &Principal) -> bool {

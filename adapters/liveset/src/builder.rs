@@ -15,6 +15,7 @@ use crate::handle::Liveset;
 use crate::limits::Limits;
 use crate::shards::Shards;
 use crate::shared::{Shared, Sizes};
+use crate::timer::has_timer;
 
 /// A set of nodes, declared. What is not declared of its fields is not checked.
 ///
@@ -154,11 +155,12 @@ impl Builder {
         self
     }
 
-    /// Makes it. Needs no runtime; connections do.
+    /// Makes it. Needs no runtime; connections do, with a timer.
     ///
     /// # Errors
     ///
-    /// Where a set or a resource is declared wrongly, or twice, or where there are no threads to be had for the shards.
+    /// Where a set or a resource is declared wrongly, or twice, where a limit is 0 with which nothing would go on, or where there are no
+    /// threads to be had for the shards.
     pub fn build(self) -> Result<Liveset, BuildError> {
         let Self { sets, resources, declared, limits, authenticator, policy, clock } = self;
         let mut resources = match resources {
@@ -168,6 +170,12 @@ impl Builder {
         };
         for (path, event_types) in declared {
             resources.declare(&path, event_types.iter().map(String::as_str))?;
+        }
+        if !has_timer() {
+            return Err(BuildError::NoTimer);
+        }
+        if let Some(name) = limits.zero() {
+            return Err(BuildError::Limit(name));
         }
         let Limits { engine, session, hub, transport, auth } = limits;
         let patience = session.auth_timeout;
@@ -179,8 +187,16 @@ impl Builder {
             hold_steps: engine.hold_steps.max(1),
             overdraft: hub.overdraft,
         };
-        let mut hub =
-            Hub::new(HubConfig { engine, session, hub, resources, policy, epoch: epoch(), seed: seed() });
+        let mut hub = Hub::new(HubConfig {
+            engine,
+            session,
+            hub,
+            resources,
+            policy,
+            epoch: epoch(),
+            seed: seed(),
+            ..HubConfig::default()
+        });
         for set in sets {
             hub.define_set(set)?;
         }
@@ -224,6 +240,14 @@ pub enum BuildError {
     /// A resource.
     #[error(transparent)]
     Resource(#[from] DeclareError),
+    /// It is made inside a tokio runtime that has no timer.
+    #[error(
+        "the tokio runtime has no timer, without which no deadline would come: build it with `enable_time` or `enable_all`"
+    )]
+    NoTimer,
+    /// A limit, named as `engine.max_window`, is 0 and has to be at least 1.
+    #[error("the limit {0} has to be at least 1")]
+    Limit(&'static str),
     /// The threads for several shards could not be started.
     #[error("the threads of the shards could not be started: {0}")]
     Threads(String),
@@ -232,6 +256,27 @@ pub enum BuildError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_means_nothing_is_refused() {
+        let build = |limits| Builder::default().limits(limits).build().map(drop);
+        let mut limits = Limits::default();
+        assert_eq!(build(limits.clone()), Ok(()));
+        limits.engine.max_window = 0;
+        assert_eq!(
+            build(limits).unwrap_err().to_string(),
+            "the limit engine.max_window has to be at least 1"
+        );
+        let mut limits = Limits::default();
+        limits.transport.batch_bytes = 0;
+        assert_eq!(build(limits), Err(BuildError::Limit("transport.batch_bytes")));
+        let key = |key: &str| Builder::default().set(Set::new("orders").key(key)).build().map(drop);
+        let refused = key("b.c").unwrap_err().to_string();
+        assert_eq!(refused, "set 'orders': the key 'b.c' is a path; it has to be one of a node's own fields");
+        for alone in ["id", "first name", "in", "order-id"] {
+            assert_eq!(key(alone), Ok(()), "{alone}");
+        }
+    }
 
     #[test]
     fn no_two_endpoints_hash_alike() {

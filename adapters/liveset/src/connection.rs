@@ -23,9 +23,10 @@ use tracing::Instrument;
 
 use crate::address::ClientAddress;
 use crate::contain::{Panicked, contain};
+use crate::limits::TransportLimits;
 use crate::outbox::Frames;
 use crate::peer::Peer;
-use crate::shared::Shared;
+use crate::shared::{AFTER_PAUSE, PAUSE, Shared};
 use crate::telemetry::{self, Ended};
 use crate::transport::Fault;
 use crate::transport::conversation::{Either, Owner, WriteEnd, converse, either};
@@ -37,7 +38,7 @@ pub(crate) async fn serve<IO>(shared: Arc<Shared>, io: IO, address: Option<Clien
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    shared.ensure_timer();
+    shared.require_timer();
     let Ok(peer) = shared.connect(tokio::runtime::Handle::current(), address) else {
         telemetry::panicked("hub");
         tracing::error!("the hub panicked over a new connection; it is dropped");
@@ -186,6 +187,7 @@ where
                 hub.overload(now, conn, "the connection could not be written to for too long");
             });
             // It may come back while we go: then it is told why.
+            batch.pace = None;
             let last = send_all(shared, peer, stream, &mut batch);
             let _ = timeout(shared.transport.close_timeout, last).await;
             WriteEnd::Stuck
@@ -202,6 +204,29 @@ struct Batch {
     since: Option<Instant>,
     /// Something was written that was not flushed.
     dirty: bool,
+    /// How the socket takes what waits for it; `None` while nothing had to wait since there was last nothing to send.
+    pace: Option<Pace>,
+    /// The client was sent a ping that it has not answered, as far as is known.
+    awaits_pong: bool,
+}
+
+/// What a socket has taken since it was last found to take enough.
+struct Pace {
+    taken: usize,
+    until: Instant,
+}
+
+impl Pace {
+    fn new(limits: &TransportLimits) -> Self {
+        Self { taken: 0, until: after(limits.write_timeout) }
+    }
+
+    fn take(&mut self, bytes: usize, limits: &TransportLimits) {
+        self.taken += bytes;
+        if self.taken >= limits.write_bytes.max(1) {
+            *self = Self::new(limits);
+        }
+    }
 }
 
 enum SendError {
@@ -218,10 +243,9 @@ async fn send_all<W>(
 where
     W: AsyncWrite + Unpin + Send,
 {
-    let limit = shared.transport.write_timeout;
     loop {
         if batch.sent < batch.frames.bytes.len() {
-            send(shared, stream, batch).await?;
+            send(shared, peer, stream, batch).await?;
             telemetry::sent(batch.frames.count, batch.frames.bytes.len(), batch.since.take());
         }
         let closed = batch.frames.close;
@@ -234,7 +258,7 @@ where
         }
         // One flush for all that was written since the last.
         if std::mem::take(&mut batch.dirty) {
-            match timeout(limit, stream.flush()).await {
+            match timeout(shared.transport.write_timeout, stream.flush()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return Err(SendError::Broken),
                 Err(_) => return Err(SendError::Stuck),
@@ -245,35 +269,69 @@ where
             return Ok(());
         }
         batch.frames.rest();
+        // Nothing waits any more.
+        batch.pace = None;
         peer.woken().await;
     }
 }
 
 /// Writes the batch to its end.
-async fn send<W>(shared: &Shared, stream: &mut W, batch: &mut Batch) -> Result<(), SendError>
+async fn send<W>(
+    shared: &Arc<Shared>,
+    peer: &Peer,
+    stream: &mut W,
+    batch: &mut Batch,
+) -> Result<(), SendError>
 where
     W: AsyncWrite + Unpin + Send,
 {
-    let (mut batch_ends, mut stalled) = (None, None);
+    let limits = &shared.transport;
+    let mut stalled = None;
     let bytes = &batch.frames.bytes;
     while batch.sent < bytes.len() {
         let mut writing = pin!(stream.write(&bytes[batch.sent..]));
         // Most sockets take it at once: no clock is asked for those.
+        let mut waited = false;
         let written = match poll_fn(|cx| Poll::Ready(writing.as_mut().poll(cx))).await {
             Poll::Ready(written) => Ok(written),
             Poll::Pending => {
+                waited = true;
                 stalled.get_or_insert_with(telemetry::Stall::begin);
-                // "Unwritable" is a socket that takes not a byte; a slow one is served at its pace, within reason.
-                let batch_ends = *batch_ends.get_or_insert_with(|| after(shared.transport.batch_timeout));
-                timeout_at(batch_ends.min(after(shared.transport.write_timeout)), writing).await
+                let pace = batch.pace.get_or_insert_with(|| Pace::new(limits));
+                let waiting = timeout_at(pace.until, writing);
+                match either(pin!(waiting), pin!(peer.hurried())).await {
+                    Either::First(written) => written,
+                    Either::Second(()) => {
+                        pace.until = pace.until.min(after(limits.close_timeout));
+                        continue;
+                    }
+                }
             }
         };
-        match written {
-            Ok(Ok(written)) if written > 0 => batch.sent += written,
+        let written = match written {
+            Ok(Ok(written)) if written > 0 => written,
             Ok(_) => return Err(SendError::Broken),
-            Err(_) => return Err(SendError::Stuck),
-        }
+            Err(_) => match &mut batch.pace {
+                // The process stood still, and so may its sockets have.
+                Some(pace) if pace.until.elapsed() > PAUSE => {
+                    pace.until = after(AFTER_PAUSE);
+                    continue;
+                }
+                _ => return Err(SendError::Stuck),
+            },
+        };
+        batch.sent += written;
         batch.dirty = true;
+        if let Some(pace) = &mut batch.pace {
+            pace.take(written, limits);
+        }
+        if waited && batch.awaits_pong {
+            // Behind what waited the ping may have left only now.
+            shared.run_for(peer, |hub, now, conn| {
+                hub.handle_sent(now, conn);
+                batch.awaits_pong = hub.awaits_pong(conn);
+            });
+        }
     }
     Ok(())
 }
@@ -304,6 +362,7 @@ fn gather(shared: &Arc<Shared>, peer: &Peer, batch: &mut Batch) {
         loop {
             if frames.bytes.len() >= max {
                 more = true;
+                batch.awaits_pong = hub.awaits_pong(conn);
                 return;
             }
             let mut close = None;
@@ -320,6 +379,7 @@ fn gather(shared: &Arc<Shared>, peer: &Peer, batch: &mut Batch) {
             }
             if text.is_none() {
                 more = false;
+                batch.awaits_pong = hub.awaits_pong(conn);
                 return;
             }
             frames.count += 1;

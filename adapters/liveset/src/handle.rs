@@ -375,6 +375,10 @@ impl Liveset {
     /// [`tokio::io::duplex`]. Bytes that arrived together with the handshake must come out of it first.
     ///
     /// A panic while serving closes this connection with 1011, and no other.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime, and in one without a timer (`enable_time`, `enable_all`).
     pub async fn serve<IO>(&self, io: IO)
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send,
@@ -392,6 +396,10 @@ impl Liveset {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// # Panics
+    ///
+    /// As [`serve`](Self::serve).
     pub async fn serve_from<IO>(&self, io: IO, address: Option<ClientAddress>)
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hyper::header::{
     ALLOW, CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_VERSION, UPGRADE,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode, Version};
@@ -13,6 +13,10 @@ use tracing::Instrument;
 
 use crate::address::ClientAddress;
 use crate::handle::Liveset;
+use crate::timer::require_timer;
+
+/// What a client may call the protocol, where it offers names for it. One that offers none is taken too.
+const SUBPROTOCOL: &str = "liveset";
 
 /// Which pages may open connections, by the `Origin` that browsers send with the handshake.
 ///
@@ -32,7 +36,7 @@ pub enum Origins {
     /// All.
     #[default]
     Any,
-    /// Exactly these, such as `https://app.example.com`; others get 403.
+    /// Exactly these, such as `https://app.example.com`, or `capacitor://localhost` of an app; others get 403.
     Listed {
         /// The origins, compared as text, without regard to upper and lower case.
         origins: Arc<[Box<str>]>,
@@ -96,12 +100,16 @@ impl Endpoint {
     }
 
     /// Answers a request for the endpoint. A right handshake is answered by 101, and the connection is served by a task
-    /// of its own as soon as that was sent; anything else is answered by an error and what is wrong.
+    /// of its own as soon as that was sent; anything else is answered by an error and what is wrong. Of the subprotocols that a client
+    /// offers, `liveset` is chosen, and no other.
     ///
     /// A [`ClientAddress`] among the extensions of the request is where the connection comes from.
     ///
-    /// Must be called inside a tokio runtime.
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime, and in one without a timer (`enable_time`, `enable_all`).
     pub fn upgrade<B>(&self, request: &mut Request<B>) -> Response<String> {
+        require_timer();
         let checked = check(request, &self.origins)
             .and_then(|()| if self.liveset.is_shutting_down() { Err(Refused::ShuttingDown) } else { Ok(()) });
         if let Err(refused) = checked {
@@ -109,6 +117,7 @@ impl Endpoint {
             return refused.response();
         }
         let address = request.extensions().get::<ClientAddress>().copied();
+        let is_named = lists_exactly(request.headers(), &SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL);
         let Ok((response, upgraded)) = fastwebsockets::upgrade::upgrade(request) else {
             return Refused::Key.response();
         };
@@ -121,7 +130,11 @@ impl Endpoint {
             }
         };
         tokio::spawn(serving.in_current_span());
-        response.map(|_| String::new())
+        let mut response = response.map(|_| String::new());
+        if is_named {
+            response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+        }
+        response
     }
 }
 
@@ -180,6 +193,12 @@ fn lists(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
         let mut words = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
         words.any(|given| given.eq_ignore_ascii_case(word.as_bytes()))
     })
+}
+
+/// The same, where upper and lower case are not alike.
+fn lists_exactly(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
+    let words = headers.get_all(name).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    words.map(<[u8]>::trim_ascii).any(|given| given == word.as_bytes())
 }
 
 /// Whether it is a host, and maybe a port: RFC 9112, 3.2, wants others refused.

@@ -69,13 +69,21 @@
 //!
 //! # Runtime
 //!
-//! Connections need a tokio runtime with its timer. Each is one task, in which reading and writing take turns; the handle
+//! Connections need a tokio runtime with its timer (`enable_time`, `enable_all`): inside one without, [`Builder::build`] is an error, and
+//! [`Liveset::serve`], [`Liveset::serve_from`] and `http::Endpoint::upgrade` panic. Each is one task, in which reading and writing take turns; the handle
 //! itself can be used from any thread. One more task per endpoint keeps time, and makes the first results of queries over many
 //! nodes, in slices; it starts with the first use inside a runtime and ends with the last handle. Without a runtime, time
 //! moves with commits and queries only, and each use of the handle does a slice.
 //!
 //! With `Limits::engine.shards` above 1 the live queries are spread over as many shards, and a commit of 64 operations or more
 //! is brought to them by as many threads of its own. With one shard, the default, there is no such thread.
+//!
+//! # Sockets
+//!
+//! What a socket has taken is gone as far as can be known here. Keep little in the kernel's buffers: megabytes in them delay pings and closes,
+//! and a slow client whose buffer is full looks like one that takes nothing ([`TransportLimits::write_timeout`]). On Linux set
+//! `TCP_NOTSENT_LOWAT` to some 16 KiB (`socket2::SockRef::set_tcp_notsent_lowat`), elsewhere a small send buffer; and `TCP_NODELAY`, as
+//! diffs are small and each is waited for.
 //!
 //! # Limits
 //!

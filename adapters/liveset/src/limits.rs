@@ -29,6 +29,29 @@ pub struct Limits {
     pub auth: AuthLimits,
 }
 
+impl Limits {
+    /// A limit that is 0, with which nothing would go on.
+    pub(crate) fn zero(&self) -> Option<&'static str> {
+        let Limits { engine, session, hub, transport, auth } = self;
+        let zeros = [
+            ("engine.max_window", engine.max_window == 0),
+            ("engine.slice_rows", engine.slice_rows == 0),
+            ("engine.hold_steps", engine.hold_steps == 0),
+            ("engine.shards", engine.shards == 0),
+            ("session.rate_limited_in_a_row", session.rate_limited_in_a_row == 0),
+            ("session.invalid_in_a_row", session.invalid_in_a_row == 0),
+            ("session.event_queue", session.event_queue == 0),
+            ("session.chunk_rows", session.chunk_rows == 0),
+            ("hub.filling_per_subject", hub.filling_per_subject == 0),
+            ("transport.max_fragments", transport.max_fragments == 0),
+            ("transport.batch_bytes", transport.batch_bytes == 0),
+            ("transport.write_bytes", transport.write_bytes == 0),
+            ("auth.failures_per_address", auth.failures_per_address == 0),
+        ];
+        zeros.into_iter().find_map(|(name, is_zero)| is_zero.then_some(name))
+    }
+}
+
 /// How often tokens from one address may be refused before no more are looked at for a while: guessing is slowed down, and so is a
 /// client that comes back with a bad token again and again.
 ///
@@ -44,7 +67,7 @@ pub struct Limits {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AuthLimits {
-    /// How many refusals are borne at once, from one address: one /64 of IPv6. Default 20; 0 counts as 1.
+    /// How many refusals are borne at once, from one address: one /64 of IPv6. Default 20; at least 1.
     pub failures_per_address: u32,
     /// After how long one of them is forgiven. 0 bears any number. Default 3 s.
     pub failure_interval: Duration,
@@ -88,12 +111,12 @@ pub struct TransportLimits {
     /// How many bytes of diffs are copied for a connection while its socket is still taking what came before; with more they wait
     /// in its session, where they fold. 0 sends everything by way of the session. Default 32 KiB.
     pub outbox_bytes: usize,
-    /// How long a socket may take no byte while there is something to be written; then the connection is given up,
-    /// with 1013 if it can still be told. Default 10 s.
+    /// A connection that takes less than [`write_bytes`](Self::write_bytes) in this time, while something waits for it, is given up,
+    /// with 1013 if it can still be told. One that is slow but takes more is served at its pace. Default 60 s.
     pub write_timeout: Duration,
-    /// How long one batch may take in all: a peer that takes a byte now and then holds a connection no longer than this.
-    /// Default 60 s.
-    pub batch_timeout: Duration,
+    /// How much that is. What a connection takes goes into the buffers of the kernel first: keep those small, as the front page of
+    /// this crate says. Default 16 KiB; at least 1.
+    pub write_bytes: usize,
     /// How long each step of closing a connection may take: for what was queued when the peer closed, for our close frame,
     /// and for the answer to it, while what still arrives is read and thrown away. Default 2 s.
     pub close_timeout: Duration,
@@ -110,8 +133,8 @@ impl Default for TransportLimits {
             control_burst: 100,
             batch_bytes: 32 * 1024,
             outbox_bytes: 32 * 1024,
-            write_timeout: Duration::from_secs(10),
-            batch_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(60),
+            write_bytes: 16 * 1024,
             close_timeout: Duration::from_secs(2),
             shutdown_spread: Duration::from_secs(1),
         }

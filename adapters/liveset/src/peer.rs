@@ -26,6 +26,8 @@ pub(crate) struct Peer {
     /// The writer has sent all there was.
     rest: Notify,
     abort: Notify,
+    /// The other end seems to be gone.
+    hurry: Notify,
     /// The hub does not know the connection any more.
     over: AtomicBool,
     /// A token of the connection was accepted.
@@ -45,6 +47,7 @@ impl Peer {
             outbox: Outbox::default(),
             rest: Notify::new(),
             abort: Notify::new(),
+            hurry: Notify::new(),
             over: AtomicBool::new(false),
             known: AtomicBool::new(false),
             failed: AtomicBool::new(false),
@@ -113,6 +116,16 @@ impl Peer {
 
     pub(crate) async fn aborted(&self) {
         self.abort.notified().await;
+    }
+
+    /// The other end seems to be gone: what waits for it is given the time of a close, and no more.
+    pub(crate) fn hurry(&self) {
+        self.hurry.notify_one();
+    }
+
+    /// Waits for that; once for each time.
+    pub(crate) async fn hurried(&self) {
+        self.hurry.notified().await;
     }
 
     /// Whether what the peer still sends means nothing any more.

@@ -32,6 +32,11 @@ use crate::timer::Timer;
 /// How often it is looked whether a client has sent more while what it sent was read.
 const HELD_ROUNDS: usize = 4;
 
+/// A timer that is later than this was not late by chance.
+pub(crate) const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long what came meanwhile may take to be read then, and what waited to be written.
+pub(crate) const AFTER_PAUSE: Duration = Duration::from_secs(1);
 /// How long a thread takes to wake up and take the lock, about.
 const LOCK_HANDOVER: Duration = Duration::from_micros(20);
 
@@ -54,6 +59,8 @@ pub(crate) struct Shared {
     start: tokio::time::Instant,
     timer: Arc<Timer>,
     closing: AtomicBool,
+    /// A connection came without an address, which was said.
+    nameless: AtomicBool,
     /// Counts up whenever principals are looked at anew: what was verified before is verified again.
     auth_epoch: AtomicU64,
     /// How many connections are being served.
@@ -162,6 +169,7 @@ impl Shared {
             start: tokio::time::Instant::now(),
             timer: Arc::new(Timer::default()),
             closing: AtomicBool::new(false),
+            nameless: AtomicBool::new(false),
             auth_epoch: AtomicU64::new(0),
             serving: watch::Sender::new(0),
         })
@@ -221,6 +229,7 @@ impl Shared {
             let mut state = self.lock();
             let at = tokio::time::Instant::now();
             let now = Moment::from_epoch(at.saturating_duration_since(self.start));
+            let _ = contain(|| state.notice_pause(now));
             let result = contain(|| input(&mut state, now));
             if state.hub.has_work() && !has_runtime() {
                 // Nobody else may come to do it.
@@ -270,6 +279,15 @@ impl Shared {
     /// Starts the timer task, unless it runs or there is no runtime to run it on.
     pub(crate) fn ensure_timer(self: &Arc<Self>) {
         self.timer.ensure(self);
+    }
+
+    /// The same for whoever cannot do without.
+    ///
+    /// # Panics
+    ///
+    /// Where there is no runtime, or it has no timer.
+    pub(crate) fn require_timer(self: &Arc<Self>) {
+        self.timer.require(self);
     }
 
     /// Does what is due, and says after which time something is due again.
@@ -331,6 +349,12 @@ impl Shared {
         })?;
         self.serving.send_modify(|count| *count += 1);
         telemetry::opened();
+        if address.is_none() && !self.nameless.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "connections come without the address of their client: whoever guesses tokens is not slowed down (give it to \
+                 `serve_from`, put a `ClientAddress` into the request's extensions, or serve axum with `ConnectInfo<SocketAddr>`)"
+            );
+        }
         Ok(peer)
     }
 
@@ -674,6 +698,19 @@ impl State {
         self.hub.work(now, rows);
     }
 
+    /// A timer that is much too late means that nobody has read the sockets in time either: the process was stopped, or had no turn.
+    fn notice_pause(&mut self, monotonic: Moment) {
+        let is_late = |due: Moment| monotonic.saturating_since(due) > PAUSE;
+        if !self.armed.monotonic.is_some_and(is_late) {
+            return;
+        }
+        // The task sets itself anew.
+        self.armed = Timeouts::default();
+        telemetry::paused();
+        let now = Now { monotonic, wall: self.wall.now() };
+        self.hub.handle_pause(now, AFTER_PAUSE);
+    }
+
     fn peer(&self, conn: ConnectionId) -> Option<&Arc<Peer>> {
         self.peers.get(conn.slot())?.as_ref().filter(|peer| peer.id() == conn)
     }
@@ -721,6 +758,11 @@ impl State {
                 }
                 Output::Error { conn, code } => {
                     telemetry::told(code);
+                    if code == ErrorCode::PingTimeout
+                        && let Some(peer) = self.peer(conn)
+                    {
+                        peer.hurry();
+                    }
                     if tracing::enabled!(tracing::Level::DEBUG) {
                         effects.note(self.peer(conn), Note::Error(code));
                     }

@@ -54,6 +54,10 @@ pub(crate) fn stuck() {
     counter!("liveset_write_timeouts_total").increment(1);
 }
 
+pub(crate) fn paused() {
+    counter!("liveset_pauses_total").increment(1);
+}
+
 pub(crate) fn fault(fault: Fault) {
     let fault = match fault {
         Fault::Protocol => "protocol",

@@ -6,21 +6,50 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use crate::contain::contain;
 use crate::shared::Shared;
 
 /// Never sleeps longer than this: a far deadline is looked at again, and the wall clock may have been set meanwhile.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 
+/// Whether the current runtime has a timer; also where there is no runtime. tokio says so by a panic alone.
+pub(crate) fn has_timer() -> bool {
+    tokio::runtime::Handle::try_current().is_err()
+        || contain(|| drop(tokio::time::sleep(Duration::ZERO))).is_ok()
+}
+
+/// Without a timer no deadline would ever come: neither that of a token nor that of a client that is gone.
+///
+/// # Panics
+///
+/// Where the current runtime has none, or there is none.
+pub(crate) fn require_timer() {
+    // With the place of whoever called us.
+    assert!(
+        tokio::runtime::Handle::try_current().is_ok() && has_timer(),
+        "Liveset needs a tokio runtime with its timer: build the runtime with `enable_time` or `enable_all`"
+    );
+}
+
 /// Whether the task runs, and how to tell it that a deadline came nearer.
 #[derive(Debug, Default)]
 pub(crate) struct Timer {
     running: AtomicBool,
+    /// The runtime that it was to run on has no timer.
+    is_lame: AtomicBool,
     rearm: Notify,
 }
 
 impl Timer {
     pub(crate) fn rearm(&self) {
         self.rearm.notify_one();
+    }
+
+    /// Starts the task on the current runtime, which has a timer, unless it runs already.
+    pub(crate) fn require(self: &Arc<Self>, shared: &Arc<Shared>) {
+        require_timer();
+        self.is_lame.store(false, Ordering::Relaxed);
+        self.ensure(shared);
     }
 
     /// Starts the task on the current runtime, unless it runs already, or there is none: then it starts with the next
@@ -32,7 +61,14 @@ impl Timer {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
-        if self.running.swap(true, Ordering::AcqRel) {
+        if self.is_lame.load(Ordering::Relaxed) || self.running.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if !has_timer() {
+            // As without a runtime: time moves with each use. What serves connections refuses to.
+            tracing::error!("the runtime has no timer: nothing that depends on time happens in time");
+            self.is_lame.store(true, Ordering::Relaxed);
+            self.running.store(false, Ordering::Release);
             return;
         }
         let running = Running(self.clone());

@@ -6,6 +6,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -39,7 +40,7 @@ use crate::watchdog::Watchdog;
 /// What the accept loop allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcceptLimits {
-    /// Connections open at once, those that became WebSockets included.
+    /// Connections open at once, those that became WebSockets included. With all places taken, a newcomer has that of the HTTP connection that is idle for longest.
     pub max_connections: usize,
     /// Connections open at once from one address (one /64 of IPv6).
     pub max_connections_per_address: usize,
@@ -63,6 +64,8 @@ pub struct AcceptLimits {
     pub max_header_bytes: usize,
     /// How long a connection may take no byte of its answers. WebSockets have a limit of their own.
     pub write_timeout: Duration,
+    /// Connections that are turned away, and waited for so that they see why.
+    pub max_turned_away: usize,
 }
 
 impl Default for AcceptLimits {
@@ -79,6 +82,7 @@ impl Default for AcceptLimits {
             header_timeout: Duration::from_secs(5),
             max_header_bytes: 16 * 1024,
             write_timeout: Duration::from_secs(10),
+            max_turned_away: 1_024,
         }
     }
 }
@@ -104,7 +108,7 @@ pub async fn serve(
     let mut rate = Bucket::full(limits.connections_per_second, limits.connection_burst, Instant::now());
     let mut stop = std::pin::pin!(stop);
     let mut backoff = Backoff::default();
-    let refusals = Refusals::new(tls.is_none(), Arc::clone(&open));
+    let refusals = Refusals::new(tls.is_none(), &limits, Arc::clone(&open));
     let _watchdog = Watchdog::start();
     loop {
         let accepted = tokio::select! {
@@ -117,6 +121,7 @@ pub async fn serve(
             Err(error) if is_of_the_connection(&error) => continue,
             Err(error) => {
                 // Out of file descriptors, most often: wait until some are closed instead of spinning.
+                open.make_room();
                 let pause = backoff.next();
                 metrics::counter!("liveset_accept_errors_total").increment(1);
                 tracing::error!(%error, ?pause, "cannot accept connections");
@@ -153,8 +158,8 @@ fn spawn(
     slot: Arc<Slot>,
 ) {
     // Diffs are small and each is waited for.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%address, %error, "cannot set TCP_NODELAY");
+    if let Err(error) = stream.set_nodelay(true).and_then(|()| keep_little_unsent(&stream)) {
+        tracing::debug!(%address, %error, "cannot set TCP_NODELAY or what may wait in the kernel");
     }
     let in_http = Arc::new(AtomicBool::new(true));
     let writes = Writes { timeout: limits.write_timeout, waiting: None, in_http: Arc::clone(&in_http) };
@@ -178,6 +183,21 @@ fn spawn(
     });
 }
 
+/// Pings and closes are not to wait behind megabytes that the kernel has taken and not sent: it takes a little more than it can send.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn keep_little_unsent(stream: &TcpStream) -> io::Result<()> {
+    socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES as u32)
+}
+
+/// Where the kernel cannot be told what may wait, all that it holds is small. What is on its way counts too.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn keep_little_unsent(stream: &TcpStream) -> io::Result<()> {
+    socket2::SockRef::from(stream).set_send_buffer_size(8 * UNSENT_BYTES)
+}
+
+/// How much may wait in the kernel's buffer of one connection without being on its way.
+const UNSENT_BYTES: usize = 16 * 1024;
+
 /// Answers requests until the connection ends, or has left HTTP, which `in_http` is told.
 async fn answer<IO>(
     io: IO,
@@ -194,6 +214,7 @@ async fn answer<IO>(
     let is_proxy = limits.trusted_proxies.contains(address.ip());
     let service = service_fn(|mut request: Request<Incoming>| {
         slot.end_handshake();
+        slot.work();
         let client = limits.trusted_proxies.client(address.ip(), request.headers());
         request.extensions_mut().insert(ClientAddress::from(client));
         // A proxy's connection is one client's while it is a WebSocket; before that its requests are anybody's.
@@ -206,8 +227,11 @@ async fn answer<IO>(
                 Ok(answer) => answer.await?,
                 Err(full) => too_many(full, address),
             };
-            if upgrades && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-                let _ = slot.speak_for(None, limits);
+            if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+                if upgrades {
+                    let _ = slot.speak_for(None, limits);
+                }
+                slot.rest();
             }
             Ok::<_, Infallible>(answer)
         }
@@ -216,13 +240,20 @@ async fn answer<IO>(
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_buf_size(limits.max_header_bytes.max(MIN_HEADER_BYTES))
+        // Who has sent its request and closed its sending side still wants the answer. Whether it is gone, `Counted` finds out.
+        .half_close(true)
         .serve_connection(TokioIo::new(io), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         // Idle connections end at once, others after the answer that they are at.
-        () = async { drop(stopping.wait_for(|stopping| *stopping).await) } => {
+        () = async {
+            tokio::select! {
+                _ = stopping.wait_for(|stopping| *stopping) => {}
+                () = slot.told_to_leave() => {}
+            }
+        } => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -267,6 +298,21 @@ struct Counted {
     stream: TcpStream,
     writes: Writes,
     _slot: Arc<Slot>,
+}
+
+impl Counted {
+    /// An error where the client has reset the connection while its request is being answered: then nobody waits for that. hyper does
+    /// not look meanwhile, as a client may have closed its sending side only.
+    fn poll_reset(&self, cx: &mut Context<'_>) -> io::Result<()> {
+        if !self.writes.in_http.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let mut scrap = [MaybeUninit::uninit(); 1];
+        match self.stream.poll_peek(cx, &mut ReadBuf::uninit(&mut scrap)) {
+            Poll::Ready(Err(error)) => Err(error),
+            Poll::Ready(Ok(_)) | Poll::Pending => Ok(()),
+        }
+    }
 }
 
 /// Sees to it that a client takes its answers, as long as it is one of HTTP: hyper waits for ever, and reads no further request
@@ -328,6 +374,7 @@ impl AsyncWrite for Counted {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_reset(cx)?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
@@ -350,14 +397,13 @@ struct Refusals {
     open: Arc<Open>,
 }
 
-/// So many that are turned away are waited for, so that they see why.
-const MAX_LINGERING: usize = 1_024;
-/// How long each of them is.
+/// How long who is turned away is waited for.
 const LINGER: Duration = Duration::from_secs(1);
 
 impl Refusals {
-    fn new(in_plain: bool, open: Arc<Open>) -> Refusals {
-        Refusals { in_plain, lingering: Arc::new(Semaphore::new(MAX_LINGERING)), open }
+    fn new(in_plain: bool, limits: &AcceptLimits, open: Arc<Open>) -> Refusals {
+        let lingering = limits.max_turned_away.min(Semaphore::MAX_PERMITS);
+        Refusals { in_plain, lingering: Arc::new(Semaphore::new(lingering)), open }
     }
 
     fn refuse(&self, stream: TcpStream, address: SocketAddr, full: Full) {

@@ -1,12 +1,13 @@
 //! The command line.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::bench::{self, BenchArgs};
 use crate::demo::{self, DemoArgs};
+use crate::log;
 use crate::replay::{self, ReplayArgs};
 use crate::serve::{self, ServeArgs};
 use crate::watch::{self, WatchArgs};
@@ -83,6 +84,7 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// Reads the command line, does what it says, and prints why not.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    let _flush = log::Flush;
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&Failure::from(format!("cannot start: {error}"))),
@@ -115,10 +117,8 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
 }
 
 fn fail(error: &Failure) -> ExitCode {
-    let mut stderr = std::io::stderr();
-    let (on, off) = if stderr.is_terminal() { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
-    // Nobody is left to tell if this fails.
-    let _ = writeln!(stderr, "{on}error:{off} {error}");
+    let (on, off) = if std::io::stderr().is_terminal() { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+    log::print_error(&format!("{on}error:{off} {error}\n"));
     ExitCode::FAILURE
 }
 

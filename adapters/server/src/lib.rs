@@ -24,6 +24,7 @@ mod client;
 pub mod config;
 mod connect;
 pub mod demo;
+mod files;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -9,7 +9,7 @@ use crate::config::PolicyConfig;
 
 /// The rules of the configuration: for each set and path the first that fits a principal counts, and where none does there is
 /// nothing to be seen.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Rules(Vec<Rule>);
 
 #[derive(Debug)]
@@ -30,6 +30,12 @@ impl Rules {
             Rule { config: config.clone(), access }
         };
         Rules(rules.iter().map(rule).collect())
+    }
+
+    /// A set that the policy names, and of which it does not show everything to this principal.
+    pub(crate) fn hidden_from(&self, who: &Principal) -> Option<&str> {
+        let mut named = self.0.iter().filter_map(|rule| rule.config.set.as_deref());
+        named.find(|set| self.access(who, set) != Access::All)
     }
 
     fn of<'a>(&'a self, who: &'a Principal) -> impl Iterator<Item = &'a Rule> {
@@ -53,8 +59,7 @@ impl Policy for Rules {
 
     /// Whoever does not see all of every set that the policy names writes none: an answer tells what was there.
     fn may_write(&self, who: &Principal) -> bool {
-        let named = self.0.iter().filter_map(|rule| rule.config.set.as_deref());
-        !who.read_only && named.map(|set| self.access(who, set)).all(|access| access == Access::All)
+        !who.read_only && self.hidden_from(who).is_none()
     }
 }
 
@@ -128,6 +133,10 @@ mod tests {
         assert_eq!(rules.access(&who("ann", json!({})), "orders"), Access::Part(Arc::new(rows)));
         assert!(!rules.may_subscribe(&staff, "jobs", &["jobStarted".into()]));
         assert!(rules.may_write(&staff) && !rules.may_write(&who("ann", json!({}))));
+        assert_eq!(
+            (rules.hidden_from(&staff), rules.hidden_from(&who("wall", json!({})))),
+            (None, Some("*"))
+        );
     }
 
     #[test]

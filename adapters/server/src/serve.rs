@@ -17,7 +17,7 @@ use crate::ndjson::FileError;
 use crate::policy::Rules;
 use crate::signals::{Reloads, Stop};
 use crate::tls::{ServerTls, TlsError};
-use crate::{accept, load, log};
+use crate::{accept, files, load, log};
 
 /// Arguments of `liveset serve`.
 #[derive(Debug, Clone, Args)]
@@ -112,16 +112,27 @@ pub async fn run(args: ServeArgs) -> Result<(), ServeError> {
         return Err(ServeError::NoTokens);
     }
     log::start(&config.log);
+    let limits = files::fit(config.accept());
     let tokens = StaticTokens::new(grants(&config));
     let access = Access::open(&config, tokens.clone()).await?;
     let liveset = build(&config, access.clone())?;
+    if config.policies.is_empty() {
+        tracing::warn!("there is no [[policy]]: whoever has a good token may read all sets and paths");
+    }
     let recorder = http::install_recorder()?;
     let stop = Stop::on_signals()
         .map_err(|source| ServeError::System { what: "cannot listen to signals", source })?;
     let mut reloads = Reloads::listen()
         .map_err(|source| ServeError::System { what: "cannot listen to signals", source })?;
 
-    load_all(&liveset, config.sets.clone()).await?;
+    tokio::select! {
+        loaded = load_all(&liveset, config.sets.clone()) => loaded?,
+        // What is being read is given up with the process.
+        () = stop.clone().wait() => {
+            tracing::info!("stopped before everything was loaded");
+            return Ok(());
+        }
+    }
     let tls = config.tls.as_ref().map(|tls| ServerTls::load(&tls.cert, &tls.key)).transpose()?;
     let listener = listen(&config.listen, tls.is_some()).await?;
     let options = HttpOptions {
@@ -132,6 +143,7 @@ pub async fn run(args: ServeArgs) -> Result<(), ServeError> {
         request_burst: config.limits.http.request_burst,
         queries_at_once: config.limits.http.queries_at_once,
         queries_per_subject: config.limits.http.queries_per_subject,
+        policies: config.policies.clone(),
         cors: Cors::new(config.cors.origins.iter().map(String::as_str)),
         websocket_origins: config.websocket_origins(),
         metrics: Some(recorder.clone()),
@@ -139,7 +151,6 @@ pub async fn run(args: ServeArgs) -> Result<(), ServeError> {
     };
     let router = http::router(liveset.clone(), options, axum::Router::new());
 
-    let limits = config.accept();
     let shutdown_timeout = config.limits.http.shutdown_timeout;
     let upkeep = tokio::spawn(http::upkeep(recorder));
     let reloading = tokio::spawn({
@@ -222,7 +233,7 @@ pub async fn listen(address: &str, has_tls: bool) -> Result<TcpListener, ServeEr
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     let scheme = if has_tls { "https" } else { "http" };
-    print(&format!("listening on {scheme}://{bound}\n"));
+    log::print(&format!("listening on {scheme}://{bound}\n"));
     tracing::info!(address = %bound, "listening");
     Ok(listener)
 }

@@ -2,6 +2,8 @@
 
 use tokio::sync::watch;
 
+use crate::log;
+
 /// Becomes true when the process is asked to stop. Clones see the same.
 #[derive(Debug, Clone)]
 pub struct Stop(watch::Receiver<bool>);
@@ -21,6 +23,7 @@ impl Stop {
             sender.send_replace(true);
             let name = signals.next().await;
             tracing::warn!(signal = name, "stopping at once");
+            log::flush();
             std::process::exit(130);
         });
         Ok(Stop(receiver))

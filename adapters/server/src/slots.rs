@@ -1,13 +1,14 @@
 //! How many connections are open, in all and from one address, and how many of them have said nothing yet. Those of proxies count for
 //! the clients that they speak for, once these are known.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use liveset::ClientAddress;
+use tokio::sync::Notify;
 
 use crate::accept::AcceptLimits;
 
@@ -33,6 +34,19 @@ struct Refused {
 struct Counts {
     all: Count,
     by_address: HashMap<IpAddr, Count>,
+    /// Connections whose requests are all answered, those first that have waited longest for another.
+    idle: BTreeMap<u64, Arc<Leave>>,
+    /// Names of those.
+    made: u64,
+    /// Connections that were told to go and are not gone: newcomers have their place already.
+    leaving: usize,
+}
+
+/// Tells a connection to go.
+#[derive(Debug, Default)]
+struct Leave {
+    told: AtomicBool,
+    notify: Notify,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -66,14 +80,12 @@ impl Full {
 }
 
 impl Open {
-    /// Takes a connection in, its handshake in progress, unless it is over a cap.
+    /// Takes a connection in, its handshake in progress, unless it is over a cap. Where all places are taken, it has that of the
+    /// connection that is idle for longest.
     pub(crate) fn enter(open: &Arc<Open>, address: IpAddr, limits: &AcceptLimits) -> Result<Slot, Full> {
         let is_proxy = limits.trusted_proxies.contains(address);
         let address = ClientAddress(address).counted(limits.count_loopback).filter(|_| !is_proxy);
         let mut counts = open.counts();
-        if counts.all.open >= limits.max_connections {
-            return Err(Full::Connections);
-        }
         if counts.all.handshakes >= limits.max_handshakes {
             return Err(Full::Handshakes);
         }
@@ -86,12 +98,25 @@ impl Open {
                 return Err(Full::HandshakesOfAddress);
             }
         }
+        // Last, so that nobody goes for a newcomer that does not come in.
+        let is_full = counts.all.open - counts.leaving >= limits.max_connections;
+        if is_full && (limits.max_connections == 0 || !counts.make_room()) {
+            return Err(Full::Connections);
+        }
         counts.change(address, |count| {
             count.open += 1;
             count.handshakes += 1;
         });
         let client = Mutex::new(None);
-        Ok(Slot { open: Arc::clone(open), address, in_handshake: AtomicBool::new(true), client })
+        let leave = Arc::default();
+        let rests_as = Mutex::default();
+        let in_handshake = AtomicBool::new(true);
+        Ok(Slot { open: Arc::clone(open), address, in_handshake, client, leave, rests_as })
+    }
+
+    /// Tells the connection that is idle for longest to go, if there is one.
+    pub(crate) fn make_room(&self) -> bool {
+        self.counts().make_room()
     }
 
     /// Tells of a client that is turned away: counts it, and logs it unless another was logged a moment ago.
@@ -116,6 +141,14 @@ impl Open {
 }
 
 impl Counts {
+    fn make_room(&mut self) -> bool {
+        let Some((_, leave)) = self.idle.pop_first() else { return false };
+        leave.told.store(true, Ordering::Relaxed);
+        leave.notify.notify_one();
+        self.leaving += 1;
+        true
+    }
+
     fn change(&mut self, address: Option<IpAddr>, change: impl Fn(&mut Count)) {
         change(&mut self.all);
         metrics::gauge!("liveset_http_connections").set(self.all.open as f64);
@@ -142,9 +175,41 @@ pub(crate) struct Slot {
     in_handshake: AtomicBool,
     /// Of a proxy's connection: for whom it counts besides.
     client: Mutex<Option<IpAddr>>,
+    leave: Arc<Leave>,
+    /// Its name among the idle.
+    rests_as: Mutex<Option<u64>>,
 }
 
 impl Slot {
+    /// All its requests are answered: from now on it may be told to [leave](Slot::told_to_leave).
+    pub(crate) fn rest(&self) {
+        let mut rests_as = self.rests_as.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.open.counts();
+        counts.made += 1;
+        let name = counts.made;
+        if let Some(before) = rests_as.replace(name) {
+            counts.idle.remove(&before);
+        }
+        counts.idle.insert(name, Arc::clone(&self.leave));
+    }
+
+    /// A request has come.
+    pub(crate) fn work(&self) {
+        let mut rests_as = self.rests_as.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(name) = rests_as.take() else { return };
+        let mut counts = self.open.counts();
+        counts.idle.remove(&name);
+        // It goes only after that.
+        if self.leave.told.swap(false, Ordering::Relaxed) {
+            counts.leaving -= 1;
+        }
+    }
+
+    /// Waits until another needs its place while it rests.
+    pub(crate) async fn told_to_leave(&self) {
+        self.leave.notify.notified().await;
+    }
+
     /// The head of a request has come. Cheap where it is not the first.
     pub(crate) fn end_handshake(&self) {
         if self.in_handshake.swap(false, Ordering::Relaxed) {
@@ -180,6 +245,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        self.work();
         if let Some(client) = self.client.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
             self.open.counts().change_of(client, |count| count.open = count.open.saturating_sub(1));
         }
@@ -220,6 +286,31 @@ mod tests {
         drop(first);
         assert!(enter(&open, "192.0.2.1", &limits).is_ok());
         assert_eq!(open.counts().by_address.len(), 1);
+    }
+
+    #[test]
+    fn who_is_idle_for_longest_goes_for_a_newcomer() {
+        let limits = AcceptLimits { max_connections: 3, ..AcceptLimits::default() };
+        let open = Arc::new(Open::default());
+        let slots: Vec<_> = (0..3).map(|_| enter(&open, "127.0.0.1", &limits).unwrap()).collect();
+        assert_eq!(enter(&open, "127.0.0.1", &limits).unwrap_err(), Full::Connections, "none is idle");
+        let told = |slot: &Slot| slot.leave.told.load(Ordering::Relaxed);
+        slots[1].rest();
+        slots[0].rest();
+        slots[1].work();
+        slots[1].rest();
+        // The first rests for longer than the second, which had another request.
+        let _newcomer = enter(&open, "127.0.0.1", &limits).unwrap();
+        assert_eq!(slots.iter().map(told).collect::<Vec<_>>(), [true, false, false]);
+        let _newcomer = enter(&open, "127.0.0.1", &limits).unwrap();
+        assert!(told(&slots[1]));
+        assert_eq!(enter(&open, "127.0.0.1", &limits).unwrap_err(), Full::Connections);
+        // Its request came first: it is open as before, and goes when that is answered.
+        slots[1].work();
+        let found = |counts: MutexGuard<'_, Counts>| (counts.all.open, counts.leaving, counts.idle.len());
+        assert_eq!(found(open.counts()), (5, 1, 0));
+        drop(slots);
+        assert_eq!(found(open.counts()), (2, 0, 0));
     }
 
     #[test]

@@ -568,11 +568,13 @@ async fn ask(server: &Server, token: &str, query: &str) -> Http {
 
 const ANSWERED: &str = r#"liveset_queries_total{outcome="answered"}"#;
 
+/// Not one that has closed its sending side alone: that waits for its answer.
+#[cfg(unix)]
 #[tokio::test]
-async fn a_query_whose_client_has_hung_up_stops() {
+async fn a_query_whose_client_is_gone_stops() {
     let (server, query) = busy("").await;
     for _ in 0..8 {
-        drop(ask(&server, READER, &query).await);
+        ask(&server, READER, &query).await.reset();
     }
     let mut http = Http::connect(&server.address).await;
     let answer = http.post("/query", r#"{"edge":"rows","limit":1}"#).await;

@@ -57,6 +57,28 @@ async fn every_policy() {
     }
 }
 
+/// Apps send origins of schemes of their own.
+#[tokio::test]
+async fn origins_of_apps() {
+    let apps = [
+        "capacitor://localhost",
+        "ionic://localhost",
+        "tauri://localhost",
+        "app://obsidian.md",
+        "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+        "moz-extension://0b8c0b1d-9b6f-4a6b-8a40-6b8f2a1d1c11",
+        "vscode-webview://1cq4",
+    ];
+    let listed = apps.map(|origin| format!("{origin:?}")).join(", ");
+    let server = Server::start(&format!("[websocket]\norigins = [{listed}]\n[cors]\norigins = [{listed}]\n"));
+    for origin in apps {
+        assert_eq!(upgrade(&server, Some(origin)).await, 101, "{origin}");
+    }
+    for other in ["capacitor://evil", "chrome-extension://ponmlkjihgfedcbaponmlkjihgfedcba", "null", SHOP] {
+        assert_eq!(upgrade(&server, Some(other)).await, 403, "{other}");
+    }
+}
+
 #[tokio::test]
 async fn flags_win_over_the_file() {
     let server = Server::start_with(

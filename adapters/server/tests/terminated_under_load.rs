@@ -31,7 +31,6 @@ const CONFIG: &str = r#"
     request_burst = 1000000
     [limits.transport]
     write_timeout = "300s"
-    batch_timeout = "300s"
 "#;
 
 /// Commits one after the other, each with the next number in two of this writer's ten nodes, until the server takes no

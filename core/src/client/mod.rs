@@ -29,6 +29,15 @@ use crate::token::Token;
 /// [`poll_timeout`](ClientSession::poll_timeout) says when to call `handle_timeout`. Every request carries a
 /// number as its `requestId`, which the events that answer it name.
 ///
+/// # In other languages
+///
+/// A client that resumes keeps a way back to its rows as they were when `version` last changed: what it has of a commit that was cut
+/// off is not to be mixed with net diffs from before it. This does so, and is what a client has to do:
+///
+/// ```js
+#[doc = include_str!("live_rows.js")]
+/// ```
+///
 /// It trusts its server in size (a result is as large as the server's cap lets it be), not in form: what does
 /// not fit is an error, never a panic.
 ///
@@ -107,8 +116,8 @@ pub struct LiveQueryRequest {
     pub options: LiveQueryOptions,
     /// The key field of the set: initial rows name their nodes by it. Default `id`.
     pub key: String,
-    /// With `resume`: the result of an earlier connection, from which to go on. The query and the options
-    /// must be the same.
+    /// With `resume`: the result of an earlier connection, from which to go on. The query must be the same; the options may be
+    /// others. With `positions` where the result has none it begins anew.
     pub resume_from: Option<LiveResult>,
 }
 
@@ -168,11 +177,9 @@ impl ClientSession {
     /// Asks for a live query.
     pub fn create_live_query(&mut self, wanted: LiveQueryRequest) -> RequestId {
         let LiveQueryRequest { id, query, options, key, resume_from } = wanted;
-        let mut result = match resume_from {
-            Some(result) if options.resume => result,
-            _ => LiveResult::new(&key, &options),
-        };
-        result.rewind();
+        let resumed =
+            resume_from.filter(|_| options.resume).and_then(|result| result.resumed(&key, &options));
+        let result = resumed.unwrap_or_else(|| LiveResult::new(&key, &options));
         let since = result.version().map(|version| Cow::Owned(version.to_owned()));
         let body = ClientBody::CreateLiveQuery { id: Cow::Borrowed(&id), query, options, since };
         self.ask(Asked::Create { id: Arc::from(&*id), result: Box::new(result) }, body)
@@ -356,12 +363,14 @@ impl ClientSession {
                 self.live_queries.insert(id.clone(), result);
                 Ok(ClientEvent::LiveQueryCreated { request, id })
             }
-            ServerMessage::LiveQueryResumed { request_id, id, total_count, capped } => {
+            ServerMessage::LiveQueryResumed { request_id, id, total_count, capped, version } => {
                 let (request, id, mut result) = self.accepted(request_id.as_deref(), &id)?;
                 if result.version().is_none() {
                     return Err(inconsistent("'liveQueryResumed' where nothing was to be resumed"));
                 }
                 result.count(total_count, capped);
+                // Where nothing has changed it is the version of now.
+                result.reached(version.as_deref());
                 self.live_queries.insert(id.clone(), result);
                 Ok(ClientEvent::LiveQueryResumed { request, id })
             }

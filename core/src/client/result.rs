@@ -90,8 +90,23 @@ impl LiveResult {
         self.version.as_deref().filter(|_| self.loaded)
     }
 
+    /// The result with which a new connection goes on, under these options; `None` where it begins anew: some of the first rows never
+    /// came, or the places of the rows are not known.
+    pub(super) fn resumed(mut self, key: &str, options: &LiveQueryOptions) -> Option<LiveResult> {
+        self.version()?;
+        if options.positions && self.order.is_none() {
+            return None;
+        }
+        self.rewind();
+        if !options.positions {
+            self.order = None;
+        }
+        self.key = key.into();
+        Some(self)
+    }
+
     /// Goes back to the last version that was complete: a connection was cut within a commit.
-    pub(super) fn rewind(&mut self) {
+    fn rewind(&mut self) {
         while let Some(Undo { id, before }) = self.undo.pop() {
             self.take(&id);
             if let Some((data, index)) = before {
@@ -151,9 +166,9 @@ impl LiveResult {
     pub(super) fn updated(&mut self, id: &str, data: &[u8], index: Option<u64>) -> Result<(), Misfit> {
         self.check_loaded()?;
         let (id, before) = self.take(id).ok_or_else(|| format!("node '{id}' is not there to update"))?;
-        self.put(id.clone(), data, index)?;
-        self.log(Undo { id, before: Some(before) });
-        Ok(())
+        // Before it may fail: whoever goes on after that with another connection goes back to where it was.
+        self.log(Undo { id: id.clone(), before: Some(before) });
+        self.put(id, data, index)
     }
 
     pub(super) fn removed(&mut self, id: &str) -> Result<(), Misfit> {

@@ -109,7 +109,7 @@ mod tests {
         r#"{"type":"liveQueryUpdatedNode","id":"q","nodeId":"n","data":{"id":"n"},"index":0,"version":"2"}"#,
         r#"{"type":"liveQueryRemovedNode","id":"q","nodeId":"n","reason":"filter"}"#,
         r#"{"type":"liveQueryCount","id":"q","totalCount":18446744073709551615,"capped":true}"#,
-        r#"{"type":"liveQueryResumed","requestId":"3","id":"q","totalCount":1,"capped":false}"#,
+        r#"{"type":"liveQueryResumed","requestId":"3","id":"q","totalCount":1,"capped":false,"version":"5"}"#,
         r#"{"type":"liveQueryDestroyed","requestId":"3","id":"q"}"#,
         r#"{"type":"error","code":"X","message":"m","id":"q"}"#,
         r#"{"type":"error","code":"X","message":"m","requestId":"2"}"#,

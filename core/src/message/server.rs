@@ -41,7 +41,13 @@ pub enum ServerMessage<'a> {
         version: Option<Cow<'a, str>>,
     },
     /// The live query is there again; the net diffs since the version asked for follow.
-    LiveQueryResumed { request_id: Option<Cow<'a, str>>, id: Cow<'a, str>, total_count: u64, capped: bool },
+    LiveQueryResumed {
+        request_id: Option<Cow<'a, str>>,
+        id: Cow<'a, str>,
+        total_count: u64,
+        capped: bool,
+        version: Option<Cow<'a, str>>,
+    },
     /// Some of the initial rows, in order.
     LiveQueryData { id: Cow<'a, str>, data: Vec<Raw<'a>>, has_more: bool, capped: bool },
     /// A node entered the window.
@@ -173,11 +179,12 @@ impl<'a> ServerMessage<'a> {
                 object.boolean("capped", *capped);
                 object.maybe_text("version", version.as_deref());
             }
-            ServerMessage::LiveQueryResumed { request_id, id, total_count, capped } => {
+            ServerMessage::LiveQueryResumed { request_id, id, total_count, capped, version } => {
                 object.maybe_text("requestId", request_id.as_deref());
                 object.text("id", id);
                 object.number("totalCount", *total_count);
                 object.boolean("capped", *capped);
+                object.maybe_text("version", version.as_deref());
             }
             ServerMessage::LiveQueryData { id, data, has_more, capped } => {
                 object.text("id", id);
@@ -290,6 +297,7 @@ impl<'a> Pieces<'a> {
                 id: self.text("id")?,
                 total_count: self.wanted("totalCount", whole_number)?,
                 capped: self.wanted("capped", boolean)?,
+                version: self.maybe_text("version")?,
             },
             "liveQueryData" => ServerMessage::LiveQueryData {
                 id: self.text("id")?,

@@ -6,14 +6,22 @@ use crate::time::Moment;
 /// Pings and pongs of an active connection.
 ///
 /// ```text
-/// authenticated ──► Resting ──interval──► AwaitingPong ──timeout──► gone
-///                      ▲                       │
-///                      └─────────pong──────────┘
+/// authenticated ──► Resting ──interval──► Leaving ──handed out──► AwaitingPong ──timeout──► gone
+///                      ▲                                               │
+///                      └─────────────────────pong──────────────────────┘
 /// ```
 #[derive(Debug)]
 pub(super) enum KeepAlive {
-    Resting { ping_at: Moment },
-    AwaitingPong { until: Moment },
+    Resting {
+        ping_at: Moment,
+    },
+    /// The ping waits for the transport, behind other control messages: so many have to be handed out until it is.
+    Leaving {
+        left: usize,
+    },
+    AwaitingPong {
+        until: Moment,
+    },
 }
 
 /// What is due.
@@ -29,23 +37,60 @@ impl KeepAlive {
         KeepAlive::Resting { ping_at: now + limits.ping_interval }
     }
 
-    pub(super) fn deadline(&self) -> Moment {
+    pub(super) fn deadline(&self) -> Option<Moment> {
         match *self {
-            KeepAlive::Resting { ping_at } => ping_at,
-            KeepAlive::AwaitingPong { until } => until,
+            KeepAlive::Resting { ping_at } => Some(ping_at),
+            KeepAlive::Leaving { .. } => None,
+            KeepAlive::AwaitingPong { until } => Some(until),
         }
     }
 
     /// Steps over a deadline that has come. The next one counts from now, not from when this one was due: a
-    /// late owner must not make the client late.
-    pub(super) fn step(&mut self, limits: &SessionLimits, now: Moment) -> Due {
+    /// late owner must not make the client late. Where a ping is due, it is the last of `queued` control messages and itself.
+    pub(super) fn step(&mut self, queued: usize, now: Moment) -> Due {
         match *self {
             KeepAlive::Resting { ping_at } if ping_at <= now => {
-                *self = KeepAlive::AwaitingPong { until: now + limits.pong_timeout };
+                *self = KeepAlive::Leaving { left: queued + 1 };
                 Due::Ping
             }
             KeepAlive::AwaitingPong { until } if until <= now => Due::Gone,
-            KeepAlive::Resting { .. } | KeepAlive::AwaitingPong { .. } => Due::Nothing,
+            KeepAlive::Resting { .. } | KeepAlive::Leaving { .. } | KeepAlive::AwaitingPong { .. } => {
+                Due::Nothing
+            }
+        }
+    }
+
+    /// A control message was handed out. The wait for a pong begins with its ping: what waited before that is not the client's doing.
+    /// True where it was that.
+    pub(super) fn handed_out(&mut self, limits: &SessionLimits, now: Moment) -> bool {
+        let KeepAlive::Leaving { left } = self else { return false };
+        *left = left.saturating_sub(1);
+        let is_ping = *left == 0;
+        if is_ping {
+            *self = KeepAlive::AwaitingPong { until: now + limits.pong_timeout };
+        }
+        is_ping
+    }
+
+    pub(super) fn awaits_pong(&self) -> bool {
+        matches!(self, KeepAlive::AwaitingPong { .. })
+    }
+
+    /// The ping may have left only now.
+    pub(super) fn sent(&mut self, limits: &SessionLimits, now: Moment) {
+        if let KeepAlive::AwaitingPong { until } = self {
+            *until = (*until).max(now + limits.pong_timeout);
+        }
+    }
+
+    /// No pong is missed before `at_least`. Whether that changes anything.
+    pub(super) fn put_off(&mut self, at_least: Moment) -> bool {
+        match self {
+            KeepAlive::AwaitingPong { until } if *until < at_least => {
+                *until = at_least;
+                true
+            }
+            _ => false,
         }
     }
 

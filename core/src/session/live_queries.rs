@@ -8,6 +8,7 @@ use super::requests::Ticket;
 use crate::limits::SessionLimits;
 use crate::message::{LiveQueryOptions, text_len};
 use crate::row::{ChangeBatch, Snapshot};
+use crate::version::VersionCode;
 
 /// All live queries of one connection, unanswered ones included.
 #[derive(Debug, Default)]
@@ -227,7 +228,8 @@ impl LiveQueries {
         Some(accepted)
     }
 
-    /// The owner accepted, and knows what changed since the version asked for.
+    /// The owner accepted, and knows what changed since the version asked for. Also returns the version that the client has with the
+    /// answer.
     pub(super) fn resume(
         &mut self,
         ticket: Ticket,
@@ -235,14 +237,18 @@ impl LiveQueries {
         window: &Snapshot,
         limits: &SessionLimits,
         folded: &mut u64,
-    ) -> Option<Accepted> {
+    ) -> Option<(Accepted, Option<String>)> {
         let query = self.by_ticket.get_mut(&ticket)?;
         let (id, options) = (query.id.clone(), query.options);
+        let mut version = None;
         let accepted = query.begin(|since| {
-            Stream::resuming(&id, since.unwrap_or_default(), batch, window, &options, limits, folded)
+            let since = since.unwrap_or_default();
+            let stream = Stream::resuming(&id, since, batch, window, &options, limits, folded);
+            version = stream.version_text().map(str::to_owned);
+            stream
         })?;
         self.begun(ticket);
-        Some(accepted)
+        Some((accepted, version))
     }
 
     /// Adds a batch, which is of the commit of that version.
@@ -270,8 +276,8 @@ impl LiveQueries {
         self.with(ticket, |stream, _, _| stream.suspend(window))
     }
 
-    /// The versions that follow begin with another mark.
-    pub(super) fn moved(&mut self, ticket: Ticket, mark: Arc<str>) {
+    /// The versions that follow are written in another way.
+    pub(super) fn moved(&mut self, ticket: Ticket, mark: VersionCode) {
         let query = self.by_ticket.get_mut(&ticket).map(|query| &mut query.state);
         if let Some(State::Live(stream)) = query {
             stream.moved(mark);

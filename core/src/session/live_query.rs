@@ -8,7 +8,8 @@ use super::positions::Positions;
 use crate::fold::Pending;
 use crate::limits::SessionLimits;
 use crate::message::{LiveQueryOptions, Raw, ServerMessage, text_len};
-use crate::row::{Change, ChangeBatch, ChangeReason, Snapshot, version_text};
+use crate::row::{Change, ChangeBatch, ChangeReason, Snapshot};
+use crate::version::VersionCode;
 
 /// The initial rows, then the diffs, each produced when the transport can take it.
 #[derive(Debug)]
@@ -25,8 +26,8 @@ pub(super) struct Stream {
     positions: Option<Positions>,
     /// With `resume`: the version to which the client can come back.
     version: Option<Box<str>>,
-    /// What goes in front of each version.
-    mark: Arc<str>,
+    /// How versions are written.
+    mark: VersionCode,
     /// What the live query's id adds to each change, as it is written.
     id_bytes: usize,
 }
@@ -101,7 +102,7 @@ impl Stream {
             latest: count,
             sent: count,
             positions: options.positions.then(|| Positions::of(&snapshot)),
-            version: options.resume.then(|| snapshot.version_text()),
+            version: options.resume.then(|| snapshot.version_text(options.positions)),
             mark: snapshot.mark.clone(),
             load_bytes: snapshot.bytes(),
             load: Some((snapshot, 0)),
@@ -127,7 +128,10 @@ impl Stream {
             latest: count,
             sent: count,
             positions: options.positions.then(|| Positions::before(&batch, window)),
-            version: options.resume.then_some(since),
+            version: options.resume.then(|| match batch.changes.is_empty() {
+                true => window.version_text(options.positions),
+                false => since,
+            }),
             mark: window.mark.clone(),
             id_bytes: text_len(id),
         };
@@ -139,7 +143,7 @@ impl Stream {
     /// The client has come to `version` by other ways.
     pub(super) fn told(&mut self, version: u64) {
         if let Some(known) = &mut self.version {
-            *known = version_text(&self.mark, version);
+            *known = self.mark.text(version, self.positions.is_some());
         }
     }
 
@@ -176,15 +180,20 @@ impl Stream {
         had
     }
 
-    /// The versions that follow begin with another mark; the one that the client has stays what it is. Only for a stream that was
+    /// The versions that follow are written in another way; the one that the client has stays what it is. Only for a stream that was
     /// suspended: no version of what it was is told under the new mark.
-    pub(super) fn moved(&mut self, mark: Arc<str>) {
+    pub(super) fn moved(&mut self, mark: VersionCode) {
         self.mark = mark;
+    }
+
+    /// That version as the client was told it.
+    pub(super) fn version_text(&self) -> Option<&str> {
+        self.version.as_deref()
     }
 
     /// The last version that the client was told.
     pub(super) fn version(&self) -> Option<u64> {
-        self.version.as_deref()?.strip_prefix(&*self.mark)?.parse().ok()
+        Some(self.mark.read(self.version.as_deref()?)?.0)
     }
 
     /// Adds the next batch, which is of the commit of that version. Adds the changes that were folded to `folded`.
@@ -312,7 +321,7 @@ impl Stream {
             // diff carries its version, those before it the version before.
             if let Some(version) = told {
                 if options.resume {
-                    self.version = Some(version_text(&self.mark, version));
+                    self.version = Some(self.mark.text(version, options.positions));
                 }
                 self.trim(options);
             }

@@ -15,6 +15,7 @@ mod subscriptions;
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use control::Control;
 use held::Read;
@@ -30,6 +31,7 @@ use crate::limits::SessionLimits;
 use crate::message::{Content, ParsedMessage, ServerMessage, SubscriptionSpec};
 use crate::row::{ChangeBatch, Snapshot};
 use crate::time::Moment;
+use crate::version::VersionCode;
 
 /// The server's end of one connection: states, deadlines, answers, queues.
 ///
@@ -72,6 +74,8 @@ pub struct Session {
     bucket: TokenBucket,
     rate_limited_in_a_row: u32,
     invalid_in_a_row: u32,
+    /// Deadlines were put off, and no ping was handed out since.
+    was_put_off: bool,
     /// Codes of errors that were queued, for the owner.
     errors: VecDeque<ErrorCode>,
     stats: SessionStats,
@@ -235,6 +239,7 @@ impl Session {
             bucket: TokenBucket::full(&limits, now),
             rate_limited_in_a_row: 0,
             invalid_in_a_row: 0,
+            was_put_off: false,
             errors: VecDeque::new(),
             stats: SessionStats::default(),
             limits,
@@ -325,7 +330,7 @@ impl Session {
                     } else if let Some(late) = active.reauth.take_if(|reauth| reauth.deadline <= now) {
                         self.time_out_auth(late.request_id.as_deref());
                     } else {
-                        match active.keep_alive.step(&self.limits, now) {
+                        match active.keep_alive.step(self.control.len(), now) {
                             Due::Nothing => return,
                             Due::Ping => self.answer(&ServerMessage::Ping),
                             Due::Gone => {
@@ -339,6 +344,33 @@ impl Session {
                 State::Closing(_) | State::Closed(_) => return,
             }
         }
+    }
+
+    /// What was [handed out](Session::poll_transmit) has left only now: the wait for the pong to a ping among it begins with that.
+    /// For transports that take their time; without it the wait begins when the ping is handed out.
+    pub fn handle_sent(&mut self, now: Moment) {
+        if let State::Active(active) = &mut self.state {
+            active.keep_alive.sent(&self.limits, now);
+        }
+    }
+
+    /// The owner stood still until now (its process was stopped, its machine slept), and has not read what the client sent
+    /// meanwhile. Before any other input: no token and no pong is missed until `grace` has passed, in which it is read. Once for
+    /// each ping, so that a client is missed at last by an owner that is often late. A principal expires when it does.
+    pub fn handle_pause(&mut self, now: Moment, grace: Duration) {
+        if self.was_put_off {
+            return;
+        }
+        let at_least = now + grace;
+        let put_off = |deadline: &mut Moment| std::mem::replace(deadline, at_least.max(*deadline)) < at_least;
+        self.was_put_off = match &mut self.state {
+            State::AwaitingAuth { deadline } | State::Verifying { deadline, .. } => put_off(deadline),
+            State::Active(active) => {
+                let verdict = active.reauth.as_mut().is_some_and(|reauth| put_off(&mut reauth.deadline));
+                active.keep_alive.put_off(at_least) || verdict
+            }
+            State::Draining { .. } | State::Closing(_) | State::Closed(_) => false,
+        };
     }
 
     /// The owner's verdict on a token. True when it was accepted and is the one that the session waits for:
@@ -444,14 +476,16 @@ impl Session {
     /// [`live_query_changed`](Session::live_query_changed) with the same ticket.
     pub fn accept_live_query(&mut self, now: Moment, ticket: Ticket, snapshot: Arc<Snapshot>) {
         let State::Active(active) = &mut self.state else { return };
-        let (version, total_count, capped) = (snapshot.version_text(), snapshot.total_count, snapshot.capped);
+        let of = snapshot.clone();
+        let (total_count, capped) = (snapshot.total_count, snapshot.capped);
         let Some(accepted) = active.streams.live_queries.accept(ticket, snapshot) else { return };
+        let options = accepted.options;
         self.answer(&ServerMessage::LiveQueryCreated {
             request_id: accepted.request_id.as_deref().map(Cow::Borrowed),
             id: Cow::Borrowed(&accepted.id),
             total_count,
             capped,
-            version: accepted.options.resume.then(|| Cow::Owned(version.into())),
+            version: options.resume.then(|| Cow::Owned(of.version_text(options.positions).into())),
         });
         self.replay(now);
     }
@@ -470,14 +504,14 @@ impl Session {
         let ChangeBatch { total_count, capped, .. } = *batch;
         let folded = &mut self.stats.changes_folded;
         let live_queries = &mut active.streams.live_queries;
-        let Some(accepted) = live_queries.resume(ticket, batch, window, &self.limits, folded) else {
-            return;
-        };
+        let resumed = live_queries.resume(ticket, batch, window, &self.limits, folded);
+        let Some((accepted, version)) = resumed else { return };
         self.answer(&ServerMessage::LiveQueryResumed {
             request_id: accepted.request_id.as_deref().map(Cow::Borrowed),
             id: Cow::Borrowed(&accepted.id),
             total_count,
             capped,
+            version: version.map(Cow::Owned),
         });
         self.bound_backlog();
         self.replay(now);
@@ -549,8 +583,8 @@ impl Session {
     }
 
     /// A live query that was [suspended](Session::suspend_live_query) is over something else from now on: `batch` makes what the
-    /// client has into what it is to have, and the batches that follow are of the new result, whose versions begin with `mark`.
-    pub fn move_live_query(&mut self, ticket: Ticket, batch: &Arc<ChangeBatch>, mark: Arc<str>) {
+    /// client has into what it is to have, and the batches that follow are of the new result, whose versions are written as `mark` says.
+    pub fn move_live_query(&mut self, ticket: Ticket, batch: &Arc<ChangeBatch>, mark: VersionCode) {
         if let State::Active(active) = &mut self.state {
             active.streams.live_queries.moved(ticket, mark);
         }
@@ -661,12 +695,23 @@ impl Session {
     pub fn poll_transmit(&mut self, now: Moment, out: &mut Vec<u8>) -> Option<Transmit> {
         // Nothing of a stream goes out to a principal that has expired.
         self.handle_timeout(now);
-        let text = self.control.pop(out)
-            || match &mut self.state {
-                State::Active(active) => active.streams.transmit(&self.limits, out),
-                State::Draining { streams, .. } => streams.transmit(&self.limits, out),
-                _ => false,
-            };
+        let is_control = self.control.pop(out);
+        let mut is_ping = false;
+        let text = match &mut self.state {
+            State::Active(active) if is_control => {
+                is_ping = active.keep_alive.handed_out(&self.limits, now);
+                true
+            }
+            _ if is_control => true,
+            State::Active(active) => active.streams.transmit(&self.limits, out),
+            State::Draining { streams, .. } => streams.transmit(&self.limits, out),
+            _ => false,
+        };
+        if is_ping {
+            self.was_put_off = false;
+            // Where no pong is waited for at all.
+            self.handle_timeout(now);
+        }
         if text {
             self.stats.messages_out += 1;
             return Some(Transmit::Text);
@@ -694,7 +739,7 @@ impl Session {
     pub fn poll_timeout(&self) -> Option<Moment> {
         match &self.state {
             State::AwaitingAuth { deadline } | State::Verifying { deadline, .. } => Some(*deadline),
-            State::Active(active) => Some(active.deadline()),
+            State::Active(active) => active.deadline(),
             State::Draining { expires, .. } => *expires,
             State::Closing(_) | State::Closed(_) => None,
         }
@@ -711,6 +756,11 @@ impl Session {
     }
 
     // ---- reading ----
+
+    /// Whether a ping was handed out that the client has not answered: then [`handle_sent`](Session::handle_sent) has a meaning.
+    pub fn awaits_pong(&self) -> bool {
+        matches!(&self.state, State::Active(active) if active.keep_alive.awaits_pong())
+    }
 
     /// Whether the close was handed out.
     pub fn is_closed(&self) -> bool {

@@ -79,9 +79,9 @@ impl Active {
     }
 
     /// What comes first: the next ping or the end of the wait for its pong, the principal's expiry, the end of the wait for a verdict.
-    pub(super) fn deadline(&self) -> Moment {
+    pub(super) fn deadline(&self) -> Option<Moment> {
         let verdict = self.reauth.as_ref().map(|reauth| reauth.deadline);
-        [self.expires, verdict].into_iter().flatten().fold(self.keep_alive.deadline(), Moment::min)
+        [self.expires, verdict, self.keep_alive.deadline()].into_iter().flatten().min()
     }
 
     /// Whether a message can only be handled when the owner has answered an earlier one: it names an id

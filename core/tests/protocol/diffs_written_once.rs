@@ -2,6 +2,7 @@
 
 use liveset_core::{
     AddedReason, Change, ChangeReason, DiffVersions, Diffs, RemovedReason, SessionLimits, Snapshot,
+    VersionCode,
 };
 
 use crate::util::*;
@@ -51,13 +52,14 @@ fn every_message_is_that_of_the_stream() {
     ] {
         let mut server = Server::active(SessionLimits::default());
         let id = ID.replace('"', "\\\"").replace('\n', "\\n");
-        let start = Snapshot { mark: "m\"-".into(), ..snapshot(3, &[]) };
+        let mark = VersionCode::from("m\"-");
+        let start = Snapshot { mark: mark.clone(), ..snapshot(3, &[]) };
         let ticket = server.create(&id, options, start);
         server.texts();
         let mut before = 3;
         for version in 4..60 {
             let batch = batch(version, 0, changes(&mut random));
-            let versions = resume.then_some(DiffVersions { mark: "m\"-", before });
+            let versions = resume.then_some(DiffVersions { mark: &mark, before });
             let expected = written_once(&batch, reasons, versions);
             if !batch.changes.is_empty() {
                 before = version;

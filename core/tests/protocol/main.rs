@@ -6,6 +6,7 @@ mod auth_holds_messages;
 mod auth_must_be_first;
 mod auth_refused;
 mod backlog_bytes;
+mod client_in_javascript;
 mod client_session;
 mod diffs_written_once;
 mod errors_are_counted;

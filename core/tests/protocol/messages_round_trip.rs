@@ -150,8 +150,9 @@ fn server_messages() -> Vec<(ServerMessage<'static>, &'static str)> {
                 id: "q".into(),
                 total_count: 1,
                 capped: false,
+                version: Some("v".into()),
             },
-            r#"{"type":"liveQueryResumed","id":"q","totalCount":1,"capped":false}"#,
+            r#"{"type":"liveQueryResumed","id":"q","totalCount":1,"capped":false,"version":"v"}"#,
         ),
         (
             ServerMessage::LiveQueryData {

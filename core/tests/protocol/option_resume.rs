@@ -50,7 +50,7 @@ fn resumed_then_the_net_diffs() {
     assert_eq!(
         server.texts(),
         [
-            r#"{"type":"liveQueryResumed","requestId":"r","id":"q","totalCount":2,"capped":false}"#,
+            r#"{"type":"liveQueryResumed","requestId":"r","id":"q","totalCount":2,"capped":false,"version":"5"}"#,
             r#"{"type":"liveQueryRemovedNode","id":"q","nodeId":"a","version":"5"}"#,
             r#"{"type":"liveQueryAddedNode","id":"q","nodeId":"b","data":{"id":"b","n":2},"version":"9"}"#,
         ]
@@ -66,8 +66,12 @@ fn resumed_with_nothing_new_is_one_message() {
         r#"{"type":"createLiveQuery","id":"q","query":{"edge":"orders"},"options":{"resume":true,"counts":true},"since":"5"}"#,
     );
     let ticket = server.create_request();
-    server.session.resume_live_query(server.now, ticket, Arc::new(batch(5, 4, [])), &snapshot(5, &[]));
-    assert_eq!(server.texts(), [r#"{"type":"liveQueryResumed","id":"q","totalCount":4,"capped":false}"#]);
+    server.session.resume_live_query(server.now, ticket, Arc::new(batch(6, 4, [])), &snapshot(6, &[]));
+    assert_eq!(
+        server.texts(),
+        [r#"{"type":"liveQueryResumed","id":"q","totalCount":4,"capped":false,"version":"6"}"#],
+        "the version of now"
+    );
     assert!(!server.session.wants_transmit());
 }
 
@@ -85,12 +89,16 @@ fn every_version_carries_the_mark_of_the_query() {
     let ticket = server.create_request();
     let changes = Arc::new(batch(9, 2, [removed("a", 1), added("b", 2)]));
     server.session.resume_live_query(server.now, ticket, changes, &marked(9, &[("b", 2)]));
-    assert_eq!(versions(&server.texts()), [None, Some("x-7"), Some("x-9")]);
+    assert_eq!(versions(&server.texts()), [Some("x-7"), Some("x-7"), Some("x-9")]);
 }
 
 fn request(resume_from: Option<LiveResult>) -> LiveQueryRequest {
+    request_with(true, resume_from)
+}
+
+fn request_with(positions: bool, resume_from: Option<LiveResult>) -> LiveQueryRequest {
     let query = QuerySpec { edge: "orders".into(), ..QuerySpec::default() };
-    let options = LiveQueryOptions { positions: true, resume: true, ..LiveQueryOptions::default() };
+    let options = LiveQueryOptions { positions, resume: true, ..LiveQueryOptions::default() };
     LiveQueryRequest { options, resume_from, ..LiveQueryRequest::new("q", query) }
 }
 
@@ -131,6 +139,86 @@ fn a_client_that_was_cut_anywhere_goes_on() {
         assert_eq!(result.version(), Some("3"));
         let ordered: Vec<_> = result.ordered().unwrap().map(|(_, row)| row.clone()).collect();
         assert_eq!(ordered, window.rows.iter().map(|(_, doc)| doc.data.clone()).collect::<Vec<_>>());
+    }
+}
+
+/// Cut within a commit, and again within the net diffs since the version before it.
+#[test]
+fn a_client_that_was_cut_twice_goes_on() {
+    let commit = [removed("a", 1), added("d", 7), added("e", 8)];
+    // By now d came and went.
+    let net = [removed("b", 2), updated("a", 1, 6), added("e", 8)];
+    let window = snapshot(4, &[("c", 3), ("a", 6), ("e", 8)]);
+    for (first, second) in (0..=2).flat_map(|first| (0..=2).map(move |second| (first, second))) {
+        let mut pair = Pair::new(SessionLimits::default());
+        pair.client.create_live_query(request(None));
+        let ticket = pair.create_with(snapshot(1, &[("a", 1), ("b", 2), ("c", 3)]));
+        pair.server.live_query_changed(ticket, &Arc::new(batch(2, 4, commit.clone())));
+        (0..first).for_each(|_| assert!(pair.one_from_server().unwrap()));
+        let mut result = pair.client.live_query("q").unwrap().clone();
+        for arrived in [second, 3] {
+            let mut pair = Pair::new(SessionLimits::default());
+            pair.client.create_live_query(request(Some(result)));
+            let (ticket, since) = pair.create_request();
+            assert_eq!(since.as_deref(), Some("1"));
+            let batch = Arc::new(batch(4, 3, net.clone()));
+            pair.server.resume_live_query(pair.now, ticket, batch, &window);
+            (0..=arrived).for_each(|_| assert!(pair.one_from_server().unwrap()));
+            result = pair.client.live_query("q").unwrap().clone();
+        }
+        assert_eq!(result.version(), Some("4"));
+        let ordered: Vec<_> = result.ordered().unwrap().map(|(_, row)| row.clone()).collect();
+        assert_eq!(ordered, window.rows.iter().map(|(_, doc)| doc.data.clone()).collect::<Vec<_>>());
+    }
+}
+
+/// A message that makes no sense ends a connection; what came before it is worth as much as before.
+#[test]
+fn a_message_that_does_not_fit_spoils_nothing() {
+    let mut pair = Pair::new(SessionLimits::default());
+    pair.client.create_live_query(request(None));
+    let ticket = pair.create_with(snapshot(1, &[("a", 1), ("b", 2)]));
+    pair.server.live_query_changed(ticket, &Arc::new(batch(2, 2, [updated("a", 1, 5), removed("b", 2)])));
+    assert!(pair.one_from_server().unwrap());
+    let wrong =
+        br#"{"type":"liveQueryUpdatedNode","id":"q","nodeId":"a","data":{"id":"a"},"index":9,"version":"1"}"#;
+    assert!(pair.client.handle_text(pair.now, wrong).is_err());
+    let result = pair.client.live_query("q").unwrap().clone();
+    let mut pair = Pair::new(SessionLimits::default());
+    pair.client.create_live_query(request(Some(result)));
+    let (ticket, since) = pair.create_request();
+    assert_eq!(since.as_deref(), Some("1"));
+    pair.server.resume_live_query(
+        pair.now,
+        ticket,
+        Arc::new(batch(1, 2, [])),
+        &snapshot(1, &[("a", 1), ("b", 2)]),
+    );
+    pair.server_speaks().unwrap();
+    let result = pair.client.live_query("q").unwrap();
+    let rows: Vec<_> = result.ordered().unwrap().map(|(_, row)| row.clone()).collect();
+    assert_eq!(rows, [&br#"{"id":"a","n":1}"#[..], &br#"{"id":"b","n":2}"#[..]]);
+}
+
+#[test]
+fn options_may_be_others_but_places_are_not_made_up() {
+    for (had, wants) in [(true, true), (true, false), (false, false), (false, true)] {
+        let mut pair = Pair::new(SessionLimits::default());
+        pair.client.create_live_query(request_with(had, None));
+        pair.create_with(snapshot(1, &[("a", 1), ("b", 2)]));
+        let result = pair.client.live_query("q").unwrap().clone();
+        let mut pair = Pair::new(SessionLimits::default());
+        pair.client.create_live_query(request_with(wants, Some(result)));
+        let (ticket, since) = pair.create_request();
+        assert_eq!(since.is_some(), had || !wants);
+        if since.is_some() {
+            let changes = Arc::new(batch(2, 2, [updated("a", 1, 5)]));
+            pair.server.resume_live_query(pair.now, ticket, changes, &snapshot(2, &[("b", 2), ("a", 5)]));
+            pair.server_speaks().unwrap();
+            let result = pair.client.live_query("q").unwrap();
+            assert_eq!((result.ordered().is_some(), result.version()), (wants, Some("2")));
+            assert_eq!(result.row("a").map(|row| &row[..]), Some(&br#"{"id":"a","n":5}"#[..]));
+        }
     }
 }
 

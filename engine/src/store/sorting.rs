@@ -73,9 +73,9 @@ impl Sorting {
         rank_a.cmp(&rank_b)
     }
 
-    /// Whether two versions of one row stand at the same place.
+    /// Whether two versions of one row stand at the same place. Values that differ may tie, as all objects do.
     pub(crate) fn same(&self, a: &Row, b: &Row) -> bool {
-        self.keys.iter().all(|(column, _)| a.at(column) == b.at(column))
+        self.keys.iter().all(|(column, _)| a.at(column) == b.at(column)) || self.compare(a, b).is_eq()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The world: time, the network, and who does what next.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
     ops::RangeInclusive,
     time::Duration,
@@ -39,6 +39,8 @@ pub struct World {
     slice_rows: usize,
     slice_time: RangeInclusive<Duration>,
     working: bool,
+    /// Connections of which nothing more is heard, and when their transport gives them up.
+    vanished: VecDeque<(Moment, ConnectionId)>,
     authenticator: Authenticator,
     clients: Vec<Client>,
     by_connection: BTreeMap<ConnectionId, ClientId>,
@@ -50,6 +52,9 @@ pub struct World {
     watches: BTreeSet<WatchId>,
     fingerprint: u64,
 }
+
+/// How long a transport that takes nothing of a connection is borne: a transport's own limit for that.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(90);
 
 #[derive(Debug)]
 enum Arrival {
@@ -80,6 +85,7 @@ impl World {
             slice_rows: config.engine.slice_rows,
             slice_time: Duration::ZERO..=Duration::ZERO,
             working: false,
+            vanished: VecDeque::new(),
             hub: Hub::new(config),
             monotonic: Moment::default(),
             wall: Instant::from_unix_nanos(1_704_067_200_000_000_000).unwrap_or(Instant::MIN),
@@ -246,6 +252,7 @@ impl World {
     pub fn vanish(&mut self, id: ClientId) -> Option<ConnectionId> {
         let link = self.clients.get_mut(id.0)?.link.take()?;
         self.by_connection.remove(&link.conn);
+        self.vanished.push_back((self.monotonic.saturating_add(GIVEN_UP_AFTER), link.conn));
         Some(link.conn)
     }
 
@@ -327,7 +334,9 @@ impl World {
         });
         let clients = self.clients.iter().filter(|client| client.link.is_some());
         let by_clients = clients.filter_map(|client| client.session.poll_timeout()).min();
-        let first = [under_way, timeouts.monotonic, by_wall, by_clients].into_iter().flatten().min();
+        let given_up = self.vanished.front().map(|(at, _)| *at);
+        let first =
+            [under_way, timeouts.monotonic, by_wall, by_clients, given_up].into_iter().flatten().min();
         first.map(|at| at.max(self.monotonic))
     }
 
@@ -359,6 +368,12 @@ impl World {
                 client.take_session_events();
                 self.talking.insert(ClientId(i));
             }
+        }
+        while let Some(&(at, conn)) = self.vanished.front()
+            && at <= self.monotonic
+        {
+            self.vanished.pop_front();
+            self.hub.overload(now, conn, "nothing was taken for too long");
         }
         while let Some(entry) = self.agenda.first_entry() {
             if entry.key().0 > self.monotonic {

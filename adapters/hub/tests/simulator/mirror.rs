@@ -237,6 +237,8 @@ impl Mirror {
                 held.state = State::Loaded;
                 held.in_step = false;
                 held.read_count(json);
+                // The one asked for, or, where no diffs follow, that of now.
+                held.version = json["version"].as_str().map(str::to_owned);
                 self.resumed += 1;
             }
             "liveQueryData" => {

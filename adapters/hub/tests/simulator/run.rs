@@ -166,6 +166,8 @@ impl Sim {
         };
         config.session = session;
         config.seed = setup.seed;
+        // The order of commits over all live queries of a client is told by them.
+        config.open_versions = true;
         config.engine = EngineLimits { max_window: setup.cap, ..setup.engine.clone() };
         config.hub.watch_backlog_changes = setup.backlog;
         let mut world = World::new(seed, config);

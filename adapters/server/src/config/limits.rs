@@ -53,9 +53,9 @@ pub struct ServerLimits {
     pub requests_per_second: u32,
     /// How many of them may come at once. Default 20,000.
     pub request_burst: u32,
-    /// Queries over HTTP that are answered at once; 0 counts as 1. Default 4.
+    /// Queries over HTTP that are answered at once; at least 1. Default 4.
     pub queries_at_once: usize,
-    /// Queries of one subject that are answered or wait; 0 counts as 1. Default 64.
+    /// Queries of one subject that are answered or wait; at least 1. Default 64.
     pub queries_per_subject: usize,
     /// How long a shutdown waits for requests and connections. Default 10 s.
     pub shutdown_timeout: Duration,
@@ -176,7 +176,7 @@ limits! {
         failures_per_address, failure_interval, addresses, count_loopback,
     }
     "transport", limits => limits.liveset.transport => {
-        max_fragments, control_frames_per_second, control_burst, batch_bytes, outbox_bytes, write_timeout, batch_timeout,
+        max_fragments, control_frames_per_second, control_burst, batch_bytes, outbox_bytes, write_timeout, write_bytes,
         close_timeout, shutdown_spread,
     }
     "session", limits => limits.liveset.session => {
@@ -195,6 +195,7 @@ limits! {
     }
     "hub", limits => limits.liveset.hub => {
         connections_per_subject, subscriptions_per_subject, live_queries_per_subject, event_data_bytes, initial_bytes, initial_backlog_bytes,
+        initial_backlog_bytes_per_subject,
         watch_backlog_changes, resume_log_changes, resume_log_changes_total, resume_log_bytes, resume_log_changes_per_subject,
         resume_log_bytes_per_subject, resume_linger, resume_linger_feeds, resume_linger_feeds_per_subject,
         steps_per_second_per_connection, steps_per_second_per_subject, overdraft, standing_steps_per_subject,
@@ -218,13 +219,31 @@ const NEEDED: &[(&str, &str)] = &[
     ("jwt", "max_token_bytes"),
     ("jwt", "keys_timeout"),
     ("transport", "write_timeout"),
-    ("transport", "batch_timeout"),
     ("session", "auth_timeout"),
     ("session", "pong_timeout"),
     ("session", "message_bytes"),
     ("session", "messages_per_second"),
     ("session", "message_burst"),
     ("hub", "connections_per_subject"),
+];
+
+/// These are counts of which there is at least one.
+const COUNTS: &[(&str, &str)] = &[
+    ("http", "queries_at_once"),
+    ("http", "queries_per_subject"),
+    ("auth", "failures_per_address"),
+    ("transport", "max_fragments"),
+    ("transport", "batch_bytes"),
+    ("transport", "write_bytes"),
+    ("session", "rate_limited_in_a_row"),
+    ("session", "invalid_in_a_row"),
+    ("session", "event_queue"),
+    ("session", "chunk_rows"),
+    ("engine", "max_window"),
+    ("engine", "slice_rows"),
+    ("engine", "hold_steps"),
+    ("engine", "shards"),
+    ("hub", "filling_per_subject"),
 ];
 
 /// A limit as it is written: a number, a length of time as text, or yes or no.
@@ -323,6 +342,12 @@ impl LimitsConfig {
         if let Some((part, name)) = NEEDED.iter().find(is_zero) {
             let message = "with 0 nobody could be served".into();
             return Err(Problem { key: format!("limits.{part}.{name}"), message });
+        }
+        if let Some((part, name)) = COUNTS.iter().find(is_zero) {
+            return Err(Problem {
+                key: format!("limits.{part}.{name}"),
+                message: "has to be at least 1".into(),
+            });
         }
         if self.jwt.keys_max_stale < self.jwt.keys_max_age {
             let age = duration::print(self.jwt.keys_max_age);

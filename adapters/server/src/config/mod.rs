@@ -429,6 +429,7 @@ impl Config {
             header_timeout: http.header_timeout,
             max_header_bytes: http.max_header_bytes,
             write_timeout: http.write_timeout,
+            max_turned_away: AcceptLimits::default().max_turned_away,
         }
     }
 

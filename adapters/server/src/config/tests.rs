@@ -57,7 +57,6 @@ fn limits_with_which_nobody_could_be_served_are_refused() {
         ("jwt", "max_token_bytes"),
         ("jwt", "keys_timeout"),
         ("transport", "write_timeout"),
-        ("transport", "batch_timeout"),
         ("session", "auth_timeout"),
         ("session", "pong_timeout"),
         ("session", "message_bytes"),
@@ -71,6 +70,11 @@ fn limits_with_which_nobody_could_be_served_are_refused() {
         assert!(error.contains("nobody could be served"), "{error}");
         assert!(error.contains(&format!("2:{}", name.len() + 4)) || error.contains(name), "{error}");
         parse(&format!("[limits.{part}]\n{name} = {one}\n")).unwrap();
+    }
+    for (part, name) in [("engine", "max_window"), ("session", "chunk_rows"), ("http", "queries_at_once")] {
+        let error = parse(&format!("[limits.{part}]\n{name} = 0\n")).unwrap_err();
+        assert!(error.contains(&format!("limits.{part}.{name}: has to be at least 1")), "{error}");
+        parse(&format!("[limits.{part}]\n{name} = 1\n")).unwrap();
     }
     let error = parse("[limits.jwt]\nkeys_max_stale = \"9m\"\n").unwrap_err();
     assert!(error.contains(":2:18: limits.jwt.keys_max_stale: ") && error.contains("10m"), "{error}");
@@ -200,6 +204,8 @@ fn an_error_names_the_line_and_the_key() {
         ("[tls]\ncert = \"a\"", ":1:1: tls: ", "missing field `key`"),
         ("[limits.http]\nmax_handshakes = 0", ":2:18: limits.http.max_handshakes: ", "nobody"),
         ("[cors]\norigins = [\"https://a.b/\"]", ":2:12: cors.origins[0]: ", "exact origin"),
+        ("[websocket]\norigins = [\"null\"]", ":2:12: websocket.origins[0]: ", "cannot be listed"),
+        ("[websocket]\norigins = [\"file://\"]", ":2:12: websocket.origins[0]: ", "cannot be listed"),
     ] {
         let error = parse(text).expect_err(text);
         assert!(error.starts_with("liveset.toml:"), "{error}");

@@ -209,8 +209,14 @@ fn validate_claims(claims: &BTreeMap<String, Value>, key: impl Fn() -> String) -
 
 fn validate_origins(key: &str, origins: &[String]) -> Result<(), Problem> {
     for (index, origin) in origins.iter().enumerate() {
-        let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
-        let exact = host.is_some_and(|host| {
+        // Apps have schemes of their own: `capacitor://localhost`, `chrome-extension://…`.
+        let parts = origin.split_once("://").filter(|(scheme, _)| {
+            scheme.starts_with(|first: char| first.is_ascii_lowercase())
+                && scheme
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte))
+        });
+        let exact = parts.is_some_and(|(_, host)| {
             !host.is_empty()
                 && host.bytes().all(|byte| byte.is_ascii_graphic() && !b"/?#*@".contains(&byte))
                 && !host.bytes().any(|byte| byte.is_ascii_uppercase())
@@ -219,7 +225,8 @@ fn validate_origins(key: &str, origins: &[String]) -> Result<(), Problem> {
             return problem(
                 format!("{key}[{index}]"),
                 format!(
-                    "{origin:?} is not an exact origin, as \"https://shop.example\" or \"http://localhost:5173\""
+                    "{origin:?} is not an exact origin, as \"https://shop.example\", \"http://localhost:5173\" or \
+                     \"capacitor://localhost\"; one that can be anybody's, \"null\" or \"file://\", cannot be listed"
                 ),
             );
         }

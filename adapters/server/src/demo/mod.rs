@@ -12,7 +12,6 @@ mod page;
 mod shop;
 mod simulation;
 
-use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
@@ -25,6 +24,7 @@ use self::jobs::JOBS;
 use self::shop::ORDERS;
 use self::simulation::Simulation;
 use crate::accept::AcceptLimits;
+use crate::files;
 use crate::http::{self, HttpOptions};
 use crate::log;
 use crate::serve::{self, ServeError};
@@ -100,8 +100,8 @@ pub async fn run(args: DemoArgs) -> Result<(), ServeError> {
     };
     let router = http::router(liveset.clone(), options, Router::new().route("/", get(page::show)));
     let living = tokio::spawn(live(liveset.clone(), world));
-    serve::serve_until(listener, router, AcceptLimits::default(), None, liveset, stop, SHUTDOWN_TIMEOUT)
-        .await;
+    let limits = files::fit(AcceptLimits::default());
+    serve::serve_until(listener, router, limits, None, liveset, stop, SHUTDOWN_TIMEOUT).await;
     living.abort();
     Ok(())
 }
@@ -134,12 +134,11 @@ fn build(args: &DemoArgs) -> Result<Liveset, liveset::BuildError> {
 }
 
 fn say_what_this_is() {
-    let text = "open it in a browser to see the demo; its data is made up\n\
-                any token is accepted: do not put this on a network you do not trust\n\
-                stop it with ctrl-c\n";
-    let mut stdout = std::io::stdout();
-    // Whoever closed our output does not want it.
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    log::print(
+        "open it in a browser to see the demo; its data is made up\n\
+         any token is accepted: do not put this on a network you do not trust\n\
+         stop it with ctrl-c\n",
+    );
 }
 
 /// Lets the world go on, in step with the wall clock. Never ends.

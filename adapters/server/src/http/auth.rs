@@ -90,7 +90,24 @@ impl Caller {
     pub(super) fn may_write(&self, app: &App) -> Result<(), ApiError> {
         match app.liveset.may_write(&self.who) {
             true => Ok(()),
-            false => Err(ApiError::forbidden("this token may only read")),
+            false => Err(ApiError::forbidden(self.why_it_may_not_write(app))),
+        }
+    }
+
+    /// What would have been needed.
+    fn why_it_may_not_write(&self, app: &App) -> String {
+        let subject = &self.who.subject;
+        if self.who.read_only {
+            return format!(
+                "the token of {subject:?} is read-only: writing needs one that is not (`read_only` in [auth], `write_scope` in [jwt])"
+            );
+        }
+        match app.rules.hidden_from(&self.who) {
+            Some(set) => format!(
+                "{subject:?} does not see all of set {set:?}, and an answer to a write tells what is in it: writing needs a \
+                 [[policy]] for this set and subject without `rows` and `fields`"
+            ),
+            None => format!("the policy does not let {subject:?} write"),
         }
     }
 }

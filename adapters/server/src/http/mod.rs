@@ -16,7 +16,7 @@
 //! | --- | --- | --- |
 //! | 400 | `INVALID_MESSAGE` | not JSON by the policy of [`liveset_engine::json`], or not of the form above; a bad op is named by its index |
 //! | 401 | `NOT_AUTHENTICATED`, `AUTH_FAILED` | no token, a wrong token |
-//! | 403 | `FORBIDDEN` | a read-only token that writes, a query that the policy refuses |
+//! | 403 | `FORBIDDEN` | a write, by a read-only token or somebody from whom the policy hides a part of a set that it names; a query that the policy refuses |
 //! | 404, 405 | `NOT_FOUND`, `METHOD_NOT_ALLOWED` | |
 //! | 408 | `TIMEOUT` | the body did not arrive in time |
 //! | 413 | `MESSAGE_TOO_LARGE` | the body is over the limit (8 MiB by default; for a query 64 KiB, as for a message over `/ws`) |
@@ -58,6 +58,8 @@ use self::metrics::Rendered;
 pub use self::metrics::{install_recorder, upkeep};
 use self::queue::Queue;
 use self::rates::Rates;
+use crate::config::PolicyConfig;
+use crate::policy::Rules;
 
 /// What the endpoints need besides the handle.
 #[derive(Debug, Clone)]
@@ -72,10 +74,12 @@ pub struct HttpOptions {
     pub requests_per_second: u32,
     /// How many of them may come at once.
     pub request_burst: u32,
-    /// Queries that are answered at once; 0 counts as 1. Others wait; turns go round by subject.
+    /// Queries that are answered at once; at least 1. Others wait; turns go round by subject.
     pub queries_at_once: usize,
-    /// Queries of one subject that are answered or wait; 0 counts as 1. More are refused with 503.
+    /// Queries of one subject that are answered or wait; at least 1. More are refused with 503.
     pub queries_per_subject: usize,
+    /// The policy, where it is that of a configuration: whoever may not write is told what it would take.
+    pub policies: Vec<PolicyConfig>,
     /// Which pages may call.
     pub cors: Cors,
     /// Which pages may open `/ws`.
@@ -96,6 +100,7 @@ impl Default for HttpOptions {
             request_burst: 20_000,
             queries_at_once: 4,
             queries_per_subject: 64,
+            policies: Vec::new(),
             cors: Cors::default(),
             websocket_origins: Origins::Any,
             metrics: None,
@@ -111,6 +116,7 @@ pub(crate) struct App {
     pub(crate) options: HttpOptions,
     rates: Arc<Rates>,
     queries: Arc<Queue>,
+    rules: Arc<Rules>,
     rendered: Arc<Rendered>,
 }
 
@@ -122,8 +128,9 @@ pub fn router(liveset: Liveset, options: HttpOptions, more: Router) -> Router {
     let has_metrics = options.metrics.is_some();
     let rates = Arc::new(Rates::new(options.requests_per_second, options.request_burst));
     let queries = Arc::new(Queue::new(options.queries_at_once, options.queries_per_subject));
+    let rules = Arc::new(Rules::new(&options.policies));
     let rendered = Arc::default();
-    let app = App { liveset: liveset.clone(), options, rates, queries, rendered };
+    let app = App { liveset: liveset.clone(), options, rates, queries, rules, rendered };
     let mut routes = Router::new()
         .route("/batch", post(batch::commit))
         .route("/events", post(events::publish))

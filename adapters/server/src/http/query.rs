@@ -34,7 +34,7 @@ pub(super) async fn run(State(app): State<App>, caller: Caller, body: Body) -> R
 /// So many nodes are looked at in one turn.
 const NODES_A_TURN: usize = 512;
 
-/// In turns, on threads that may take their time: a query that no index helps looks at every node. Where the client hangs up, this is
+/// In turns, on threads that may take their time: a query that no index helps looks at every node. Where the client is gone, this is
 /// dropped: a query that waits leaves the queue, and one that has a turn ends with it.
 async fn answer(
     app: &App,

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::support::metrics::Metrics;
 use crate::support::ws::{Came, Ws};
-use crate::support::{PATIENCE, Server, TOKEN, liveset, serve_within};
+use crate::support::{PATIENCE, Server, TOKEN, liveset};
 use crate::table::{Line, Row};
 
 /// Stands in every token, filter and node of an attack that is nobody's business: never in the log.
@@ -92,9 +92,11 @@ impl Case {
         Case::over(row, Server::start_as(serve(), &config(more), files, args)).await
     }
 
-    /// The same, with no more than so many descriptors.
-    pub async fn start_within(row: Row, descriptors: u32, more: &str) -> Case {
-        Case::start_as(row, lean(serve_within(descriptors)), more).await
+    /// The same, with no more than so many descriptors from then on.
+    pub async fn start_within(row: Row, descriptors: u64, more: &str) -> Case {
+        let case = Case::start_as(row, lean(serve()), more).await;
+        case.server.limit_files(descriptors);
+        case
     }
 
     /// The same, by a command that ends where the name of the configuration's file belongs.

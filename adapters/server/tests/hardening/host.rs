@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::routing::post;
-use liveset::{AuthError, Clock, Grant, Limits, Liveset, Policy, Principal, QuerySpec, Set, from_fn};
+use liveset::{Access, AuthError, Clock, Grant, Limits, Liveset, Policy, Principal, QuerySpec, Set, from_fn};
 use liveset_server::http::HttpOptions;
 use liveset_server::{accept, http, log};
 use tokio::net::TcpListener;
@@ -102,6 +102,10 @@ impl Policy for Faulty {
     fn may_query(&self, _: &Principal, query: &QuerySpec) -> bool {
         assert_ne!(query.edge, BOMBS, "a fault of the host's");
         true
+    }
+
+    fn access(&self, _: &Principal, _: &str) -> Access {
+        Access::All
     }
 
     fn may_write(&self, _: &Principal) -> bool {

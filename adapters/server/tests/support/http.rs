@@ -50,6 +50,13 @@ impl Http {
         Http { stream: BufReader::with_capacity(256 * 1024, stream), address: address.to_owned() }
     }
 
+    /// Ends the connection by a reset.
+    #[cfg(unix)]
+    pub fn reset(self) {
+        let linger = Some(std::time::Duration::ZERO);
+        rustix::net::sockopt::set_socket_linger(self.stream.get_ref(), linger).expect("a socket option");
+    }
+
     /// Sends bytes as they are.
     pub async fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.expect("the server reads");

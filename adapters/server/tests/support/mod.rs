@@ -125,6 +125,15 @@ impl Server {
         self.child.id()
     }
 
+    /// From now on the process may have no more than so many files and sockets open: less than it has fitted its caps to.
+    #[cfg(target_os = "linux")]
+    pub fn limit_files(&self, files: u64) {
+        use rustix::process::{Pid, Resource, Rlimit, prlimit};
+        let pid = Pid::from_raw(self.child.id().try_into().expect("a process"));
+        let limit = Rlimit { current: Some(files), maximum: Some(files) };
+        prlimit(pid, Resource::Nofile, limit).expect("the limit is lowered");
+    }
+
     /// Sends a signal by its name, as `HUP`.
     pub fn signal(&self, name: &str) {
         signal(self.child.id(), name);

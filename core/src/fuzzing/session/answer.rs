@@ -14,7 +14,7 @@ pub(super) enum Answer {
     Subscribed(RequestId, Vec<SubscriptionSpec>),
     Unsubscribed(RequestId, Vec<String>),
     Created { request_id: RequestId, id: String, total_count: u64, capped: bool, version: Option<String> },
-    Resumed { request_id: RequestId, id: String, total_count: u64, capped: bool },
+    Resumed { request_id: RequestId, id: String, total_count: u64, capped: bool, version: Option<String> },
     Destroyed(RequestId, String),
     Error { code: String, request_id: RequestId, id: Option<String> },
 }
@@ -156,6 +156,7 @@ impl Message {
                 id: fields.text("id"),
                 total_count: fields.number("totalCount"),
                 capped: fields.flag("capped"),
+                version: fields.maybe("version"),
             }),
             "liveQueryDestroyed" => {
                 Message::Answer(Answer::Destroyed(fields.maybe("requestId"), fields.text("id")))

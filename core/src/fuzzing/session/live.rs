@@ -45,7 +45,7 @@ impl Live {
             order: Vec::new(),
             count: (window.total_count, window.capped),
             was_capped: window.capped,
-            version: window.version_text().into(),
+            version: window.version_text(false).into(),
         }
     }
 
@@ -61,9 +61,18 @@ impl Live {
             loading: None,
             rows: had.rows.iter().map(row).collect(),
             order: had.rows.iter().map(|(id, _)| id.to_string()).collect(),
-            version: since.to_owned(),
+            // Where nothing has changed it is the version of now.
+            version: match had.rows == window.rows {
+                true => window.version_text(false).into(),
+                false => since.to_owned(),
+            },
             ..Live::created(ticket, options, view, window)
         }
+    }
+
+    /// The version that its client is told with the answer.
+    pub(super) fn version(&self) -> Option<String> {
+        self.options.resume.then(|| self.version.clone())
     }
 
     /// Nothing that was not sent will be: the first rows end where they are.

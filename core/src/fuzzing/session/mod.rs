@@ -256,12 +256,13 @@ impl Run {
         let (total_count, capped) = (window.total_count, window.capped);
         let known = since.as_deref().and_then(|since| Some((since, &self.world.known(since)?.1)));
         let (live, answer) = match known {
-            Some(known) => (
-                Live::resumed(ticket, options, view, known, &window),
-                Answer::Resumed { request_id, id: id_text, total_count, capped },
-            ),
+            Some(known) => {
+                let live = Live::resumed(ticket, options, view, known, &window);
+                let version = live.version();
+                (live, Answer::Resumed { request_id, id: id_text, total_count, capped, version })
+            }
             None => {
-                let version = options.resume.then(|| window.version_text().into());
+                let version = options.resume.then(|| window.version_text(false).into());
                 let answer = Answer::Created { request_id, id: id_text, total_count, capped, version };
                 (Live::created(ticket, options, view, &window), answer)
             }
@@ -350,6 +351,9 @@ impl Run {
             Message::Answer(answer) => {
                 self.reached.insert(answer.name());
                 assert_eq!(Some(&answer), self.model.answers.pop_front().as_ref(), "the next answer");
+                if answer == Answer::Ping {
+                    self.model.pinged(self.now);
+                }
                 return;
             }
             Message::Told(name, id, told) => (name, id, told),

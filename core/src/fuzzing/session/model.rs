@@ -37,7 +37,8 @@ pub(super) enum Stand {
 pub(super) struct Active {
     expires: Option<Moment>,
     ping_at: Option<Moment>,
-    pong_until: Moment,
+    /// None while the ping waits to be handed out.
+    pong_until: Option<Moment>,
     /// Until when it is waited for, and its mark.
     reauth: Option<(Moment, RequestId)>,
     held: VecDeque<String>,
@@ -125,9 +126,9 @@ impl Model {
         match &self.stand {
             Stand::Awaiting { deadline } | Stand::Verifying { deadline, .. } => Some(*deadline),
             Stand::Active(active) => {
-                let keep_alive = active.ping_at.unwrap_or(active.pong_until);
+                let keep_alive = active.ping_at.or(active.pong_until);
                 let verdict = active.reauth.as_ref().map(|(deadline, _)| *deadline);
-                [Some(keep_alive), active.expires, verdict].into_iter().flatten().min()
+                [keep_alive, active.expires, verdict].into_iter().flatten().min()
             }
             Stand::Draining { expires, .. } => *expires,
             Stand::Closing(_) | Stand::Closed => None,
@@ -138,7 +139,6 @@ impl Model {
 
     pub(super) fn pass(&mut self, now: Moment) {
         while self.deadline().is_some_and(|deadline| deadline <= now) {
-            let timeout = self.limits.pong_timeout;
             match &mut self.stand {
                 Stand::Awaiting { .. } | Stand::Verifying { .. } => {
                     self.close_with(ErrorCode::AuthTimeout, None);
@@ -151,7 +151,7 @@ impl Model {
                     self.close_with(ErrorCode::AuthTimeout, request_id);
                 }
                 Stand::Active(active) if active.ping_at.is_some() => {
-                    (active.ping_at, active.pong_until) = (None, now + timeout);
+                    (active.ping_at, active.pong_until) = (None, None);
                     self.answer(Answer::Ping);
                 }
                 Stand::Active(_) => self.close_with(ErrorCode::PingTimeout, None),
@@ -159,6 +159,14 @@ impl Model {
                 Stand::Closing(_) | Stand::Closed => {}
             }
         }
+    }
+
+    /// A ping was handed out.
+    pub(super) fn pinged(&mut self, now: Moment) {
+        if let Stand::Active(active) = &mut self.stand {
+            active.pong_until = Some(now + self.limits.pong_timeout);
+        }
+        self.pass(now);
     }
 
     pub(super) fn text(&mut self, now: Moment, text: &[u8]) {
@@ -266,7 +274,7 @@ impl Model {
         match body {
             Body::Ping => self.answer(Answer::Pong(request_id)),
             Body::Pong => {
-                if active.ping_at.is_none() {
+                if active.pong_until.take().is_some() {
                     active.ping_at = Some(now + ping_interval);
                 }
             }
@@ -388,7 +396,7 @@ impl Model {
                 self.stand = Stand::Active(Box::new(Active {
                     expires,
                     ping_at: Some(now + self.limits.ping_interval),
-                    pong_until: Moment::MAX,
+                    pong_until: None,
                     reauth: None,
                     held: std::mem::take(held),
                     subscribing: Vec::new(),

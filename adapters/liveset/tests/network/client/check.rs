@@ -43,8 +43,10 @@ impl State {
             }
             ClientEvent::LiveQueryRows { id, loaded, .. } => self.loaded(&id, loaded),
             ClientEvent::LiveQueryResumed { id, .. } => {
-                let held = &self.held[&*id];
+                let held = self.held.get_mut(&*id).expect("a live query that was asked for");
                 let result = self.session.live_query(&id).expect("a result");
+                // That of now, where nothing has changed.
+                held.version = result.version().map(str::to_owned);
                 let truth = lock(&self.truth);
                 let then = &truth.past[held.question][held.at];
                 assert!(agrees(result, then), "'{id}' goes on from what never was: {result:?}, {then:?}");
