@@ -44,7 +44,7 @@ impl Engine {
         steps - left
     }
 
-    /// How many nodes were looked at so far for results that were made; see [`Work::rows_visited`].
+    /// How many nodes were looked at so far for results that were made; see [`Work::rows_visited`](crate::Work::rows_visited).
     pub fn rows_visited(&self) -> u64 {
         self.stats.work.rows_visited + self.shards.iter().map(|shard| shard.work.rows_visited).sum::<u64>()
     }
@@ -147,7 +147,7 @@ impl Engine {
     }
 
     /// Goes on with what was put off: commits and moments that queries have not taken yet, results of new queries, and indexes; over
-    /// about `rows` rows, for [one hold](EngineLimits::hold_steps) at most. Tells whether there is more. Results are as of the
+    /// about `rows` rows, for [one hold](crate::EngineLimits::hold_steps) at most. Tells whether there is more. Results are as of the
     /// last `now`.
     pub fn work(&mut self, rows: usize) -> bool {
         self.work_on(rows.max(1), self.limits.enforced_hold(), None);
