@@ -1,12 +1,10 @@
 //! The engine: sets, views over them, feeds out of them.
 
 mod one_shot;
+mod time;
+mod work;
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    hash::BuildHasher,
-    sync::Arc,
-};
+use std::{collections::VecDeque, hash::BuildHasher, sync::Arc};
 
 use bytes::Bytes;
 use foldhash::fast::FixedState;
@@ -17,7 +15,7 @@ use crate::{
     allowance::{Allowance, Keeping, Opened, Share},
     analysis::TimeTest,
     error::{CommitError, DefineError, OpProblem, OpenError, QueryError},
-    limits::{EngineLimits, MAX_NODES, Tuning},
+    limits::{EngineLimits, MAX_NODES},
     moments::{MOMENT_STEPS, Moments},
     projection::Projection,
     query::{Parsed, ParsedQuery, Parts, Plan, Query, QueryParser},
@@ -25,15 +23,14 @@ use crate::{
     seed::{HashSeed, Keyed},
     shard::{
         Moment, Sets, Shard,
-        behind::Slice,
         create::{First, Prepared, showing_cost},
         source::PROBE_STEPS,
-        view::{Identity, View},
+        view::Identity,
     },
     stats::{Stats, Work},
     store::{
         columns::Column,
-        history::{HistoryEntry, Weight},
+        history::HistoryEntry,
         set::{RowChange, Set, Write},
     },
     suggest,
@@ -301,88 +298,6 @@ impl Engine {
         Ok(Committed { commit: self.stats.commits, changed, version })
     }
 
-    /// Of what an input has put off does at once what the rest of its hold allows.
-    fn follow_up(&mut self, mut left: u64) {
-        self.take_again();
-        if self.is_behind() {
-            left -= self.catch_up(left).min(left);
-        }
-        self.sweep(&mut left);
-        (0..self.sets.len()).for_each(|number| self.build_if_small(number, &mut left));
-    }
-
-    /// Whether some open query is behind its set, or is being computed again as a whole.
-    pub fn is_behind(&self) -> bool {
-        let is_again =
-            |(shard, view): &(usize, u32)| self.shards[*shard].view(*view).is_some_and(View::is_again);
-        self.shards.iter().any(Shard::is_behind) || self.filling.iter().any(is_again)
-    }
-
-    /// Lets queries that are behind their set take what they have missed, in turn, for about `steps` steps. Returns how many it took.
-    pub fn catch_up(&mut self, steps: u64) -> u64 {
-        let mut left = steps;
-        self.take_missed(&mut left);
-        let is_again =
-            |(shard, view): &&(usize, u32)| self.shards[*shard].view(*view).is_some_and(View::is_again);
-        let again: Vec<_> = self.filling.iter().filter(is_again).copied().collect();
-        for again in again {
-            if left == 0 {
-                break;
-            }
-            left = self.work_on(usize::MAX, left, Some(again));
-        }
-        steps - left
-    }
-
-    /// How many nodes were looked at so far for results that were made; see [`Work::rows_visited`].
-    pub fn rows_visited(&self) -> u64 {
-        self.stats.work.rows_visited + self.shards.iter().map(|shard| shard.work.rows_visited).sum::<u64>()
-    }
-
-    /// Whether an index is being built, or what nobody needs any more is being taken apart.
-    pub fn is_building(&self) -> bool {
-        self.sets.values().any(|set| set.indexes.is_building() || set.has_old())
-    }
-
-    /// Goes on with that, for about `steps` steps.
-    pub fn build(&mut self, steps: u64) {
-        let mut left = steps;
-        self.sweep(&mut left);
-        for number in 0..self.sets.len() {
-            self.build_on(number, usize::MAX, &mut left);
-        }
-    }
-
-    /// Lets go of what nobody needs any more, for about `left` steps.
-    fn sweep(&mut self, left: &mut u64) {
-        (0..self.sets.len()).for_each(|number| self.sweep_set(number, left));
-    }
-
-    fn sweep_set(&mut self, number: usize, left: &mut u64) {
-        if let Some((_, set)) = self.sets.get_index_mut(number)
-            && set.has_old()
-        {
-            let before = *left;
-            set.sweep(left);
-            self.stats.work.steps += before - *left;
-        }
-    }
-
-    /// Builds the indexes of a set on, over at most `rows` rows and for about `left` steps. Returns how many rows it took.
-    fn build_on(&mut self, number: usize, rows: usize, left: &mut u64) -> usize {
-        let Some((_, set)) = self.sets.get_index_mut(number) else { return 0 };
-        if *left == 0 || !set.indexes.is_building() {
-            return 0;
-        }
-        let before = *left;
-        let built = set.build_indexes(rows, left);
-        self.stats.work.steps += before - *left;
-        if !set.indexes.is_building() {
-            self.moments.rearm_all(number, set, self.now);
-        }
-        built
-    }
-
     /// Steps of work done so far; see [`Work::steps`].
     pub fn steps(&self) -> u64 {
         self.stats.work.steps + self.shards.iter().map(|shard| shard.work.steps).sum::<u64>()
@@ -391,51 +306,6 @@ impl Engine {
     /// The steps of one hold of the lock; see [`EngineLimits::hold_steps`].
     pub fn hold_steps(&self) -> u64 {
         self.limits.enforced_hold()
-    }
-
-    /// Queues the views whose rows are to be looked at once more.
-    fn take_again(&mut self) {
-        for (number, shard) in self.shards.iter_mut().enumerate() {
-            self.filling.extend(shard.take_again().into_iter().map(|view| (number, view)));
-        }
-    }
-
-    /// Computes queries again as a whole, those first that are furthest behind, as long as a set keeps too much for them.
-    fn bound_history(&mut self, number: usize) {
-        let slice = self.slice();
-        let Self { shards, sets, limits, stats, .. } = self;
-        let Some((_, set)) = sets.get_index_mut(number) else { return };
-        let is_too_much = |of: Weight| of.rows > limits.max_behind_rows || of.bytes > limits.max_behind_bytes;
-        // With half of what may wait, those that are furthest behind are given up in slices; with all of it, at once.
-        let most = Weight { rows: limits.max_behind_rows / 2, bytes: limits.max_behind_bytes / 2 };
-        let cut = set.history.cut(most);
-        if shards.iter().filter_map(|shard| shard.first_entry(number)).any(|first| first < cut) {
-            shards.iter_mut().for_each(|shard| shard.give_up_before(number, cut));
-        }
-        while is_too_much(set.history.live()) {
-            let Some(entry) = shards.iter().filter_map(|shard| shard.first_entry(number)).min() else {
-                break;
-            };
-            for shard in shards.iter_mut() {
-                for filter in shard.furthest_behind(number, entry) {
-                    shard.make_again(filter, set, Slice { tuning: &limits.tuning, ..slice });
-                }
-                shard.forget_current();
-            }
-            trim(shards, number, set);
-        }
-        // What nobody needs any more goes as fast as more of it comes.
-        while is_too_much(set.history.all()) && set.history.has_old() {
-            let mut left = SWEPT_AT_ONCE;
-            set.sweep(&mut left);
-            stats.work.steps += SWEPT_AT_ONCE - left;
-        }
-    }
-
-    /// What a slice of work looks at.
-    fn slice(&self) -> Slice<'static> {
-        let (hold, version, now) = (self.limits.enforced_hold(), self.version, self.now);
-        Slice { hold, version, now, tuning: &NO_TUNING }
     }
 
     /// Reads and checks every operation; changes nothing.
@@ -827,258 +697,6 @@ impl Engine {
         Ok(view)
     }
 
-    // --- work in slices ---
-
-    /// Whether there is [`work`](Self::work) to be done between inputs.
-    pub fn has_work(&self) -> bool {
-        !self.filling.is_empty() || self.shards.iter().any(Shard::is_behind) || self.is_building()
-    }
-
-    /// Goes on with what was put off: commits and moments that queries have not taken yet, results of new queries, and indexes; over
-    /// about `rows` rows, for [one hold](EngineLimits::hold_steps) at most. Tells whether there is more. Results are as of the
-    /// last `now`.
-    pub fn work(&mut self, rows: usize) -> bool {
-        self.work_on(rows.max(1), self.limits.enforced_hold(), None);
-        self.has_work()
-    }
-
-    /// Goes on with the result of one feed, over about `rows` rows and for about `steps` steps, one hold at most: the caller says whose
-    /// turn it is. Returns the steps that it took; none where the result is there, or there is no such feed.
-    pub fn work_for(&mut self, feed: FeedId, rows: usize, steps: u64) -> u64 {
-        let shard = self.shard_of_feed(feed);
-        let view = self.shards[shard].feeds.get(&feed).copied();
-        let wanted = view.map(|view| (shard, view)).filter(|(shard, view)| !self.is_filled(*shard, *view));
-        let steps = steps.clamp(1, self.limits.enforced_hold());
-        wanted.map_or(0, |wanted| steps - self.work_on(rows.max(1), steps, Some(wanted)))
-    }
-
-    /// Whether the first result of a feed is not there yet.
-    pub fn is_being_made(&self, feed: FeedId) -> bool {
-        let shard = self.shard_of_feed(feed);
-        self.shards[shard].feeds.get(&feed).is_some_and(|view| !self.is_filled(shard, *view))
-    }
-
-    /// Lets filters take the entries that they have missed, for about `left` steps.
-    fn take_missed(&mut self, left: &mut u64) {
-        let slice = self.slice();
-        let Self { shards, sets, limits, .. } = self;
-        let slice = Slice { tuning: &limits.tuning, ..slice };
-        shards.iter_mut().for_each(|shard| shard.catch_up(sets, left, slice));
-        let mut overdue: BTreeSet<usize> = shards.iter_mut().flat_map(Shard::take_overdue).collect();
-        if !overdue.is_empty() {
-            self.version += 1;
-        }
-        while let Some((_, set)) = overdue.pop_first().and_then(|number| sets.get_index_mut(number)) {
-            let (version, now) = (self.version, self.now);
-            let before = set.commits();
-            set.history.push(HistoryEntry::new(version, now, before));
-        }
-        for (number, set) in sets.values_mut().enumerate().filter(|(_, set)| !set.history.is_empty()) {
-            trim(shards, number, set);
-        }
-        self.sweep(left);
-        self.take_again();
-    }
-
-    /// Works over `budget` rows for about `steps` steps, on one view before all others if one is wanted. Returns the
-    /// steps that are left.
-    fn work_on(&mut self, budget: usize, steps: u64, wanted: Option<(usize, u32)>) -> u64 {
-        let (mut left, mut steps) = (budget, steps);
-        if let Some((shard, view)) = wanted
-            && self.shards[shard].waits(view)
-            && let Some(number) = self.shards[shard].view(view).map(|view| view.identity.set)
-        {
-            let slice = self.slice();
-            let Self { shards, sets, limits, .. } = self;
-            let Some((_, set)) = sets.get_index_mut(number) else { return steps };
-            let slice = Slice { tuning: &limits.tuning, ..slice };
-            shards[shard].catch_up_for(view, set, &mut steps, slice);
-            trim(shards, number, set);
-            self.take_again();
-            // Others may have to go on first.
-            if steps > 0 && self.shards[shard].waits(view) {
-                self.take_missed(&mut steps);
-            }
-            if steps == 0 {
-                return steps;
-            }
-        }
-        if wanted.is_none() && self.shards.iter().any(Shard::is_behind) {
-            // New queries have their turn too.
-            let mut share = if self.filling.is_empty() { steps } else { steps.div_ceil(2) };
-            steps -= share;
-            self.take_missed(&mut share);
-            steps += share;
-        }
-        // Whoever wants one view waits for what its set has begun, not for others.
-        let of = wanted.and_then(|(shard, view)| Some(self.shards[shard].view(view)?.identity.set));
-        if wanted.is_none() {
-            self.sweep(&mut steps);
-        }
-        for number in 0..self.sets.len() {
-            if of.is_some_and(|of| of != number) {
-                continue;
-            }
-            left -= left.min(self.build_on(number, left, &mut steps));
-            if self.sets.get_index(number).is_some_and(|(_, set)| set.indexes.is_building()) {
-                // Tests over time wait for it: rows that are looked at before would not flip.
-                return steps;
-            }
-            if left == 0 || steps == 0 {
-                return steps;
-            }
-        }
-        if let Some(wanted) = wanted
-            && let Some(place) = self.filling.iter().position(|filling| *filling == wanted)
-            && let Some(wanted) = self.filling.remove(place)
-        {
-            self.filling.push_front(wanted);
-        }
-        let slice = self.slice();
-        let mut waiting = 0;
-        while let Some((shard, view)) = self.filling.front().copied() {
-            if self.shards[shard].waits(view) {
-                waiting += 1;
-                if waiting >= self.filling.len() || wanted == Some((shard, view)) {
-                    return steps;
-                }
-                self.filling.rotate_left(1);
-                continue;
-            }
-            waiting = 0;
-            let number = self.shards[shard].view(view).map(|view| view.identity.set);
-            if let Some((_, set)) = number.and_then(|number| self.sets.get_index_mut(number)) {
-                let slice = Slice { tuning: &self.limits.tuning, ..slice };
-                left -= left.min(self.shards[shard].fill(view, set, left, &mut steps, slice).max(1));
-                if self.shards[shard].view(view).is_some_and(|view| !view.is_done()) {
-                    // Others have waited as well.
-                    self.filling.rotate_left(1);
-                    if left == 0 || steps == 0 {
-                        return steps;
-                    }
-                    continue;
-                }
-                let feeds = self.shards[shard].view(view).into_iter().flat_map(|view| &view.feeds);
-                let feeds = feeds.map(|feed| feed.id).filter(|feed| self.waiting.remove(feed));
-                self.opened.extend(feeds);
-            }
-            self.filling.pop_front();
-            if left == 0 || steps == 0 || wanted == Some((shard, view)) {
-                return steps;
-            }
-        }
-        steps
-    }
-
-    /// Hears what shards would have needed.
-    fn grant_wishes(&mut self) {
-        for shard in &mut self.shards {
-            for (number, wish) in shard.work.wishes.drain(..) {
-                if let Some((_, set)) = self.sets.get_index_mut(number) {
-                    let rows = set.len();
-                    set.indexes.wish(&wish, rows, rows);
-                }
-            }
-        }
-    }
-
-    /// What is small is done at once, as far as `left` steps allow.
-    fn build_if_small(&mut self, number: usize, left: &mut u64) {
-        if self.sets.get_index(number).is_some_and(|(_, set)| set.len() <= self.limits.slice_rows) {
-            self.build_on(number, usize::MAX, left);
-        }
-    }
-
-    // --- time ---
-
-    /// Makes every result true as of `now`. A `now` before the last one is a clock set back: the queries over time
-    /// are evaluated again for what that may have changed.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        let then = self.now;
-        let left = self.pass(now);
-        if now != then {
-            self.follow_up(left);
-        }
-    }
-
-    /// The same but for what that has put off. Returns the steps that are left of a hold.
-    fn pass(&mut self, now: Instant) -> u64 {
-        let hold = self.limits.enforced_hold();
-        let then = std::mem::replace(&mut self.now, now);
-        if now == then {
-            return hold;
-        }
-        let back = now < then;
-        if back {
-            self.stats.clock_set_back += 1;
-            if !self.shards.iter().any(Shard::is_timed) {
-                return hold;
-            }
-        } else {
-            let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-            let is_due = |shard: &Shard| due(shard.next_timer()) || shard.is_due_behind(now);
-            if !due(self.moments.next()) && !self.shards.iter().any(is_due) {
-                return hold;
-            }
-        }
-        // One step for all that is due: the net change from the last `now` to this one.
-        self.version += 1;
-        let mut left = hold;
-        let (turned, flooded) = self.moments.turn(then, now, &self.sets, &mut left);
-        self.stats.work.steps += hold - left;
-        self.stats.deadlines_fired += 1;
-        let (version, tuning) = (self.version, &self.limits.tuning);
-        let before = Slice { hold, version: version - 1, now: then, tuning };
-        for shard in &mut self.shards {
-            for (number, (_, set)) in self.sets.iter().enumerate() {
-                let moment = Moment { rows: set.during(&[]), now, version, tuning };
-                if back {
-                    shard.refile(number, now);
-                    // What is behind, and what has a timer for each node, is looked at as a whole.
-                    for filter in shard.with_timers(number).into_iter().chain(shard.timed_behind(number)) {
-                        shard.make_again(filter, set, before);
-                    }
-                    shard.forget_current();
-                }
-                let tests: Vec<u32> =
-                    flooded.iter().filter(|(of, _)| *of == number).map(|(_, test)| *test).collect();
-                if !tests.is_empty() {
-                    for filter in shard.asking(number, &tests).collect::<Vec<_>>() {
-                        shard.give_up(filter, then, moment);
-                    }
-                }
-                if let Some((_, turned)) = turned.iter().find(|(turned, _)| *turned == number) {
-                    shard.flip(number, turned, then, moment, &mut left);
-                }
-            }
-            while let Some((filter, number)) = shard.due(now) {
-                let Some((_, set)) = self.sets.get_index(number) else { break };
-                let moment = Moment { rows: set.during(&[]), now, version, tuning };
-                shard.fire(filter, then, moment, &mut left);
-            }
-        }
-        let mut turned = turned;
-        for (number, set) in self.sets.values_mut().enumerate() {
-            // Only queries over time have something to take of it.
-            if self.shards.iter().any(|shard| shard.is_timed_behind(number)) {
-                let of_set = turned.iter_mut().find(|(of, _)| *of == number);
-                let turned = of_set.map_or_else(Vec::new, |(_, turned)| std::mem::take(turned));
-                let before = set.commits();
-                set.history.push(HistoryEntry { turned, ..HistoryEntry::new(version, now, before) });
-            }
-        }
-        (0..self.sets.len()).for_each(|number| self.bound_history(number));
-        self.grant_wishes();
-        left
-    }
-
-    /// When time alone may next change a result; `None` while no query waits for time. The moment is that at which the next
-    /// node flips in a test of some query, which the rest of that query may leave without a consequence.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        let timers = self.shards.iter().filter_map(Shard::next_timer);
-        timers.chain(self.moments.next()).min()
-    }
-
     // --- looking in ---
 
     /// The next update, in order; drain until `None`.
@@ -1256,11 +874,6 @@ fn trim(shards: &[Shard], number: usize, set: &mut Set) {
     let first = shards.iter().filter_map(|shard| shard.first_entry(number)).min();
     set.trim_history(first.unwrap_or_else(|| set.history.end()));
 }
-
-/// Steps of letting go of what nobody needs any more between which is asked whether it is enough.
-const SWEPT_AT_ONCE: u64 = 64;
-/// Stands for the tuning where only budgets are looked at.
-static NO_TUNING: Tuning = Tuning::NONE;
 
 /// A live query that was found or made.
 struct Filed {

@@ -52,7 +52,7 @@
 //! | `customer == 7`, `open` | `equality` | its value, before and after |
 //! | `status in ['new', 'open']` | `in` | its value |
 //! | `tags anyof [..]`, `tags allof [..]` | `items` | each item of its list |
-//! | `name startswith 'A'` | `prefix` | the first bytes of its text |
+//! | `name startswith 'A'` | `prefix` | how its text begins |
 //! | `total >= 10 and total < 20` | `range` | the ranges that hold its value |
 //! | `createdAt > now - 7 days` | `time` | the ranges that do so now |
 //! | `a == 1 or b == 2` | `union` | any of these |

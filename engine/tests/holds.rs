@@ -374,7 +374,9 @@ fn large_indexes_are_used_built_and_dropped_in_slices() {
             tuning: liveset_engine::Tuning { eager_indexes: true, ..Default::default() },
             ..EngineLimits::default()
         });
-        let row = |id: u64| put(format!(r#"{{"id":{id},"open":{},"n":{id},"t":["a",{id}]}}"#, id % 20 > 0));
+        let row = |id: u64| {
+            put(format!(r#"{{"id":{id},"open":{},"n":{id},"t":["a",{id}]}}"#, !id.is_multiple_of(20)))
+        };
         let all: Vec<Op> = (0..30_000).map(row).collect();
         for ops in all.chunks(5_000) {
             counted.commit(ops.to_vec());

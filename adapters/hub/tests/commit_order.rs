@@ -101,7 +101,7 @@ fn large_diffs_are_not_overtaken() {
 
 /// One whose commits of many orders take several slices for whatever tries them all.
 fn slow_world() -> World {
-    let engine = EngineLimits { hold_steps: 400, ..EngineLimits::default() };
+    let engine = EngineLimits { hold_steps: 1_500, ..EngineLimits::default() };
     let mut world = two_sets(HubConfig { engine, ..HubConfig::default() });
     world.set_slice_time(SLICE..=SLICE);
     world

@@ -168,7 +168,7 @@ impl Shard {
 
     /// Makes ready what the feeds of a view are to be told, for about `left` steps; where it is ready for all of them, tells it.
     pub(super) fn tell(&mut self, id: u32, left: &mut u64) {
-        let Self { views, updates, work, lags, .. } = self;
+        let Self { views, updates, work, lags, feeds: known, .. } = self;
         let Some(view) = views.get_mut(id as usize) else { return };
         let cap = view.cap();
         let View { filling: Filling::Again(_, shown), feeds, .. } = view else { return };
@@ -201,7 +201,7 @@ impl Shard {
         *left = left.saturating_sub(work.steps - before);
         note_reasons(changes, work);
         let ready = std::mem::take(ready).into_iter();
-        for update in ready.filter(|update| feeds.iter().any(|feed| feed.id == update.feed)) {
+        for update in ready.filter(|update| known.contains_key(&update.feed)) {
             work.changes_out += update.nodes().len() as u64;
             updates.push_back(update);
         }
