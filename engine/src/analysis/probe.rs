@@ -125,7 +125,7 @@ impl<C: fmt::Display> fmt::Display for Probe<C> {
         match self {
             Probe::Value { column, key } => write!(f, "{column} is {key}"),
             Probe::Item { column, key } => write!(f, "{column} has {key}"),
-            Probe::Range { column, lo, hi } => write!(f, "{column} from key {lo:032x} to {hi:032x}"),
+            Probe::Range { column, lo, hi } => write!(f, "{column} {}", rank::shown(*lo, *hi)),
             Probe::Time { column, test } => write!(f, "{test} {column}"),
         }
     }

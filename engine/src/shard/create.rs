@@ -395,8 +395,9 @@ impl Shard {
             let feed = fresh();
             let shown = shown(&view.sorting, &plan.projection);
             let is_whole = plan.projection.is_whole();
+            let is_count = plan.cap == 0;
             self.feeds.insert(feed, id);
-            view.feeds.push(Feed { id: feed, follows_count: followed, shown, is_whole, opened: 0 });
+            view.feeds.push(Feed { id: feed, follows_count: followed, shown, is_whole, is_count, opened: 0 });
             view.feeds.len() - 1
         });
         let feed = view.feeds.get_mut(place)?;

@@ -252,6 +252,8 @@ pub(crate) struct Feed {
     pub(crate) shown: Arc<update::Shown>,
     /// Whether nodes are shown whole.
     pub(crate) is_whole: bool,
+    /// Whether no node is shown, and only counted.
+    pub(crate) is_count: bool,
     /// How many [`crate::Engine::open`] are not closed.
     pub(crate) opened: usize,
 }
@@ -259,6 +261,9 @@ pub(crate) struct Feed {
 impl Feed {
     /// What the projection shows of the changes of the window: not the updates of what it leaves out.
     pub(crate) fn show(&self, changes: &[WindowChange]) -> Vec<NodeChange> {
+        if self.is_count {
+            return Vec::new();
+        }
         let shows = |change: &&WindowChange| match (&change.before, &change.after) {
             // `Updated` is sent when the projected data or the node's own sort key changed, and not otherwise.
             (Some(before), Some(after)) => {
