@@ -13,8 +13,8 @@ use liveset_core::{
     SessionLimits, Transmit, Verdict, Violation,
 };
 use liveset_engine::{
-    CommitError, Committed, DefineError, Engine, EngineLimits, Explain, FeedId, HashSeed, Instant,
-    JsonLimits, Op, Opened, ParsedQuery, Part, Plan, QueryLimits, SetDef, json,
+    CommitError, Committed, DefineError, Engine, EngineLimits, Explain, FeedId, Filter, HashSeed, Instant,
+    JsonLimits, Op, Opened, ParsedQuery, Part, Plan, Projection, QueryLimits, SetDef, json,
 };
 
 use crate::{
@@ -27,6 +27,7 @@ use crate::{
     feeds::{After, Feeds, Watcher},
     holds::{Holds, Input},
     output::Outputs,
+    parser::engine_query,
     policy::Guard,
     requests::{invalid, query_forbidden},
     routes::Routes,
@@ -562,7 +563,10 @@ impl Hub {
         {
             return Err(query_forbidden(query));
         }
-        self.engine.explain(now.wall, &plan).map_err(|error| self.no_room(&error))
+        let mut explained = self.engine.explain(now.wall, &plan).map_err(|error| self.no_room(&error))?;
+        let (rows, visible) = (Filter::all(), Projection::whole());
+        explained.hints = self.engine.hints(now.wall, &engine_query(query), &rows, &visible).hints;
+        Ok(explained)
     }
 
     /// Opens a live query inside the process: [`poll_watch`](Self::poll_watch) gives one snapshot, as soon as it is there,

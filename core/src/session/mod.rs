@@ -27,7 +27,7 @@ use subscriptions::{Room, TooMany, Wrong};
 
 use crate::error::{CloseCode, Consequence, ErrorCode, Violation};
 use crate::limits::SessionLimits;
-use crate::message::{Content, ParsedMessage, ServerMessage, SubscriptionSpec};
+use crate::message::{Content, Hint, ParsedMessage, ServerMessage, SubscriptionSpec};
 use crate::row::{ChangeBatch, Snapshot};
 use crate::time::Moment;
 
@@ -430,6 +430,18 @@ impl Session {
     /// From now on every change of the result after the snapshot goes to
     /// [`live_query_changed`](Session::live_query_changed) with the same ticket.
     pub fn accept_live_query(&mut self, now: Moment, ticket: Ticket, snapshot: Arc<Snapshot>) {
+        self.accept_with_hints(now, ticket, snapshot, Vec::new());
+    }
+
+    /// Like [`accept_live_query`](Session::accept_live_query), with what is probably a mistake in the query: the client is told where it
+    /// has asked for hints.
+    pub fn accept_with_hints(
+        &mut self,
+        now: Moment,
+        ticket: Ticket,
+        snapshot: Arc<Snapshot>,
+        hints: Vec<Hint>,
+    ) {
         let State::Active(active) = &mut self.state else { return };
         let (version, total_count, capped) = (snapshot.version_text(), snapshot.total_count, snapshot.capped);
         let Some(accepted) = active.streams.live_queries.accept(ticket, snapshot) else { return };
@@ -439,6 +451,7 @@ impl Session {
             total_count,
             capped,
             version: accepted.options.resume.then(|| Cow::Owned(version.into())),
+            hints: accepted.options.hints.then_some(hints),
         });
         self.replay(now);
     }
