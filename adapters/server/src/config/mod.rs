@@ -252,12 +252,12 @@ pub struct SetConfig {
     /// What the set holds at start: `.ndjson` or `.ndjson.gz`, relative to the configuration file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load: Option<PathBuf>,
-    /// Declared fields; a node that has them otherwise is refused, and so is a query that asks what can never be true of them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub fields: Vec<FieldConfig>,
     /// Whether there are no other fields than the key and the declared ones, neither in nodes nor in queries.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub strict: bool,
+    /// Declared fields; a node that has them otherwise is refused, and so is a query that asks what can never be true of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<FieldConfig>,
 }
 
 impl SetConfig {
