@@ -365,7 +365,7 @@ mod tests {
         let set = SetDef::new("orders", "id").field("at", FieldKind::Instant, false);
         engine.define_set(set.field("note", FieldKind::Text, false)).unwrap();
         let node = |n: usize| {
-            let more = if n % 2 == 0 { ",\"odd\":null" } else { "" };
+            let more = if n.is_multiple_of(2) { ",\"odd\":null" } else { "" };
             let node = format!(
                 r#"{{"id":{n},"status":"new","tenant":{},"customer":{{"name":"x"}},"secret":1{more}}}"#,
                 n % 3

@@ -211,6 +211,20 @@ fn add_paths(value: &Value, names: &mut Vec<Box<str>>, paths: &mut Vec<Path>) {
     }
 }
 
+/// Whether arithmetic on two equal values comes out alike: each number in the one is an integer where it is one in the other.
+fn computes_alike(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => {
+            matches!(a, Number::Float(_)) == matches!(b, Number::Float(_))
+        }
+        (Value::List(a), Value::List(b)) => a.iter().zip(b).all(|(a, b)| computes_alike(a, b)),
+        (Value::Object(a), Value::Object(b)) => {
+            a.iter().zip(b.iter()).all(|((_, a), (_, b))| computes_alike(a, b))
+        }
+        _ => true,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,19 +271,5 @@ mod tests {
         assert_eq!((text, nodes.len()), ("a == '{' and\nb", 2));
         assert_eq!(expression(b"a").unwrap().1, []);
         assert!(expression(b"\xff").is_none());
-    }
-}
-
-/// Whether arithmetic on two equal values comes out alike: each number in the one is an integer where it is one in the other.
-fn computes_alike(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::Number(a), Value::Number(b)) => {
-            matches!(a, Number::Float(_)) == matches!(b, Number::Float(_))
-        }
-        (Value::List(a), Value::List(b)) => a.iter().zip(b).all(|(a, b)| computes_alike(a, b)),
-        (Value::Object(a), Value::Object(b)) => {
-            a.iter().zip(b.iter()).all(|((_, a), (_, b))| computes_alike(a, b))
-        }
-        _ => true,
     }
 }

@@ -253,16 +253,16 @@ impl<'a> Lexer<'a> {
     }
 
     fn instant(&mut self, rest: &'a str) -> Result<Token<'a>, Box<ExprError>> {
-        if let Ok((after, text)) = instant(rest) {
-            if let Some(at) = Instant::parse_rfc3339(text) {
-                if let Some(joined) = with_blank(text, after) {
-                    let found = excerpt(&rest[..joined.len()]);
-                    let error = self.error(found, "'T' between the date and the time");
-                    return Err(error.suggest(instant(&joined).is_ok().then_some(joined)));
-                }
-                self.advance_to(after);
-                return Ok(Token::Literal(Literal::Instant(at)));
+        if let Ok((after, text)) = instant(rest)
+            && let Some(at) = Instant::parse_rfc3339(text)
+        {
+            if let Some(joined) = with_blank(text, after) {
+                let found = excerpt(&rest[..joined.len()]);
+                let error = self.error(found, "'T' between the date and the time");
+                return Err(error.suggest(instant(&joined).is_ok().then_some(joined)));
             }
+            self.advance_to(after);
+            return Ok(Token::Literal(Literal::Instant(at)));
         }
         let shape = rest.find(|c: char| !(c.is_alphanumeric() || "-:.+_".contains(c))).unwrap_or(rest.len());
         Err(self.error(
