@@ -131,7 +131,7 @@ pub use error::{CloseCode, Consequence, ErrorCode, UnknownErrorCode, Violation};
 pub use fold::Pending;
 pub use limits::{ClientLimits, SessionLimits};
 pub use message::{
-    Ahead, ClientBody, ClientMessage, ClientMessageError, LiveQueryOptions, ParsedMessage, QuerySpec,
+    Ahead, ClientBody, ClientMessage, ClientMessageError, Hint, LiveQueryOptions, ParsedMessage, QuerySpec,
     QuerySpecError, Raw, ServerMessage, ServerMessageError, SubscriptionEntry, SubscriptionSpec,
 };
 pub use row::{AddedReason, Change, ChangeBatch, ChangeReason, Doc, RemovedReason, Snapshot};

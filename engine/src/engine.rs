@@ -1,5 +1,6 @@
 //! The engine: sets, views over them, feeds out of them.
 
+mod hints;
 mod one_shot;
 mod time;
 mod work;
@@ -15,6 +16,7 @@ use crate::{
     allowance::{Allowance, Keeping, Opened, Share},
     analysis::TimeTest,
     error::{CommitError, DefineError, OpProblem, OpenError, QueryError},
+    filter::{Filter, Parameter},
     limits::{EngineLimits, MAX_NODES},
     moments::{MOMENT_STEPS, Moments},
     projection::Projection,
@@ -39,6 +41,7 @@ use crate::{
     update::{FeedId, Node, NodeId, Shown, Snapshot, Update},
 };
 
+pub use hints::{Hint, Hints};
 pub use one_shot::OneShot;
 
 /// One write of a commit.
@@ -194,10 +197,13 @@ impl Engine {
         if self.sets.len() >= self.limits.max_sets {
             return Err(DefineError::TooMany(self.limits.max_sets));
         }
-        let schema = Schema::new(&def.fields, &self.limits.query)
-            .map_err(|(field, what)| DefineError::Field { set: def.name.clone(), field, what })?;
+        let schema = Schema::new(&def, &self.limits.query).map_err(|(field, what)| DefineError::Field {
+            set: def.name.clone(),
+            field,
+            what,
+        })?;
         let name = def.name.as_str().into();
-        let mut set = Set::new(def, schema, self.keyed);
+        let mut set = Set::new(def, Arc::new(schema), self.keyed);
         set.indexes.eager = self.limits.tuning.eager_indexes;
         self.sets.insert(name, set);
         Ok(())
@@ -370,13 +376,13 @@ impl Engine {
 
     /// Checks a query in full: set, filter, order, limit, fields.
     pub fn prepare(&self, query: &Query) -> Result<Plan, QueryError> {
-        let (set, key) = self.set_and_key(&query.set)?;
-        Ok(self.plan_of(set, Parts::parse(query, key, &self.limits.query)?, query.follows_count))
+        let (set, schema) = self.set_and_schema(&query.set)?;
+        Ok(self.plan_of(set, Parts::parse(query, schema, &self.limits.query)?, query.follows_count))
     }
 
     /// A parser for queries over the sets that are defined now.
     pub fn query_parser(&self) -> QueryParser {
-        let sets = self.sets.iter().map(|(name, set)| (&**name, &*set.key));
+        let sets = self.sets.iter().map(|(name, set)| (&**name, &set.schema));
         QueryParser::new(&self.limits.query, sets)
     }
 
@@ -389,16 +395,16 @@ impl Engine {
     pub fn plan(&self, query: &ParsedQuery, follows_count: bool) -> Result<Plan, QueryError> {
         match &query.0 {
             Parsed::Known(parts, set) => {
-                let (set, _) = self.set_and_key(set)?;
+                let (set, _) = self.set_and_schema(set)?;
                 Ok(self.plan_of(set, parts.clone()?, follows_count))
             }
             Parsed::Unknown(query) => Ok(Plan { follows_count, ..self.prepare(query)? }),
         }
     }
 
-    fn set_and_key(&self, name: &str) -> Result<(usize, &str), QueryError> {
+    fn set_and_schema(&self, name: &str) -> Result<(usize, &Schema), QueryError> {
         match self.sets.get_full(name) {
-            Some((set, _, def)) => Ok((set, &def.key)),
+            Some((number, _, set)) => Ok((number, &set.schema)),
             None => Err(QueryError::UnknownSet { edge: shortened(name), hint: self.hint(name) }),
         }
     }
@@ -419,6 +425,22 @@ impl Engine {
     pub fn visible(&self, set: &str, fields: &[String]) -> Option<Result<Projection, crate::ExprError>> {
         let (_, _, def) = self.sets.get_full(set)?;
         Some(Projection::parse(fields, &def.key, &self.limits.query))
+    }
+
+    /// Reads a filter with parameters over a set, for [`Plan::restricted`]: as [`Filter::parse_with`], and held against what the set
+    /// declares, where there is such a set.
+    ///
+    /// # Errors
+    ///
+    /// As [`Filter::parse_with`]; and what the set declares makes a test impossible, or it is strict and does not declare a field.
+    pub fn row_filter(
+        &self,
+        set: &str,
+        filter: &str,
+        parameters: &dyn Fn(&str) -> Option<Parameter>,
+    ) -> Result<Filter, crate::ExprError> {
+        let schema = self.sets.get(set).map(|set| &*set.schema);
+        Filter::parse_with_in(filter, &self.limits.query, schema, parameters)
     }
 
     /// Opens a live query: its result now, and from here on an [`Update`] for whatever changes it.
@@ -809,8 +831,8 @@ impl Engine {
         let Some(held) = shard.view(view) else { return self.nothing() };
         let Some((_, set)) = self.sets.get_index(held.identity.set) else { return self.nothing() };
         let shown = Shown { sorting: held.sorting.clone(), projection: projection.clone() };
-        let rows =
-            shard.entries(view, set).map(|row| (NodeId::from(row.id.as_str()), shown.doc(row))).collect();
+        let rows = shard.entries(view, set).take(held.cap());
+        let rows = rows.map(|row| (NodeId::from(row.id.as_str()), shown.doc(row))).collect();
         let total_count = shard.total(view, set);
         let version = shard.complete(held, set).unwrap_or(self.version);
         Snapshot { version, total_count, capped: total_count > held.cap() as u64, rows }

@@ -114,6 +114,18 @@ pub enum OpProblem {
         /// What the node has there.
         found: &'static str,
     },
+    /// The set allows for no other fields than the declared ones, and the node has one.
+    #[error("set '{set}', node '{node}': field '{field}' is not declared, and the set is strict{hint}")]
+    Undeclared {
+        /// The set.
+        set: String,
+        /// The node's id.
+        node: String,
+        /// The field that is not declared.
+        field: String,
+        /// ` (did you mean '…'?)` or nothing.
+        hint: String,
+    },
     /// The node is larger than the limits allow.
     #[error("set '{set}': a node has at most {max} bytes, this one has {len}")]
     TooLarge {
@@ -155,9 +167,6 @@ pub enum QueryError {
     /// A projected field is wrong.
     #[error("node.fields, {0}")]
     Fields(ExprError),
-    /// The limit is 0.
-    #[error("limit must be at least 1")]
-    ZeroLimit,
 }
 
 impl OpenError {

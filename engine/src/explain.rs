@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::{
+    engine::Hint,
     query::Plan,
     shard::{
         Shard,
@@ -46,6 +47,8 @@ pub struct Explain {
     pub order_cost: Cost,
     /// What it costs at most to write the fields of a node that the query wants.
     pub projection_cost: Cost,
+    /// What is probably a mistake in the query, where that was [asked](crate::Engine::hints).
+    pub hints: Vec<Hint>,
 }
 
 impl Explain {
@@ -85,6 +88,7 @@ impl Explain {
             filter_bytes: prepared.compiled.heap_bytes() + access.heap_bytes(),
             order_cost: plan.order.cost(),
             projection_cost: plan.projection.cost(),
+            hints: Vec::new(),
         }
     }
 }
@@ -110,6 +114,10 @@ impl fmt::Display for Explain {
         }
         writeln!(f, "to order a node: {}", self.order_cost)?;
         writeln!(f, "to write a node: {}", self.projection_cost)?;
-        write!(f, "bytes of the filter: {}", self.filter_bytes)
+        write!(f, "bytes of the filter: {}", self.filter_bytes)?;
+        for Hint { text, line, column } in &self.hints {
+            write!(f, "\nperhaps a mistake, line {line}, column {column}: {text}")?;
+        }
+        Ok(())
     }
 }

@@ -7,9 +7,10 @@ use std::fmt;
 
 use crate::limits::QueryLimits;
 use crate::path::Path;
+use crate::schema::Schema;
 use crate::steps::Cost;
 use crate::suggest;
-use crate::syntax::{Cursor, ExprError, Symbol, Token};
+use crate::syntax::{Cursor, ExprError, Symbol, Token, habits};
 use crate::value::Value;
 
 pub(crate) mod rank;
@@ -45,6 +46,15 @@ impl Order {
     ///
     /// Says what was found and what was expected, at which place.
     pub fn parse(text: &str, limits: &QueryLimits) -> Result<Order, ExprError> {
+        Order::parse_in(text, limits, None)
+    }
+
+    /// Reads an `orderBy` over a set, of which it may name what the set allows for.
+    pub(crate) fn parse_in(
+        text: &str,
+        limits: &QueryLimits,
+        schema: Option<&Schema>,
+    ) -> Result<Order, ExprError> {
         let mut cursor = Cursor::new(text, limits)?;
         if *cursor.token() == Token::End {
             return Ok(Order::by_id());
@@ -57,7 +67,16 @@ impl Order {
                 return Err(*cursor.error(cursor.start(), found, format!("at most {}", limits.order_keys)));
             }
             count += 1;
-            let path = cursor.path(false)?;
+            let start = cursor.start();
+            if let Token::Symbol(Symbol::Minus | Symbol::Plus) = cursor.token()
+                && let Some(error) = habits::signed_key(text, start)
+            {
+                return Err(*error);
+            }
+            let mut path = cursor.path(false)?;
+            if let Some(schema) = schema {
+                path = cursor.declared(start, path, schema)?;
+            }
             let descending = cursor.skip_word("desc")?;
             if !descending {
                 cursor.skip_word("asc")?;
@@ -174,10 +193,14 @@ mod tests {
             ("a + b", 3, None),
             ("1", 1, None),
             ("a,b,c,d,e,f,g,h,i", 17, None),
+            ("-a", 1, Some("a desc")),
+            ("b, - a.c", 4, Some("a.c desc")),
+            ("+a", 1, Some("a")),
+            ("-5", 1, None),
         ];
         for (text, column, suggestion) in cases {
             let error = parse(text).unwrap_err();
-            assert_eq!((error.column, error.suggestion), (column, suggestion), "{text}: {error}");
+            assert_eq!((error.column, error.suggestion.as_deref()), (column, suggestion), "{text}: {error}");
         }
         assert!(parse("a,b,c,d,e,f,g,h").is_ok());
     }

@@ -86,7 +86,7 @@ mod tests {
             vec!["a", "b", "c"],
             vec!["in", "in"],
             vec!["_x1", "größe"],
-            vec!["first name", "a.b", "`", "", "1"],
+            vec!["first name", "a.b", "`", "1"],
             vec!["deadbeef"],
         ] {
             let path = Path::from_names(names.into_iter().map(Box::from).collect());
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn what_is_no_path_is_refused() {
-        for text in ["", ".", "a.", ".a", "a..b", "a b", "a.1", "1", "a-b", "'a'", "a,b"] {
+        for text in ["", "``", "a.``", ".", "a.", ".a", "a..b", "a b", "a.1", "1", "a-b", "'a'", "a,b"] {
             assert!(parse(text).is_err(), "{text}");
         }
         assert!(parse(&vec!["a"; 16].join(".")).is_ok());

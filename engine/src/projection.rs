@@ -5,11 +5,12 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::json::{self, Sameness};
+use crate::json;
 use crate::limits::QueryLimits;
 use crate::path::Path;
+use crate::schema::Schema;
 use crate::steps::{Cost, halves};
-use crate::syntax::ExprError;
+use crate::syntax::{ExprError, excerpt};
 use crate::value::Value;
 
 mod write;
@@ -51,6 +52,32 @@ impl Projection {
     ///
     /// Names the field that is no path, or says that there are too many.
     pub fn parse(fields: &[String], key: &str, limits: &QueryLimits) -> Result<Projection, ExprError> {
+        Projection::parse_where(fields, key, limits, |_| Ok(()))
+    }
+
+    /// Reads the fields of nodes of a set, of which they may name what the set allows for.
+    pub(crate) fn parse_in(
+        fields: &[String],
+        schema: &Schema,
+        limits: &QueryLimits,
+    ) -> Result<Projection, ExprError> {
+        Projection::parse_where(fields, &schema.key, limits, |path| match schema.may_name(path) {
+            true => Ok(()),
+            false => {
+                let shown = path.to_string();
+                let found = format!("{}, which the set does not declare", excerpt(&shown));
+                let error = ExprError::at(&shown, 0, found, "a declared field");
+                Err(*error.suggest(schema.nearest(path)))
+            }
+        })
+    }
+
+    fn parse_where(
+        fields: &[String],
+        key: &str,
+        limits: &QueryLimits,
+        may_name: impl Fn(&Path) -> Result<(), ExprError>,
+    ) -> Result<Projection, ExprError> {
         if fields.len() > limits.fields {
             return Err(*ExprError::at(
                 "",
@@ -61,7 +88,8 @@ impl Projection {
         }
         let mut tree = BTreeMap::from([(Box::from(key), Fields::All)]);
         for field in fields {
-            let path = Path::parse(field, limits).map_err(|error| error.in_field(field))?;
+            let path = Path::parse(field, limits).and_then(|path| may_name(&path).map(|()| path));
+            let path = path.map_err(|error| error.in_field(field))?;
             insert(&mut tree, &path);
         }
         let mut paths = Vec::new();
@@ -161,7 +189,7 @@ impl Projection {
         let (mut shown_a, mut shown_b) = (Vec::new(), Vec::new());
         self.write(a, &mut shown_a);
         self.write(b, &mut shown_b);
-        shown_a == shown_b || json::compare(&shown_a, &shown_b) != Sameness::Different
+        shown_a == shown_b || json::is_same(&shown_a, &shown_b)
     }
 
     /// Whether the projections of two nodes are equal as JSON values.

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use crate::{error::QueryError, filter::Filter, limits::QueryLimits, order::Order, projection::Projection};
+use crate::{
+    error::QueryError, filter::Filter, limits::QueryLimits, order::Order, projection::Projection,
+    schema::Schema,
+};
 
 /// A query in text: which set, which of its nodes, in which order, how many, and which of their fields.
 ///
@@ -21,7 +24,7 @@ pub struct Query {
     pub filter: Option<String>,
     /// Order keys; none or blank orders by node id.
     pub order_by: Option<String>,
-    /// At most so many nodes; more than the engine's cap is the cap.
+    /// At most so many nodes; more than the engine's cap is the cap, and 0 asks for the count alone.
     pub limit: Option<u64>,
     /// Only these fields and the key; none takes nodes whole.
     pub fields: Option<Vec<String>>,
@@ -50,7 +53,7 @@ impl Query {
         self
     }
 
-    /// Takes at most `limit` nodes.
+    /// Takes at most `limit` nodes: with 0 none, and the result is how many match.
     #[must_use]
     pub fn limit(mut self, limit: u64) -> Self {
         self.limit = Some(limit);
@@ -80,20 +83,23 @@ impl Query {
 #[derive(Clone, Debug)]
 pub struct QueryParser {
     limits: Arc<QueryLimits>,
-    /// The name of the key field, by set.
-    keys: Arc<BTreeMap<Box<str>, Box<str>>>,
+    /// What the sets declare, by their names.
+    schemas: Arc<BTreeMap<Box<str>, Arc<Schema>>>,
 }
 
 impl QueryParser {
-    pub(crate) fn new<'a>(limits: &QueryLimits, sets: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
-        let keys = sets.map(|(name, key)| (name.into(), key.into())).collect();
-        Self { limits: Arc::new(limits.clone()), keys: Arc::new(keys) }
+    pub(crate) fn new<'a>(
+        limits: &QueryLimits,
+        sets: impl Iterator<Item = (&'a str, &'a Arc<Schema>)>,
+    ) -> Self {
+        let schemas = sets.map(|(name, schema)| (name.into(), schema.clone())).collect();
+        Self { limits: Arc::new(limits.clone()), schemas: Arc::new(schemas) }
     }
 
     /// Parses a query. What is wrong with it is told by [`crate::Engine::plan`]. Costs what parsing its texts costs.
     pub fn parse(&self, query: Query) -> ParsedQuery {
-        match self.keys.get(&*query.set) {
-            Some(key) => ParsedQuery(Parsed::Known(Parts::parse(&query, key, &self.limits), query.set)),
+        match self.schemas.get(&*query.set) {
+            Some(schema) => ParsedQuery(Parsed::Known(Parts::parse(&query, schema, &self.limits), query.set)),
             None => ParsedQuery(Parsed::Unknown(query)),
         }
     }
@@ -131,16 +137,13 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    pub(crate) fn parse(query: &Query, key: &str, limits: &QueryLimits) -> Result<Self, QueryError> {
-        let filter =
-            Filter::parse(query.filter.as_deref().unwrap_or(""), limits).map_err(QueryError::Filter)?;
-        let order =
-            Order::parse(query.order_by.as_deref().unwrap_or(""), limits).map_err(QueryError::Order)?;
-        if query.limit == Some(0) {
-            return Err(QueryError::ZeroLimit);
-        }
+    pub(crate) fn parse(query: &Query, schema: &Schema, limits: &QueryLimits) -> Result<Self, QueryError> {
+        let filter = query.filter.as_deref().unwrap_or("");
+        let filter = Filter::parse_in(filter, limits, schema).map_err(QueryError::Filter)?;
+        let order = query.order_by.as_deref().unwrap_or("");
+        let order = Order::parse_in(order, limits, Some(schema)).map_err(QueryError::Order)?;
         let projection = match &query.fields {
-            Some(fields) => Projection::parse(fields, key, limits).map_err(QueryError::Fields)?,
+            Some(fields) => Projection::parse_in(fields, schema, limits).map_err(QueryError::Fields)?,
             None => Projection::whole(),
         };
         Ok(Self { filter, order, limit: query.limit, projection })

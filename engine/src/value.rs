@@ -91,21 +91,6 @@ impl Value {
         }
     }
 
-    /// Whether arithmetic on the two comes out alike, given that they are equal: each number in the one is an integer where
-    /// it is one in the other. 2^53 + 1 is exact, 2^53.0 + 1 is not.
-    pub(crate) fn computes_alike(&self, equal: &Value) -> bool {
-        match (self, equal) {
-            (Value::Number(a), Value::Number(b)) => {
-                matches!(a, Number::Float(_)) == matches!(b, Number::Float(_))
-            }
-            (Value::List(a), Value::List(b)) => a.iter().zip(b).all(|(a, b)| a.computes_alike(b)),
-            (Value::Object(a), Value::Object(b)) => {
-                a.iter().zip(b.iter()).all(|((_, a), (_, b))| a.computes_alike(b))
-            }
-            _ => true,
-        }
-    }
-
     /// Bytes on the heap, about.
     pub(crate) fn heap_bytes(&self) -> usize {
         match self {

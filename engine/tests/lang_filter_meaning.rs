@@ -54,10 +54,7 @@ fn equality_is_of_same_type_and_same_value() {
             "l != 1",
             "o != l",
             "1 == 1",
-            "5 != 'x'",
-            "n != 5 days",
-            "7 days == 1 weeks",
-            "12 months == 1 years",
+            "5 != nothing",
         ],
         &[
             "n == 0",
@@ -69,9 +66,7 @@ fn equality_is_of_same_type_and_same_value() {
             "i == true",
             "l == 1",
             "x != nothing",
-            "i == 5 days",
-            "5 == 'x'",
-            "1 months == 30 days",
+            "5 == nothing",
         ],
     );
 }
@@ -98,16 +93,21 @@ fn numbers_compare_exactly() {
             "u - u == 0",
             "f + 0.2 > 0.3",
             "m + u > 0",
-            // Integers overflow, and then the test is false; its opposite is true.
-            "u + 1 != u",
+            // Integers overflow, and then the test is false, `!=` too; its opposite is true.
+            "not u + 1 != u",
             "not u + 1 == u",
             "not u + 1 > 0",
             "not m - 1 < 0",
             "not (u + 1) - 1 == u",
-            "m - 1 != 0",
+            "not m - 1 != 0",
+            "u - 1 != u",
+            "a + 0.5 == 9007199254740992.0",
         ],
         &[
             "a == b",
+            "u + 1 != u",
+            "m - 1 != 0",
+            "u + 1 != nothing",
             "a <= b",
             "u == 18446744073709551616.0",
             "u + 1 > 0",
@@ -177,6 +177,7 @@ fn instants_are_recognised_beside_instants() {
             "z in [1, 2024-03-01T10:00:00Z]",
             "w != 2024-03-01",
             "n != now",
+            "not n + 1 days != now",
             "'2024-03-01' < now",
             "'2024-03-01' == 2024-03-01",
             "z + 0 days == o",
@@ -199,6 +200,10 @@ fn instants_are_recognised_beside_instants() {
             "n + 1 days > 2000-01-01",
             "x - 1 days < now",
             "d == '2024-03-01T00:00:00Z'",
+            "w + 1 days != now",
+            "n + 1 days != now",
+            "x + 1 days != x",
+            "w + 1 != 1",
         ],
     );
 }
@@ -246,9 +251,7 @@ fn membership() {
             "e allof []",
             "l allof ['a', 'a']",
             "o.l anyof [true]",
-            "i + 1 in [3]",
-            "i in [5 days, 2]",
-            "i - 5 in [-3]",
+            "(i) in [2]",
         ],
         &[
             "s in []",
@@ -266,8 +269,6 @@ fn membership() {
             "n allof []",
             "e allof ['a']",
             "o allof []",
-            "i in [5 days]",
-            "nothing anyof [nothing]",
         ],
     );
 }
@@ -302,7 +303,7 @@ fn text_operators() {
 #[test]
 fn paths_and_boolean_fields() {
     check(
-        r#"{"t":true,"f":false,"s":"true","i":1,"o":{"t":true,"in":{"not":true}},"l":[{"t":true}],"in":true,"x y":true,"a.b":true,"`":true,"":true,"größe":3}"#,
+        r#"{"t":true,"f":false,"s":"true","i":1,"o":{"t":true,"in":{"not":true}},"l":[{"t":true}],"in":true,"x y":true,"a.b":true,"`":true,"größe":3}"#,
         &[],
         &[
             "t",
@@ -312,7 +313,6 @@ fn paths_and_boolean_fields() {
             "`x y`",
             "`a.b`",
             "````",
-            "``",
             "t and o.t",
             "f or t",
             "not f",
@@ -388,11 +388,12 @@ fn durations_and_the_calendar() {
             "(now - 1 months) + 1 months == 2024-03-29T23:59:59.999999999Z",
             // Leaving the calendar is no instant: every test is false, its opposite true.
             "not e + 1 ticks > now",
-            "e + 1 ticks != now",
+            "not e + 1 ticks != now",
             "e + 0 days > now",
-            "not now - 20000 years < now",
+            "not now - 2025 years < now",
+            "now - 2024 years < now",
         ],
-        &["e + 1 ticks > now", "e + 1 months == e", "now - 18446744073709551615 weeks < now", "now > e"],
+        &["e + 1 ticks > now", "e + 1 months == e", "now - 3000 years < now", "now > e"],
     );
 }
 

@@ -8,7 +8,7 @@ use std::{
 use foldhash::fast::FixedState;
 use indexmap::{IndexMap, IndexSet};
 use liveset_core::{
-    LiveQueryOptions, Moment, QuerySpec, Session, SessionState, Snapshot, SubscriptionSpec, Ticket,
+    Hint, LiveQueryOptions, Moment, QuerySpec, Session, SessionState, Snapshot, SubscriptionSpec, Ticket,
 };
 use liveset_engine::{FeedId, Keeping};
 
@@ -141,6 +141,8 @@ pub(crate) struct HeldQuery {
     pub(crate) had: Option<Arc<Snapshot>>,
     /// The version from which the client wants to resume; until it is answered.
     pub(crate) since: Option<String>,
+    /// What is probably a mistake in it, where the client asks for that; until it is answered.
+    pub(crate) hints: Vec<Hint>,
     /// It is among those that wait until the connection has taken the first rows of others.
     pub(crate) is_deferred: bool,
 }

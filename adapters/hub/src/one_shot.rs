@@ -3,11 +3,12 @@
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use liveset_core::{QuerySpec, Refusal, Snapshot};
-use liveset_engine::{Explain, ParsedQuery, Plan};
+use liveset_engine::{Explain, Filter, ParsedQuery, Plan, Projection};
 
 use crate::{
     Access, Hub, Now, PreparedQuery, Principal,
     holds::Input,
+    parser::engine_query,
     requests::{invalid, overdrawn, query_forbidden},
     updates::wire_snapshot,
 };
@@ -191,10 +192,14 @@ impl Hub {
             return Err(query_forbidden(query));
         }
         let explained = self.engine.explain(now.wall, &plan);
+        let (rows, visible) = (Filter::all(), Projection::whole());
+        let hints = self.engine.hints(now.wall, &engine_query(query), &rows, &visible).hints;
         if let Some(who) = who {
             self.pay(now, &who.subject, self.steps() - self.hold_from);
         }
-        explained.map_err(|error| self.no_room(&error))
+        let mut explained = explained.map_err(|error| self.no_room(&error))?;
+        explained.hints = hints;
+        Ok(explained)
     }
 
     /// The plan of a query that is asked once, by someone whom the policy lets.

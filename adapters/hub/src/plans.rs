@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use liveset_core::{ErrorCode, QuerySpec, Refusal};
-use liveset_engine::{Filter, ParsedQuery, Plan, Projection, QueryError};
+use liveset_core::{ErrorCode, Hint, QuerySpec, Refusal};
+use liveset_engine::{Filter, Parameter, ParsedQuery, Plan, Projection, QueryError};
 use serde_json::{Map, Value};
 
 use crate::{
-    Access, ConnectionId, Hub, Principal, Restriction,
+    Access, ConnectionId, Hub, Now, Principal, Restriction,
+    feeds::Watcher,
     parser::engine_query,
     requests::{STEPS_PER_BYTE, invalid, planning_steps, query_forbidden},
 };
@@ -33,7 +34,7 @@ pub(crate) struct PartScope {
 #[derive(Clone, Debug)]
 pub(crate) enum NoScope {
     Forbidden,
-    /// A row filter cannot be made for them, or is wrong.
+    /// A row filter is wrong, whoever asks.
     Broken,
     /// The policy panicked.
     Panicked(Refusal),
@@ -113,7 +114,10 @@ impl Hub {
             return Ok(Scope::Part(known.clone()));
         }
         self.counts.parsed += u64::from(restriction.rows.is_some());
-        let rows = restriction.rows_for(who, &self.query_limits).map_err(|_| NoScope::Broken)?;
+        let rows = match &restriction.rows {
+            Some(rows) => self.rows_for(who, edge, rows)?,
+            None => Filter::all(),
+        };
         let visible = match &restriction.fields {
             Some(fields) => match self.engine.visible(edge, fields) {
                 Some(visible) => visible.map_err(|_| NoScope::Broken)?,
@@ -123,6 +127,41 @@ impl Hub {
         };
         let (subject, claims) = (who.subject.clone(), who.claims.clone());
         Ok(Scope::Part(Arc::new(PartScope { restriction, subject, claims, rows, visible })))
+    }
+
+    /// The row filter with what this principal brings. Whoever lacks a claim that it names, or has one that it cannot use, sees no rows.
+    fn rows_for(&self, who: &Principal, edge: &str, rows: &str) -> Result<Filter, NoScope> {
+        if let Ok(rows) = self.engine.row_filter(edge, rows, &|name| who.parameter(name)) {
+            return Ok(rows);
+        }
+        let unknown = |name: &str| name.starts_with("principal.").then_some(Parameter::Unknown);
+        match self.engine.row_filter(edge, rows, &unknown) {
+            Ok(_) => Ok(Filter::none()),
+            Err(_) => Err(NoScope::Broken),
+        }
+    }
+
+    /// What is probably a mistake in a query that was planned within a scope; the watcher pays for finding it.
+    pub(crate) fn hints(
+        &mut self,
+        now: Now,
+        watcher: Watcher,
+        query: &QuerySpec,
+        scope: &Scope,
+    ) -> Vec<Hint> {
+        let (all, whole) = (Filter::all(), Projection::whole());
+        let (rows, visible) = match scope {
+            Scope::All => (&all, &whole),
+            Scope::Part(part) => (&part.rows, &part.visible),
+        };
+        let found = self.engine.hints(now.wall, &engine_query(query), rows, visible);
+        self.spend(now, watcher, found.steps);
+        let hint = |hint: liveset_engine::Hint| Hint {
+            text: hint.text,
+            line: hint.line as u64,
+            column: hint.column as u64,
+        };
+        found.hints.into_iter().map(hint).collect()
     }
 
     /// What is answered to a query over a set of which somebody sees nothing.

@@ -3,7 +3,9 @@
 use std::{fmt, sync::Arc};
 
 use liveset_core::{ErrorCode, Moment, QuerySpec, Refusal};
-use liveset_engine::{ExprError, Filter, JsonLimits, Literal, Parameter, Projection, QueryLimits, json};
+use liveset_engine::{
+    ExprError, Filter, JsonLimits, Literal, Parameter, Projection, QueryLimits, SetDef, json,
+};
 use serde_json::{Map, Value};
 
 use crate::contain::{Panicked, contain};
@@ -48,7 +50,7 @@ impl Principal {
 impl Principal {
     /// What stands for a parameter of a row filter: `principal.subject`, or a claim by its name or path. A claim that is `null`, an
     /// object, a number that would have to be rounded, or a list of anything but texts, numbers and booleans is none.
-    fn parameter(&self, name: &str) -> Option<Parameter> {
+    pub(crate) fn parameter(&self, name: &str) -> Option<Parameter> {
         let name = name.strip_prefix("principal.")?;
         if name == "subject" {
             return Some(Parameter::One(Literal::Text((&*self.subject).into())));
@@ -115,7 +117,7 @@ pub enum Access {
 pub struct Restriction {
     /// An expression of the filter language, conjoined to every query. `$principal.subject` and `$principal.<claim>` stand for what
     /// the principal brings: `tenant == $principal.tenant`, `region in $principal.regions`. Whoever lacks a claim that it
-    /// names sees nothing of the set. `None` is every node.
+    /// names, or has one of a type that the filter cannot use, sees no node: queries are made, and empty. `None` is every node.
     pub rows: Option<String>,
     /// Paths of the fields that are seen; the key is always. Filters, orders and projections may name no other. `None` is all.
     pub fields: Option<Vec<String>>,
@@ -150,12 +152,15 @@ impl Restriction {
         Ok(())
     }
 
-    /// The row filter with what this principal brings.
-    pub(crate) fn rows_for(&self, who: &Principal, limits: &QueryLimits) -> Result<Filter, ExprError> {
-        match &self.rows {
-            Some(rows) => Filter::parse_with(rows, limits, &|name| who.parameter(name)),
-            None => Ok(Filter::all()),
-        }
+    /// Like [`check`](Self::check), and held against what the set declares.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, and where.
+    pub fn check_in(&self, set: &SetDef, limits: &QueryLimits) -> Result<(), ExprError> {
+        self.check(limits)?;
+        let known = |name: &str| name.starts_with("principal.").then_some(Parameter::Unknown);
+        self.rows.as_ref().map_or(Ok(()), |rows| set.row_filter(rows, limits, &known).map(drop))
     }
 }
 

@@ -243,6 +243,7 @@ impl Hub {
         let resumes = options.resume.then(|| who.subject.clone());
         let Opened { feed, is_there, keeping } =
             self.open(now, &plan, &mark, watcher, direct, resumes).map_err(|error| self.no_room(&error))?;
+        let hints = if options.hints { self.hints(now, watcher, &query, &scope) } else { Vec::new() };
         if let Some(connection) = self.connections.find_mut(conn) {
             if let Scope::Part(part) = &scope {
                 connection.scopes.insert(query.edge.as_str().into(), part.clone());
@@ -259,6 +260,7 @@ impl Hub {
                 worked_at: now.monotonic,
                 had: None,
                 since,
+                hints,
                 is_deferred: false,
             };
             connection.held.insert(ticket, held);
@@ -342,7 +344,8 @@ impl Hub {
             }
             None => {
                 self.counts.resumes_missed += u64::from(since.is_some());
-                connection.session.accept_live_query(now.monotonic, ticket, snapshot.clone());
+                let hints = std::mem::take(&mut held.hints);
+                connection.session.accept_with_hints(now.monotonic, ticket, snapshot.clone(), hints);
             }
         }
         let feed = held.feed;

@@ -105,8 +105,7 @@ pub struct Stats {
     pub batches: u64,
     /// Messages of those that went past a session, written once for all, since the hub was made.
     pub handed_past: u64,
-    /// Queries that were forbidden because a row filter of the policy could not be made for the principal (a claim is missing or of the
-    /// wrong kind), or is wrong, since the hub was made.
+    /// Queries that were forbidden because a row filter of the policy is wrong, whoever asks, since the hub was made.
     pub broken_restrictions: u64,
     /// Plans of queries made, since the hub was made.
     pub planned: u64,

@@ -221,3 +221,44 @@ fn what_all_connections_of_a_subject_do_not_take_is_bounded() {
         assert_eq!((world.hub().stats().waiting, world.hub().stats().backlog.initial_bytes), (0, 0));
     }
 }
+
+/// "`limit: 0` is a live count: one `liveQueryData` with `data: []`, `totalCount` (and with `counts` its changes), `capped` as soon as one
+/// node matches."
+#[test]
+fn a_limit_of_nothing_is_a_live_count() {
+    let mut world = world(HubConfig::default());
+    let a = client(&mut world, "a");
+    let mut counted = request("q", r#"{"edge":"orders","filter":"total > 5","limit":0}"#);
+    counted.options.counts = true;
+    world.session(a).create_live_query(counted);
+    world.settle();
+    create(&mut world, a, "plain", r#"{"edge":"orders","limit":0}"#);
+    let came = messages(&mut world, a);
+    assert_eq!(came.len(), 4);
+    assert_eq!((&came[0]["totalCount"], &came[0]["capped"]), (&0.into(), &false.into()));
+    assert_eq!(
+        came[1].to_string(),
+        r#"{"capped":false,"data":[],"hasMore":false,"id":"q","type":"liveQueryData"}"#
+    );
+    let mut counts = Vec::new();
+    for ops in [
+        vec![order(1, 9), order(2, 9), order(3, 1)],
+        vec![order(1, 10)],
+        vec![order(3, 6), order(2, 2)],
+        vec![order(3, 1)],
+        vec![order(1, 1)],
+    ] {
+        world.commit(ops).unwrap();
+        world.settle();
+        for message in messages(&mut world, a) {
+            assert_eq!((&message["type"], &message["id"]), (&"liveQueryCount".into(), &"q".into()));
+            counts.push((message["totalCount"].as_u64().unwrap(), message["capped"].as_bool().unwrap()));
+        }
+    }
+    // A commit that changes no count says nothing.
+    assert_eq!(counts, [(2, true), (1, true), (0, false)]);
+    create(&mut world, a, "later", r#"{"edge":"orders","limit":0}"#);
+    let came = messages(&mut world, a);
+    assert_eq!((&came[0]["totalCount"], &came[0]["capped"]), (&3.into(), &true.into()));
+    assert_eq!((&came[1]["data"], &came[1]["hasMore"]), (&Value::Array(Vec::new()), &false.into()));
+}

@@ -4,11 +4,12 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{client, create, messages, types, world};
+use common::{client, create, messages, request, types, world};
 use liveset_core::{QuerySpec, SessionLimits, Token};
+use liveset_engine::{FieldKind, SetDef};
 use liveset_hub::{
     Access, HubConfig, Policy, Principal, Restriction,
-    test_kit::{ClientId, World, upsert},
+    test_kit::{ClientId, World, remove, upsert},
 };
 use serde_json::{Map, Value, json};
 
@@ -135,9 +136,20 @@ fn who_lacks_a_claim_sees_nothing() {
     ] {
         let eve = client(&mut world, token);
         create(&mut world, eve, "q", ALL);
-        assert_eq!(error(&mut world, eve).0, "FORBIDDEN", "{token}");
+        let messages = messages(&mut world, eve);
+        assert_eq!(
+            (&messages[0]["type"], &messages[0]["totalCount"]),
+            (&json!("liveQueryCreated"), &json!(0))
+        );
+        assert_eq!(ids(&messages), [0; 0], "{token}");
+        // Nothing is let through later either.
+        world.commit(vec![order(7, "acme", "eu", 1), order(8, "umbrella", "eu", 2)]).unwrap();
+        world.settle();
+        assert_eq!(types(&mut world, eve), [""; 0], "{token}");
+        world.commit(vec![remove("orders", "7"), remove("orders", "8")]).unwrap();
+        world.settle();
     }
-    assert_eq!(world.hub().stats().broken_restrictions, 6);
+    assert_eq!(world.hub().stats().broken_restrictions, 0);
     let nobody = client(&mut world, r#"{"sub":"eve","role":"regional","regions":[]}"#);
     create(&mut world, nobody, "q", ALL);
     assert_eq!(ids(&messages(&mut world, nobody)), [0; 0]);
@@ -183,8 +195,13 @@ fn another_principal_turns_what_is_held_into_what_it_may_see() {
             create(&mut world, client, "q", ALL);
         } else {
             let request = liveset_core::LiveQueryRequest::new("q", QuerySpec::parse(ALL.as_bytes()).unwrap());
-            let options =
-                liveset_core::LiveQueryOptions { positions: true, counts: true, reasons: true, resume: true };
+            let options = liveset_core::LiveQueryOptions {
+                positions: true,
+                counts: true,
+                reasons: true,
+                resume: true,
+                hints: true,
+            };
             world.session(client).create_live_query(liveset_core::LiveQueryRequest { options, ..request });
             world.settle();
         }
@@ -228,8 +245,9 @@ fn another_principal_turns_what_is_held_into_what_it_may_see() {
         reauthenticate(&mut world, client, STAFF);
         assert_eq!(rows(&mut world, client).len(), 6);
         reauthenticate(&mut world, client, r#"{"sub":"eve"}"#);
-        assert_eq!(error(&mut world, client).0, "FORBIDDEN");
-        assert_eq!(world.hub().stats().feeds, 0);
+        // Whoever lacks the claim sees no row, and goes on seeing none.
+        assert_eq!(rows(&mut world, client).len(), 0);
+        assert_eq!(world.hub().stats().feeds, 1);
     }
 }
 
@@ -497,7 +515,7 @@ fn what_waits_for_room_waits_once_whoever_asks_for_it() {
     let client = client(&mut world, ACME);
     world.stall(client);
     for n in 0..6 {
-        world.session(client).create_live_query(common::request(&format!("q{n}"), ALL));
+        world.session(client).create_live_query(request(&format!("q{n}"), ALL));
         world.settle();
     }
     let deferred = world.hub().stats().deferred;
@@ -569,4 +587,108 @@ fn a_revocation_asks_the_policy_nothing_and_concerns_nobody_else() {
     world.commit(vec![order(9, "acme", "eu", 1)]).unwrap();
     world.settle();
     assert_eq!(types(&mut world, bob), ["liveQueryAddedNode"]);
+}
+
+/// Row filters over a set that declares its fields: `level` is a number, `tenant` text.
+struct Declared;
+
+impl Policy for Declared {
+    fn may_subscribe(&self, _: &Principal, _: &str, _: &[Arc<str>]) -> bool {
+        true
+    }
+
+    fn access(&self, who: &Principal, _: &str) -> Access {
+        Access::Part(Arc::new(Restriction::rows(match &*who.subject {
+            "not" => "tenant != $principal.tenant",
+            "below" => "level < $principal.level + 1",
+            "broken" => "level == 'high' or tenant == $principal.tenant",
+            _ => "tenant == ",
+        })))
+    }
+
+    fn may_write(&self, _: &Principal) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_claim_of_a_type_that_the_filter_cannot_use_lets_nothing_through() {
+    let mut world = World::new(1, HubConfig { policy: Box::new(Declared), ..HubConfig::default() });
+    let set = SetDef::new("orders", "id").field("level", FieldKind::Number, false).field(
+        "tenant",
+        FieldKind::Text,
+        false,
+    );
+    world.hub_mut().define_set(set).unwrap();
+    world.set_authenticator(|token| Ok(principal(token)));
+    let row = |id: u32| upsert("orders", &format!(r#"{{"id":{id},"tenant":"t{id}","level":{id}}}"#));
+    world.commit((1..=3).map(row).collect()).unwrap();
+    let query = r#"{"edge":"orders"}"#;
+    for (token, expected) in [
+        (r#"{"sub":"not","tenant":"t1"}"#, &[2, 3][..]),
+        (r#"{"sub":"not","tenant":5}"#, &[]),
+        (r#"{"sub":"not","tenant":["t1"]}"#, &[]),
+        (r#"{"sub":"not"}"#, &[]),
+        (r#"{"sub":"below","level":1}"#, &[1]),
+        (r#"{"sub":"below","level":"1"}"#, &[]),
+        (r#"{"sub":"below","level":true}"#, &[]),
+    ] {
+        let who = client(&mut world, token);
+        create(&mut world, who, "q", query);
+        let messages = messages(&mut world, who);
+        assert_eq!(messages[0]["type"], "liveQueryCreated", "{token}");
+        assert_eq!(messages[0]["totalCount"], expected.len(), "{token}");
+        assert_eq!(ids(&messages), expected, "{token}");
+    }
+    assert_eq!(world.hub().stats().broken_restrictions, 0);
+    // What is wrong whoever asks is the host's mistake.
+    for token in [r#"{"sub":"broken","tenant":"t1"}"#, r#"{"sub":"wrong","tenant":"t1"}"#] {
+        let who = client(&mut world, token);
+        create(&mut world, who, "q", query);
+        assert_eq!(error(&mut world, who).0, "FORBIDDEN", "{token}");
+    }
+    assert_eq!(world.hub().stats().broken_restrictions, 2);
+}
+
+#[test]
+fn hints_tell_of_what_the_principal_sees_and_only_whom_asks() {
+    let mut world = shop();
+    let tenants = ["acme", "umbrella", "umbrella"];
+    let rows = (0..300).map(|n| {
+        let tenant = tenants[n as usize % 3];
+        let more = if tenant == "acme" { "" } else { r#","total2":1"# };
+        upsert(
+            "orders",
+            &format!(r#"{{"id":{},"tenant":"{tenant}","total":{n},"region":"eu"{more}}}"#, n + 10),
+        )
+    });
+    world.commit(rows.collect()).unwrap();
+    let acme = client(&mut world, ACME);
+    let staff = client(&mut world, STAFF);
+    let query = r#"{"edge":"orders","filter":"region == eu and\n totl > 5","orderBy":"total"}"#;
+    let ask = |world: &mut World, who, id: &str, query: &str, hints: bool| {
+        let mut asked = request(id, query);
+        asked.options.hints = hints;
+        world.session(who).create_live_query(asked);
+        world.settle();
+        messages(world, who).into_iter().find(|message| message["id"] == id).expect("an answer")
+    };
+    let created = ask(&mut world, staff, "a", query, true);
+    assert_eq!(created["type"], "liveQueryCreated");
+    let hints = created["hints"].as_array().expect("hints");
+    assert_eq!(hints.len(), 2, "{created}");
+    assert_eq!((&hints[0]["line"], &hints[0]["column"]), (&json!(1), &json!(11)));
+    assert!(hints[0]["text"].as_str().unwrap().contains("text stands in quotes: 'eu'"), "{created}");
+    assert_eq!((&hints[1]["line"], &hints[1]["column"]), (&json!(2), &json!(2)));
+    assert!(hints[1]["text"].as_str().unwrap().contains("did you mean 'total'?"), "{created}");
+    // Nobody else sees the field, and nothing is odd about a good query.
+    assert!(ask(&mut world, staff, "b", query, false).get("hints").is_none());
+    let good = r#"{"edge":"orders","filter":"region == 'eu' and total2 == 1"}"#;
+    assert_eq!(ask(&mut world, staff, "c", good, true)["hints"], json!([]));
+    // Of 302 rows the tenant sees 102, none of which has `total2`; and it may not even name it.
+    let hidden = ask(&mut world, acme, "d", good, true);
+    assert_eq!(hidden["code"], "FORBIDDEN");
+    let regional = client(&mut world, r#"{"sub":"rob","role":"regional","regions":["us"]}"#);
+    let few = ask(&mut world, regional, "e", r#"{"edge":"orders","filter":"total2 == 1"}"#, true);
+    assert_eq!(few["hints"], json!([]), "two rows are too few to say so");
 }

@@ -26,7 +26,7 @@ fn setup(ops: usize) -> Setup {
         clients: 4,
         ids: 40,
         queries: 10,
-        limits: &[1, 2, 2, 5, 1000],
+        limits: &[0, 1, 2, 2, 5, 1000],
         cap: 1000,
         settle: 100,
         backlog: 256,
@@ -115,7 +115,7 @@ fn in_slices() {
 #[test]
 fn behind_their_sets() {
     for (seed, hold_steps, max_behind_rows, shards) in [
-        (898, 60, 4_096, 1),
+        (906, 60, 4_096, 1),
         (901, 150, 4_096, 1),
         (902, 20, 20, 1),
         (903, 60, 4_096, 1),

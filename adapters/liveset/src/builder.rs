@@ -56,6 +56,25 @@ impl Set {
         self.0 = self.0.field(path, kind, true);
         self
     }
+
+    /// Allows for no other fields than the key and the declared ones: a node with another is refused at the commit, naming the field,
+    /// and queries may name no other. `a.b` has to be declared as `a.b`; what is declared as an object may hold anything.
+    ///
+    /// ```
+    /// use liveset::{FieldKind, Liveset, Query, Set};
+    ///
+    /// let orders = Set::new("orders").required("status", FieldKind::Text).field("total", FieldKind::Number).strict();
+    /// let liveset = Liveset::builder().set(orders).build()?;
+    ///
+    /// let error = liveset.query(Query::new("orders").filter("totl > 5")).unwrap_err();
+    /// assert!(error.to_string().ends_with("expected a declared field; did you mean 'total'?"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn strict(mut self) -> Self {
+        self.0 = self.0.strict();
+        self
+    }
 }
 
 impl From<SetDef> for Set {

@@ -46,7 +46,7 @@ impl Query {
         self
     }
 
-    /// At most so many nodes, at least one. More than the cap (1,000 by default) is the cap.
+    /// At most so many nodes. More than the cap (1,000 by default) is the cap; with 0 the result has no rows, and tells how many match.
     #[must_use]
     pub fn limit(mut self, limit: u64) -> Self {
         self.0.limit = Some(limit);

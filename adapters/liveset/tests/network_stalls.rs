@@ -19,7 +19,8 @@ use tokio::time::{Instant, sleep};
 type Logs = Vec<Vec<(u64, String, String)>>;
 
 const READERS: usize = 3;
-const ALL: LiveQueryOptions = LiveQueryOptions { positions: true, counts: true, reasons: true, resume: true };
+const ALL: LiveQueryOptions =
+    LiveQueryOptions { positions: true, counts: true, reasons: true, resume: true, hints: true };
 
 async fn run(seed: u64, stalled: usize) -> Logs {
     let mut random = Random::new(seed);

@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use clap::Args;
 use liveset::{Authenticator, Clock, Grant, Liveset, StaticTokens};
-use liveset_engine::{FieldKind, SetDef};
 use liveset_hub::Resources;
 use tokio::net::TcpListener;
 
 use crate::access::Access;
-use crate::config::{ClockSource, Config, ConfigError, FieldType, Overrides, SetConfig};
+use crate::config::{ClockSource, Config, ConfigError, Overrides, SetConfig};
 use crate::http::{self, Cors, HttpOptions};
 use crate::ndjson::FileError;
 use crate::policy::Rules;
@@ -248,7 +247,7 @@ fn print(text: &str) {
 fn build(config: &Config, access: impl Authenticator) -> Result<Liveset, ServeError> {
     let mut builder = Liveset::builder().limits(config.limits.liveset.clone()).authenticator(access);
     for set in &config.sets {
-        builder = builder.set(definition(set));
+        builder = builder.set(set.definition());
     }
     if !config.resources.is_empty() {
         builder = builder.resources(resources(config)?);
@@ -261,22 +260,6 @@ fn build(config: &Config, access: impl Authenticator) -> Result<Liveset, ServeEr
         builder = builder.policy(Rules::new(&config.policies));
     }
     Ok(builder.clock(clock).build()?)
-}
-
-fn definition(set: &SetConfig) -> SetDef {
-    let mut definition = SetDef::new(&set.name, &set.key);
-    for field in &set.fields {
-        let kind = match field.kind {
-            FieldType::Text => FieldKind::Text,
-            FieldType::Number => FieldKind::Number,
-            FieldType::Bool => FieldKind::Bool,
-            FieldType::Instant => FieldKind::Instant,
-            FieldType::List => FieldKind::List,
-            FieldType::Object => FieldKind::Object,
-        };
-        definition = definition.field(&field.name, kind, field.required);
-    }
-    definition
 }
 
 fn resources(config: &Config) -> Result<Resources, ServeError> {

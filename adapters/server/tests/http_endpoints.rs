@@ -17,6 +17,11 @@ const ORDERS: &str = r#"
     [[set]]
     name = "skus"
     key = "sku"
+
+    [[set]]
+    name = "strict"
+    fields = [{ name = "name", type = "text" }]
+    strict = true
 "#;
 
 #[tokio::test]
@@ -158,7 +163,16 @@ async fn what_is_refused_is_422() {
         ("/query", r#"{"edge":"orders","filtr":"total > 1"}"#, "INVALID_QUERY", "filtr"),
         ("/query", r#"{"edge":"orders","filter":"total = 1"}"#, "INVALID_QUERY", "line 1, column 7"),
         ("/query", r#"{"edge":"orders","orderBy":"total up"}"#, "INVALID_QUERY", "line 1, column 7"),
-        ("/query", r#"{"edge":"orders","limit":0}"#, "INVALID_QUERY", "limit"),
+        ("/query", r#"{"edge":"orders","limit":-1}"#, "INVALID_QUERY", "limit"),
+        ("/query", r#"{"edge":"orders","filter":"total == 'ten'"}"#, "INVALID_QUERY", "declared as a number"),
+        ("/query", r#"{"edge":"strict","filter":"nam == 'x'"}"#, "INVALID_QUERY", "did you mean 'name'?"),
+        ("/explain", r#"{"edge":"strict","orderBy":"nam"}"#, "INVALID_QUERY", "did you mean 'name'?"),
+        (
+            "/batch",
+            r#"[{"op":"upsert","set":"strict","node":{"id":"s1"}},{"op":"upsert","set":"strict","node":{"id":"s2","nam":1}}]"#,
+            "INVALID_NODE",
+            "operation 1: set 'strict', node 's2': field 'nam' is not declared",
+        ),
         ("/query", "[]", "INVALID_QUERY", "query"),
         ("/query", "{}", "INVALID_QUERY", "edge"),
         (
@@ -256,6 +270,32 @@ async fn a_query_is_explained() {
 
     let scanned = http.post("/explain", r#"{"edge":"orders","filter":"total != 1"}"#).await.json();
     assert_eq!((&scanned["access"], &scanned["candidates"]), (&json!("scan"), &json!(10)), "{scanned}");
+    assert_eq!(scanned["hints"], json!([]));
+
+    let range =
+        http.post("/explain", r#"{"edge":"orders","filter":"total >= 10 and total < 20.5"}"#).await.json();
+    assert_eq!(range["probes"], json!(["total from 10 and below 20.5"]), "{range}");
+    let hinted = http.post("/explain", r#"{"edge":"orders","filter":"total == ten"}"#).await.json();
+    assert_eq!(
+        (&hinted["hints"][0]["line"], &hinted["hints"][0]["column"]),
+        (&json!(1), &json!(10)),
+        "{hinted}"
+    );
+    assert!(hinted["hints"][0]["text"].as_str().unwrap().contains("text stands in quotes"), "{hinted}");
+    assert!(hinted["text"].as_str().unwrap().contains("perhaps a mistake, line 1, column 10"), "{hinted}");
+}
+
+#[tokio::test]
+async fn a_limit_of_nothing_is_a_count() {
+    let server = Server::start(ORDERS);
+    let mut http = Http::connect(&server.address).await;
+    let count = |filter: &str| format!(r#"{{"edge":"orders","filter":"{filter}","limit":0}}"#);
+    let nothing = json!({ "nodes": [], "totalCount": 0, "capped": false });
+    assert_eq!(http.post("/query", &count("total > 1")).await.json(), nothing);
+    let batch = r#"[{"op":"upsert","set":"orders","node":{"id":1,"total":1}},{"op":"upsert","set":"orders","node":{"id":2,"total":2}}]"#;
+    http.post("/batch", batch).await;
+    let one = json!({ "nodes": [], "totalCount": 1, "capped": true });
+    assert_eq!(http.post("/query", &count("total > 1")).await.json(), one);
 }
 
 #[tokio::test]

@@ -296,7 +296,10 @@ async fn invalid_query_stays_and_says_where() {
         (json!({ "edge": "orders", "filter": "a anyoff [1]" }), "did you mean 'anyof'?"),
         (json!({ "edge": "orders", "filter": "(".repeat(10_000) }), "filter"),
         (json!({ "edge": "orders", "orderBy": "a up" }), "line 1, column 3"),
-        (json!({ "edge": "orders", "limit": 0 }), "limit"),
+        (json!({ "edge": "orders", "limit": -1 }), "limit"),
+        (json!({ "edge": "orders", "filter": "createdAt > now - 5m" }), "did you mean '5 minutes'?"),
+        (json!({ "edge": "orders", "filter": "a == 5 days" }), "line 1, column 3"),
+        (json!({ "edge": "orders", "orderBy": "-a" }), "did you mean 'a desc'?"),
         (json!({ "edge": "orders", "limit": 1.5 }), "limit"),
         (json!({ "edge": "orders", "node": { "fields": ["a..b"] } }), "field"),
     ];
@@ -311,6 +314,26 @@ async fn invalid_query_stays_and_says_where() {
         "liveQueryCreated",
         "a refused create leaves its id free"
     );
+}
+
+#[tokio::test]
+async fn unknown_options_are_invalid_message_that_names_them_and_stay() {
+    let (_, address) = serve(Limits::default()).await;
+    let mut ws = Ws::connect(&address).await;
+    let auth =
+        |options: Value| json!({ "type": "auth", "requestId": "a", "token": TOKEN, "options": options });
+    let error = ws.ask(auth(json!({ "colour": true }))).await;
+    assert_error(&error, "INVALID_MESSAGE", Some("a"), None);
+    assert!(error["message"].as_str().unwrap().contains("'colour'"), "{error}");
+    // It may say `auth` again.
+    assert_eq!(ws.ask(auth(json!({}))).await, json!({ "type": "authenticated", "requestId": "a" }));
+    let create = |options: Value| json!({ "type": "createLiveQuery", "requestId": "c", "id": "q", "query": { "edge": "orders" }, "options": options });
+    let error = ws.ask(create(json!({ "count": true }))).await;
+    assert_error(&error, "INVALID_MESSAGE", Some("c"), Some("q"));
+    assert!(error["message"].as_str().unwrap().contains("'count'"), "{error}");
+    assert_alive(&mut ws).await;
+    let created = ws.ask(create(json!({ "hints": true }))).await;
+    assert_eq!((&created["type"], &created["hints"]), (&json!("liveQueryCreated"), &json!([])));
 }
 
 #[tokio::test]

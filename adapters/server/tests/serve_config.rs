@@ -40,6 +40,16 @@ fn a_wrong_configuration_is_named_with_its_place() {
         ("listen = ", "liveset.toml:1:"),
         ("[[set]]\nname = \"a\"\nfields = [{ name = \"b..c\", type = \"text\" }]", "b..c"),
         ("[[resource]]\npath = \"jobs/{jobId\"\nevents = [\"a\"]", "jobs/{jobId"),
+        ("[[set]]\nname = \"a\"\nstrict = 1", "liveset.toml:3:10: set[0].strict:"),
+        (
+            "[[set]]\nname = \"a\"\nfields = [{ name = \"n\", type = \"number\" }]\n\
+             [[policy]]\nset = \"a\"\nrows = \"n == 'x' or m == $principal.m\"",
+            "policy[0].rows: of the set \"a\": line 1, column 6: found ''x'', expected a number",
+        ),
+        (
+            "[[set]]\nname = \"a\"\nstrict = true\n[[policy]]\nset = \"*\"\nrows = \"m == $principal.m\"",
+            "policy[0].rows: of the set \"a\": line 1, column 1: found 'm', which the set does not declare",
+        ),
     ] {
         let error = refused(&format!("{config}\n{TOKENS}"), &[], &[]);
         assert!(error.starts_with("error: "), "{error}");

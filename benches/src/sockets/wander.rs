@@ -369,6 +369,7 @@ impl Wanderer {
                 counts: bits & 4 > 0,
                 reasons: bits & 8 > 0,
                 resume: bits & 16 > 0,
+                ..LiveQueryOptions::default()
             },
         };
         if lock(&self.slot).wishes.len() < MOST {

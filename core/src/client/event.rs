@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::ErrorCode;
-use crate::message::ServerMessageError;
+use crate::message::{Hint, ServerMessageError};
 use crate::row::{AddedReason, RemovedReason};
 use crate::session::Event;
 
@@ -69,6 +69,8 @@ pub enum ClientEvent {
         request: RequestId,
         /// The live query.
         id: Arc<str>,
+        /// What is probably a mistake in it, where that was asked for.
+        hints: Vec<Hint>,
     },
     /// A live query goes on from the version asked for; what changed since then follows.
     LiveQueryResumed {

@@ -357,11 +357,11 @@ impl ClientSession {
 
     fn handle_live_query(&mut self, message: ServerMessage<'_>) -> Result<ClientEvent, ClientError> {
         match message {
-            ServerMessage::LiveQueryCreated { request_id, id, total_count, capped, version } => {
+            ServerMessage::LiveQueryCreated { request_id, id, total_count, capped, version, hints } => {
                 let (request, id, mut result) = self.accepted(request_id.as_deref(), &id)?;
                 result.created(total_count, capped, version.as_deref());
                 self.live_queries.insert(id.clone(), result);
-                Ok(ClientEvent::LiveQueryCreated { request, id })
+                Ok(ClientEvent::LiveQueryCreated { request, id, hints: hints.unwrap_or_default() })
             }
             ServerMessage::LiveQueryResumed { request_id, id, total_count, capped, version } => {
                 let (request, id, mut result) = self.accepted(request_id.as_deref(), &id)?;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::query::listed;
 use super::read::{boolean, fields, fields_of_refused, list, not_utf8, shortened, text, texts};
 use super::write::ObjectWriter;
 use super::{LiveQueryOptions, QuerySpec};
@@ -113,7 +114,7 @@ pub struct ClientMessageError {
 const NAMES: [&str; 9] =
     ["type", "requestId", "token", "subscriptions", "ids", "id", "query", "options", "since"];
 const ENTRY: [&str; 3] = ["id", "path", "events"];
-const OPTIONS: [&str; 4] = ["positions", "counts", "reasons", "resume"];
+const OPTIONS: [&str; 5] = ["positions", "counts", "reasons", "resume", "hints"];
 
 /// What went wrong inside a body: the code, what, and the id that it is about.
 struct BodyError {
@@ -130,8 +131,8 @@ impl From<String> for BodyError {
 
 impl<'a> ClientMessage<'a> {
     /// Reads one message; ids and request ids may have `id_bytes` bytes. Unknown fields are ignored, though they must be JSON by
-    /// the same policy as all the rest (see the [front page](crate#json)), and null is absent. At most three passes over the
-    /// text.
+    /// the same policy as all the rest (see the [front page](crate#json)); unknown options are refused. Null is absent. At most
+    /// three passes over the text.
     pub fn parse(json: &'a [u8], id_bytes: usize) -> Result<ClientMessage<'a>, ClientMessageError> {
         let invalid = |message: String| ClientMessageError {
             code: ErrorCode::InvalidMessage,
@@ -154,12 +155,7 @@ impl<'a> ClientMessage<'a> {
             None => Err(missing("type")),
             Some(None) => Err(String::from("'type' must be a text").into()),
             Some(Some(kind)) => match &*kind {
-                "auth" => token
-                    .ok_or_else(|| missing("token"))
-                    .and_then(|piece| {
-                        text(piece).ok_or_else(|| String::from("'token' must be a text").into())
-                    })
-                    .map(|token| ClientBody::Auth { token }),
+                "auth" => read_auth(token, options),
                 "pong" => Ok(ClientBody::Pong),
                 "ping" => Ok(ClientBody::Ping),
                 "subscribeEvents" => read_subscriptions(subscriptions, id_bytes)
@@ -316,6 +312,18 @@ fn read_ids(piece: Option<&str>, id_bytes: usize) -> Result<Vec<Cow<'_, str>>, B
     Ok(items.into_iter().enumerate().map(read).collect::<Result<_, String>>()?)
 }
 
+fn read_auth<'a>(token: Option<&'a str>, options: Option<&str>) -> Result<ClientBody<'a>, BodyError> {
+    let token = token.ok_or_else(|| missing("token"))?;
+    let token = text(token).ok_or_else(|| String::from("'token' must be a text"))?;
+    if let Some(piece) = options {
+        let object = fields(piece, &[], MESSAGE_NESTING).map_err(|what| format!("options: {what}"))?;
+        if let Some(name) = object.unknown {
+            return Err(format!("unknown option '{name}' in 'options' of 'auth'").into());
+        }
+    }
+    Ok(ClientBody::Auth { token })
+}
+
 fn read_create<'a>(
     id: Option<&'a str>,
     query: Option<&'a str>,
@@ -343,18 +351,21 @@ fn read_create<'a>(
 
 fn read_options(piece: &str) -> Result<LiveQueryOptions, String> {
     let object = fields(piece, &OPTIONS, MESSAGE_NESTING).map_err(|what| format!("options: {what}"))?;
-    let mut read = [false; 4];
+    if let Some(name) = object.unknown {
+        return Err(format!("unknown option '{name}' in 'options': expected one of {}", listed(&OPTIONS)));
+    }
+    let mut read = [false; OPTIONS.len()];
     for ((name, value), read) in OPTIONS.iter().zip(object.values).zip(&mut read) {
         if let Some(piece) = value {
             *read = boolean(piece).ok_or_else(|| format!("'options.{name}' must be true or false"))?;
         }
     }
-    let [positions, counts, reasons, resume] = read;
-    Ok(LiveQueryOptions { positions, counts, reasons, resume })
+    let [positions, counts, reasons, resume, hints] = read;
+    Ok(LiveQueryOptions { positions, counts, reasons, resume, hints })
 }
 
 fn write_options(options: &LiveQueryOptions, object: &mut ObjectWriter<'_>) {
-    let values = [options.positions, options.counts, options.reasons, options.resume];
+    let values = [options.positions, options.counts, options.reasons, options.resume, options.hints];
     for (name, value) in OPTIONS.iter().zip(values) {
         if value {
             object.boolean(name, true);

@@ -16,11 +16,13 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::limits::SERVER_MESSAGE_NESTING;
+
 pub use client::{ClientBody, ClientMessage, ClientMessageError, SubscriptionEntry};
 pub(crate) use parsed::Content;
 pub use parsed::{Ahead, ParsedMessage};
 pub use query::{QuerySpec, QuerySpecError};
-pub(crate) use read::{fields, shortened, text};
+pub(crate) use read::{fields, shortened, text, whole_number};
 pub use server::{ServerMessage, ServerMessageError};
 pub(crate) use write::{ObjectWriter, text_len, write_text};
 
@@ -52,12 +54,45 @@ pub struct LiveQueryOptions {
     pub reasons: bool,
     /// `liveQueryCreated` and the diffs carry `version`, from which a later create can resume.
     pub resume: bool,
+    /// `liveQueryCreated` carries `hints`: what is probably a mistake in the query.
+    pub hints: bool,
 }
 
 impl LiveQueryOptions {
     /// Whether no extension was asked for.
     pub fn is_none(&self) -> bool {
         *self == LiveQueryOptions::default()
+    }
+}
+
+/// What is probably a mistake in a query that is right as far as can be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hint {
+    /// What looks odd, in which part of the query, for people.
+    pub text: String,
+    /// The line in that part, from 1.
+    pub line: u64,
+    /// The column in characters, from 1.
+    pub column: u64,
+}
+
+impl Hint {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let mut object = ObjectWriter::begin(out);
+        object.text("text", &self.text);
+        object.number("line", self.line);
+        object.number("column", self.column);
+        object.end();
+    }
+
+    pub(crate) fn read(piece: &str) -> Option<Hint> {
+        let object = fields(piece, &["text", "line", "column"], SERVER_MESSAGE_NESTING).ok()?;
+        let [said, line, column] = object.values;
+        Some(Hint {
+            text: text(said?)?.into_owned(),
+            line: whole_number(line?)?,
+            column: whole_number(column?)?,
+        })
     }
 }
 

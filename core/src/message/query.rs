@@ -28,7 +28,7 @@ pub struct QuerySpec {
     pub filter: Option<String>,
     /// The order expression; `None`: by node id.
     pub order_by: Option<String>,
-    /// The most rows wanted, at least 1; `None`: the server's cap.
+    /// The most rows wanted; 0: only how many there are; `None`: the server's cap.
     pub limit: Option<u64>,
     /// The fields wanted (`node.fields`), as paths; `None`: the whole node.
     pub fields: Option<Vec<String>>,
@@ -43,8 +43,8 @@ const QUERY: [&str; 5] = ["edge", "filter", "orderBy", "limit", "node"];
 const NODE: [&str; 1] = ["fields"];
 
 impl QuerySpec {
-    /// Reads a query object, strictly: an unknown field, a wrong type and `limit` 0 are errors, and so is JSON that the policy
-    /// refuses (see the [front page](crate#json)). A misspelt `filtr` must not serve the wrong set. One pass over the text.
+    /// Reads a query object, strictly: an unknown field and a wrong type are errors, and so is JSON that the policy refuses
+    /// (see the [front page](crate#json)). A misspelt `filtr` must not serve the wrong set. One pass over the text.
     pub fn parse(json: &[u8]) -> Result<QuerySpec, QuerySpecError> {
         match std::str::from_utf8(json) {
             Ok(json) => QuerySpec::parse_str(json).map_err(QuerySpecError),
@@ -61,11 +61,10 @@ impl QuerySpec {
         let edge = wanted_text("query.edge", edge)?.ok_or("'query.edge' is missing")?;
         let limit = match limit.map(|piece| (piece, whole_number(piece))) {
             None => None,
-            Some((_, Some(0))) => return Err("'query.limit' must be at least 1".into()),
             Some((_, Some(limit))) => Some(limit),
             Some((piece, None)) => {
                 let found = shortened(piece);
-                return Err(format!("'query.limit' must be a whole number of at least 1, found {found}"));
+                return Err(format!("'query.limit' must be a whole number of 0 or more, found {found}"));
             }
         };
         Ok(QuerySpec {
@@ -115,7 +114,7 @@ fn wanted_text<'a>(name: &str, piece: Option<&'a str>) -> Result<Option<Cow<'a, 
     piece.map(|piece| text(piece).ok_or_else(|| format!("'{name}' must be a text"))).transpose()
 }
 
-fn listed(names: &[&str]) -> String {
+pub(super) fn listed(names: &[&str]) -> String {
     names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ")
 }
 
@@ -160,7 +159,6 @@ mod tests {
         assert_eq!(refused(r#"{"filter":"x"}"#), "'query.edge' is missing");
         assert_eq!(refused(r#"{"edge":null}"#), "'query.edge' is missing");
         assert_eq!(refused(r#"{"edge":"a","filter":5}"#), "'query.filter' must be a text");
-        assert_eq!(refused(r#"{"edge":"a","limit":0}"#), "'query.limit' must be at least 1");
         assert!(refused(r#"{"edge":"a","limit":-1}"#).ends_with("found -1"));
         assert!(refused(r#"{"edge":"a","limit":1.5}"#).ends_with("found 1.5"));
         assert!(
@@ -174,6 +172,8 @@ mod tests {
 
     #[test]
     fn a_limit_is_any_integer_of_64_bits() {
+        let query = QuerySpec::parse(br#"{"edge":"a","limit":0}"#);
+        assert_eq!(query.map(|query| query.limit), Ok(Some(0)));
         let query = QuerySpec::parse(br#"{"edge":"a","limit":18446744073709551615}"#);
         assert_eq!(query.map(|query| query.limit), Ok(Some(u64::MAX)));
         assert!(refused(r#"{"edge":"a","limit":18446744073709551616}"#).contains("beyond 64 bits"));

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::read::{boolean, fields, list, not_utf8, text, texts, whole_number};
 use super::write::ObjectWriter;
-use super::{Raw, SubscriptionEntry};
+use super::{Hint, Raw, SubscriptionEntry};
 use crate::limits::SERVER_MESSAGE_NESTING;
 use crate::row::{AddedReason, RemovedReason};
 
@@ -39,6 +39,7 @@ pub enum ServerMessage<'a> {
         total_count: u64,
         capped: bool,
         version: Option<Cow<'a, str>>,
+        hints: Option<Vec<Hint>>,
     },
     /// The live query is there again; the net diffs since the version asked for follow.
     LiveQueryResumed {
@@ -98,7 +99,7 @@ pub enum ServerMessageError {
     UnknownType(String),
 }
 
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 21] = [
     "type",
     "requestId",
     "subscriptions",
@@ -119,6 +120,7 @@ const NAMES: [&str; 20] = [
     "index",
     "reason",
     "version",
+    "hints",
 ];
 
 impl<'a> ServerMessage<'a> {
@@ -172,12 +174,15 @@ impl<'a> ServerMessage<'a> {
                 object.text("message", message);
                 object.text("subscriptionId", subscription_id);
             }
-            ServerMessage::LiveQueryCreated { request_id, id, total_count, capped, version } => {
+            ServerMessage::LiveQueryCreated { request_id, id, total_count, capped, version, hints } => {
                 object.maybe_text("requestId", request_id.as_deref());
                 object.text("id", id);
                 object.number("totalCount", *total_count);
                 object.boolean("capped", *capped);
                 object.maybe_text("version", version.as_deref());
+                if let Some(hints) = hints {
+                    object.list("hints", hints, |out, hint| hint.write(out));
+                }
             }
             ServerMessage::LiveQueryResumed { request_id, id, total_count, capped, version } => {
                 object.maybe_text("requestId", request_id.as_deref());
@@ -291,6 +296,7 @@ impl<'a> Pieces<'a> {
                 total_count: self.wanted("totalCount", whole_number)?,
                 capped: self.wanted("capped", boolean)?,
                 version: self.maybe_text("version")?,
+                hints: self.maybe("hints", |piece| list(piece)?.into_iter().map(Hint::read).collect())?,
             },
             "liveQueryResumed" => ServerMessage::LiveQueryResumed {
                 request_id: self.maybe_text("requestId")?,

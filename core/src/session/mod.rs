@@ -28,7 +28,7 @@ use subscriptions::{Room, TooMany, Wrong};
 
 use crate::error::{CloseCode, Consequence, ErrorCode, Violation};
 use crate::limits::SessionLimits;
-use crate::message::{Content, ParsedMessage, ServerMessage, SubscriptionSpec};
+use crate::message::{Content, Hint, ParsedMessage, ServerMessage, SubscriptionSpec};
 use crate::row::{ChangeBatch, Snapshot};
 use crate::time::Moment;
 use crate::version::VersionCode;
@@ -475,6 +475,18 @@ impl Session {
     /// From now on every change of the result after the snapshot goes to
     /// [`live_query_changed`](Session::live_query_changed) with the same ticket.
     pub fn accept_live_query(&mut self, now: Moment, ticket: Ticket, snapshot: Arc<Snapshot>) {
+        self.accept_with_hints(now, ticket, snapshot, Vec::new());
+    }
+
+    /// Like [`accept_live_query`](Session::accept_live_query), with what is probably a mistake in the query: the client is told where it
+    /// has asked for hints.
+    pub fn accept_with_hints(
+        &mut self,
+        now: Moment,
+        ticket: Ticket,
+        snapshot: Arc<Snapshot>,
+        hints: Vec<Hint>,
+    ) {
         let State::Active(active) = &mut self.state else { return };
         let of = snapshot.clone();
         let (total_count, capped) = (snapshot.total_count, snapshot.capped);
@@ -486,6 +498,7 @@ impl Session {
             total_count,
             capped,
             version: options.resume.then(|| Cow::Owned(of.version_text(options.positions).into())),
+            hints: options.hints.then_some(hints),
         });
         self.replay(now);
     }

@@ -80,7 +80,7 @@ fn a_live_query_is_folded_into_its_result() {
     assert_eq!(
         pair.events(),
         [
-            ClientEvent::LiveQueryCreated { request, id: "q".into() },
+            ClientEvent::LiveQueryCreated { request, id: "q".into(), hints: Vec::new() },
             ClientEvent::LiveQueryRows { id: "q".into(), rows: 2, loaded: true },
             changed("a", NodeChange::Removed { reason: None }),
             changed("b", NodeChange::Updated { index: None }),

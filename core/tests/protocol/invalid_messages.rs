@@ -110,7 +110,7 @@ fn a_message_between_them_starts_the_count_anew() {
     for good in [
         r#"{"type":"pong"}"#,
         r#"{"type":"what"}"#,
-        r#"{"type":"createLiveQuery","id":"q","query":{"edge":"e","limit":0}}"#,
+        r#"{"type":"createLiveQuery","id":"q","query":{"edge":"e","limit":-1}}"#,
     ] {
         for _ in 0..31 {
             server.send("nonsense");

@@ -110,6 +110,7 @@ fn the_client_holds_the_result_whenever_the_queue_ran_empty() {
             counts: bits & 2 != 0,
             reasons: bits & 4 != 0,
             resume: bits & 8 != 0,
+            ..LiveQueryOptions::default()
         };
         let mut world = World {
             nodes: (0..random.below(8)).map(|node| (node, node as u32)).collect(),

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use liveset_core::{
-    AddedReason, ClientBody, ClientMessage, LiveQueryOptions, QuerySpec, Raw, RemovedReason, ServerMessage,
-    ServerMessageError, SubscriptionEntry,
+    AddedReason, ClientBody, ClientMessage, Hint, LiveQueryOptions, QuerySpec, Raw, RemovedReason,
+    ServerMessage, ServerMessageError, SubscriptionEntry,
 };
 
 /// What a client may choose, at its worst.
@@ -28,7 +28,8 @@ fn client_messages_read_back() {
         fields: Some(vec!["id".into(), "customer.name".into()]),
     };
     let bare = QuerySpec { edge: EVIL.into(), ..QuerySpec::default() };
-    let options = LiveQueryOptions { positions: true, counts: true, reasons: true, resume: true };
+    let options =
+        LiveQueryOptions { positions: true, counts: true, reasons: true, resume: true, hints: true };
     let bodies = [
         ClientBody::Auth { token: EVIL.into() },
         ClientBody::Pong,
@@ -131,6 +132,7 @@ fn server_messages() -> Vec<(ServerMessage<'static>, &'static str)> {
                 total_count: 42,
                 capped: false,
                 version: None,
+                hints: None,
             },
             r#"{"type":"liveQueryCreated","id":"lq-orders","totalCount":42,"capped":false}"#,
         ),
@@ -141,8 +143,9 @@ fn server_messages() -> Vec<(ServerMessage<'static>, &'static str)> {
                 total_count: u64::MAX,
                 capped: true,
                 version: Some("7".into()),
+                hints: Some(vec![Hint { text: "odd".into(), line: 1, column: 3 }]),
             },
-            r#"{"type":"liveQueryCreated","requestId":"r","id":"q","totalCount":18446744073709551615,"capped":true,"version":"7"}"#,
+            r#"{"type":"liveQueryCreated","requestId":"r","id":"q","totalCount":18446744073709551615,"capped":true,"version":"7","hints":[{"text":"odd","line":1,"column":3}]}"#,
         ),
         (
             ServerMessage::LiveQueryResumed {

@@ -34,8 +34,44 @@ fn unknown_fields_are_ignored() {
         r#"{"type":"subscribeEvents","subscriptions":[{"id":"a","path":"jobs","events":["x"],"note":{}}],"z":0}"#,
     );
     assert_eq!(server.accept_subscriptions().len(), 1);
-    server.send(r#"{"type":"createLiveQuery","id":"q","query":{"edge":"e"},"options":{"colour":"red"}}"#);
+    server.send(r#"{"type":"createLiveQuery","id":"q","query":{"edge":"e"},"colour":"red"}"#);
     server.create_request();
+}
+
+/// "An unknown option is `INVALID_MESSAGE` that names it; the connection stays."
+#[test]
+fn unknown_options_are_refused_by_name() {
+    let mut server = Server::active(SessionLimits::default());
+    let create = |options: &str| {
+        format!(
+            r#"{{"type":"createLiveQuery","requestId":"r","id":"q","query":{{"edge":"e"}},"options":{options}}}"#
+        )
+    };
+    for options in [r#"{"count":true}"#, r#"{"counts":true,"count":false}"#, r#"{"count":null}"#] {
+        let texts = server.ask(&create(options));
+        assert_error(&texts, "INVALID_MESSAGE");
+        assert!(texts[0].contains("unknown option 'count'") && texts[0].contains("'counts'"), "{texts:?}");
+        assert!(texts[0].ends_with(r#","requestId":"r","id":"q"}"#), "{texts:?}");
+        assert_eq!(server.requests(), []);
+    }
+    server.send(&create(r#"{"positions":true,"counts":true,"reasons":true,"resume":true,"hints":true}"#));
+    server.create_request();
+}
+
+#[test]
+fn unknown_options_of_auth_are_refused_by_name_and_the_connection_stays() {
+    let mut server = Server::open(SessionLimits::default());
+    let texts = server.ask(r#"{"type":"auth","requestId":"r","token":"t","options":{"commit":true}}"#);
+    assert_error(&texts, "INVALID_MESSAGE");
+    assert!(
+        texts[0].contains("unknown option 'commit'") && texts[0].ends_with(r#","requestId":"r"}"#),
+        "{texts:?}"
+    );
+    assert_eq!((server.closed, server.requests().len()), (None, 0));
+    assert_error(&server.ask(r#"{"type":"auth","token":"t","options":[]}"#), "INVALID_MESSAGE");
+    // It may say `auth` again until its deadline.
+    server.send(r#"{"type":"auth","token":"t","options":{}}"#);
+    assert_eq!(server.requests().len(), 1);
 }
 
 #[test]
@@ -46,7 +82,6 @@ fn unknown_fields_inside_query_are_invalid_query() {
         r#"{"edge":"e","node":{"field":["a"]}}"#,
         r#"{"filter":"a == 1"}"#,
         r#"{"edge":5}"#,
-        r#"{"edge":"e","limit":0}"#,
         r#"{"edge":"e","limit":-3}"#,
         r#"{"edge":"e","limit":2.5}"#,
         r#"{"edge":"e","limit":"7"}"#,

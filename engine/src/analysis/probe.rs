@@ -167,7 +167,7 @@ impl<C: fmt::Display> fmt::Display for Probe<C> {
             Probe::Beginning { column, text } => {
                 write!(f, "{column} begins with {}", Key::Text(text.clone()))
             }
-            Probe::Range { column, lo, hi } => write!(f, "{column} from key {lo:032x} to {hi:032x}"),
+            Probe::Range { column, lo, hi } => write!(f, "{column} {}", rank::shown(*lo, *hi)),
             Probe::Time { column, test } => write!(f, "{test} {column}"),
         }
     }

@@ -45,6 +45,9 @@ fn compare<C: ColumnInfo>(
     left: Seen<'_, C>,
     right: Seen<'_, C>,
 ) -> Option<Found<C>> {
+    if asked == Asked::Different {
+        return None;
+    }
     let operator = asked.operator();
     let (column, operator, other) = match (left, right) {
         (Seen::Column(column), other) => (column, operator, other),

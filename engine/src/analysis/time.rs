@@ -7,7 +7,7 @@
 use std::{cmp::Ordering, fmt};
 
 use super::{ColumnInfo, each_once, reads_instants};
-use crate::filter::{Comparison, Compiled, Seen, View, next_change_at};
+use crate::filter::{Asked, Comparison, Compiled, Seen, View, next_change_at};
 use crate::order::rank;
 use crate::time::{Instant, Steps};
 
@@ -181,7 +181,8 @@ pub(crate) fn time_tests<C: ColumnInfo>(filter: &Compiled<C>) -> Option<Vec<(C, 
             (Seen::Column(column), Seen::Now(chain)) => (chain, asked.operator().mirrored(), column),
             _ => return None,
         };
-        if !reads_instants(column) {
+        // What is no instant differs from `now` as long as that is in the calendar, and no index has it in a range of instants.
+        if !reads_instants(column) || asked == Asked::Different {
             return None;
         }
         tests.push((column.clone(), TimeTest::new(filter.steps(chain), operator)));

@@ -1,7 +1,8 @@
 //! One text for all spellings of a filter.
 //!
 //! What is done never changes a result: nested `and`s and `or`s are flattened, their operands and the items of lists sorted and
-//! deduplicated; `not not x` is `x`; `not` of `==` is `!=` and the other way round; `not true` is `false`; `a > b` is `b < a`; the
+//! deduplicated; `not not x` is `x`; `not` of `==` is `!=` and the other way round, unless there is a sum in it, of which both may be
+//! false; `not true` is `false`; `a > b` is `b < a`; the
 //! sides of `==` and `!=` are sorted. Nothing is computed, and sums stay as they are: floats do not add up alike in every order, and
 //! integers overflow in one order where they do not in another.
 //!
@@ -124,10 +125,13 @@ fn constant(value: bool) -> Spelled {
 }
 
 fn compare(left: &Sum, operator: Comparison, right: &Sum) -> Spelled {
+    let has_sum = !(left.rest.is_empty() && right.rest.is_empty());
     let (left, right) = (left.to_string(), right.to_string());
     let (left, operator, right) = match operator {
-        Comparison::Equal => return equality(left, true, right),
-        Comparison::NotEqual => return equality(left, false, right),
+        Comparison::Equal | Comparison::NotEqual => {
+            let spelled = equality(left, operator == Comparison::Equal, right);
+            return if has_sum { other(spelled.text) } else { spelled };
+        }
         Comparison::Greater => (right, Comparison::Less, left),
         Comparison::GreaterOrEqual => (right, Comparison::LessOrEqual, left),
         Comparison::Less | Comparison::LessOrEqual => (left, operator, right),
@@ -184,7 +188,7 @@ mod tests {
     fn where_words_alternate_no_level_is_held_twice() {
         for levels in [2, 10, 60] {
             let text = alternating(levels);
-            let it = spelled(&parse::parse(&text, &QueryLimits::default()).unwrap());
+            let it = spelled(&parse::parse(&text, &QueryLimits::default(), None).unwrap());
             assert!(held(&it) < 2 * it.text.len(), "{levels}");
         }
     }
@@ -197,7 +201,7 @@ mod tests {
                 true => leaf.clone(),
                 false => format!("({inner}){word}{leaf}"),
             });
-            let of = |text: &str| spelled(&parse::parse(text, &QueryLimits::default()).unwrap());
+            let of = |text: &str| spelled(&parse::parse(text, &QueryLimits::default(), None).unwrap());
             let (nested, flat) = (of(&nested), of(&leaves.join(word)));
             assert_eq!((&nested.text, held(&nested)), (&flat.text, held(&flat)));
             assert!(held(&nested) < 2 * nested.text.len());

@@ -1,20 +1,19 @@
 //! What can be seen to be wrong in an expression, whatever the node.
 //!
-//! A sum is of a known kind unless it is a path alone: a path ± a duration reads the path as an instant, and a path ± anything
-//! else can only be a number, as no field holds a duration. An error is seen where
+//! A sum is of a known kind unless it is a path alone that the set does not declare: a path ± a duration reads the path as an
+//! instant, and a path ± anything else can only be a number, as no field holds a duration. An error is seen where
 //!
 //! - terms do not add up: number ± number, instant ± duration, and duration ± duration of the same unit are all that do (text
 //!   counts as an instant beside a duration only where it comes from a path);
-//! - `<`, `<=`, `>`, `>=` stand between values of known kinds that have no common order. Numbers, texts, instants and booleans
-//!   have one each, an instant has one with text that reads as an instant, and with `nothing` everything may be compared.
-//!   Durations have none: no field holds one, so such a test would be the same of every node;
-//! - a text operator meets a known kind other than text, or `anyof` and `allof` look into a known kind other than a list (which
-//!   only a path can be); `nothing` again is legal;
-//! - a constant overflows: a sum of literals leaves 64 bits or the calendar, or a duration falls below zero.
-//!
-//! `==`, `!=` and `in` are legal between all kinds, and false (or true) of different ones.
+//! - values of different known kinds are compared, also by `==`, `!=` and `in`: an instant goes with text that reads as one, and
+//!   with `nothing` everything may be compared. Durations are compared with nothing at all: no field holds one;
+//! - `<`, `<=`, `>`, `>=` stand between lists or objects, which have no order;
+//! - a text operator meets a known kind other than text, or `anyof` and `allof` look into a known kind other than a list; `nothing`
+//!   again is legal;
+//! - a constant overflows: a sum of literals leaves 64 bits or the calendar, or a duration falls below zero or gets too long.
 
 use super::ast::{Comparison, Sign};
+use crate::schema::FieldKind;
 use crate::syntax::Literal;
 use crate::time::{Instant, Span, Step, Unit};
 use crate::value::Number;
@@ -22,7 +21,7 @@ use crate::value::Number;
 /// What is known of a sum without a node.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Kind {
-    /// A path alone.
+    /// A path alone that is not declared.
     Any,
     Nothing,
     Bool,
@@ -33,6 +32,10 @@ pub(super) enum Kind {
     },
     Instant,
     Duration(Unit),
+    /// Of a declared field only.
+    List,
+    /// Of a declared field only.
+    Object,
 }
 
 impl Kind {
@@ -45,8 +48,18 @@ impl Kind {
             Kind::Text { .. } => "text",
             Kind::Instant => "an instant",
             Kind::Duration(_) => "a duration",
+            Kind::List => "a list",
+            Kind::Object => "an object",
         }
     }
+}
+
+/// Where a value comes from, as far as errors about it are concerned.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Origin {
+    Path,
+    DeclaredPath(FieldKind),
+    Other,
 }
 
 /// The value of a sum of literals, as far as it can overflow.
@@ -62,6 +75,7 @@ pub(super) enum Constant {
 pub(super) struct Known {
     pub(super) kind: Kind,
     pub(super) constant: Option<Constant>,
+    pub(super) origin: Origin,
 }
 
 /// What is the matter, and what would not be.
@@ -71,13 +85,45 @@ pub(super) struct Mismatch {
     pub(super) expected: String,
 }
 
+/// Two values that are not to be compared.
+#[derive(Debug)]
+pub(super) enum Incomparable {
+    /// The left one is a field that is declared as this.
+    Left(FieldKind),
+    /// The right one is.
+    Right(FieldKind),
+    /// Neither is, or both are.
+    Neither(Mismatch),
+}
+
 impl Known {
-    pub(super) fn path() -> Known {
-        Known { kind: Kind::Any, constant: None }
+    /// A path, as the set declares it.
+    pub(super) fn path(declared: Option<FieldKind>) -> Known {
+        let kind = match declared {
+            None => Kind::Any,
+            Some(FieldKind::Bool) => Kind::Bool,
+            Some(FieldKind::Number) => Kind::Number,
+            // What is declared as text is never meant as an instant.
+            Some(FieldKind::Text) => Kind::Text { instant: false },
+            Some(FieldKind::Instant) => Kind::Instant,
+            Some(FieldKind::List) => Kind::List,
+            Some(FieldKind::Object) => Kind::Object,
+        };
+        Known { kind, constant: None, origin: declared.map_or(Origin::Path, Origin::DeclaredPath) }
+    }
+
+    /// A parameter whose value is not known yet.
+    pub(super) fn unknown() -> Known {
+        Known { kind: Kind::Any, constant: None, origin: Origin::Other }
     }
 
     pub(super) fn now() -> Known {
-        Known { kind: Kind::Instant, constant: None }
+        Known { kind: Kind::Instant, constant: None, origin: Origin::Other }
+    }
+
+    /// Whether it is a field.
+    pub(super) fn is_path(&self) -> bool {
+        self.origin != Origin::Other
     }
 
     pub(super) fn literal(literal: &Literal) -> Known {
@@ -89,7 +135,7 @@ impl Known {
             Literal::Instant(at) => (Kind::Instant, Some(Constant::Instant(*at))),
             Literal::Duration(span) => (Kind::Duration(span.unit), Some(Constant::Duration(*span))),
         };
-        Known { kind, constant }
+        Known { kind, constant, origin: Origin::Other }
     }
 
     /// What is known when a term is added or subtracted.
@@ -121,8 +167,11 @@ impl Known {
                         Kind::Duration(_) if sign == Sign::Minus => {
                             ("a constant that overflows: a duration below zero", "a duration of zero or more")
                         }
+                        Kind::Duration(_) => {
+                            ("a constant that overflows", "a duration of at most 10000 years")
+                        }
                         Kind::Instant => {
-                            ("a constant that overflows the calendar", "an instant up to the year 9999")
+                            ("a constant that overflows the calendar", "an instant in the years 0 to 9999")
                         }
                         _ => ("a constant that overflows", "a constant that 64 bits can hold"),
                     };
@@ -131,25 +180,37 @@ impl Known {
             },
             _ => None,
         };
-        Ok(Known { kind, constant })
+        Ok(Known { kind, constant, origin: Origin::Other })
     }
 
     /// Whether two sums may stand on the sides of a comparison.
-    pub(super) fn compare(&self, operator: Comparison, right: &Known) -> Result<(), Mismatch> {
-        let legal = operator.is_equality()
-            || match (&self.kind, &right.kind) {
-                (Kind::Duration(_), _) | (_, Kind::Duration(_)) => false,
-                (Kind::Any | Kind::Nothing, _) | (_, Kind::Any | Kind::Nothing) => true,
-                (Kind::Text { instant }, Kind::Instant) | (Kind::Instant, Kind::Text { instant }) => *instant,
-                (Kind::Text { .. }, Kind::Text { .. }) => true,
-                (left, right) => left == right,
-            };
+    pub(super) fn compare(&self, operator: Comparison, right: &Known) -> Result<(), Incomparable> {
+        let legal = match (&self.kind, &right.kind) {
+            (Kind::Duration(_), _) | (_, Kind::Duration(_)) => false,
+            (Kind::Nothing, _) | (_, Kind::Nothing) => true,
+            (Kind::List | Kind::Object, _) | (_, Kind::List | Kind::Object) if !operator.is_equality() => {
+                false
+            }
+            (Kind::Any, _) | (_, Kind::Any) => true,
+            (Kind::Text { instant }, Kind::Instant) | (Kind::Instant, Kind::Text { instant }) => *instant,
+            (Kind::Text { .. }, Kind::Text { .. }) => true,
+            (left, right) => left == right,
+        };
         if legal {
             return Ok(());
         }
-        Err(Mismatch {
-            found: format!("{} {} {}", self.kind.name(), operator.word(), right.kind.name()),
-            expected: "two numbers, two texts, two instants or two booleans".into(),
+        let durations = [self, right].into_iter().any(|it| matches!(it.kind, Kind::Duration(_)));
+        Err(match (self.origin, right.origin) {
+            (Origin::DeclaredPath(kind), Origin::Other) if !durations => Incomparable::Left(kind),
+            (Origin::Other, Origin::DeclaredPath(kind)) if !durations => Incomparable::Right(kind),
+            _ => Incomparable::Neither(Mismatch {
+                found: format!("{} {} {}", self.kind.name(), operator.word(), right.kind.name()),
+                expected: if durations {
+                    "two instants (durations are added to instants, as in at > now - 5 days)".into()
+                } else {
+                    "two numbers, two texts, two instants or two booleans".into()
+                },
+            }),
         })
     }
 
@@ -164,9 +225,10 @@ impl Known {
     /// Whether this may be what `anyof` and `allof` look into.
     pub(super) fn be_list(&self) -> Result<(), Mismatch> {
         match &self.kind {
-            Kind::Any | Kind::Nothing => Ok(()),
+            Kind::Any | Kind::Nothing | Kind::List => Ok(()),
             other => {
-                Err(Mismatch { found: other.name().into(), expected: "a field that holds a list".into() })
+                let expected = "a field that holds a list ('in' asks whether a value is one of several)";
+                Err(Mismatch { found: other.name().into(), expected: expected.into() })
             }
         }
     }
@@ -178,7 +240,7 @@ impl Constant {
             (Constant::Number(a), Sign::Plus, Constant::Number(b)) => a.checked_add(b).map(Constant::Number),
             (Constant::Number(a), Sign::Minus, Constant::Number(b)) => a.checked_sub(b).map(Constant::Number),
             (Constant::Duration(a), Sign::Plus, Constant::Duration(b)) => {
-                a.checked_add(b).map(Constant::Duration)
+                a.checked_add(b).filter(|sum| sum.is_in_range()).map(Constant::Duration)
             }
             (Constant::Duration(a), Sign::Minus, Constant::Duration(b)) => {
                 a.checked_sub(b).map(Constant::Duration)
@@ -188,5 +250,29 @@ impl Constant {
             }
             _ => None,
         }
+    }
+}
+
+/// What a declared field may be compared with.
+pub(super) fn partner(kind: FieldKind) -> &'static str {
+    match kind {
+        FieldKind::Text => "text",
+        FieldKind::Number => "a number",
+        FieldKind::Bool => "'true' or 'false'",
+        FieldKind::Instant => "an instant, such as 2023-01-31, 2023-01-31T15:14:13Z or now - 7 days",
+        FieldKind::List => "'anyof' or 'allof' and items in brackets",
+        FieldKind::Object => "one of its own fields",
+    }
+}
+
+/// What a field is declared as.
+pub(super) fn declared(kind: FieldKind) -> &'static str {
+    match kind {
+        FieldKind::Text => "text",
+        FieldKind::Number => "a number",
+        FieldKind::Bool => "a boolean",
+        FieldKind::Instant => "an instant",
+        FieldKind::List => "a list",
+        FieldKind::Object => "an object",
     }
 }

@@ -1,11 +1,11 @@
 //! What tests and sums of values come to.
 //!
 //! Every test is true or false. Its sides may come to nothing that can be tested, because a sum overflows or adds what does not
-//! add up in this node: then `==` is false (and `!=`, which is `not ==`, true), and so is every other test.
+//! add up in this node: then every test is false, `!=` too.
 
 use std::cmp::Ordering;
 
-use super::ast::{Comparison, Membership, Sign, TextTest};
+use super::ast::{Comparison, Sign, TextTest};
 use crate::syntax::Literal;
 use crate::time::{Instant, Span, Step};
 use crate::value::{Number, Object, Value};
@@ -53,7 +53,10 @@ fn moved<'a>(at: Instant, sign: Sign, span: Span) -> Option<Operand<'a>> {
 pub(super) fn compare(left: Operand<'_>, operator: Comparison, right: Operand<'_>) -> bool {
     match operator {
         Comparison::Equal => equal(left, right),
-        Comparison::NotEqual => !equal(left, right),
+        Comparison::NotEqual => {
+            let is_invalid = |side: &Operand<'_>| matches!(side, Operand::Invalid);
+            ![left, right].iter().any(is_invalid) && !equal(left, right)
+        }
         Comparison::Less => order(left, right).is_some_and(Ordering::is_lt),
         Comparison::LessOrEqual => order(left, right).is_some_and(Ordering::is_le),
         Comparison::Greater => order(left, right).is_some_and(Ordering::is_gt),
@@ -62,7 +65,7 @@ pub(super) fn compare(left: Operand<'_>, operator: Comparison, right: Operand<'_
 }
 
 /// Same type and same value. Text counts as an instant where the other side is one.
-fn equal(left: Operand<'_>, right: Operand<'_>) -> bool {
+pub(super) fn equal(left: Operand<'_>, right: Operand<'_>) -> bool {
     match (left, right) {
         (Operand::Nothing, Operand::Nothing) => true,
         (Operand::Bool(a), Operand::Bool(b)) => a == b,
@@ -72,8 +75,6 @@ fn equal(left: Operand<'_>, right: Operand<'_>) -> bool {
         (Operand::Instant(at, _), Operand::Text(text)) | (Operand::Text(text), Operand::Instant(at, _)) => {
             Instant::parse_rfc3339(text) == Some(at)
         }
-        // Durations of different units are equal when they are equally long: `7 days == 1 weeks`.
-        (Operand::Duration(a), Operand::Duration(b)) => a.length() == b.length(),
         (Operand::List(a), Operand::List(b)) => a == b,
         (Operand::Object(a), Operand::Object(b)) => a == b,
         _ => false,
@@ -91,21 +92,6 @@ fn order(left: Operand<'_>, right: Operand<'_>) -> Option<Ordering> {
         (Operand::Instant(a, _), Operand::Text(text)) => Instant::parse_rfc3339(text).map(|b| a.cmp(&b)),
         (Operand::Text(text), Operand::Instant(b, _)) => Instant::parse_rfc3339(text).map(|a| a.cmp(&b)),
         _ => None,
-    }
-}
-
-/// Whether a membership holds.
-pub(super) fn member(left: Operand<'_>, operator: Membership, list: &[Literal]) -> bool {
-    let is = |operand: Operand<'_>, literal: &Literal| equal(operand, Operand::from(literal));
-    match (operator, left) {
-        (Membership::In, left) => list.iter().any(|literal| is(left, literal)),
-        (Membership::AnyOf, Operand::List(items)) => {
-            items.iter().any(|item| list.iter().any(|literal| is(Operand::from(item), literal)))
-        }
-        (Membership::AllOf, Operand::List(items)) => {
-            list.iter().all(|literal| items.iter().any(|item| is(Operand::from(item), literal)))
-        }
-        _ => false,
     }
 }
 

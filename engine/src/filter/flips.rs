@@ -29,6 +29,11 @@ pub(crate) fn next_change_at(
     moments.into_iter().flatten().find(|moment| *moment > at && holds(*moment) != holds_now)
 }
 
+/// The first moment after `at` at which the moved `now` enters or leaves the calendar.
+pub(super) fn next_edge(now: &Steps, at: Instant) -> Option<Instant> {
+    [now.first_inside(), now.first_beyond()].into_iter().flatten().filter(|edge| *edge > at).min()
+}
+
 /// The same of a comparison of `now` with `now`, each moved by its own steps.
 pub(super) fn next_change_of_race(left: &Steps, right: &Steps, at: Instant) -> Option<Instant> {
     let edges = [left.first_inside(), left.first_beyond(), right.first_inside(), right.first_beyond()];

@@ -5,20 +5,22 @@
 //! A test is true or false of every node, never an error and never unknown. What shows in the text to be wrong, whatever the
 //! node, is refused while parsing:
 //!
-//! - `<`, `<=`, `>`, `>=` between values of known kinds without a common order (`'a' < 5 days`, `now < 5`, `createdAt < 5 days`,
-//!   `'abc' < now`); with `nothing` they are legal, and false;
+//! - values of different known kinds that are compared or looked up (`'a' < 5`, `now == 5`, `'abc' < now`, and where the set declares
+//!   `total` as a number, `total == 'ten'` and `total in ['ten']`); with `nothing` everything may be compared;
+//! - durations that are compared with anything (`createdAt < 5 days`): they are added to instants;
 //! - sums that cannot add up (`now + 3`, `'a' + 1`, `5 days + 1 hours`, `5 days + now`: an instant comes first);
 //! - a text operator on a known kind other than text, `anyof` and `allof` into a known kind other than a list;
-//! - a constant that overflows (`18446744073709551615 + 1`, `1 days - 2 days`).
+//! - a constant that overflows (`18446744073709551615 + 1`, `1 days - 2 days`, `2024-01-01 - 3000 years`).
 //!
-//! `==`, `!=` and `in` compare values of all kinds; different ones are not equal. Where the text is sound but the node is not (a sum
-//! that overflows or adds what does not add up), `==`, `in` and every other test are false, and `!=`, which is `not ==`, is true.
+//! Fields that are not declared may hold anything; what is of different kinds is not equal. Where the text is sound but the node is
+//! not (a sum that overflows or adds what does not add up), every test with that sum is false, `!=` too.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use crate::limits::QueryLimits;
 use crate::path::Path;
+use crate::schema::Schema;
 use crate::steps::Cost;
 use crate::time::Instant;
 use crate::value::Value;
@@ -113,7 +115,22 @@ impl Filter {
     ///
     /// Says what was found and what was expected, at which place, and which known word was probably meant.
     pub fn parse(text: &str, limits: &QueryLimits) -> Result<Filter, ExprError> {
-        Ok(Filter::of(parse::parse(text, limits)?))
+        Ok(Filter::of(parse::parse(text, limits, None)?))
+    }
+
+    /// Reads a filter over a set, which it is held against what the set declares.
+    pub(crate) fn parse_in(text: &str, limits: &QueryLimits, schema: &Schema) -> Result<Filter, ExprError> {
+        Ok(Filter::of(parse::parse(text, limits, Some(schema))?))
+    }
+
+    /// Reads a filter with parameters, over a set where there is one.
+    pub(crate) fn parse_with_in(
+        text: &str,
+        limits: &QueryLimits,
+        schema: Option<&Schema>,
+        parameters: &dyn Fn(&str) -> Option<Parameter>,
+    ) -> Result<Filter, ExprError> {
+        Ok(Filter::of(parse::parse_with(text, limits, schema, parameters)?))
     }
 
     /// Reads a filter with parameters: `$principal.tenant` stands wherever a literal may, and `in $principal.regions` where a list
@@ -136,7 +153,12 @@ impl Filter {
         limits: &QueryLimits,
         parameters: &dyn Fn(&str) -> Option<Parameter>,
     ) -> Result<Filter, ExprError> {
-        Ok(Filter::of(parse::parse_with(text, limits, parameters)?))
+        Filter::parse_with_in(text, limits, None, parameters)
+    }
+
+    /// The filter that lets no node pass.
+    pub fn none() -> Filter {
+        Filter::of(Expr::Constant(false))
     }
 
     /// The filter that lets every node pass.

@@ -1,8 +1,9 @@
 //! A filter evaluated as it is written, part by part: what programs are compared with in tests.
 
-use super::ast::{Expr, Sum, Term};
+use super::ast::{Expr, Membership, Sum, Term};
 use super::eval::{self, Operand};
 use super::fields::Fields;
+use crate::syntax::Literal;
 use crate::time::Instant;
 use crate::value::Value;
 
@@ -17,7 +18,7 @@ pub(crate) fn matches<P, N: Fields<P> + ?Sized>(expr: &Expr<P>, node: &N, now: I
         Expr::Compare { left, operator, right } => {
             eval::compare(evaluate(left, node, now), *operator, evaluate(right, node, now))
         }
-        Expr::Member { left, operator, list } => eval::member(evaluate(left, node, now), *operator, list),
+        Expr::Member { left, operator, list } => member(evaluate(left, node, now), *operator, list),
         Expr::Text { left, operator, right } => {
             match (text(evaluate(left, node, now)), text(evaluate(right, node, now))) {
                 (Some(left), Some(right)) => eval::has_piece(*operator, left, right),
@@ -42,5 +43,20 @@ fn text(operand: Operand<'_>) -> Option<&str> {
         Operand::Text(text) => Some(text),
         Operand::Instant(_, text) => text,
         _ => None,
+    }
+}
+
+/// Whether a membership holds.
+fn member(left: Operand<'_>, operator: Membership, list: &[Literal]) -> bool {
+    let is = |operand: Operand<'_>, literal: &Literal| eval::equal(operand, Operand::from(literal));
+    match (operator, left) {
+        (Membership::In, left) => list.iter().any(|literal| is(left, literal)),
+        (Membership::AnyOf, Operand::List(items)) => {
+            items.iter().any(|item| list.iter().any(|literal| is(Operand::from(item), literal)))
+        }
+        (Membership::AllOf, Operand::List(items)) => {
+            list.iter().all(|literal| items.iter().any(|item| is(Operand::from(item), literal)))
+        }
+        _ => false,
     }
 }

@@ -6,11 +6,12 @@
 
 use super::Parameter;
 use super::ast::{Comparison, Expr, Membership, Sign, Sum, Term, TextTest};
-use super::check::{Known, Mismatch};
+use super::check::{Incomparable, Known, Mismatch, Origin, declared, partner};
 use crate::limits::QueryLimits;
 use crate::path::Path;
+use crate::schema::{FieldKind, Schema};
 use crate::suggest;
-use crate::syntax::{Cursor, ExprError, Literal, Symbol, Token, excerpt};
+use crate::syntax::{Cursor, ExprError, Literal, Symbol, Token, excerpt, habits};
 use crate::time::Unit;
 
 const OPERATORS: &[&str] = &["and", "or", "in", "anyof", "allof", "startswith", "endswith", "contains"];
@@ -37,19 +38,26 @@ struct FilterParser<'a> {
     cursor: Cursor<'a>,
     depth: usize,
     parameters: &'a Parameters<'a>,
+    /// Of the set that the filter is for.
+    schema: Option<&'a Schema>,
 }
 
 /// What stands for the parameters of a filter, by their names.
 pub(super) type Parameters<'a> = dyn Fn(&str) -> Option<Parameter> + 'a;
 
-/// Reads a filter; a blank one is `true`.
-pub(super) fn parse(text: &str, limits: &QueryLimits) -> Parsed<Expr> {
-    read(FilterParser { cursor: Cursor::new(text, limits)?, depth: 0, parameters: &|_| None })
+/// Reads a filter; a blank one is `true`. Where it is for a set, what that declares is minded.
+pub(super) fn parse(text: &str, limits: &QueryLimits, schema: Option<&Schema>) -> Parsed<Expr> {
+    read(FilterParser { cursor: Cursor::new(text, limits)?, depth: 0, parameters: &|_| None, schema })
 }
 
 /// The same, with parameters.
-pub(super) fn parse_with(text: &str, limits: &QueryLimits, parameters: &Parameters<'_>) -> Parsed<Expr> {
-    read(FilterParser { cursor: Cursor::with_parameters(text, limits)?, depth: 0, parameters })
+pub(super) fn parse_with(
+    text: &str,
+    limits: &QueryLimits,
+    schema: Option<&Schema>,
+    parameters: &Parameters<'_>,
+) -> Parsed<Expr> {
+    read(FilterParser { cursor: Cursor::with_parameters(text, limits)?, depth: 0, parameters, schema })
 }
 
 fn read(mut parser: FilterParser<'_>) -> Parsed<Expr> {
@@ -124,7 +132,7 @@ impl FilterParser<'_> {
         let test = if let Some(operator) = self.comparison() {
             self.compare(left, operator)?
         } else if let Some(operator) = self.membership() {
-            self.member(*left, operator)?
+            self.member(left, operator)?
         } else if let Some(operator) = self.text_test() {
             self.test_text(left, operator)?
         } else {
@@ -140,21 +148,47 @@ impl FilterParser<'_> {
         let start = self.cursor.start();
         self.cursor.take()?;
         let right = self.value("a value to compare with")?;
-        left.known.compare(operator, &right.known).map_err(|mismatch| self.mismatch(start, mismatch))?;
+        if let Err(why) = left.known.compare(operator, &right.known) {
+            return Err(self.incomparable(why, start, &left, (right.start, right.end), &right.term));
+        }
         Ok(Box::new(Expr::Compare { left: Sum::of(left.term), operator, right: Sum::of(right.term) }))
     }
 
-    fn member(&mut self, left: Operand, operator: Membership) -> Parsed<Box<Expr>> {
+    fn member(&mut self, left: Box<Operand>, operator: Membership) -> Parsed<Box<Expr>> {
+        let at_operator =
+            |it: &Self| it.cursor.unexpected("'anyof' or 'allof', as the field is declared as a list");
+        if operator == Membership::In && left.known.origin == Origin::DeclaredPath(FieldKind::List) {
+            return Err(at_operator(self).suggest(Some("anyof")));
+        }
         self.cursor.take()?;
         if operator != Membership::In {
             left.known.be_list().map_err(|mismatch| self.mismatch(left.start, mismatch))?;
         }
-        Ok(Box::new(Expr::Member { left: Sum::of(left.term), operator, list: self.list()? }))
+        if !left.known.is_path() {
+            let found = excerpt(self.cursor.slice(left.start, left.end));
+            let word = operator.word();
+            let expected = format!("a field before '{word}' (whether a list has an item: tags anyof ['x'])");
+            return Err(self.cursor.error(left.start, found, expected));
+        }
+        let list = self.list(&left, operator)?;
+        Ok(Box::new(Expr::Member { left: Sum::of(left.term), operator, list }))
     }
 
     fn test_text(&mut self, left: Box<Operand>, operator: TextTest) -> Parsed<Box<Expr>> {
+        let start = self.cursor.start();
         self.cursor.take()?;
         let right = self.value("text to look for")?;
+        if left.known.origin == Origin::DeclaredPath(FieldKind::List) {
+            let found = excerpt(self.cursor.slice(start, right.end));
+            let expected = "'anyof' and items in brackets, as the field is declared as a list";
+            let item = match &right.term {
+                Term::Literal(literal) if operator == TextTest::Contains => {
+                    Some(format!("anyof [{literal}]"))
+                }
+                _ => None,
+            };
+            return Err(self.cursor.error(start, found, expected).suggest(item));
+        }
         left.known.be_text().map_err(|mismatch| self.mismatch(left.start, mismatch))?;
         right.known.be_text().map_err(|mismatch| self.mismatch(right.start, mismatch))?;
         Ok(Box::new(Expr::Text { left: Sum::of(left.term), operator, right: Sum::of(right.term) }))
@@ -200,8 +234,12 @@ impl FilterParser<'_> {
         let known = match left.known.plus(sign, &right.known) {
             Ok(known) => known,
             // `now - 7 dayz`: the word behind the number is what is wrong.
-            Err(_) if self.cursor.word().and_then(|word| suggest::nearest(word, units())).is_some() => {
-                return Err(self.unexpected_behind(&Item::Value(right), "the end"));
+            Err(_)
+                if matches!(right.term, Term::Literal(Literal::Number(_)))
+                    && self.cursor.word().is_some_and(|word| !OPERATORS.contains(&word)) =>
+            {
+                let near = self.cursor.word().and_then(near_unit);
+                return Err(self.cursor.unexpected("a unit of time, from years to ticks").suggest(near));
             }
             Err(mismatch) => return Err(self.mismatch(start, mismatch)),
         };
@@ -244,22 +282,45 @@ impl FilterParser<'_> {
                     let known = Known::literal(&literal);
                     (Term::Literal(literal), known)
                 }
-                (name, Parameter::Unknown) => (Term::Path(Path::field(&name)), Known::path()),
+                (name, Parameter::Unknown) => (Term::Path(Path::field(&name)), Known::unknown()),
                 (name, Parameter::Many(_)) => {
                     return Err(self.cursor.error(start, format!("the list ${name}"), "a value"));
                 }
             }
         } else if self.cursor.skip_word("now")? {
+            if *self.cursor.token() == Token::Symbol(Symbol::OpenParenthesis) {
+                let call = self.cursor.called(start);
+                return Err(self
+                    .cursor
+                    .error(start, excerpt(call), "'now', which is no function")
+                    .suggest(Some("now")));
+            }
             (Term::Now, Known::now())
         } else if let Some(literal) = self.literal()? {
             let known = Known::literal(&literal);
             (Term::Literal(literal), known)
         } else if let Token::Word { .. } = self.cursor.token() {
-            (Term::Path(self.cursor.path(false)?), Known::path())
+            let path = self.path(start)?;
+            let kind = self.schema.and_then(|schema| schema.kind_of(&path));
+            (Term::Path(path), Known::path(kind))
         } else {
             return Err(self.cursor.unexpected("a value, a path, 'not' or '('"));
         };
         Ok(Box::new(Operand { term, known, start, end: self.cursor.before() }))
+    }
+
+    /// A path to a field that the set has, as far as it says so.
+    fn path(&mut self, start: usize) -> Parsed<Path> {
+        let path = self.cursor.path(false)?;
+        if *self.cursor.token() == Token::Symbol(Symbol::OpenParenthesis) {
+            let call = excerpt(self.cursor.called(start));
+            let name = path.names().last().unwrap_or_default();
+            return Err(self.cursor.error(start, call, habits::call(name)));
+        }
+        match self.schema {
+            Some(schema) => self.cursor.declared(start, path, schema),
+            None => Ok(path),
+        }
     }
 
     /// Takes a literal, if one comes next.
@@ -290,13 +351,17 @@ impl FilterParser<'_> {
         }
     }
 
-    /// `[ literal, … ]`, or a parameter that stands for a list.
-    fn list(&mut self) -> Parsed<Vec<Literal>> {
+    /// `[ literal, … ]`, or a parameter that stands for a list: what `left` is looked up in.
+    fn list(&mut self, left: &Operand, operator: Membership) -> Parsed<Vec<Literal>> {
         let start = self.cursor.start();
         if self.cursor.skip(Symbol::Dollar)? {
             let limit = self.cursor.limits().list_items;
             return match self.parameter(start)? {
-                (_, Parameter::Many(items)) if items.len() <= limit => Ok(items),
+                (_, Parameter::Many(items)) if items.len() <= limit => {
+                    let place = (start, self.cursor.before());
+                    items.iter().try_for_each(|item| self.may_be_item(left, operator, item, place))?;
+                    Ok(items)
+                }
                 (_, Parameter::Unknown) => Ok(Vec::new()),
                 (name, Parameter::Many(items)) => {
                     let found = format!("the list ${name} of {} items", items.len());
@@ -308,7 +373,7 @@ impl FilterParser<'_> {
             };
         }
         if !self.cursor.skip(Symbol::OpenBracket)? {
-            return Err(self.cursor.unexpected("a list in brackets"));
+            return Err(self.cursor.unexpected("a list in brackets, as in ['x', 'y']"));
         }
         let mut items = Vec::new();
         if self.cursor.skip(Symbol::CloseBracket)? {
@@ -320,29 +385,52 @@ impl FilterParser<'_> {
                 let found = format!("a list of more than {limit} items");
                 return Err(self.cursor.error(self.cursor.start(), found, format!("at most {limit} items")));
             }
+            let start = self.cursor.start();
             match self.item()? {
-                Some(literal) => items.push(literal),
+                Some((literal, is_known)) => {
+                    if is_known {
+                        self.may_be_item(left, operator, &literal, (start, self.cursor.before()))?;
+                    }
+                    items.push(literal);
+                }
                 None => return Err(self.cursor.unexpected("a literal")),
             }
             if self.cursor.skip(Symbol::CloseBracket)? {
                 return Ok(items);
             }
             if !self.cursor.skip(Symbol::Comma)? {
-                let near = self.cursor.word().and_then(|word| suggest::nearest(word, units()));
+                let near = self.cursor.word().and_then(near_unit);
                 return Err(self.cursor.unexpected("',' or ']'").suggest(near));
             }
         }
     }
 
-    /// An item of a list, if one comes next.
-    fn item(&mut self) -> Parsed<Option<Literal>> {
+    /// Refuses an item of a list that the left side never equals, or never has.
+    fn may_be_item(
+        &self,
+        left: &Operand,
+        operator: Membership,
+        item: &Literal,
+        place: (usize, usize),
+    ) -> Parsed<()> {
+        let known = Known::literal(item);
+        let compared = match operator {
+            Membership::In => left.known.compare(Comparison::Equal, &known),
+            Membership::AnyOf | Membership::AllOf => Known::unknown().compare(Comparison::Equal, &known),
+        };
+        let term = || Term::Literal(item.clone());
+        compared.map_err(|why| self.incomparable(why, place.0, left, place, &term()))
+    }
+
+    /// An item of a list, if one comes next, and whether its value is known.
+    fn item(&mut self) -> Parsed<Option<(Literal, bool)>> {
         let start = self.cursor.start();
         if !self.cursor.skip(Symbol::Dollar)? {
-            return self.literal();
+            return Ok(self.literal()?.map(|literal| (literal, true)));
         }
         match self.parameter(start)? {
-            (_, Parameter::One(literal)) => Ok(Some(literal)),
-            (_, Parameter::Unknown) => Ok(Some(Literal::Nothing)),
+            (_, Parameter::One(literal)) => Ok(Some((literal, true))),
+            (_, Parameter::Unknown) => Ok(Some((Literal::Nothing, false))),
             (name, Parameter::Many(_)) => {
                 Err(self.cursor.error(start, format!("the list ${name}"), "a literal"))
             }
@@ -356,7 +444,14 @@ impl FilterParser<'_> {
             Item::Value(operand) => *operand,
         };
         match operand.term {
-            Term::Path(path) => Ok(Box::new(Expr::Field(path))),
+            Term::Path(path) => match operand.known.origin {
+                Origin::DeclaredPath(kind) if kind != FieldKind::Bool => {
+                    let found = excerpt(self.cursor.slice(operand.start, operand.end));
+                    let expected = format!("a test, as the field is declared as {}", declared(kind));
+                    Err(self.cursor.error(operand.start, format!("{found} alone"), expected))
+                }
+                _ => Ok(Box::new(Expr::Field(path))),
+            },
             Term::Literal(Literal::Bool(value)) => Ok(Box::new(Expr::Constant(value))),
             _ => {
                 let found = excerpt(self.cursor.slice(operand.start, operand.end));
@@ -425,17 +520,56 @@ impl FilterParser<'_> {
         self.cursor.error(start, mismatch.found, mismatch.expected)
     }
 
+    /// The error of a comparison whose operator stands at `start`, and its right side at `place`.
+    fn incomparable(
+        &self,
+        why: Incomparable,
+        start: usize,
+        left: &Operand,
+        place: (usize, usize),
+        right: &Term,
+    ) -> Box<ExprError> {
+        let (kind, field, other, term) = match why {
+            Incomparable::Neither(mismatch) => return self.mismatch(start, mismatch),
+            Incomparable::Left(kind) => (kind, (left.start, left.end), place, right),
+            Incomparable::Right(kind) => (kind, place, (left.start, left.end), &left.term),
+        };
+        let found = excerpt(self.cursor.slice(other.0, other.1));
+        let field = excerpt(self.cursor.slice(field.0, field.1));
+        let expected = format!("{}, as {field} is declared as {}", partner(kind), declared(kind));
+        // A number in quotes, or text without them.
+        let suggestion = match (kind, term) {
+            (FieldKind::Number, Term::Literal(Literal::Text(text))) if is_number(text) => {
+                Some(text.to_string())
+            }
+            (FieldKind::Bool, Term::Literal(Literal::Text(text))) if matches!(&**text, "true" | "false") => {
+                Some(text.to_string())
+            }
+            (FieldKind::Text, Term::Literal(Literal::Number(_) | Literal::Instant(_))) => {
+                Some(format!("'{}'", self.cursor.slice(other.0, other.1)))
+            }
+            _ => None,
+        };
+        self.cursor.error(other.0, found, expected).suggest(suggestion)
+    }
+
     /// An error at the next token, which cannot stand behind `item`, with the word that was probably meant.
     fn unexpected_behind(&self, item: &Item, end: &str) -> Box<ExprError> {
         // Behind a number a unit is nearer than an operator that is as near.
         let number = self.cursor.slice(0, self.cursor.before()).ends_with(|c: char| c.is_ascii_digit());
-        let units = units().filter(|_| number);
         let near = |operators: &'static [&'static str]| {
-            self.cursor.word().and_then(|word| suggest::nearest(word, units.chain(operators.iter().copied())))
+            let word = self.cursor.word()?;
+            let unit = number.then(|| near_unit(word)).flatten();
+            unit.or_else(|| suggest::nearest(word, operators.iter().copied()))
         };
         let Item::Value(operand) = item else {
             return self.cursor.unexpected(format!("'and', 'or' or {end}")).suggest(near(&["and", "or"]));
         };
+        if let Some(word) = self.cursor.word()
+            && let Some((found, expected, suggestion)) = habits::operator(word, self.cursor.rest())
+        {
+            return self.cursor.error(self.cursor.start(), excerpt(found), expected).suggest(suggestion);
+        }
         let near = near(OPERATORS);
         // `nto a`: the word before is the one that is wrong.
         let not = match &operand.term {
@@ -459,7 +593,15 @@ fn joined(mut tests: Vec<Expr>, join: fn(Vec<Expr>) -> Expr) -> Expr {
     }
 }
 
-/// The words that make a number a duration.
-fn units() -> impl Iterator<Item = &'static str> {
-    Unit::WORDS.iter().map(|(word, _)| *word)
+/// The unit that a mistyped word most likely means. No short word: those are as near to one unit as to another.
+fn near_unit(word: &str) -> Option<&'static str> {
+    let words = Unit::WORDS.iter().map(|(word, _)| *word).filter(|word| *word != "ms");
+    if word.chars().count() < 3 { None } else { suggest::nearest(word, words) }
+}
+
+/// Whether a text is spelled as a number.
+fn is_number(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-'))
+        && text.ends_with(|c: char| c.is_ascii_digit())
+        && text.parse::<f64>().is_ok()
 }

@@ -31,7 +31,7 @@ mod skim;
 mod text;
 
 pub use compact::compact;
-pub(crate) use extract::{Sameness, Wanted, compare, extract, find, select};
+pub(crate) use extract::{Wanted, extract, find, is_same, select};
 pub(crate) use skim::{Skim, guess_text_field, text_of};
 
 /// Reads one JSON value with nothing but white space around it.

@@ -10,6 +10,9 @@ use crate::time::Instant;
 use crate::value::{Number, Value};
 
 mod head;
+mod shown;
+
+pub(crate) use shown::shown;
 
 use head::{
     END_OF_LIST, END_OF_TEXT, FALSE, Head, INSTANT, LIST, NEGATIVE, POSITIVE, TEXT, TRUE, beginning_of_text,
@@ -278,14 +281,14 @@ mod tests {
         }
 
         fn instant(&mut self) -> Instant {
-            let seconds = self.below(631_107_417_600);
+            let seconds = self.below(315_569_520_000);
             let nanos = match self.below(4) {
                 0 => 0,
                 1 => self.below(1_000) * 1_000_000,
                 2 => self.below(3),
                 _ => self.below(1_000_000_000),
             };
-            let seconds = if self.below(2) == 0 { 400_000_000_000 + seconds % 3 } else { seconds };
+            let seconds = if self.below(2) == 0 { 200_000_000_000 + seconds % 3 } else { seconds };
             let nanos = i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
             Instant::from_unix_nanos(Instant::MIN.unix_nanos() + nanos).unwrap()
         }

@@ -485,12 +485,12 @@ impl Shard {
             let standing_steps = view.own.of(cost.of(set.average_row_bytes()));
             self.standing[view.identity.set] += standing_steps;
             self.feeds.insert(feed, id);
-            let follows_count = followed;
             view.feeds.push(Feed {
                 id: feed,
-                follows_count,
+                follows_count: followed,
                 shown,
                 is_whole,
+                is_count: plan.cap == 0,
                 cost,
                 standing_steps,
                 opened: 0,

@@ -307,6 +307,8 @@ pub(crate) struct Feed {
     pub(crate) shown: Arc<update::Shown>,
     /// Whether nodes are shown whole.
     pub(crate) is_whole: bool,
+    /// Whether no node is shown, and only counted.
+    pub(crate) is_count: bool,
     /// What it costs at most to tell whether it shows a change of a node.
     pub(crate) cost: Cost,
     /// Steps that each changed row of the set costs for that, about.
@@ -324,6 +326,9 @@ impl Feed {
     /// The same of one of them: no update of what it leaves out. `Updated` is sent when the projected data or the node's own sort key
     /// changed, and not otherwise.
     pub(crate) fn show_one(&self, change: &WindowChange, steps: &mut u64) -> Option<NodeChange> {
+        if self.is_count {
+            return None;
+        }
         if let (Some(before), Some(after)) = (&change.before, &change.after) {
             let same = match self.is_whole {
                 // A row whose bytes are kept is one that means the same.

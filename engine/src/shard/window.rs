@@ -86,14 +86,15 @@ fn slack(cap: usize) -> usize {
 }
 
 impl Window {
-    /// `cap` is at least 1.
+    /// A window of no rows is held as one of one row: that it has an end is what all of this is about. Nobody is shown the row.
     pub(crate) fn new(cap: usize) -> Self {
-        Self { cap, tree: Tree::default(), last: None, known: None }
+        Self { cap: cap.max(1), tree: Tree::default(), last: None, known: None }
     }
 
     /// Of all matches, in whatever order.
     pub(crate) fn of(cap: usize, mut matches: Vec<Entry>, sorting: &Sorting, rows: Rows<'_>) -> Self {
         let mut window = Self::new(cap);
+        let cap = window.cap;
         window.known = window.keep_first(&mut matches, cap + slack(cap), sorting, rows);
         window.tree = Tree::from_sorted(matches);
         window.last = window.tree.nth(cap - 1);
@@ -171,7 +172,7 @@ impl Window {
 
     /// The most of that for a window that is being made over so many rows.
     pub(crate) fn most_bytes(cap: usize, rows: usize) -> usize {
-        most_held(cap).min(rows) * ENTRY_BYTES
+        most_held(cap.max(1)).min(rows) * ENTRY_BYTES
     }
 
     /// Takes in matches that lie behind what is known, in whatever order; `known` is where they end.
@@ -336,8 +337,9 @@ pub(crate) struct Slice {
 }
 
 impl Slice {
-    /// The stretch of `tree` between two positions.
+    /// The stretch of `tree` between two positions. One of no rows is held as one of one row, as a [`Window`] is.
     pub(crate) fn new(cap: usize, tree: &Tree, start: usize, end: usize) -> Self {
+        let cap = cap.max(1);
         let len = (end - start).min(cap);
         Self { cap, last: (len == cap).then(|| tree.nth(start + cap - 1)).flatten(), len }
     }

@@ -20,11 +20,8 @@ use crate::{
 pub(crate) struct Row {
     pub(crate) id: CompactString,
     pub(crate) id_hash: u32,
-    /// The node's JSON without insignificant white space, every token as the host wrote it; where only the spelling of a
-    /// number has changed since, as the host wrote it first.
+    /// The node's JSON without insignificant white space, every token as the host wrote it.
     pub(crate) raw: Bytes,
-    /// As the host wrote it last, where that is another spelling.
-    respelled: Option<Box<Bytes>>,
     /// Of the JSON value: different digests, different values.
     pub(crate) digest: u64,
     layout: Arc<Layout>,
@@ -52,7 +49,7 @@ impl Row {
         slots: SmallVec<[Value; 4]>,
     ) -> Self {
         let bytes = bytes(&id, &raw, &slots);
-        Self { id, id_hash, raw, respelled: None, digest, layout, slots, bytes, late: OnceLock::new() }
+        Self { id, id_hash, raw, digest, layout, slots, bytes, late: OnceLock::new() }
     }
 
     /// Whether the row holds just what rows that are read now hold.
@@ -68,7 +65,7 @@ impl Row {
         };
         let slots = layout.columns().map(held).collect::<Option<_>>();
         let slots: SmallVec<[Value; 4]> = slots.unwrap_or_else(|| {
-            let values = json::select(self.text(), &layout.wanted);
+            let values = json::select(&self.raw, &layout.wanted);
             let slots = values.into_iter().zip(layout.slots());
             slots
                 .map(
@@ -82,31 +79,10 @@ impl Row {
             id: self.id.clone(),
             id_hash: self.id_hash,
             raw: self.raw.clone(),
-            respelled: self.respelled.clone(),
             digest: self.digest,
             layout: layout.clone(),
             bytes: bytes(&self.id, &self.raw, &slots),
             slots,
-            late: OnceLock::new(),
-        }
-    }
-
-    /// The node's JSON as the host wrote it last, which is what queries see.
-    pub(crate) fn text(&self) -> &Bytes {
-        self.respelled.as_deref().unwrap_or(&self.raw)
-    }
-
-    /// The same row, shown by other bytes that mean the same.
-    pub(crate) fn shown_as(&self, raw: Bytes) -> Self {
-        Self {
-            id: self.id.clone(),
-            id_hash: self.id_hash,
-            raw,
-            respelled: Some(Box::new(self.text().clone())),
-            digest: self.digest,
-            layout: self.layout.clone(),
-            slots: self.slots.clone(),
-            bytes: self.bytes,
             late: OnceLock::new(),
         }
     }
@@ -118,7 +94,7 @@ impl Row {
 
     fn late(&self, column: &Column) -> &Value {
         let read = || {
-            let value = json::find(self.text(), column.path());
+            let value = json::find(&self.raw, column.path());
             let value = read_as(value, column.reading());
             Box::new(Late { column: column.id(), value, next: OnceLock::new() })
         };
@@ -186,7 +162,7 @@ impl Reader {
         if self.missing.is_empty() {
             return read;
         }
-        let text = row.text();
+        let text = &row.raw;
         if let Some(pass) = &self.pass {
             *steps += text.len() as u64 / 16 + 1;
             let values = json::select(text, &pass.wanted);

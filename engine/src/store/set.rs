@@ -10,7 +10,7 @@ use crate::{
     analysis::ColumnInfo as _,
     error::OpProblem,
     filter::{Filter, Reading},
-    json::{self, Sameness},
+    json,
     limits::EngineLimits,
     order::Order,
     path::Path,
@@ -24,10 +24,11 @@ use crate::{
         slots::{Slot, Slots},
         sorting::Sorting,
     },
+    syntax::shortened,
     value::{Number, Value},
 };
 
-/// One node's net change by a commit. The two sides differ, if only in what sums make of a number (1 and 1.0).
+/// One node's net change by a commit. The two sides differ.
 #[derive(Debug)]
 pub(crate) struct RowChange {
     pub(crate) handle: u32,
@@ -46,7 +47,7 @@ pub(crate) enum Write {
 pub(crate) struct Set {
     pub(crate) name: Arc<str>,
     pub(crate) key: String,
-    pub(crate) schema: Schema,
+    pub(crate) schema: Arc<Schema>,
     columns: Columns,
     sortings: HashMap<Arc<str>, Arc<Sorting>, Keyed>,
     /// Orders that nobody has any more are looked for when there are so many.
@@ -72,7 +73,7 @@ pub(crate) struct Set {
 const FEW_SORTINGS: usize = 16;
 
 impl Set {
-    pub(crate) fn new(def: SetDef, schema: Schema, keyed: Keyed) -> Self {
+    pub(crate) fn new(def: SetDef, schema: Arc<Schema>, keyed: Keyed) -> Self {
         let columns = Columns::new(&def.key, &schema, keyed);
         Self {
             name: def.name.into(),
@@ -344,6 +345,12 @@ impl Set {
         self.check_id(&id, limits)?;
         let declared = |field| extracted.was_present(field + 1).then(|| &slots[field + 1]);
         self.schema.admit(&self.name, &id, declared)?;
+        if let Some(field) = self.schema.stranger(node) {
+            let hint = self.schema.nearest(&field);
+            let hint = hint.map(|near| format!(" (did you mean '{near}'?)")).unwrap_or_default();
+            let field = shortened(&field.to_string());
+            return Err(OpProblem::Undeclared { set: set(), node: id.into(), field, hint });
+        }
         // What only the checks have asked for goes.
         for (value, (_, wanted)) in slots.iter_mut().zip(layout.slots()) {
             if !wanted {
@@ -410,30 +417,15 @@ impl Set {
                 continue;
             }
             let Some(slot) = self.slots.get_mut(*handle) else { continue };
-            let sameness = match (&before, &after) {
-                (Some(before), Some(after)) if before.digest == after.digest => {
-                    let (before, after) = (before.text(), after.text());
-                    if before == after { Sameness::Same } else { json::compare(before, after) }
-                }
-                _ => Sameness::Different,
-            };
-            match sameness {
-                Sameness::Same => {
-                    changed -= 1;
-                    slot.row = before.take();
-                    slot.set_change(None);
-                    continue;
-                }
-                // The same value, of which sums can come out otherwise: filters are to see it as it is now. What was
-                // sent stays good, so its bytes stay: all who watch hold the same ones.
-                Sameness::Respelled => {
-                    changed -= 1;
-                    if let (Some(before), Some(after)) = (&before, after.as_mut()) {
-                        *after = Arc::new(after.shown_as(before.raw.clone()));
-                        slot.row = Some(after.clone());
-                    }
-                }
-                Sameness::Different => {}
+            // Another spelling of the same value is no change, and the old one stays.
+            if let (Some(before_row), Some(after)) = (&before, &after)
+                && before_row.digest == after.digest
+                && json::is_same(&before_row.raw, &after.raw)
+            {
+                changed -= 1;
+                slot.row = before.take();
+                slot.set_change(None);
+                continue;
             }
             let held = |row: &Option<Arc<Row>>| row.as_ref().map_or(0, |row| row.bytes());
             self.row_bytes = self.row_bytes + held(after) - held(before);

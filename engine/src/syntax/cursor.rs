@@ -2,9 +2,10 @@
 
 use super::error::excerpt;
 use super::lexer::Lexer;
-use super::{ExprError, KEYWORDS, Symbol, Token};
+use super::{ExprError, KEYWORDS, Symbol, Token, habits};
 use crate::limits::QueryLimits;
 use crate::path::Path;
+use crate::schema::Schema;
 
 /// The place up to which an expression is parsed.
 #[derive(Debug)]
@@ -73,6 +74,28 @@ impl<'a> Cursor<'a> {
         self.text.get(start..end).unwrap_or_default()
     }
 
+    /// The expression from the next token on.
+    pub(crate) fn rest(&self) -> &'a str {
+        self.text.get(self.start..).unwrap_or_default()
+    }
+
+    /// The expression from a name up to the parenthesis that comes next, or to the one behind that where nothing is between.
+    pub(crate) fn called(&self, start: usize) -> &'a str {
+        let behind = self.text.get(self.end..).unwrap_or_default();
+        let closing = behind.trim_start().starts_with(')');
+        let end = if closing { self.end + behind.len() - behind.trim_start().len() + 1 } else { self.end };
+        self.slice(start, end)
+    }
+
+    /// A path that stands at `start`, refused where the set allows for declared fields only and does not declare it.
+    pub(crate) fn declared(&self, start: usize, path: Path, schema: &Schema) -> Result<Path, Box<ExprError>> {
+        if schema.may_name(&path) {
+            return Ok(path);
+        }
+        let found = format!("{}, which the set does not declare", excerpt(self.slice(start, self.before)));
+        Err(self.error(start, found, "a declared field").suggest(schema.nearest(&path)))
+    }
+
     /// The next token's word, where it is one without backticks.
     pub(crate) fn word(&self) -> Option<&str> {
         match &self.token {
@@ -129,6 +152,10 @@ impl<'a> Cursor<'a> {
     /// `name { "." name }`. A keyword as the first name is an error unless the place allows for nothing but a path.
     pub(crate) fn path(&mut self, keywords: bool) -> Result<Path, Box<ExprError>> {
         if !keywords && let Some(word) = self.word().filter(|word| KEYWORDS.contains(word)) {
+            let behind = self.text.get(self.end..).unwrap_or_default();
+            if behind.trim_start().starts_with('(') {
+                return Err(self.unexpected(habits::call(word)));
+            }
             return Err(self.unexpected(format!(
                 "a value or a path (a field of that name is written `{word}`, in backticks)"
             )));

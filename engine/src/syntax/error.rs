@@ -21,8 +21,8 @@ pub struct ExprError {
     pub found: String,
     /// What could stand there.
     pub expected: String,
-    /// A known word that was probably meant.
-    pub suggestion: Option<&'static str>,
+    /// What was probably meant, to be written in place of what was found.
+    pub suggestion: Option<String>,
 }
 
 impl ExprError {
@@ -45,9 +45,9 @@ impl ExprError {
         })
     }
 
-    /// The same with a word that was probably meant.
-    pub(crate) fn suggest(mut self: Box<Self>, suggestion: Option<&'static str>) -> Box<ExprError> {
-        self.suggestion = suggestion;
+    /// The same with what was probably meant.
+    pub(crate) fn suggest(mut self: Box<Self>, suggestion: Option<impl Into<String>>) -> Box<ExprError> {
+        self.suggestion = suggestion.map(Into::into);
         self
     }
 
@@ -67,7 +67,7 @@ impl fmt::Display for ExprError {
             "line {}, column {}: found {}, expected {}",
             self.line, self.column, self.found, self.expected
         )?;
-        match self.suggestion {
+        match &self.suggestion {
             Some(suggestion) => write!(f, "; did you mean '{suggestion}'?"),
             None => Ok(()),
         }

@@ -7,13 +7,14 @@
 
 use std::borrow::Cow;
 
-use nom::bytes::complete::{tag, take_while, take_while_m_n};
+use nom::bytes::complete::{take_while, take_while_m_n};
 use nom::character::complete::{char, digit1, one_of, satisfy};
 use nom::combinator::{not, opt, recognize};
 use nom::sequence::terminated;
 use nom::{IResult, Parser};
 
 use super::error::excerpt;
+use super::habits::{self, leading_word};
 use super::{ExprError, KEYWORDS, Literal, begins_name, continues_name};
 use crate::time::{Instant, Span, Unit};
 use crate::value::Number;
@@ -55,19 +56,6 @@ const SYMBOLS: &[(&str, Symbol)] = &[
     (")", Symbol::CloseParenthesis),
     ("[", Symbol::OpenBracket),
     ("]", Symbol::CloseBracket),
-];
-
-/// What people write who come from other languages, and what it is called here.
-const FOREIGN: &[(&str, Option<&str>)] = &[
-    ("===", Some("==")),
-    ("!==", Some("!=")),
-    ("<>", Some("!=")),
-    ("=<", Some("<=")),
-    ("=>", Some(">=")),
-    ("&&", Some("and")),
-    ("||", Some("or")),
-    ("&", Some("and")),
-    ("|", Some("or")),
 ];
 
 /// A word, sign or literal.
@@ -116,6 +104,9 @@ impl<'a> Lexer<'a> {
         let token = match rest.chars().next() {
             None => Token::End,
             Some('\'' | '"') => Token::Literal(Literal::Text(self.quoted("text")?.into())),
+            Some('`') if rest.starts_with("``") && !rest.starts_with("```") => {
+                return Err(self.error("an empty name", "a name of one character or more"));
+            }
             Some('`') => Token::Word { text: self.quoted("name")?, quoted: true },
             Some(first) if self.after_dot && begins_name(first) => self.word(rest),
             Some(first) if first.is_ascii_digit() => self.digits(rest)?,
@@ -196,8 +187,8 @@ impl<'a> Lexer<'a> {
     }
 
     fn symbol(&mut self, rest: &'a str) -> Result<Token<'a>, Box<ExprError>> {
-        if let Some((found, known)) = FOREIGN.iter().find(|(foreign, _)| rest.starts_with(foreign)) {
-            return Err(self.error(excerpt(found), "an operator").suggest(*known));
+        if let Some(foreign) = habits::SIGNS.iter().find(|foreign| rest.starts_with(foreign.sign)) {
+            return Err(self.error(excerpt(foreign.sign), foreign.expected).suggest(foreign.suggestion));
         }
         if self.parameters && rest.starts_with('$') {
             self.place += 1;
@@ -230,10 +221,20 @@ impl<'a> Lexer<'a> {
         if let Some((count, unit, after)) = duration(rest) {
             let Ok(count) = count.parse() else {
                 let found = excerpt(&rest[..rest.len() - after.len()]);
-                return Err(self.error(found, format!("a duration of at most {} {}", u64::MAX, unit.word())));
+                return Err(self.error(found, format!("a duration of at most {} years", Span::MAX_YEARS)));
             };
+            let span = Span { count, unit };
+            if !span.is_in_range() {
+                let found = excerpt(&rest[..rest.len() - after.len()]);
+                return Err(self.error(found, format!("a duration of at most {} years", Span::MAX_YEARS)));
+            }
             self.advance_to(after);
-            return Ok(Token::Literal(Literal::Duration(Span { count, unit })));
+            return Ok(Token::Literal(Literal::Duration(span)));
+        }
+        if let Ok((_, count)) = number(rest)
+            && let Some((found, expected, suggestion)) = habits::duration(count, rest)
+        {
+            return Err(self.error(excerpt(found), expected).suggest(suggestion));
         }
         self.number(rest)
     }
@@ -244,20 +245,24 @@ impl<'a> Lexer<'a> {
         if date(behind).is_ok() {
             return Err(self.error("a minus before an instant", "an instant, which has no sign"));
         }
-        if duration(behind).is_some() {
+        let is_duration = |(_, count): (&str, &str)| habits::duration(count, behind).is_some();
+        if duration(behind).is_some() || number(behind).is_ok_and(is_duration) {
             return Err(self.error("a minus before a duration", "a duration, which has no sign"));
         }
         self.number(rest)
     }
 
     fn instant(&mut self, rest: &'a str) -> Result<Token<'a>, Box<ExprError>> {
-        if let Ok((after, text)) = instant(rest) {
-            let fraction = text.split_once('.').map_or("", |(_, fraction)| fraction);
-            let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
-            if let Some(at) = Instant::parse_rfc3339(text).filter(|_| digits <= 9) {
-                self.advance_to(after);
-                return Ok(Token::Literal(Literal::Instant(at)));
+        if let Ok((after, text)) = instant(rest)
+            && let Some(at) = Instant::parse_rfc3339(text)
+        {
+            if let Some(joined) = with_blank(text, after) {
+                let found = excerpt(&rest[..joined.len()]);
+                let error = self.error(found, "'T' between the date and the time");
+                return Err(error.suggest(instant(&joined).is_ok().then_some(joined)));
             }
+            self.advance_to(after);
+            return Ok(Token::Literal(Literal::Instant(at)));
         }
         let shape = rest.find(|c: char| !(c.is_alphanumeric() || "-:.+_".contains(c))).unwrap_or(rest.len());
         Err(self.error(
@@ -287,11 +292,6 @@ impl<'a> Lexer<'a> {
     }
 }
 
-/// The longest word at the beginning, perhaps empty.
-fn leading_word(text: &str) -> &str {
-    &text[..text.find(|c| !continues_name(c)).unwrap_or(text.len())]
-}
-
 fn hexadecimal(count: usize) -> impl Fn(&str) -> IResult<&str, &str> {
     move |input| take_while_m_n(count, count, |c: char| c.is_ascii_hexdigit()).parse(input)
 }
@@ -315,10 +315,19 @@ fn date(input: &str) -> IResult<&str, &str> {
 /// A date or a date-time, its numbers not yet checked, with nothing behind it that would go on.
 fn instant(input: &str) -> IResult<&str, &str> {
     let clock = (decimal(2), char(':'), decimal(2), char(':'), decimal(2), opt((char('.'), digit1)));
-    let offset = recognize((one_of("+-"), decimal(2), char(':'), decimal(2))).or(tag("Z"));
-    let time = (char('T'), clock, opt(offset));
+    let offset = recognize((one_of("+-"), decimal(2), char(':'), decimal(2))).or(recognize(one_of("Zz")));
+    let time = (one_of("Tt"), clock, opt(offset));
     terminated(recognize((date, opt(time))), not(satisfy(|c| continues_name(c) || c == '.' || c == ':')))
         .parse(input)
+}
+
+/// A date with a time behind it, a blank between the two, with a `T` there instead.
+fn with_blank(date: &str, after: &str) -> Option<String> {
+    let time = after.strip_prefix(' ').filter(|_| !date.contains(['T', 't']))?;
+    let clock: IResult<&str, _> = (decimal(2), char(':'), decimal(2)).parse(time);
+    clock.ok()?;
+    let end = time.find(|c: char| !(c.is_ascii_digit() || ":.+-Zz".contains(c))).unwrap_or(time.len());
+    Some(format!("{date}T{}", &time[..end]))
 }
 
 /// An integer and a unit behind it: the digits, the unit, and what follows.
@@ -370,6 +379,9 @@ mod tests {
             ("2023-01-01T15:14:13.5+01:00", "<2023-01-01T14:14:13.5Z>"),
             ("2023-01-01T15:14:13-5 days", "<2023-01-01T15:14:13Z> - <5 days>"),
             ("2023-01-01-5 days", "<2023-01-01> - <5 days>"),
+            ("2023-01-01t15:14:13.1234567899z", "<2023-01-01T15:14:13.123456789Z>"),
+            ("10000 years", "<10000 years>"),
+            ("3652425 days", "<3652425 days>"),
             ("2023-1-1", "<2023> - <1> - <1>"),
             ("12023-01-01", "<12023> - <1> - <1>"),
             ("7days", "<7 days>"),
@@ -400,7 +412,7 @@ mod tests {
         assert_eq!(printed("'it''s'"), "<'it''s'>");
         assert_eq!(printed("\"a\"\"b'c\""), "<'a\"b''c'>");
         assert_eq!(tokens("````"), [Token::Word { text: "`".into(), quoted: true }]);
-        assert_eq!(tokens("``"), [Token::Word { text: "".into(), quoted: true }]);
+        assert_eq!(tokens("```a```"), [Token::Word { text: "`a`".into(), quoted: true }]);
     }
 
     #[test]
@@ -410,7 +422,29 @@ mod tests {
             ("2023-01-01T15:14", "'2023-01-01T15:14'", None),
             ("2023-01-01x", "'2023-01-01x'", None),
             ("2023-01-011", "'2023-01-011'", None),
-            ("2023-01-01T00:00:00.0123456789", "'2023-01-01T00:00:00.0123456789'", None),
+            ("2016-12-31T23:59:60Z", "'2016-12-31T23:59:60Z'", None),
+            ("2023-01-01 15:14:13Z", "'2023-01-01 15:14:13Z'", Some("2023-01-01T15:14:13Z")),
+            ("2023-01-01 15:14", "'2023-01-01 15:14'", None),
+            ("5m", "'5m'", Some("5 minutes")),
+            ("5 m", "'5 m'", Some("5 minutes")),
+            ("7d", "'7d'", Some("7 days")),
+            ("1h", "'1h'", Some("1 hours")),
+            ("5M", "'5M'", None),
+            ("3w", "'3w'", Some("3 weeks")),
+            ("90s", "'90s'", Some("90 seconds")),
+            ("2y", "'2y'", Some("2 years")),
+            ("6mo", "'6mo'", Some("6 months")),
+            ("5 mins", "'5 mins'", Some("5 minutes")),
+            ("10 ns", "'10 ns'", None),
+            ("1.5 days", "'1.5 days'", Some("36 hours")),
+            ("1.5h", "'1.5h'", Some("90 minutes")),
+            ("1e3 days", "'1e3 days'", None),
+            ("10001 years", "'10001 years'", None),
+            ("3652426 days", "'3652426 days'", None),
+            ("-5m", "a minus before a duration", None),
+            ("``", "an empty name", None),
+            ("a =~ 'x'", "'=~'", None),
+            ("a * 2", "'*'", None),
             ("=", "'='", Some("==")),
             ("&&", "'&&'", Some("and")),
             ("||", "'||'", Some("or")),
@@ -434,7 +468,7 @@ mod tests {
                     Err(error) => break error,
                 }
             };
-            assert_eq!((error.found.as_str(), error.suggestion), (found, suggestion), "{text}");
+            assert_eq!((error.found.as_str(), error.suggestion.as_deref()), (found, suggestion), "{text}");
         }
     }
 }

@@ -2,13 +2,14 @@
 
 mod cursor;
 mod error;
+pub(crate) mod habits;
 mod lexer;
 mod literal;
 
 pub(crate) use cursor::Cursor;
 pub use error::ExprError;
 pub(crate) use error::{excerpt, shortened};
-pub(crate) use lexer::{Symbol, Token};
+pub(crate) use lexer::{Lexer, Symbol, Token};
 pub use literal::Literal;
 
 /// The words that cannot be the first name of a path unless they stand in backticks.

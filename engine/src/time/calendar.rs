@@ -7,8 +7,8 @@ use super::{Instant, NANOS_PER_DAY};
 
 const EPOCH: Date = Date::constant(1970, 1, 1);
 
-/// The first month of the calendar: January of the year -9999.
-pub(super) const FIRST_MONTH: i128 = -9_999 * 12;
+/// The first month of the calendar: January of the year 0.
+pub(super) const FIRST_MONTH: i128 = 0;
 /// The last month of the calendar: December of the year 9999.
 pub(super) const LAST_MONTH: i128 = 9_999 * 12 + 11;
 /// The nanosecond after the last of the calendar: January 10000 begins, which no [`Instant`] can say.
@@ -51,7 +51,7 @@ pub(super) fn date_of(nanos: i128) -> Date {
 pub(super) fn start_of_date(year: i16, month: i8, day: i8) -> Option<i128> {
     /// Days from the first of March 12000 before the year 0 to 1970.
     const EPOCH: i32 = 5_102_378;
-    if !(-9_999..=9_999).contains(&year)
+    if !(0..=9_999).contains(&year)
         || !(1..=12).contains(&month)
         || !(1..=days_in(year, month)).contains(&day)
     {
@@ -105,15 +105,13 @@ mod tests {
 
     #[test]
     fn dates_agree_with_the_calendar_library() {
-        for year in
-            (-9_999..=9_999).step_by(7).chain([-10_000, -401, -400, -1, 0, 1, 1900, 1970, 2000, 10_000])
-        {
+        for year in (0..=9_999).step_by(7).chain([-9_999, -401, -400, -1, 0, 1, 1900, 1970, 2000, 10_000]) {
             for month in -1..=13 {
                 for day in [-1, 0, 1, 2, 27, 28, 29, 30, 31, 32] {
                     let days = Date::new(year, month, day)
                         .ok()
                         .map(|date| date.duration_since(EPOCH).as_secs() / 86_400);
-                    let expected = days.map(|days| i128::from(days) * NANOS_PER_DAY);
+                    let expected = days.filter(|_| year >= 0).map(|days| i128::from(days) * NANOS_PER_DAY);
                     assert_eq!(start_of_date(year, month, day), expected, "{year}-{month}-{day}");
                 }
             }

@@ -14,7 +14,7 @@ pub(crate) use steps::{Step, Steps};
 const NANOS_PER_SECOND: i128 = 1_000_000_000;
 const NANOS_PER_DAY: i128 = 86_400 * NANOS_PER_SECOND;
 
-/// A moment of wall time in UTC with the precision of a nanosecond, in the years -9999 to 9999.
+/// A moment of wall time in UTC with the precision of a nanosecond, in the years 0 to 9999.
 ///
 /// It is what `now` is, what instants in a query are, and what text in RFC 3339 form is read as. Reading it from a system
 /// clock is the business of whoever owns one: `Instant::from(std::time::SystemTime::now())`.
@@ -34,8 +34,8 @@ pub struct Instant(
 );
 
 impl Instant {
-    /// The first moment of the year -9999.
-    pub const MIN: Instant = Instant(-377_705_116_800 * NANOS_PER_SECOND);
+    /// The first moment of the year 0.
+    pub const MIN: Instant = Instant(-62_167_219_200 * NANOS_PER_SECOND);
     /// The last nanosecond of the year 9999.
     pub const MAX: Instant = Instant(253_402_300_800 * NANOS_PER_SECOND - 1);
     /// 1970-01-01T00:00:00Z.
@@ -44,8 +44,8 @@ impl Instant {
     /// Reads a date (`2023-01-01`, its midnight) or a date-time (`2023-01-01T15:14:13.123+02:00`) in RFC 3339 form; UTC
     /// where no offset is given.
     ///
-    /// `T` and `Z` may be lower case, digits beyond nanoseconds are cut off, and a leap second (`:60`) reads as the second
-    /// before it. `None` for everything else, and for what lies outside the years 0 to 9999 in UTC.
+    /// `T` and `Z` may be lower case, and digits beyond nanoseconds are cut off. `None` for everything else (a leap second,
+    /// `:60`, too), and for what lies outside the years 0 to 9999 in UTC.
     pub fn parse_rfc3339(text: &str) -> Option<Instant> {
         rfc3339::parse(text)
     }
@@ -105,8 +105,7 @@ impl From<SystemTime> for Instant {
     }
 }
 
-/// The shortest RFC 3339 date-time in UTC: `2023-01-01T15:14:13Z`, with a fraction only where there is one. Years outside 0 to
-/// 9999, which RFC 3339 cannot write, have a sign and six digits.
+/// The shortest RFC 3339 date-time in UTC: `2023-01-01T15:14:13Z`, with a fraction only where there is one.
 impl fmt::Display for Instant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         rfc3339::write(*self, f)
@@ -125,7 +124,7 @@ mod tests {
 
     #[test]
     fn the_ends_are_the_ends_of_the_calendar() {
-        assert_eq!(Instant::MIN.to_string(), "-009999-01-01T00:00:00Z");
+        assert_eq!(Instant::MIN.to_string(), "0000-01-01T00:00:00Z");
         assert_eq!(Instant::MAX.to_string(), "9999-12-31T23:59:59.999999999Z");
         assert_eq!(Instant::from_unix_nanos(Instant::MAX.0 + 1), None);
         assert_eq!(Instant::from_unix_nanos(Instant::MIN.0 - 1), None);

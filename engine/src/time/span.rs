@@ -107,6 +107,19 @@ impl Span {
             .map(|count| Span { count, ..self })
     }
 
+    /// The longest duration of the language, in years.
+    pub(crate) const MAX_YEARS: u32 = 10_000;
+
+    /// Whether it is no longer than the language allows.
+    pub(crate) fn is_in_range(self) -> bool {
+        const YEARS: i128 = Span::MAX_YEARS as i128;
+        match self.length() {
+            Length::Months(months) => months <= YEARS * 12,
+            // The calendar repeats itself after 400 years of 146,097 days.
+            Length::Nanos(nanos) => nanos <= YEARS / 400 * 146_097 * 86_400 * NANOS_PER_SECOND,
+        }
+    }
+
     /// Never overflows: u64::MAX weeks are 1.1e34 ns, far below i128::MAX.
     pub(crate) fn length(self) -> Length {
         let count = i128::from(self.count);

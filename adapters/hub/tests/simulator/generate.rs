@@ -261,7 +261,8 @@ impl Gen<'_> {
         let mut query = Query::new(if self.r.chance(2, 3) { THINGS } else { DATED });
         if !self.r.chance(1, 8) {
             let depth = self.r.below(4);
-            query = query.filter(self.expr(depth));
+            let filter = self.legal_expr(&query.set, depth);
+            query = query.filter(filter);
         }
         for _ in 0..self.r.below(4) {
             let path = self.path();
@@ -275,6 +276,20 @@ impl Gen<'_> {
             query.fields = Some((0..1 + self.r.below(3)).map(|_| self.path()).collect());
         }
         query
+    }
+
+    /// An expression that the set takes: what it declares as an instant is compared with nothing else.
+    fn legal_expr(&mut self, set: &str, depth: usize) -> Expr {
+        let instants: Vec<Path> = match set == DATED {
+            true => DECLARED_INSTANTS.iter().map(|path| names(path)).collect(),
+            false => Vec::new(),
+        };
+        loop {
+            let expr = self.expr(depth);
+            if !expr.is_refused(&instants) {
+                return expr;
+            }
+        }
     }
 
     fn path(&mut self) -> Path {

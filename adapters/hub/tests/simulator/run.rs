@@ -356,7 +356,7 @@ impl Sim {
         let spec = QuerySpec::parse(json.as_bytes()).expect("the query is well-formed");
         let Options { positions, counts, reasons, resume } = held.options;
         let mut wanted = LiveQueryRequest::new(id, spec);
-        wanted.options = LiveQueryOptions { positions, counts, reasons, resume };
+        wanted.options = LiveQueryOptions { positions, counts, reasons, resume, hints: resume != counts };
         wanted.key = if held.query.set == DATED { "no" } else { "id" }.to_owned();
         if held.state == State::AskedSince {
             wanted.resume_from = held.result.clone();
@@ -571,7 +571,10 @@ impl Sim {
             return;
         }
         let (request, code) = *self.r.pick(&[
-            (r#"{"type":"createLiveQuery","id":"bad","query":{"edge":"things","limit":0}}"#, "INVALID_QUERY"),
+            (r#"{"type":"createLiveQuery","id":"bad","query":{"edge":"things","limit":-1}}"#, "INVALID_QUERY"),
+            (r#"{"type":"createLiveQuery","id":"bad","query":{"edge":"things","filter":"now == 5"}}"#, "INVALID_QUERY"),
+            (r#"{"type":"createLiveQuery","id":"bad","query":{"edge":"things","filter":"n in [5 days]"}}"#, "INVALID_QUERY"),
+            (r#"{"type":"createLiveQuery","id":"bad","query":{"edge":"things"},"options":{"count":true}}"#, "INVALID_MESSAGE"),
             (r#"{"type":"createLiveQuery","id":"bad","query":{"edge":"nowhere"}}"#, "INVALID_QUERY"),
             (r#"{"type":"createLiveQuery","id":"bad","query":{"edge":"things","filter":"n >"}}"#, "INVALID_QUERY"),
             (r#"{"type":"createLiveQuery","id":"bad","query":{"edge":"things","orderBy":"n up"}}"#, "INVALID_QUERY"),

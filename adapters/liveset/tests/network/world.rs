@@ -227,7 +227,12 @@ impl World {
                 let mut option = || random.percent(50);
                 let [positions, counts, reasons] = [option(), option(), option()];
                 let resume = random.percent(70);
-                state.create(&id, question, LiveQueryOptions { positions, counts, reasons, resume }, None);
+                state.create(
+                    &id,
+                    question,
+                    LiveQueryOptions { positions, counts, reasons, resume, hints: false },
+                    None,
+                );
             }
             0..=7 if !state.held.is_empty() => {
                 let ids: Vec<_> = state.held.keys().cloned().collect();

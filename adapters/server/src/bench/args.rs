@@ -167,6 +167,7 @@ impl BenchArgs {
             counts: has(Extension::Counts),
             reasons: has(Extension::Reasons),
             resume: has(Extension::Resume),
+            ..LiveQueryOptions::default()
         }
     }
 

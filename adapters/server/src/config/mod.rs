@@ -23,6 +23,7 @@
 //! key = "id"
 //! load = "orders.ndjson.gz"        # beside this file
 //! fields = [{ name = "createdAt", type = "instant", required = true }]
+//! strict = false                   # true: the key and the fields that are declared here, and no others
 //!
 //! [[resource]]                     # without any: the stock catalogue
 //! path = "jobs/{jobId}"
@@ -65,6 +66,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use liveset::http::Origins;
+use liveset::{FieldKind, SetDef};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -250,9 +252,32 @@ pub struct SetConfig {
     /// What the set holds at start: `.ndjson` or `.ndjson.gz`, relative to the configuration file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load: Option<PathBuf>,
-    /// Declared fields; a node that has them otherwise is refused.
+    /// Whether there are no other fields than the key and the declared ones, neither in nodes nor in queries.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub strict: bool,
+    /// Declared fields; a node that has them otherwise is refused, and so is a query that asks what can never be true of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<FieldConfig>,
+}
+
+impl SetConfig {
+    /// The set as the engine has it.
+    pub(crate) fn definition(&self) -> SetDef {
+        let mut definition = SetDef::new(&self.name, &self.key);
+        definition.strict = self.strict;
+        for field in &self.fields {
+            let kind = match field.kind {
+                FieldType::Text => FieldKind::Text,
+                FieldType::Number => FieldKind::Number,
+                FieldType::Bool => FieldKind::Bool,
+                FieldType::Instant => FieldKind::Instant,
+                FieldType::List => FieldKind::List,
+                FieldType::Object => FieldKind::Object,
+            };
+            definition = definition.field(&field.name, kind, field.required);
+        }
+        definition
+    }
 }
 
 fn default_key() -> String {

@@ -168,7 +168,7 @@ fn set(text: &str) -> SetConfig {
         None => (text, None),
     };
     let (name, key) = name.split_once(':').unwrap_or((name, "id"));
-    SetConfig { name: name.into(), key: key.into(), load, fields: Vec::new() }
+    SetConfig { name: name.into(), key: key.into(), load, fields: Vec::new(), strict: false }
 }
 
 fn resource(text: &str) -> Result<ResourceConfig, String> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{AbsentOrigin, Config, REDACTED};
+use super::{AbsentOrigin, Config, REDACTED, SetConfig};
 use crate::proxies::Proxies;
 
 /// The longest token, in bytes.
@@ -89,6 +89,12 @@ impl Config {
             let restriction = liveset::Restriction { rows: rule.rows.clone(), fields: None };
             if let Err(error) = restriction.check(limits) {
                 return problem(key("rows"), error.to_string());
+            }
+            let of_rule = |set: &&SetConfig| rule.set.as_ref().is_some_and(|of| of == "*" || *of == set.name);
+            for set in self.sets.iter().filter(of_rule) {
+                if let Err(error) = restriction.check_in(&set.definition(), limits) {
+                    return problem(key("rows"), format!("of the set {:?}: {error}", set.name));
+                }
             }
             let restriction = liveset::Restriction { rows: None, fields: rule.fields.clone() };
             if let Err(error) = restriction.check(limits) {

@@ -26,8 +26,17 @@ struct Answer<'a> {
     filter_bytes: usize,
     order_cost: Steps,
     projection_cost: Steps,
+    hints: Vec<Hint<'a>>,
     /// All of it in a few lines for people.
     text: String,
+}
+
+/// What is probably a mistake.
+#[derive(Serialize)]
+struct Hint<'a> {
+    text: &'a str,
+    line: usize,
+    column: usize,
 }
 
 /// What a node costs at most: so many steps, and so many for each 16 bytes of it.
@@ -62,6 +71,11 @@ pub(super) async fn run(State(app): State<App>, caller: Caller, body: Body) -> R
         filter_bytes: explained.filter_bytes,
         order_cost: explained.order_cost.into(),
         projection_cost: explained.projection_cost.into(),
+        hints: explained
+            .hints
+            .iter()
+            .map(|hint| Hint { text: &hint.text, line: hint.line, column: hint.column })
+            .collect(),
         text: explained.to_string(),
     };
     let answer = serde_json::to_vec(&answer).map_err(|_| ApiError::internal())?;

@@ -128,7 +128,13 @@ impl Wanted {
 /// No such server is there, or it refuses the token or the query. A server that is away is waited for.
 pub async fn run(args: WatchArgs) -> Result<(), WatchError> {
     let mut output = Output::new(&args);
-    let options = LiveQueryOptions { positions: true, counts: true, reasons: args.json, resume: true };
+    let options = LiveQueryOptions {
+        positions: true,
+        counts: true,
+        reasons: args.json,
+        resume: true,
+        ..LiveQueryOptions::default()
+    };
     let mut wanted = Wanted {
         query: args.query(),
         server: Connector::new(args.url, args.ca.as_deref())?,

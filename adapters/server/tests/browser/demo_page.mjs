@@ -117,6 +117,28 @@ try {
   await eventually("one order matches", async () => (await page.textContent("#counts")) === "1 order matches");
   await page.click("text=All orders");
 
+  // What is suggested is put in place of all that was found, and of nothing else.
+  const mended = [
+    ["createdAt > now - 5m", "createdAt > now - 5 minutes"],
+    ["createdAt > now - 5 m", "createdAt > now - 5 minutes"],
+    ["createdAt > now - 1.5 days and total > 1", "createdAt > now - 36 hours and total > 1"],
+    ["createdAt > now() - 7 days", "createdAt > now - 7 days"],
+    ["note is not null", "note != nothing"],
+    ["total > 5&&total < 9", "total > 5 and total < 9"],
+    ["!note", "not note"],
+  ];
+  for (const [wrong, right] of mended) {
+    await filter(wrong);
+    const fix = page.locator("#filter-error button");
+    await eventually(`'${wrong}' has a suggestion`, async () => (await fix.count()) === 1);
+    await fix.click();
+    await eventually(`'${wrong}' becomes '${right}'`, async () => (await page.inputValue("#filter")) === right);
+  }
+  await filter("status like 'p%'");
+  await eventually("where nothing can be put in, there is no button", async () =>
+    /startswith/.test(await page.textContent("#filter-error")) && (await page.locator("#filter-error button").count()) === 0);
+  await filter("");
+
   await page.fill("#order", "total dsc");
   await page.press("#order", "Enter");
   await eventually("a bad order shows its error in its own place", async () => (await page.textContent("#order-error")) !== "");
@@ -131,6 +153,9 @@ try {
   await page.press("#limit", "Enter");
   await eventually("the limit is kept", async () => (await rows.count()) === 5 && /the first 5 are shown/.test(await page.textContent("#counts")));
   await page.fill("#limit", "0");
+  await page.press("#limit", "Enter");
+  await eventually("a limit of nothing is a count", async () => (await rows.count()) === 0 && /^[1-9][\d,.]* orders match/.test(await page.textContent("#counts")));
+  await page.fill("#limit", "0.5");
   await page.press("#limit", "Enter");
   await eventually("a bad limit shows its error", async () => (await page.textContent("#limit-error")) !== "");
   await eventually("and the rows are dimmed under it", async () => page.locator("#scroll.stale").isVisible());

@@ -13,10 +13,27 @@ pub(super) enum Answer {
     Pong(RequestId),
     Subscribed(RequestId, Vec<SubscriptionSpec>),
     Unsubscribed(RequestId, Vec<String>),
-    Created { request_id: RequestId, id: String, total_count: u64, capped: bool, version: Option<String> },
-    Resumed { request_id: RequestId, id: String, total_count: u64, capped: bool, version: Option<String> },
+    Created {
+        request_id: RequestId,
+        id: String,
+        total_count: u64,
+        capped: bool,
+        version: Option<String>,
+        has_hints: bool,
+    },
+    Resumed {
+        request_id: RequestId,
+        id: String,
+        total_count: u64,
+        capped: bool,
+        version: Option<String>,
+    },
     Destroyed(RequestId, String),
-    Error { code: String, request_id: RequestId, id: Option<String> },
+    Error {
+        code: String,
+        request_id: RequestId,
+        id: Option<String>,
+    },
 }
 
 /// Messages of a stream. Nodes are as they are written.
@@ -150,6 +167,7 @@ impl Message {
                 total_count: fields.number("totalCount"),
                 capped: fields.flag("capped"),
                 version: fields.maybe("version"),
+                has_hints: fields.get("hints").is_some(),
             }),
             "liveQueryResumed" => Message::Answer(Answer::Resumed {
                 request_id: fields.maybe("requestId"),

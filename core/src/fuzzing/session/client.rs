@@ -48,7 +48,10 @@ impl Said {
             Some(None) => return Said { request_id: None, body: Err(Wrong::message(None)), is_auth },
         };
         let body = match kind.flatten() {
-            Some("auth") => texts(message.field("token")).map(Body::Auth).ok_or(Wrong::message(None)),
+            Some("auth") => match message.field("options").is_none_or(|it| only(it, &[]).is_some()) {
+                true => texts(message.field("token")).map(Body::Auth).ok_or(Wrong::message(None)),
+                false => Err(Wrong::message(None)),
+            },
             Some("ping") => Ok(Body::Ping),
             Some("pong") => Ok(Body::Pong),
             Some("subscribeEvents") => {
@@ -133,13 +136,14 @@ fn create(message: &Json<'_>, id_bytes: usize) -> Result<Body, Wrong> {
 
 fn options(value: Option<&Json<'_>>) -> Option<LiveQueryOptions> {
     let Some(value) = value else { return Some(LiveQueryOptions::default()) };
-    value.object()?;
+    only(value, &["positions", "counts", "reasons", "resume", "hints"])?;
     let option = |name: &str| value.field(name).map_or(Some(false), Json::boolean);
     Some(LiveQueryOptions {
         positions: option("positions")?,
         counts: option("counts")?,
         reasons: option("reasons")?,
         resume: option("resume")?,
+        hints: option("hints")?,
     })
 }
 
@@ -152,7 +156,7 @@ fn query_spec(query: &Json<'_>) -> Option<QuerySpec> {
     };
     let limit = match query.field("limit") {
         None => None,
-        Some(limit) => Some(limit.whole().filter(|limit| *limit > 0)?),
+        Some(limit) => Some(limit.whole()?),
     };
     let fields = match query.field("node") {
         None => None,

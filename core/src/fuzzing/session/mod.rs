@@ -263,7 +263,9 @@ impl Run {
             }
             None => {
                 let version = options.resume.then(|| window.version_text(false).into());
-                let answer = Answer::Created { request_id, id: id_text, total_count, capped, version };
+                let has_hints = options.hints;
+                let answer =
+                    Answer::Created { request_id, id: id_text, total_count, capped, version, has_hints };
                 (Live::created(ticket, options, view, &window), answer)
             }
         };

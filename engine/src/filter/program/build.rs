@@ -5,8 +5,8 @@
 //!
 //! - a test of constants is true or false, and `and`, `or` and `not` with such an operand are what is left of them; a field equals
 //!   itself, and `now` does;
-//! - `not` is a bit of the reference ([`Ref`]), so `not not x` is `x` and `!=` is the opposite of `==`; `not (a or b)` is
-//!   `not a and not b`;
+//! - `not` is a bit of the reference ([`Ref`]), so `not not x` is `x` and `!=` is the opposite of `==`, but for sums, of which both may
+//!   be false; `not (a or b)` is `not a and not b`;
 //! - `a > b` is `b < a`;
 //! - `a == 1 or a in [2, 3]` is `a in [1, 2, 3]`, and `a != 1 and a != 2` is `not (a in [1, 2])`;
 //! - two fixed durations of one unit that follow each other in one direction are one: moving an instant by them is monotone, so it
@@ -172,6 +172,8 @@ pub(super) enum Value {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Asked {
     Equal,
+    /// Whether both can be had, and are not equal: what `!=` asks where one is a sum.
+    Different,
     Less,
     LessOrEqual,
 }
@@ -180,6 +182,7 @@ impl Asked {
     pub(crate) fn operator(self) -> Comparison {
         match self {
             Asked::Equal => Comparison::Equal,
+            Asked::Different => Comparison::NotEqual,
             Asked::Less => Comparison::Less,
             Asked::LessOrEqual => Comparison::LessOrEqual,
         }
@@ -384,6 +387,9 @@ impl<C: Ord + Clone> Parts<C> {
 
     fn compare(&mut self, operator: Comparison, left: usize, right: usize) -> Ref {
         let (asked, left, right) = match operator {
+            Comparison::NotEqual if self.may_fail(left) || self.may_fail(right) => {
+                return self.different(left, right);
+            }
             Comparison::NotEqual => return self.compare(Comparison::Equal, left, right).not(),
             Comparison::Greater => (Asked::Less, right, left),
             Comparison::GreaterOrEqual => (Asked::LessOrEqual, right, left),
@@ -396,11 +402,9 @@ impl<C: Ord + Clone> Parts<C> {
                 let holds = eval::compare(a.operand(), asked.operator(), b.operand());
                 Ref::TRUE.negated_if(!holds)
             }
-            // Nothing has no order, no field holds a duration, and nothing is compared with what is invalid.
+            // Nothing has no order, and what is invalid passes no test.
             (Some(Const::Nothing), _) | (_, Some(Const::Nothing)) if asked != Asked::Equal => Ref::FALSE,
-            (Some(Const::Span(_) | Const::Invalid), _) | (_, Some(Const::Span(_) | Const::Invalid)) => {
-                Ref::FALSE
-            }
+            (Some(Const::Invalid), _) | (_, Some(Const::Invalid)) => Ref::FALSE,
             (Some(constant), None) if asked == Asked::Equal => {
                 let set = vec![constant.as_member()];
                 self.is_in(right, set)
@@ -425,6 +429,20 @@ impl<C: Ord + Clone> Parts<C> {
         }
     }
 
+    /// Whether a row may make a value invalid.
+    fn may_fail(&self, value: usize) -> bool {
+        matches!(self.values.all[value], Value::Plus { .. } | Value::Const(Const::Invalid))
+    }
+
+    /// `!=` where one side is a sum.
+    fn different(&mut self, left: usize, right: usize) -> Ref {
+        let is_invalid = |value| self.as_constant(value) == Some(&Const::Invalid);
+        if is_invalid(left) || is_invalid(right) || left == right {
+            return Ref::FALSE;
+        }
+        self.test(Test::Compare { asked: Asked::Different, left: left.min(right), right: left.max(right) })
+    }
+
     fn is_in(&mut self, value: usize, set: Vec<Const>) -> Ref {
         let set = self.set(set);
         if set.is_empty() { Ref::FALSE } else { self.test(Test::In { value, set }) }
@@ -432,28 +450,20 @@ impl<C: Ord + Clone> Parts<C> {
 
     /// The numbers of what a value of a row may equal.
     fn set(&mut self, set: Vec<Const>) -> Vec<usize> {
-        let held = set.into_iter().filter(|constant| !matches!(constant, Const::Span(_) | Const::Invalid));
-        let mut set: Vec<usize> = held.map(|constant| self.constant(constant)).collect();
+        let mut set: Vec<usize> = set.into_iter().map(|constant| self.constant(constant)).collect();
         set.sort_unstable();
         set.dedup();
         set
     }
 
     fn member(&mut self, left: usize, operator: Membership, list: &[Literal]) -> Ref {
-        if let Some(constant) = self.as_constant(left) {
-            return Ref::TRUE.negated_if(!eval::member(constant.operand(), operator, list));
-        }
         let members = list.iter().map(|literal| Const::of_literal(literal).as_member()).collect();
         if operator == Membership::In {
             return self.is_in(left, members);
         }
-        // A sum is no list, and neither is `now`.
+        // Nothing else stands before a membership.
         let Value::Column(column) = self.values.all[left] else { return Ref::FALSE };
         let all = operator == Membership::AllOf;
-        // No list holds a duration.
-        if all && list.iter().any(|literal| matches!(literal, Literal::Duration(_))) {
-            return Ref::FALSE;
-        }
         let set = self.set(members);
         if set.is_empty() && !all {
             return Ref::FALSE;

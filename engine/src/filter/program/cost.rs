@@ -61,7 +61,8 @@ pub(super) fn of_test<C>(program: &Program<C>, test: usize) -> Cost {
             let lengths = (text_of(program, left), text_of(program, right));
             values.plus(match lengths {
                 (Some(text), None) | (None, Some(text)) => Cost::new(1 + blocks(text), 0),
-                _ if asked == super::Asked::Equal
+                _ if asked != super::Asked::Less
+                    && asked != super::Asked::LessOrEqual
                     && is_column(program, left)
                     && is_column(program, right) =>
                 {

@@ -221,7 +221,16 @@ impl<'a, C, R: Fields<C> + ?Sized> Run<'a, C, R> {
 
     fn compare(&mut self, asked: Asked, left: u32, right: u32) -> bool {
         self.steps += 1;
-        let (a, b) = (self.operand(left), self.operand(right));
+        let sides = (self.operand(left), self.operand(right));
+        match (asked, sides) {
+            (Asked::Different, (Operand::Invalid, _) | (_, Operand::Invalid)) => false,
+            (Asked::Different, _) => !self.holds(Asked::Equal, (left, right), sides),
+            _ => self.holds(asked, (left, right), sides),
+        }
+    }
+
+    /// Whether two values compare as is asked, which are those of these numbers.
+    fn holds(&mut self, asked: Asked, (left, right): (u32, u32), (a, b): (Operand<'a>, Operand<'a>)) -> bool {
         let ordering = match (a, b) {
             (Operand::Number(a), Operand::Number(b)) => a.cmp(&b),
             (Operand::Text(a), Operand::Text(b)) => {
@@ -252,6 +261,7 @@ impl<'a, C, R: Fields<C> + ?Sized> Run<'a, C, R> {
         };
         match asked {
             Asked::Equal => ordering == Ordering::Equal,
+            Asked::Different => ordering != Ordering::Equal,
             Asked::Less => ordering == Ordering::Less,
             Asked::LessOrEqual => ordering != Ordering::Greater,
         }
@@ -535,14 +545,8 @@ impl<'a, C, R: Fields<C> + ?Sized> Run<'a, C, R> {
         match program.tests[test as usize] {
             Test::Compare { asked, left, right } => match (program.is_timed(left), program.is_timed(right)) {
                 (true, true) => flips::next_change_of_race(&program.steps(left), &program.steps(right), at),
-                (true, false) => {
-                    let other = self.instant(right)?;
-                    flips::next_change_at(&program.steps(left), asked.operator(), other, at)
-                }
-                (false, _) => {
-                    let other = self.instant(left)?;
-                    flips::next_change_at(&program.steps(right), asked.operator().mirrored(), other, at)
-                }
+                (true, false) => self.next_change_of(left, asked.operator(), right, at),
+                (false, _) => self.next_change_of(right, asked.operator().mirrored(), left, at),
             },
             Test::In { value, set } => {
                 let set = program.sets.get(set);
@@ -552,6 +556,17 @@ impl<'a, C, R: Fields<C> + ?Sized> Run<'a, C, R> {
                 instants.filter_map(|other| flips::next_change_at(&steps, equal, other, at)).min()
             }
             _ => None,
+        }
+    }
+
+    /// When the comparison of a moved `now` with another value may change next.
+    fn next_change_of(&mut self, now: u32, operator: Comparison, other: u32, at: Instant) -> Option<Instant> {
+        let steps = self.program.steps(now);
+        match self.instant(other) {
+            Some(other) => flips::next_change_at(&steps, operator, other, at),
+            // What is no instant differs from every instant, as long as there is one.
+            None if operator == Comparison::NotEqual => flips::next_edge(&steps, at),
+            None => None,
         }
     }
 

@@ -9,7 +9,7 @@ const NOTHING: u8 = 1;
 pub(super) const FALSE: u8 = 2;
 pub(super) const TRUE: u8 = 3;
 pub(super) const NEGATIVE: u8 = 4;
-const ZERO: u8 = 5;
+pub(super) const ZERO: u8 = 5;
 pub(super) const POSITIVE: u8 = 6;
 pub(super) const INSTANT: u8 = 7;
 pub(super) const TEXT: u8 = 8;
@@ -133,11 +133,11 @@ pub(super) fn head_of_number(number: Number) -> Head {
     }
 }
 
-/// Seconds since the year -9999 in 5 bytes, the milliseconds and the nanoseconds behind them only where there are some: 7 bytes
+/// Seconds since the year 0 in 5 bytes, the milliseconds and the nanoseconds behind them only where there are some: 7 bytes
 /// for whole seconds, at most 11.
 pub(super) fn head_of_instant(at: Instant) -> Head {
     let nanos = (at.unix_nanos() - Instant::MIN.unix_nanos()) as u128;
-    // 10^9 is 2^9 times 5^9, and without 9 bits the nanoseconds of 20 000 years fit a word, which is faster to divide.
+    // 10^9 is 2^9 times 5^9, and without 9 bits the nanoseconds of 10 000 years fit a word, which is faster to divide.
     let seconds = (nanos >> 9) as u64 / 1_953_125;
     let rest = (nanos as u64).wrapping_sub(seconds.wrapping_mul(1_000_000_000));
     // Ten bits of milliseconds and twenty of what is finer.

@@ -307,7 +307,7 @@ impl Peer {
     /// Takes note of what a message led to.
     fn note(&mut self, event: ClientEvent, tally: &mut Tally) {
         match event {
-            ClientEvent::LiveQueryCreated { request, id } => {
+            ClientEvent::LiveQueryCreated { request, id, .. } => {
                 tally.created += 1;
                 self.begun(request, id);
             }

@@ -6,8 +6,8 @@ pub type Nanos = i128;
 const SECOND: Nanos = 1_000_000_000;
 const DAY: Nanos = 86_400 * SECOND;
 
-/// The instants that exist: from the start of the year -9999 to the end of the year 9999.
-const FIRST: Nanos = -377_705_116_800 * SECOND;
+/// The instants that exist: from the start of the year 0 to the end of the year 9999.
+const FIRST: Nanos = -62_167_219_200 * SECOND;
 const LAST: Nanos = 253_402_300_800 * SECOND - 1;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,14 @@ impl Unit {
             (Some(nanos), _) => ("nanoseconds", nanos * i128::from(count)),
             (None, Self::Years) => ("months", 12 * i128::from(count)),
             (None, _) => ("months", i128::from(count)),
+        }
+    }
+
+    /// Whether so many of them are no more than 10,000 years.
+    pub fn is_in_range(self, count: u64) -> bool {
+        match self.length(count) {
+            ("months", months) => months <= 120_000,
+            (_, nanos) => nanos <= 3_652_425 * DAY,
         }
     }
 
@@ -155,9 +163,7 @@ pub fn instant(text: &str) -> Option<Nanos> {
     if text.len() == 10 {
         return Some(midnight);
     }
-    // A leap second is the second before it.
-    let second = number(17, 19).map(|second| if second == 60 { 59 } else { second })?;
-    let (hour, minute) = (number(11, 13)?, number(14, 16)?);
+    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
     if !(is(10, b"Tt") && is(13, b":") && is(16, b":") && hour < 24 && minute < 60 && second < 60) {
         return None;
     }

@@ -70,8 +70,21 @@ enum Term<'a> {
     Nothing,
     Instant(Nanos),
     Duration(u64, Unit),
-    /// A type error or an overflow: equal to nothing, in order with nothing.
+    /// A type error or an overflow: it passes no test.
     Broken,
+}
+
+/// What can be known of a sum without a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Any,
+    Nothing,
+    Bool,
+    Number,
+    /// Whether it reads as an instant.
+    Text(bool),
+    Instant,
+    Duration(Unit),
 }
 
 impl Expr {
@@ -106,16 +119,35 @@ impl Expr {
         }
     }
 
-    /// Whether a sum of constants in it has no value, wherever it stands.
-    pub fn has_broken_constant(&self) -> bool {
+    /// Whether it is wrong whatever the node, given the paths that are declared as instants: kinds that do not go together, or a
+    /// sum of constants without a value.
+    pub fn is_refused(&self, instants: &[Path]) -> bool {
+        let kind = |sum: &Sum| sum.kind(instants);
         match self {
-            Self::Const(_) | Self::Flag(_) => false,
-            Self::And(es) | Self::Or(es) => es.iter().any(Self::has_broken_constant),
-            Self::Not(e) => e.has_broken_constant(),
-            Self::Compare(a, _, b) | Self::Text(a, _, b) => {
-                a.has_broken_constant() || b.has_broken_constant()
+            Self::Const(_) => false,
+            Self::Flag(path) => instants.contains(path),
+            Self::And(es) | Self::Or(es) => es.iter().any(|e| e.is_refused(instants)),
+            Self::Not(e) => e.is_refused(instants),
+            Self::Compare(a, _, b) => match (kind(a), kind(b)) {
+                (Some(a), Some(b)) => !a.compares_with(b),
+                _ => true,
+            },
+            Self::Text(a, _, b) => {
+                let is_text =
+                    |kind: Option<Kind>| matches!(kind, Some(Kind::Any | Kind::Nothing | Kind::Text(_)));
+                !(is_text(kind(a)) && is_text(kind(b)))
             }
-            Self::In(a, _) | Self::AnyOf(a, _) | Self::AllOf(a, _) => a.has_broken_constant(),
+            Self::In(a, list) => {
+                let fits = |lit: &Lit| match (kind(a), lit.kind()) {
+                    (Some(a), Some(lit)) => a.compares_with(lit),
+                    _ => false,
+                };
+                !matches!(a, Sum::Path(_)) || !list.iter().all(fits)
+            }
+            Self::AnyOf(a, list) | Self::AllOf(a, list) => {
+                let fits = |lit: &Lit| !matches!(lit.kind(), None | Some(Kind::Duration(_)));
+                !matches!(a, Sum::Path(_)) || kind(a) != Some(Kind::Any) || !list.iter().all(fits)
+            }
         }
     }
 
@@ -149,13 +181,27 @@ impl Sum {
         }
     }
 
-    fn has_broken_constant(&self) -> bool {
-        let is_broken = |sum: &Self| matches!(sum.eval(&Val::Nothing, 0), Term::Broken);
-        match self {
-            Self::Lit(_) | Self::Now | Self::Path(_) => false,
-            Self::Add(a, b) | Self::Sub(a, b) => {
-                (self.is_constant() && is_broken(self)) || a.has_broken_constant() || b.has_broken_constant()
+    /// `None` where it has no value in any node.
+    fn kind(&self, instants: &[Path]) -> Option<Kind> {
+        let (a, b) = match self {
+            Self::Lit(lit) => return lit.kind(),
+            Self::Now => return Some(Kind::Instant),
+            Self::Path(path) if instants.contains(path) => return Some(Kind::Instant),
+            Self::Path(_) => return Some(Kind::Any),
+            Self::Add(a, b) | Self::Sub(a, b) => (a.kind(instants)?, b.kind(instants)?),
+        };
+        if self.is_constant() {
+            match self.eval(&Val::Nothing, 0) {
+                Term::Broken => return None,
+                Term::Duration(count, unit) if !unit.is_in_range(count) => return None,
+                _ => {}
             }
+        }
+        match (a, b) {
+            (Kind::Any | Kind::Number, Kind::Any | Kind::Number) => Some(Kind::Number),
+            (Kind::Any | Kind::Instant, Kind::Duration(_)) => Some(Kind::Instant),
+            (Kind::Duration(a), Kind::Duration(b)) if a == b => Some(Kind::Duration(a)),
+            _ => None,
         }
     }
 
@@ -168,7 +214,31 @@ impl Sum {
     }
 }
 
+impl Kind {
+    fn compares_with(self, other: Kind) -> bool {
+        match (self, other) {
+            (Kind::Duration(_), _) | (_, Kind::Duration(_)) => false,
+            (Kind::Any | Kind::Nothing, _) | (_, Kind::Any | Kind::Nothing) => true,
+            (Kind::Text(reads), Kind::Instant) | (Kind::Instant, Kind::Text(reads)) => reads,
+            (Kind::Text(_), Kind::Text(_)) => true,
+            (a, b) => a == b,
+        }
+    }
+}
+
 impl Lit {
+    /// `None` for a duration that is too long.
+    fn kind(&self) -> Option<Kind> {
+        Some(match self {
+            Self::Nothing => Kind::Nothing,
+            Self::Bool(_) => Kind::Bool,
+            Self::Num(_) => Kind::Number,
+            Self::Text(text) => Kind::Text(instant(text).is_some()),
+            Self::Instant(_) => Kind::Instant,
+            Self::Duration(count, unit) => return unit.is_in_range(*count).then_some(Kind::Duration(*unit)),
+        })
+    }
+
     fn term(&self) -> Term<'_> {
         match self {
             Self::Nothing => Term::Nothing,
@@ -259,10 +329,10 @@ fn equal(a: &Term<'_>, b: &Term<'_>) -> bool {
 }
 
 fn compare(a: &Term<'_>, cmp: Cmp, b: &Term<'_>) -> bool {
-    // A type error or an overflow equals nothing; `!=` is `not ==` all the same.
+    let is_broken = |term: &Term<'_>| matches!(term, Term::Broken);
     match cmp {
         Cmp::Eq => equal(a, b),
-        Cmp::Ne => !equal(a, b),
+        Cmp::Ne => !equal(a, b) && !is_broken(a) && !is_broken(b),
         Cmp::Lt => relation(a, b) == Some(Ordering::Less),
         Cmp::Le => matches!(relation(a, b), Some(Ordering::Less | Ordering::Equal)),
         Cmp::Gt => relation(a, b) == Some(Ordering::Greater),

@@ -175,11 +175,19 @@ impl Store {
             };
             changed += u64::from(differs);
             match node {
-                Some(node) => drop(nodes.insert(id, node)),
+                // Another spelling of the same value is no change: the old one stays.
+                Some(node) if differs => drop(nodes.insert(id, node)),
+                Some(_) => {}
                 None => drop(nodes.remove(&id)),
             }
         }
         Ok(changed)
+    }
+
+    /// Whether the query's filter is wrong whatever is in its set.
+    pub fn refuses(&self, query: &Query) -> bool {
+        let instants = self.sets.get(&query.set).map_or(&[][..], |set| &set.instants);
+        query.filter.as_ref().is_some_and(|filter| filter.is_refused(instants))
     }
 
     pub fn ids(&self, set: &str) -> impl Iterator<Item = &str> {

@@ -18,6 +18,20 @@ function placeRange(text, place) {
   return [start, start + (token ? token[0].length : 0)];
 }
 
+/**
+ * What an error suggests, and the text with it in place of what was found: `{ word, text }`. Null where the message suggests nothing,
+ * or where what it found does not stand there in full: half of it must not be replaced, five minutes are not five milliseconds.
+ */
+function suggestion(message, text, start) {
+  const found = /: found '(.+?)'(?:, which the set does not declare)?, expected .*; did you mean '(.+)'\?$/s.exec(message);
+  if (!found || !text.startsWith(found[1], start)) return null;
+  const [, whole, word] = found;
+  const [before, after] = [text.slice(0, start), text.slice(start + whole.length)];
+  const joins = (a, b) => /[\p{L}\p{N}_]$/u.test(a) && /^[\p{L}\p{N}_]/u.test(b);
+  const space = (a, b) => (joins(a, b) ? " " : "");
+  return { word, text: before + space(before, word) + word + space(word, after) + after };
+}
+
 /** A field with a mirror behind it, in which the place of an error can be marked. */
 class MarkedField {
   constructor(input) {
@@ -50,13 +64,13 @@ class MarkedField {
     mark.textContent = this.text.slice(start, end);
     if (start === end) mark.className = "end";
     this.mirror.replaceChildren(this.text.slice(0, start), mark, `${this.text.slice(end)}\u200b`);
-    const word = /did you mean [`'"]([^`'"]+)[`'"]/i.exec(message);
-    if (!word || start === end) return;
+    const suggested = suggestion(message, this.text, start);
+    if (suggested === null) return;
     const fix = document.createElement("button");
     fix.type = "button";
     fix.className = "link";
-    fix.textContent = `Use ${word[1]}`;
-    fix.onclick = () => replace(this.text.slice(0, start) + word[1] + this.text.slice(end));
+    fix.textContent = `Use ${suggested.word}`;
+    fix.onclick = () => replace(suggested.text);
     this.problem.append(" ", fix);
   }
 }

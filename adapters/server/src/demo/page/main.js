@@ -100,9 +100,9 @@ function drawRows() {
   total.textContent = counted.format(totalCount);
   const one = totalCount === 1;
   counts.replaceChildren(total, ` ${one ? query.edge.replace(/s$/, "") : query.edge} match${one ? "es" : ""}`);
-  if (capped) counts.append(`, the first ${counted.format(rows.size)} are shown`);
+  if (capped && rows.size > 0) counts.append(`, the first ${counted.format(rows.size)} are shown`);
   by("tally").textContent = `${counted.format(shown.added)} added · ${counted.format(shown.updated)} changed · ${counted.format(shown.removed)} removed`;
-  by("empty").hidden = rows.size > 0;
+  by("empty").hidden = totalCount > 0;
   by("empty").textContent = `No ${query.edge} match right now. The table fills as soon as one does.`;
   markStale();
 }
