@@ -104,8 +104,9 @@ impl Hub {
                 }
             }
         }
-        if !self.moments.is_empty() && !self.engine.is_behind() {
+        if !(self.moments.is_empty() && self.makers.is_empty()) && !self.engine.is_behind() {
             self.moments.clear();
+            self.makers.clear();
         }
     }
 

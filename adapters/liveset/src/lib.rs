@@ -128,7 +128,10 @@
 //! | `liveset_lingering_feeds_given_up_total`, `liveset_queries_planned_total`, `liveset_filters_parsed_locked_total` | counter | |
 //! | `liveset_engine_nodes`, `liveset_engine_views`, `liveset_engine_unindexed_views`, `liveset_engine_feeds`, `liveset_engine_indexes`, `liveset_engine_deadlines` | gauge | |
 //! | `liveset_engine_row_bytes`, `liveset_engine_index_bytes`, `liveset_engine_window_bytes` | gauge | |
-//! | `liveset_holds_total`, `liveset_hold_steps_total`, `liveset_hold_steps_max` | counter, counter, gauge | `input`: `message`, `verdict`, `commit`, `timeout`, `work`; `steps` (of the first): at most so many |
+//! | `liveset_holds_total`, `liveset_hold_steps_total`, `liveset_hold_steps_max` | counter, counter, gauge | `input`: `message`, `verdict`, `commit`, `timeout`, `work`, `query`, `event`, `disconnect`; `steps` (of the first): at most so many |
+//! | `liveset_diff_delays_total` | counter | `holds`: at most so many inputs between a commit and its diffs |
+//! | `liveset_diff_delay_holds_max`, `liveset_diff_delay_steps_max` | gauge | |
+//! | `liveset_query_bytes` | gauge | |
 //! | `liveset_engine_behind`, `liveset_engine_behind_rows`, `liveset_engine_behind_bytes` | gauge | |
 //! | `liveset_engine_steps_total`, `liveset_engine_fell_behind_total`, `liveset_engine_made_again_total` | counter | |
 //! | `liveset_engine_nodes_changed_total`, `liveset_engine_changes_out_total`, `liveset_engine_flips_total`, `liveset_engine_deadlines_fired_total` | counter | |
