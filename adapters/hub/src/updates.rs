@@ -104,7 +104,8 @@ impl Hub {
                 }
             }
         }
-        if !(self.moments.is_empty() && self.makers.is_empty()) && !self.engine.is_behind() {
+        let is_empty = self.moments.is_empty() && self.makers.is_empty();
+        if !is_empty && !self.engine.is_behind() {
             self.moments.clear();
             self.makers.clear();
         }
