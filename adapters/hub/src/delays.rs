@@ -36,6 +36,15 @@ impl Makers {
         self.0.push_back(Maker { version, hold, steps });
     }
 
+    /// All that was made was handed. Costs nothing where that is so already.
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// What lies between the making of a version and a later moment, which is given as [`note`](Self::note) has it.
     pub(crate) fn delay(&self, version: u64, hold: u64, steps: u64) -> Delay {
         let place = self.0.partition_point(|maker| maker.version < version);

@@ -105,10 +105,7 @@ impl Hub {
         self.may_ask(now, who)?;
         let plan = self.allowed_plan(who, query, parsed)?;
         self.pass_time(now);
-        let before = self.engine.rows_visited();
         let asked = self.engine.one_shot(now.wall, &plan);
-        // A reference to each row that is to be looked at was taken.
-        self.counts.own_steps += self.engine.rows_visited() - before;
         self.distribute(now);
         let subject = who.map(|who| who.subject.clone());
         if let Some(subject) = &subject {
@@ -193,12 +190,13 @@ impl Hub {
         }
         let explained = self.engine.explain(now.wall, &plan);
         let (rows, visible) = (Filter::all(), Projection::whole());
-        let hints = self.engine.hints(now.wall, &engine_query(query), &rows, &visible).hints;
+        let found = self.engine.hints(now.wall, &engine_query(query), &rows, &visible);
+        self.counts.own_steps += found.steps;
         if let Some(who) = who {
             self.pay(now, &who.subject, self.steps() - self.hold_from);
         }
         let mut explained = explained.map_err(|error| self.no_room(&error))?;
-        explained.hints = hints;
+        explained.hints = found.hints;
         Ok(explained)
     }
 

@@ -155,6 +155,7 @@ impl Hub {
             Scope::Part(part) => (&part.rows, &part.visible),
         };
         let found = self.engine.hints(now.wall, &engine_query(query), rows, visible);
+        self.counts.own_steps += found.steps;
         self.spend(now, watcher, found.steps);
         let hint = |hint: liveset_engine::Hint| Hint {
             text: hint.text,

@@ -298,6 +298,7 @@ impl Subjects {
         if is_same && share.holds == holds {
             return;
         }
+        self.forget_full(now);
         let mut moved: Vec<(FeedId, usize, Keeping)> = Vec::new();
         if let Some(subject) = share.subject.take()
             && let Some(account) = self.by_name.get_mut(&subject)

@@ -104,8 +104,10 @@ impl Hub {
                 }
             }
         }
-        if !self.moments.is_empty() && !self.engine.is_behind() {
+        let is_empty = self.moments.is_empty() && self.makers.is_empty();
+        if !is_empty && !self.engine.is_behind() {
             self.moments.clear();
+            self.makers.clear();
         }
     }
 
