@@ -247,7 +247,9 @@ impl Kind {
                 let mut answers = vec![0; 4096];
                 while !is_over() {
                     publisher.write_all(event.as_bytes()).await.ok()?;
-                    publisher.read(&mut answers).await.ok()?;
+                    if publisher.read(&mut answers).await.ok()? == 0 {
+                        return None;
+                    }
                     sleep(PACE).await;
                 }
             }

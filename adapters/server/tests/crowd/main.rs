@@ -109,7 +109,8 @@ impl Honest {
     /// Takes the next message.
     async fn take(&mut self) {
         let message = self.raw.receive_json().await;
-        let is = |row: &Value| row["id"].to_string() == message["nodeId"].as_str().unwrap_or_default();
+        let node = message["nodeId"].as_str().and_then(|id| id.parse::<u64>().ok());
+        let is = |row: &Value| row["id"].as_u64() == node;
         match message["type"].as_str() {
             Some("liveQueryRemovedNode") => self.rows.retain(|row| !is(row)),
             Some("liveQueryAddedNode" | "liveQueryUpdatedNode") => {
