@@ -68,7 +68,7 @@ impl Hub {
         self.query_parsed(now, who, query, None)
     }
 
-    /// The same, of a query that was [prepared](Parser::query).
+    /// The same, of a query that was [prepared](crate::Parser::query).
     ///
     /// # Errors
     ///
@@ -130,7 +130,7 @@ impl Hub {
         self.explain_parsed(now, who, query, None)
     }
 
-    /// The same, of a query that was [prepared](Parser::query).
+    /// The same, of a query that was [prepared](crate::Parser::query).
     ///
     /// # Errors
     ///
@@ -168,7 +168,7 @@ impl Hub {
     }
 
     /// Work was done for a subject without the hub: [`OneShot::step_within`]. Returns for how long no more is to be done for it; where
-    /// that is longer than [`HubLimits::overdraft`], the query is to be given up.
+    /// that is longer than [`HubLimits::overdraft`](crate::HubLimits::overdraft), the query is to be given up.
     pub fn pay(&mut self, now: Now, subject: &Arc<str>, steps: u64) -> Duration {
         self.subjects.charge(subject, now.monotonic, steps)
     }
