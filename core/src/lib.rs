@@ -136,7 +136,8 @@ pub use message::{
 };
 pub use row::{AddedReason, Change, ChangeBatch, ChangeReason, Doc, RemovedReason, Snapshot};
 pub use session::{
-    Attempt, Backlog, Event, Refusal, Request, Session, SessionState, SessionStats, Ticket, Transmit, Verdict,
+    About, Attempt, Backlog, Event, Refusal, Request, Session, SessionState, SessionStats, Ticket, Transmit,
+    Verdict,
 };
 pub use time::Moment;
 pub use token::Token;

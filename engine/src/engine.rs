@@ -402,6 +402,11 @@ impl Engine {
         }
     }
 
+    /// The key field of a set.
+    pub fn key(&self, set: &str) -> Option<&str> {
+        self.sets.get(set).map(|set| &*set.key)
+    }
+
     fn set_and_schema(&self, name: &str) -> Result<(usize, &Schema), QueryError> {
         match self.sets.get_full(name) {
             Some((number, _, set)) => Ok((number, &set.schema)),

@@ -6,8 +6,8 @@ use std::{
 };
 
 use liveset_core::{
-    AddedReason, Ahead, Change, ChangeBatch, ChangeReason, Doc, ErrorCode, LiveQueryOptions, QuerySpec,
-    Refusal, RemovedReason, Request, Snapshot, SubscriptionSpec, Ticket, VersionCode,
+    About, AddedReason, Ahead, Change, ChangeBatch, ChangeReason, Doc, ErrorCode, LiveQueryOptions,
+    QuerySpec, Refusal, RemovedReason, Request, Snapshot, SubscriptionSpec, Ticket, VersionCode,
 };
 use liveset_engine::{FeedId, Keeping, OpenError, Opened, Plan, QueryError, Share};
 
@@ -337,15 +337,23 @@ impl Hub {
             None => LiveQueryStage::Answered { rows: snapshot.rows.len() },
         };
         self.outputs.push(Output::LiveQuery { conn, id: held.id.clone(), stage });
+        let key = self.engine.key(&held.query.edge);
         match net {
             Some(batch) => {
                 self.counts.resumed += 1;
-                connection.session.resume_live_query(now.monotonic, ticket, Arc::new(batch), snapshot);
+                let (session, batch) = (&mut connection.session, Arc::new(batch));
+                session.resume_and_tell(
+                    now.monotonic,
+                    ticket,
+                    batch,
+                    snapshot,
+                    About { key, hints: Vec::new() },
+                );
             }
             None => {
                 self.counts.resumes_missed += u64::from(since.is_some());
-                let hints = std::mem::take(&mut held.hints);
-                connection.session.accept_with_hints(now.monotonic, ticket, snapshot.clone(), hints);
+                let about = About { key, hints: std::mem::take(&mut held.hints) };
+                connection.session.accept_and_tell(now.monotonic, ticket, snapshot.clone(), about);
             }
         }
         let feed = held.feed;

@@ -5,7 +5,7 @@ mod common;
 use std::time::Duration;
 
 use common::{client, create, messages, order, orders, request, shown, types, world};
-use liveset_core::{LiveQueryOptions, LiveResult, SessionLimits};
+use liveset_core::{LiveQueryOptions, LiveQueryRequest, LiveResult, SessionLimits};
 use liveset_engine::{HashSeed, SetDef};
 use liveset_hub::{
     HubConfig, HubLimits,
@@ -59,6 +59,42 @@ fn come_back(world: &mut World, client: ClientId, result: LiveResult) -> Vec<Str
     world.settle();
     assert_eq!(ordered(world, client), ["9", "1", "11", "3", "4"]);
     types[1..].to_vec()
+}
+
+/// "`liveQueryCreated` and `liveQueryResumed` carry `key`, the name of the set's key field", for any option.
+#[test]
+fn whoever_asks_for_an_option_is_told_the_key_field() {
+    let mut world = world(HubConfig::default());
+    world.hub_mut().define_set(SetDef::new("parts", "no")).unwrap();
+    world.commit(vec![upsert("parts", r#"{"no":7}"#)]).unwrap();
+    let client = client(&mut world, "a");
+    let key = |world: &mut World| messages(world, client)[0]["key"].clone();
+    for option in 0..5 {
+        let on = |number| number == option;
+        let (positions, counts, reasons) = (on(0), on(1), on(2));
+        let options = LiveQueryOptions { positions, counts, reasons, resume: on(3), hints: on(4) };
+        // The client does not know the key, and is told.
+        let asked = request(&format!("q{option}"), r#"{"edge":"parts"}"#);
+        world.session(client).create_live_query(LiveQueryRequest { options, ..asked });
+        world.settle();
+        assert_eq!(key(&mut world), "no", "{options:?}");
+    }
+    let plain = LiveQueryRequest { key: "no".into(), ..request("plain", r#"{"edge":"parts"}"#) };
+    world.session(client).create_live_query(plain);
+    world.settle();
+    assert_eq!(key(&mut world), serde_json::Value::Null);
+    let result = world.session(client).live_query("q3").unwrap().clone();
+    assert!(result.row("7").is_some());
+    world.cut(client);
+    world.settle();
+    world.reconnect(client, "a");
+    messages(&mut world, client);
+    let mut again = request("again", r#"{"edge":"parts"}"#);
+    (again.options.resume, again.resume_from) = (true, Some(result));
+    world.session(client).create_live_query(again);
+    world.settle();
+    let resumed = messages(&mut world, client).into_iter().find(|message| message["id"] == "again").unwrap();
+    assert_eq!((&resumed["type"], &resumed["key"]), (&"liveQueryResumed".into(), &"no".into()));
 }
 
 #[test]

@@ -114,7 +114,7 @@ pub struct LiveQueryRequest {
     pub query: QuerySpec,
     /// The extensions that it opts in to.
     pub options: LiveQueryOptions,
-    /// The key field of the set: initial rows name their nodes by it. Default `id`.
+    /// The key field of the set: initial rows name their nodes by it. Default `id`. With any option the server names it, and that counts.
     pub key: String,
     /// With `resume`: the result of an earlier connection, from which to go on. The query must be the same; the options may be
     /// others. With `positions` where the result has none it begins anew.
@@ -357,14 +357,16 @@ impl ClientSession {
 
     fn handle_live_query(&mut self, message: ServerMessage<'_>) -> Result<ClientEvent, ClientError> {
         match message {
-            ServerMessage::LiveQueryCreated { request_id, id, total_count, capped, version, hints } => {
+            ServerMessage::LiveQueryCreated { request_id, id, total_count, capped, version, key, hints } => {
                 let (request, id, mut result) = self.accepted(request_id.as_deref(), &id)?;
+                result.tell_key(key.as_deref());
                 result.created(total_count, capped, version.as_deref());
                 self.live_queries.insert(id.clone(), result);
                 Ok(ClientEvent::LiveQueryCreated { request, id, hints: hints.unwrap_or_default() })
             }
-            ServerMessage::LiveQueryResumed { request_id, id, total_count, capped, version } => {
+            ServerMessage::LiveQueryResumed { request_id, id, total_count, capped, version, key } => {
                 let (request, id, mut result) = self.accepted(request_id.as_deref(), &id)?;
+                result.tell_key(key.as_deref());
                 if result.version().is_none() {
                     return Err(inconsistent("'liveQueryResumed' where nothing was to be resumed"));
                 }

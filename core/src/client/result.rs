@@ -129,6 +129,13 @@ impl LiveResult {
         self.count(total_count, capped);
     }
 
+    /// The server has named the key field of the set.
+    pub(super) fn tell_key(&mut self, key: Option<&str>) {
+        if let Some(key) = key {
+            self.key = key.into();
+        }
+    }
+
     pub(super) fn count(&mut self, total_count: u64, capped: bool) {
         self.total_count = total_count;
         self.capped = capped;

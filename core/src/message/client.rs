@@ -345,6 +345,9 @@ fn read_create<'a>(
         .unwrap_or_default();
     let since =
         since.map(|piece| text(piece).ok_or_else(|| invalid("'since' must be a text"))).transpose()?;
+    if since.is_some() && !options.resume {
+        return Err(invalid("'since' needs 'options.resume' to be true"));
+    }
     let query = QuerySpec::parse_str(query).map_err(|what| about(ErrorCode::InvalidQuery, what))?;
     Ok(ClientBody::CreateLiveQuery { id, query, options, since })
 }

@@ -39,6 +39,7 @@ pub enum ServerMessage<'a> {
         total_count: u64,
         capped: bool,
         version: Option<Cow<'a, str>>,
+        key: Option<Cow<'a, str>>,
         hints: Option<Vec<Hint>>,
     },
     /// The live query is there again; the net diffs since the version asked for follow.
@@ -48,6 +49,7 @@ pub enum ServerMessage<'a> {
         total_count: u64,
         capped: bool,
         version: Option<Cow<'a, str>>,
+        key: Option<Cow<'a, str>>,
     },
     /// Some of the initial rows, in order.
     LiveQueryData { id: Cow<'a, str>, data: Vec<Raw<'a>>, has_more: bool, capped: bool },
@@ -99,7 +101,7 @@ pub enum ServerMessageError {
     UnknownType(String),
 }
 
-const NAMES: [&str; 21] = [
+const NAMES: [&str; 22] = [
     "type",
     "requestId",
     "subscriptions",
@@ -120,6 +122,7 @@ const NAMES: [&str; 21] = [
     "index",
     "reason",
     "version",
+    "key",
     "hints",
 ];
 
@@ -174,22 +177,24 @@ impl<'a> ServerMessage<'a> {
                 object.text("message", message);
                 object.text("subscriptionId", subscription_id);
             }
-            ServerMessage::LiveQueryCreated { request_id, id, total_count, capped, version, hints } => {
+            ServerMessage::LiveQueryCreated { request_id, id, total_count, capped, version, key, hints } => {
                 object.maybe_text("requestId", request_id.as_deref());
                 object.text("id", id);
                 object.number("totalCount", *total_count);
                 object.boolean("capped", *capped);
                 object.maybe_text("version", version.as_deref());
+                object.maybe_text("key", key.as_deref());
                 if let Some(hints) = hints {
                     object.list("hints", hints, |out, hint| hint.write(out));
                 }
             }
-            ServerMessage::LiveQueryResumed { request_id, id, total_count, capped, version } => {
+            ServerMessage::LiveQueryResumed { request_id, id, total_count, capped, version, key } => {
                 object.maybe_text("requestId", request_id.as_deref());
                 object.text("id", id);
                 object.number("totalCount", *total_count);
                 object.boolean("capped", *capped);
                 object.maybe_text("version", version.as_deref());
+                object.maybe_text("key", key.as_deref());
             }
             ServerMessage::LiveQueryData { id, data, has_more, capped } => {
                 object.text("id", id);
@@ -296,6 +301,7 @@ impl<'a> Pieces<'a> {
                 total_count: self.wanted("totalCount", whole_number)?,
                 capped: self.wanted("capped", boolean)?,
                 version: self.maybe_text("version")?,
+                key: self.maybe_text("key")?,
                 hints: self.maybe("hints", |piece| list(piece)?.into_iter().map(Hint::read).collect())?,
             },
             "liveQueryResumed" => ServerMessage::LiveQueryResumed {
@@ -304,6 +310,7 @@ impl<'a> Pieces<'a> {
                 total_count: self.wanted("totalCount", whole_number)?,
                 capped: self.wanted("capped", boolean)?,
                 version: self.maybe_text("version")?,
+                key: self.maybe_text("key")?,
             },
             "liveQueryData" => ServerMessage::LiveQueryData {
                 id: self.text("id")?,

@@ -22,13 +22,13 @@ use held::Read;
 use keep_alive::Due;
 use rate::TokenBucket;
 use requests::Requests;
-pub use requests::{Attempt, Event, Refusal, Request, Ticket, Transmit, Verdict};
+pub use requests::{About, Attempt, Event, Refusal, Request, Ticket, Transmit, Verdict};
 use state::{Active, State, Streams};
 use subscriptions::{Room, TooMany, Wrong};
 
 use crate::error::{CloseCode, Consequence, ErrorCode, Violation};
 use crate::limits::SessionLimits;
-use crate::message::{Content, Hint, ParsedMessage, ServerMessage, SubscriptionSpec};
+use crate::message::{Content, ParsedMessage, ServerMessage, SubscriptionSpec};
 use crate::row::{ChangeBatch, Snapshot};
 use crate::time::Moment;
 use crate::version::VersionCode;
@@ -475,17 +475,16 @@ impl Session {
     /// From now on every change of the result after the snapshot goes to
     /// [`live_query_changed`](Session::live_query_changed) with the same ticket.
     pub fn accept_live_query(&mut self, now: Moment, ticket: Ticket, snapshot: Arc<Snapshot>) {
-        self.accept_with_hints(now, ticket, snapshot, Vec::new());
+        self.accept_and_tell(now, ticket, snapshot, About::default());
     }
 
-    /// Like [`accept_live_query`](Session::accept_live_query), with what is probably a mistake in the query: the client is told where it
-    /// has asked for hints.
-    pub fn accept_with_hints(
+    /// Like [`accept_live_query`](Session::accept_live_query); a client that has asked for extensions is also told about its query.
+    pub fn accept_and_tell(
         &mut self,
         now: Moment,
         ticket: Ticket,
         snapshot: Arc<Snapshot>,
-        hints: Vec<Hint>,
+        about: About<'_>,
     ) {
         let State::Active(active) = &mut self.state else { return };
         let of = snapshot.clone();
@@ -498,7 +497,8 @@ impl Session {
             total_count,
             capped,
             version: options.resume.then(|| Cow::Owned(of.version_text(options.positions).into())),
-            hints: options.hints.then_some(hints),
+            key: about.key.filter(|_| !options.is_none()).map(Cow::Borrowed),
+            hints: options.hints.then_some(about.hints),
         });
         self.replay(now);
     }
@@ -513,6 +513,18 @@ impl Session {
         batch: Arc<ChangeBatch>,
         window: &Snapshot,
     ) {
+        self.resume_and_tell(now, ticket, batch, window, About::default());
+    }
+
+    /// Like [`resume_live_query`](Session::resume_live_query); the client is also told about its query.
+    pub fn resume_and_tell(
+        &mut self,
+        now: Moment,
+        ticket: Ticket,
+        batch: Arc<ChangeBatch>,
+        window: &Snapshot,
+        about: About<'_>,
+    ) {
         let State::Active(active) = &mut self.state else { return };
         let ChangeBatch { total_count, capped, .. } = *batch;
         let folded = &mut self.stats.changes_folded;
@@ -525,6 +537,7 @@ impl Session {
             total_count,
             capped,
             version: version.map(Cow::Owned),
+            key: about.key.map(Cow::Borrowed),
         });
         self.bound_backlog();
         self.replay(now);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::error::{CloseCode, ErrorCode};
-use crate::message::{Ahead, LiveQueryOptions, QuerySpec, SubscriptionSpec};
+use crate::message::{Ahead, Hint, LiveQueryOptions, QuerySpec, SubscriptionSpec};
 use crate::time::Moment;
 use crate::token::Token;
 
@@ -94,6 +94,15 @@ pub struct Refusal {
     pub message: String,
     /// The subscription that it is about, where it is about one. (A live query names itself.)
     pub id: Option<Arc<str>>,
+}
+
+/// What a client is told about its live query besides the result, where it has asked for an extension.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct About<'a> {
+    /// The key field of the set.
+    pub key: Option<&'a str>,
+    /// What is probably a mistake in the query; told where the client asks for hints.
+    pub hints: Vec<Hint>,
 }
 
 /// What [`Session::poll_transmit`](super::Session::poll_transmit) gives the transport to do.

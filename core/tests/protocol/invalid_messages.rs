@@ -51,6 +51,9 @@ fn what_is_no_message() {
         r#"{"type":"createLiveQuery","id":"q","query":{"edge":"e"},"options":[]}"#.into(),
         r#"{"type":"createLiveQuery","id":"q","query":{"edge":"e"},"options":{"counts":"yes"}}"#.into(),
         r#"{"type":"createLiveQuery","id":"q","query":{"edge":"e"},"since":5}"#.into(),
+        r#"{"type":"createLiveQuery","id":"q","query":{"edge":"e"},"since":"v"}"#.into(),
+        r#"{"type":"createLiveQuery","id":"q","query":{"edge":"e"},"options":{"counts":true},"since":"v"}"#
+            .into(),
         format!(r#"{{"type":"createLiveQuery","id":"{long}","query":{{"edge":"e"}}}}"#),
         r#"{"type":"destroyLiveQuery"}"#.into(),
         r#"{"type":"destroyLiveQuery","id":{}}"#.into(),

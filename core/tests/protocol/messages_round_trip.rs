@@ -132,6 +132,7 @@ fn server_messages() -> Vec<(ServerMessage<'static>, &'static str)> {
                 total_count: 42,
                 capped: false,
                 version: None,
+                key: None,
                 hints: None,
             },
             r#"{"type":"liveQueryCreated","id":"lq-orders","totalCount":42,"capped":false}"#,
@@ -143,9 +144,10 @@ fn server_messages() -> Vec<(ServerMessage<'static>, &'static str)> {
                 total_count: u64::MAX,
                 capped: true,
                 version: Some("7".into()),
+                key: Some("id".into()),
                 hints: Some(vec![Hint { text: "odd".into(), line: 1, column: 3 }]),
             },
-            r#"{"type":"liveQueryCreated","requestId":"r","id":"q","totalCount":18446744073709551615,"capped":true,"version":"7","hints":[{"text":"odd","line":1,"column":3}]}"#,
+            r#"{"type":"liveQueryCreated","requestId":"r","id":"q","totalCount":18446744073709551615,"capped":true,"version":"7","key":"id","hints":[{"text":"odd","line":1,"column":3}]}"#,
         ),
         (
             ServerMessage::LiveQueryResumed {
@@ -154,8 +156,9 @@ fn server_messages() -> Vec<(ServerMessage<'static>, &'static str)> {
                 total_count: 1,
                 capped: false,
                 version: Some("v".into()),
+                key: Some("no".into()),
             },
-            r#"{"type":"liveQueryResumed","id":"q","totalCount":1,"capped":false,"version":"v"}"#,
+            r#"{"type":"liveQueryResumed","id":"q","totalCount":1,"capped":false,"version":"v","key":"no"}"#,
         ),
         (
             ServerMessage::LiveQueryData {

@@ -11,7 +11,7 @@ fn nothing_is_answered_before_the_owner_did() {
     let mut server = Server::active(SessionLimits::default());
     server.send(
         r#"{"type":"createLiveQuery","id":"q","query":{"edge":"orders","filter":"a == 1","orderBy":"b desc","limit":5,
-            "node":{"fields":["a","b.c"]}},"options":{"positions":true},"since":"v"}"#,
+            "node":{"fields":["a","b.c"]}},"options":{"positions":true,"resume":true},"since":"v"}"#,
     );
     assert!(server.texts().is_empty());
     let Some(Request::CreateLiveQuery { ticket, id, query, options, since, .. }) =
@@ -23,7 +23,7 @@ fn nothing_is_answered_before_the_owner_did() {
     assert_eq!(query.filter.as_deref(), Some("a == 1"));
     assert_eq!(query.order_by.as_deref(), Some("b desc"));
     assert_eq!(query.fields, Some(vec!["a".to_owned(), "b.c".to_owned()]));
-    assert_eq!(options, LiveQueryOptions { positions: true, ..LiveQueryOptions::default() });
+    assert_eq!(options, LiveQueryOptions { positions: true, resume: true, ..LiveQueryOptions::default() });
     assert_eq!(since.as_deref(), Some("v"));
     assert_eq!(server.session.live_queries().count(), 0);
     server.session.accept_live_query(server.now, ticket, Arc::new(snapshot(1, &[])));

@@ -124,7 +124,7 @@ fn create(message: &Json<'_>, id_bytes: usize) -> Result<Body, Wrong> {
     let query = message.field("query").filter(|query| query.object().is_some()).ok_or_else(wrong)?;
     let options = options(message.field("options")).ok_or_else(wrong)?;
     let since = message.field("since");
-    if since.is_some_and(|since| since.text().is_none()) {
+    if since.is_some_and(|since| since.text().is_none() || !options.resume) {
         return Err(wrong());
     }
     let since = texts(since);
