@@ -298,8 +298,12 @@ where
                 waited = true;
                 stalled.get_or_insert_with(telemetry::Stall::begin);
                 let pace = batch.pace.get_or_insert_with(|| Pace::new(limits));
-                let waiting = timeout_at(pace.until, writing);
-                match either(pin!(waiting), pin!(peer.hurried())).await {
+                let until = pace.until;
+                // Few sockets wait, so no idle connection holds what that takes.
+                let waiting = Box::pin(async move {
+                    either(pin!(timeout_at(until, writing)), pin!(peer.hurried())).await
+                });
+                match waiting.await {
                     Either::First(written) => written,
                     Either::Second(()) => {
                         pace.until = pace.until.min(after(limits.close_timeout));
