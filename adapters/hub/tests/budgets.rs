@@ -184,7 +184,8 @@ fn what_was_held_is_handled_within_one_hold() {
     let planning = 60 * (200 + 4 * 12);
     for input in [Input::Verdict, Input::Message, Input::Work] {
         let longest = holds.of(input).longest;
-        assert!(longest < 20_000 + planning + 100, "{input:?}: {longest} steps");
+        // The last row looked at may be a little more than what is left of the hold.
+        assert!(longest < 20_000 + planning + 200, "{input:?}: {longest} steps");
     }
     assert!(holds.of(Input::Verdict).longest > planning, "the verdict took them all");
 }

@@ -114,6 +114,7 @@ fn in_slices() {
 /// Commits and moments cost more than one hold of the lock, so queries lag, each in its own measure. Commits do not overtake each other.
 #[test]
 fn behind_their_sets() {
+    let mut in_order = 0;
     for (seed, hold_steps, max_behind_rows, shards) in [
         (906, 60, 4_096, 1),
         (901, 150, 4_096, 1),
@@ -132,8 +133,10 @@ fn behind_their_sets() {
             ..setup(700)
         };
         let tally = simulate("behind_their_sets", seed..seed + 1, setup);
-        assert!(tally.lagged > 0 && tally.in_order > 100, "{tally:?}");
+        assert!(tally.lagged > 0 && tally.in_order > 0, "{tally:?}");
+        in_order += tally.in_order;
     }
+    assert!(in_order > 600, "{in_order} commits were held against each other");
 }
 
 /// Whatever way the engine goes, it comes to the same.
