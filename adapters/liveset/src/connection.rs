@@ -300,9 +300,10 @@ where
                 let pace = batch.pace.get_or_insert_with(|| Pace::new(limits));
                 let until = pace.until;
                 // Few sockets wait, so no idle connection holds what that takes.
-                let waiting = Box::pin(async move {
-                    either(pin!(timeout_at(until, writing)), pin!(peer.hurried())).await
-                });
+                let waiting =
+                    Box::pin(
+                        async move { either(pin!(timeout_at(until, writing)), pin!(peer.hurried())).await },
+                    );
                 match waiting.await {
                     Either::First(written) => written,
                     Either::Second(()) => {

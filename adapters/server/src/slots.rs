@@ -21,6 +21,8 @@ pub(crate) struct Open {
 
 /// A warning at most so often: a storm of connections is not to be one of lines.
 const WARN_EVERY: Duration = Duration::from_secs(1);
+/// A connection that was served so lately is in use.
+const IN_USE: Duration = Duration::from_secs(1);
 
 /// Clients that were turned away, over whatever cap.
 #[derive(Debug, Default)]
@@ -35,7 +37,7 @@ struct Counts {
     all: Count,
     by_address: HashMap<IpAddr, Count>,
     /// Connections whose requests are all answered, those first that have waited longest for another.
-    idle: BTreeMap<u64, Arc<Leave>>,
+    idle: BTreeMap<u64, (Instant, Arc<Leave>)>,
     /// Names of those.
     made: u64,
     /// Connections that were told to go and are not gone: newcomers have their place already.
@@ -100,7 +102,7 @@ impl Open {
         }
         // Last, so that nobody goes for a newcomer that does not come in.
         let is_full = counts.all.open - counts.leaving >= limits.max_connections;
-        if is_full && (limits.max_connections == 0 || !counts.make_room()) {
+        if is_full && (limits.max_connections == 0 || !counts.make_room(Duration::ZERO)) {
             return Err(Full::Connections);
         }
         counts.change(address, |count| {
@@ -114,9 +116,10 @@ impl Open {
         Ok(Slot { open: Arc::clone(open), address, in_handshake, client, leave, rests_as })
     }
 
-    /// Tells the connection that is idle for longest to go, if there is one.
+    /// Tells the connection that is idle for longest to go, if there is one that was not served a moment ago: whoever fills all places
+    /// and says nothing takes none of those that are in use.
     pub(crate) fn make_room(&self) -> bool {
-        self.counts().make_room()
+        self.counts().make_room(IN_USE)
     }
 
     /// Tells of a client that is turned away: counts it, and logs it unless another was logged a moment ago.
@@ -141,8 +144,11 @@ impl Open {
 }
 
 impl Counts {
-    fn make_room(&mut self) -> bool {
-        let Some((_, leave)) = self.idle.pop_first() else { return false };
+    fn make_room(&mut self, rested: Duration) -> bool {
+        let Some(first) = self.idle.first_entry().filter(|first| first.get().0.elapsed() >= rested) else {
+            return false;
+        };
+        let (_, leave) = first.remove();
         leave.told.store(true, Ordering::Relaxed);
         leave.notify.notify_one();
         self.leaving += 1;
@@ -190,7 +196,7 @@ impl Slot {
         if let Some(before) = rests_as.replace(name) {
             counts.idle.remove(&before);
         }
-        counts.idle.insert(name, Arc::clone(&self.leave));
+        counts.idle.insert(name, (Instant::now(), Arc::clone(&self.leave)));
     }
 
     /// A request has come.

@@ -41,8 +41,8 @@ enum How {
     Page,
     /// Each line is a filter that a server takes.
     Filters,
-    /// What a server says of this filter.
-    Refusal(&'static str),
+    /// Each line is what a server says of a filter, of these in order.
+    Refusal(&'static [&'static str]),
     NotRun(&'static str),
 }
 
@@ -59,7 +59,11 @@ const BLOCKS: &[(&str, &str, How)] = &[
     ("toml", "[jwt]", How::Jwt),
     ("toml", "", How::Section),
     ("text", "status == ", How::Filters),
-    ("text", "filter, line 1, column 6", How::Refusal("tags anyo ['new']")),
+    (
+        "text",
+        "filter, line 1, column 6",
+        How::Refusal(&["tags anyo ['new']", "createdAt > now - 5m", "name like 'A%'"]),
+    ),
 ];
 
 /// How a command is run, and what must come of it.
@@ -253,15 +257,16 @@ impl Walk {
                     assert_eq!(status, 200, "{at}: {filter}: {answer}");
                 }
             }
-            How::Refusal(filter) => {
+            How::Refusal(filters) => {
                 let server = self.serve(&self.config());
-                let (status, answer) = ask(&server, filter).await;
-                assert!(status >= 400, "{at}: {filter} was taken");
-                assert_eq!(
-                    answer["message"],
-                    block.text.trim_end(),
-                    "{at}: what the server says of {filter}"
-                );
+                let mut said = Vec::new();
+                for filter in filters {
+                    let (status, answer) = ask(&server, filter).await;
+                    assert!(status >= 400, "{at}: {filter} was taken");
+                    said.push(answer["message"].as_str().expect("a message").to_owned());
+                }
+                let lines: Vec<&str> = block.text.lines().collect();
+                assert_eq!(said, lines, "{at}: what the server says of {filters:?}");
             }
         }
     }
