@@ -55,6 +55,11 @@ impl LiveResult {
         Some(order.iter().map(|id| (id, self.rows.get(id).unwrap_or(&NOTHING))))
     }
 
+    /// The key field of the set, by which rows name their nodes.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
     /// One row's raw JSON.
     pub fn row(&self, id: &str) -> Option<&Bytes> {
         self.rows.get(id)

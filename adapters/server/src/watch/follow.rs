@@ -13,7 +13,6 @@ use super::trouble;
 use crate::backoff::Backoff;
 use crate::connect::Trouble;
 use crate::signals::Stop;
-use crate::terminal;
 
 /// The name of the live query on its connection.
 const ID: &str = "watch";
@@ -69,13 +68,12 @@ impl Connection {
         let mut session = ClientSession::new(ClientLimits::default(), Moment::ZERO);
         session.authenticate(&wanted.token);
         // The server holds it until the token is judged, so there is no need to wait.
-        session.create_live_query(LiveQueryRequest {
-            id: ID.into(),
-            query: wanted.query.clone(),
+        let wanted = LiveQueryRequest {
             options: wanted.options,
-            key: wanted.key.clone(),
             resume_from: wanted.held.clone(),
-        });
+            ..LiveQueryRequest::new(ID, wanted.query.clone())
+        };
+        session.create_live_query(wanted);
         Connection { socket, session, opened: Instant::now(), trouble: None }
     }
 
@@ -127,11 +125,7 @@ impl Connection {
                 output.message(&text);
                 let now = self.now();
                 let error = self.session.handle_text(now, &text).err()?;
-                Some(if error.to_string().contains("without its key field") {
-                    let edge = &wanted.query.edge;
-                    let text = format!("{error} (--key names the key field of {edge:?})");
-                    End::Refused(terminal::message(&text))
-                } else if self.session.is_authenticated() {
+                Some(if self.session.is_authenticated() {
                     End::Lost(error.to_string())
                 } else {
                     End::Refused(

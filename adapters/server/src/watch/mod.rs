@@ -61,10 +61,6 @@ pub struct WatchArgs {
     #[arg(long, value_name = "FIELD,…", value_delimiter = ',')]
     pub fields: Option<Vec<String>>,
 
-    /// The field that identifies a node of the set
-    #[arg(long, value_name = "FIELD", default_value = "id")]
-    pub key: String,
-
     /// Print the messages of the server instead of a table, a line each
     #[arg(long)]
     pub json: bool,
@@ -104,7 +100,6 @@ struct Wanted {
     token: Token,
     query: QuerySpec,
     options: LiveQueryOptions,
-    key: String,
     /// What was held when the connection was lost.
     held: Option<LiveResult>,
 }
@@ -140,7 +135,6 @@ pub async fn run(args: WatchArgs) -> Result<(), WatchError> {
         server: Connector::new(args.url, args.ca.as_deref())?,
         token: Token::new(args.token.expose()),
         options,
-        key: args.key,
         held: None,
     };
     let stop = Stop::on_signals()?;

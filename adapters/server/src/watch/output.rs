@@ -128,6 +128,7 @@ impl Lines {
 
 /// A table that is redrawn.
 pub(super) struct Screen {
+    args: WatchArgs,
     /// Nothing where the output is no terminal; then each table is appended.
     terminal: Option<Term>,
     color: bool,
@@ -147,7 +148,8 @@ impl Screen {
         Screen {
             color: terminal.is_some() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
             terminal,
-            columns: columns(args),
+            columns: columns(args, "id"),
+            args: args.clone(),
             marks: Marks::default(),
             status: Status { title: title(args), ..Status::default() },
             is_entered: false,
@@ -161,7 +163,12 @@ impl Screen {
     fn event(&mut self, event: &ClientEvent, result: Option<&LiveResult>) {
         let now = Instant::now();
         match event {
-            ClientEvent::LiveQueryCreated { .. } => self.marks.clear(),
+            ClientEvent::LiveQueryCreated { .. } => {
+                self.marks.clear();
+                if let Some(result) = result {
+                    self.columns = columns(&self.args, result.key());
+                }
+            }
             ClientEvent::LiveQueryChanged { node_id, change, .. } => match change {
                 NodeChange::Added { .. } => self.marks.changed(node_id, Mark::Added, now),
                 NodeChange::Updated { .. } => self.marks.changed(node_id, Mark::Updated, now),
@@ -239,8 +246,8 @@ impl Drop for Screen {
 }
 
 /// What was asked for by name, and the key. Or else the key, the fields of the order and of the filter, and then all others.
-fn columns(args: &WatchArgs) -> Columns {
-    let key = Column::field(args.key.clone());
+fn columns(args: &WatchArgs, key: &str) -> Columns {
+    let key = Column::field(key.to_owned());
     if let Some(fields) = &args.fields {
         let mut first: Vec<_> = fields.iter().map(|field| Column::named(field.trim())).collect();
         if !first.iter().any(|column| column.path == key.path) {
