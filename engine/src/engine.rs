@@ -553,6 +553,16 @@ impl Engine {
         self.is_filled(shard, id).then(|| self.snapshot_of(shard, id, &shown.projection))
     }
 
+    /// Bytes of JSON of the nodes in the result of an open feed, before they are cut down to the fields that it shows; 0 where there is
+    /// none. Costs O(nodes in the result), of which none is read.
+    pub fn result_bytes(&self, feed: FeedId) -> usize {
+        let shard = &self.shards[self.shard_of_feed(feed)];
+        let view = shard.feeds.get(&feed).and_then(|id| Some((*id, shard.view(*id)?)));
+        let Some((id, view)) = view.filter(|(_, view)| view.is_filled()) else { return 0 };
+        let set = self.sets.get_index(view.identity.set);
+        set.map_or(0, |(_, set)| shard.entries(id, set).take(view.cap()).map(|row| row.raw.len()).sum())
+    }
+
     /// Takes back one [`open`](Engine::open); with the last one the feed is gone, and with the last feed its view.
     /// Updates of it that are queued still come. Costs O(1) and the giving back of what the window held.
     pub fn close(&mut self, feed: FeedId) {

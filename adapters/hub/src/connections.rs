@@ -162,6 +162,14 @@ impl Connection {
         held == 0 || held < limit
     }
 
+    /// A live query does not wait any more until others have taken their first rows.
+    pub(crate) fn end_deferral(&mut self, ticket: Ticket, subjects: &mut Subjects) {
+        self.deferred.retain(|deferred| *deferred != ticket);
+        if self.deferred.is_empty() {
+            subjects.end_deferral(&mut self.share);
+        }
+    }
+
     /// Counts the first rows that it has not taken for its subject, after whatever may have changed them.
     pub(crate) fn count_initial(&mut self, subjects: &mut Subjects) {
         subjects.set_initial(&mut self.share, self.session.initial_bytes());

@@ -646,11 +646,7 @@ impl Hub {
         if let Some(connection) = self.connections.find_mut(conn) {
             connection.count_initial(&mut self.subjects);
             self.totals.count(connection);
-            if let Some(subject) =
-                connection.share.subject().filter(|subject| self.subjects.deferred(subject) > 0)
-            {
-                let subject = subject.clone();
-                self.begin_deferred_of(now, &subject);
+            if self.begin_deferred_beside(now, conn) {
                 self.settle_all(now);
             }
         }

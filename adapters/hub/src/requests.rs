@@ -79,12 +79,7 @@ impl Hub {
             connection.signal(conn, &mut self.outputs);
             connection.count_initial(&mut self.subjects);
             self.totals.count(connection);
-            if let Some(subject) =
-                connection.share.subject().filter(|subject| self.subjects.deferred(subject) > 0)
-            {
-                let subject = subject.clone();
-                self.begin_deferred_of(now, &subject);
-            }
+            self.begin_deferred_beside(now, conn);
         }
     }
 
@@ -366,7 +361,7 @@ impl Hub {
         let Some(connection) = self.connections.find_mut(conn) else { return };
         if let Some(query) = connection.held.remove(ticket) {
             if query.is_deferred {
-                connection.deferred.retain(|deferred| *deferred != ticket);
+                connection.end_deferral(ticket, &mut self.subjects);
             }
             connection.behind.swap_remove(&(query.feed, ticket));
             self.subjects.let_go(&mut connection.share, query.feed);
@@ -496,7 +491,7 @@ impl Hub {
             Err(refusal) => {
                 // It is in no feed any more.
                 if connection.held.remove(ticket).is_some_and(|held| held.is_deferred) {
-                    connection.deferred.retain(|deferred| *deferred != ticket);
+                    connection.end_deferral(ticket, &mut self.subjects);
                 }
                 connection.count(now.monotonic, &mut self.subjects);
                 connection.session.end_live_query(now.monotonic, ticket, refusal.code, &refusal.message);

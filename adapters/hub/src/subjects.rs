@@ -43,8 +43,8 @@ struct Account {
     steps: StepBudget,
     /// Bytes of first rows that its connections have not taken.
     initial_bytes: usize,
-    /// Connections with live queries that are answered when there are fewer.
-    deferred: VecDeque<ConnectionId>,
+    /// Connections with live queries that are answered when there are fewer, in the order in which they came to wait.
+    deferred: BTreeMap<u64, ConnectionId>,
 }
 
 /// Subjects with a connection, and those that have none any more and have not made up for what they spent.
@@ -59,6 +59,8 @@ pub(crate) struct Subjects {
     feeds: HashMap<FeedId, (usize, u64), FixedState>,
     /// Bytes that all hold together: of each feed once, and of each subscription.
     bytes: u64,
+    /// How often a connection came to wait for room of its subject.
+    deferred_so_far: u64,
 }
 
 /// How much a connection holds.
@@ -76,6 +78,8 @@ pub(crate) struct Share {
     holds: Holding,
     feeds: BTreeMap<FeedId, usize>,
     initial_bytes: usize,
+    /// Its place among the connections that wait for room of its subject.
+    deferred_as: Option<(u64, ConnectionId)>,
 }
 
 impl Account {
@@ -86,7 +90,7 @@ impl Account {
             kept: Kept::default(),
             steps: StepBudget::full(rate, now),
             initial_bytes: 0,
-            deferred: VecDeque::new(),
+            deferred: BTreeMap::new(),
         }
     }
 
@@ -123,6 +127,7 @@ impl Subjects {
             rate,
             feeds: HashMap::default(),
             bytes: 0,
+            deferred_so_far: 0,
         }
     }
 
@@ -263,22 +268,35 @@ impl Subjects {
     }
 
     /// A connection has a live query that is answered when the subject has room for its rows.
-    pub(crate) fn defer(&mut self, share: &Share, conn: ConnectionId) {
-        if let Some(account) = share.subject.as_ref().and_then(|subject| self.by_name.get_mut(subject)) {
-            account.deferred.push_back(conn);
+    pub(crate) fn defer(&mut self, share: &mut Share, conn: ConnectionId) {
+        if share.deferred_as.is_none()
+            && let Some(account) = share.subject.as_ref().and_then(|subject| self.by_name.get_mut(subject))
+        {
+            self.deferred_so_far += 1;
+            account.deferred.insert(self.deferred_so_far, conn);
+            share.deferred_as = Some((self.deferred_so_far, conn));
         }
     }
 
-    /// How many times a connection of a subject was [deferred](Self::defer).
+    /// A connection has none any more.
+    pub(crate) fn end_deferral(&mut self, share: &mut Share) {
+        if let Some((place, _)) = share.deferred_as.take()
+            && let Some(account) = share.subject.as_ref().and_then(|subject| self.by_name.get_mut(subject))
+        {
+            account.deferred.remove(&place);
+        }
+    }
+
+    /// How many connections of a subject are [deferred](Self::defer).
     pub(crate) fn deferred(&self, subject: &str) -> usize {
         self.by_name.get(subject).map_or(0, |account| account.deferred.len())
     }
 
-    /// The next connection of these, if the subject has room.
-    pub(crate) fn next_deferred(&mut self, subject: &str, limit: usize) -> Option<ConnectionId> {
-        let account = self.by_name.get_mut(subject)?;
+    /// The first connection of these, if the subject has room.
+    pub(crate) fn next_deferred(&self, subject: &str, limit: usize) -> Option<ConnectionId> {
+        let account = self.by_name.get(subject)?;
         let has_room = account.initial_bytes == 0 || account.initial_bytes < limit;
-        if has_room { account.deferred.pop_front() } else { None }
+        account.deferred.values().next().copied().filter(|_| has_room)
     }
 
     /// For how long nothing more may be spent for a subject.
@@ -299,6 +317,10 @@ impl Subjects {
             return;
         }
         self.forget_full(now);
+        let deferred = share.deferred_as;
+        if !is_same {
+            self.end_deferral(share);
+        }
         let mut moved: Vec<(FeedId, usize, Keeping)> = Vec::new();
         if let Some(subject) = share.subject.take()
             && let Some(account) = self.by_name.get_mut(&subject)
@@ -350,6 +372,9 @@ impl Subjects {
         new.into_iter().for_each(|(feed, bytes)| self.hold(feed, bytes));
         share.subject = Some(subject.clone());
         share.holds = holds;
+        if let Some((_, conn)) = deferred.filter(|_| !is_same) {
+            self.defer(share, conn);
+        }
     }
 }
 
@@ -357,5 +382,41 @@ impl Share {
     /// For whom the connection is counted.
     pub(crate) fn subject(&self) -> Option<&Arc<str>> {
         self.subject.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use liveset_engine::HashSeed;
+
+    use super::*;
+
+    /// Live queries that come and go while their subject has no room leave nothing behind.
+    #[test]
+    fn a_connection_waits_once_for_room_of_the_subject_that_it_acts_for() {
+        let (now, conn, other) =
+            (Moment::ZERO, ConnectionId { made: 1, slot: 0 }, ConnectionId { made: 2, slot: 1 });
+        let [a, b]: [Arc<str>; 2] = ["a".into(), "b".into()];
+        let mut subjects = Subjects::new(HashSeed::FIXED.keyed(), 1);
+        let [mut share, mut of_other] = [Share::default(), Share::default()];
+        let holds = Holding { live_queries: 1, ..Holding::default() };
+        subjects.set(&mut share, now, Some(&a), holds);
+        subjects.set(&mut of_other, now, Some(&a), holds);
+        subjects.set_initial(&mut of_other, 10);
+        for _ in 0..1_000 {
+            subjects.defer(&mut share, conn);
+        }
+        subjects.defer(&mut of_other, other);
+        assert_eq!((subjects.deferred("a"), subjects.next_deferred("a", 10)), (2, None));
+        assert_eq!(subjects.next_deferred("a", 11), Some(conn));
+        // It acts for somebody else, and waits on.
+        subjects.set(&mut share, now, Some(&b), holds);
+        assert_eq!(
+            (subjects.next_deferred("a", 11), subjects.next_deferred("b", 11)),
+            (Some(other), Some(conn))
+        );
+        subjects.end_deferral(&mut share);
+        subjects.set(&mut of_other, now, None, Holding::default());
+        assert_eq!((subjects.deferred("a"), subjects.deferred("b")), (0, 0));
     }
 }

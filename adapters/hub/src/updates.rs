@@ -169,8 +169,7 @@ impl Hub {
             let has_room = has_own_room
                 && (subjects.has_initial_room(&connection.share, limit_of_subject)
                     || (connection.session.initial_bytes() == 0
-                        && *is_small
-                            .get_or_insert_with(|| engine.snapshot(feed).is_none_or(is_small_result))));
+                        && *is_small.get_or_insert_with(|| engine.result_bytes(feed) <= SMALL_RESULT_BYTES)));
             let Some(held) = connection.held.queries.get_mut(ticket) else { return true };
             if held.is_unchecked {
                 return false;
@@ -181,7 +180,7 @@ impl Hub {
                 held.is_deferred = true;
                 connection.deferred.push_back(*ticket);
                 if has_own_room {
-                    subjects.defer(&connection.share, *conn);
+                    subjects.defer(&mut connection.share, *conn);
                 }
             }
             is_ready
@@ -234,9 +233,21 @@ impl Hub {
         // Each once: who has no room of its own is deferred again.
         for _ in 0..self.subjects.deferred(subject) {
             let Some(conn) = self.subjects.next_deferred(subject, limit) else { return };
+            let Some(connection) = self.connections.find_mut(conn) else { return };
+            self.subjects.end_deferral(&mut connection.share);
             self.begin_deferred(now, conn);
             self.unsettled.push_back(conn);
         }
+    }
+
+    /// The same for the subject of a connection. Tells whether anybody waited.
+    pub(crate) fn begin_deferred_beside(&mut self, now: Now, conn: ConnectionId) -> bool {
+        let subject = self.connections.find(conn).and_then(|connection| connection.share.subject());
+        let Some(subject) = subject.filter(|subject| self.subjects.deferred(subject) > 0).cloned() else {
+            return false;
+        };
+        self.begin_deferred_of(now, &subject);
+        true
     }
 
     /// A commit was made, with versions of the engine behind `before`.
@@ -265,10 +276,6 @@ impl Hub {
 
 /// Up to this size a result is sent whatever else its subject has not taken.
 const SMALL_RESULT_BYTES: usize = 256 * 1024;
-
-fn is_small_result(snapshot: liveset_engine::Snapshot) -> bool {
-    snapshot.rows.iter().map(|(_, doc)| doc.data.len()).sum::<usize>() <= SMALL_RESULT_BYTES
-}
 
 /// Moments of time that were due when a commit was made: they count as a part of it.
 #[derive(Debug, Default)]
