@@ -114,9 +114,8 @@ fn in_slices() {
 /// Commits and moments cost more than one hold of the lock, so queries lag, each in its own measure. Commits do not overtake each other.
 #[test]
 fn behind_their_sets() {
-    let mut in_order = 0;
     for (seed, hold_steps, max_behind_rows, shards) in [
-        (906, 60, 4_096, 1),
+        (898, 60, 4_096, 1),
         (901, 150, 4_096, 1),
         (902, 20, 20, 1),
         (903, 60, 4_096, 1),
@@ -130,13 +129,11 @@ fn behind_their_sets() {
             latency: Duration::from_millis(2),
             settle: 15,
             room: 16_000,
-            ..setup(700)
+            ..setup(1_000)
         };
         let tally = simulate("behind_their_sets", seed..seed + 1, setup);
-        assert!(tally.lagged > 0 && tally.in_order > 0, "{tally:?}");
-        in_order += tally.in_order;
+        assert!(tally.lagged > 0 && tally.in_order > 100, "{tally:?}");
     }
-    assert!(in_order > 600, "{in_order} commits were held against each other");
 }
 
 /// Whatever way the engine goes, it comes to the same.
@@ -169,7 +166,7 @@ fn the_same_seed_gives_the_same_bytes() {
 /// Neither what is sent nor what was done follows the seed of the hash tables.
 #[test]
 fn no_byte_depends_on_the_seed_of_the_tables() {
-    let busy = Setup { settle: 20, latency: Duration::from_millis(7), ids: 300, queries: 30, ..setup(400) };
+    let busy = Setup { settle: 20, latency: Duration::from_millis(7), ids: 300, queries: 30, ..setup(700) };
     let eager = Tuning { small_slices: true, eager_indexes: true, ..Tuning::default() };
     let by_index = Setup {
         engine: EngineLimits { slice_rows: 5, tuning: eager, ..EngineLimits::default() },
@@ -180,7 +177,7 @@ fn no_byte_depends_on_the_seed_of_the_tables() {
     for (seed, setup) in (800..).zip([busy, by_index, in_shards]) {
         let run = |hashes| Sim::new(seed, Setup { seed: hashes, ..setup.clone() }).run();
         let tally = run(HashSeed::FIXED);
-        assert!(tally.diffs > 50, "there is something to compare: {tally:?}");
+        assert!(tally.diffs > 100, "there is something to compare: {tally:?}");
         for number in 1..4 {
             assert_eq!(run(HashSeed::new([number, !number])), tally, "seed {seed}");
         }

@@ -29,6 +29,8 @@ const CONFIG: &str = r#"
     shutdown_timeout = "6s"
     requests_per_second = 1000000
     request_burst = 1000000
+    [limits.hub]
+    initial_backlog_bytes_per_subject = 200_000_000
     [limits.transport]
     write_timeout = "300s"
 "#;
@@ -94,9 +96,9 @@ async fn follow(mut follower: Follower) -> (u16, BTreeMap<String, Value>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_get_what_was_acknowledged_and_the_stalled_are_cut() {
-    // More than the kernels hold for a client that does not read; all together less than a subject may leave unread.
+    // More than the kernels hold for a client that does not read.
     let bulk: String =
-        (0..500).map(|id| format!("{}\n", json!({ "id": id, "padding": "x".repeat(10_000) }))).collect();
+        (0..900).map(|id| format!("{}\n", json!({ "id": id, "padding": "x".repeat(10_000) }))).collect();
     let mut server = Server::start_with(CONFIG, &[("bulk.ndjson", bulk.as_bytes())], &[]);
     let address = server.address.clone();
 

@@ -35,7 +35,7 @@ use service::HOLD_STEPS;
 /// Of the honest client and of each hostile one.
 const HONEST: &str = "honest";
 /// Commits, before the others come and among them.
-const COMMITS: usize = 20;
+const COMMITS: usize = 25;
 /// Hostile connections of each kind.
 const OF_EACH: usize = 4;
 const MOST_MEMORY: u64 = 512 * 1024 * 1024;
