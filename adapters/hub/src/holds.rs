@@ -24,6 +24,14 @@ impl Hub {
         self.counts.holds.note(input, self.steps() - self.hold_from);
     }
 
+    /// Answers the host, or an owner on behalf of somebody, as an input of its own.
+    pub(crate) fn as_query<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        self.begin_hold();
+        let answer = work(self);
+        self.note_hold(Input::Query);
+        answer
+    }
+
     /// Makes every result true as of now.
     pub(crate) fn pass_time(&mut self, now: Now) {
         let before = self.engine.version();

@@ -5,17 +5,17 @@ use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 use indexmap::IndexSet;
 use liveset_core::{
-    Attempt, ChangeBatch, Diffs, ErrorCode, Event, Moment, ParsedMessage, QuerySpec, Refusal, Session,
-    SessionLimits, Transmit, Verdict, Violation,
+    Attempt, ChangeBatch, Diffs, ErrorCode, Event, Moment, ParsedMessage, Refusal, Session, SessionLimits,
+    Transmit, Verdict, Violation,
 };
 use liveset_engine::{
     CommitError, Committed, DefineError, Engine, EngineLimits, FeedId, HashSeed, Instant, JsonLimits, Op,
-    Opened, ParsedQuery, Part, QueryLimits, SetDef, json,
+    Part, QueryLimits, SetDef, json,
 };
 
 use crate::{
-    AllowAll, AuthRefused, ConnectionId, HubLimits, Origin, Output, Parser, Policy, PreparedQuery, Principal,
-    PublishError, Refusals, Resources, Stats, SubjectUse, Timeouts, WatchError, WatchEvent, WatchId,
+    AllowAll, AuthRefused, ConnectionId, HubLimits, Origin, Output, Parser, Policy, Principal, PublishError,
+    Refusals, Resources, SubjectUse, Timeouts,
     budgets::StepBudget,
     connections::Connections,
     delays::{Delays, Makers},
@@ -29,7 +29,7 @@ use crate::{
     timers::{Timer, Timers},
     totals::Totals,
     turns::Turns,
-    updates::{Marks, Moments, identity},
+    updates::{Marks, Moments},
     watches::Watches,
     work::Tasks,
 };
@@ -478,61 +478,6 @@ impl Hub {
         Ok(queued)
     }
 
-    /// Opens a live query inside the process: [`poll_watch`](Self::poll_watch) gives one snapshot, as soon as it is there,
-    /// then batches of net changes. A watch that is not polled folds, as a slow connection does. It is the host's own: no policy is asked.
-    ///
-    /// # Errors
-    ///
-    /// The query is wrong, or there are too many.
-    pub fn watch(&mut self, now: Now, query: &QuerySpec) -> Result<WatchId, WatchError> {
-        self.watch_parsed(now, query, None)
-    }
-
-    /// The same, of a query that was [prepared](Parser::query).
-    ///
-    /// # Errors
-    ///
-    /// As [`watch`](Self::watch).
-    pub fn watch_prepared(&mut self, now: Now, query: &PreparedQuery) -> Result<WatchId, WatchError> {
-        self.watch_parsed(now, &query.spec, Some(&query.parsed))
-    }
-
-    fn watch_parsed(
-        &mut self,
-        now: Now,
-        query: &QuerySpec,
-        parsed: Option<&ParsedQuery>,
-    ) -> Result<WatchId, WatchError> {
-        self.begin_hold();
-        let plan = self.plan(query, parsed, true)?;
-        let watch = self.watches.next_id();
-        let watcher = Watcher::Process(watch);
-        let mark = self.marks.of(&identity(query, &plan));
-        let opened = self.open(now, &plan, &mark, watcher, None, None);
-        let opened = opened.inspect_err(|error| self.counts.refusals.count(error))?;
-        let Opened { feed, is_there, .. } = opened;
-        self.watches.insert(watch, feed);
-        self.opened(now, feed, is_there);
-        self.settle_all(now);
-        self.note_hold(Input::Query);
-        Ok(watch)
-    }
-
-    /// The next event of a watch; `None` where there is none now, and for an unknown watch.
-    pub fn poll_watch(&mut self, watch: WatchId) -> Option<WatchEvent> {
-        self.hand_out();
-        self.watches.poll(watch)
-    }
-
-    /// Ends a watch and frees what it held.
-    pub fn unwatch(&mut self, watch: WatchId) {
-        if let Some(feed) = self.watches.remove(watch) {
-            self.forget_task(Watcher::Process(watch));
-            let after = self.feeds.leave(feed, Watcher::Process(watch));
-            self.close_gone(feed, after);
-        }
-    }
-
     /// A node's JSON as stored.
     pub fn node(&self, set: &str, id: &str) -> Option<Bytes> {
         self.engine.node(set, id)
@@ -706,59 +651,6 @@ impl Hub {
                 }
             }
         }
-    }
-
-    /// Counts of what is held and what was done. No connection is visited: O(sets + columns that queries are found by).
-    pub fn stats(&self) -> Stats {
-        let Totals { authenticating, closing, subscriptions, live_queries, deferred, backlog, sessions } =
-            self.totals;
-        Stats {
-            connections: self.connections.len(),
-            authenticating,
-            closing,
-            backlog,
-            sessions,
-            subscriptions,
-            subscribed_paths: self.routes.len(),
-            live_queries,
-            watches: self.watches.len(),
-            waiting: self.feeds.waiting(),
-            deferred,
-            feeds: self.feeds.len(),
-            lingering_feeds: self.feeds.lingering(),
-            resume_log_changes: self.feeds.log_cost().changes,
-            resume_log_bytes: self.feeds.log_cost().bytes,
-            subjects: self.subjects.len(),
-            query_bytes: self.subjects.bytes(),
-            refusals: self.counts.refusals,
-            holds: self.counts.holds,
-            delays: self.counts.delays,
-            deadlines: self.timers.len(),
-            resumed: self.counts.resumed,
-            resumes_missed: self.counts.resumes_missed,
-            events: self.counts.events,
-            batches: self.counts.batches,
-            handed_past: self.counts.handed_past,
-            broken_restrictions: self.counts.broken_restrictions,
-            planned: self.counts.planned,
-            parsed: self.counts.parsed,
-            given_up: self.counts.given_up,
-            engine: self.engine.stats(),
-        }
-    }
-
-    /// Whether the sums over all connections are what a look at each of them gives. For tests.
-    ///
-    /// # Panics
-    ///
-    /// They are not.
-    #[cfg(any(test, feature = "test-kit"))]
-    pub fn check_totals(&self) {
-        let mut visited = Totals::default();
-        self.connections.iter().for_each(|connection| visited.add(&Totals::of(connection)));
-        // What those did that are gone is known in the sums alone.
-        assert_eq!(Totals { sessions: visited.sessions, ..self.totals }, visited);
-        self.feeds.check();
     }
 
     /// The session of a connection, to look at; `None` where the connection is unknown.

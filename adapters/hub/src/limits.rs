@@ -61,10 +61,10 @@ pub struct HubLimits {
     /// How many of them are kept for one subject; one more, and the one of that subject that would end first ends now. 0 keeps none.
     /// Default 128.
     pub resume_linger_feeds_per_subject: usize,
-    /// Steps of work a second that one connection may have done for it: first results, and reading and planning what it asks for. What
-    /// it has overdrawn by more than [`overdraft`](Self::overdraft) is refused: `OVERLOADED`; else it waits. What commits cost the live
-    /// queries that are kept does not count here: whoever writes decides how much that is, and
-    /// [`standing_steps_per_subject`](Self::standing_steps_per_subject) bounds it. Default 2 000 000.
+    /// Steps of work a second for one connection: first results, and reading and planning its queries. Beyond it requests wait; those that
+    /// would wait longer than [`overdraft`](Self::overdraft) are refused with `OVERLOADED`. Commits do not count: the writer decides how
+    /// many rows change, and [`standing_steps_per_subject`](Self::standing_steps_per_subject) bounds what each of them costs.
+    /// Default 2 000 000.
     pub steps_per_second_per_connection: u64,
     /// The same for all connections of one subject, and for the queries that are asked once for it. Default 8 000 000.
     pub steps_per_second_per_subject: u64,

@@ -7,7 +7,6 @@ use liveset_engine::{Explain, Filter, ParsedQuery, Plan, Projection};
 
 use crate::{
     Access, Hub, Now, PreparedQuery, Principal,
-    holds::Input,
     parser::engine_query,
     requests::{invalid, overdrawn, query_forbidden},
     updates::wire_snapshot,
@@ -29,7 +28,8 @@ impl OneShot {
         self.step_within(nodes, u64::MAX).0
     }
 
-    /// The same, for about `steps` steps of work at most; and how many those were, which [`Hub::pay`](crate::Hub::pay) is to be told of.
+    /// Like [`step`](Self::step), but stops after about `steps` steps of work. Also returns how many steps it took: charge them by
+    /// [`Hub::pay`](crate::Hub::pay).
     pub fn step_within(self, nodes: usize, steps: u64) -> (ControlFlow<Snapshot, OneShot>, u64) {
         let Self { asked, epoch, subject } = self;
         let (flow, spent) = asked.step_within(nodes, steps);
@@ -53,22 +53,23 @@ impl OneShot {
 }
 
 impl Hub {
-    /// Asks a query once. `who` is asked of the policy; `None` is the host itself. What it takes to answer is as it is now, and
-    /// [`OneShot::run`] needs the hub no more.
+    /// Asks a query once, as of now; [`OneShot::step`] makes the result without the hub. The policy decides what `who` may ask; `None`
+    /// is the host itself.
     ///
     /// # Errors
     ///
-    /// `FORBIDDEN`, `INVALID_QUERY`, or `LIMIT_EXCEEDED` where more fields would be read than may be, with the text for whoever asked.
+    /// A refusal with its text: `FORBIDDEN`; `INVALID_QUERY`; `LIMIT_EXCEEDED` where the query reads more fields than the limits allow;
+    /// `OVERLOADED` where the subject has overdrawn its steps a second by more than [`HubLimits::overdraft`](crate::HubLimits::overdraft).
     pub fn query(
         &mut self,
         now: Now,
         who: Option<&Principal>,
         query: &QuerySpec,
     ) -> Result<OneShot, Refusal> {
-        self.query_parsed(now, who, query, None)
+        self.on_account(now, who, |hub| hub.ask_once(now, who, query, None))
     }
 
-    /// The same, of a query that was [prepared](crate::Parser::query).
+    /// Asks a query once that a [`Parser`](crate::Parser::query) has read. Like [`query`](Self::query), but parses nothing.
     ///
     /// # Errors
     ///
@@ -79,44 +80,10 @@ impl Hub {
         who: Option<&Principal>,
         query: &PreparedQuery,
     ) -> Result<OneShot, Refusal> {
-        self.query_parsed(now, who, &query.spec, Some(&query.parsed))
+        self.on_account(now, who, |hub| hub.ask_once(now, who, &query.spec, Some(&query.parsed)))
     }
 
-    fn query_parsed(
-        &mut self,
-        now: Now,
-        who: Option<&Principal>,
-        query: &QuerySpec,
-        parsed: Option<&ParsedQuery>,
-    ) -> Result<OneShot, Refusal> {
-        self.begin_hold();
-        let asked = self.ask_once(now, who, query, parsed);
-        self.note_hold(Input::Query);
-        asked
-    }
-
-    fn ask_once(
-        &mut self,
-        now: Now,
-        who: Option<&Principal>,
-        query: &QuerySpec,
-        parsed: Option<&ParsedQuery>,
-    ) -> Result<OneShot, Refusal> {
-        self.may_ask(now, who)?;
-        let plan = self.allowed_plan(who, query, parsed)?;
-        self.pass_time(now);
-        let asked = self.engine.one_shot(now.wall, &plan);
-        self.distribute(now);
-        let subject = who.map(|who| who.subject.clone());
-        if let Some(subject) = &subject {
-            self.pay(now, subject, self.steps() - self.hold_from);
-        }
-        let asked = asked.map_err(|error| self.no_room(&error))?;
-        Ok(OneShot { asked, epoch: self.epoch, subject })
-    }
-
-    /// How a query is found by what changes, and what it costs. `who` is asked of the policy as if they asked the query, and must be
-    /// allowed to see all of the set.
+    /// Explains how changes find a query, and what it costs. `who` must see all of the set.
     ///
     /// # Errors
     ///
@@ -127,10 +94,10 @@ impl Hub {
         who: Option<&Principal>,
         query: &QuerySpec,
     ) -> Result<Explain, Refusal> {
-        self.explain_parsed(now, who, query, None)
+        self.on_account(now, who, |hub| hub.explain_once(now, who, query, None))
     }
 
-    /// The same, of a query that was [prepared](crate::Parser::query).
+    /// Explains a query that a [`Parser`](crate::Parser::query) has read. Like [`explain`](Self::explain), but parses nothing.
     ///
     /// # Errors
     ///
@@ -141,36 +108,49 @@ impl Hub {
         who: Option<&Principal>,
         query: &PreparedQuery,
     ) -> Result<Explain, Refusal> {
-        self.explain_parsed(now, who, &query.spec, Some(&query.parsed))
+        self.on_account(now, who, |hub| hub.explain_once(now, who, &query.spec, Some(&query.parsed)))
     }
 
-    fn explain_parsed(
+    /// Charges a subject for steps that were done outside of the hub, by [`OneShot::step_within`]. Returns how long the owner must wait
+    /// before it does more for that subject; it gives the query up where that is longer than
+    /// [`HubLimits::overdraft`](crate::HubLimits::overdraft).
+    pub fn pay(&mut self, now: Now, subject: &Arc<str>, steps: u64) -> Duration {
+        self.subjects.charge(subject, now.monotonic, steps)
+    }
+
+    /// Answers a query that is asked once, and charges its subject for all of it, a refusal included. Refuses it where the subject has
+    /// overdrawn too much already.
+    fn on_account<T>(
+        &mut self,
+        now: Now,
+        who: Option<&Principal>,
+        ask: impl FnOnce(&mut Self) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        self.as_query(|hub| {
+            let Some(who) = who else { return ask(hub) };
+            if hub.subjects.wait(&who.subject, now.monotonic) > hub.limits.overdraft {
+                hub.counts.refusals.steps_per_second += 1;
+                return Err(overdrawn(&hub.limits));
+            }
+            let answer = ask(hub);
+            hub.pay(now, &who.subject, hub.steps() - hub.hold_from);
+            answer
+        })
+    }
+
+    fn ask_once(
         &mut self,
         now: Now,
         who: Option<&Principal>,
         query: &QuerySpec,
         parsed: Option<&ParsedQuery>,
-    ) -> Result<Explain, Refusal> {
-        self.begin_hold();
-        let explained = self.explain_once(now, who, query, parsed);
-        self.note_hold(Input::Query);
-        explained
-    }
-
-    /// Refuses a query that is asked once where its subject has overdrawn what it may spend by more than may be.
-    fn may_ask(&mut self, now: Now, who: Option<&Principal>) -> Result<(), Refusal> {
-        let Some(who) = who else { return Ok(()) };
-        if self.subjects.wait(&who.subject, now.monotonic) > self.limits.overdraft {
-            self.counts.refusals.steps_per_second += 1;
-            return Err(overdrawn(&self.limits));
-        }
-        Ok(())
-    }
-
-    /// Work was done for a subject without the hub: [`OneShot::step_within`]. Returns for how long no more is to be done for it; where
-    /// that is longer than [`HubLimits::overdraft`](crate::HubLimits::overdraft), the query is to be given up.
-    pub fn pay(&mut self, now: Now, subject: &Arc<str>, steps: u64) -> Duration {
-        self.subjects.charge(subject, now.monotonic, steps)
+    ) -> Result<OneShot, Refusal> {
+        let plan = self.allowed_plan(who, query, parsed)?;
+        self.pass_time(now);
+        let asked = self.engine.one_shot(now.wall, &plan);
+        self.distribute(now);
+        let asked = asked.map_err(|error| self.no_room(&error))?;
+        Ok(OneShot { asked, epoch: self.epoch, subject: who.map(|who| who.subject.clone()) })
     }
 
     fn explain_once(
@@ -180,7 +160,6 @@ impl Hub {
         query: &QuerySpec,
         parsed: Option<&ParsedQuery>,
     ) -> Result<Explain, Refusal> {
-        self.may_ask(now, who)?;
         let plan = self.allowed_plan(who, query, parsed)?;
         // What it tells is about everyone's nodes and queries.
         if let Some(who) = who
@@ -188,14 +167,10 @@ impl Hub {
         {
             return Err(query_forbidden(query));
         }
-        let explained = self.engine.explain(now.wall, &plan);
+        let mut explained = self.engine.explain(now.wall, &plan).map_err(|error| self.no_room(&error))?;
         let (rows, visible) = (Filter::all(), Projection::whole());
         let found = self.engine.hints(now.wall, &engine_query(query), &rows, &visible);
         self.counts.own_steps += found.steps;
-        if let Some(who) = who {
-            self.pay(now, &who.subject, self.steps() - self.hold_from);
-        }
-        let mut explained = explained.map_err(|error| self.no_room(&error))?;
         explained.hints = found.hints;
         Ok(explained)
     }

@@ -3,7 +3,7 @@
 use liveset_core::{Backlog, SessionStats};
 use liveset_engine::OpenError;
 
-use crate::{delays::Delays, holds::Holds};
+use crate::{Hub, delays::Delays, holds::Holds, totals::Totals};
 
 /// How often each limit of the hub has refused something, since the hub was made. Those of a session are in `SessionStats`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -123,4 +123,59 @@ pub struct Stats {
     pub delays: Delays,
     /// The engine's own.
     pub engine: liveset_engine::Stats,
+}
+
+impl Hub {
+    /// Counts of what is held and what was done. No connection is visited: O(sets + columns that queries are found by).
+    pub fn stats(&self) -> Stats {
+        let Totals { authenticating, closing, subscriptions, live_queries, deferred, backlog, sessions } =
+            self.totals;
+        Stats {
+            connections: self.connections.len(),
+            authenticating,
+            closing,
+            backlog,
+            sessions,
+            subscriptions,
+            subscribed_paths: self.routes.len(),
+            live_queries,
+            watches: self.watches.len(),
+            waiting: self.feeds.waiting(),
+            deferred,
+            feeds: self.feeds.len(),
+            lingering_feeds: self.feeds.lingering(),
+            resume_log_changes: self.feeds.log_cost().changes,
+            resume_log_bytes: self.feeds.log_cost().bytes,
+            subjects: self.subjects.len(),
+            query_bytes: self.subjects.bytes(),
+            refusals: self.counts.refusals,
+            holds: self.counts.holds,
+            delays: self.counts.delays,
+            deadlines: self.timers.len(),
+            resumed: self.counts.resumed,
+            resumes_missed: self.counts.resumes_missed,
+            events: self.counts.events,
+            batches: self.counts.batches,
+            handed_past: self.counts.handed_past,
+            broken_restrictions: self.counts.broken_restrictions,
+            planned: self.counts.planned,
+            parsed: self.counts.parsed,
+            given_up: self.counts.given_up,
+            engine: self.engine.stats(),
+        }
+    }
+
+    /// Whether the sums over all connections are what a look at each of them gives. For tests.
+    ///
+    /// # Panics
+    ///
+    /// They are not.
+    #[cfg(any(test, feature = "test-kit"))]
+    pub fn check_totals(&self) {
+        let mut visited = Totals::default();
+        self.connections.iter().for_each(|connection| visited.add(&Totals::of(connection)));
+        // What those did that are gone is known in the sums alone.
+        assert_eq!(Totals { sessions: visited.sessions, ..self.totals }, visited);
+        self.feeds.check();
+    }
 }

@@ -4,10 +4,10 @@ use std::{collections::VecDeque, sync::Arc};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use liveset_core::{ChangeBatch, Pending, Snapshot};
-use liveset_engine::FeedId;
+use liveset_core::{ChangeBatch, Pending, QuerySpec, Snapshot};
+use liveset_engine::{FeedId, Opened, ParsedQuery};
 
-use crate::WatchId;
+use crate::{Hub, Now, PreparedQuery, WatchError, WatchId, feeds::Watcher, updates::identity};
 
 /// What a watch inside the process sees, in this order: one snapshot, as soon as it is there, then batches. Applying the batches to the rows
 /// of the snapshot gives the query's result of the batch's version.
@@ -17,6 +17,61 @@ pub enum WatchEvent {
     Snapshot(Arc<Snapshot>),
     /// What a commit, a moment of time, or several of them since the last event changed.
     Changes(Arc<ChangeBatch>),
+}
+
+impl Hub {
+    /// Opens a live query inside the process: [`poll_watch`](Self::poll_watch) gives one snapshot, as soon as it is there,
+    /// then batches of net changes. A watch that is not polled folds, as a slow connection does. It is the host's own: no policy is asked.
+    ///
+    /// # Errors
+    ///
+    /// The query is wrong, or there are too many.
+    pub fn watch(&mut self, now: Now, query: &QuerySpec) -> Result<WatchId, WatchError> {
+        self.as_query(|hub| hub.watch_parsed(now, query, None))
+    }
+
+    /// Opens a live query that a [`Parser`](crate::Parser::query) has read. Like [`watch`](Self::watch), but parses nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`watch`](Self::watch).
+    pub fn watch_prepared(&mut self, now: Now, query: &PreparedQuery) -> Result<WatchId, WatchError> {
+        self.as_query(|hub| hub.watch_parsed(now, &query.spec, Some(&query.parsed)))
+    }
+
+    fn watch_parsed(
+        &mut self,
+        now: Now,
+        query: &QuerySpec,
+        parsed: Option<&ParsedQuery>,
+    ) -> Result<WatchId, WatchError> {
+        let plan = self.plan(query, parsed, true)?;
+        let watch = self.watches.next_id();
+        let watcher = Watcher::Process(watch);
+        let mark = self.marks.of(&identity(query, &plan));
+        let opened = self.open(now, &plan, &mark, watcher, None, None);
+        let opened = opened.inspect_err(|error| self.counts.refusals.count(error))?;
+        let Opened { feed, is_there, .. } = opened;
+        self.watches.insert(watch, feed);
+        self.opened(now, feed, is_there);
+        self.settle_all(now);
+        Ok(watch)
+    }
+
+    /// The next event of a watch; `None` where there is none now, and for an unknown watch.
+    pub fn poll_watch(&mut self, watch: WatchId) -> Option<WatchEvent> {
+        self.hand_out();
+        self.watches.poll(watch)
+    }
+
+    /// Ends a watch and frees what it held.
+    pub fn unwatch(&mut self, watch: WatchId) {
+        if let Some(feed) = self.watches.remove(watch) {
+            self.forget_task(Watcher::Process(watch));
+            let after = self.feeds.leave(feed, Watcher::Process(watch));
+            self.close_gone(feed, after);
+        }
+    }
 }
 
 #[derive(Debug, Default)]

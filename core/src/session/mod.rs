@@ -10,6 +10,7 @@ mod positions;
 mod rate;
 mod requests;
 mod state;
+mod stats;
 mod subscriptions;
 
 use std::borrow::Cow;
@@ -24,7 +25,8 @@ use rate::TokenBucket;
 use requests::Requests;
 pub use requests::{About, Attempt, Event, Refusal, Request, Ticket, Transmit, Verdict};
 use state::{Active, State, Streams};
-use subscriptions::{Room, TooMany, Wrong};
+pub use stats::{Backlog, SessionStats};
+use subscriptions::{Room, Wrong};
 
 use crate::error::{CloseCode, Consequence, ErrorCode, Violation};
 use crate::limits::SessionLimits;
@@ -99,134 +101,6 @@ pub enum SessionState {
     Closing(CloseCode),
     /// The close was handed out.
     Closed(CloseCode),
-}
-
-/// What happened in a [`Session`] so far: counts that only grow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct SessionStats {
-    /// Messages that came.
-    pub messages_in: u64,
-    /// Messages that were handed to the transport.
-    pub messages_out: u64,
-    /// Events dropped because too many or too large ones waited, counted once for each subscription.
-    pub events_dropped: u64,
-    /// Changes of live queries that were folded because the client was slow.
-    pub changes_folded: u64,
-    /// Messages that the rate limit refused.
-    pub rate_limited: u64,
-    /// Messages answered with `INVALID_MESSAGE`.
-    pub invalid: u64,
-    /// Requests refused because the connection would have had too many subscriptions.
-    pub subscriptions_refused: u64,
-    /// Requests refused because a subscription lists too many event types.
-    pub subscription_events_refused: u64,
-    /// Requests refused because the connection has as many live queries as it may.
-    pub live_queries_refused: u64,
-}
-
-impl SessionStats {
-    fn count_refused(&mut self, too_many: Option<TooMany>) {
-        match too_many {
-            Some(TooMany::Subscriptions) => self.subscriptions_refused += 1,
-            Some(TooMany::Events) => self.subscription_events_refused += 1,
-            None => {}
-        }
-    }
-}
-
-impl std::ops::SubAssign for SessionStats {
-    fn sub_assign(&mut self, other: SessionStats) {
-        let SessionStats {
-            messages_in,
-            messages_out,
-            events_dropped,
-            changes_folded,
-            rate_limited,
-            invalid,
-            subscriptions_refused,
-            subscription_events_refused,
-            live_queries_refused,
-        } = other;
-        self.subscriptions_refused -= subscriptions_refused;
-        self.subscription_events_refused -= subscription_events_refused;
-        self.live_queries_refused -= live_queries_refused;
-        self.messages_in -= messages_in;
-        self.messages_out -= messages_out;
-        self.events_dropped -= events_dropped;
-        self.changes_folded -= changes_folded;
-        self.rate_limited -= rate_limited;
-        self.invalid -= invalid;
-    }
-}
-
-impl std::ops::AddAssign for SessionStats {
-    fn add_assign(&mut self, other: SessionStats) {
-        let SessionStats {
-            messages_in,
-            messages_out,
-            events_dropped,
-            changes_folded,
-            rate_limited,
-            invalid,
-            subscriptions_refused,
-            subscription_events_refused,
-            live_queries_refused,
-        } = other;
-        self.subscriptions_refused += subscriptions_refused;
-        self.subscription_events_refused += subscription_events_refused;
-        self.live_queries_refused += live_queries_refused;
-        self.messages_in += messages_in;
-        self.messages_out += messages_out;
-        self.events_dropped += events_dropped;
-        self.changes_folded += changes_folded;
-        self.rate_limited += rate_limited;
-        self.invalid += invalid;
-    }
-}
-
-/// What waits in a [`Session`] for its transport.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Backlog {
-    /// Answers and other control messages.
-    pub control: usize,
-    /// Bytes of those.
-    pub control_bytes: usize,
-    /// Event messages.
-    pub events: usize,
-    /// Bytes of those, as [`SessionLimits::event_bytes`] counts them.
-    pub event_bytes: usize,
-    /// Changes of live queries (initial rows do not count: they are shared).
-    pub changes: usize,
-    /// Bytes of those: the nodes as they were and as they are, and the ids as they are written.
-    pub bytes: usize,
-    /// Bytes of initial rows, of the live queries whose rows are not all sent.
-    pub initial_bytes: usize,
-}
-
-impl std::ops::AddAssign for Backlog {
-    fn add_assign(&mut self, other: Backlog) {
-        let Backlog { control, control_bytes, events, event_bytes, changes, bytes, initial_bytes } = other;
-        self.initial_bytes += initial_bytes;
-        self.control += control;
-        self.control_bytes += control_bytes;
-        self.events += events;
-        self.event_bytes += event_bytes;
-        self.changes += changes;
-        self.bytes += bytes;
-    }
-}
-
-impl std::ops::SubAssign for Backlog {
-    fn sub_assign(&mut self, other: Backlog) {
-        let Backlog { control, control_bytes, events, event_bytes, changes, bytes, initial_bytes } = other;
-        self.initial_bytes -= initial_bytes;
-        self.control -= control;
-        self.control_bytes -= control_bytes;
-        self.events -= events;
-        self.event_bytes -= event_bytes;
-        self.changes -= changes;
-        self.bytes -= bytes;
-    }
 }
 
 impl Session {

@@ -7,11 +7,8 @@
 //! LIVESET_SIM_SEED=1000..2000 cargo test -p liveset-hub --test simulator in_step
 //! ```
 
-#[path = "simulator/generate.rs"]
 mod generate;
-#[path = "simulator/mirror.rs"]
 mod mirror;
-#[path = "simulator/run.rs"]
 mod run;
 
 use std::{panic::AssertUnwindSafe, time::Duration};

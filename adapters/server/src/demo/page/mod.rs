@@ -7,23 +7,22 @@ use axum::http::header::{
 };
 use axum::response::{IntoResponse, Response};
 
-const STYLE: &str = include_str!("page/style.css");
+const STYLE: &str = include_str!("style.css");
 /// One script in pieces, each with one owner; the order is that of use.
 const SCRIPT: &str = concat!(
-    include_str!("page/connection.js"),
-    include_str!("page/live_query.js"),
-    include_str!("page/table.js"),
-    include_str!("page/events.js"),
-    include_str!("page/editor.js"),
-    include_str!("page/main.js"),
+    include_str!("connection.js"),
+    include_str!("live_query.js"),
+    include_str!("table.js"),
+    include_str!("events.js"),
+    include_str!("editor.js"),
+    include_str!("main.js"),
 );
 /// SHA-256 of [`STYLE`] and [`SCRIPT`], in base64: a test computes them anew and says what to write here.
 const STYLE_HASH: &str = "EwhvxlBSp5C8+mUhzqEMJOV8uOjz28HVoD6jngyKPGM=";
 const SCRIPT_HASH: &str = "5SLUFQ5/n56LaJfM66gW+68QZs4yLQ6qcnBTr2UkuXk=";
 
-static PAGE: LazyLock<String> = LazyLock::new(|| {
-    include_str!("page/page.html").replace("/*style*/", STYLE).replace("/*script*/", SCRIPT)
-});
+static PAGE: LazyLock<String> =
+    LazyLock::new(|| include_str!("page.html").replace("/*style*/", STYLE).replace("/*script*/", SCRIPT));
 
 static POLICY: LazyLock<String> = LazyLock::new(|| {
     // `'self'` is for `/ws`; the icon is a data URL. Everything else stays shut.
