@@ -2,7 +2,7 @@
 
 use super::subscriptions::TooMany;
 
-/// What happened in a [`Session`] so far: counts that only grow.
+/// What happened in a [`Session`](super::Session) so far: counts that only grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SessionStats {
     /// Messages that came.
@@ -85,7 +85,7 @@ impl std::ops::AddAssign for SessionStats {
     }
 }
 
-/// What waits in a [`Session`] for its transport.
+/// What waits in a [`Session`](super::Session) for its transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Backlog {
     /// Answers and other control messages.
@@ -94,7 +94,7 @@ pub struct Backlog {
     pub control_bytes: usize,
     /// Event messages.
     pub events: usize,
-    /// Bytes of those, as [`SessionLimits::event_bytes`] counts them.
+    /// Bytes of those, as [`SessionLimits::event_bytes`](crate::SessionLimits::event_bytes) counts them.
     pub event_bytes: usize,
     /// Changes of live queries (initial rows do not count: they are shared).
     pub changes: usize,
