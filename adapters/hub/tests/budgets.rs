@@ -111,6 +111,20 @@ fn what_a_subject_has_spent_it_does_not_get_back_by_coming_anew() {
     assert!(steps - loading < 10_000 + 5 * (1_000 + 2 * 250), "{} steps", steps - loading);
 }
 
+/// A query that is refused was read and planned all the same.
+#[test]
+fn refused_queries_are_on_the_account_of_their_subject() {
+    let mut world = filled(slow(10_000));
+    let (who, now) = (Principal::new("a"), world.now());
+    let wrong = QuerySpec::parse(br#"{"edge":"orders","filter":"total anyo [1]"}"#).expect("a query");
+    let codes: Vec<_> = (0..1_000)
+        .map(|_| world.hub_mut().query(now, Some(&who), &wrong).expect_err("it is wrong").code)
+        .collect();
+    let read = codes.iter().filter(|code| **code == liveset_core::ErrorCode::InvalidQuery).count();
+    assert!((10..600).contains(&read), "{read} were read");
+    assert!(codes[read..].iter().all(|code| *code == liveset_core::ErrorCode::Overloaded), "{codes:?}");
+}
+
 #[test]
 fn queries_that_are_asked_once_are_on_the_account_of_their_subject() {
     let mut world = filled(slow(10_000));

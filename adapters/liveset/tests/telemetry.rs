@@ -186,6 +186,28 @@ fn what_is_counted_is_documented_and_nothing_secret_is_logged() {
     assert!(text.contains("the authenticator panicked"), "{text}");
     assert_eq!(text.matches("the client is told of an error").count(), 2, "{text}");
     assert!(!text.contains("s3cret"), "{text}");
+    // Whoever guesses tokens is told apart by address: that there is none is said once, for three connections.
+    assert_eq!(text.matches(NAMELESS).count(), 1, "{text}");
+    let logged = Logged::default();
+    tracing::subscriber::with_default(logged.clone(), || run(connect_from_an_address()));
+    let text = logged.0.lock().unwrap();
+    assert!(text.contains("span connection") && !text.contains(NAMELESS), "{text}");
+}
+
+const NAMELESS: &str = "connections come without the address of their client";
+
+async fn connect_from_an_address() {
+    let liveset = Liveset::builder().set(Set::new("orders")).build().unwrap();
+    let (server, client) = tokio::io::duplex(64 * 1024);
+    let serving = {
+        let liveset = liveset.clone();
+        tokio::spawn(async move {
+            let address = std::net::IpAddr::from([127, 0, 0, 1]);
+            liveset.serve_from(server, Some(address.into())).await
+        })
+    };
+    Client::over(client).await.close().await;
+    serving.await.unwrap();
 }
 
 fn check_counts(recorded: &Recorded) {

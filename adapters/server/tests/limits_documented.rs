@@ -43,3 +43,16 @@ fn every_limit_is_in_the_table_with_its_default() {
         assert!(printed_limits.contains_key(name), "there is no limit {name}");
     }
 }
+
+/// A row is one message: common clients refuse one of the size that a row may have.
+#[test]
+fn the_size_of_a_row_comes_with_the_settings_of_clients() {
+    let bytes = documented()["engine.max_node_bytes"].parse::<u64>().expect("bytes");
+    let paragraph =
+        TABLE.split("\n\n").find(|part| part.starts_with("A row is one message")).expect("a paragraph");
+    for setting in ["max_size=2**21", "SetReadLimit(2 << 20)", "setDefaultMaxTextMessageBufferSize(2 << 20)"]
+    {
+        assert!(paragraph.contains(setting), "{setting}");
+    }
+    assert!(bytes < 2 << 20, "what the clients are told to take is enough");
+}

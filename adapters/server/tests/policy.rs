@@ -142,3 +142,35 @@ fn wrong_policies_are_named() {
         assert!(!ok && error.contains(said), "{policy}: {error}");
     }
 }
+
+/// A 403 says what would have been needed.
+#[tokio::test]
+async fn who_may_not_write_is_told_what_that_would_need() {
+    let (_server, mut http) = shop().await;
+    let mut refused = async |token: &str| {
+        let answer = post(&mut http, token, "/batch", json!([])).await;
+        assert_eq!((answer.status, &*answer.code()), (403, "FORBIDDEN"), "{token}");
+        answer.json()["message"].as_str().expect("a message").to_owned()
+    };
+    let read_only = refused("of-acme").await;
+    assert!(read_only.contains("the token of \"ann\" is read-only"), "{read_only}");
+    assert!(read_only.contains("`read_only` in [auth], `write_scope` in [jwt]"), "{read_only}");
+    let of_set = refused("without-a-rule").await;
+    assert!(of_set.contains("\"zed\" does not see all of set \"orders\""), "{of_set}");
+    assert!(
+        of_set.contains("needs a [[policy]] for this set and subject without `rows` and `fields`"),
+        "{of_set}"
+    );
+}
+
+/// Without any `[[policy]]` every token sees everything, which is said at the start.
+#[test]
+fn a_configuration_without_a_policy_is_warned_of() {
+    const WARNING: &str = "there is no [[policy]]";
+    let open = Server::start("[auth]\ntokens = [{ token = \"a\", subject = \"b\" }]\n");
+    open.wait_for_log(WARNING);
+    assert_eq!(open.log().matches(WARNING).count(), 1, "{}", open.log());
+    let closed = Server::start(CONFIG);
+    closed.wait_for_log("listening");
+    assert!(!closed.log().contains(WARNING), "{}", closed.log());
+}

@@ -133,8 +133,9 @@ pub struct Part<'a> {
     limits: &'a EngineLimits,
     now: Instant,
     version: u64,
-    /// Steps that it may take.
+    /// Steps that it may take, and how many of them for queries that no index finds.
     left: u64,
+    for_scans: u64,
     done: bool,
 }
 
@@ -149,7 +150,7 @@ impl Part<'_> {
             let rows = set.during(changes);
             let tuning = &self.limits.tuning;
             let moment = Moment { rows, now: self.now, version: self.version, tuning };
-            self.shard.apply(*number, moment, &mut self.left);
+            self.shard.apply(*number, moment, &mut self.left, &mut self.for_scans);
         }
     }
 }
@@ -241,7 +242,8 @@ impl Engine {
         spread: impl FnOnce(&mut [Part<'_>]),
     ) -> Result<Committed, CommitError> {
         let staged = self.stage(ops)?;
-        let left = self.pass(now);
+        let most = (self.limits.enforced_hold() / OF_HOLD_AT_COMMIT).max(1);
+        let left = self.pass(now, most);
         self.take_again();
 
         self.version += 1;
@@ -263,11 +265,23 @@ impl Engine {
 
         let Self { shards, sets, limits, version, .. } = self;
         let (sets, limits, version) = (&*sets, &*limits, *version);
-        let part = |shard| Part { shard, sets, changes: &changes, limits, now, version, left, done: false };
+        // What is more follows in slices, so that whoever was found is told before.
+        let for_scans = most;
+        let part = |shard| Part {
+            shard,
+            sets,
+            changes: &changes,
+            limits,
+            now,
+            version,
+            left,
+            for_scans,
+            done: false,
+        };
         let mut parts: SmallVec<[Part<'_>; 1]> = shards.iter_mut().map(part).collect();
         spread(&mut parts);
         parts.iter_mut().for_each(Part::run);
-        let left = parts.iter().map(|part| part.left).min().unwrap_or(0);
+        let left = parts.iter().map(|part| part.left.min(part.for_scans)).min().unwrap_or(0);
         drop(parts);
 
         for (number, mut changes) in changes {
@@ -606,6 +620,8 @@ fn trim(shards: &[Shard], number: usize, set: &mut Set) {
     set.trim_history(first.unwrap_or_else(|| set.history.end()));
 }
 
+/// Which part of a hold a commit spends at most on queries that no index finds, and on moments that are due before it.
+const OF_HOLD_AT_COMMIT: u64 = 4;
 /// A buffer for more changes than that is not kept.
 const SPARE_CHANGES: usize = 4_096;
 /// More threads than that have nothing to gain.

@@ -188,7 +188,7 @@ impl Engine {
     ///
     /// More fields of the set would be read than the limits allow.
     pub fn one_shot(&mut self, now: Instant, plan: &Plan) -> Result<OneShot, OpenError> {
-        let left = self.pass(now);
+        let left = self.pass(now, self.limits.enforced_hold());
         self.take_again();
         let identity = identity(plan);
         let shard = self.shard_of(&identity);

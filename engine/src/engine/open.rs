@@ -173,7 +173,7 @@ impl Engine {
         allowance: &Allowance,
         left: &mut u64,
     ) -> Result<Filed, OpenError> {
-        let passed = self.limits.enforced_hold() - self.pass(now);
+        let passed = self.limits.enforced_hold() - self.pass(now, self.limits.enforced_hold());
         *left = left.saturating_sub(passed);
         self.take_again();
         let identity = identity(plan);

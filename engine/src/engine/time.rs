@@ -12,14 +12,14 @@ impl Engine {
     /// are evaluated again for what that may have changed.
     pub fn handle_timeout(&mut self, now: Instant) {
         let then = self.now;
-        let left = self.pass(now);
+        let left = self.pass(now, self.limits.enforced_hold());
         if now != then {
             self.follow_up(left);
         }
     }
 
-    /// The same but for what that has put off. Returns the steps that are left of a hold.
-    pub(super) fn pass(&mut self, now: Instant) -> u64 {
+    /// Makes every result true as of `now`, as far as `most` steps of a hold allow. Returns the steps that are left of the hold.
+    pub(super) fn pass(&mut self, now: Instant, most: u64) -> u64 {
         let hold = self.limits.enforced_hold();
         let then = std::mem::replace(&mut self.now, now);
         if now == then {
@@ -40,9 +40,9 @@ impl Engine {
         }
         // One step for all that is due: the net change from the last `now` to this one.
         self.version += 1;
-        let mut left = hold;
+        let mut left = most;
         let (turned, flooded) = self.moments.turn(then, now, &self.sets, &mut left);
-        self.stats.work.steps += hold - left;
+        self.stats.work.steps += most - left;
         self.stats.deadlines_fired += 1;
         let (version, tuning) = (self.version, &self.limits.tuning);
         let before = Slice { hold, version: version - 1, now: then, tuning };
@@ -87,7 +87,7 @@ impl Engine {
         }
         (0..self.sets.len()).for_each(|number| self.bound_history(number));
         self.grant_wishes();
-        left
+        hold - (most - left)
     }
 
     /// When time alone may next change a result; `None` while no query waits for time. The moment is that at which the next

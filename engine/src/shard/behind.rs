@@ -169,7 +169,8 @@ impl Shard {
         Some(set.history.entry(behind.entry)?.version - 1)
     }
 
-    /// Lets filters that are behind take what they have missed, in turn, for about `left` steps.
+    /// Lets filters that are behind take what they have missed, in turn, for about `left` steps. A turn is of so many steps, not of so
+    /// many entries: filters that cost little are not held up by those that cost much.
     pub(crate) fn catch_up(&mut self, sets: &Sets, left: &mut u64, slice: Slice<'_>) {
         let mut waiting = 0;
         while *left > 0
@@ -179,7 +180,14 @@ impl Shard {
             let number = self.filters.get(id as usize).map(|filter| filter.set);
             let Some((_, set)) = number.and_then(|number| sets.get_index(number)) else { continue };
             let before = *left;
-            self.take_entry(id, set, left, slice);
+            loop {
+                let entry = *left;
+                self.take_entry(id, set, left, slice);
+                let has_more = self.filters.get(id as usize).is_some_and(|filter| !filter.is_current());
+                if !has_more || *left == 0 || *left == entry || before - *left >= STEPS_OF_TURN {
+                    break;
+                }
+            }
             if self.filters.get(id as usize).is_some_and(|filter| !filter.is_current()) {
                 match self.is_taken(id, set) {
                     // It waits for a slice with room for what it has found.
@@ -298,6 +306,9 @@ impl Shard {
         }
     }
 }
+
+/// The steps of a turn; the entry that is begun with the last of them is finished.
+const STEPS_OF_TURN: u64 = 1_000;
 
 /// The most steps that it takes to move rows in the views of a filter.
 fn moving_steps(taken: &[Taken], moves: Cost) -> u64 {

@@ -179,8 +179,9 @@ impl Shard {
 
     // --- a commit ---
 
-    /// Brings the views up to a commit's changes of one set, as far as `left` steps allow: what is beyond falls behind.
-    pub(crate) fn apply(&mut self, set: usize, moment: Moment<'_>, left: &mut u64) {
+    /// Brings the views up to a commit's changes of one set: those that an index finds as far as `left` steps allow, and the others
+    /// as far as `for_scans` does, which are theirs whatever else there was to do. What is beyond falls behind.
+    pub(crate) fn apply(&mut self, set: usize, moment: Moment<'_>, left: &mut u64, for_scans: &mut u64) {
         let changes = moment.rows.changes;
         if changes.is_empty() || self.predicates.get(set).is_none_or(Predicates::is_empty) {
             return;
@@ -245,20 +246,28 @@ impl Shard {
             }
         }
         *left = (*left).min(indexed);
-        let scanned: SmallVec<[u32; 8]> = self.predicates[set].scanned().collect();
+        let before = *for_scans;
+        let mut scanned: SmallVec<[u32; 8]> = self.predicates[set].scanned().collect();
         let all = Tried::of_changes(changes.iter());
+        if scanned.iter().map(|filter| self.most_steps(*filter, all)).fold(0, u64::saturating_add)
+            > *for_scans
+        {
+            // Who costs little does not wait for who costs much.
+            scanned.sort_by_cached_key(|filter| self.most_steps(*filter, all));
+        }
         for filter in scanned {
             if !self.filters[filter as usize].is_current() {
                 continue;
             }
-            if self.most_steps(filter, all) > *left {
+            if self.most_steps(filter, all) > *for_scans {
                 self.fall_behind(filter, moment.now, moment);
                 continue;
             }
             self.work.candidates_scanned += changes.len() as u64;
             let touches = changes.iter().map(|change| (change, Sides::BOTH));
-            self.apply_to_filter(filter, touches, moment, left);
+            self.apply_to_filter(filter, touches, moment, for_scans);
         }
+        *left = left.saturating_sub(before - *for_scans);
         self.scratch = scratch;
         self.replenish(set, moment, left);
         let filters = &self.filters;

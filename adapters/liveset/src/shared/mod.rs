@@ -5,14 +5,15 @@ mod verify;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
 use liveset_core::{Attempt, CloseCode, ErrorCode, Moment, Token};
 use liveset_engine::Instant;
 use liveset_hub::{ConnectionId, Hub, LiveQueryStage, Now, Output, Parser, Timeouts, WatchEvent, WatchId};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use crate::address::{ClientAddress, origin};
@@ -31,16 +32,14 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 
 /// How long what came meanwhile may take to be read then, and what waited to be written.
 pub(crate) const AFTER_PAUSE: Duration = Duration::from_secs(1);
-/// How long a thread takes to wake up and take the lock, about.
-const LOCK_HANDOVER: Duration = Duration::from_micros(20);
 
 /// The grain in which a shutdown is spread.
 const SPREAD_STEP: Duration = Duration::from_millis(10);
 
 pub(crate) struct Shared {
+    /// A lock that is fair when it is held for long: whoever does one slice after the other hands it to those who wait between
+    /// two of them.
     state: Mutex<State>,
-    /// How many threads wait for the lock.
-    waiting: AtomicUsize,
     /// Reads messages and queries, outside of the lock.
     pub(crate) parser: Parser,
     door: Door,
@@ -153,7 +152,6 @@ impl Shared {
         };
         Arc::new(Self {
             state: Mutex::new(state),
-            waiting: AtomicUsize::new(0),
             parser,
             door,
             transport,
@@ -169,23 +167,8 @@ impl Shared {
         })
     }
 
-    /// A panic under the lock is contained and dealt with where it happened, so poison says nothing more.
     fn lock(&self) -> MutexGuard<'_, State> {
-        if let Ok(state) = self.state.try_lock() {
-            return state;
-        }
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
-        state
-    }
-
-    /// Between two slices of work: lets others have the lock who wait for it. It knows no order, and who has just let it go is there
-    /// again before anybody else has woken up.
-    fn give_way(&self) {
-        if self.waiting.load(Ordering::Relaxed) > 0 {
-            std::thread::sleep(LOCK_HANDOVER);
-        }
+        self.state.lock()
     }
 
     fn monotonic(&self) -> Moment {
@@ -309,7 +292,6 @@ impl Shared {
         if more.is_err() {
             tracing::error!("the hub panicked over work in slices");
         }
-        self.give_way();
         // After a panic, not at once again.
         more.unwrap_or(false)
     }

@@ -168,7 +168,6 @@ impl Shared {
                     Renewal::Revoke => None,
                 })
             })?;
-            self.give_way();
         }
         Ok(ended)
     }
