@@ -92,7 +92,9 @@ where
     get(answer(endpoint)).fallback(answer(wrong))
 }
 
-/// The README, whose blocks of Rust are run.
+/// The pages whose blocks of Rust are run.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
+#[doc = include_str!("../../server/guide/embedding.md")]
+#[doc = include_str!("../../server/guide/testing.md")]
 struct Readme;

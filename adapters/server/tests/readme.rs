@@ -1,7 +1,7 @@
-//! The README does what it says: its commands, configurations and blocks of code are run, one after the other as a reader would.
+//! The README and the guide do what they say: their commands, configurations and blocks of code are run, in the order of each page.
 //!
-//! [`BLOCKS`] and [`COMMANDS`] say how each of them is run and what must come of it, or why it is not. A block or a command
-//! that is in neither fails: whoever writes one says there what it is for.
+//! [`BLOCKS`] and [`COMMANDS`] say how each of them is run and what must come of it, or why it is not run. A block or a command
+//! that is in neither fails.
 //!
 //! Instead of port 8080 there is a free one, and instead of `cargo run -p liveset-server --` the binary of this test.
 #![cfg(unix)]
@@ -24,7 +24,7 @@ use tempfile::TempDir;
 /// How a block is run.
 #[derive(Debug, Clone, Copy)]
 enum How {
-    /// `cargo test -p liveset-axum --doc` runs it.
+    /// `cargo test -p liveset-axum --doc` runs it: [`DOCTESTS`] includes the page.
     Doctest,
     /// It is that file to the letter, and what runs the file.
     File(&'static str),
@@ -48,7 +48,7 @@ enum How {
 
 /// Language, how the block begins, how it is run.
 const BLOCKS: &[(&str, &str, How)] = &[
-    ("text", " commit ───┐", How::NotRun("a drawing")),
+    ("text", " host's writes ─", How::NotRun("a drawing")),
     ("sh", "", How::Commands),
     ("rust,no_run", "//! A service with a live endpoint", How::File("adapters/axum/examples/axum.rs")),
     ("rust", "", How::Doctest),
@@ -91,6 +91,14 @@ enum Outcome {
 const COMMANDS: &[(&str, Outcome)] = &[
     ("cargo run --release -p liveset-server -- demo", Outcome::Serves),
     ("cargo test --workspace", Outcome::NotRun("it is what runs this")),
+    (
+        "cargo run -p liveset --features hyper --example hyper",
+        Outcome::ServesLike {
+            source: "adapters/liveset/examples/hyper.rs",
+            token: "s3cret",
+            row: r#"{"id":1,"status":"processing"}"#,
+        },
+    ),
     (
         "cargo run -p liveset-axum --example axum",
         Outcome::ServesLike {
@@ -160,25 +168,45 @@ const FILES: &[(&str, &str)] = &[
     ("adapters/server/tests/certificates", "server.key.pem"),
 ];
 const CONFIG: &str = "adapters/server/examples/orders/liveset.toml";
+const GUIDE: &str = "adapters/server/guide";
+/// The source file whose documentation tests are the Rust blocks of these pages.
+const DOCTESTS: &str = "adapters/axum/src/lib.rs";
+/// Other pages whose blocks are run and whose links are followed, from the root of the repository.
+const PAGES: &[&str] = &[
+    "README.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "CHANGELOG.md",
+    "core/README.md",
+    "engine/README.md",
+    "adapters/hub/README.md",
+    "adapters/liveset/README.md",
+    "adapters/axum/README.md",
+    "adapters/jwt/README.md",
+    "adapters/server/README.md",
+];
 
 #[tokio::test]
-async fn every_block_of_the_readme_does_what_it_says() {
+async fn every_block_of_every_page_does_what_it_says() {
     if !runs("curl") {
         return skip("curl is not installed");
     }
-    let mut walk = Walk::new();
-    for block in blocks(&readme()) {
-        println!("README.md:{}: {} {:?}", block.line, block.language, block.first());
-        walk.run(&block).await;
+    for page in pages() {
+        let mut walk = Walk::new(&page);
+        for block in blocks(&page, &read(&page)) {
+            println!("{page}:{}: {} {:?}", block.line, block.language, block.first());
+            walk.run(&block).await;
+        }
     }
 }
 
 #[tokio::test]
 async fn every_message_of_the_protocols_table_is_answered_as_it_says() {
-    let walk = Walk::new();
+    let page = format!("{GUIDE}/protocol.md");
+    let walk = Walk::new(&page);
     let server = walk.serve(&walk.config());
-    let readme = readme();
-    let section = section(&readme, "## The protocol at a glance");
+    let text = read(&page);
+    let section = section(&text, "## Messages");
     let mut socket = Ws::connect(&server.address).await;
     let mut seen = 0;
     for row in section.lines().filter(|line| line.starts_with("| `{")) {
@@ -199,22 +227,76 @@ async fn every_message_of_the_protocols_table_is_answered_as_it_says() {
     assert!(seen >= 6, "the table has lost its messages");
 }
 
-/// The walk through the README: what was started and written so far.
+#[test]
+fn every_code_of_the_protocol_is_explained() {
+    let page = read(&format!("{GUIDE}/protocol.md"));
+    let explained: Vec<_> = section(&page, "## Errors")
+        .lines()
+        .filter_map(|row| row.split(" | ").next())
+        .flat_map(code)
+        .collect();
+    for error in liveset_core::ErrorCode::ALL {
+        assert!(explained.contains(&error.as_str()), "{error} is not in the table of errors");
+    }
+}
+
+#[test]
+fn the_short_table_of_limits_says_what_the_whole_one_says() {
+    let whole = read("adapters/liveset/src/limits.md");
+    let page = read(&format!("{GUIDE}/limits.md"));
+    let rows: Vec<_> = page.lines().filter(|row| row.starts_with("| `") && row.contains('.')).collect();
+    let limits: Vec<_> = rows.iter().filter(|row| row.matches(" | ").count() == 2).collect();
+    assert!(limits.len() > 10, "the table has lost its limits: {rows:?}");
+    for row in limits {
+        let (name_and_default, _) = row.rsplit_once(" | ").expect("three cells");
+        assert!(whole.contains(&format!("\n{name_and_default} | ")), "not in limits.md: {name_and_default}");
+    }
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    for page in pages() {
+        let text = read(&page);
+        for (number, line) in text.lines().enumerate() {
+            for target in line.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+                let at = format!("{page}:{}: {target}", number + 1);
+                if target.starts_with("https://") {
+                    continue;
+                }
+                let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
+                let folder = root().join(&page).parent().expect("a page is in a folder").to_owned();
+                let file = if path.is_empty() { root().join(&page) } else { folder.join(path) };
+                assert!(file.exists(), "{at}: there is no such file");
+                if !anchor.is_empty() {
+                    let text = std::fs::read_to_string(&file).expect("a page");
+                    assert!(
+                        text.lines().any(|line| slug(line).as_deref() == Some(anchor)),
+                        "{at}: there is no such heading"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// The walk through a page: what was started and written so far.
 struct Walk {
+    page: String,
     /// Has `liveset`, first on the path.
     programs: TempDir,
     server: Option<Server>,
 }
 
 impl Walk {
-    fn new() -> Walk {
+    fn new(page: &str) -> Walk {
         let programs = tempfile::tempdir().expect("a folder");
         symlink(env!("CARGO_BIN_EXE_liveset"), programs.path().join("liveset")).expect("a link");
-        Walk { programs, server: None }
+        Walk { page: page.to_owned(), programs, server: None }
     }
 
     async fn run(&mut self, block: &Block) {
-        let at = format!("README.md:{}", block.line);
+        let page = self.page.clone();
+        let at = format!("{page}:{}", block.line);
         let known = BLOCKS
             .iter()
             .find(|(language, begins, _)| *language == block.language && block.text.starts_with(begins));
@@ -226,13 +308,17 @@ impl Walk {
             );
         };
         match *how {
-            How::Doctest => {}
+            How::Doctest => {
+                let name = page.strip_prefix("adapters/").map_or(format!("../{page}"), str::to_owned);
+                let include = format!("include_str!(\"../../{name}\")");
+                assert!(read(DOCTESTS).contains(&include), "{at}: {DOCTESTS} has no {include}");
+            }
             How::NotRun(reason) => println!("  not run: {reason}"),
             How::File(path) => assert_eq!(read(path), block.text, "{at}: this is to be {path} to the letter"),
             How::Commands => {
                 for (line, command) in commands(block) {
                     println!("  $ {command}");
-                    self.command(&format!("README.md:{line}"), &command).await;
+                    self.command(&format!("{page}:{line}"), &command).await;
                 }
             }
             How::Section => {
@@ -479,10 +565,10 @@ impl Block {
     }
 }
 
-fn blocks(readme: &str) -> Vec<Block> {
+fn blocks(page: &str, text: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut open: Option<Block> = None;
-    for (index, line) in readme.lines().enumerate() {
+    for (index, line) in text.lines().enumerate() {
         match (line.strip_prefix("```"), open.take()) {
             (Some(language), None) => {
                 open = Some(Block { line: index + 2, language: language.to_owned(), text: String::new() });
@@ -496,7 +582,7 @@ fn blocks(readme: &str) -> Vec<Block> {
             (None, None) => {}
         }
     }
-    assert!(open.is_none(), "the README ends inside of a block");
+    assert!(open.is_none(), "{page} ends inside of a block");
     blocks
 }
 
@@ -521,10 +607,9 @@ fn commands(block: &Block) -> Vec<(usize, String)> {
 }
 
 /// The text below a heading, up to the next of its rank.
-fn section<'r>(readme: &'r str, heading: &str) -> &'r str {
-    let (_, rest) = readme
-        .split_once(&format!("\n{heading}\n"))
-        .unwrap_or_else(|| panic!("README.md has no {heading:?}"));
+fn section<'p>(page: &'p str, heading: &str) -> &'p str {
+    let (_, rest) =
+        page.split_once(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("the page has no {heading:?}"));
     rest.split("\n## ").next().unwrap_or_default()
 }
 
@@ -620,8 +705,20 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-fn readme() -> String {
-    read("README.md")
+/// All pages: those of [`PAGES`] and those of the guide.
+fn pages() -> Vec<String> {
+    let guide = std::fs::read_dir(root().join(GUIDE)).expect("the guide");
+    let names = guide.map(|entry| entry.expect("a page").file_name().into_string().expect("a name in UTF-8"));
+    let mut pages: Vec<_> = names.map(|name| format!("{GUIDE}/{name}")).collect();
+    pages.sort();
+    PAGES.iter().map(|page| (*page).to_owned()).chain(pages).collect()
+}
+
+/// A heading as a link names it.
+fn slug(line: &str) -> Option<String> {
+    let heading = line.trim_start_matches('#').strip_prefix(' ').filter(|_| line.starts_with('#'))?;
+    let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    Some(kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect())
 }
 
 /// Where something outside is missing: in CI that is a failure, elsewhere the test says so and is skipped.
