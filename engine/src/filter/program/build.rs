@@ -8,6 +8,7 @@
 //! - `not` is a bit of the reference ([`Ref`]), so `not not x` is `x` and `!=` is the opposite of `==`, but for sums, of which both may
 //!   be false; `not (a or b)` is `not a and not b`;
 //! - `a > b` is `b < a`;
+//! - of `a < 1 or a < 2` the second is left, of `a < 1 and a < 2` the first;
 //! - `a == 1 or a in [2, 3]` is `a in [1, 2, 3]`, and `a != 1 and a != 2` is `not (a in [1, 2])`;
 //! - two fixed durations of one unit that follow each other in one direction are one: moving an instant by them is monotone, so it
 //!   leaves the calendar with the one where it does with the two. Months and years are not: January 31 + 1 months + 1 months ends
@@ -16,7 +17,7 @@
 //! Numbers that others chose are no keys of hash tables here: all tables are ordered.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use crate::filter::ast::{Comparison, Expr, Membership, Sign, Sum, Term, TextTest};
 use crate::filter::eval::{self, Operand};
@@ -517,6 +518,7 @@ impl<C: Ord + Clone> Parts<C> {
             return absorbing;
         }
         self.join_sets(&mut flat, and);
+        self.join_bounds(&mut flat, and);
         if flat.windows(2).any(|pair| pair[0].not() == pair[1]) {
             return absorbing;
         }
@@ -556,5 +558,53 @@ impl<C: Ord + Clone> Parts<C> {
         }
         operands.sort_unstable();
         operands.dedup();
+    }
+
+    /// Of the operands that hold one value against numbers, in one direction, one says what all of them say.
+    fn join_bounds(&mut self, operands: &mut Vec<Ref>, and: bool) {
+        let mut kept: BTreeMap<(usize, bool, bool), Ref> = BTreeMap::new();
+        let mut gone: Vec<Ref> = Vec::new();
+        for operand in operands.iter() {
+            let Some((value, is_upper, _)) = self.bound(*operand) else { continue };
+            match kept.entry((value, is_upper, operand.is_negated())) {
+                Entry::Vacant(entry) => {
+                    entry.insert(*operand);
+                }
+                Entry::Occupied(mut entry) => {
+                    // `and` takes the narrower of two tests, and the opposite of the wider one.
+                    let wants_narrow = and != operand.is_negated();
+                    let is_better = self.is_narrower(*operand, *entry.get()) == wants_narrow;
+                    gone.push(if is_better { entry.insert(*operand) } else { *operand });
+                }
+            }
+        }
+        gone.sort_unstable();
+        operands.retain(|operand| gone.binary_search(operand).is_err());
+    }
+
+    /// For a test that holds a value that is no constant against a number: the value, whether the number is its upper end, and the
+    /// number.
+    fn bound(&self, operand: Ref) -> Option<(usize, bool, Number)> {
+        let Test::Compare { asked: Asked::Less | Asked::LessOrEqual, left, right } =
+            self.tests.all[operand.test()]
+        else {
+            return None;
+        };
+        match (self.as_constant(left), self.as_constant(right)) {
+            (None, Some(Const::Number(end))) => Some((left, true, *end)),
+            (Some(Const::Number(end)), None) => Some((right, false, *end)),
+            _ => None,
+        }
+    }
+
+    /// Of two tests in one direction, whether what passes the one passes the other as well.
+    fn is_narrower(&self, one: Ref, other: Ref) -> bool {
+        let (Some((_, is_upper, a)), Some((_, _, b))) = (self.bound(one), self.bound(other)) else {
+            return false;
+        };
+        let (low, high) = if is_upper { (a, b) } else { (b, a) };
+        let is = |operator, a, b| eval::compare(Operand::Number(a), operator, Operand::Number(b));
+        let is_strict = matches!(self.tests.all[one.test()], Test::Compare { asked: Asked::Less, .. });
+        is(Comparison::Less, low, high) || (is(Comparison::Equal, low, high) && is_strict)
     }
 }

@@ -39,6 +39,73 @@ fn length(value: &Json) -> usize {
     }
 }
 
+/// Of bounds of one value in one direction one is evaluated: results stay those of the filter as it is written.
+#[test]
+fn bounds_that_others_imply_are_not_evaluated() {
+    let operators = ["<", "<=", ">", ">=", "=="];
+    let numbers = ["-1", "0", "0.0", "0.5", "1", "1.0", "9007199254740993", "9007199254740993.0"];
+    let values = [
+        "-2",
+        "-1",
+        "0",
+        "0.5",
+        "1",
+        "2",
+        "9007199254740992",
+        "9007199254740993",
+        "null",
+        "true",
+        "\"0\"",
+        "[0]",
+    ];
+    let random = &mut Random::new(1);
+    let mut held = 0;
+    for _ in 0..4_000 {
+        let mut bound = |random: &mut Random| {
+            let mut pick = |from: &[&'static str]| from[random.below(from.len())];
+            let test = format!("{} {} {}", pick(&["a", "b", "a + 1"]), pick(&operators), pick(&numbers));
+            if pick(&["", "not"]).is_empty() { test } else { format!("not ({test})") }
+        };
+        let group = |word: &str, random: &mut Random, bound: &mut dyn FnMut(&mut Random) -> String| {
+            (0..3).map(|_| bound(random)).collect::<Vec<_>>().join(word)
+        };
+        let text = match random.below(2) {
+            0 => format!(
+                "({}) and ({})",
+                group(" or ", random, &mut bound),
+                group(" and ", random, &mut bound)
+            ),
+            _ => {
+                format!("({}) or ({})", group(" or ", random, &mut bound), group(" and ", random, &mut bound))
+            }
+        };
+        let filter = filter(&text);
+        let (compiled, columns) = random::over_columns(&filter);
+        for a in values {
+            let node = node(&format!("{{\"a\":{a},\"b\":{}}}", values[random.below(values.len())]));
+            let passes = compiled.test(&Row::of(&node, &columns), Instant::UNIX_EPOCH, &mut 0);
+            assert_eq!(
+                passes,
+                oracle::matches(filter.expr(), &node, Instant::UNIX_EPOCH),
+                "{text} of {node:?}"
+            );
+            held += u32::from(passes);
+        }
+    }
+    assert!((4_000..44_000).contains(&held), "{held} of 48,000 held");
+    let bounds = |count: i32, word: &str, test: &dyn Fn(i32) -> String| {
+        (0..count).map(test).collect::<Vec<_>>().join(word)
+    };
+    for (word, test) in [
+        (" and ", (|n| format!("not (a < {n})")) as fn(i32) -> String),
+        (" or ", |n| format!("a < {n}")),
+        (" and ", |n| format!("a >= {n}")),
+    ] {
+        let cost = |count| compiled(&bounds(count, word, &test)).0.cost();
+        assert_eq!(cost(200), cost(2), "{}", bounds(2, word, &test));
+    }
+}
+
 /// Steps never exceed the bounds, results are those of the filter as it is written.
 #[test]
 fn programs_mean_what_is_written_and_cost_what_they_say() {
