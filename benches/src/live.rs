@@ -75,7 +75,7 @@ impl Live {
 
     /// Checks a query.
     pub fn prepare(&self, query: &Query) -> Plan {
-        self.engine.prepare(&query.clone().without_counts()).expect("queries are sound")
+        self.engine.prepare(query).expect("queries are sound").without_counts()
     }
 
     /// Opens a query, on top of those that are open.

@@ -24,7 +24,7 @@
 //! use std::sync::Arc;
 //! use std::time::Duration;
 //! use liveset_core::{
-//!     ClientLimits, ClientSession, LiveQueryRequest, Moment, QuerySpec, Request, Session, SessionLimits,
+//!     ClientLimits, ClientSession, LiveQueryRequest, Moment, Query, Request, Session, SessionLimits,
 //!     Snapshot, Token, Transmit, Verdict,
 //! };
 //!
@@ -33,7 +33,7 @@
 //! let mut client = ClientSession::new(ClientLimits::default(), now);
 //!
 //! client.authenticate(&Token::new("open sesame"));
-//! let query = QuerySpec { edge: "orders".into(), ..QuerySpec::default() };
+//! let query = Query { set: "orders".into(), ..Query::default() };
 //! client.create_live_query(LiveQueryRequest::new("lq-orders", query));
 //!
 //! let mut text = Vec::new();
@@ -117,6 +117,7 @@ pub mod fuzzing;
 mod json;
 mod limits;
 mod message;
+pub mod model;
 mod row;
 mod session;
 mod time;
@@ -131,9 +132,11 @@ pub use error::{CloseCode, Consequence, ErrorCode, UnknownErrorCode, Violation};
 pub use fold::Pending;
 pub use limits::{ClientLimits, SessionLimits};
 pub use message::{
-    Ahead, ClientBody, ClientMessage, ClientMessageError, Hint, LiveQueryOptions, ParsedMessage, QuerySpec,
-    QuerySpecError, Raw, ServerMessage, ServerMessageError, SubscriptionEntry, SubscriptionSpec,
+    Ahead, ClientBody, ClientMessage, ClientMessageError, InvalidQuery, LiveQueryOptions, ParsedMessage, Raw,
+    ServerMessage, ServerMessageError, SubscriptionEntry, SubscriptionSpec,
 };
+#[doc(no_inline)]
+pub use model::{Hint, Query};
 pub use row::{AddedReason, Change, ChangeBatch, ChangeReason, Doc, RemovedReason, Snapshot};
 pub use session::{
     About, Attempt, Backlog, Event, Refusal, Request, Session, SessionState, SessionStats, Ticket, Transmit,

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
     process::Command,
 };
 
@@ -11,7 +12,7 @@ use serde_json::Value;
 /// Who may depend on whom inside the workspace, for the product itself (tests and benches may use more).
 const ALLOWED: &[(&str, &[&str])] = &[
     ("liveset-core", &[]),
-    ("liveset-engine", &[]),
+    ("liveset-engine", &["liveset-core"]),
     ("liveset-hub", &["liveset-core", "liveset-engine"]),
     ("liveset", &["liveset-core", "liveset-engine", "liveset-hub"]),
     ("liveset-axum", &["liveset"]),
@@ -137,4 +138,28 @@ fn sans_io_packages_forbid_clocks_by_lint() {
             assert!(lints.contains(clock), "{path} must forbid {clock}");
         }
     }
+}
+
+/// The engine speaks the common vocabulary and knows nothing of conversations.
+#[test]
+fn the_engine_takes_from_core_the_vocabulary_alone() {
+    let mut folders = vec![PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../engine/src"))];
+    let mut found = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).expect("text");
+            for rest in text.split("liveset_core::").skip(1) {
+                let module: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                let is_allowed = ["model", "json", "time"].contains(&module.as_str());
+                assert!(is_allowed, "{}: liveset_core::{module}", path.display());
+                found += 1;
+            }
+        }
+    }
+    assert!(found > 0, "the engine uses the vocabulary");
 }

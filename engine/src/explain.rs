@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use liveset_core::model::Hint;
+
 use crate::{
-    engine::Hint,
     query::Plan,
     shard::{
         Shard,

@@ -66,7 +66,7 @@
 //! - **Indexes and orders** of nodes are built when queries have scanned for want of them about as much as they cost to build, and
 //!   dropped when they are not used; all queries share them.
 //! - **A slice**: a query that is a stretch of such an order (all nodes by one field, or a range of it) holds no nodes of its own.
-//!   If it was asked [without counts](Query::without_counts), changes behind its window cost it nothing.
+//!   If it was asked [without counts](Plan::without_counts), changes behind its window cost it nothing.
 //! - **Time**: all queries with one test over `now` wait for one moment, and when it comes look at the nodes that flip and no others.
 //!   Where no order tells the moment (`at + 1 hours > now`) each node has a timer.
 //! - **Shards** spread the queries over threads; see [`Engine::commit_with`].
@@ -133,7 +133,7 @@ mod value;
 mod window_memory;
 
 pub use allowance::{Allowance, Keeping, Opened, Share};
-pub use engine::{Committed, Engine, Hint, Hints, OneShot, Op, Part};
+pub use engine::{Committed, Engine, Hints, OneShot, Op, Part};
 pub use error::{CommitError, DefineError, OpProblem, OpenError, QueryError};
 pub use explain::Explain;
 #[doc(inline)]
@@ -143,10 +143,12 @@ pub use json::JsonError;
 #[doc(hidden)]
 pub use limits::Tuning;
 pub use limits::{EngineLimits, JsonLimits, QueryLimits};
+#[doc(no_inline)]
+pub use liveset_core::model::{Hint, Query};
 pub use order::Order;
 pub use path::Path;
 pub use projection::Projection;
-pub use query::{HiddenField, ParsedQuery, Plan, Query, QueryParser};
+pub use query::{HiddenField, ParsedQuery, Plan, QueryParser};
 pub use schema::{FieldDef, FieldKind, SetDef};
 pub use seed::{HashSeed, Keyed};
 pub use stats::{Stats, Work};

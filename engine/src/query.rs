@@ -2,79 +2,12 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
+use liveset_core::model::Query;
+
 use crate::{
     error::QueryError, filter::Filter, limits::QueryLimits, order::Order, projection::Projection,
     schema::Schema,
 };
-
-/// A query in text: which set, which of its nodes, in which order, how many, and which of their fields.
-///
-/// [`crate::Engine::prepare`] checks it.
-///
-/// ```
-/// use liveset_engine::Query;
-///
-/// let query = Query::new("orders").filter("status == 'open'").order_by("total desc").limit(50).fields(["total"]);
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Query {
-    /// The set's name.
-    pub set: String,
-    /// An expression of the filter language; none or blank takes every node.
-    pub filter: Option<String>,
-    /// Order keys; none or blank orders by node id.
-    pub order_by: Option<String>,
-    /// At most so many nodes; more than the engine's cap is the cap, and 0 asks for the count alone.
-    pub limit: Option<u64>,
-    /// Only these fields and the key; none takes nodes whole.
-    pub fields: Option<Vec<String>>,
-    /// Whether how many nodes match is to be known after every commit, also where no node of the window changed. Default
-    /// true.
-    pub follows_count: bool,
-}
-
-impl Query {
-    /// All nodes of a set.
-    pub fn new(set: impl Into<String>) -> Self {
-        Self { set: set.into(), filter: None, order_by: None, limit: None, fields: None, follows_count: true }
-    }
-
-    /// Takes only nodes for which `filter` is true.
-    #[must_use]
-    pub fn filter(mut self, filter: impl Into<String>) -> Self {
-        self.filter = Some(filter.into());
-        self
-    }
-
-    /// Orders by `keys`, such as `createdAt desc, id`.
-    #[must_use]
-    pub fn order_by(mut self, keys: impl Into<String>) -> Self {
-        self.order_by = Some(keys.into());
-        self
-    }
-
-    /// Takes at most `limit` nodes: with 0 none, and the result is how many match.
-    #[must_use]
-    pub fn limit(mut self, limit: u64) -> Self {
-        self.limit = Some(limit);
-        self
-    }
-
-    /// Cuts nodes down to `fields` (paths) and the key.
-    #[must_use]
-    pub fn fields<S: Into<String>>(mut self, fields: impl IntoIterator<Item = S>) -> Self {
-        self.fields = Some(fields.into_iter().map(Into::into).collect());
-        self
-    }
-
-    /// Leaves the count alone: no update comes where only the count changed, and [`Update::count`](crate::Update::count) may be
-    /// unknown. The engine then need not look at changes behind the end of a window.
-    #[must_use]
-    pub fn without_counts(mut self) -> Self {
-        self.follows_count = false;
-        self
-    }
-}
 
 /// Parses queries without the engine, on any thread: what takes long about a query is its text. Cheap to clone.
 ///
@@ -194,6 +127,13 @@ impl Plan {
             },
         };
         Ok(Plan { filter: rows.and(&self.filter), projection, ..self })
+    }
+
+    /// The same query for somebody who does not follow the count: no update comes where only the count changed, and
+    /// [`Update::count`](crate::Update::count) may be unknown. The engine then need not look at changes behind the end of a window.
+    #[must_use]
+    pub fn without_counts(self) -> Plan {
+        Plan { follows_count: false, ..self }
     }
 
     /// The number of its set, in the order of definition.

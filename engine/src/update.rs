@@ -85,7 +85,7 @@ pub struct Update {
     pub feed: FeedId,
     /// Strictly increasing over commits and steps of time.
     pub version: u64,
-    /// How many nodes match now. Always there where the query [follows its count](crate::Query::without_counts); else it may
+    /// How many nodes match now. Always there where the query [follows its count](crate::Plan::without_counts); else it may
     /// be unknown, because to know it would be work of its own.
     pub count: Option<Count>,
     changes: Vec<NodeChange>,

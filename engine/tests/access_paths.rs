@@ -98,11 +98,12 @@ fn filter(random: &mut Random) -> String {
 
 const ORDERS: [&str; 6] = ["", "total desc", "total", "at desc", "name, total desc", "customer desc, at"];
 
-fn query(random: &mut Random) -> Query {
+/// A query, and whether its count is followed.
+fn query(random: &mut Random) -> (Query, bool) {
     let limit = random.of(&[1, 2, 3, 5, 8, 1_000]);
     let query = Query::new("nodes").filter(filter(random)).order_by(random.of(&ORDERS)).limit(limit);
     let query = if random.one_in(4) { query.fields(["status", "at"]) } else { query };
-    if random.one_in(3) { query.without_counts() } else { query }
+    (query, !random.one_in(3))
 }
 
 /// How one engine is made to differ.
@@ -163,8 +164,9 @@ impl Side {
         self.name == "in small slices"
     }
 
-    fn open(&mut self, now: Instant, query: &Query) {
+    fn open(&mut self, now: Instant, query: &Query, follows_count: bool) {
         let plan = self.engine.prepare(query).expect("queries are sound");
+        let plan = if follows_count { plan } else { plan.without_counts() };
         let (feed, snapshot) = match self.in_slices() {
             true => {
                 let (feed, is_there) = self.engine.begin_open(now, &plan).expect("there is room");
@@ -263,15 +265,15 @@ fn run(seed: u64, declared: bool, steps: usize) -> (u64, u64) {
     let mut sides: Vec<Side> =
         variants().into_iter().map(|(name, limits)| Side::new(name, limits, declared)).collect();
     let mut nodes: BTreeMap<String, Value> = BTreeMap::new();
-    let mut queries: Vec<Query> = Vec::new();
+    let mut queries: Vec<(Query, bool)> = Vec::new();
     let mut minute = 0;
     for step in 0..steps {
         let now = moment(minute);
         match random.below(12) {
             0 | 1 if queries.len() < 24 => {
-                let query = query(&mut random);
-                sides.iter_mut().for_each(|side| side.open(now, &query));
-                queries.push(query);
+                let (query, follows_count) = query(&mut random);
+                sides.iter_mut().for_each(|side| side.open(now, &query, follows_count));
+                queries.push((query, follows_count));
             }
             2 if !queries.is_empty() => {
                 let place = random.below(queries.len() as u64) as usize;
@@ -324,12 +326,12 @@ fn run(seed: u64, declared: bool, steps: usize) -> (u64, u64) {
                     assert_eq!(
                         a, b,
                         "seed {seed}, step {step}: {} differs in {:?}",
-                        side.name, queries[place]
+                        side.name, queries[place].0
                     );
                 }
             }
         }
-        for (place, query) in queries.iter().enumerate() {
+        for (place, (query, follows_count)) in queries.iter().enumerate() {
             let all = recompute(query, &nodes, now);
             let total = all.len() as u64;
             let ids = &all[..all.len().min(query.limit.unwrap_or(1_000) as usize)];
@@ -351,7 +353,7 @@ fn run(seed: u64, declared: bool, steps: usize) -> (u64, u64) {
                     at()
                 );
                 assert!(!side.engine.matches(watch.feed, "nobody", now));
-                if query.follows_count {
+                if *follows_count {
                     assert_eq!(watch.count, Some((total, total > query.limit.unwrap_or(1_000))), "{}", at());
                 }
             }
@@ -360,7 +362,7 @@ fn run(seed: u64, declared: bool, steps: usize) -> (u64, u64) {
             side.work(1 + step % 9);
         }
         if step % 16 == 0
-            && let Some(query) = queries.first()
+            && let Some((query, _)) = queries.first()
         {
             let all = recompute(query, &nodes, now);
             let total = all.len() as u64;

@@ -163,7 +163,7 @@ fn a_strict_set_has_declared_fields_only() {
     }
     // The parser that runs ahead of the engine minds it too.
     let parsed = engine.query_parser().parse(Query::new("orders").filter("statu == 'y'"));
-    assert!(engine.plan(&parsed, true).is_err());
+    assert!(engine.plan(&parsed).is_err());
 
     // "a row with another field is refused at the commit", all or nothing, naming row and field.
     let upsert = |node: &'static str| Op::Upsert { set: "orders".into(), node: node.into() };

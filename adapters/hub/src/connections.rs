@@ -8,7 +8,7 @@ use std::{
 use foldhash::fast::FixedState;
 use indexmap::{IndexMap, IndexSet};
 use liveset_core::{
-    Hint, LiveQueryOptions, Moment, QuerySpec, Session, SessionState, Snapshot, SubscriptionSpec, Ticket,
+    Hint, LiveQueryOptions, Moment, Query, Session, SessionState, Snapshot, SubscriptionSpec, Ticket,
 };
 use liveset_engine::{FeedId, Keeping};
 
@@ -127,7 +127,7 @@ pub(crate) struct HeldQuery {
     pub(crate) keeping: Keeping,
     pub(crate) id: Arc<str>,
     /// To ask the policy again.
-    pub(crate) query: Arc<QuerySpec>,
+    pub(crate) query: Arc<Query>,
     pub(crate) options: LiveQueryOptions,
     /// See [`identity`](crate::updates::identity).
     pub(crate) identity: Box<str>,
@@ -274,7 +274,7 @@ impl Connections {
 
 #[cfg(all(test, feature = "test-kit"))]
 mod tests {
-    use liveset_core::{LiveQueryRequest, QuerySpec};
+    use liveset_core::{LiveQueryRequest, Query};
     use liveset_engine::SetDef;
 
     use crate::{
@@ -295,7 +295,7 @@ mod tests {
         world.settle();
         let request = |id: &str, limit| {
             let query = format!(r#"{{"edge":"orders","limit":{limit}}}"#);
-            LiveQueryRequest::new(id, QuerySpec::parse(query.as_bytes()).expect("a query"))
+            LiveQueryRequest::new(id, Query::parse(query.as_bytes()).expect("a query"))
         };
         world.stall(client);
         world.session(client).create_live_query(request("large", 1_000));

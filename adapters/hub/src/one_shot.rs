@@ -2,12 +2,11 @@
 
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
-use liveset_core::{QuerySpec, Refusal, Snapshot};
+use liveset_core::{Query, Refusal, Snapshot};
 use liveset_engine::{Explain, Filter, ParsedQuery, Plan, Projection};
 
 use crate::{
     Access, Hub, Now, PreparedQuery, Principal,
-    parser::engine_query,
     requests::{invalid, overdrawn, query_forbidden},
     updates::wire_snapshot,
 };
@@ -60,12 +59,7 @@ impl Hub {
     ///
     /// A refusal with its text: `FORBIDDEN`; `INVALID_QUERY`; `LIMIT_EXCEEDED` where the query reads more fields than the limits allow;
     /// `OVERLOADED` where the subject has overdrawn its steps a second by more than [`HubLimits::overdraft`](crate::HubLimits::overdraft).
-    pub fn query(
-        &mut self,
-        now: Now,
-        who: Option<&Principal>,
-        query: &QuerySpec,
-    ) -> Result<OneShot, Refusal> {
+    pub fn query(&mut self, now: Now, who: Option<&Principal>, query: &Query) -> Result<OneShot, Refusal> {
         self.on_account(now, who, |hub| hub.ask_once(now, who, query, None))
     }
 
@@ -80,7 +74,7 @@ impl Hub {
         who: Option<&Principal>,
         query: &PreparedQuery,
     ) -> Result<OneShot, Refusal> {
-        self.on_account(now, who, |hub| hub.ask_once(now, who, &query.spec, Some(&query.parsed)))
+        self.on_account(now, who, |hub| hub.ask_once(now, who, &query.query, Some(&query.parsed)))
     }
 
     /// Explains how changes find a query, and what it costs. `who` must see all of the set.
@@ -88,12 +82,7 @@ impl Hub {
     /// # Errors
     ///
     /// As [`query`](Self::query).
-    pub fn explain(
-        &mut self,
-        now: Now,
-        who: Option<&Principal>,
-        query: &QuerySpec,
-    ) -> Result<Explain, Refusal> {
+    pub fn explain(&mut self, now: Now, who: Option<&Principal>, query: &Query) -> Result<Explain, Refusal> {
         self.on_account(now, who, |hub| hub.explain_once(now, who, query, None))
     }
 
@@ -108,7 +97,7 @@ impl Hub {
         who: Option<&Principal>,
         query: &PreparedQuery,
     ) -> Result<Explain, Refusal> {
-        self.on_account(now, who, |hub| hub.explain_once(now, who, &query.spec, Some(&query.parsed)))
+        self.on_account(now, who, |hub| hub.explain_once(now, who, &query.query, Some(&query.parsed)))
     }
 
     /// Charges a subject for steps that were done outside of the hub, by [`OneShot::step_within`]. Returns how long the owner must wait
@@ -142,7 +131,7 @@ impl Hub {
         &mut self,
         now: Now,
         who: Option<&Principal>,
-        query: &QuerySpec,
+        query: &Query,
         parsed: Option<&ParsedQuery>,
     ) -> Result<OneShot, Refusal> {
         let plan = self.allowed_plan(who, query, parsed)?;
@@ -157,19 +146,19 @@ impl Hub {
         &mut self,
         now: Now,
         who: Option<&Principal>,
-        query: &QuerySpec,
+        query: &Query,
         parsed: Option<&ParsedQuery>,
     ) -> Result<Explain, Refusal> {
         let plan = self.allowed_plan(who, query, parsed)?;
         // What it tells is about everyone's nodes and queries.
         if let Some(who) = who
-            && self.policy.ask(|policy| policy.access(who, &query.edge))? != Access::All
+            && self.policy.ask(|policy| policy.access(who, &query.set))? != Access::All
         {
             return Err(query_forbidden(query));
         }
         let mut explained = self.engine.explain(now.wall, &plan).map_err(|error| self.no_room(&error))?;
         let (rows, visible) = (Filter::all(), Projection::whole());
-        let found = self.engine.hints(now.wall, &engine_query(query), &rows, &visible);
+        let found = self.engine.hints(now.wall, query, &rows, &visible);
         self.counts.own_steps += found.steps;
         explained.hints = found.hints;
         Ok(explained)
@@ -179,7 +168,7 @@ impl Hub {
     fn allowed_plan(
         &mut self,
         who: Option<&Principal>,
-        query: &QuerySpec,
+        query: &Query,
         parsed: Option<&ParsedQuery>,
     ) -> Result<Plan, Refusal> {
         match who {

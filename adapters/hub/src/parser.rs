@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use liveset_core::{Ahead, ParsedMessage, QuerySpec, SessionLimits};
-use liveset_engine::{ParsedQuery, Query, QueryParser};
+use liveset_core::{Ahead, ParsedMessage, Query, SessionLimits};
+use liveset_engine::{ParsedQuery, QueryParser};
 
 /// Reads messages and queries ahead of their hub, on any thread: [`Hub::handle_message`](crate::Hub::handle_message) and
 /// [`Hub::query_prepared`](crate::Hub::query_prepared) then do not look at their texts any more. Cheap to clone.
@@ -18,7 +18,7 @@ pub struct Parser {
 /// A query whose texts were read.
 #[derive(Clone, Debug)]
 pub struct PreparedQuery {
-    pub(crate) spec: QuerySpec,
+    pub(crate) query: Query,
     pub(crate) parsed: ParsedQuery,
 }
 
@@ -27,7 +27,7 @@ impl Parser {
     pub fn message(&self, text: &[u8]) -> ParsedMessage {
         let mut message = ParsedMessage::new(text, &self.session);
         if let Some(spec) = message.query() {
-            let ahead = Ahead::new(self.queries.parse(engine_query(spec)));
+            let ahead = Ahead::new(self.queries.parse(spec.clone()));
             message.attach(ahead);
         }
         message
@@ -40,20 +40,8 @@ impl Parser {
     }
 
     /// Reads the texts of a query. What is wrong with it is told by whatever takes it.
-    pub fn query(&self, spec: QuerySpec) -> PreparedQuery {
-        let parsed = self.queries.parse(engine_query(&spec));
-        PreparedQuery { spec, parsed }
-    }
-}
-
-/// The query as the engine has it.
-pub(crate) fn engine_query(spec: &QuerySpec) -> Query {
-    Query {
-        set: spec.edge.clone(),
-        filter: spec.filter.clone(),
-        order_by: spec.order_by.clone(),
-        limit: spec.limit,
-        fields: spec.fields.clone(),
-        follows_count: false,
+    pub fn query(&self, query: Query) -> PreparedQuery {
+        let parsed = self.queries.parse(query.clone());
+        PreparedQuery { query, parsed }
     }
 }

@@ -2,14 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use liveset_core::{ErrorCode, Hint, QuerySpec, Refusal};
+use liveset_core::{ErrorCode, Hint, Query, Refusal};
 use liveset_engine::{Filter, Parameter, ParsedQuery, Plan, Projection, QueryError};
 use serde_json::{Map, Value};
 
 use crate::{
     Access, ConnectionId, Hub, Now, Principal, Restriction,
     feeds::Watcher,
-    parser::engine_query,
     requests::{STEPS_PER_BYTE, invalid, planning_steps, query_forbidden},
 };
 
@@ -82,7 +81,7 @@ impl Hub {
     pub(crate) fn permitted(
         &mut self,
         who: &Principal,
-        query: &QuerySpec,
+        query: &Query,
         parsed: Option<&ParsedQuery>,
         follows_count: bool,
         known: Option<&Arc<PartScope>>,
@@ -90,7 +89,7 @@ impl Hub {
         if !self.policy.ask(|policy| policy.may_query(who, query))? {
             return Err(query_forbidden(query));
         }
-        let scope = self.scope(who, &query.edge, known).map_err(|none| self.no_scope(none, query))?;
+        let scope = self.scope(who, &query.set, known).map_err(|none| self.no_scope(none, query))?;
         let plan = self.plan_within(&scope, query, parsed, follows_count)?;
         Ok((plan, scope))
     }
@@ -142,31 +141,20 @@ impl Hub {
     }
 
     /// What is probably a mistake in a query that was planned within a scope; the watcher pays for finding it.
-    pub(crate) fn hints(
-        &mut self,
-        now: Now,
-        watcher: Watcher,
-        query: &QuerySpec,
-        scope: &Scope,
-    ) -> Vec<Hint> {
+    pub(crate) fn hints(&mut self, now: Now, watcher: Watcher, query: &Query, scope: &Scope) -> Vec<Hint> {
         let (all, whole) = (Filter::all(), Projection::whole());
         let (rows, visible) = match scope {
             Scope::All => (&all, &whole),
             Scope::Part(part) => (&part.rows, &part.visible),
         };
-        let found = self.engine.hints(now.wall, &engine_query(query), rows, visible);
+        let found = self.engine.hints(now.wall, query, rows, visible);
         self.counts.own_steps += found.steps;
         self.spend(now, watcher, found.steps);
-        let hint = |hint: liveset_engine::Hint| Hint {
-            text: hint.text,
-            line: hint.line as u64,
-            column: hint.column as u64,
-        };
-        found.hints.into_iter().map(hint).collect()
+        found.hints
     }
 
     /// What is answered to a query over a set of which somebody sees nothing.
-    pub(crate) fn no_scope(&mut self, none: NoScope, query: &QuerySpec) -> Refusal {
+    pub(crate) fn no_scope(&mut self, none: NoScope, query: &Query) -> Refusal {
         match none {
             NoScope::Forbidden => query_forbidden(query),
             NoScope::Broken => {
@@ -181,7 +169,7 @@ impl Hub {
     pub(crate) fn plan_within(
         &mut self,
         scope: &Scope,
-        query: &QuerySpec,
+        query: &Query,
         parsed: Option<&ParsedQuery>,
         follows_count: bool,
     ) -> Result<Plan, Refusal> {
@@ -202,19 +190,20 @@ impl Hub {
     /// The plan of a query over everything. Without `parsed` its texts are parsed here.
     pub(crate) fn plan(
         &mut self,
-        query: &QuerySpec,
+        query: &Query,
         parsed: Option<&ParsedQuery>,
         follows_count: bool,
     ) -> Result<Plan, QueryError> {
         self.counts.planned += 1;
         self.counts.own_steps += planning_steps(query, self.query_limits.expression_bytes);
-        match parsed {
-            Some(parsed) => self.engine.plan(parsed, follows_count),
+        let plan = match parsed {
+            Some(parsed) => self.engine.plan(parsed),
             None => {
                 self.counts.parsed += u64::from(query.filter.is_some());
-                self.engine.prepare(&liveset_engine::Query { follows_count, ..engine_query(query) })
+                self.engine.prepare(query)
             }
-        }
+        };
+        plan.map(|plan| if follows_count { plan } else { plan.without_counts() })
     }
 
     /// What a connection knows of a set.

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use liveset_core::{ErrorCode, Moment, QuerySpec, Refusal};
+use liveset_core::{ErrorCode, Moment, Query, Refusal};
 use liveset_engine::{
     ExprError, Filter, JsonLimits, Literal, Parameter, Projection, QueryLimits, SetDef, json,
 };
@@ -227,7 +227,7 @@ pub trait Policy: Send + Sync {
     fn access(&self, who: &Principal, edge: &str) -> Access;
     /// Whether `who` may ask this query at all: edge, filter, order and fields. Default: they may, since whatever they ask,
     /// [`access`](Self::access) bounds what they get.
-    fn may_query(&self, who: &Principal, query: &QuerySpec) -> bool {
+    fn may_query(&self, who: &Principal, query: &Query) -> bool {
         let _ = (who, query);
         true
     }

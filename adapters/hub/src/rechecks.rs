@@ -167,11 +167,11 @@ impl Hub {
                 Ok(may) => may,
                 Err(_) => return self.panicked(now, conn),
             };
-            if !scopes.contains_key(&*query.edge) {
-                let known = self.known_scope(conn, &query.edge);
-                scopes.insert(&query.edge, self.scope(who, &query.edge, known.as_ref()));
+            if !scopes.contains_key(&*query.set) {
+                let known = self.known_scope(conn, &query.set);
+                scopes.insert(&query.set, self.scope(who, &query.set, known.as_ref()));
             }
-            let scope = match scopes.get(&*query.edge) {
+            let scope = match scopes.get(&*query.set) {
                 Some(_) if !may => Err(NoScope::Forbidden),
                 Some(scope) => scope.clone(),
                 None => Err(NoScope::Forbidden),

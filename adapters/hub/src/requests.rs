@@ -6,8 +6,8 @@ use std::{
 };
 
 use liveset_core::{
-    About, AddedReason, Ahead, Change, ChangeBatch, ChangeReason, Doc, ErrorCode, LiveQueryOptions,
-    QuerySpec, Refusal, RemovedReason, Request, Snapshot, SubscriptionSpec, Ticket, VersionCode,
+    About, AddedReason, Ahead, Change, ChangeBatch, ChangeReason, Doc, ErrorCode, LiveQueryOptions, Query,
+    Refusal, RemovedReason, Request, Snapshot, SubscriptionSpec, Ticket, VersionCode,
 };
 use liveset_engine::{FeedId, Keeping, OpenError, Opened, Plan, QueryError, Share};
 
@@ -227,7 +227,7 @@ impl Hub {
             );
             return Err(Refusal { code: ErrorCode::Overloaded, message, id: None });
         }
-        let known = self.known_scope(conn, &asked.query.edge);
+        let known = self.known_scope(conn, &asked.query.set);
         let (plan, scope) =
             self.permitted(&who, &asked.query, asked.ahead.get(), asked.options.counts, known.as_ref())?;
         let Asked { ticket, id, query, options, since, .. } = asked;
@@ -241,7 +241,7 @@ impl Hub {
         let hints = if options.hints { self.hints(now, watcher, &query, &scope) } else { Vec::new() };
         if let Some(connection) = self.connections.find_mut(conn) {
             if let Scope::Part(part) = &scope {
-                connection.scopes.insert(query.edge.as_str().into(), part.clone());
+                connection.scopes.insert(query.set.as_str().into(), part.clone());
             }
             let held = HeldQuery {
                 feed,
@@ -332,7 +332,7 @@ impl Hub {
             None => LiveQueryStage::Answered { rows: snapshot.rows.len() },
         };
         self.outputs.push(Output::LiveQuery { conn, id: held.id.clone(), stage });
-        let key = self.engine.key(&held.query.edge);
+        let key = self.engine.key(&held.query.set);
         match net {
             Some(batch) => {
                 self.counts.resumed += 1;
@@ -561,7 +561,7 @@ fn missed(
 }
 
 /// The steps that it takes to read and plan a query. Of a text that is too long no more is read than may be.
-pub(crate) fn planning_steps(query: &QuerySpec, most: usize) -> u64 {
+pub(crate) fn planning_steps(query: &Query, most: usize) -> u64 {
     let texts = [&query.filter, &query.order_by].into_iter().flatten().map(String::len);
     let fields = query.fields.iter().flatten().map(String::len);
     STEPS_PER_QUERY + STEPS_PER_BYTE * texts.chain(fields).map(|bytes| bytes.min(most)).sum::<usize>() as u64
@@ -584,7 +584,7 @@ pub(crate) fn overdrawn(limits: &HubLimits) -> Refusal {
 struct Asked {
     ticket: Ticket,
     id: Arc<str>,
-    query: Arc<QuerySpec>,
+    query: Arc<Query>,
     options: LiveQueryOptions,
     since: Option<String>,
     /// Its texts as parsed, where a parser has read the message.
@@ -649,10 +649,6 @@ fn no_bytes(bytes: u64, room: Share, id: &Arc<str>) -> Refusal {
     }
 }
 
-pub(crate) fn query_forbidden(query: &QuerySpec) -> Refusal {
-    Refusal {
-        code: ErrorCode::Forbidden,
-        message: format!("not allowed to query '{}'", query.edge),
-        id: None,
-    }
+pub(crate) fn query_forbidden(query: &Query) -> Refusal {
+    Refusal { code: ErrorCode::Forbidden, message: format!("not allowed to query '{}'", query.set), id: None }
 }

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, hash::BuildHasher, sync::Arc};
 
 use foldhash::fast::FixedState;
 use liveset_core::{
-    AddedReason, Change, ChangeBatch, ChangeReason, DiffVersions, Diffs, Doc, QuerySpec, RemovedReason,
-    Snapshot, Ticket, VersionCode, VersionKey,
+    AddedReason, Change, ChangeBatch, ChangeReason, DiffVersions, Diffs, Doc, Query, RemovedReason, Snapshot,
+    Ticket, VersionCode, VersionKey,
 };
 use liveset_engine::{Committed, Count, FeedId, Keyed, Plan, Reason, Update};
 
@@ -336,9 +336,9 @@ fn wire_version(version: u64, epoch: u64) -> u64 {
 }
 
 /// Everything that the diffs of a query depend on, the same however the query is spelled.
-pub(crate) fn identity(query: &QuerySpec, plan: &Plan) -> Box<str> {
+pub(crate) fn identity(query: &Query, plan: &Plan) -> Box<str> {
     let (filter, order) = (plan.filter().canonical(), plan.order().canonical());
-    let (edge, fields) = (&query.edge, plan.projection().canonical());
+    let (edge, fields) = (&query.set, plan.projection().canonical());
     // Each with its length: no part can pass for a piece of another.
     let parts = [edge, filter, order, fields].map(|part| format!("{}:{part}", part.len()));
     format!("{}/{}", parts.join("/"), plan.cap()).into()

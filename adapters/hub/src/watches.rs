@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use liveset_core::{ChangeBatch, Pending, QuerySpec, Snapshot};
+use liveset_core::{ChangeBatch, Pending, Query, Snapshot};
 use liveset_engine::{FeedId, Opened, ParsedQuery};
 
 use crate::{Hub, Now, PreparedQuery, WatchError, WatchId, feeds::Watcher, updates::identity};
@@ -26,7 +26,7 @@ impl Hub {
     /// # Errors
     ///
     /// The query is wrong, or there are too many.
-    pub fn watch(&mut self, now: Now, query: &QuerySpec) -> Result<WatchId, WatchError> {
+    pub fn watch(&mut self, now: Now, query: &Query) -> Result<WatchId, WatchError> {
         self.as_query(|hub| hub.watch_parsed(now, query, None))
     }
 
@@ -36,13 +36,13 @@ impl Hub {
     ///
     /// As [`watch`](Self::watch).
     pub fn watch_prepared(&mut self, now: Now, query: &PreparedQuery) -> Result<WatchId, WatchError> {
-        self.as_query(|hub| hub.watch_parsed(now, &query.spec, Some(&query.parsed)))
+        self.as_query(|hub| hub.watch_parsed(now, &query.query, Some(&query.parsed)))
     }
 
     fn watch_parsed(
         &mut self,
         now: Now,
-        query: &QuerySpec,
+        query: &Query,
         parsed: Option<&ParsedQuery>,
     ) -> Result<WatchId, WatchError> {
         let plan = self.plan(query, parsed, true)?;

@@ -5,7 +5,7 @@ mod common;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use common::{client, create, messages, order, request, types, world};
-use liveset_core::{QuerySpec, SubscriptionSpec};
+use liveset_core::{Query, SubscriptionSpec};
 use liveset_engine::{EngineLimits, Instant};
 use liveset_hub::{
     Access, AuthRefused, HubConfig, HubLimits, Input, Policy, Principal, Restriction,
@@ -116,7 +116,7 @@ fn what_a_subject_has_spent_it_does_not_get_back_by_coming_anew() {
 fn refused_queries_are_on_the_account_of_their_subject() {
     let mut world = filled(slow(10_000));
     let (who, now) = (Principal::new("a"), world.now());
-    let wrong = QuerySpec::parse(br#"{"edge":"orders","filter":"total anyo [1]"}"#).expect("a query");
+    let wrong = Query::parse(br#"{"edge":"orders","filter":"total anyo [1]"}"#).expect("a query");
     let codes: Vec<_> = (0..1_000)
         .map(|_| world.hub_mut().query(now, Some(&who), &wrong).expect_err("it is wrong").code)
         .collect();
@@ -129,7 +129,7 @@ fn refused_queries_are_on_the_account_of_their_subject() {
 fn queries_that_are_asked_once_are_on_the_account_of_their_subject() {
     let mut world = filled(slow(10_000));
     let who = Principal::new("a");
-    let spec = QuerySpec::parse(scan(1).as_bytes()).expect("a query");
+    let spec = Query::parse(scan(1).as_bytes()).expect("a query");
     let now = world.now();
     let mut asked = world.hub_mut().query(now, Some(&who), &spec).expect("allowed");
     assert_eq!(asked.subject().map(|subject| &**subject), Some("a"));

@@ -11,7 +11,7 @@ mod common;
 use std::{collections::BTreeMap, ops::ControlFlow, time::Duration};
 
 use common::request;
-use liveset_core::{LiveQueryOptions, QuerySpec, SubscriptionSpec, Token};
+use liveset_core::{LiveQueryOptions, Query, SubscriptionSpec, Token};
 use liveset_engine::{EngineLimits, FieldKind, Instant, Op, SetDef};
 use liveset_hub::{
     Access, HubConfig, HubLimits, Policy, Principal, Restriction,
@@ -265,7 +265,7 @@ impl Sim {
 
     /// A query over HTTP, in turns, which may be given up.
     fn ask_once(&mut self, c: usize) {
-        let spec = QuerySpec::parse(self.query().as_bytes()).expect("a query");
+        let spec = Query::parse(self.query().as_bytes()).expect("a query");
         let who = Principal::new(self.clients[c].subject);
         let now = self.world.now();
         let Ok(mut asked) = self.world.hub_mut().query(now, Some(&who), &spec) else { return };
@@ -345,7 +345,7 @@ impl Sim {
                 let result = session.live_query(&name).expect("it is there");
                 assert!(result.is_loaded(), "{name} of {who:?} waits for ever");
                 let mut shown: Vec<String> = result.rows().map(|(id, _)| id.to_string()).collect();
-                let spec = QuerySpec::parse(client.asked[&name].as_bytes()).expect("a query");
+                let spec = Query::parse(client.asked[&name].as_bytes()).expect("a query");
                 let now = self.world.now();
                 let asked = match self.world.hub_mut().query(now, Some(&who), &spec) {
                     Ok(asked) => asked,

@@ -155,7 +155,7 @@ fn what_the_engine_has_no_room_for_is_refused_and_the_connection_stays() {
     assert_eq!(world.hub().stats().refusals.window_bytes, 1);
 
     let now = world.now();
-    let query = liveset_core::QuerySpec::parse(br#"{"edge":"orders","filter":"total > 4"}"#).unwrap();
+    let query = liveset_core::Query::parse(br#"{"edge":"orders","filter":"total > 4"}"#).unwrap();
     let error = world.hub_mut().watch(now, &query).unwrap_err();
     assert!(matches!(error, WatchError::TooMany(_)));
     assert_eq!(error.code(), ErrorCode::Overloaded);

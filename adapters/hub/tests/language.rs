@@ -1,6 +1,6 @@
 //! Every kind of value against every kind of literal and of value, by every operator: one-shot queries against the oracle.
 
-use liveset_core::{ErrorCode, QuerySpec};
+use liveset_core::ErrorCode;
 use liveset_engine::{FieldKind, SetDef};
 use liveset_hub::{
     HubConfig, OneShot,
@@ -127,7 +127,7 @@ impl Pair {
     /// The hub's result is the oracle's, in number, order and content.
     fn check(&mut self, query: &Query) {
         let json = query.json(&mut |_| 0).to_string();
-        let spec = QuerySpec::parse(json.as_bytes()).expect("a query");
+        let spec = liveset_core::Query::parse(json.as_bytes()).expect("a query");
         let now = self.world.now();
         let got = self.world.hub_mut().query(now, None, &spec).map(OneShot::run);
         if self.store.refuses(query) {

@@ -2,7 +2,7 @@
 
 mod common;
 
-use liveset_core::{QuerySpec, SessionState};
+use liveset_core::{Query, SessionState};
 use liveset_engine::{Instant, SetDef};
 use liveset_hub::{AuthRefused, ConnectionId, Hub, HubConfig, Now, Output, Principal};
 
@@ -147,8 +147,7 @@ fn a_refused_token_has_nothing_parsed() {
 fn a_set_that_a_parser_does_not_know_is_found_all_the_same() {
     let mut hub = hub();
     let parser = hub.parser();
-    let spec =
-        |edge: &str| QuerySpec { edge: edge.into(), filter: Some("n ==".into()), ..QuerySpec::default() };
+    let spec = |edge: &str| Query { set: edge.into(), filter: Some("n ==".into()), ..Query::default() };
     let early = parser.query(spec("notes"));
     let error = hub.query_prepared(now(), None, &early).expect_err("there is no such set").message;
     assert!(error.contains("notes") && !error.contains("filter"), "{error}");

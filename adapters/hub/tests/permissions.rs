@@ -5,7 +5,7 @@ mod common;
 use std::sync::Arc;
 
 use common::{client, create, messages, order, shown, types, world};
-use liveset_core::{CloseCode, QuerySpec, SubscriptionSpec, Token};
+use liveset_core::{CloseCode, Query, SubscriptionSpec, Token};
 use liveset_hub::{Access, AuthRefused, HubConfig, Policy, Principal};
 use serde_json::json;
 
@@ -17,7 +17,7 @@ impl Policy for House {
         &*who.subject != "guest" || !path.starts_with("actors")
     }
 
-    fn may_query(&self, who: &Principal, query: &QuerySpec) -> bool {
+    fn may_query(&self, who: &Principal, query: &Query) -> bool {
         &*who.subject != "guest" || query.filter.is_none()
     }
 
@@ -138,7 +138,7 @@ fn an_expired_principal_gets_nothing_more() {
 fn one_shot_queries_ask_too() {
     let mut world = world(config());
     let now = world.now();
-    let query = QuerySpec::parse(BY_TOTAL.as_bytes()).unwrap();
+    let query = Query::parse(BY_TOTAL.as_bytes()).unwrap();
     let (guest, owner) = (Principal::new("guest"), Principal::new("owner"));
     let refusal = world.hub_mut().query(now, Some(&guest), &query).unwrap_err();
     assert_eq!(refusal.code.as_str(), "FORBIDDEN");

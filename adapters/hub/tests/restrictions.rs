@@ -5,7 +5,7 @@ mod common;
 use std::sync::Arc;
 
 use common::{client, create, messages, request, types, world};
-use liveset_core::{QuerySpec, SessionLimits, Token};
+use liveset_core::{Query, SessionLimits, Token};
 use liveset_engine::{FieldKind, SetDef};
 use liveset_hub::{
     Access, HubConfig, Policy, Principal, Restriction,
@@ -194,7 +194,7 @@ fn another_principal_turns_what_is_held_into_what_it_may_see() {
         if options == "{}" {
             create(&mut world, client, "q", ALL);
         } else {
-            let request = liveset_core::LiveQueryRequest::new("q", QuerySpec::parse(ALL.as_bytes()).unwrap());
+            let request = liveset_core::LiveQueryRequest::new("q", Query::parse(ALL.as_bytes()).unwrap());
             let options = liveset_core::LiveQueryOptions {
                 positions: true,
                 counts: true,
@@ -256,7 +256,7 @@ fn who_may_see_more_is_told_what_has_no_room_any_more_and_what_is_forbidden() {
     let mut world = shop();
     let client = client(&mut world, ACME);
     let text = r#"{"edge":"orders","orderBy":"total","limit":2}"#;
-    let request = liveset_core::LiveQueryRequest::new("q", QuerySpec::parse(text.as_bytes()).unwrap());
+    let request = liveset_core::LiveQueryRequest::new("q", Query::parse(text.as_bytes()).unwrap());
     let options = liveset_core::LiveQueryOptions { reasons: true, ..Default::default() };
     world.session(client).create_live_query(liveset_core::LiveQueryRequest { options, ..request });
     world.settle();
@@ -298,7 +298,7 @@ fn what_waits_is_not_lost_when_the_principal_changes() {
 fn a_version_of_another_principal_is_answered_by_a_snapshot() {
     let mut world = shop();
     let client = client(&mut world, ACME);
-    let request = liveset_core::LiveQueryRequest::new("q", QuerySpec::parse(ALL.as_bytes()).unwrap());
+    let request = liveset_core::LiveQueryRequest::new("q", Query::parse(ALL.as_bytes()).unwrap());
     let options = liveset_core::LiveQueryOptions { resume: true, ..Default::default() };
     world.session(client).create_live_query(liveset_core::LiveQueryRequest { options, ..request });
     world.settle();
@@ -308,7 +308,7 @@ fn a_version_of_another_principal_is_answered_by_a_snapshot() {
     world.reconnect(client, UMBRELLA);
     world.settle();
     messages(&mut world, client);
-    let request = liveset_core::LiveQueryRequest::new("q", QuerySpec::parse(ALL.as_bytes()).unwrap());
+    let request = liveset_core::LiveQueryRequest::new("q", Query::parse(ALL.as_bytes()).unwrap());
     let request = liveset_core::LiveQueryRequest { options, resume_from: Some(held), ..request };
     world.session(client).create_live_query(request);
     world.settle();

@@ -164,8 +164,8 @@ impl Policy for OnlyA {
         path != "actors" || &*who.subject == "a"
     }
 
-    fn may_query(&self, who: &Principal, query: &liveset_core::QuerySpec) -> bool {
-        query.edge != "secret" || &*who.subject == "a"
+    fn may_query(&self, who: &Principal, query: &liveset_core::Query) -> bool {
+        query.set != "secret" || &*who.subject == "a"
     }
 
     fn access(&self, _: &Principal, _: &str) -> Access {

@@ -5,7 +5,7 @@ mod common;
 use std::{sync::Arc, time::Duration};
 
 use common::{client, messages, order, orders, request, shown, types, world};
-use liveset_core::{CloseCode, LiveResult, QuerySpec, Token};
+use liveset_core::{CloseCode, LiveResult, Query, Token};
 use liveset_engine::{EngineLimits, Tuning};
 use liveset_hub::{
     Access, AllowAll, HubConfig, Policy, Principal, WatchEvent,
@@ -71,7 +71,7 @@ fn one_who_joins_waits_with_the_others() {
     let (a, b) = (client(&mut world, "a"), client(&mut world, "b"));
     ask(&mut world, a, None);
     let now = world.now();
-    let query = QuerySpec::parse(QUERY.as_bytes()).unwrap();
+    let query = Query::parse(QUERY.as_bytes()).unwrap();
     let watch = world.hub_mut().watch(now, &query).unwrap();
     assert!(world.hub_mut().poll_watch(watch).is_none());
     world.session(b).create_live_query(request("q", QUERY));
@@ -103,7 +103,7 @@ fn destroyed_while_it_waits() {
 fn unwatched_while_it_waits() {
     let mut world = slow_world(config());
     let now = world.now();
-    let query = QuerySpec::parse(QUERY.as_bytes()).unwrap();
+    let query = Query::parse(QUERY.as_bytes()).unwrap();
     let watch = world.hub_mut().watch(now, &query).unwrap();
     assert_eq!(world.hub().stats().waiting, 1);
     world.hub_mut().unwatch(watch);
@@ -145,7 +145,7 @@ impl Policy for OnlyWide {
         AllowAll.may_subscribe(who, path, events)
     }
 
-    fn may_query(&self, who: &Principal, _: &QuerySpec) -> bool {
+    fn may_query(&self, who: &Principal, _: &Query) -> bool {
         &*who.subject == "wide"
     }
 
@@ -187,7 +187,7 @@ impl Policy for Bomb {
         true
     }
 
-    fn may_query(&self, _: &Principal, query: &QuerySpec) -> bool {
+    fn may_query(&self, _: &Principal, query: &Query) -> bool {
         assert_ne!(query.order_by.as_deref(), Some("bomb"), "boom");
         true
     }

@@ -5,12 +5,12 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::{order, orders, world};
-use liveset_core::QuerySpec;
+use liveset_core::Query;
 use liveset_hub::{HubConfig, HubLimits, WatchEvent, WatchId, test_kit::World};
 
 fn watch(world: &mut World, query: &str) -> WatchId {
     let now = world.now();
-    let query = QuerySpec::parse(query.as_bytes()).unwrap();
+    let query = Query::parse(query.as_bytes()).unwrap();
     world.hub_mut().watch(now, &query).unwrap()
 }
 
@@ -97,7 +97,7 @@ fn an_ended_watch_frees_its_feed() {
 fn a_bad_query_is_an_error() {
     let mut world = world(HubConfig::default());
     let now = world.now();
-    let query = QuerySpec::parse(br#"{"edge":"orders","filter":"total ="}"#).unwrap();
+    let query = Query::parse(br#"{"edge":"orders","filter":"total ="}"#).unwrap();
     let error = world.hub_mut().watch(now, &query).unwrap_err();
     assert!(error.to_string().contains("filter"), "{error}");
     assert_eq!(world.hub().stats().watches, 0);

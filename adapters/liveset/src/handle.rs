@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use liveset_core::{ErrorCode, QuerySpec, Refusal, Snapshot, Token};
+use liveset_core::{ErrorCode, Query, Refusal, Snapshot, Token};
 use liveset_engine::{Committed, Explain, Instant, Op};
 use liveset_hub::{Hub, OneShot, Principal, SubjectUse};
 use serde::Serialize;
@@ -20,7 +20,7 @@ use crate::builder::Builder;
 use crate::commit::{CommitError, PublishError, Tx};
 use crate::contain::{Panicked, contain};
 use crate::live::LiveQuery;
-use crate::query::{Json, Query, QueryError, QueryResult};
+use crate::query::{Json, QueryError, QueryResult};
 use crate::shared::Shared;
 use crate::{connection, finite, telemetry};
 
@@ -222,7 +222,7 @@ impl Liveset {
     /// # Errors
     ///
     /// Where the query is wrong; the text says where.
-    pub fn query(&self, query: impl Into<QuerySpec>) -> Result<QueryResult, QueryError> {
+    pub fn query(&self, query: impl Into<Query>) -> Result<QueryResult, QueryError> {
         self.ask(None, &query.into())
     }
 
@@ -234,7 +234,7 @@ impl Liveset {
     ///
     /// Where the query is wrong or not allowed, or its rows are too large; `OVERLOADED` where the subject has overdrawn its account by
     /// more than `HubLimits::overdraft`.
-    pub fn query_as(&self, who: &Principal, query: &QuerySpec) -> Result<QueryResult, QueryError> {
+    pub fn query_as(&self, who: &Principal, query: &Query) -> Result<QueryResult, QueryError> {
         self.ask(Some(who), query)
     }
 
@@ -247,11 +247,11 @@ impl Liveset {
     /// # Errors
     ///
     /// Where the query is wrong or not allowed, or as [`query_as`](Self::query_as) where the account is overdrawn.
-    pub fn begin_query_as(&self, who: &Principal, query: &QuerySpec) -> Result<QueryRun, QueryError> {
+    pub fn begin_query_as(&self, who: &Principal, query: &Query) -> Result<QueryRun, QueryError> {
         self.begin(Some(who), query)
     }
 
-    fn begin(&self, who: Option<&Principal>, query: &QuerySpec) -> Result<QueryRun, QueryError> {
+    fn begin(&self, who: Option<&Principal>, query: &Query) -> Result<QueryRun, QueryError> {
         let started = std::time::Instant::now();
         let asked = match contain(|| self.shared.parser.query(query.clone())) {
             Ok(query) => self.shared.run(|hub, now| hub.query_prepared(now, who, &query)),
@@ -274,7 +274,7 @@ impl Liveset {
         }
     }
 
-    fn ask(&self, who: Option<&Principal>, query: &QuerySpec) -> Result<QueryResult, QueryError> {
+    fn ask(&self, who: Option<&Principal>, query: &Query) -> Result<QueryResult, QueryError> {
         let mut run = self.begin(who, query)?;
         loop {
             match run.step_within(usize::MAX, u64::MAX) {
@@ -300,7 +300,7 @@ impl Liveset {
     /// # Errors
     ///
     /// Where the query is wrong; the text says where.
-    pub fn explain(&self, query: impl Into<QuerySpec>) -> Result<Explain, QueryError> {
+    pub fn explain(&self, query: impl Into<Query>) -> Result<Explain, QueryError> {
         self.explain_to(None, &query.into())
     }
 
@@ -309,11 +309,11 @@ impl Liveset {
     /// # Errors
     ///
     /// Where the query is wrong or not allowed.
-    pub fn explain_as(&self, who: &Principal, query: &QuerySpec) -> Result<Explain, QueryError> {
+    pub fn explain_as(&self, who: &Principal, query: &Query) -> Result<Explain, QueryError> {
         self.explain_to(Some(who), query)
     }
 
-    fn explain_to(&self, who: Option<&Principal>, query: &QuerySpec) -> Result<Explain, QueryError> {
+    fn explain_to(&self, who: Option<&Principal>, query: &Query) -> Result<Explain, QueryError> {
         let explained = contain(|| self.shared.parser.query(query.clone()))
             .and_then(|query| self.shared.run(|hub, now| hub.explain_prepared(now, who, &query)));
         match explained {
@@ -345,7 +345,7 @@ impl Liveset {
     /// # Errors
     ///
     /// Where the query is wrong, or the engine keeps as many as its limits allow.
-    pub fn live(&self, query: impl Into<QuerySpec>) -> Result<LiveQuery, QueryError> {
+    pub fn live(&self, query: impl Into<Query>) -> Result<LiveQuery, QueryError> {
         let query = query.into();
         let watched = contain(|| self.shared.parser.query(query))
             .and_then(|query| self.shared.run(|hub, now| hub.watch_prepared(now, &query)));
@@ -597,12 +597,6 @@ fn internal() -> QueryError {
 impl fmt::Debug for Liveset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Liveset").field("connections", &self.shared.serving()).finish_non_exhaustive()
-    }
-}
-
-impl From<&Query> for QuerySpec {
-    fn from(query: &Query) -> Self {
-        query.spec().clone()
     }
 }
 

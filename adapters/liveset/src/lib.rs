@@ -156,12 +156,10 @@ pub use commit::{CommitError, PublishError, Tx};
 pub use handle::{Liveset, QueryRun, Stats};
 pub use limits::{AuthLimits, Limits, TransportLimits};
 pub use live::{Change, Diff, LiveQuery, LiveRows, LiveUpdate};
-pub use query::{Json, Query, QueryError, QueryResult, Row};
+pub use query::{Json, QueryError, QueryResult, Row};
 
 #[doc(inline)]
-pub use liveset_core::{
-    AddedReason, ErrorCode, QuerySpec, QuerySpecError, RemovedReason, SessionLimits, Token,
-};
+pub use liveset_core::{AddedReason, ErrorCode, InvalidQuery, Query, RemovedReason, SessionLimits, Token};
 #[doc(inline)]
 pub use liveset_engine::{
     Committed, Cost, EngineLimits, Explain, FieldDef, FieldKind, Instant, Op, QueryLimits, SetDef,

@@ -1,82 +1,13 @@
-//! Queries, and the rows that answer them.
+//! The rows that answer a query.
 
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use liveset_core::{Doc, ErrorCode, QuerySpec, Refusal, Snapshot};
+use liveset_core::{Doc, ErrorCode, Refusal, Snapshot};
 use liveset_hub::WatchError;
 use serde::Deserialize;
 use thiserror::Error;
-
-/// A query over one set: which nodes, in which order, how many, which of their fields.
-///
-/// It is checked where it is used, by [`Liveset::query`](crate::Liveset::query) and
-/// [`Liveset::live`](crate::Liveset::live).
-///
-/// ```
-/// use liveset::Query;
-///
-/// let query = Query::new("orders")
-///     .filter("status == 'processing' and createdAt > now - 7 days")
-///     .order_by("createdAt desc")
-///     .limit(50)
-///     .fields(["status", "customer.name"]);
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Query(QuerySpec);
-
-impl Query {
-    /// Every node of a set, by id.
-    pub fn new(set: impl Into<String>) -> Self {
-        Self(QuerySpec { edge: set.into(), filter: None, order_by: None, limit: None, fields: None })
-    }
-
-    /// Only nodes for which the expression is true.
-    #[must_use]
-    pub fn filter(mut self, filter: impl Into<String>) -> Self {
-        self.0.filter = Some(filter.into());
-        self
-    }
-
-    /// In this order, such as `total desc, createdAt`; ties go by id.
-    #[must_use]
-    pub fn order_by(mut self, keys: impl Into<String>) -> Self {
-        self.0.order_by = Some(keys.into());
-        self
-    }
-
-    /// At most so many nodes. More than the cap (1,000 by default) is the cap; with 0 the result has no rows, and tells how many match.
-    #[must_use]
-    pub fn limit(mut self, limit: u64) -> Self {
-        self.0.limit = Some(limit);
-        self
-    }
-
-    /// Only these fields, as paths; the key is always there.
-    #[must_use]
-    pub fn fields<S: Into<String>>(mut self, fields: impl IntoIterator<Item = S>) -> Self {
-        self.0.fields = Some(fields.into_iter().map(Into::into).collect());
-        self
-    }
-
-    /// The query as the protocol has it.
-    pub fn spec(&self) -> &QuerySpec {
-        &self.0
-    }
-}
-
-impl From<QuerySpec> for Query {
-    fn from(spec: QuerySpec) -> Self {
-        Self(spec)
-    }
-}
-
-impl From<Query> for QuerySpec {
-    fn from(query: Query) -> Self {
-        query.0
-    }
-}
 
 /// One JSON value as text. Cloning shares it.
 ///

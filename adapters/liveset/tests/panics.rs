@@ -5,9 +5,7 @@ mod common;
 use std::sync::Arc;
 
 use common::{authenticated, connect, eventually, listen};
-use liveset::{
-    Access, AnyToken, Grant, Liveset, Policy, Principal, Query, QuerySpec, Renewal, Set, StaticTokens,
-};
+use liveset::{Access, AnyToken, Grant, Liveset, Policy, Principal, Query, Renewal, Set, StaticTokens};
 use serde_json::json;
 
 /// A policy with a fault.
@@ -18,8 +16,8 @@ impl Policy for Bomb {
         true
     }
 
-    fn may_query(&self, _: &Principal, query: &QuerySpec) -> bool {
-        assert_ne!(query.edge, "bombs", "boom");
+    fn may_query(&self, _: &Principal, query: &Query) -> bool {
+        assert_ne!(query.set, "bombs", "boom");
         true
     }
 
@@ -68,7 +66,7 @@ async fn a_host_that_asks_gets_an_error() {
     let liveset =
         Liveset::builder().set(Set::new("bombs")).authenticator(AnyToken).policy(Bomb).build().unwrap();
     let who = liveset.authenticate("t").await.unwrap();
-    let query = QuerySpec::from(Query::new("bombs"));
+    let query = Query::new("bombs");
     assert_eq!(liveset.query_as(&who, &query).unwrap_err().code().as_str(), "INTERNAL");
     assert!(!liveset.may_write(&who));
     // The host's own questions ask no policy.

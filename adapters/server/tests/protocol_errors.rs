@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use liveset::{Access, AuthError, Grant, Limits, Liveset, Policy, Principal, QuerySpec, Set, StaticTokens};
+use liveset::{Access, AuthError, Grant, Limits, Liveset, Policy, Principal, Query, Set, StaticTokens};
 use liveset_server::{accept, http};
 use serde_json::{Value, json};
 use support::TOKEN;
@@ -221,7 +221,7 @@ impl Policy for GuestsSeeJobs {
         &*who.subject != "guest" || path.starts_with("jobs")
     }
 
-    fn may_query(&self, who: &Principal, _: &QuerySpec) -> bool {
+    fn may_query(&self, who: &Principal, _: &Query) -> bool {
         &*who.subject != "guest"
     }
 
@@ -498,7 +498,7 @@ impl Policy for Faulty {
         true
     }
 
-    fn may_query(&self, _: &Principal, _: &QuerySpec) -> bool {
+    fn may_query(&self, _: &Principal, _: &Query) -> bool {
         assert!(!self.0.load(Ordering::Relaxed), "a secret of ours");
         true
     }

@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use liveset_core::{
-    ClientEvent, ClientLimits, ClientSession, LiveQueryOptions, LiveQueryRequest, Moment, NodeChange,
-    QuerySpec, Token,
+    ClientEvent, ClientLimits, ClientSession, LiveQueryOptions, LiveQueryRequest, Moment, NodeChange, Token,
 };
 use liveset_server::ndjson::Lines;
 use oracle::build::{all, any, at, flag, not, nothing, now, num, path, text, texts};
@@ -374,7 +373,10 @@ impl Client {
             let json = query.json(&mut |_| 0).to_string();
             session.create_live_query(LiveQueryRequest {
                 options: options(index),
-                ..LiveQueryRequest::new(*name, QuerySpec::parse(json.as_bytes()).expect("the query is right"))
+                ..LiveQueryRequest::new(
+                    *name,
+                    liveset_core::Query::parse(json.as_bytes()).expect("the query is right"),
+                )
             });
         }
         let state = Arc::new(Mutex::new((session, Seen::default())));

@@ -36,8 +36,8 @@ impl Peer for Liveset {
 
     fn open(&mut self) {
         for query in 0..self.class.queries() {
-            let asked = Query::new("orders").filter(self.filter(query)).order_by("createdAt desc").without_counts();
-            let plan = self.engine.prepare(&asked).expect("queries are sound");
+            let asked = Query::new("orders").filter(self.filter(query)).order_by("createdAt desc");
+            let plan = self.engine.prepare(&asked).expect("queries are sound").without_counts();
             let (feed, snapshot) = self.engine.open(instant(NOW), &plan).expect("there is room");
             self.queries.insert(feed, query);
             let Snapshot { rows, .. } = snapshot;

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use liveset_core::{LiveResult, QuerySpec};
+use liveset_core::{LiveResult, Query};
 
 use crate::{BenchQuery, Class, OrderRow, Shape, Sort, Step};
 
@@ -64,10 +64,10 @@ impl Plan {
 }
 
 /// As the protocol has it.
-pub(super) fn spec(query: &BenchQuery, fields: bool) -> QuerySpec {
+pub(super) fn spec(query: &BenchQuery, fields: bool) -> Query {
     let query = query.query();
-    QuerySpec {
-        edge: query.set,
+    Query {
+        set: query.set,
         filter: query.filter,
         order_by: query.order_by,
         limit: query.limit,

@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::ErrorCode;
-use crate::message::{Hint, ServerMessageError};
+use crate::message::ServerMessageError;
+use crate::model::Hint;
 use crate::row::{AddedReason, RemovedReason};
 use crate::session::Event;
 

@@ -14,9 +14,9 @@ pub use result::LiveResult;
 
 use crate::limits::ClientLimits;
 use crate::message::{
-    ClientBody, ClientMessage, LiveQueryOptions, QuerySpec, ServerMessage, ServerMessageError,
-    SubscriptionSpec,
+    ClientBody, ClientMessage, LiveQueryOptions, ServerMessage, ServerMessageError, SubscriptionSpec,
 };
+use crate::model::Query;
 use crate::session::Event;
 use crate::time::Moment;
 use crate::token::Token;
@@ -42,11 +42,11 @@ use crate::token::Token;
 /// not fit is an error, never a panic.
 ///
 /// ```
-/// use liveset_core::{ClientEvent, ClientLimits, ClientSession, LiveQueryRequest, Moment, QuerySpec, Token};
+/// use liveset_core::{ClientEvent, ClientLimits, ClientSession, LiveQueryRequest, Moment, Query, Token};
 ///
 /// let mut session = ClientSession::new(ClientLimits::default(), Moment::ZERO);
 /// session.authenticate(&Token::new("s3cret"));
-/// let query = QuerySpec { edge: "orders".into(), ..QuerySpec::default() };
+/// let query = Query { set: "orders".into(), ..Query::default() };
 /// session.create_live_query(LiveQueryRequest::new("open", query));
 /// let mut text = Vec::new();
 /// while session.poll_transmit(&mut text) {
@@ -98,9 +98,9 @@ enum Asked {
 /// A live query that a client wants.
 ///
 /// ```
-/// use liveset_core::{LiveQueryOptions, LiveQueryRequest, QuerySpec};
+/// use liveset_core::{LiveQueryOptions, LiveQueryRequest, Query};
 ///
-/// let query = QuerySpec { edge: "orders".into(), filter: Some("total > 100".into()), ..QuerySpec::default() };
+/// let query = Query { set: "orders".into(), filter: Some("total > 100".into()), ..Query::default() };
 /// let wanted = LiveQueryRequest {
 ///     options: LiveQueryOptions { positions: true, ..LiveQueryOptions::default() },
 ///     ..LiveQueryRequest::new("large", query)
@@ -111,7 +111,7 @@ pub struct LiveQueryRequest {
     /// The client's name for it, at most 128 bytes.
     pub id: String,
     /// What it asks for.
-    pub query: QuerySpec,
+    pub query: Query,
     /// The extensions that it opts in to.
     pub options: LiveQueryOptions,
     /// The key field of the set: initial rows name their nodes by it. Default `id`. With any option the server names it, and that counts.
@@ -123,7 +123,7 @@ pub struct LiveQueryRequest {
 
 impl LiveQueryRequest {
     /// A live query without extensions over a set whose key field is `id`.
-    pub fn new(id: impl Into<String>, query: QuerySpec) -> LiveQueryRequest {
+    pub fn new(id: impl Into<String>, query: Query) -> LiveQueryRequest {
         LiveQueryRequest {
             id: id.into(),
             query,

@@ -6,7 +6,7 @@ pub mod text;
 pub use session::{session, session_reached};
 
 use crate::{
-    ClientLimits, ClientMessage, ClientSession, LiveQueryOptions, LiveQueryRequest, Moment, QuerySpec,
+    ClientLimits, ClientMessage, ClientSession, LiveQueryOptions, LiveQueryRequest, Moment, Query,
     ServerMessage, SubscriptionSpec, Token,
 };
 
@@ -27,10 +27,10 @@ pub fn messages(data: &[u8]) {
         message.write(&mut text);
         assert_eq!(ServerMessage::parse(&text).as_ref(), Ok(&message));
     }
-    if let Ok(query) = QuerySpec::parse(data) {
+    if let Ok(query) = Query::parse(data) {
         let mut text = Vec::new();
         query.write(&mut text);
-        assert_eq!(QuerySpec::parse(&text).as_ref(), Ok(&query));
+        assert_eq!(Query::parse(&text).as_ref(), Ok(&query));
     }
 }
 
@@ -42,7 +42,7 @@ pub fn client_session(data: &[u8]) {
     client.subscribe(vec![spec]);
     let options =
         LiveQueryOptions { positions: true, counts: true, reasons: true, resume: true, hints: true };
-    let request = LiveQueryRequest::new("q", QuerySpec { edge: "e".into(), ..QuerySpec::default() });
+    let request = LiveQueryRequest::new("q", Query { set: "e".into(), ..Query::default() });
     client.create_live_query(LiveQueryRequest { options, ..request.clone() });
     client.create_live_query(LiveQueryRequest { id: "r".into(), ..request });
     client.ping();

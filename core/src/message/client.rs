@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 
+use super::LiveQueryOptions;
 use super::query::listed;
 use super::read::{boolean, fields, fields_of_refused, list, not_utf8, shortened, text, texts};
 use super::write::ObjectWriter;
-use super::{LiveQueryOptions, QuerySpec};
 use crate::error::ErrorCode;
 use crate::limits::MESSAGE_NESTING;
+use crate::model::Query;
 
 /// One message from client to server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +46,7 @@ pub enum ClientBody<'a> {
         /// The client's name for it.
         id: Cow<'a, str>,
         /// What it asks for.
-        query: QuerySpec,
+        query: Query,
         /// The extensions that it opts in to.
         options: LiveQueryOptions,
         /// The version from which to resume.
@@ -348,7 +349,7 @@ fn read_create<'a>(
     if since.is_some() && !options.resume {
         return Err(invalid("'since' needs 'options.resume' to be true"));
     }
-    let query = QuerySpec::parse_str(query).map_err(|what| about(ErrorCode::InvalidQuery, what))?;
+    let query = Query::parse_str(query).map_err(|what| about(ErrorCode::InvalidQuery, what))?;
     Ok(ClientBody::CreateLiveQuery { id, query, options, since })
 }
 

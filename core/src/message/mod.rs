@@ -17,11 +17,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::limits::SERVER_MESSAGE_NESTING;
+use crate::model::Hint;
 
 pub use client::{ClientBody, ClientMessage, ClientMessageError, SubscriptionEntry};
 pub(crate) use parsed::Content;
 pub use parsed::{Ahead, ParsedMessage};
-pub use query::{QuerySpec, QuerySpecError};
+pub use query::InvalidQuery;
 pub(crate) use read::{fields, shortened, text, whole_number};
 pub use server::{ServerMessage, ServerMessageError};
 pub(crate) use write::{ObjectWriter, text_len, write_text};
@@ -63,17 +64,6 @@ impl LiveQueryOptions {
     pub fn is_none(&self) -> bool {
         *self == LiveQueryOptions::default()
     }
-}
-
-/// What is probably a mistake in a query that is right as far as can be told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hint {
-    /// What looks odd, in which part of the query, for people.
-    pub text: String,
-    /// The line in that part, from 1.
-    pub line: u64,
-    /// The column in characters, from 1.
-    pub column: u64,
 }
 
 impl Hint {

@@ -4,8 +4,9 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use super::{ClientBody, ClientMessage, ClientMessageError, QuerySpec};
+use super::{ClientBody, ClientMessage, ClientMessageError};
 use crate::limits::SessionLimits;
+use crate::model::Query;
 
 /// A text message of a client, read ahead of [`Session::handle_parsed`](crate::Session::handle_parsed): on any thread, while the session
 /// does something else.
@@ -60,7 +61,7 @@ impl ParsedMessage {
     }
 
     /// The query, of a `createLiveQuery`.
-    pub fn query(&self) -> Option<&QuerySpec> {
+    pub fn query(&self) -> Option<&Query> {
         match &self.content {
             Content::Message { message, .. } => match &**message {
                 Ok(ClientMessage { body: ClientBody::CreateLiveQuery { query, .. }, .. }) => Some(query),

@@ -1,58 +1,31 @@
-//! The query object: which set, which of its nodes, in which order, how many, which of their fields.
+//! A query as one JSON object. What is a set and a row elsewhere is called `edge` and `node` there.
 
 use std::borrow::Cow;
 
 use super::read::{fields, not_utf8, shortened, text, texts, whole_number};
 use super::write::ObjectWriter;
 use crate::limits::MESSAGE_NESTING;
-
-/// A query as the client wrote it. Expressions are texts here: the conversation does not know them.
-///
-/// ```
-/// use liveset_core::QuerySpec;
-///
-/// let query = QuerySpec::parse(br#"{"edge":"orders","filter":"total > 100","limit":20}"#)?;
-/// assert_eq!(query, QuerySpec {
-///     edge: "orders".into(),
-///     filter: Some("total > 100".into()),
-///     limit: Some(20),
-///     ..QuerySpec::default()
-/// });
-/// # Ok::<(), liveset_core::QuerySpecError>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct QuerySpec {
-    /// The name of the set.
-    pub edge: String,
-    /// The filter expression; `None`: every node.
-    pub filter: Option<String>,
-    /// The order expression; `None`: by node id.
-    pub order_by: Option<String>,
-    /// The most rows wanted; 0: only how many there are; `None`: the server's cap.
-    pub limit: Option<u64>,
-    /// The fields wanted (`node.fields`), as paths; `None`: the whole node.
-    pub fields: Option<Vec<String>>,
-}
+use crate::model::Query;
 
 /// What is wrong with a query object, and where: `INVALID_QUERY`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct QuerySpecError(String);
+pub struct InvalidQuery(String);
 
 const QUERY: [&str; 5] = ["edge", "filter", "orderBy", "limit", "node"];
 const NODE: [&str; 1] = ["fields"];
 
-impl QuerySpec {
+impl Query {
     /// Reads a query object, strictly: an unknown field and a wrong type are errors, and so is JSON that the policy refuses
     /// (see the [front page](crate#json)). A misspelt `filtr` must not serve the wrong set. One pass over the text.
-    pub fn parse(json: &[u8]) -> Result<QuerySpec, QuerySpecError> {
+    pub fn parse(json: &[u8]) -> Result<Query, InvalidQuery> {
         match std::str::from_utf8(json) {
-            Ok(json) => QuerySpec::parse_str(json).map_err(QuerySpecError),
-            Err(error) => Err(QuerySpecError(format!("query: {}", not_utf8(&error)))),
+            Ok(json) => Query::parse_str(json).map_err(InvalidQuery),
+            Err(error) => Err(InvalidQuery(format!("query: {}", not_utf8(&error)))),
         }
     }
 
-    pub(crate) fn parse_str(json: &str) -> Result<QuerySpec, String> {
+    pub(crate) fn parse_str(json: &str) -> Result<Query, String> {
         let object = fields(json, &QUERY, MESSAGE_NESTING).map_err(|what| format!("query: {what}"))?;
         if let Some(name) = object.unknown {
             return Err(format!("unknown field '{name}' in query: expected one of {}", listed(&QUERY)));
@@ -67,8 +40,8 @@ impl QuerySpec {
                 return Err(format!("'query.limit' must be a whole number of 0 or more, found {found}"));
             }
         };
-        Ok(QuerySpec {
-            edge: edge.into_owned(),
+        Ok(Query {
+            set: edge.into_owned(),
             filter: wanted_text("query.filter", filter)?.map(Cow::into_owned),
             order_by: wanted_text("query.orderBy", order_by)?.map(Cow::into_owned),
             limit,
@@ -84,7 +57,7 @@ impl QuerySpec {
     }
 
     pub(crate) fn write_fields(&self, object: &mut ObjectWriter<'_>) {
-        object.text("edge", &self.edge);
+        object.text("edge", &self.set);
         object.maybe_text("filter", self.filter.as_deref());
         object.maybe_text("orderBy", self.order_by.as_deref());
         if let Some(limit) = self.limit {
@@ -123,31 +96,31 @@ mod tests {
     use super::*;
 
     fn refused(json: &str) -> String {
-        QuerySpec::parse(json.as_bytes()).expect_err(json).to_string()
+        Query::parse(json.as_bytes()).expect_err(json).to_string()
     }
 
     #[test]
     fn reads_back_what_it_writes() {
-        let full = QuerySpec {
-            edge: "orders".into(),
+        let full = Query {
+            set: "orders".into(),
             filter: Some("status == \"a\\b\"".into()),
             order_by: Some("createdAt desc".into()),
             limit: Some(50),
             fields: Some(vec!["id".into(), "customer.name".into()]),
         };
-        let bare = QuerySpec { edge: "orders".into(), ..QuerySpec::default() };
-        let key_only = QuerySpec { fields: Some(vec![]), ..bare.clone() };
+        let bare = Query { set: "orders".into(), ..Query::default() };
+        let key_only = Query { fields: Some(vec![]), ..bare.clone() };
         for query in [full, bare, key_only] {
             let mut out = Vec::new();
             query.write(&mut out);
-            assert_eq!(QuerySpec::parse(&out), Ok(query));
+            assert_eq!(Query::parse(&out), Ok(query));
         }
     }
 
     #[test]
     fn null_is_absent() {
         let json = br#"{"edge":"a","filter":null,"orderBy":null,"limit":null,"node":{"fields":null}}"#;
-        assert_eq!(QuerySpec::parse(json), Ok(QuerySpec { edge: "a".into(), ..QuerySpec::default() }));
+        assert_eq!(Query::parse(json), Ok(Query { set: "a".into(), ..Query::default() }));
     }
 
     #[test]
@@ -172,9 +145,9 @@ mod tests {
 
     #[test]
     fn a_limit_is_any_integer_of_64_bits() {
-        let query = QuerySpec::parse(br#"{"edge":"a","limit":0}"#);
+        let query = Query::parse(br#"{"edge":"a","limit":0}"#);
         assert_eq!(query.map(|query| query.limit), Ok(Some(0)));
-        let query = QuerySpec::parse(br#"{"edge":"a","limit":18446744073709551615}"#);
+        let query = Query::parse(br#"{"edge":"a","limit":18446744073709551615}"#);
         assert_eq!(query.map(|query| query.limit), Ok(Some(u64::MAX)));
         assert!(refused(r#"{"edge":"a","limit":18446744073709551616}"#).contains("beyond 64 bits"));
     }

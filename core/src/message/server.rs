@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use super::read::{boolean, fields, list, not_utf8, text, texts, whole_number};
 use super::write::ObjectWriter;
-use super::{Hint, Raw, SubscriptionEntry};
+use super::{Raw, SubscriptionEntry};
 use crate::limits::SERVER_MESSAGE_NESTING;
+use crate::model::Hint;
 use crate::row::{AddedReason, RemovedReason};
 
 /// One message from server to client.

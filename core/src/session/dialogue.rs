@@ -12,9 +12,10 @@ use super::subscriptions::{TooMany, Unanswered, Wrong};
 use crate::error::ErrorCode;
 use crate::limits::SessionLimits;
 use crate::message::{
-    Ahead, ClientBody, ClientMessage, ClientMessageError, LiveQueryOptions, QuerySpec, ServerMessage,
-    SubscriptionEntry, SubscriptionSpec, shortened,
+    Ahead, ClientBody, ClientMessage, ClientMessageError, LiveQueryOptions, ServerMessage, SubscriptionEntry,
+    SubscriptionSpec, shortened,
 };
+use crate::model::Query;
 use crate::time::Moment;
 use crate::token::Token;
 
@@ -250,7 +251,7 @@ impl Session {
 
 /// What a `createLiveQuery` asks for.
 struct Asked {
-    query: QuerySpec,
+    query: Query,
     options: LiveQueryOptions,
     since: Option<String>,
     ahead: Ahead,

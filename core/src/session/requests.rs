@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::error::{CloseCode, ErrorCode};
-use crate::message::{Ahead, Hint, LiveQueryOptions, QuerySpec, SubscriptionSpec};
+use crate::message::{Ahead, LiveQueryOptions, SubscriptionSpec};
+use crate::model::{Hint, Query};
 use crate::time::Moment;
 use crate::token::Token;
 
@@ -56,7 +57,7 @@ pub enum Request {
         /// The client's name for it.
         id: Arc<str>,
         /// What the client asks for.
-        query: QuerySpec,
+        query: Query,
         /// The extensions that the client opted in to; the session takes care of them.
         options: LiveQueryOptions,
         /// The version from which the client wants to resume.

@@ -2,7 +2,7 @@
 
 use liveset_core::{
     ClientError, ClientEvent, ClientLimits, ClientSession, Ended, ErrorCode, LiveQueryRequest, Moment,
-    NodeChange, QuerySpec, Request, SessionLimits, SubscriptionSpec,
+    NodeChange, Query, Request, SessionLimits, SubscriptionSpec,
 };
 
 use crate::pair::Pair;
@@ -13,7 +13,7 @@ fn spec(id: &str) -> SubscriptionSpec {
 }
 
 fn live_query(id: &str) -> LiveQueryRequest {
-    LiveQueryRequest::new(id, QuerySpec { edge: "orders".into(), ..QuerySpec::default() })
+    LiveQueryRequest::new(id, Query { set: "orders".into(), ..Query::default() })
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use liveset_core::{
-    AddedReason, Change, ChangeBatch, ChangeReason, Doc, LiveQueryOptions, LiveQueryRequest, QuerySpec,
+    AddedReason, Change, ChangeBatch, ChangeReason, Doc, LiveQueryOptions, LiveQueryRequest, Query,
     RemovedReason, SessionLimits, Snapshot, Ticket,
 };
 
@@ -120,7 +120,7 @@ fn the_client_holds_the_result_whenever_the_queue_ran_empty() {
         };
         world.window = world.compute();
         world.history.insert(1, world.window.clone());
-        let query = QuerySpec { edge: "e".into(), ..QuerySpec::default() };
+        let query = Query { set: "e".into(), ..Query::default() };
         let request = LiveQueryRequest { options, ..LiveQueryRequest::new("q", query) };
         let mut pair = Pair::new(limits());
         pair.client.create_live_query(request.clone());

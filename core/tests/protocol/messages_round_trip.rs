@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use liveset_core::{
-    AddedReason, ClientBody, ClientMessage, Hint, LiveQueryOptions, QuerySpec, Raw, RemovedReason,
-    ServerMessage, ServerMessageError, SubscriptionEntry,
+    AddedReason, ClientBody, ClientMessage, Hint, LiveQueryOptions, Query, Raw, RemovedReason, ServerMessage,
+    ServerMessageError, SubscriptionEntry,
 };
 
 /// What a client may choose, at its worst.
@@ -20,14 +20,14 @@ fn entry() -> SubscriptionEntry<'static> {
 
 #[test]
 fn client_messages_read_back() {
-    let query = QuerySpec {
-        edge: "orders".into(),
+    let query = Query {
+        set: "orders".into(),
         filter: Some("status == 'processing'".into()),
         order_by: Some("createdAt desc".into()),
         limit: Some(50),
         fields: Some(vec!["id".into(), "customer.name".into()]),
     };
-    let bare = QuerySpec { edge: EVIL.into(), ..QuerySpec::default() };
+    let bare = Query { set: EVIL.into(), ..Query::default() };
     let options =
         LiveQueryOptions { positions: true, counts: true, reasons: true, resume: true, hints: true };
     let bodies = [
@@ -72,7 +72,7 @@ fn client_messages_as_the_document_shows_them() {
             "edge": "orders", "filter": "status == 'processing'", "orderBy": "createdAt desc" } }"#,
     );
     let ClientBody::CreateLiveQuery { id, query, options, since } = create.body else { panic!() };
-    assert_eq!((&*id, query.edge.as_str(), since), ("lq-orders", "orders", None));
+    assert_eq!((&*id, query.set.as_str(), since), ("lq-orders", "orders", None));
     assert_eq!(query.filter.as_deref(), Some("status == 'processing'"));
     assert_eq!(query.order_by.as_deref(), Some("createdAt desc"));
     assert_eq!(options, LiveQueryOptions::default());

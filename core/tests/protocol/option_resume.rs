@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use liveset_core::{LiveQueryOptions, LiveQueryRequest, LiveResult, QuerySpec, SessionLimits, Snapshot};
+use liveset_core::{LiveQueryOptions, LiveQueryRequest, LiveResult, Query, SessionLimits, Snapshot};
 
 use crate::pair::Pair;
 use crate::util::*;
@@ -97,7 +97,7 @@ fn request(resume_from: Option<LiveResult>) -> LiveQueryRequest {
 }
 
 fn request_with(positions: bool, resume_from: Option<LiveResult>) -> LiveQueryRequest {
-    let query = QuerySpec { edge: "orders".into(), ..QuerySpec::default() };
+    let query = Query { set: "orders".into(), ..Query::default() };
     let options = LiveQueryOptions { positions, resume: true, ..LiveQueryOptions::default() };
     LiveQueryRequest { options, resume_from, ..LiveQueryRequest::new("q", query) }
 }

@@ -19,7 +19,7 @@ fn nothing_is_answered_before_the_owner_did() {
     else {
         panic!()
     };
-    assert_eq!((&*id, query.edge.as_str(), query.limit), ("q", "orders", Some(5)));
+    assert_eq!((&*id, query.set.as_str(), query.limit), ("q", "orders", Some(5)));
     assert_eq!(query.filter.as_deref(), Some("a == 1"));
     assert_eq!(query.order_by.as_deref(), Some("b desc"));
     assert_eq!(query.fields, Some(vec!["a".to_owned(), "b.c".to_owned()]));

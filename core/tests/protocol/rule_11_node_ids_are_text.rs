@@ -1,7 +1,7 @@
 //! Rule 11: "`nodeId` is always text; a key that is an integer has its decimal form". "`limit` above the cap is the cap"
 //! is the owner's; the session passes any whole number on.
 
-use liveset_core::{LiveQueryRequest, QuerySpec, Request, SessionLimits};
+use liveset_core::{LiveQueryRequest, Query, Request, SessionLimits};
 
 use crate::pair::Pair;
 use crate::util::*;
@@ -20,7 +20,7 @@ fn a_node_id_is_written_as_text() {
 #[test]
 fn a_client_knows_rows_with_integer_keys_by_their_decimal_form() {
     let mut pair = Pair::new(SessionLimits::default());
-    let query = QuerySpec { edge: "e".into(), ..QuerySpec::default() };
+    let query = Query { set: "e".into(), ..Query::default() };
     pair.client.create_live_query(LiveQueryRequest { key: "n".into(), ..LiveQueryRequest::new("q", query) });
     pair.create_with(snapshot(1, &[("17", 17)]));
     assert!(pair.client.live_query("q").unwrap().row("17").is_some());

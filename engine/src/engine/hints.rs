@@ -6,30 +6,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Engine;
+use liveset_core::model::{Hint, Query};
+
 use crate::{
     filter::Filter,
     json,
     limits::JsonLimits,
     path::Path,
     projection::Projection,
-    query::Query,
     schema::{FieldKind, Schema},
     suggest,
     syntax::{ExprError, KEYWORDS, Lexer, Literal, Symbol, Token, excerpt},
     time::Instant,
     value::Value,
 };
-
-/// What is probably a mistake, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hint {
-    /// What looks odd, in which part of the query.
-    pub text: String,
-    /// The line in that part, from 1.
-    pub line: usize,
-    /// The column in characters, from 1.
-    pub column: usize,
-}
 
 /// Hints about one query.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,7 +70,7 @@ impl<'a> Place<'a> {
             Part::Fields => "node.fields",
         };
         let at = ExprError::at(self.text, self.start, "", "");
-        Hint { text: format!("{part}: {said}"), line: at.line, column: at.column }
+        Hint { text: format!("{part}: {said}"), line: at.line as u64, column: at.column as u64 }
     }
 
     fn shown(&self) -> String {

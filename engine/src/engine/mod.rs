@@ -11,6 +11,7 @@ use std::{collections::VecDeque, hash::BuildHasher, sync::Arc};
 use bytes::Bytes;
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;
+use liveset_core::model::Query;
 use smallvec::SmallVec;
 
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
     limits::{EngineLimits, MAX_NODES},
     moments::Moments,
     projection::Projection,
-    query::{Parsed, ParsedQuery, Parts, Plan, Query, QueryParser},
+    query::{Parsed, ParsedQuery, Parts, Plan, QueryParser},
     schema::{Schema, SetDef},
     seed::{HashSeed, Keyed},
     shard::{Moment, Sets, Shard, view::Identity},
@@ -35,7 +36,7 @@ use crate::{
     update::{FeedId, Node, NodeId, Shown, Snapshot, Update},
 };
 
-pub use hints::{Hint, Hints};
+pub use hints::Hints;
 pub use one_shot::OneShot;
 
 /// One write of a commit.
@@ -385,7 +386,7 @@ impl Engine {
     /// Checks a query in full: set, filter, order, limit, fields.
     pub fn prepare(&self, query: &Query) -> Result<Plan, QueryError> {
         let (set, schema) = self.set_and_schema(&query.set)?;
-        Ok(self.plan_of(set, Parts::parse(query, schema, &self.limits.query)?, query.follows_count))
+        Ok(self.plan_of(set, Parts::parse(query, schema, &self.limits.query)?))
     }
 
     /// A parser for queries over the sets that are defined now.
@@ -394,19 +395,19 @@ impl Engine {
         QueryParser::new(&self.limits.query, sets)
     }
 
-    /// [`prepare`](Self::prepare) of a query that was parsed already, with [`Query::follows_count`] as given here. Costs a look-up,
+    /// [`prepare`](Self::prepare) of a query that was parsed already. Costs a look-up,
     /// unless its set was defined after the parser was made.
     ///
     /// # Errors
     ///
     /// As [`prepare`](Self::prepare).
-    pub fn plan(&self, query: &ParsedQuery, follows_count: bool) -> Result<Plan, QueryError> {
+    pub fn plan(&self, query: &ParsedQuery) -> Result<Plan, QueryError> {
         match &query.0 {
             Parsed::Known(parts, set) => {
                 let (set, _) = self.set_and_schema(set)?;
-                Ok(self.plan_of(set, parts.clone()?, follows_count))
+                Ok(self.plan_of(set, parts.clone()?))
             }
-            Parsed::Unknown(query) => Ok(Plan { follows_count, ..self.prepare(query)? }),
+            Parsed::Unknown(query) => self.prepare(query),
         }
     }
 
@@ -422,11 +423,11 @@ impl Engine {
         }
     }
 
-    fn plan_of(&self, set: usize, parts: Parts, follows_count: bool) -> Plan {
+    fn plan_of(&self, set: usize, parts: Parts) -> Plan {
         let max = self.limits.enforced_window();
         let Parts { filter, order, limit, projection } = parts;
         let cap = limit.map_or(max, |limit| usize::try_from(limit).map_or(max, |limit| limit.min(max)));
-        Plan { set, filter, order, cap, projection, follows_count }
+        Plan { set, filter, order, cap, projection, follows_count: true }
     }
 
     /// The fields of a set that somebody may see, for [`Plan::restricted`]: paths, the key always among them. `None` where there

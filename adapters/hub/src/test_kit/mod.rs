@@ -6,7 +6,7 @@
 //! ```
 //! use std::time::Duration;
 //!
-//! use liveset_core::{LiveQueryRequest, QuerySpec};
+//! use liveset_core::{LiveQueryRequest, Query};
 //! use liveset_engine::SetDef;
 //! use liveset_hub::{HubConfig, test_kit::{World, upsert}};
 //!
@@ -15,7 +15,7 @@
 //! world.set_latency(Duration::from_millis(5)..=Duration::from_millis(80));
 //!
 //! let client = world.connect("any token");
-//! let query = QuerySpec::parse(br#"{"edge":"orders","filter":"total > 10","orderBy":"total desc"}"#)?;
+//! let query = Query::parse(br#"{"edge":"orders","filter":"total > 10","orderBy":"total desc"}"#)?;
 //! world.session(client).create_live_query(LiveQueryRequest::new("large", query));
 //! world.settle();
 //!

@@ -1,7 +1,7 @@
 //! What these tests share: a world with one set, and the messages that a client got.
 #![allow(dead_code, unreachable_pub)]
 
-use liveset_core::{LiveQueryRequest, QuerySpec};
+use liveset_core::{LiveQueryRequest, Query};
 use liveset_engine::{Op, SetDef};
 use liveset_hub::{
     HubConfig,
@@ -38,7 +38,7 @@ pub fn orders(count: u32) -> Vec<Op> {
 }
 
 pub fn request(id: &str, query: &str) -> LiveQueryRequest {
-    LiveQueryRequest::new(id, QuerySpec::parse(query.as_bytes()).expect("a query"))
+    LiveQueryRequest::new(id, Query::parse(query.as_bytes()).expect("a query"))
 }
 
 /// Asks for a live query and lets the answer arrive.

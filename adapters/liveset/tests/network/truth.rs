@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-use liveset::{AnyToken, Clock, FieldKind, Instant, Limits, Liveset, Op, QuerySpec, Set};
+use liveset::{AnyToken, Clock, FieldKind, Instant, Limits, Liveset, Op, Query, Set};
 use serde_json::{Value, json};
 
 use super::Random;
@@ -125,7 +125,7 @@ impl Question {
         }
     }
 
-    pub fn spec(&self) -> QuerySpec {
+    pub fn spec(&self) -> Query {
         let filter = match self.filter {
             Filter::All => None,
             Filter::Open => Some("open".to_owned()),
@@ -142,8 +142,8 @@ impl Question {
             Order::TotalDesc => Some("total desc".to_owned()),
             Order::AtThenTotal => Some("at, total desc".to_owned()),
         };
-        QuerySpec {
-            edge: SETS[self.set].0.to_owned(),
+        Query {
+            set: SETS[self.set].0.to_owned(),
             filter,
             order_by: order,
             limit: self.limit.map(|limit| limit as u64),

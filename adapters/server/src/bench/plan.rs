@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::hash::{BuildHasher, RandomState};
 
-use liveset_core::{LiveQueryOptions, QuerySpec};
+use liveset_core::{LiveQueryOptions, Query};
 
 use super::args::{BenchArgs, Shape};
 use super::schedule::Nanos;
@@ -106,7 +106,7 @@ impl Plan {
         };
         for query in 0..plan.templates.len() as u32 {
             let json = plan.query(0, query);
-            QuerySpec::parse(json.as_bytes()).map_err(|error| format!("the query {json}: {error}"))?;
+            Query::parse(json.as_bytes()).map_err(|error| format!("the query {json}: {error}"))?;
         }
         Ok(plan)
     }

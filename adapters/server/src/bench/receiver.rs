@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use fastwebsockets::handshake;
 use liveset_core::{
-    ClientBody, ClientLimits, ClientMessage, ClientSession, LiveQueryRequest, Moment, QuerySpec,
-    ServerMessage, SubscriptionEntry, SubscriptionSpec, Token,
+    ClientBody, ClientLimits, ClientMessage, ClientSession, LiveQueryRequest, Moment, Query, ServerMessage,
+    SubscriptionEntry, SubscriptionSpec, Token,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
@@ -407,8 +407,8 @@ fn live_query(
     plan: &Plan,
     connection: u32,
     query: u32,
-) -> Option<(QuerySpec, liveset_core::LiveQueryOptions, String)> {
-    let spec = QuerySpec::parse(plan.query(connection, query).as_bytes()).ok()?;
+) -> Option<(Query, liveset_core::LiveQueryOptions, String)> {
+    let spec = Query::parse(plan.query(connection, query).as_bytes()).ok()?;
     Some((spec, plan.options(connection, query), query_id(query)))
 }
 

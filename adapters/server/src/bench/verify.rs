@@ -137,13 +137,13 @@ fn is_same(wanted: &str, held: &[u8]) -> bool {
 mod tests {
     use super::*;
     use crate::bench::receiver::sample;
-    use liveset_core::{LiveQueryRequest, Moment, QuerySpec};
+    use liveset_core::{LiveQueryRequest, Moment, Query};
 
     #[test]
     fn every_kind_of_difference_is_found() {
         let sample = sample();
         let mut session = lock(&sample);
-        session.create_live_query(LiveQueryRequest::new("q0", QuerySpec::default()));
+        session.create_live_query(LiveQueryRequest::new("q0", Query::default()));
         for text in [
             r#"{"type":"liveQueryCreated","requestId":"1","id":"q0","totalCount":2,"capped":false}"#,
             r#"{"type":"liveQueryData","id":"q0","data":[{"id":"a","x":1},{"id":"b","x":2}],"hasMore":false,"capped":false}"#,

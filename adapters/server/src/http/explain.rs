@@ -35,8 +35,8 @@ struct Answer<'a> {
 #[derive(Serialize)]
 struct Hint<'a> {
     text: &'a str,
-    line: usize,
-    column: usize,
+    line: u64,
+    column: u64,
 }
 
 /// What a node costs at most: so many steps, and so many for each 16 bytes of it.

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use liveset::{QueryError, QueryResult};
-use liveset_core::{ErrorCode, QuerySpec};
+use liveset_core::{ErrorCode, Query};
 use liveset_engine::{JsonLimits, json};
 
 use super::auth::Caller;
@@ -39,7 +39,7 @@ const NODES_A_TURN: usize = 512;
 async fn answer(
     app: &App,
     caller: Caller,
-    query: QuerySpec,
+    query: Query,
 ) -> Result<Result<QueryResult, QueryError>, ApiError> {
     let mut request = app.queries.enter(&caller.who.subject).map_err(|Full(most)| {
         metrics::counter!("liveset_limit_refusals_total", "limit" => "http.queries_per_subject").increment(1);
@@ -81,12 +81,12 @@ async fn in_turn<T: Send + 'static>(
 }
 
 /// Reads a query.
-pub(super) async fn read(app: &App, body: Body) -> Result<QuerySpec, ApiError> {
+pub(super) async fn read(app: &App, body: Body) -> Result<Query, ApiError> {
     let text = body::read_query(app, body).await?;
     // A body that is no JSON and a query that is wrong are different faults.
     json::check(&text, &JsonLimits::default())
         .map_err(|error| ApiError::invalid_message(error.to_string()))?;
-    QuerySpec::parse(&text).map_err(|error| ApiError::refused("INVALID_QUERY", error.to_string()))
+    Query::parse(&text).map_err(|error| ApiError::refused("INVALID_QUERY", error.to_string()))
 }
 
 pub(super) fn refused(error: &QueryError) -> ApiError {

@@ -14,7 +14,7 @@ mod trouble;
 use std::path::PathBuf;
 
 use clap::Args;
-use liveset_core::{LiveQueryOptions, LiveResult, QuerySpec, Token};
+use liveset_core::{LiveQueryOptions, LiveResult, Query, Token};
 
 use self::follow::End;
 use self::output::Output;
@@ -67,9 +67,9 @@ pub struct WatchArgs {
 }
 
 impl WatchArgs {
-    fn query(&self) -> QuerySpec {
-        QuerySpec {
-            edge: self.edge.clone(),
+    fn query(&self) -> Query {
+        Query {
+            set: self.edge.clone(),
             filter: self.filter.clone(),
             order_by: self.order_by.clone(),
             limit: self.limit,
@@ -98,7 +98,7 @@ pub enum WatchError {
 struct Wanted {
     server: Connector,
     token: Token,
-    query: QuerySpec,
+    query: Query,
     options: LiveQueryOptions,
     /// What was held when the connection was lost.
     held: Option<LiveResult>,

@@ -1,11 +1,11 @@
 //! An error of the server, with the place in the query that it means marked.
 
-use liveset_core::QuerySpec;
+use liveset_core::Query;
 
 use crate::terminal;
 
 /// The error as it is printed: what the server said, and under it the expression with a mark at the place.
-pub(super) fn describe(code: &str, message: &str, query: &QuerySpec) -> String {
+pub(super) fn describe(code: &str, message: &str, query: &Query) -> String {
     let mut text = format!("{code}: {message}");
     let filter = query.filter.as_deref().filter(|_| message.contains("filter"));
     let order_by = query.order_by.as_deref().filter(|_| message.contains("orderBy"));
@@ -45,11 +45,11 @@ mod tests {
 
     #[test]
     fn the_place_is_marked_in_the_expression_that_is_meant() {
-        let query = QuerySpec {
-            edge: "orders".into(),
+        let query = Query {
+            set: "orders".into(),
             filter: Some("status = 'x'".into()),
             order_by: Some("a descending".into()),
-            ..QuerySpec::default()
+            ..Query::default()
         };
         assert_eq!(
             describe("INVALID_QUERY", "filter, line 1, column 8: found '=', expected an operator", &query),

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::routing::post;
-use liveset::{Access, AuthError, Clock, Grant, Limits, Liveset, Policy, Principal, QuerySpec, Set, from_fn};
+use liveset::{Access, AuthError, Clock, Grant, Limits, Liveset, Policy, Principal, Query, Set, from_fn};
 use liveset_server::http::HttpOptions;
 use liveset_server::{accept, http, log};
 use tokio::net::TcpListener;
@@ -99,8 +99,8 @@ impl Policy for Faulty {
         true
     }
 
-    fn may_query(&self, _: &Principal, query: &QuerySpec) -> bool {
-        assert_ne!(query.edge, BOMBS, "a fault of the host's");
+    fn may_query(&self, _: &Principal, query: &Query) -> bool {
+        assert_ne!(query.set, BOMBS, "a fault of the host's");
         true
     }
 

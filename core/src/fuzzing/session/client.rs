@@ -2,7 +2,7 @@
 
 use super::answer::RequestId;
 use crate::fuzzing::text::{Json, Kind};
-use crate::{ErrorCode, LiveQueryOptions, QuerySpec, SubscriptionSpec};
+use crate::{ErrorCode, LiveQueryOptions, Query, SubscriptionSpec};
 
 /// A message.
 #[derive(Debug, Clone)]
@@ -19,7 +19,7 @@ pub(super) enum Body {
     Pong,
     Subscribe(Vec<SubscriptionSpec>),
     Unsubscribe(Vec<String>),
-    Create { id: String, query: QuerySpec, options: LiveQueryOptions, since: Option<String> },
+    Create { id: String, query: Query, options: LiveQueryOptions, since: Option<String> },
     Destroy(String),
 }
 
@@ -148,7 +148,7 @@ fn options(value: Option<&Json<'_>>) -> Option<LiveQueryOptions> {
 }
 
 /// "Unknown fields inside `query` are `INVALID_QUERY`."
-fn query_spec(query: &Json<'_>) -> Option<QuerySpec> {
+fn query_spec(query: &Json<'_>) -> Option<Query> {
     only(query, &["edge", "filter", "orderBy", "limit", "node"])?;
     let text = |name: &str| match query.field(name) {
         None => Some(None),
@@ -171,13 +171,7 @@ fn query_spec(query: &Json<'_>) -> Option<QuerySpec> {
             }
         }
     };
-    Some(QuerySpec {
-        edge: text("edge")??,
-        filter: text("filter")?,
-        order_by: text("orderBy")?,
-        limit,
-        fields,
-    })
+    Some(Query { set: text("edge")??, filter: text("filter")?, order_by: text("orderBy")?, limit, fields })
 }
 
 fn only(object: &Json<'_>, names: &[&str]) -> Option<()> {

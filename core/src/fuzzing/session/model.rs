@@ -9,7 +9,7 @@ use super::{
     live::Live,
 };
 use crate::{
-    CloseCode, ErrorCode, LiveQueryOptions, Moment, QuerySpec, SessionLimits, SubscriptionSpec, Verdict,
+    CloseCode, ErrorCode, LiveQueryOptions, Moment, Query, SessionLimits, SubscriptionSpec, Verdict,
     Violation,
 };
 
@@ -74,7 +74,7 @@ pub(super) enum Asked {
     Verify(String),
     Subscribe(Vec<SubscriptionSpec>),
     Unsubscribed(Vec<SubscriptionSpec>),
-    Create { id: String, query: QuerySpec, options: LiveQueryOptions, since: Option<String> },
+    Create { id: String, query: Query, options: LiveQueryOptions, since: Option<String> },
     Destroyed(String),
 }
 

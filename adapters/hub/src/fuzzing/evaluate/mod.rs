@@ -98,7 +98,6 @@ fn check_results(case: &Case, text: &str, nodes: &[String], declared: &[&str]) {
             .fields
             .as_ref()
             .map(|fields| fields.iter().map(|path| print_path(path, &mut |_| 0)).collect()),
-        follows_count: true,
     };
     let plan = engine.prepare(&query);
     assert_eq!(plan.is_err(), store.refuses(&case.query), "{text}, {declared:?}");

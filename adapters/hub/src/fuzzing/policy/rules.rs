@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use liveset_core::{LiveQueryOptions, Moment, QuerySpec};
+use liveset_core::{LiveQueryOptions, Moment};
 use serde_json::{Value, json};
 
 use crate::{
@@ -272,10 +272,10 @@ impl Choice {
         }
     }
 
-    pub(super) fn spec(&self) -> QuerySpec {
+    pub(super) fn spec(&self) -> liveset_core::Query {
         let query = self.query();
-        QuerySpec {
-            edge: query.set.clone(),
+        liveset_core::Query {
+            set: query.set.clone(),
             filter: query.filter_text(),
             order_by: query.order_text(),
             limit: query.limit,

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use liveset_core::{LiveQueryOptions, LiveQueryRequest, QuerySpec, SessionLimits, SubscriptionSpec, Token};
+use liveset_core::{LiveQueryOptions, LiveQueryRequest, SessionLimits, SubscriptionSpec, Token};
 use liveset_engine::{EngineLimits, FieldKind, Instant, Part, SetDef};
 use liveset_hub::{
     Access, AllowAll, AuthRefused, HashSeed, Hub, HubConfig, Policy, Principal, Restriction, WatchId,
@@ -83,8 +83,8 @@ impl Policy for Narrow {
         &*who.subject != "narrow" || !path.starts_with("actors")
     }
 
-    fn may_query(&self, who: &Principal, query: &QuerySpec) -> bool {
-        &*who.subject != "narrow" || query.edge != DATED
+    fn may_query(&self, who: &Principal, query: &liveset_core::Query) -> bool {
+        &*who.subject != "narrow" || query.set != DATED
     }
 
     fn access(&self, who: &Principal, edge: &str) -> Access {
@@ -353,7 +353,7 @@ impl Sim {
         let client = &mut self.clients[c];
         let json = held.query.json(&mut |n| self.r.below(n)).to_string();
         self.trace.note(format!("client {c} asks {id} {:?} {json}", held.options));
-        let spec = QuerySpec::parse(json.as_bytes()).expect("the query is well-formed");
+        let spec = liveset_core::Query::parse(json.as_bytes()).expect("the query is well-formed");
         let Options { positions, counts, reasons, resume } = held.options;
         let mut wanted = LiveQueryRequest::new(id, spec);
         wanted.options = LiveQueryOptions { positions, counts, reasons, resume, hints: resume != counts };
@@ -701,9 +701,9 @@ fn define(hub: &mut Hub) {
     hub.define_set(dated).expect("a set");
 }
 
-fn spec(query: &Query, r: &mut Prng) -> QuerySpec {
+fn spec(query: &Query, r: &mut Prng) -> liveset_core::Query {
     let json = query.json(&mut |n| r.below(n)).to_string();
-    QuerySpec::parse(json.as_bytes()).expect("the query is well-formed")
+    liveset_core::Query::parse(json.as_bytes()).expect("the query is well-formed")
 }
 
 fn engine_ops(ops: &[oracle::Op]) -> Vec<liveset_engine::Op> {
