@@ -1,7 +1,7 @@
 //! Diffs written once for everyone who watches.
 
 use crate::message::{ObjectWriter, write_text};
-use crate::row::{AddedReason, Change, ChangeBatch, ChangeReason, RemovedReason};
+use crate::model::{Change, ChangeBatch};
 use crate::version::VersionCode;
 
 /// The messages of one batch, written once for all live queries of a result that have sent everything before it: "each
@@ -63,9 +63,9 @@ impl Diffs {
 
     fn push(&mut self, change: &Change, reasons: bool, version: Option<&str>) {
         let (head, reason): (&'static [u8], _) = match (&change.before, &change.after, change.reason) {
-            (_, None, Some(ChangeReason::Removed(reason))) => (REMOVED, Some(RemovedReason::as_str(reason))),
+            (_, None, Some(reason)) => (REMOVED, Some(reason.as_str(false))),
             (_, None, _) => (REMOVED, None),
-            (None, Some(_), Some(ChangeReason::Added(reason))) => (ADDED, Some(AddedReason::as_str(reason))),
+            (None, Some(_), Some(reason)) => (ADDED, Some(reason.as_str(true))),
             (None, Some(_), _) => (ADDED, None),
             (Some(_), Some(_), _) => (UPDATED, None),
         };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::row::{Change, ChangeBatch, ChangeReason, Doc, change_bytes};
+use crate::model::{Change, ChangeBatch, Doc, Reason, change_bytes};
 
 /// What a slow reader of one live query still has to be told, one net change per node.
 ///
@@ -47,7 +47,7 @@ pub struct Pending {
 struct Net {
     before: Option<Doc>,
     after: Option<Doc>,
-    reason: Option<ChangeReason>,
+    reason: Option<Reason>,
 }
 
 impl Net {

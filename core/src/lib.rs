@@ -118,7 +118,6 @@ mod json;
 mod limits;
 mod message;
 pub mod model;
-mod row;
 mod session;
 mod time;
 mod token;
@@ -136,8 +135,7 @@ pub use message::{
     ServerMessage, ServerMessageError, SubscriptionEntry, SubscriptionSpec,
 };
 #[doc(no_inline)]
-pub use model::{Hint, Query};
-pub use row::{AddedReason, Change, ChangeBatch, ChangeReason, Doc, RemovedReason, Snapshot};
+pub use model::{Change, ChangeBatch, Doc, Hint, Query, Reason, Snapshot};
 pub use session::{
     About, Attempt, Backlog, Event, Refusal, Request, Session, SessionState, SessionStats, Ticket, Transmit,
     Verdict,

@@ -144,7 +144,7 @@ pub use json::JsonError;
 pub use limits::Tuning;
 pub use limits::{EngineLimits, JsonLimits, QueryLimits};
 #[doc(no_inline)]
-pub use liveset_core::model::{Hint, Query};
+pub use liveset_core::model::{Change, Doc, Hint, Query, Reason};
 pub use order::Order;
 pub use path::Path;
 pub use projection::Projection;
@@ -156,5 +156,5 @@ pub use steps::Cost;
 pub use suggest::{hint, nearest};
 pub use syntax::ExprError;
 pub use time::{Instant, Span, Unit};
-pub use update::{Change, Count, Doc, FeedId, Node, NodeChange, NodeId, Reason, Snapshot, Update};
+pub use update::{Count, FeedId, Node, NodeChange, NodeId, Snapshot, Update};
 pub use value::{DuplicateKey, Number, Object, Timed, Value};

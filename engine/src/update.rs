@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use liveset_core::model::{Change, Doc, Reason};
 
 use crate::{
     projection::Projection,
@@ -40,15 +41,6 @@ impl PartialEq for Node {
 }
 
 impl Eq for Node {}
-
-/// A node as one feed shows it. Cloning copies two reference-counted pointers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Doc {
-    /// The JSON object as the host wrote it, cut down to the query's fields where it named some.
-    pub data: Bytes,
-    /// The place of the node in the query's order: bytes that compare (`memcmp`) as the order does. Unique per node.
-    pub rank: Bytes,
-}
 
 /// The result of a query at one moment.
 #[derive(Clone, Debug)]
@@ -172,36 +164,6 @@ impl Shown {
     pub(crate) fn doc(&self, row: &Row) -> Doc {
         Doc { data: self.projection.project(&row.raw), rank: self.sorting.rank(row) }
     }
-}
-
-/// One node's net change: in the window before, in the window after, or both.
-#[derive(Clone, Debug)]
-pub struct Change {
-    /// The node.
-    pub id: NodeId,
-    /// What the window held before; `None` for an addition.
-    pub before: Option<Doc>,
-    /// What the window holds after; `None` for a removal.
-    pub after: Option<Doc>,
-    /// Why the node came or went; `None` for an update.
-    pub reason: Option<Reason>,
-}
-
-/// Why a node entered or left a window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// Entered: the node is new in its set.
-    Created,
-    /// Entered or left: a change of the node made the filter true or false.
-    Filter,
-    /// Entered: it matched already, and there is room for it now.
-    Refilled,
-    /// Left: it still matches, but others go before it.
-    Displaced,
-    /// Entered or left: time passed.
-    Time,
-    /// Left: the node was removed from its set.
-    Deleted,
 }
 
 /// A result that the engine keeps true: one query with one projection, however many watch it.

@@ -6,8 +6,8 @@ use std::{
 };
 
 use liveset_core::{
-    About, AddedReason, Ahead, Change, ChangeBatch, ChangeReason, Doc, ErrorCode, LiveQueryOptions, Query,
-    Refusal, RemovedReason, Request, Snapshot, SubscriptionSpec, Ticket, VersionCode,
+    About, Ahead, Change, ChangeBatch, Doc, ErrorCode, LiveQueryOptions, Query, Reason, Refusal, Request,
+    Snapshot, SubscriptionSpec, Ticket, VersionCode,
 };
 use liveset_engine::{FeedId, Keeping, OpenError, Opened, Plan, QueryError, Share};
 
@@ -517,16 +517,15 @@ fn moved(had: &Snapshot, has: &Snapshot, is_displaced: impl Fn(&str) -> bool) ->
     let after: BTreeSet<&str> = has.rows.iter().map(|(id, _)| &**id).collect();
     let gone = had.rows.iter().filter(|(id, _)| !after.contains(&**id)).map(|(id, doc)| {
         // Where all that match are there, who is not does not.
-        let reason = match has.capped && is_displaced(id) {
-            true => RemovedReason::Displaced,
-            false => RemovedReason::Forbidden,
-        };
-        let reason = Some(ChangeReason::Removed(reason));
+        let reason = Some(match has.capped && is_displaced(id) {
+            true => Reason::Displaced,
+            false => Reason::Forbidden,
+        });
         Change { id: id.clone(), before: Some(doc.clone()), after: None, reason }
     });
     let here = has.rows.iter().filter_map(|(id, doc)| {
         let before = before.get(&**id).copied();
-        let reason = before.is_none().then_some(ChangeReason::Added(AddedReason::Filter));
+        let reason = before.is_none().then_some(Reason::Filter);
         let change = Change { id: id.clone(), before: before.cloned(), after: Some(doc.clone()), reason };
         (before != Some(doc)).then_some(change)
     });

@@ -3,11 +3,8 @@
 use std::{collections::BTreeMap, hash::BuildHasher, sync::Arc};
 
 use foldhash::fast::FixedState;
-use liveset_core::{
-    AddedReason, Change, ChangeBatch, ChangeReason, DiffVersions, Diffs, Doc, Query, RemovedReason, Snapshot,
-    Ticket, VersionCode, VersionKey,
-};
-use liveset_engine::{Committed, Count, FeedId, Keyed, Plan, Reason, Update};
+use liveset_core::{ChangeBatch, DiffVersions, Diffs, Query, Snapshot, Ticket, VersionCode, VersionKey};
+use liveset_engine::{Committed, Count, FeedId, Keyed, Plan, Update};
 
 use crate::{
     ConnectionId, Hub, Now, Output,
@@ -269,7 +266,7 @@ impl Hub {
             version: wire_version(update.version, self.epoch),
             total_count: count.total,
             capped: count.capped,
-            changes: update.changes().map(wire_change).collect(),
+            changes: update.changes().collect(),
         }
     }
 }
@@ -326,7 +323,7 @@ pub(crate) fn wire_snapshot(snapshot: liveset_engine::Snapshot, mark: VersionCod
         mark,
         total_count: snapshot.total_count,
         capped: snapshot.capped,
-        rows: snapshot.rows.into_iter().map(|(id, doc)| (id, wire_doc(doc))).collect(),
+        rows: snapshot.rows,
     }
 }
 
@@ -363,33 +360,5 @@ impl Marks {
             return format!("{:016x}-", FixedState::default().hash_one(identity)).as_str().into();
         }
         VersionCode::Sealed(VersionKey::new([0_u8, 1].map(|half| self.keyed.hash_one((half, identity)))))
-    }
-}
-
-fn wire_change(change: liveset_engine::Change) -> Change {
-    let added = change.before.is_none();
-    Change {
-        id: change.id,
-        before: change.before.map(wire_doc),
-        after: change.after.map(wire_doc),
-        reason: change.reason.map(|reason| wire_reason(reason, added)),
-    }
-}
-
-fn wire_doc(doc: liveset_engine::Doc) -> Doc {
-    Doc { data: doc.data, rank: doc.rank }
-}
-
-/// The engine says why in one word; on the wire, coming and going have words of their own.
-fn wire_reason(reason: Reason, added: bool) -> ChangeReason {
-    match (reason, added) {
-        (Reason::Created, _) => ChangeReason::Added(AddedReason::Created),
-        (Reason::Refilled, _) => ChangeReason::Added(AddedReason::Refilled),
-        (Reason::Filter, true) => ChangeReason::Added(AddedReason::Filter),
-        (Reason::Time, true) => ChangeReason::Added(AddedReason::Time),
-        (Reason::Filter, false) => ChangeReason::Removed(RemovedReason::Filter),
-        (Reason::Time, false) => ChangeReason::Removed(RemovedReason::Expired),
-        (Reason::Displaced, _) => ChangeReason::Removed(RemovedReason::Displaced),
-        (Reason::Deleted, _) => ChangeReason::Removed(RemovedReason::Deleted),
     }
 }

@@ -159,7 +159,7 @@ pub use live::{Change, Diff, LiveQuery, LiveRows, LiveUpdate};
 pub use query::{Json, QueryError, QueryResult, Row};
 
 #[doc(inline)]
-pub use liveset_core::{AddedReason, ErrorCode, InvalidQuery, Query, RemovedReason, SessionLimits, Token};
+pub use liveset_core::{ErrorCode, InvalidQuery, Query, Reason, SessionLimits, Token};
 #[doc(inline)]
 pub use liveset_engine::{
     Committed, Cost, EngineLimits, Explain, FieldDef, FieldKind, Instant, Op, QueryLimits, SetDef,

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use liveset_core::{AddedReason, ChangeBatch, ChangeReason, RemovedReason};
+use liveset_core::{ChangeBatch, Reason};
 use liveset_hub::{WatchEvent, WatchId};
 
 use crate::query::{QueryResult, Row};
@@ -123,7 +123,7 @@ pub enum Change {
         /// The node.
         row: Row,
         /// Why, where the engine said so.
-        reason: Option<AddedReason>,
+        reason: Option<Reason>,
     },
     /// It was and is in the result; its data or its place changed.
     Updated {
@@ -137,7 +137,7 @@ pub enum Change {
         /// The node as it was last.
         row: Row,
         /// Why, where the engine said so.
-        reason: Option<RemovedReason>,
+        reason: Option<Reason>,
     },
 }
 
@@ -170,23 +170,11 @@ fn change(change: liveset_core::Change) -> Option<Change> {
     let liveset_core::Change { id, before, after, reason } = change;
     match (before, after) {
         (None, None) => None,
-        (None, Some(after)) => {
-            let reason = match reason {
-                Some(ChangeReason::Added(reason)) => Some(reason),
-                _ => None,
-            };
-            Some(Change::Added { row: Row::new(id, after), reason })
-        }
+        (None, Some(after)) => Some(Change::Added { row: Row::new(id, after), reason }),
         (Some(before), Some(after)) => {
             Some(Change::Updated { row: Row::new(id, after), old_order_key: before.rank })
         }
-        (Some(before), None) => {
-            let reason = match reason {
-                Some(ChangeReason::Removed(reason)) => Some(reason),
-                _ => None,
-            };
-            Some(Change::Removed { row: Row::new(id, before), reason })
-        }
+        (Some(before), None) => Some(Change::Removed { row: Row::new(id, before), reason }),
     }
 }
 

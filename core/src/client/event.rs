@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::ErrorCode;
 use crate::message::ServerMessageError;
 use crate::model::Hint;
-use crate::row::{AddedReason, RemovedReason};
+use crate::model::Reason;
 use crate::session::Event;
 
 /// Names a request of one client session; its `requestId` on the wire is this number.
@@ -137,7 +137,7 @@ pub enum NodeChange {
         /// With `positions`: where it stands.
         index: Option<u64>,
         /// With `reasons`: why.
-        reason: Option<AddedReason>,
+        reason: Option<Reason>,
     },
     /// It changed, or moved.
     Updated {
@@ -147,7 +147,7 @@ pub enum NodeChange {
     /// It left the window.
     Removed {
         /// With `reasons`: why.
-        reason: Option<RemovedReason>,
+        reason: Option<Reason>,
     },
 }
 

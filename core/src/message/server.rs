@@ -7,7 +7,7 @@ use super::write::ObjectWriter;
 use super::{Raw, SubscriptionEntry};
 use crate::limits::SERVER_MESSAGE_NESTING;
 use crate::model::Hint;
-use crate::row::{AddedReason, RemovedReason};
+use crate::model::Reason;
 
 /// One message from server to client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub enum ServerMessage<'a> {
         node_id: Cow<'a, str>,
         data: Raw<'a>,
         index: Option<u64>,
-        reason: Option<AddedReason>,
+        reason: Option<Reason>,
         version: Option<Cow<'a, str>>,
     },
     /// A node in the window changed, or moved.
@@ -75,7 +75,7 @@ pub enum ServerMessage<'a> {
     LiveQueryRemovedNode {
         id: Cow<'a, str>,
         node_id: Cow<'a, str>,
-        reason: Option<RemovedReason>,
+        reason: Option<Reason>,
         version: Option<Cow<'a, str>>,
     },
     /// The count changed.
@@ -208,7 +208,7 @@ impl<'a> ServerMessage<'a> {
                 object.text("nodeId", node_id);
                 object.raw("data", data.0);
                 write_index(&mut object, *index);
-                object.maybe_text("reason", reason.map(AddedReason::as_str));
+                object.maybe_text("reason", reason.map(|reason| reason.as_str(true)));
                 object.maybe_text("version", version.as_deref());
             }
             ServerMessage::LiveQueryUpdatedNode { id, node_id, data, index, version } => {
@@ -221,7 +221,7 @@ impl<'a> ServerMessage<'a> {
             ServerMessage::LiveQueryRemovedNode { id, node_id, reason, version } => {
                 object.text("id", id);
                 object.text("nodeId", node_id);
-                object.maybe_text("reason", reason.map(RemovedReason::as_str));
+                object.maybe_text("reason", reason.map(|reason| reason.as_str(false)));
                 object.maybe_text("version", version.as_deref());
             }
             ServerMessage::LiveQueryCount { id, total_count, capped } => {
@@ -324,7 +324,7 @@ impl<'a> Pieces<'a> {
                 node_id: self.text("nodeId")?,
                 data: self.data(),
                 index: self.maybe("index", whole_number)?,
-                reason: self.maybe("reason", |piece| AddedReason::from_wire(&text(piece)?))?,
+                reason: self.maybe("reason", |piece| Reason::from_wire(&text(piece)?, true))?,
                 version: self.maybe_text("version")?,
             },
             "liveQueryUpdatedNode" => ServerMessage::LiveQueryUpdatedNode {
@@ -337,7 +337,7 @@ impl<'a> Pieces<'a> {
             "liveQueryRemovedNode" => ServerMessage::LiveQueryRemovedNode {
                 id: self.text("id")?,
                 node_id: self.text("nodeId")?,
-                reason: self.maybe("reason", |piece| RemovedReason::from_wire(&text(piece)?))?,
+                reason: self.maybe("reason", |piece| Reason::from_wire(&text(piece)?, false))?,
                 version: self.maybe_text("version")?,
             },
             "liveQueryCount" => ServerMessage::LiveQueryCount {

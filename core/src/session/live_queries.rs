@@ -7,7 +7,7 @@ use super::live_query::{Stream, Turn};
 use super::requests::Ticket;
 use crate::limits::SessionLimits;
 use crate::message::{LiveQueryOptions, text_len};
-use crate::row::{ChangeBatch, Snapshot};
+use crate::model::{ChangeBatch, Snapshot};
 use crate::version::VersionCode;
 
 /// All live queries of one connection, unanswered ones included.

@@ -8,7 +8,7 @@ use super::positions::Positions;
 use crate::fold::Pending;
 use crate::limits::SessionLimits;
 use crate::message::{LiveQueryOptions, Raw, ServerMessage, text_len};
-use crate::row::{Change, ChangeBatch, ChangeReason, Snapshot};
+use crate::model::{Change, ChangeBatch, Snapshot};
 use crate::version::VersionCode;
 
 /// The initial rows, then the diffs, each produced when the transport can take it.
@@ -405,17 +405,9 @@ impl Stream {
         let version = self.version.as_deref().map(Cow::Borrowed);
         match (&change.before, &change.after) {
             (_, None) => {
-                let reason = match reason {
-                    Some(ChangeReason::Removed(reason)) => Some(reason),
-                    _ => None,
-                };
                 ServerMessage::LiveQueryRemovedNode { id, node_id, reason, version }.write(out);
             }
             (None, Some(after)) => {
-                let reason = match reason {
-                    Some(ChangeReason::Added(reason)) => Some(reason),
-                    _ => None,
-                };
                 let data = Raw(&after.data);
                 ServerMessage::LiveQueryAddedNode { id, node_id, data, index, reason, version }.write(out);
             }

@@ -31,7 +31,7 @@ use subscriptions::{Room, Wrong};
 use crate::error::{CloseCode, Consequence, ErrorCode, Violation};
 use crate::limits::SessionLimits;
 use crate::message::{Content, ParsedMessage, ServerMessage, SubscriptionSpec};
-use crate::row::{ChangeBatch, Snapshot};
+use crate::model::{ChangeBatch, Snapshot};
 use crate::time::Moment;
 use crate::version::VersionCode;
 

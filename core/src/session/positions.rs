@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::row::{ChangeBatch, Snapshot};
+use crate::model::{ChangeBatch, Snapshot};
 
 /// The ranks of the rows that the client holds after the messages so far, in order.
 ///

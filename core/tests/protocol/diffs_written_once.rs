@@ -1,9 +1,6 @@
 //! Diffs that an owner writes once for many are, byte for byte, what each stream would have written.
 
-use liveset_core::{
-    AddedReason, Change, ChangeReason, DiffVersions, Diffs, RemovedReason, SessionLimits, Snapshot,
-    VersionCode,
-};
+use liveset_core::{Change, DiffVersions, Diffs, Reason, SessionLimits, Snapshot, VersionCode};
 
 use crate::util::*;
 
@@ -26,8 +23,8 @@ fn changes(random: &mut Random) -> Vec<Change> {
     let change = |random: &mut Random, number: u32| {
         let id = format!("n\"{number}");
         let reason = match random.below(3) {
-            0 => Some(ChangeReason::Added(AddedReason::Refilled)),
-            1 => Some(ChangeReason::Removed(RemovedReason::Displaced)),
+            0 => Some(Reason::Refilled),
+            1 => Some(Reason::Displaced),
             _ => None,
         };
         let change = match random.below(3) {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use liveset_core::{
-    AddedReason, Change, ChangeBatch, ChangeReason, Doc, LiveQueryOptions, LiveQueryRequest, Query,
-    RemovedReason, SessionLimits, Snapshot, Ticket,
+    Change, ChangeBatch, Doc, LiveQueryOptions, LiveQueryRequest, Query, Reason, SessionLimits, Snapshot,
+    Ticket,
 };
 
 use crate::pair::Pair;
@@ -53,11 +53,11 @@ impl World {
             id: id.clone(),
             before: Some(doc.clone()),
             after: None,
-            reason: Some(ChangeReason::Removed(RemovedReason::Filter)),
+            reason: Some(Reason::Filter),
         });
         let came = after.rows.iter().filter_map(|(id, doc)| {
             let old = find(before, id);
-            let reason = old.is_none().then_some(ChangeReason::Added(AddedReason::Created));
+            let reason = old.is_none().then_some(Reason::Created);
             let change = Change { id: id.clone(), before: old, after: Some(doc.clone()), reason };
             (change.before != change.after).then_some(change)
         });

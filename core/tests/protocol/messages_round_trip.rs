@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use liveset_core::{
-    AddedReason, ClientBody, ClientMessage, Hint, LiveQueryOptions, Query, Raw, RemovedReason, ServerMessage,
-    ServerMessageError, SubscriptionEntry,
+    ClientBody, ClientMessage, Hint, LiveQueryOptions, Query, Raw, Reason, ServerMessage, ServerMessageError,
+    SubscriptionEntry,
 };
 
 /// What a client may choose, at its worst.
@@ -190,7 +190,7 @@ fn server_messages() -> Vec<(ServerMessage<'static>, &'static str)> {
                 node_id: "n".into(),
                 data,
                 index: Some(3),
-                reason: Some(AddedReason::Refilled),
+                reason: Some(Reason::Refilled),
                 version: Some("8".into()),
             },
             r#"{"type":"liveQueryAddedNode","id":"q","nodeId":"n","data":{"id":"n"},"index":3,"reason":"refilled","version":"8"}"#,
@@ -209,7 +209,7 @@ fn server_messages() -> Vec<(ServerMessage<'static>, &'static str)> {
             ServerMessage::LiveQueryRemovedNode {
                 id: "q".into(),
                 node_id: "n".into(),
-                reason: Some(RemovedReason::Displaced),
+                reason: Some(Reason::Displaced),
                 version: Some("9".into()),
             },
             r#"{"type":"liveQueryRemovedNode","id":"q","nodeId":"n","reason":"displaced","version":"9"}"#,
@@ -246,27 +246,21 @@ fn server_messages_stand_as_the_protocol_shows_them_and_read_back() {
 
 #[test]
 fn every_reason_reads_back() {
-    use AddedReason::{Created, Filter, Refilled, Time};
+    use Reason::{Created, Filter, Refilled, Time};
     for reason in [Created, Filter, Refilled, Time] {
         let text = format!(
             r#"{{"type":"liveQueryAddedNode","id":"q","nodeId":"n","data":1,"reason":"{}"}}"#,
-            reason.as_str()
+            reason.as_str(true)
         );
         let message = ServerMessage::parse(text.as_bytes()).unwrap();
         assert!(
             matches!(message, ServerMessage::LiveQueryAddedNode { reason: Some(read), .. } if read == reason)
         );
     }
-    for reason in [
-        RemovedReason::Filter,
-        RemovedReason::Displaced,
-        RemovedReason::Expired,
-        RemovedReason::Deleted,
-        RemovedReason::Forbidden,
-    ] {
+    for reason in [Filter, Reason::Displaced, Time, Reason::Deleted, Reason::Forbidden] {
         let text = format!(
             r#"{{"type":"liveQueryRemovedNode","id":"q","nodeId":"n","reason":"{}"}}"#,
-            reason.as_str()
+            reason.as_str(false)
         );
         let message = ServerMessage::parse(text.as_bytes()).unwrap();
         assert!(

@@ -1,10 +1,10 @@
 //! "`reasons: true` | `Removed` carries `reason` …; `Added` carries `reason` …"
 
-use liveset_core::{AddedReason, Change, ChangeReason, RemovedReason, SessionLimits};
+use liveset_core::{Change, Reason, SessionLimits};
 
 use crate::util::*;
 
-fn because(reason: ChangeReason, change: Change) -> Change {
+fn because(reason: Reason, change: Change) -> Change {
     Change { reason: Some(reason), ..change }
 }
 
@@ -17,26 +17,23 @@ fn additions_and_removals_say_why() {
     let mut server = Server::active(SessionLimits::default());
     let ticket = server.create("q", "reasons", snapshot(1, &[("a", 1), ("b", 2)]));
     server.texts();
-    let left = because(ChangeReason::Removed(RemovedReason::Displaced), removed("a", 1));
-    let came = because(ChangeReason::Added(AddedReason::Refilled), added("c", 3));
+    let left = because(Reason::Displaced, removed("a", 1));
+    let came = because(Reason::Refilled, added("c", 3));
     server.change(ticket, batch(2, 2, [left, updated("b", 2, 3), came]));
     assert_eq!(reasons(&server.texts()), [Some("displaced"), None, Some("refilled")]);
 }
 
 #[test]
 fn a_fold_says_the_last_reason_that_still_holds() {
-    use AddedReason::{Created, Filter};
+    use Reason::{Created, Filter};
     let mut server = Server::active(SessionLimits { backlog_changes: 0, ..SessionLimits::default() });
     let ticket = server.create("q", "reasons", snapshot(1, &[("s", 1), ("t", 1)]));
     server.texts();
-    server.change(ticket, batch(2, 2, [because(ChangeReason::Added(Filter), added("a", 5))]));
+    server.change(ticket, batch(2, 2, [because(Filter, added("a", 5))]));
     server.change(ticket, batch(3, 2, [updated("a", 5, 6)]));
     server.change(ticket, batch(4, 2, [removed("s", 1), updated("t", 1, 2)]));
-    server.change(ticket, batch(5, 2, [because(ChangeReason::Added(Created), added("s", 9))]));
-    server.change(
-        ticket,
-        batch(6, 2, [because(ChangeReason::Removed(RemovedReason::Deleted), removed("t", 2))]),
-    );
+    server.change(ticket, batch(5, 2, [because(Created, added("s", 9))]));
+    server.change(ticket, batch(6, 2, [because(Reason::Deleted, removed("t", 2))]));
     assert_eq!(reasons(&server.texts()), [Some("deleted"), Some("filter"), None]);
 }
 

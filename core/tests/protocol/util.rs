@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use liveset_core::{
-    AddedReason, Change, ChangeBatch, ChangeReason, CloseCode, Doc, Event, Moment, RemovedReason, Request,
-    Session, SessionLimits, Snapshot, SubscriptionSpec, Ticket, Transmit, Verdict,
+    Change, ChangeBatch, CloseCode, Doc, Event, Moment, Reason, Request, Session, SessionLimits, Snapshot,
+    SubscriptionSpec, Ticket, Transmit, Verdict,
 };
 
 pub(crate) const AUTH: &str = r#"{"type":"auth","token":"secret"}"#;
@@ -145,7 +145,7 @@ pub(crate) fn doc(id: &str, number: u32) -> Doc {
 }
 
 pub(crate) fn added(id: &str, number: u32) -> Change {
-    let reason = Some(ChangeReason::Added(AddedReason::Created));
+    let reason = Some(Reason::Created);
     Change { id: id.into(), before: None, after: Some(doc(id, number)), reason }
 }
 
@@ -154,7 +154,7 @@ pub(crate) fn updated(id: &str, before: u32, after: u32) -> Change {
 }
 
 pub(crate) fn removed(id: &str, number: u32) -> Change {
-    let reason = Some(ChangeReason::Removed(RemovedReason::Filter));
+    let reason = Some(Reason::Filter);
     Change { id: id.into(), before: Some(doc(id, number)), after: None, reason }
 }
 

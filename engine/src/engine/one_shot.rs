@@ -5,6 +5,8 @@ use std::{collections::BinaryHeap, ops::ControlFlow, sync::Arc};
 use bytes::Bytes;
 
 use super::{Engine, identity};
+use liveset_core::model::Doc;
+
 use crate::{
     error::OpenError,
     explain::Explain,
@@ -22,7 +24,7 @@ use crate::{
         slots::Slots,
     },
     time::Instant,
-    update::{Doc, NodeId, Shown, Snapshot},
+    update::{NodeId, Shown, Snapshot},
 };
 
 /// A query that is answered once: what it takes to answer it, as of the moment at which it was asked. Commits that come before it is

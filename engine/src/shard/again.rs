@@ -10,6 +10,8 @@ use std::{
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;
 
+use liveset_core::model::Reason;
+
 use crate::{
     json,
     shard::{
@@ -21,7 +23,7 @@ use crate::{
     },
     steps::blocks,
     store::{row::Row, set::Set, sorting::Sorting},
-    update::{Count, FeedId, Reason, Update},
+    update::{Count, FeedId, Update},
 };
 
 /// A view has run out of rows in the middle of a commit: what it showed before is had by taking the changes back.

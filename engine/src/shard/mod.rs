@@ -23,6 +23,8 @@ pub(crate) mod timers;
 pub(crate) mod view;
 pub(crate) mod window;
 
+use liveset_core::model::Reason;
+
 use crate::{
     filter::Fields as _,
     limits::Tuning,
@@ -44,7 +46,7 @@ use crate::{
         sorting::Sorting,
     },
     time::Instant,
-    update::{Count, FeedId, Reason, Shown, Update},
+    update::{Count, FeedId, Shown, Update},
 };
 
 /// What a shard can be told of: all sets, by their numbers. The host names them, so the names need no seed.

@@ -11,6 +11,8 @@ use foldhash::fast::FixedState;
 use hashbrown::HashSet;
 use smallvec::SmallVec;
 
+use liveset_core::model::Reason;
+
 use crate::{
     store::{
         index::ties,
@@ -19,7 +21,6 @@ use crate::{
         sorting::{Place, Sorting},
     },
     tree::{Entry, Tree},
-    update::Reason,
 };
 
 /// What happened to one node, as a view sees it: `None` where it did not or does not match.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::{AddedReason, Change, ChangeBatch, ChangeReason, Doc, RemovedReason, Snapshot};
+use crate::{Change, ChangeBatch, Doc, Reason, Snapshot};
 
 /// The most rows of a result.
 pub(super) const CAP: usize = 3;
@@ -101,11 +101,11 @@ fn version_text(view: View, version: u64) -> String {
 }
 
 /// Why a node comes and goes: always for the same, so that folding changes nothing about it.
-fn reasons(id: &str) -> (AddedReason, RemovedReason) {
+fn reasons(id: &str) -> (Reason, Reason) {
     match id {
-        "a" | "d" => (AddedReason::Created, RemovedReason::Deleted),
-        "b" | "e" => (AddedReason::Refilled, RemovedReason::Displaced),
-        _ => (AddedReason::Filter, RemovedReason::Filter),
+        "a" | "d" => (Reason::Created, Reason::Deleted),
+        "b" | "e" => (Reason::Refilled, Reason::Displaced),
+        _ => (Reason::Filter, Reason::Filter),
     }
 }
 
@@ -127,11 +127,11 @@ pub(super) fn difference(before: &Snapshot, after: &Snapshot) -> ChangeBatch {
         id: id.clone(),
         before: Some(doc.clone()),
         after: None,
-        reason: Some(ChangeReason::Removed(reasons(id).1)),
+        reason: Some(reasons(id).1),
     });
     let came = after.rows.iter().filter_map(|(id, doc)| {
         let old = find(before, id);
-        let reason = old.is_none().then(|| ChangeReason::Added(reasons(id).0));
+        let reason = old.is_none().then(|| reasons(id).0);
         let change = Change { id: id.clone(), before: old, after: Some(doc.clone()), reason };
         (change.before != change.after).then_some(change)
     });

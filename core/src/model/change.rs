@@ -23,76 +23,49 @@ impl Doc {
     }
 }
 
-/// Why a node entered a window.
+/// Why a row entered or left a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum AddedReason {
-    /// The node is new.
+pub enum Reason {
+    /// Entered: the row is new in its set.
     Created,
-    /// The node changed and now matches.
+    /// Entered or left: a change of the row made the filter true or false.
     Filter,
-    /// Another node made room.
+    /// Entered: it matched already, and there is room for it now.
     Refilled,
-    /// Time passed.
-    Time,
-}
-
-impl AddedReason {
-    /// The reason as it stands in the message.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            AddedReason::Created => "created",
-            AddedReason::Filter => "filter",
-            AddedReason::Refilled => "refilled",
-            AddedReason::Time => "time",
-        }
-    }
-
-    pub(crate) fn from_wire(text: &str) -> Option<AddedReason> {
-        use AddedReason::{Created, Filter, Refilled, Time};
-        [Created, Filter, Refilled, Time].into_iter().find(|reason| reason.as_str() == text)
-    }
-}
-
-/// Why a node left a window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum RemovedReason {
-    /// The node changed and no longer matches.
-    Filter,
-    /// A node before it took its place in a full window.
+    /// Left: it still matches, but others go before it.
     Displaced,
-    /// Time passed.
-    Expired,
-    /// The node was removed from its set.
+    /// Entered or left: time passed.
+    Time,
+    /// Left: the row was removed from its set.
     Deleted,
-    /// The principal may no longer see it.
+    /// Left: the principal may no longer see it.
     Forbidden,
 }
 
-impl RemovedReason {
-    /// The reason as it stands in the message.
-    pub const fn as_str(self) -> &'static str {
+impl Reason {
+    /// The reason as it stands in the message about a row that has `entered`, or left.
+    pub const fn as_str(self, entered: bool) -> &'static str {
         match self {
-            RemovedReason::Filter => "filter",
-            RemovedReason::Displaced => "displaced",
-            RemovedReason::Expired => "expired",
-            RemovedReason::Deleted => "deleted",
-            RemovedReason::Forbidden => "forbidden",
+            Reason::Created => "created",
+            Reason::Filter => "filter",
+            Reason::Refilled => "refilled",
+            Reason::Displaced => "displaced",
+            Reason::Time if entered => "time",
+            Reason::Time => "expired",
+            Reason::Deleted => "deleted",
+            Reason::Forbidden => "forbidden",
         }
     }
 
-    pub(crate) fn from_wire(text: &str) -> Option<RemovedReason> {
-        use RemovedReason::{Deleted, Displaced, Expired, Filter, Forbidden};
-        [Filter, Displaced, Expired, Deleted, Forbidden].into_iter().find(|reason| reason.as_str() == text)
+    pub(crate) fn from_wire(text: &str, entered: bool) -> Option<Reason> {
+        use Reason::{Created, Deleted, Displaced, Filter, Forbidden, Refilled, Time};
+        let all: &[Reason] = if entered {
+            &[Created, Filter, Refilled, Time]
+        } else {
+            &[Filter, Displaced, Time, Deleted, Forbidden]
+        };
+        all.iter().copied().find(|reason| reason.as_str(entered) == text)
     }
-}
-
-/// Why a node entered or left a window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ChangeReason {
-    /// It entered.
-    Added(AddedReason),
-    /// It left.
-    Removed(RemovedReason),
 }
 
 /// The net change of one node: the window before against the window after.
@@ -105,7 +78,7 @@ pub struct Change {
     /// The node as it stands in the window after; `None`: it is not in it.
     pub after: Option<Doc>,
     /// Why it entered or left; `None` for updates.
-    pub reason: Option<ChangeReason>,
+    pub reason: Option<Reason>,
 }
 
 /// The net changes of one commit, or of one step of time, to one result.
