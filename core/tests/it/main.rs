@@ -1,5 +1,6 @@
-//! The protocol, rule by rule: one behaviour a file.
+//! The protocol, rule by rule: one behaviour a file. And the laws of the workspace, in `architecture`.
 
+mod architecture;
 mod auth_again;
 mod auth_deadline;
 mod auth_holds_messages;
