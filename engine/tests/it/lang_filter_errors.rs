@@ -1,10 +1,10 @@
 //! What is refused, where the error points, and which word it suggests.
 
-mod lang_support;
-
 use std::time::Instant as Stopwatch;
 
 use liveset_engine::{ExprError, Filter, QueryLimits};
+
+use crate::support;
 
 fn parse(text: &str) -> Result<Filter, ExprError> {
     Filter::parse(text, &QueryLimits::default())
@@ -320,7 +320,7 @@ fn nesting_never_costs_more_stack_than_there_is() {
             let end = if open == "(b - " { " == 1" } else { "" };
             let text = format!("{}{end}", nested(open, inner, close, levels));
             let filter = Filter::parse(&text, &limits).unwrap_or_else(|error| panic!("{error}"));
-            filter.matches(&lang_support::node("{}"), lang_support::at("2024-01-01"));
+            filter.matches(&support::node("{}"), support::at("2024-01-01"));
             let text = format!("{}{end}", nested(open, inner, close, levels + 1));
             assert!(Filter::parse(&text, &limits).is_err());
             assert!(Filter::parse(&nested(open, inner, close, 2_000), &limits).is_err());
@@ -369,7 +369,7 @@ fn the_time_to_parse_is_bounded() {
         // Debug builds on a busy machine: milliseconds are usual, exponential time would be centuries.
         assert!(watch.elapsed().as_secs() < 5, "{} took {:?}", &text[..20], watch.elapsed());
         if let Ok(filter) = parsed {
-            assert!(lang_support::printed_limits().expression_bytes > filter.canonical().len());
+            assert!(support::printed_limits().expression_bytes > filter.canonical().len());
         }
     }
 }

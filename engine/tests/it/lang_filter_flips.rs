@@ -1,9 +1,10 @@
 //! The next moment at which time alone changes a filter's result: never late, and exact where nothing races.
 
-mod lang_support;
-
-use lang_support::{INSTANTS, Random, Shape, at, node, now_test, printed_limits, random_filter, random_node};
 use liveset_engine::{Filter, Instant, Value};
+
+use crate::support::{
+    INSTANTS, Random, Shape, at, node, now_test, printed_limits, random_filter, random_node,
+};
 
 fn parse(text: &str) -> Filter {
     Filter::parse(text, &printed_limits()).unwrap_or_else(|error| panic!("{text}\n{error}"))

@@ -1,11 +1,10 @@
 //! Ranks compare as bytes the way nodes compare in an order, by a comparator that knows nothing of bytes.
 
-mod lang_support;
-
 use std::cmp::Ordering;
 
-use lang_support::{INSTANTS, Random, node, random_json};
 use liveset_engine::{Order, QueryLimits, Value};
+
+use crate::support::{INSTANTS, Random, node, random_json};
 
 fn kind(value: &Value) -> u8 {
     match value {

@@ -6,17 +6,7 @@ use liveset_engine::{
     Engine, EngineLimits, FeedId, FieldKind, HashSeed, Instant, Op, Query, SetDef, Stats, Tuning,
 };
 
-/// Xorshift: the same numbers on every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 8) % end
-    }
-}
+use crate::support::Random;
 
 const START: i128 = 1_700_000_000_000_000_000;
 const MINUTE: i128 = 60_000_000_000;
@@ -64,7 +54,7 @@ fn query(random: &mut Random) -> Query {
 
 /// Everything that an engine puts out in a run of random operations.
 fn run(seed: HashSeed, limits: &EngineLimits) -> String {
-    let mut random = Random(0x5eed);
+    let mut random = Random::new(0x5eed);
     let mut engine = Engine::new(limits.clone(), seed);
     engine.define_set(SetDef::new("nodes", "id").field("at", FieldKind::Instant, false)).expect("a set");
     let mut feeds: Vec<FeedId> = Vec::new();

@@ -8,25 +8,7 @@ use liveset_engine::{
     QueryLimits, SetDef, Tuning, Value, json,
 };
 
-/// Xorshift: the same numbers on every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 8) % end
-    }
-
-    fn of<T: Copy>(&mut self, items: &[T]) -> T {
-        items[self.below(items.len() as u64) as usize]
-    }
-
-    fn one_in(&mut self, of: u64) -> bool {
-        self.below(of) == 0
-    }
-}
+use crate::support::Random;
 
 const START: i128 = 1_700_000_000_000_000_000;
 const MINUTE: i128 = 60_000_000_000;
@@ -42,13 +24,13 @@ fn node(random: &mut Random, id: u64, minute: i128) -> String {
             fields.push(text);
         }
     };
-    let status = random.of(&["new", "open", "done"]);
+    let status = random.pick(&["new", "open", "done"]);
     field(random, format!("\"status\":\"{status}\""));
     let customer = random.below(6);
     let customer = if random.one_in(10) { format!("{customer}.0") } else { customer.to_string() };
     field(random, format!("\"customer\":{customer}"));
     let total = random.below(40);
-    let cents = random.of(&["0", "25", "5"]);
+    let cents = random.pick(&["0", "25", "5"]);
     field(random, format!("\"total\":{total}.{cents}"));
     let at = moment(minute - 20 + random.below(40) as i128);
     field(random, format!("\"at\":\"{at}\""));
@@ -56,7 +38,7 @@ fn node(random: &mut Random, id: u64, minute: i128) -> String {
     field(random, format!("\"flag\":{flag}"));
     let tags: Vec<String> = (0..random.below(4)).map(|_| format!("\"t{}\"", random.below(4))).collect();
     field(random, format!("\"tags\":[{}]", tags.join(",")));
-    let name = random.of(&["ab", "abc", "b", "ba", "a rather long name", "a rather long one", ""]);
+    let name = random.pick(&["ab", "abc", "b", "ba", "a rather long name", "a rather long one", ""]);
     field(random, format!("\"name\":\"{name}\""));
     format!("{{{}}}", fields.join(","))
 }
@@ -64,20 +46,20 @@ fn node(random: &mut Random, id: u64, minute: i128) -> String {
 fn simple_filter(random: &mut Random) -> String {
     let (n, m) = (random.below(40), random.below(8));
     match random.below(16) {
-        0 => format!("status == '{}'", random.of(&["new", "open", "done"])),
+        0 => format!("status == '{}'", random.pick(&["new", "open", "done"])),
         1 => format!("customer == {}", m % 6),
         2 => format!("customer in [{}, {}]", m % 6, n % 6),
         3 => format!("tags anyof ['t{}', 't{}']", m % 4, n % 4),
         4 => format!("tags allof ['t{}', 't{}']", m % 4, n % 4),
         5 => format!("total >= {n} and total < {}", n + m + 1),
-        6 => format!("total {} {n}", random.of(&["<", "<=", ">", ">="])),
-        7 => format!("name startswith '{}'", random.of(&["a", "ab", "a rather long n", "c"])),
+        6 => format!("total {} {n}", random.pick(&["<", "<=", ">", ">="])),
+        7 => format!("name startswith '{}'", random.pick(&["a", "ab", "a rather long n", "c"])),
         8 => format!("not (total < {n})"),
         9 => "flag".into(),
         10 => format!("at > now - {} minutes", m * 3),
         11 => format!("at <= now - {m} minutes"),
         12 => format!("at > now - {} minutes and at <= now + {m} minutes", m * 2),
-        13 => format!("name contains '{}'", random.of(&["a", "b", "long"])),
+        13 => format!("name contains '{}'", random.pick(&["a", "b", "long"])),
         14 => format!("at + {m} minutes > now"),
         _ => format!("at >= {}", moment(n as i128)),
     }
@@ -99,8 +81,8 @@ fn filter(random: &mut Random) -> String {
 const ORDERS: [&str; 6] = ["", "total desc", "total", "at desc", "name, total desc", "customer desc, at"];
 
 fn query(random: &mut Random) -> Query {
-    let limit = random.of(&[1, 2, 3, 5, 8, 1_000]);
-    let query = Query::new("nodes").filter(filter(random)).order_by(random.of(&ORDERS)).limit(limit);
+    let limit = random.pick(&[1, 2, 3, 5, 8, 1_000]);
+    let query = Query::new("nodes").filter(filter(random)).order_by(random.pick(&ORDERS)).limit(limit);
     let query = if random.one_in(4) { query.fields(["status", "at"]) } else { query };
     if random.one_in(3) { query.without_counts() } else { query }
 }
@@ -259,7 +241,7 @@ fn recompute(query: &Query, nodes: &BTreeMap<String, Value>, now: Instant) -> Ve
 }
 
 fn run(seed: u64, declared: bool, steps: usize) -> (u64, u64) {
-    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut random = Random::new(seed);
     let mut sides: Vec<Side> =
         variants().into_iter().map(|(name, limits)| Side::new(name, limits, declared)).collect();
     let mut nodes: BTreeMap<String, Value> = BTreeMap::new();
@@ -286,15 +268,17 @@ fn run(seed: u64, declared: bool, steps: usize) -> (u64, u64) {
                 sides.iter_mut().for_each(|side| side.engine.handle_timeout(moment(minute)));
             }
             4 => {
-                // To the very moment at which something may happen.
-                if let Some(at) = sides[0].engine.poll_timeout() {
-                    minute = (at.unix_nanos() - START) / MINUTE;
+                // To the very moment at which something may happen, unless that is the end of time: `now + 7 minutes` ceases
+                // to be an instant seven minutes before it.
+                let next = sides[0].engine.poll_timeout().map(|at| (at.unix_nanos() - START) / MINUTE);
+                if let Some(next) = next.filter(|next| *next < minute + 1_000) {
+                    minute = next;
                     sides.iter_mut().for_each(|side| side.engine.handle_timeout(moment(minute)));
                 }
             }
             _ => {
                 let mut ops = Vec::new();
-                for _ in 0..=random.of(&[0, 0, 0, 1, 3, 12]) {
+                for _ in 0..=random.pick(&[0, 0, 0, 1, 3, 12]) {
                     let id = random.below(50);
                     if random.one_in(4) {
                         ops.push(Op::Remove { set: "nodes".into(), id: format!("n{id}") });

@@ -2,10 +2,8 @@
 //! very many tests of columns over `now`, the engine's list of the moments that they wait for comes on top, and is counted as well.
 
 use liveset_engine::{Engine, EngineLimits, HashSeed, Instant, Op, Query, SetDef};
-use peak_alloc::PeakAlloc;
 
-#[global_allocator]
-static ALLOCATOR: PeakAlloc = PeakAlloc;
+use crate::{HEAP, alone};
 
 /// About so many bytes are in each filter.
 const BYTES: usize = 16_000;
@@ -43,7 +41,7 @@ fn held(shape: &dyn Fn(usize) -> String) -> (f64, f64) {
         engine.keeping(feed).expect("it is kept").bytes
     };
     open(&mut engine, &shape(FILTERS));
-    let (mut filters, mut said, before) = (0, 0, ALLOCATOR.current_usage());
+    let (mut filters, mut said, before) = (0, 0, HEAP.current_usage());
     let (mut most, mut most_said) = (0.0_f64, 0.0_f64);
     for number in 0..FILTERS {
         let filter = shape(number);
@@ -51,7 +49,7 @@ fn held(shape: &dyn Fn(usize) -> String) -> (f64, f64) {
         said += open(&mut engine, &filter);
         drop(filter);
         if number > FILTERS / 4 {
-            let held = (ALLOCATOR.current_usage() - before) as f64;
+            let held = (HEAP.current_usage() - before) as f64;
             most = most.max(held / filters as f64);
             most_said = most_said.max(held / said as f64);
         }
@@ -63,6 +61,7 @@ type Shape = (&'static str, Box<dyn Fn(usize) -> String>);
 
 #[test]
 fn a_filter_is_kept_in_at_most_eight_bytes_a_byte() {
+    let _alone = alone();
     let shapes: Vec<Shape> = vec![
         ("or of ==", Box::new(|q| fill(" or ", |n| format!("a=={}", n + q * 3_000)))),
         ("and of not", Box::new(|q| fill(" and ", |n| format!("not(a<{})", n + q)))),

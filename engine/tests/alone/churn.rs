@@ -1,10 +1,8 @@
 //! Queries that come and go leave nothing behind: neither what the engine counts nor what it does not.
 
 use liveset_engine::{Engine, EngineLimits, FieldKind, HashSeed, Instant, Op, Query, SetDef, Stats};
-use peak_alloc::PeakAlloc;
 
-#[global_allocator]
-static HEAP: PeakAlloc = PeakAlloc;
+use crate::{HEAP, alone};
 
 const NODES: u64 = 2_000;
 
@@ -72,9 +70,9 @@ fn assert_bounded(what: &str, mut round: impl FnMut(&mut Engine, u64), rounds: u
     );
 }
 
-/// One test, as the allocator counts for all threads.
 #[test]
 fn queries_that_come_and_go_leave_nothing_behind() {
+    let _alone = alone();
     let of = |filter: String| Query::new("orders").filter(filter).order_by("total").limit(5);
     assert_flat(
         "one shape",

@@ -1,9 +1,8 @@
 //! Printing and parsing a filter gives the same filter; its canonical form gives the same results.
 
-mod lang_support;
-
-use lang_support::{Random, Shape, at, node, printed_limits, random_filter, random_node};
 use liveset_engine::{Filter, Instant, QueryLimits};
+
+use crate::support::{Random, Shape, at, node, printed_limits, random_filter, random_node};
 
 fn parse(text: &str) -> Filter {
     Filter::parse(text, &printed_limits()).unwrap_or_else(|error| panic!("{text}\n{error}"))

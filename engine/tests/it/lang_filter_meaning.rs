@@ -1,9 +1,8 @@
 //! What every test of the language means, sentence by sentence.
 
-mod lang_support;
-
-use lang_support::{at, node};
 use liveset_engine::{Filter, Path, QueryLimits, Value};
+
+use crate::support::{at, node};
 
 const NOW: &str = "2024-03-31T12:00:00Z";
 

@@ -1,10 +1,8 @@
 //! Queries that read many fields: refused before anything is made of them, and nothing of one that is asked once is left behind.
 
 use liveset_engine::{Engine, EngineLimits, HashSeed, Instant, Op, OpenError, Query, SetDef};
-use peak_alloc::PeakAlloc;
 
-#[global_allocator]
-static HEAP: PeakAlloc = PeakAlloc;
+use crate::{HEAP, alone};
 
 const NOW: Instant = Instant::UNIX_EPOCH;
 const NODES: u64 = 500;
@@ -27,9 +25,9 @@ fn query(names: impl Iterator<Item = String>) -> Query {
     Query::new("s").filter(tests.join(" or "))
 }
 
-/// One test: what is measured is the heap of the process.
 #[test]
 fn many_fields() {
+    let _alone = alone();
     too_many_fields_are_refused_and_leave_nothing();
     what_is_read_for_a_query_that_is_asked_once_is_let_go();
     commits_do_not_change_what_was_asked_before();

@@ -1,7 +1,6 @@
-//! Random expressions and nodes for the tests of the language. Seeded: a failure repeats.
+//! What the tests share: random numbers, and random expressions and nodes of the language. Seeded: a failure repeats.
 
-// Every test file uses its own part of this.
-#![allow(dead_code, unreachable_pub)]
+#![allow(unreachable_pub, reason = "a test has no outside")]
 
 use liveset_engine::{Instant, JsonLimits, QueryLimits, Value, json};
 
@@ -21,16 +20,20 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    pub fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
     }
 
-    pub fn chance(&mut self, in_hundred: usize) -> bool {
+    pub fn one_in(&mut self, of: u64) -> bool {
+        self.below(of) == 0
+    }
+
+    pub fn chance(&mut self, in_hundred: u64) -> bool {
         self.below(100) < in_hundred
     }
 
-    pub fn pick<'a, T: ?Sized>(&mut self, of: &[&'a T]) -> &'a T {
-        of[self.below(of.len())]
+    pub fn pick<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.below(of.len() as u64) as usize]
     }
 }
 
@@ -93,7 +96,9 @@ pub fn random_json(random: &mut Random, depth: usize) -> String {
         _ => {
             let count = random.below(3);
             let members: Vec<String> = (0..count)
-                .map(|place| format!("\"{}\":{}", ["d", "in", "x"][place], random_json(random, depth - 1)))
+                .map(|place| {
+                    format!("\"{}\":{}", ["d", "in", "x"][place as usize], random_json(random, depth - 1))
+                })
                 .collect();
             format!("{{{}}}", members.join(","))
         }
@@ -119,7 +124,7 @@ pub fn random_node(random: &mut Random) -> String {
 pub struct Shape {
     pub depth: usize,
     /// How many tests in a hundred are over `now`.
-    pub now: usize,
+    pub now: u64,
     /// Whether some of them have `now` on both sides.
     pub races: bool,
 }
