@@ -1,10 +1,7 @@
 //! Principals see the nodes and fields that the policy lets them see, whatever they ask, and from the moment it says so.
 
-mod common;
-
 use std::sync::Arc;
 
-use common::{client, create, messages, request, types, world};
 use liveset_core::{QuerySpec, SessionLimits, Token};
 use liveset_engine::{FieldKind, SetDef};
 use liveset_hub::{
@@ -12,6 +9,8 @@ use liveset_hub::{
     test_kit::{ClientId, World, remove, upsert},
 };
 use serde_json::{Map, Value, json};
+
+use crate::support::{self, client, create, messages, request, types, world};
 
 /// Tokens are JSON: a subject, and claims.
 fn principal(token: &str) -> Principal {
@@ -529,7 +528,7 @@ fn what_waits_for_room_waits_once_whoever_asks_for_it() {
     let stats = world.hub().stats();
     assert_eq!((stats.deferred, stats.waiting, stats.live_queries), (0, 0, 6));
     for n in 0..6 {
-        assert_eq!(common::shown(&mut world, client, &format!("q{n}")), ["0", "2", "4", "6"]);
+        assert_eq!(support::shown(&mut world, client, &format!("q{n}")), ["0", "2", "4", "6"]);
     }
 }
 

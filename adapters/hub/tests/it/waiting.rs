@@ -1,16 +1,15 @@
 //! A live query over many nodes is answered when its result is there; everything else goes on meanwhile.
 
-mod common;
-
 use std::{sync::Arc, time::Duration};
 
-use common::{client, messages, order, orders, request, shown, types, world};
 use liveset_core::{CloseCode, LiveResult, QuerySpec, Token};
 use liveset_engine::{EngineLimits, Tuning};
 use liveset_hub::{
     Access, AllowAll, HubConfig, Policy, Principal, WatchEvent,
     test_kit::{ClientId, World},
 };
+
+use crate::support::{client, messages, order, orders, request, shown, types, world};
 
 const QUERY: &str = r#"{"edge":"orders","filter":"total != 7","orderBy":"total","limit":5}"#;
 /// What a slice takes.

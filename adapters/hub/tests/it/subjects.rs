@@ -1,10 +1,7 @@
 //! What a subject holds over all of its connections is counted exactly, and bounded.
 
-mod common;
-
 use std::collections::BTreeMap;
 
-use common::{client, create, messages, order, request, types, world};
 use liveset_core::{CloseCode, SessionState, SubscriptionSpec};
 use liveset_engine::SetDef;
 use liveset_hub::{
@@ -12,6 +9,8 @@ use liveset_hub::{
     test_kit::{ClientId, Prng, World},
 };
 use serde_json::Value;
+
+use crate::support::{client, create, messages, order, request, types, world};
 
 fn limited(connections: usize, subscriptions: usize, live_queries: usize) -> HubConfig {
     let hub = HubLimits {

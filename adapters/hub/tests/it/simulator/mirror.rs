@@ -9,10 +9,11 @@ use std::{
 };
 
 use liveset_core::LiveResult;
-use liveset_hub::test_kit::Frame;
+use liveset_hub::test_kit::{
+    Frame,
+    oracle::{Query, Shown, Val, same},
+};
 use serde_json::Value;
-
-use crate::oracle::{Query, Shown, Val, same};
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Options {

@@ -1,11 +1,10 @@
 //! Diffs that go past the sessions are those that the sessions would have sent.
 
-mod common;
-
-use common::order;
 use liveset_core::{Diffs, Moment, Transmit};
 use liveset_engine::{Instant, Op, SetDef};
 use liveset_hub::{ConnectionId, Hub, HubConfig, Now, Output, Principal};
+
+use crate::support::order;
 
 /// A hub whose connections write down everything that is sent to them.
 struct Desk {

@@ -1,15 +1,14 @@
 //! First results over many nodes are made in turns: by subject, then by where connections come from, then by connection.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{client, messages, order, request, world};
 use liveset_engine::EngineLimits;
 use liveset_hub::{
     HubConfig, Origin, Principal,
     test_kit::{ClientId, World},
 };
+
+use crate::support::{client, messages, order, request, world};
 
 const SLICE: Duration = Duration::from_millis(1);
 const ROWS: u32 = 1_600;

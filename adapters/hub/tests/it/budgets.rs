@@ -1,10 +1,7 @@
 //! What may be spent by the second, what one hold of the lock may take, and what everybody together may hold.
 
-mod common;
-
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use common::{client, create, messages, order, request, types, world};
 use liveset_core::{QuerySpec, SubscriptionSpec};
 use liveset_engine::{EngineLimits, Instant};
 use liveset_hub::{
@@ -12,6 +9,8 @@ use liveset_hub::{
     test_kit::{ClientId, World, upsert},
 };
 use serde_json::{Value, json};
+
+use crate::support::{self, client, create, messages, order, request, types, world};
 
 const ROWS: u32 = 2_000;
 
@@ -386,7 +385,7 @@ fn everybody_is_asked_for_anew_in_slices() {
     assert!(slices > 4, "{slices}");
     assert!(holds.longest.max(before.longest) < 12_000, "{} steps", holds.longest);
     for client in clients {
-        assert_eq!(common::shown(&mut world, client, "q3").len(), 10, "rows that some may see");
+        assert_eq!(support::shown(&mut world, client, "q3").len(), 10, "rows that some may see");
     }
 }
 

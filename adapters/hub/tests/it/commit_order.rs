@@ -1,17 +1,16 @@
 //! Everything of one commit leaves before what is of the next, over all live queries of a connection: whatever their options, however
 //! large the diffs, and where a query is brought up to date in slices.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{client, messages, request, types, world};
 use liveset_engine::{EngineLimits, Op, SetDef};
 use liveset_hub::{
     HubConfig, Now,
     test_kit::{ClientId, World, upsert},
 };
 use serde_json::Value;
+
+use crate::support::{client, messages, request, types, world};
 
 /// What a slice takes.
 const SLICE: Duration = Duration::from_millis(10);

@@ -3,8 +3,8 @@
 //! Every operation is a function of the seed. To run one seed again, or more of them:
 //!
 //! ```text
-//! LIVESET_SIM_SEED=17 LIVESET_SIM_OPS=500 cargo test -p liveset-hub --test simulator
-//! LIVESET_SIM_SEED=1000..2000 cargo test -p liveset-hub --test simulator in_step
+//! LIVESET_SIM_SEED=17 LIVESET_SIM_OPS=500 cargo test -p liveset-hub --test it simulator::
+//! LIVESET_SIM_SEED=1000..2000 cargo test -p liveset-hub --test it simulator::in_step
 //! ```
 
 mod generate;
@@ -53,7 +53,7 @@ fn simulate(name: &str, seeds: std::ops::Range<u64>, setup: Setup) -> Tally {
             }
             Err(panic) => {
                 eprintln!(
-                    "to run this again: LIVESET_SIM_SEED={seed} LIVESET_SIM_OPS={ops} cargo test -p liveset-hub --test simulator {name}"
+                    "to run this again: LIVESET_SIM_SEED={seed} LIVESET_SIM_OPS={ops} cargo test -p liveset-hub --test it simulator::{name}"
                 );
                 std::panic::resume_unwind(panic);
             }

@@ -1,14 +1,13 @@
 //! Events reach the subscriptions of their path and of its declared ancestors; what is lost is counted.
 
-mod common;
-
-use common::{client, messages, types, world};
 use liveset_core::{SessionLimits, SubscriptionSpec};
 use liveset_hub::{
     HubConfig, HubLimits, PublishError,
     test_kit::{ClientId, World},
 };
 use serde_json::{Value, json};
+
+use crate::support::{client, messages, types, world};
 
 fn subscription(id: &str, path: &str, events: &[&str]) -> SubscriptionSpec {
     SubscriptionSpec {

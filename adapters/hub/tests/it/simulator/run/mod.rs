@@ -16,7 +16,7 @@ use liveset_hub::{
     test_kit::{ClientId, Prng, World},
 };
 
-use crate::{
+use crate::simulator::{
     generate::{DATED, DECLARED_INSTANTS, Gen, THINGS},
     mirror::{Held, Mirror, Options, State},
     oracle::{self, Nanos, Query, Store, Val, step},

@@ -3,14 +3,11 @@
 //! Every operation is a function of the seed. To run one seed again, or more of them:
 //!
 //! ```text
-//! LIVESET_SIM_SEED=1000..2000 LIVESET_SIM_OPS=2000 cargo test -p liveset-hub --test dear_input
+//! LIVESET_SIM_SEED=1000..2000 LIVESET_SIM_OPS=2000 cargo test -p liveset-hub --test it dear_input
 //! ```
-
-mod common;
 
 use std::{collections::BTreeMap, ops::ControlFlow, time::Duration};
 
-use common::request;
 use liveset_core::{LiveQueryOptions, QuerySpec, SubscriptionSpec, Token};
 use liveset_engine::{EngineLimits, FieldKind, Instant, Op, SetDef};
 use liveset_hub::{
@@ -18,6 +15,8 @@ use liveset_hub::{
     test_kit::{ClientId, Prng, World, upsert},
 };
 use serde_json::json;
+
+use crate::support::request;
 
 /// Small, so that all of them are met.
 const HOLD: u64 = 20_000;
@@ -397,7 +396,7 @@ fn steps_and_bytes_stay_within_what_is_promised() {
             sim.end()
         });
         let did = run.unwrap_or_else(|panic| {
-            eprintln!("to run this again: LIVESET_SIM_SEED={seed} LIVESET_SIM_OPS={ops} cargo test -p liveset-hub --test dear_input");
+            eprintln!("to run this again: LIVESET_SIM_SEED={seed} LIVESET_SIM_OPS={ops} cargo test -p liveset-hub --test it dear_input");
             std::panic::resume_unwind(panic)
         });
         eprintln!("seed {seed}: {did:?} compared, behind, refused for bytes and shares, refused for steps");

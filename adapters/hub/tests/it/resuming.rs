@@ -1,16 +1,15 @@
 //! A client whose connection was lost goes on where it was, while the hub still knows what happened since.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{client, create, messages, order, orders, request, shown, types, world};
 use liveset_core::{LiveQueryOptions, LiveQueryRequest, LiveResult, SessionLimits};
 use liveset_engine::{HashSeed, SetDef};
 use liveset_hub::{
     HubConfig, HubLimits,
     test_kit::{ClientId, World, upsert},
 };
+
+use crate::support::{client, create, messages, order, orders, request, shown, types, world};
 
 const QUERY: &str = r#"{"edge":"orders","filter":"total < 100","orderBy":"total","limit":5}"#;
 

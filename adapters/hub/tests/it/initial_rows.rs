@@ -1,8 +1,5 @@
 //! First rows are bounded: those of one live query, and those that one connection holds without taking them.
 
-mod common;
-
-use common::{client, create, messages, order, request, types, world};
 use liveset_core::ErrorCode;
 use liveset_engine::{EngineLimits, Op};
 use liveset_hub::{
@@ -10,6 +7,8 @@ use liveset_hub::{
     test_kit::{ClientId, World, upsert},
 };
 use serde_json::Value;
+
+use crate::support::{client, create, messages, order, request, types, world};
 
 /// A node of a hundred bytes.
 fn hundred(id: u32) -> Op {

@@ -1,15 +1,14 @@
 //! What was held is free again, however it ended.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{client, create, messages, order, orders, request, types, world};
 use liveset_core::{CloseCode, SubscriptionSpec};
 use liveset_hub::{
     HubConfig, Stats,
     test_kit::{Prng, World},
 };
+
+use crate::support::{self, client, create, messages, order, orders, request, types, world};
 
 fn nothing_is_held(world: &World) {
     let stats = world.hub().stats();
@@ -81,7 +80,7 @@ fn nothing_follows_a_destroy_during_the_load() {
 
     // The id is free.
     create(&mut world, client, "q", r#"{"edge":"orders","limit":1}"#);
-    assert_eq!(common::types(&mut world, client), ["liveQueryCreated", "liveQueryData"]);
+    assert_eq!(support::types(&mut world, client), ["liveQueryCreated", "liveQueryData"]);
 }
 
 #[test]

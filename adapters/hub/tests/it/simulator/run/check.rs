@@ -8,7 +8,7 @@ use liveset_hub::{
 };
 
 use super::{Client, Sim, Tally, Watched, as_seen};
-use crate::{
+use crate::simulator::{
     mirror::{Held, State},
     oracle::{self, Nanos, Query, Shown, Store, Val},
 };

@@ -1,10 +1,10 @@
 //! Messages and queries are read without the hub, and the hub then reads none of their texts.
 
-mod common;
-
 use liveset_core::{QuerySpec, SessionState};
 use liveset_engine::{Instant, SetDef};
 use liveset_hub::{AuthRefused, ConnectionId, Hub, HubConfig, Now, Output, Principal};
+
+use crate::support;
 
 fn now() -> Now {
     let wall = Instant::parse_rfc3339("2025-12-07T21:45:05Z").expect("an instant");
@@ -14,7 +14,7 @@ fn now() -> Now {
 fn hub() -> Hub {
     let mut hub = Hub::new(HubConfig::default());
     hub.define_set(SetDef::new("orders", "id")).expect("a set");
-    let nodes = [r#"{"id":1,"n":1}"#, r#"{"id":2,"n":2}"#].map(common::order_of);
+    let nodes = [r#"{"id":1,"n":1}"#, r#"{"id":2,"n":2}"#].map(support::order_of);
     hub.commit(now(), nodes.into()).expect("rows");
     hub
 }

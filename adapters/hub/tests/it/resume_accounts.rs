@@ -1,13 +1,12 @@
 //! What is remembered for clients that resume is on their subject's account, and is given up when keeping it costs more than making it
 //! again.
 
-mod common;
-
-use common::{client, messages, order, orders, request, types, world};
 use liveset_hub::{
     HubConfig, HubLimits,
     test_kit::{ClientId, World},
 };
+
+use crate::support::{client, messages, order, orders, request, types, world};
 
 fn ask(world: &mut World, client: ClientId, id: &str, filter: &str) {
     let mut wanted = request(id, &format!(r#"{{"edge":"orders","filter":"{filter}","limit":5}}"#));

@@ -1,9 +1,8 @@
 //! A live query is maintained once, however many ask for it and however they spell it.
 
-mod common;
-
-use common::{client, create, order, orders, request, types, world};
 use liveset_hub::HubConfig;
+
+use crate::support::{self, client, create, order, orders, request, types, world};
 
 #[test]
 fn two_clients_with_one_query_share_a_feed() {
@@ -69,8 +68,8 @@ fn a_late_watcher_gets_a_snapshot_that_splices() {
     world.commit(vec![order(1, 1)]).unwrap();
     create(&mut world, b, "q", r#"{"edge":"orders"}"#);
     assert_eq!(types(&mut world, b), ["liveQueryCreated", "liveQueryData"]);
-    assert_eq!(common::shown(&mut world, b, "q"), ["1"]);
-    assert_eq!(common::shown(&mut world, a, "q"), ["1"]);
+    assert_eq!(support::shown(&mut world, b, "q"), ["1"]);
+    assert_eq!(support::shown(&mut world, a, "q"), ["1"]);
     world.commit(vec![order(2, 1)]).unwrap();
     world.settle();
     assert_eq!(types(&mut world, b), ["liveQueryAddedNode"]);

@@ -1,9 +1,11 @@
 //! Random nodes, commits, filters and queries: few values, so that everything collides.
 
-use liveset_hub::test_kit::Prng;
-
-use crate::oracle::{
-    Cmp, Direction, Expr, Lit, Nanos, Op, Path, Query, Sum, TextOp, Unit, build::names, format_instant, step,
+use liveset_hub::test_kit::{
+    Prng,
+    oracle::{
+        Cmp, Direction, Expr, Lit, Nanos, Op, Path, Query, Sum, TextOp, Unit, build::names, format_instant,
+        step,
+    },
 };
 
 /// Without declared fields, ids are text.

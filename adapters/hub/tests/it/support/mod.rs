@@ -1,5 +1,6 @@
 //! What these tests share: a world with one set, and the messages that a client got.
-#![allow(dead_code, unreachable_pub)]
+
+#![allow(unreachable_pub, reason = "a test has no outside")]
 
 use liveset_core::{LiveQueryRequest, QuerySpec};
 use liveset_engine::{Op, SetDef};

@@ -1,10 +1,9 @@
 //! What the engine keeps is limited: one query too many is refused with the reason, and the connection stays.
 
-mod common;
-
-use common::{client, create, messages, world};
 use liveset_engine::EngineLimits;
 use liveset_hub::HubConfig;
+
+use crate::support::{client, create, messages, world};
 
 #[test]
 fn one_query_too_many_is_refused_with_the_reason() {

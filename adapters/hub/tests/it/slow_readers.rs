@@ -1,10 +1,9 @@
 //! A connection that cannot be written to costs a bounded amount, and its live queries keep their meaning.
 
-mod common;
-
-use common::{client, create, messages, order, orders, types, world};
 use liveset_core::SessionLimits;
 use liveset_hub::HubConfig;
+
+use crate::support::{client, create, messages, order, orders, types, world};
 
 #[test]
 fn pending_diffs_fold_to_the_current_result() {

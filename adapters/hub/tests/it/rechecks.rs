@@ -1,15 +1,12 @@
 //! A connection says again who it is: what that changes is planned again, and nothing else; a few queries at a time, and nothing of them
 //! is sent meanwhile.
 
-mod common;
-
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
 use std::time::Duration;
 
-use common::{client, create, messages, request, shown, types, world};
 use liveset_core::Token;
 use liveset_engine::SetDef;
 use liveset_hub::{
@@ -17,6 +14,8 @@ use liveset_hub::{
     test_kit::{ClientId, World, upsert},
 };
 use serde_json::{Map, Value};
+
+use crate::support::{client, create, messages, request, shown, types, world};
 
 /// Of `orders` everybody sees the rows of their tenant, of `notes` all. Counts what it is asked.
 struct Tenants(Arc<AtomicUsize>);

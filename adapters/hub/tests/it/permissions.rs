@@ -1,13 +1,12 @@
 //! The policy is asked for every request, and again for all that is held after a re-authentication.
 
-mod common;
-
 use std::sync::Arc;
 
-use common::{client, create, messages, order, shown, types, world};
 use liveset_core::{CloseCode, QuerySpec, SubscriptionSpec, Token};
 use liveset_hub::{Access, AuthRefused, HubConfig, Policy, Principal};
 use serde_json::json;
+
+use crate::support::{client, create, messages, order, shown, types, world};
 
 /// `guest` may see neither orders by total nor actors.
 struct House;

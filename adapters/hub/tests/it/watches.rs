@@ -1,12 +1,11 @@
 //! Live queries inside the process: one snapshot, then batches, folded where nobody polls.
 
-mod common;
-
 use std::collections::BTreeMap;
 
-use common::{order, orders, world};
 use liveset_core::QuerySpec;
 use liveset_hub::{HubConfig, HubLimits, WatchEvent, WatchId, test_kit::World};
+
+use crate::support::{order, orders, world};
 
 fn watch(world: &mut World, query: &str) -> WatchId {
     let now = world.now();
