@@ -1,13 +1,15 @@
 //! What is accepted: without it, a test that everything is refused would prove nothing.
 
-mod support;
-
 use std::time::Duration;
 
 use liveset::{AuthError, Authenticator as _, Grant, Token};
 use liveset_jwt::{Algorithm, JwtBuildError, KeySet, Refusal, ReplaceKeysError};
 use serde_json::json;
-use support::*;
+
+use crate::support::{
+    EC_PEM, ED_PEM, ISSUER, NOW, RSA_PEM, SECRET, Signer, at, authenticator, builder, claims_with,
+    good_claims, good_token, header, header_with, jwk, jwks, public_keys, secret_key, token_of, verdict,
+};
 
 #[test]
 fn each_algorithm_with_keys_from_pem() {

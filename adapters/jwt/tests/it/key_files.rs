@@ -1,10 +1,11 @@
 //! Keys from PEM and from key sets: what is read, what is passed over, and what is refused.
 
-mod support;
-
 use liveset_jwt::{Algorithm, KeyError, KeySet};
 use serde_json::json;
-use support::*;
+
+use crate::support::{
+    EC_PEM, ED_PEM, RSA_PEM, Signer, base64url, builder, der, good_token, jwk, jwks, verdict,
+};
 
 fn refused(pem: &str) -> KeyError {
     KeySet::from_pem(pem).map(drop).expect_err("it is refused")
@@ -22,14 +23,14 @@ fn several_keys_in_one_pem_with_comments_between() {
 fn what_is_no_public_key_in_pem() {
     assert_eq!(refused(""), KeyError::None);
     assert_eq!(refused("hello"), KeyError::None);
-    assert_eq!(refused(include_str!("keys/rsa.key.pem")), KeyError::Private);
-    assert_eq!(refused(include_str!("keys/ed.key.pem")), KeyError::Private);
-    assert_eq!(refused(&format!("{ED_PEM}{}", include_str!("keys/ec.key.pem"))), KeyError::Private);
-    assert!(refused(include_str!("keys/tls.pem")).to_string().contains("openssl x509 -pubkey"));
-    assert_eq!(refused(include_str!("keys/small-rsa.pem")), KeyError::RsaSize);
-    assert!(refused(include_str!("keys/p384.pem")).to_string().contains("P-256"));
+    assert_eq!(refused(include_str!("../keys/rsa.key.pem")), KeyError::Private);
+    assert_eq!(refused(include_str!("../keys/ed.key.pem")), KeyError::Private);
+    assert_eq!(refused(&format!("{ED_PEM}{}", include_str!("../keys/ec.key.pem"))), KeyError::Private);
+    assert!(refused(include_str!("../keys/tls.pem")).to_string().contains("openssl x509 -pubkey"));
+    assert_eq!(refused(include_str!("../keys/small-rsa.pem")), KeyError::RsaSize);
+    assert!(refused(include_str!("../keys/p384.pem")).to_string().contains("P-256"));
     assert_eq!(
-        refused(&format!("{RSA_PEM}{}", include_str!("keys/other-rsa.pem"))),
+        refused(&format!("{RSA_PEM}{}", include_str!("../keys/other-rsa.pem"))),
         KeyError::Twice(Algorithm::Rs256)
     );
     assert!(matches!(refused("-----BEGIN "), KeyError::Pem(_)));

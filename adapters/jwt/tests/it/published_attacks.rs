@@ -1,11 +1,13 @@
 //! Published attacks on JSON Web Tokens, each under its name: RFC 8725 (best current practices), and what has been found in
 //! other libraries. Each test changes one thing in a token that is accepted otherwise, and names the reason of the refusal.
 
-mod support;
-
 use liveset_jwt::{Algorithm, JwtAuthenticator, KeyError, KeySet, Refusal};
 use serde_json::{Value, json};
-use support::*;
+
+use crate::support::{
+    ISSUER, NOW, RSA_PEM, SECRET, Signer, at, authenticator, base64url, builder, claims_with, der,
+    good_claims, good_token, header, header_with, jwk, jwks, public_keys, secret_key, token_of, verdict,
+};
 
 /// The verdict on a well-signed token of this header and these claims.
 fn signed(signer: Signer, header: &str, claims: &str) -> Result<(), Refusal> {

@@ -1,8 +1,6 @@
 //! A key set that is fetched: for whom, how often, and what becomes of it when fetching fails. Time is tokio's, paused, and
 //! moves only where a test says so.
 
-mod support;
-
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,9 +9,12 @@ use std::time::Duration;
 use liveset::{AuthError, Authenticator as _, BoxFuture};
 use liveset_jwt::{FetchJwks, Jwks, JwtAuthenticator, Refusal, ReplaceKeysError};
 use serde_json::json;
-use support::*;
 use tokio::sync::Semaphore;
 use tokio::time::advance;
+
+use crate::support::{
+    SECRET, Signer, builder, good_claims, good_token, header_with, jwk, jwks, public_keys, token_of,
+};
 
 /// An issuer: answers what it was told to, in order, the last again and again; once for each permit.
 #[derive(Clone)]

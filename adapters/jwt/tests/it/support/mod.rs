@@ -1,5 +1,4 @@
 //! Tokens made by hand, so that they can be made wrong: the library that reads them would not write most of these.
-#![allow(dead_code, reason = "each test file uses a part")]
 
 use std::time::{Duration, SystemTime};
 
@@ -16,9 +15,9 @@ pub(crate) const AUDIENCE: &str = "liveset";
 pub(crate) const NOW: u64 = 1_800_000_000;
 pub(crate) const SECRET: &[u8] = b"a secret of more than 32 bytes, as it should be";
 
-pub(crate) const RSA_PEM: &str = include_str!("../keys/rsa.pem");
-pub(crate) const EC_PEM: &str = include_str!("../keys/ec.pem");
-pub(crate) const ED_PEM: &str = include_str!("../keys/ed.pem");
+pub(crate) const RSA_PEM: &str = include_str!("../../keys/rsa.pem");
+pub(crate) const EC_PEM: &str = include_str!("../../keys/ec.pem");
+pub(crate) const ED_PEM: &str = include_str!("../../keys/ed.pem");
 
 /// Who signs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,10 +54,10 @@ impl Signer {
 
     pub(crate) fn sign_as(self, algorithm: Algorithm, message: &str) -> Vec<u8> {
         let key = match self {
-            Signer::Rsa => EncodingKey::from_rsa_der(&der(include_str!("../keys/rsa.key.pem"))),
-            Signer::OtherRsa => EncodingKey::from_rsa_der(&der(include_str!("../keys/other-rsa.key.pem"))),
-            Signer::Ec => EncodingKey::from_ec_der(&der(include_str!("../keys/ec.key.pem"))),
-            Signer::Ed => EncodingKey::from_ed_der(&der(include_str!("../keys/ed.key.pem"))),
+            Signer::Rsa => EncodingKey::from_rsa_der(&der(include_str!("../../keys/rsa.key.pem"))),
+            Signer::OtherRsa => EncodingKey::from_rsa_der(&der(include_str!("../../keys/other-rsa.key.pem"))),
+            Signer::Ec => EncodingKey::from_ec_der(&der(include_str!("../../keys/ec.key.pem"))),
+            Signer::Ed => EncodingKey::from_ed_der(&der(include_str!("../../keys/ed.key.pem"))),
             Signer::Hmac(secret) => EncodingKey::from_secret(secret),
         };
         let signer = (DEFAULT_PROVIDER.signer_factory)(&algorithm, &key).expect("a signer");
@@ -149,8 +148,8 @@ pub(crate) fn verdict(authenticator: &JwtAuthenticator, token: &str) -> Result<C
 /// The JWK of a public key.
 pub(crate) fn jwk(signer: Signer, id: &str) -> Value {
     match signer {
-        Signer::Rsa => rsa_jwk(include_str!("../keys/rsa.pem"), id),
-        Signer::OtherRsa => rsa_jwk(include_str!("../keys/other-rsa.pem"), id),
+        Signer::Rsa => rsa_jwk(include_str!("../../keys/rsa.pem"), id),
+        Signer::OtherRsa => rsa_jwk(include_str!("../../keys/other-rsa.pem"), id),
         Signer::Ec => {
             let point = der(EC_PEM);
             let point = &point[point.len() - 64..];
