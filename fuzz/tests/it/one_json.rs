@@ -1,13 +1,12 @@
 //! The two readers of JSON refuse the same texts at the same byte: core's, which checks what peers say, and the engine's, which
 //! reads nodes. Neither package knows the other, so that nothing but this keeps their policy one.
 
-mod common;
-
 use std::fs;
 
-use common::Random;
 use liveset_engine::{JsonLimits, json};
 use liveset_fuzz::corpus;
+
+use crate::support::Random;
 
 /// Whether they agree, and whether they take it.
 fn agree(text: &str, nesting: usize) -> bool {

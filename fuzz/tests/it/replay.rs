@@ -1,12 +1,11 @@
 //! The corpora as ordinary tests: every seed as it is, and every seed with small changes.
 
-mod common;
-
 use std::{collections::BTreeSet, fs};
 
-use common::Random;
 use liveset_engine::{Filter, Order, QueryLimits};
 use liveset_fuzz::{Body, TARGETS, corpora, corpus, replay};
+
+use crate::support::Random;
 
 /// The body and the corpus of a target.
 fn target(name: &str) -> (Body, Vec<Vec<u8>>) {
