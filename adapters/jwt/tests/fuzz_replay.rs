@@ -1,4 +1,5 @@
-//! The corpus of the fuzz target `jwt`, every seed as it is and cut short at every byte.
+//! The corpus of the fuzz target `jwt`, every seed as it is and cut short at every byte. A binary of its own, because it
+//! needs a feature.
 
 use std::fs;
 use std::path::Path;

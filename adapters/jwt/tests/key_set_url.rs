@@ -1,5 +1,8 @@
-//! Key sets from an address: over sockets of this machine, with and without TLS, from good servers and bad ones.
+//! Key sets from an address: over sockets of this machine, with and without TLS, from good servers and bad ones. A
+//! binary of its own, because it needs a feature.
 
+#[path = "it/support/mod.rs"]
+#[allow(dead_code, reason = "these tests use a part of it")]
 mod support;
 
 use std::sync::Arc;
@@ -8,7 +11,7 @@ use std::time::Duration;
 
 use liveset_jwt::{FetchJwks as _, Jwks, Refusal, UrlError, UrlFetcher};
 use serde_json::json;
-use support::*;
+use support::{Signer, builder, good_claims, header_with, jwk, jwks, token_of};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;

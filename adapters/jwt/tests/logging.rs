@@ -1,12 +1,15 @@
-//! A refusal is logged with its reason, and without the token or anything in it.
+//! A refusal is logged with its reason, and without the token or anything in it. A binary of its own: `tracing` would remember of
+//! a place that logs that nobody listens there, if a thread of another test came to it first.
 
+#[path = "it/support/mod.rs"]
+#[allow(dead_code, reason = "these tests use a part of it")]
 mod support;
 
 use std::fmt::{Debug, Write as _};
 use std::sync::{Arc, Mutex};
 
 use liveset::{AuthError, Authenticator as _, Token};
-use support::*;
+use support::{ISSUER, Signer, authenticator, claims_with, good_token, header, token_of};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};

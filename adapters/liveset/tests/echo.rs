@@ -1,11 +1,14 @@
-//! The transport without the protocol: what a suite that tests WebSockets talks to.
+//! The transport without the protocol: what a suite that tests WebSockets talks to. A binary of its own, because it needs a
+//! feature.
 
-mod common;
+#[path = "it/support/mod.rs"]
+#[allow(dead_code, reason = "these tests use a part of it")]
+mod support;
 
 use std::time::Duration;
 
-use common::{BINARY, CLOSE, CONTINUATION, PING, PONG, Raw, TEXT, frame};
 use liveset::TransportLimits;
+use support::{BINARY, CLOSE, CONTINUATION, PING, PONG, Raw, TEXT, frame};
 use tokio::io::DuplexStream;
 
 fn echo() -> Raw<DuplexStream> {

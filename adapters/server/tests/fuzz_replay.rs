@@ -1,4 +1,5 @@
-//! The corpus of the fuzz target `ndjson`, every seed as it is, cut short, and with each byte changed.
+//! The corpus of the fuzz target `ndjson`, every seed as it is, cut short, and with each byte changed. A binary of its
+//! own, because it needs a feature.
 
 use std::{collections::BTreeSet, fs, path::Path};
 

@@ -1,5 +1,8 @@
-//! `[jwt]`: tokens of an issuer, beside and instead of those of the configuration, over real sockets.
+//! `[jwt]`: tokens of an issuer, beside and instead of those of the configuration, over real sockets. A binary of its
+//! own, because it needs a feature.
 
+#[path = "it/support/mod.rs"]
+#[allow(dead_code, reason = "these tests use a part of it")]
 mod support;
 
 use std::sync::Arc;

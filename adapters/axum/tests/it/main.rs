@@ -1,0 +1,4 @@
+//! The opening handshake through axum, and the README's example.
+
+mod handshake;
+mod readme;

@@ -1,0 +1,87 @@
+//! Whatever bytes come in: no panic, an end in time, everything freed, other connections unaffected.
+
+use std::time::Duration;
+
+use liveset::Liveset;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+use crate::alone;
+use crate::network::panics;
+use crate::support::{Client, PATIENCE, Random, builder, frame, limited};
+
+fn serve(liveset: &Liveset) -> (DuplexStream, tokio::task::JoinHandle<()>) {
+    let (server, client) = tokio::io::duplex(16 * 1024);
+    let liveset = liveset.clone();
+    (client, tokio::spawn(async move { liveset.serve(server).await }))
+}
+
+/// Right frames with right and wrong messages in them, some of their bytes changed, some of it cut.
+fn bytes(random: &mut Random) -> Vec<u8> {
+    const MESSAGES: [&str; 8] = [
+        r#"{"type":"auth","token":"t"}"#,
+        r#"{"type":"createLiveQuery","id":"q","query":{"edge":"orders","filter":"a == 1","orderBy":"b desc"}}"#,
+        r#"{"type":"destroyLiveQuery","id":"q"}"#,
+        r#"{"type":"subscribeEvents","subscriptions":[{"id":"s","path":"jobs","events":["jobStarted"]}]}"#,
+        r#"{"type":"unsubscribeEvents","ids":["s"]}"#,
+        r#"{"type":"ping","requestId":"€𝄞"}"#,
+        "[[[[[[[[[[",
+        "",
+    ];
+    let mut bytes = if random.below(4) == 0 { Vec::new() } else { frame(true, 1, MESSAGES[0].as_bytes()) };
+    for _ in 0..random.below(12) {
+        let message = MESSAGES[random.below(8)].as_bytes();
+        let opcode = [1, 1, 1, 1, 1, 0, 2, 8, 9, 10, 3][random.below(11)];
+        if random.below(3) == 0 {
+            let (first, second) = message.split_at(random.below(message.len() + 1));
+            bytes.extend(frame(false, opcode, first));
+            bytes.extend(frame(true, 0, second));
+        } else {
+            bytes.extend(frame(random.below(8) > 0, opcode, message));
+        }
+    }
+    for _ in 0..random.below(4) {
+        if !bytes.is_empty() {
+            let at = random.below(bytes.len());
+            bytes[at] = random.below(256) as u8;
+        }
+    }
+    bytes.truncate(bytes.len() - random.below(bytes.len() / 4 + 1));
+    bytes
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_bytes_do_harm() {
+    let _turn = alone();
+    let before = panics();
+    for liveset in [builder().build().unwrap(), limited(|limits| limits.session.message_bytes = 60)] {
+        let (client, bystander) = serve(&liveset);
+        let mut client = Client::over(client).await;
+        client.authenticate().await;
+        let mut random = Random::new(4711);
+        for _ in 0..1_000 {
+            let bytes = bytes(&mut random);
+            let (mut peer, serving) = serve(&liveset);
+            // In pieces of any size, and with a reader, a half-closed stream, or neither.
+            for piece in bytes.chunks(random.below(40) + 1) {
+                if peer.write_all(piece).await.is_err() {
+                    break;
+                }
+            }
+            if random.below(2) == 0 {
+                let _ = peer.shutdown().await;
+                let mut answers = Vec::new();
+                let reading = tokio::time::timeout(PATIENCE, peer.read_to_end(&mut answers));
+                reading.await.expect("an end").expect("no error");
+            }
+            drop(peer);
+            tokio::time::timeout(Duration::from_secs(10), serving).await.expect("freed at once").unwrap();
+            assert_eq!(panics(), before, "{bytes:x?}");
+        }
+        let stats = liveset.stats();
+        assert_eq!((stats.connections, stats.hub.connections, stats.hub.feeds), (1, 1, 0));
+        assert_eq!((stats.hub.live_queries, stats.hub.subscriptions, stats.hub.deadlines), (0, 0, 1));
+        client.assert_alive().await;
+        drop(client);
+        bystander.await.unwrap();
+    }
+}

@@ -1,0 +1,210 @@
+//! A shutdown tells every client, sends what was queued first, and ends in time.
+
+use std::time::Duration;
+
+use liveset::Query;
+use serde_json::json;
+
+use crate::support::{
+    CLOSE, Raw, TEXT, authenticated, builder, connect, eventually, frame, limited, listen, raw,
+};
+
+#[tokio::test]
+async fn clients_get_what_was_queued_and_then_1001() {
+    let liveset = builder().build().unwrap();
+    let address = listen(&liveset).await;
+    let mut clients = Vec::new();
+    for _ in 0..5 {
+        let mut client = authenticated(address).await;
+        client.create("q", json!({ "edge": "orders" })).await;
+        clients.push(client);
+    }
+    let mut waiting = connect(address).await;
+    eventually("all are connected", || liveset.stats().connections == 6).await;
+
+    liveset.commit(|tx| tx.upsert("orders", &json!({ "id": 1 }))).unwrap();
+    let reading = async {
+        for client in &mut clients {
+            assert_eq!(client.receive().await["type"], "liveQueryAddedNode");
+            assert_eq!(client.close_code().await, 1001);
+        }
+        assert_eq!(waiting.close_code().await, 1001);
+    };
+    let started = std::time::Instant::now();
+    tokio::join!(liveset.shutdown(Duration::from_secs(10)), reading);
+    assert!(started.elapsed() < Duration::from_secs(5));
+    assert_eq!(liveset.stats().connections, 0);
+
+    // Late comers are turned away; the host goes on as before.
+    assert!(liveset.is_shutting_down());
+    assert_eq!(connect(address).await.close_code().await, 1001);
+    assert_eq!(liveset.query(Query::new("orders")).unwrap().total_count, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_does_not_go_is_cut_at_the_deadline() {
+    let liveset = builder().build().unwrap();
+    let (server, client) = tokio::io::duplex(256);
+    let serving = tokio::spawn({
+        let liveset = liveset.clone();
+        async move { liveset.serve(server).await }
+    });
+    let mut peer = Raw { stream: client };
+    peer.authenticate().await;
+    peer.text(r#"{"type":"createLiveQuery","id":"q","query":{"edge":"orders"}}"#).await;
+    assert_eq!(peer.receive_json().await["type"], "liveQueryCreated");
+    assert_eq!(peer.receive_json().await["type"], "liveQueryData");
+    // More than fits into the pipe, and nobody reads.
+    liveset.commit(|tx| tx.upsert("orders", &json!({ "id": 1, "padding": "x".repeat(1000) }))).unwrap();
+    tokio::task::yield_now().await;
+    let started = tokio::time::Instant::now();
+    liveset.shutdown(Duration::from_secs(3)).await;
+    let took = started.elapsed();
+    assert!(took >= Duration::from_secs(3) && took < Duration::from_secs(4), "{took:?}");
+    serving.await.unwrap();
+    assert_eq!(liveset.stats().connections, 0);
+}
+
+#[tokio::test]
+async fn nothing_to_shut_down_takes_no_time() {
+    let liveset = builder().build().unwrap();
+    let started = std::time::Instant::now();
+    liveset.shutdown(Duration::from_secs(60)).await;
+    assert!(started.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn a_client_that_only_closes_its_side_gets_the_close_frame() {
+    let liveset = builder().build().unwrap();
+    let address = listen(&liveset).await;
+    let mut peer = raw(address).await;
+    peer.authenticate().await;
+    let shutdown = liveset.shutdown(Duration::from_secs(10));
+    let closing = async {
+        assert_eq!(peer.receive().await, Some((CLOSE, vec![0x03, 0xe9])));
+        drop(peer);
+    };
+    tokio::join!(shutdown, closing);
+    assert_eq!(liveset.stats().connections, 0);
+}
+
+/// Closes that many connections by a shutdown, on virtual time: when each was told, in milliseconds, in the order of
+/// connecting.
+async fn told_at(connections: usize, spread: Duration, deadline: Duration) -> Vec<u128> {
+    let liveset = limited(|limits| limits.transport.shutdown_spread = spread);
+    let mut clients = Vec::new();
+    for _ in 0..connections {
+        let (server, client) = tokio::io::duplex(1024);
+        let liveset = liveset.clone();
+        tokio::spawn(async move { liveset.serve(server).await });
+        let mut peer = Raw { stream: client };
+        peer.authenticate().await;
+        clients.push(peer);
+    }
+    let started = tokio::time::Instant::now();
+    let waiting: Vec<_> = clients
+        .into_iter()
+        .map(|mut peer| {
+            tokio::spawn(async move {
+                assert_eq!(peer.close_code().await, Some(1001));
+                started.elapsed().as_millis()
+            })
+        })
+        .collect();
+    liveset.shutdown(deadline).await;
+    assert!(started.elapsed() <= deadline);
+    let mut told = Vec::new();
+    for waiting in waiting {
+        told.push(waiting.await.unwrap());
+    }
+    told
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_are_closed_over_a_while_and_in_no_order_of_theirs() {
+    let told = told_at(200, Duration::from_secs(2), Duration::from_secs(10)).await;
+    for part in 0..4 {
+        let within = told.iter().filter(|at| (part * 500..(part + 1) * 500).contains(*at)).count();
+        assert!((40..=60).contains(&within), "{within} in part {part}: {told:?}");
+    }
+    assert!(!told.is_sorted() && !told.iter().rev().is_sorted(), "{told:?}");
+    let again = told_at(200, Duration::from_secs(2), Duration::from_secs(10)).await;
+    assert_ne!(told, again, "another order each time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_are_closed_at_once_where_nothing_is_to_be_spread() {
+    let told = told_at(50, Duration::ZERO, Duration::from_secs(10)).await;
+    assert!(told.iter().all(|at| *at < 10), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_spread_is_cut_to_half_the_deadline() {
+    for (spread, deadline) in
+        [(Duration::MAX, Duration::from_secs(4)), (Duration::from_secs(60), Duration::ZERO)]
+    {
+        let told = told_at(50, spread, deadline.max(Duration::from_millis(20))).await;
+        let latest = told.iter().max().unwrap();
+        assert!(*latest <= 2_010, "{told:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_connects_while_a_shutdown_goes_on_is_closed_at_once_and_the_others_are_served() {
+    let liveset = limited(|limits| limits.transport.shutdown_spread = Duration::from_secs(4));
+    let connect = || {
+        let (server, client) = tokio::io::duplex(1024);
+        let liveset = liveset.clone();
+        tokio::spawn(async move { liveset.serve(server).await });
+        Raw { stream: client }
+    };
+    let mut peers = [connect(), connect()];
+    for peer in &mut peers {
+        peer.authenticate().await;
+    }
+    let shutdown = tokio::spawn({
+        let liveset = liveset.clone();
+        async move { liveset.shutdown(Duration::from_secs(10)).await }
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(connect().close_code().await, Some(1001));
+    // One of the two was closed first; the other is served until it is its turn.
+    let mut served = 0;
+    for peer in &mut peers {
+        peer.try_send(&frame(true, TEXT, br#"{"type":"ping"}"#)).await;
+        let (opcode, _) = peer.receive().await.unwrap();
+        if opcode == TEXT {
+            served += 1;
+            assert_eq!(peer.close_code().await, Some(1001));
+        } else {
+            assert_eq!(opcode, CLOSE);
+        }
+    }
+    assert_eq!(served, 1);
+    shutdown.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_closing_is_waited_for_and_cut_as_any_other() {
+    let liveset = builder().build().unwrap();
+    let (server, client) = tokio::io::duplex(4 * 1024);
+    let serving = tokio::spawn({
+        let liveset = liveset.clone();
+        async move { liveset.serve(server).await }
+    });
+    let mut peer = Raw { stream: client };
+    peer.authenticate().await;
+    // The peer gets our close frame, and neither answers it nor goes.
+    let started = tokio::time::Instant::now();
+    let closing = tokio::spawn({
+        let liveset = liveset.clone();
+        async move { liveset.shutdown(Duration::from_secs(1)).await }
+    });
+    assert_eq!(peer.receive().await, Some((CLOSE, vec![0x03, 0xe9])));
+    assert_eq!((liveset.stats().connections, serving.is_finished()), (1, false));
+    closing.await.unwrap();
+    let took = started.elapsed();
+    assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(2), "{took:?}");
+    serving.await.unwrap();
+    assert_eq!((liveset.stats().connections, liveset.stats().hub.connections), (0, 0));
+}
