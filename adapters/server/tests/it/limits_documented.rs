@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::support::run;
 
+const GUIDE: &str = include_str!("../../guide/limits.md");
 const TABLE: &str = include_str!("../../../liveset/src/limits.md");
 
 /// Name and default of each row of the table; the latter without separators of thousands, and without what it means in other units.
@@ -46,11 +47,11 @@ fn every_limit_is_in_the_table_with_its_default() {
 #[test]
 fn the_size_of_a_row_comes_with_the_settings_of_clients() {
     let bytes = documented()["engine.max_node_bytes"].parse::<u64>().expect("bytes");
-    let paragraph =
-        TABLE.split("\n\n").find(|part| part.starts_with("A row is one message")).expect("a paragraph");
     for setting in ["max_size=2**21", "SetReadLimit(2 << 20)", "setDefaultMaxTextMessageBufferSize(2 << 20)"]
     {
-        assert!(paragraph.contains(setting), "{setting}");
+        assert!(GUIDE.contains(setting), "{setting}");
     }
+    let row = TABLE.lines().find(|line| line.starts_with("| `engine.max_node_bytes`")).expect("a row");
+    assert!(row.contains("one message"), "{row}");
     assert!(bytes < 2 << 20, "what the clients are told to take is enough");
 }

@@ -155,7 +155,7 @@ async fn who_may_not_write_is_told_what_that_would_need() {
     assert!(read_only.contains("the token of \"ann\" is read-only"), "{read_only}");
     assert!(read_only.contains("`read_only` in [auth], `write_scope` in [jwt]"), "{read_only}");
     let of_set = refused("without-a-rule").await;
-    assert!(of_set.contains("\"zed\" does not see all of set \"orders\""), "{of_set}");
+    assert!(of_set.contains("\"zed\" does not see all of set \"*\""), "{of_set}");
     assert!(
         of_set.contains("needs a [[policy]] for this set and subject without `rows` and `fields`"),
         "{of_set}"
