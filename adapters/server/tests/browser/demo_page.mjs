@@ -1,4 +1,4 @@
-// Drives the demo page for tests/demo_page.rs: `node demo_page.mjs URL`. Says what it has seen, a line each, and asks
+// Drives the demo page for tests/it/demo_page.rs: `node demo_page.mjs URL`. Says what it has seen, a line each, and asks
 // on stdout for what only the test can do. Ends with 0 when all was as it should be. With SCREENSHOTS set to a folder
 // it leaves pictures there.
 

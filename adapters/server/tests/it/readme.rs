@@ -301,7 +301,7 @@ impl Walk {
             .find(|(language, begins, _)| *language == block.language && block.text.starts_with(begins));
         let Some((_, _, how)) = known else {
             panic!(
-                "{at}: nothing is known of this block; say in BLOCKS of adapters/server/tests/readme.rs how it is run:\n\
+                "{at}: nothing is known of this block; say in BLOCKS of adapters/server/tests/it/readme.rs how it is run:\n\
                  ```{}\n{}```",
                 block.language, block.text
             );
@@ -379,7 +379,7 @@ impl Walk {
         // `change-me` is how `change-me-too` begins.
         let Some((_, outcome)) = known.max_by_key(|(begins, _)| begins.len()) else {
             panic!(
-                "{at}: nothing is known of this command; say in COMMANDS of adapters/server/tests/readme.rs what must come of \
+                "{at}: nothing is known of this command; say in COMMANDS of adapters/server/tests/it/readme.rs what must come of \
                  it:\n{text}"
             );
         };
