@@ -14,6 +14,7 @@ mod data;
 mod hostile;
 mod service;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -119,18 +120,36 @@ impl Honest {
         }
     }
 
+    /// Takes messages until something else is done: a ping is answered however long an answer over HTTP takes.
+    async fn reads_during<T>(&mut self, other: impl Future<Output = T>) -> T {
+        let mut other = pin!(other);
+        let mut first = [0];
+        loop {
+            tokio::select! {
+                done = &mut other => return done,
+                arrived = self.raw.stream.peek(&mut first) => {
+                    assert!(arrived.is_ok_and(|bytes| bytes > 0), "it was cut off");
+                    self.take().await;
+                }
+            }
+        }
+    }
+
     /// Commits, and waits for the diff of one order that is the newest in the query's result.
     async fn commit(&mut self, orders: &mut Orders) -> Delay {
         let (ops, newest) = orders.next_commit();
         let began = Instant::now();
+        let (address, ops) = (self.address.clone(), ops.to_string());
         // A connection that rests for long is closed.
-        let answer = Http::connect(&self.address).await.post("/batch", &ops.to_string()).await;
+        let answer =
+            self.reads_during(async { Http::connect(&address).await.post("/batch", &ops).await }).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         while !self.rows.contains(&newest) {
             self.take().await;
         }
         let time = began.elapsed();
-        let answer = Http::connect(&self.address).await.get(&format!("/delay/{HONEST}"), None).await;
+        let asked = format!("/delay/{HONEST}");
+        let answer = self.reads_during(async { Http::connect(&address).await.get(&asked, None).await }).await;
         let delay = answer.json();
         let number = |name: &str| delay[name].as_u64().expect("a number");
         Delay { holds: number("holds"), steps: number("steps"), time }
