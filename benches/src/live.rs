@@ -60,7 +60,7 @@ impl Live {
     /// Applies a commit and drains what comes of it. Returns how many nodes came, went or changed in the windows.
     pub fn apply(&mut self, now: i64, ops: Vec<Op>) -> usize {
         let mut changes = 0;
-        self.commit(now, ops, |update| changes += update.nodes().len());
+        self.commit(now, ops, |update| changes += update.len());
         changes
     }
 
@@ -97,7 +97,7 @@ impl Live {
     /// The result of a query: how many match, and the ids in the window.
     pub fn once(&mut self, plan: &Plan) -> (u64, Vec<String>) {
         let snapshot = self.engine.evaluate(self.now, plan).expect("few fields are read");
-        (snapshot.total_count, snapshot.rows.iter().map(|(id, _)| id.to_string()).collect())
+        (snapshot.count.total, snapshot.rows.iter().map(|row| row.id().to_owned()).collect())
     }
 
     /// What the engine holds and has done.

@@ -1,7 +1,7 @@
 //! Diffs written once for everyone who watches.
 
 use crate::message::{ObjectWriter, write_text};
-use crate::model::{Change, ChangeBatch};
+use crate::model::{Batch, Change};
 use crate::version::VersionCode;
 
 /// The messages of one batch, written once for all live queries of a result that have sent everything before it: "each
@@ -12,11 +12,11 @@ use crate::version::VersionCode;
 /// would write for a live query without `positions` and `counts`.
 ///
 /// ```
-/// use liveset_core::{Change, ChangeBatch, Diffs, Doc};
+/// use liveset_core::Diffs;
+/// use liveset_core::model::{Batch, Change, Row};
 ///
-/// let after = Some(Doc { data: "{\"n\":1}".into(), rank: "n1".into() });
-/// let change = Change { id: "n1".into(), before: None, after, reason: None };
-/// let batch = ChangeBatch { version: 7, total_count: 1, capped: false, changes: vec![change] };
+/// let added = Change::Added { row: Row::new("n1", "{\"n\":1}", "n1"), reason: None };
+/// let batch = Batch { version: 7, count: None, changes: vec![added] };
 ///
 /// let diffs = Diffs::new(&batch, false, None);
 /// let id = Diffs::id_text("my-query");
@@ -36,7 +36,7 @@ pub struct Diffs {
 /// What stands in the `version` of the messages of a batch, for live queries with `resume`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiffVersions<'a> {
-    /// [`Snapshot::mark`](crate::Snapshot::mark) of the result.
+    /// How versions of the result are written.
     pub mark: &'a VersionCode,
     /// To which version the client has come before the batch: a batch that is cut in the middle takes it no further.
     pub before: u64,
@@ -45,7 +45,7 @@ pub struct DiffVersions<'a> {
 impl Diffs {
     /// Writes the messages of a batch: with the reasons of its changes or without, and with versions where they are given.
     /// Costs the bytes written.
-    pub fn new(batch: &ChangeBatch, reasons: bool, versions: Option<DiffVersions<'_>>) -> Diffs {
+    pub fn new(batch: &Batch, reasons: bool, versions: Option<DiffVersions<'_>>) -> Diffs {
         let mut diffs =
             Diffs { text: Vec::new(), pieces: Vec::with_capacity(batch.changes.len()), head_bytes: 0 };
         let (before, after) = match versions {
@@ -62,17 +62,15 @@ impl Diffs {
     }
 
     fn push(&mut self, change: &Change, reasons: bool, version: Option<&str>) {
-        let (head, reason): (&'static [u8], _) = match (&change.before, &change.after, change.reason) {
-            (_, None, Some(reason)) => (REMOVED, Some(reason.as_str(false))),
-            (_, None, _) => (REMOVED, None),
-            (None, Some(_), Some(reason)) => (ADDED, Some(reason.as_str(true))),
-            (None, Some(_), _) => (ADDED, None),
-            (Some(_), Some(_), _) => (UPDATED, None),
+        let (head, reason): (&'static [u8], _) = match change {
+            Change::Added { reason, .. } => (ADDED, reason.map(|reason| reason.as_str(true))),
+            Change::Updated { .. } => (UPDATED, None),
+            Change::Removed { reason, .. } => (REMOVED, reason.map(|reason| reason.as_str(false))),
         };
         let mut rest = ObjectWriter::go_on(&mut self.text);
-        rest.text("nodeId", &change.id);
-        if let Some(after) = &change.after {
-            rest.raw("data", &after.data);
+        rest.text("nodeId", change.id());
+        if let Some(row) = change.after() {
+            rest.raw("data", row.json());
         }
         rest.maybe_text("reason", reason.filter(|_| reasons));
         rest.maybe_text("version", version);

@@ -1,59 +1,46 @@
-//! Folding changes per node against what a reader last was sent.
+//! Folding changes per row against what a reader last was sent.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::model::{Change, ChangeBatch, Doc, Reason, change_bytes};
+use crate::model::{Batch, Change, Count};
 
-/// What a slow reader of one live query still has to be told, one net change per node.
+/// What a slow reader of one live query still has to be told, one net change per row.
 ///
 /// The rule of the protocol ("added + updated = added; added + removed = nothing; updated + updated = the
 /// last; updated + removed = removed; removed + added = updated if it differs from what was sent, else
-/// nothing") is the algebra of keeping, per node, the first `before` and the last `after`, and dropping the
-/// node where the two are equal. So what is pending is never more than the window that the reader knows and
+/// nothing") is the algebra of keeping, per row, how it was first and is last, and dropping the
+/// row where the two are equal. So what is pending is never more than the window that the reader knows and
 /// the window as it is, together.
 ///
 /// Pushing a change costs O(log n) in the pending changes, popping one too.
 ///
 /// ```
-/// use liveset_core::{Change, ChangeBatch, Doc, Pending};
+/// use liveset_core::Pending;
+/// use liveset_core::model::{Batch, Change, Count, Row};
 ///
-/// let doc = |json: &str| Some(Doc { data: json.to_owned().into(), rank: "n1".into() });
-/// let change = |before, after| Change { id: "n1".into(), before, after, reason: None };
-/// let batch = |version, change| ChangeBatch { version, total_count: 1, capped: false, changes: vec![change] };
+/// let row = |json: &'static str| Row::new("n1", json, "n1");
+/// let count = Some(Count { total: 1, capped: false });
+/// let batch = |version, change| Batch { version, count, changes: vec![change] };
+/// let added = |json| Change::Added { row: row(json), reason: None };
 ///
 /// let mut pending = Pending::new();
-/// pending.push(&batch(1, change(None, doc("{\"a\":1}"))));
-/// pending.push(&batch(2, change(doc("{\"a\":1}"), doc("{\"a\":2}"))));
-/// assert_eq!(pending.drain(), batch(2, change(None, doc("{\"a\":2}"))));
+/// pending.push(&batch(1, added("{\"a\":1}")));
+/// pending.push(&batch(2, Change::Updated { before: row("{\"a\":1}"), row: row("{\"a\":2}") }));
+/// assert_eq!(pending.drain(), batch(2, added("{\"a\":2}")));
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Pending {
-    /// Ordered, not hashed: writers choose the ids, and there is no seed here.
-    nodes: BTreeMap<Arc<str>, Net>,
+    /// By id. Ordered, not hashed: writers choose the ids, and there is no seed here.
+    changes: BTreeMap<Arc<str>, Change>,
     order: Order,
-    /// What the nodes weigh.
+    /// What the changes weigh.
     bytes: usize,
     version: u64,
-    total_count: u64,
-    capped: bool,
-}
-
-#[derive(Debug, Clone)]
-struct Net {
-    before: Option<Doc>,
-    after: Option<Doc>,
-    reason: Option<Reason>,
-}
-
-impl Net {
-    fn bytes(&self, id: &str) -> usize {
-        change_bytes(id, self.before.as_ref(), self.after.as_ref())
-    }
+    count: Option<Count>,
 }
 
 impl Pending {
@@ -62,17 +49,17 @@ impl Pending {
         Pending::default()
     }
 
-    /// Nodes with a pending change.
+    /// Rows with a pending change.
     pub fn len(&self) -> usize {
-        self.nodes.len()
+        self.changes.len()
     }
 
-    /// Whether no node has a pending change. (Count, cap and version may have changed all the same.)
+    /// Whether no row has a pending change. (Count and version may have changed all the same.)
     pub fn is_empty(&self) -> bool {
-        self.nodes.is_empty()
+        self.changes.is_empty()
     }
 
-    /// Bytes of the pending changes: ids as they are written, and nodes and ranks as they were and as they are.
+    /// Bytes of the pending changes: ids as they are written, and rows and order keys as they were and as they are.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -82,60 +69,38 @@ impl Pending {
         self.version
     }
 
-    /// The total count of the last batch pushed.
-    pub fn total_count(&self) -> u64 {
-        self.total_count
-    }
-
-    /// Whether the last batch pushed was capped.
-    pub fn capped(&self) -> bool {
-        self.capped
+    /// The count of the last batch pushed.
+    pub fn count(&self) -> Option<Count> {
+        self.count
     }
 
     /// Adds a batch, which must follow the one pushed before.
-    pub fn push(&mut self, batch: &ChangeBatch) {
+    pub fn push(&mut self, batch: &Batch) {
         self.push_from(batch, 0);
     }
 
     /// Adds what of a batch follows its first `sent` changes, which the reader has already.
-    pub(crate) fn push_from(&mut self, batch: &ChangeBatch, sent: usize) {
+    pub(crate) fn push_from(&mut self, batch: &Batch, sent: usize) {
         for change in batch.changes.iter().skip(sent) {
             self.push_change(change);
         }
         self.version = batch.version;
-        self.total_count = batch.total_count;
-        self.capped = batch.capped;
+        self.count = batch.count;
     }
 
     fn push_change(&mut self, change: &Change) {
-        match self.nodes.entry(change.id.clone()) {
-            Entry::Vacant(entry) => {
-                let Change { id, before, after, reason } = change.clone();
-                if before != after {
-                    let net = Net { before, after, reason };
-                    self.order.insert(&id, &net);
-                    self.bytes += net.bytes(&id);
-                    entry.insert(net);
-                }
+        let (id, net) = match self.changes.remove_entry(change.id()) {
+            Some((id, known)) => {
+                self.order.remove(&id, &known);
+                self.bytes -= known.bytes();
+                (id, known.then(change))
             }
-            Entry::Occupied(mut entry) => {
-                let net = entry.get_mut();
-                self.order.remove(&change.id, net);
-                self.bytes -= net.bytes(&change.id);
-                net.after = change.after.clone();
-                net.reason = match (&net.before, &net.after) {
-                    // An update of what the reader has not seen yet is still the addition that it was.
-                    (None, Some(_)) if change.before.is_some() => net.reason,
-                    (None, Some(_)) | (Some(_), None) => change.reason,
-                    (None, None) | (Some(_), Some(_)) => None,
-                };
-                if net.before == net.after {
-                    entry.remove();
-                } else {
-                    self.order.insert(&change.id, net);
-                    self.bytes += net.bytes(&change.id);
-                }
-            }
+            None => (change.id().into(), Some(change.clone()).filter(|net| net.before() != net.after())),
+        };
+        if let Some(net) = net {
+            self.order.insert(&id, &net);
+            self.bytes += net.bytes();
+            self.changes.insert(id, net);
         }
     }
 
@@ -145,61 +110,57 @@ impl Pending {
     /// More batches may be pushed between two pops. Then the order goes on from where it was and starts anew
     /// at its end, so that a row at the end of a window is reached although rows before it keep changing.
     pub fn pop(&mut self) -> Option<Change> {
-        let id = self.order.pop()?;
-        let net = self.nodes.remove(&id)?;
-        self.bytes -= net.bytes(&id);
-        let Net { before, after, reason } = net;
-        if self.nodes.is_empty() {
+        let change = self.changes.remove(&self.order.pop()?)?;
+        self.bytes -= change.bytes();
+        if self.changes.is_empty() {
             self.order.start_anew();
         }
-        Some(Change { id, before, after, reason })
+        Some(change)
     }
 
     /// Takes everything as one batch: removals first, then additions and updates in the order of the
     /// result. O(n log n) in the pending changes.
-    pub fn drain(&mut self) -> ChangeBatch {
+    pub fn drain(&mut self) -> Batch {
         self.order.start_anew();
-        ChangeBatch {
+        Batch {
             version: self.version,
-            total_count: self.total_count,
-            capped: self.capped,
+            count: self.count,
             changes: std::iter::from_fn(|| self.pop()).collect(),
         }
     }
 }
 
-/// A node's place among the pending changes: its rank, then its id.
+/// A row's place among the pending changes: its order key, then its id.
 type Place = (Bytes, Arc<str>);
 
 /// In which order pending changes leave.
 #[derive(Debug, Clone, Default)]
 struct Order {
-    /// Nodes that leave, by the rank under which the reader knows them.
+    /// Rows that leave, by the order key under which the reader knows them.
     removals: BTreeSet<Place>,
-    /// Nodes that enter or change, by their rank as it is.
+    /// Rows that enter or change, by their order key as it is.
     writes: BTreeSet<Place>,
     /// The last of those that was taken.
     last: Option<Place>,
 }
 
 impl Order {
-    fn insert(&mut self, id: &Arc<str>, net: &Net) {
-        if let Some((set, rank)) = self.place(net) {
-            set.insert((rank, id.clone()));
-        }
+    fn insert(&mut self, id: &Arc<str>, change: &Change) {
+        let (set, key) = self.place(change);
+        set.insert((key, id.clone()));
     }
 
-    fn remove(&mut self, id: &Arc<str>, net: &Net) {
-        if let Some((set, rank)) = self.place(net) {
-            set.remove(&(rank, id.clone()));
-        }
+    fn remove(&mut self, id: &Arc<str>, change: &Change) {
+        let (set, key) = self.place(change);
+        set.remove(&(key, id.clone()));
     }
 
-    fn place(&mut self, net: &Net) -> Option<(&mut BTreeSet<Place>, Bytes)> {
-        match (&net.before, &net.after) {
-            (_, Some(after)) => Some((&mut self.writes, after.rank.clone())),
-            (Some(before), None) => Some((&mut self.removals, before.rank.clone())),
-            (None, None) => None,
+    fn place(&mut self, change: &Change) -> (&mut BTreeSet<Place>, Bytes) {
+        match change {
+            Change::Added { row, .. } | Change::Updated { row, .. } => {
+                (&mut self.writes, row.order_key().clone())
+            }
+            Change::Removed { row, .. } => (&mut self.removals, row.order_key().clone()),
         }
     }
 

@@ -14,7 +14,7 @@
 //! oldest and say how many, live queries that fold for a slow client. [`ClientSession`] is the client's end. Both
 //! read and write the same messages ([`ClientMessage`], [`ServerMessage`]), in place and without an intermediate
 //! tree. Neither knows a socket, a clock, a task, a filter or a row: time is an argument ([`Moment`]), what needs
-//! the world is an output ([`Request`]) answered later, and a row is opaque JSON with a rank ([`Doc`]).
+//! the world is an output ([`Request`]) answered later, and a row is opaque JSON with an order key ([`Row`]).
 //!
 //! # The run loop
 //!
@@ -24,8 +24,8 @@
 //! use std::sync::Arc;
 //! use std::time::Duration;
 //! use liveset_core::{
-//!     ClientLimits, ClientSession, LiveQueryRequest, Moment, Query, Request, Session, SessionLimits,
-//!     Snapshot, Token, Transmit, Verdict,
+//!     ClientLimits, ClientSession, Count, LiveQueryRequest, Moment, Query, Request, Session,
+//!     SessionLimits, Snapshot, Token, Transmit, Verdict,
 //! };
 //!
 //! let now = Moment::ZERO;
@@ -54,13 +54,7 @@
 //!                 server.handle_verdict(now, attempt, verdict);
 //!             }
 //!             Request::CreateLiveQuery { ticket, .. } => {
-//!                 let nothing = Snapshot {
-//!                     version: 1,
-//!                     mark: "".into(),
-//!                     total_count: 0,
-//!                     capped: false,
-//!                     rows: vec![],
-//!                 };
+//!                 let nothing = Snapshot { version: 1, count: Count::default(), rows: vec![] };
 //!                 server.accept_live_query(now, ticket, Arc::new(nothing));
 //!             }
 //!             _ => {}
@@ -135,7 +129,7 @@ pub use message::{
     ServerMessage, ServerMessageError, SubscriptionEntry, SubscriptionSpec,
 };
 #[doc(no_inline)]
-pub use model::{Change, ChangeBatch, Doc, Hint, Query, Reason, Snapshot};
+pub use model::{Batch, Change, Count, Hint, LiveUpdate, Query, Reason, Row, Snapshot};
 pub use session::{
     About, Attempt, Backlog, Event, Refusal, Request, Session, SessionState, SessionStats, Ticket, Transmit,
     Verdict,

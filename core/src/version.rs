@@ -50,6 +50,13 @@ impl VersionCode {
     }
 }
 
+/// The number alone.
+impl Default for VersionCode {
+    fn default() -> VersionCode {
+        VersionCode::Open("".into())
+    }
+}
+
 impl From<&str> for VersionCode {
     fn from(mark: &str) -> VersionCode {
         VersionCode::Open(mark.into())

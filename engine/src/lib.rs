@@ -20,7 +20,7 @@
 //! let query = Query::new("orders").filter("createdAt > now - 7 days").order_by("createdAt desc").limit(50);
 //! let plan = engine.prepare(&query)?;
 //! let (feed, snapshot) = engine.open(now, &plan)?;
-//! assert_eq!(snapshot.total_count, 0);
+//! assert_eq!(snapshot.count.total, 0);
 //!
 //! let node = br#"{"id":"a","createdAt":"2025-12-01T00:00:00Z"}"#;
 //! engine.commit(now, vec![Op::Upsert { set: "orders".into(), node: node[..].into() }])?;
@@ -144,7 +144,7 @@ pub use json::JsonError;
 pub use limits::Tuning;
 pub use limits::{EngineLimits, JsonLimits, QueryLimits};
 #[doc(no_inline)]
-pub use liveset_core::model::{Change, Doc, Hint, Query, Reason};
+pub use liveset_core::model::{Batch, Change, Count, Hint, Query, Reason, Row, Snapshot};
 pub use order::Order;
 pub use path::Path;
 pub use projection::Projection;
@@ -156,5 +156,5 @@ pub use steps::Cost;
 pub use suggest::{hint, nearest};
 pub use syntax::ExprError;
 pub use time::{Instant, Span, Unit};
-pub use update::{Count, FeedId, Node, NodeChange, NodeId, Snapshot, Update};
+pub use update::{FeedId, Node, Update};
 pub use value::{DuplicateKey, Number, Object, Timed, Value};

@@ -1,17 +1,15 @@
-//! What comes out of the engine: documents, snapshots and net diffs.
+//! What comes out of the engine: snapshots and net changes.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use liveset_core::model::{Change, Doc, Reason};
+use liveset_core::model::{self, Batch, Change, Count};
 
 use crate::{
     projection::Projection,
+    shard::window::WindowChange,
     store::{row::Row, sorting::Sorting},
 };
-
-/// A node's id: the text of its key field (an integer key in decimal form).
-pub type NodeId = Arc<str>;
 
 /// A node that was read and checked ahead of the commit that brings it, on whatever thread; see
 /// [`Engine::decode`](crate::Engine::decode). Cloning copies a reference-counted pointer.
@@ -42,118 +40,47 @@ impl PartialEq for Node {
 
 impl Eq for Node {}
 
-/// The result of a query at one moment.
-#[derive(Clone, Debug)]
-pub struct Snapshot {
-    /// The engine's version of this result; an [`Update`] of a higher version comes after it.
-    pub version: u64,
-    /// How many nodes match, whatever the cap.
-    pub total_count: u64,
-    /// Whether more nodes match than `rows` may hold.
-    pub capped: bool,
-    /// The first nodes of the result, in its order, at most the cap.
-    pub rows: Vec<(NodeId, Doc)>,
-}
-
-/// How many nodes match, and whether that is more than the window holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Count {
-    /// Nodes that match.
-    pub total: u64,
-    /// Whether they are more than the cap.
-    pub capped: bool,
-}
-
-impl Count {
-    pub(crate) fn new(total: u64, cap: usize) -> Self {
-        Self { total, capped: total > cap as u64 }
-    }
-}
-
-/// The net change of one feed by one commit, or by one moment of time. Its nodes are rendered when they are asked for.
+/// The net change of one feed by one commit, or by one moment of time. Its rows are rendered when they are asked for.
 #[derive(Clone, Debug)]
 pub struct Update {
     /// Whose result changed.
     pub feed: FeedId,
     /// Strictly increasing over commits and steps of time.
     pub version: u64,
-    /// How many nodes match now. Always there where the query [follows its count](crate::Plan::without_counts); else it may
+    /// How many rows match now. Always there where the query [follows its count](crate::Plan::without_counts); else it may
     /// be unknown, because to know it would be work of its own.
     pub count: Option<Count>,
-    changes: Vec<NodeChange>,
-    shown: Arc<Shown>,
+    pub(crate) changes: Vec<WindowChange>,
+    pub(crate) shown: Arc<Shown>,
 }
 
 impl Update {
-    pub(crate) fn new(
-        feed: FeedId,
-        version: u64,
-        count: Option<Count>,
-        changes: Vec<NodeChange>,
-        shown: Arc<Shown>,
-    ) -> Self {
-        Self { feed, version, count, changes, shown }
+    /// How many rows changed. None where only the count did.
+    pub fn len(&self) -> usize {
+        self.changes.len()
     }
 
-    /// The changes as the feed shows them: removals first, then additions and updates in the order of the result. None where
-    /// only the count changed. Renders each node as it is asked for: a copy of what the query shows of it, or no copy at
-    /// all where that is the whole node, and its rank.
-    pub fn changes(&self) -> impl ExactSizeIterator<Item = Change> + '_ {
-        self.changes.iter().map(|change| Change {
-            id: NodeId::from(change.id()),
-            before: change.before.as_ref().map(|row| self.shown.doc(row)),
-            after: change.after.as_ref().map(|row| self.shown.doc(row)),
-            reason: change.reason,
+    /// Whether only the count changed.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// The changes as the feed shows them: removals first, then additions and updates in the order of the result. Renders each row as
+    /// it is asked for: shared where the query shows all of it, else a copy of what it shows; and the order key.
+    pub fn changes(&self) -> impl Iterator<Item = Change> + '_ {
+        self.changes.iter().filter_map(|WindowChange { before, after, reason }| {
+            let [before, after] = [before, after].map(|row| row.as_ref().map(|row| self.shown.row(row)));
+            Change::between(before, after, *reason)
         })
     }
 
-    /// The changes as they are in the data, in the same order, without rendering them.
-    pub fn nodes(&self) -> &[NodeChange] {
-        &self.changes
+    /// All of it, rendered.
+    pub fn batch(&self) -> Batch {
+        Batch { version: self.version, count: self.count, changes: self.changes().collect() }
     }
 }
 
-/// One node's net change in the data: in the window before, in the window after, or both.
-#[derive(Clone, Debug)]
-pub struct NodeChange {
-    before: Option<Arc<Row>>,
-    after: Option<Arc<Row>>,
-    reason: Option<Reason>,
-}
-
-impl NodeChange {
-    /// `None` where the node is on neither side.
-    pub(crate) fn new(
-        before: &Option<Arc<Row>>,
-        after: &Option<Arc<Row>>,
-        reason: Option<Reason>,
-    ) -> Option<Self> {
-        let is_there = before.is_some() || after.is_some();
-        is_there.then(|| Self { before: before.clone(), after: after.clone(), reason })
-    }
-
-    /// The node's id.
-    pub fn id(&self) -> &str {
-        self.after.as_ref().or(self.before.as_ref()).map_or("", |row| &row.id)
-    }
-
-    /// The whole node as the window held it; `None` for an addition.
-    pub fn before(&self) -> Option<&Bytes> {
-        self.before.as_ref().map(|row| &row.raw)
-    }
-
-    /// The whole node as the window holds it; `None` for a removal.
-    pub fn after(&self) -> Option<&Bytes> {
-        self.after.as_ref().map(|row| &row.raw)
-    }
-
-    /// Why the node came or went; `None` for an update.
-    pub fn reason(&self) -> Option<Reason> {
-        self.reason
-    }
-}
-
-/// What the nodes of a feed are rendered with.
+/// What the rows of a feed are rendered with.
 #[derive(Debug)]
 pub(crate) struct Shown {
     pub(crate) sorting: Arc<Sorting>,
@@ -161,8 +88,16 @@ pub(crate) struct Shown {
 }
 
 impl Shown {
-    pub(crate) fn doc(&self, row: &Row) -> Doc {
-        Doc { data: self.projection.project(&row.raw), rank: self.sorting.rank(row) }
+    pub(crate) fn row(&self, row: &Arc<Row>) -> model::Row {
+        self.row_at(row, self.sorting.order_key(row))
+    }
+
+    /// The row with its order key, where that is known.
+    pub(crate) fn row_at(&self, row: &Arc<Row>, order_key: Bytes) -> model::Row {
+        match self.projection.is_whole() {
+            true => model::Row::of(row.clone(), order_key),
+            false => model::Row::new(row.id.as_str(), self.projection.project(&row.raw), order_key),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use compact_str::CompactString;
-use liveset_core::{ChangeBatch, DiffVersions, Diffs, LiveQueryOptions};
+use liveset_core::{Batch, DiffVersions, Diffs, LiveQueryOptions};
 
 /// A live query whose diffs are alike for many: the session has nothing to add to them once the client has everything before.
 #[derive(Debug)]
@@ -48,17 +48,17 @@ impl Direct {
 
 /// The messages of one batch, in each form in which somebody wants them.
 pub(crate) struct Forms<'a> {
-    batch: Arc<ChangeBatch>,
+    batch: Arc<Batch>,
     versions: DiffVersions<'a>,
     written: [Option<Diffs>; 4],
 }
 
 impl<'a> Forms<'a> {
-    pub(crate) fn new(batch: Arc<ChangeBatch>, versions: DiffVersions<'a>) -> Self {
+    pub(crate) fn new(batch: Arc<Batch>, versions: DiffVersions<'a>) -> Self {
         Self { batch, versions, written: [const { None }; 4] }
     }
 
-    pub(crate) fn batch(&self) -> &Arc<ChangeBatch> {
+    pub(crate) fn batch(&self) -> &Arc<Batch> {
         &self.batch
     }
 

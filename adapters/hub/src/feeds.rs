@@ -8,7 +8,7 @@ use std::{
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use indexmap::IndexMap;
-use liveset_core::{ChangeBatch, Moment, Pending, Snapshot, Ticket, VersionCode};
+use liveset_core::{Batch, Moment, Pending, Snapshot, Ticket, VersionCode};
 use liveset_engine::FeedId;
 
 use crate::{
@@ -162,7 +162,7 @@ impl Feeds {
         &mut self,
         feed: FeedId,
         version: u64,
-        make: impl FnOnce(VersionCode) -> Option<Snapshot>,
+        make: impl FnOnce() -> Option<Snapshot>,
         ready: impl FnMut(&Watcher) -> bool,
     ) -> Option<(Arc<Snapshot>, Vec<Watcher>)> {
         let entry = self.feeds.get_mut(&feed)?;
@@ -174,7 +174,7 @@ impl Feeds {
         }
         let snapshot = match entry.snapshot.upgrade().filter(|snapshot| snapshot.version == version) {
             Some(snapshot) => snapshot,
-            None => match make(entry.mark.clone()) {
+            None => match make() {
                 Some(snapshot) => Arc::new(snapshot),
                 None => {
                     entry.waiting.extend(waited);
@@ -343,7 +343,7 @@ impl Feeds {
     }
 
     /// The result of a feed has changed: keeps the batch for those who may come back.
-    pub(crate) fn changed(&mut self, feed: FeedId, batch: &Arc<ChangeBatch>, limits: &HubLimits) {
+    pub(crate) fn changed(&mut self, feed: FeedId, batch: &Arc<Batch>, limits: &HubLimits) {
         let Some(entry) = self.feeds.get_mut(&feed) else { return };
         let Feed { log: Some(log), owners, .. } = entry else { return };
         self.log_cost -= log.cost();
@@ -362,7 +362,7 @@ impl Feeds {
     }
 
     /// A batch is handed to the watchers of a feed, with this between it and the making of its version.
-    pub(crate) fn hand(&mut self, feed: FeedId, batch: &ChangeBatch, delay: Delay) -> Option<Handing<'_>> {
+    pub(crate) fn hand(&mut self, feed: FeedId, batch: &Batch, delay: Delay) -> Option<Handing<'_>> {
         let Feed { mark, watchers, handed, delay: last, .. } = self.feeds.get_mut(&feed)?;
         let before = *handed;
         if !batch.changes.is_empty() {

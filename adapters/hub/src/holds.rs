@@ -42,7 +42,7 @@ impl Hub {
     /// The input that is being taken has made the versions of the engine behind `before`, if there are any.
     pub(crate) fn note_versions(&mut self, before: u64) {
         if self.engine.version() != before {
-            self.makers.note(self.newest_version(), self.inputs, self.hold_from);
+            self.makers.note(self.engine.version(), self.inputs, self.hold_from);
         }
     }
 }

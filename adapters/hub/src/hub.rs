@@ -5,7 +5,7 @@ use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 use indexmap::IndexSet;
 use liveset_core::{
-    Attempt, ChangeBatch, Diffs, ErrorCode, Event, Moment, ParsedMessage, Refusal, Session, SessionLimits,
+    Attempt, Batch, Diffs, ErrorCode, Event, Moment, ParsedMessage, Refusal, Row, Session, SessionLimits,
     Transmit, Verdict, Violation,
 };
 use liveset_engine::{
@@ -141,7 +141,6 @@ pub struct Hub {
     pub(crate) limits: HubLimits,
     pub(crate) resources: Resources,
     pub(crate) policy: Guard,
-    pub(crate) epoch: u64,
     pub(crate) marks: Marks,
     /// For the data of events: those of nodes.
     event_limits: JsonLimits,
@@ -155,7 +154,7 @@ pub struct Hub {
     pub(crate) timers: Timers,
     pub(crate) outputs: Outputs,
     /// Batches that were not handed to their watchers yet, in the order of their versions.
-    pub(crate) unhanded: VecDeque<(FeedId, Arc<ChangeBatch>)>,
+    pub(crate) unhanded: VecDeque<(FeedId, Arc<Batch>)>,
     /// Of versions that are still to be handed.
     pub(crate) moments: Moments,
     pub(crate) counts: Counts,
@@ -207,12 +206,11 @@ impl Hub {
         Self {
             event_limits: config.engine.json.clone(),
             query_limits: config.engine.query.clone(),
-            engine: Engine::new(config.engine, config.seed),
+            engine: Engine::new(config.engine, config.seed).starting_at(config.epoch.min(u64::MAX / 2)),
             session_limits: Arc::new(config.session),
             limits: config.hub,
             resources: config.resources,
             policy: Guard::new(config.policy),
-            epoch: config.epoch.min(u64::MAX / 2),
             marks: Marks::new(config.seed.keyed(), config.open_versions),
             connections: Connections::default(),
             subjects: Subjects::new(config.seed.keyed(), subject_rate),
@@ -478,9 +476,9 @@ impl Hub {
         Ok(queued)
     }
 
-    /// A node's JSON as stored.
-    pub fn node(&self, set: &str, id: &str) -> Option<Bytes> {
-        self.engine.node(set, id)
+    /// A row by its id. O(1).
+    pub fn row(&self, set: &str, id: &str) -> Option<Row> {
+        self.engine.row(set, id)
     }
 
     /// The names of the sets, in the order of their definition.

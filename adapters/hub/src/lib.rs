@@ -167,6 +167,8 @@ pub use hub::{Hub, HubConfig, Now};
 pub use ids::{ConnectionId, Origin, WatchId};
 pub use limits::{HubLimits, MAX_EVENT_TYPES, MAX_PATH_SEGMENTS, MAX_TEMPLATES};
 #[doc(inline)]
+pub use liveset_core::model::LiveUpdate;
+#[doc(no_inline)]
 pub use liveset_engine::HashSeed;
 pub use one_shot::OneShot;
 pub use output::{LiveQueryStage, Output, Timeouts};
@@ -175,4 +177,3 @@ pub use policy::{Access, AllowAll, AuthRefused, Policy, Principal, Restriction};
 pub use resources::{DeclareError, ResourceError, Resources};
 pub use stats::{Refusals, Stats};
 pub use subjects::SubjectUse;
-pub use watches::WatchEvent;

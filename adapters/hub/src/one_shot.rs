@@ -8,14 +8,12 @@ use liveset_engine::{Explain, Filter, ParsedQuery, Plan, Projection};
 use crate::{
     Access, Hub, Now, PreparedQuery, Principal,
     requests::{invalid, overdrawn, query_forbidden},
-    updates::wire_snapshot,
 };
 
 /// A query that is answered once; see [`Hub::query`](crate::Hub::query). It may run on another thread, without the hub.
 #[derive(Debug)]
 pub struct OneShot {
     pub(crate) asked: liveset_engine::OneShot,
-    pub(crate) epoch: u64,
     /// Who pays for it.
     pub(crate) subject: Option<Arc<str>>,
 }
@@ -30,11 +28,11 @@ impl OneShot {
     /// Like [`step`](Self::step), but stops after about `steps` steps of work. Also returns how many steps it took: charge them by
     /// [`Hub::pay`](crate::Hub::pay).
     pub fn step_within(self, nodes: usize, steps: u64) -> (ControlFlow<Snapshot, OneShot>, u64) {
-        let Self { asked, epoch, subject } = self;
+        let Self { asked, subject } = self;
         let (flow, spent) = asked.step_within(nodes, steps);
         let flow = match flow {
-            ControlFlow::Break(snapshot) => ControlFlow::Break(wire_snapshot(snapshot, "".into(), epoch)),
-            ControlFlow::Continue(asked) => ControlFlow::Continue(Self { asked, epoch, subject }),
+            ControlFlow::Break(snapshot) => ControlFlow::Break(snapshot),
+            ControlFlow::Continue(asked) => ControlFlow::Continue(Self { asked, subject }),
         };
         (flow, spent)
     }
@@ -47,7 +45,7 @@ impl OneShot {
     /// The result, as of the moment at which it was asked. Costs a filter evaluation for each node that an index finds, for each of
     /// the set where there is none.
     pub fn run(self) -> Snapshot {
-        wire_snapshot(self.asked.run(), "".into(), self.epoch)
+        self.asked.run()
     }
 }
 
@@ -139,7 +137,7 @@ impl Hub {
         let asked = self.engine.one_shot(now.wall, &plan);
         self.distribute(now);
         let asked = asked.map_err(|error| self.no_room(&error))?;
-        Ok(OneShot { asked, epoch: self.epoch, subject: who.map(|who| who.subject.clone()) })
+        Ok(OneShot { asked, subject: who.map(|who| who.subject.clone()) })
     }
 
     fn explain_once(

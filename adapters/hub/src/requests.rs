@@ -6,8 +6,8 @@ use std::{
 };
 
 use liveset_core::{
-    About, Ahead, Change, ChangeBatch, Doc, ErrorCode, LiveQueryOptions, Query, Reason, Refusal, Request,
-    Snapshot, SubscriptionSpec, Ticket, VersionCode,
+    About, Ahead, Batch, Change, ErrorCode, LiveQueryOptions, Query, Reason, Refusal, Request, Row, Snapshot,
+    SubscriptionSpec, Ticket, VersionCode,
 };
 use liveset_engine::{FeedId, Keeping, OpenError, Opened, Plan, QueryError, Share};
 
@@ -21,7 +21,7 @@ use crate::{
     plans::Scope,
     policy::Guard,
     timers::Timer,
-    updates::{identity, wire_snapshot},
+    updates::identity,
 };
 
 impl Connection {
@@ -293,6 +293,7 @@ impl Hub {
         let Some(connection) = self.connections.find_mut(conn) else { return };
         let Some(held) = connection.held.queries.get_mut(&ticket) else { return };
         let limit = self.limits.initial_bytes;
+        let mark = self.feeds.mark(held.feed).unwrap_or_default();
         if let Some(had) = held.had.take() {
             if snapshot.bytes() > limit {
                 self.counts.refusals.initial_bytes += 1;
@@ -308,7 +309,7 @@ impl Hub {
                 self.end_query(now, conn, ticket, &refusal);
                 return self.unsettled.push_back(conn);
             }
-            connection.session.move_live_query(ticket, &batch, snapshot.mark.clone());
+            connection.session.move_live_query(ticket, &batch, mark);
             connection.is_behind(feed, ticket);
             return self.unsettled.push_back(conn);
         }
@@ -316,7 +317,7 @@ impl Hub {
         let net = since.as_ref().filter(|_| self.limits.may_resume()).and_then(|since| {
             let sibling = self.engine.sibling(held.feed);
             let feeds = [Some(held.feed), sibling].into_iter().flatten();
-            missed(&self.feeds, feeds, snapshot, since, held.options.positions)
+            missed(&self.feeds, feeds, snapshot, mark.read(since)?, held.options.positions)
         });
         // More than may wait is sent as first rows are: as it can be taken.
         let net = net.filter(|net| connection.session.has_room_for(ticket, net));
@@ -337,17 +338,12 @@ impl Hub {
             Some(batch) => {
                 self.counts.resumed += 1;
                 let (session, batch) = (&mut connection.session, Arc::new(batch));
-                session.resume_and_tell(
-                    now.monotonic,
-                    ticket,
-                    batch,
-                    snapshot,
-                    About { key, hints: Vec::new() },
-                );
+                let about = About { mark, key, hints: Vec::new() };
+                session.resume_and_tell(now.monotonic, ticket, batch, snapshot, about);
             }
             None => {
                 self.counts.resumes_missed += u64::from(since.is_some());
-                let about = About { key, hints: std::mem::take(&mut held.hints) };
+                let about = About { mark, key, hints: std::mem::take(&mut held.hints) };
                 connection.session.accept_and_tell(now.monotonic, ticket, snapshot.clone(), about);
             }
         }
@@ -470,8 +466,6 @@ impl Hub {
             && self.feeds.is_begun(before, watcher)
             && let Some(window) = self.engine.snapshot(before)
         {
-            let window =
-                wire_snapshot(window, self.feeds.mark(before).unwrap_or_else(|| mark.clone()), self.epoch);
             held.had = connection.session.suspend_live_query(ticket, window).map(Arc::new);
         }
         connection.behind.swap_remove(&(before, ticket));
@@ -511,30 +505,24 @@ impl Hub {
 
 /// What makes one result into another: removals first, then additions and updates in the order of the result. Of nodes that are
 /// gone it is asked whether they would be there, were there more room.
-fn moved(had: &Snapshot, has: &Snapshot, is_displaced: impl Fn(&str) -> bool) -> ChangeBatch {
+fn moved(had: &Snapshot, has: &Snapshot, is_displaced: impl Fn(&str) -> bool) -> Batch {
     // Ordered, not hashed: writers choose the ids.
-    let before: BTreeMap<&str, &Doc> = had.rows.iter().map(|(id, doc)| (&**id, doc)).collect();
-    let after: BTreeSet<&str> = has.rows.iter().map(|(id, _)| &**id).collect();
-    let gone = had.rows.iter().filter(|(id, _)| !after.contains(&**id)).map(|(id, doc)| {
+    let before: BTreeMap<&str, &Row> = had.rows.iter().map(|row| (row.id(), row)).collect();
+    let after: BTreeSet<&str> = has.rows.iter().map(Row::id).collect();
+    let gone = had.rows.iter().filter(|row| !after.contains(row.id())).map(|row| {
         // Where all that match are there, who is not does not.
-        let reason = Some(match has.capped && is_displaced(id) {
+        let reason = Some(match has.count.capped && is_displaced(row.id()) {
             true => Reason::Displaced,
             false => Reason::Forbidden,
         });
-        Change { id: id.clone(), before: Some(doc.clone()), after: None, reason }
+        Change::Removed { row: row.clone(), reason }
     });
-    let here = has.rows.iter().filter_map(|(id, doc)| {
-        let before = before.get(&**id).copied();
-        let reason = before.is_none().then_some(Reason::Filter);
-        let change = Change { id: id.clone(), before: before.cloned(), after: Some(doc.clone()), reason };
-        (before != Some(doc)).then_some(change)
+    let here = has.rows.iter().filter_map(|row| {
+        let before = before.get(row.id()).copied();
+        let is_new = before != Some(row);
+        is_new.then(|| Change::between(before.cloned(), Some(row.clone()), Some(Reason::Filter))).flatten()
     });
-    ChangeBatch {
-        version: has.version,
-        total_count: has.total_count,
-        capped: has.capped,
-        changes: gone.chain(here).collect(),
-    }
+    Batch { version: has.version, count: Some(has.count), changes: gone.chain(here).collect() }
 }
 
 /// The net changes from the version that a client says it has to that of the snapshot, where one of these feeds, all of which are of
@@ -543,20 +531,14 @@ fn missed(
     feeds: &Feeds,
     mut of: impl Iterator<Item = FeedId>,
     snapshot: &Snapshot,
-    since: &str,
+    (since, had_positions): (u64, bool),
     positions: bool,
-) -> Option<ChangeBatch> {
-    let (since, had_positions) = snapshot.mark.read(since)?;
+) -> Option<Batch> {
     if since > snapshot.version || (positions && !had_positions) {
         return None;
     }
     let mut net = of.find_map(|feed| feeds.since(feed, since))?;
-    Some(ChangeBatch {
-        version: snapshot.version,
-        total_count: snapshot.total_count,
-        capped: snapshot.capped,
-        changes: net.drain().changes,
-    })
+    Some(Batch { version: snapshot.version, count: Some(snapshot.count), changes: net.drain().changes })
 }
 
 /// The steps that it takes to read and plan a query. Of a text that is too long no more is read than may be.

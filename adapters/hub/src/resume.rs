@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, ops, sync::Arc};
 
-use liveset_core::{ChangeBatch, Pending};
+use liveset_core::{Batch, Pending};
 
 /// The last batches of one feed, as many as the limits allow.
 ///
@@ -11,7 +11,7 @@ use liveset_core::{ChangeBatch, Pending};
 #[derive(Debug)]
 pub(crate) struct ResumeLog {
     floor: u64,
-    batches: VecDeque<Arc<ChangeBatch>>,
+    batches: VecDeque<Arc<Batch>>,
     cost: Cost,
 }
 
@@ -24,7 +24,7 @@ pub(crate) struct Cost {
 }
 
 impl Cost {
-    fn of(batch: &ChangeBatch) -> Self {
+    fn of(batch: &Batch) -> Self {
         Self { changes: batch.changes.len().max(1), bytes: batch.bytes() }
     }
 
@@ -53,7 +53,7 @@ impl ResumeLog {
         Self { floor: version, batches: VecDeque::new(), cost: Cost::default() }
     }
 
-    pub(crate) fn push(&mut self, batch: Arc<ChangeBatch>) {
+    pub(crate) fn push(&mut self, batch: Arc<Batch>) {
         self.cost += Cost::of(&batch);
         self.batches.push_back(batch);
     }

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, hash::BuildHasher, sync::Arc};
 
 use foldhash::fast::FixedState;
-use liveset_core::{ChangeBatch, DiffVersions, Diffs, Query, Snapshot, Ticket, VersionCode, VersionKey};
-use liveset_engine::{Committed, Count, FeedId, Keyed, Plan, Update};
+use liveset_core::{DiffVersions, Diffs, Query, Ticket, VersionCode, VersionKey};
+use liveset_engine::{Committed, FeedId, Keyed, Plan};
 
 use crate::{
     ConnectionId, Hub, Now, Output,
@@ -27,7 +27,7 @@ impl Hub {
         let last = self.unhanded.back().map_or(0, |(_, batch)| batch.version);
         let (mut newest, mut is_sorted) = (last, true);
         while let Some(update) = self.engine.poll_update() {
-            let batch = Arc::new(self.wire_batch(&update));
+            let batch = Arc::new(update.batch());
             self.counts.batches += 1;
             self.feeds.changed(update.feed, &batch, &self.limits);
             is_sorted &= newest <= batch.version;
@@ -110,7 +110,6 @@ impl Hub {
 
     /// A feed is complete up to another version than before, as the engine counts them; `None` where nothing of it is still to come.
     fn lag(&mut self, feed: FeedId, complete: Option<u64>) {
-        let complete = complete.map(|version| wire_version(version, self.epoch));
         let Some((before, watchers)) = self.feeds.set_complete(feed, complete) else { return };
         for watcher in watchers.collect::<Vec<_>>() {
             let Watcher::Connection(conn, ticket) = watcher else { continue };
@@ -151,9 +150,8 @@ impl Hub {
 
     /// Gives those the result of a feed who wait for it.
     pub(crate) fn begin(&mut self, now: Now, feed: FeedId) {
-        let make = |mark| Some(wire_snapshot(self.engine.snapshot(feed)?, mark, self.epoch));
         // Counts change without an update where nobody follows them: a snapshot is good for its own moment only.
-        let version = wire_version(self.engine.version(), self.epoch);
+        let version = self.engine.version();
         let (connections, limit) = (&mut self.connections, self.limits.initial_backlog_bytes);
         let (subjects, engine) = (&mut self.subjects, &self.engine);
         let limit_of_subject = self.limits.initial_backlog_bytes_per_subject;
@@ -182,7 +180,10 @@ impl Hub {
             }
             is_ready
         };
-        let Some((snapshot, waited)) = self.feeds.begin(feed, version, make, ready) else { return };
+        let Some((snapshot, waited)) = self.feeds.begin(feed, version, || self.engine.snapshot(feed), ready)
+        else {
+            return;
+        };
         if let complete @ Some(_) = self.engine.complete(feed) {
             self.lag(feed, complete);
         }
@@ -249,25 +250,7 @@ impl Hub {
 
     /// A commit was made, with versions of the engine behind `before`.
     pub(crate) fn note_commit(&mut self, before: u64, committed: &Committed) {
-        let [first, commit] =
-            [before + 1, committed.version].map(|version| wire_version(version, self.epoch));
-        self.moments.note(first, commit);
-    }
-
-    /// The newest version of the engine, as it is known outside.
-    pub(crate) fn newest_version(&self) -> u64 {
-        wire_version(self.engine.version(), self.epoch)
-    }
-
-    fn wire_batch(&self, update: &Update) -> ChangeBatch {
-        // Unknown only where nobody follows it.
-        let count = update.count.unwrap_or(Count { total: 0, capped: false });
-        ChangeBatch {
-            version: wire_version(update.version, self.epoch),
-            total_count: count.total,
-            capped: count.capped,
-            changes: update.changes().collect(),
-        }
+        self.moments.note(before + 1, committed.version);
     }
 }
 
@@ -315,21 +298,6 @@ impl Moments {
     fn clear(&mut self) {
         self.commits.clear();
     }
-}
-
-pub(crate) fn wire_snapshot(snapshot: liveset_engine::Snapshot, mark: VersionCode, epoch: u64) -> Snapshot {
-    Snapshot {
-        version: wire_version(snapshot.version, epoch),
-        mark,
-        total_count: snapshot.total_count,
-        capped: snapshot.capped,
-        rows: snapshot.rows,
-    }
-}
-
-/// Outside of the engine, versions begin at the epoch, which [`Hub::new`] keeps in the lower half of the numbers.
-fn wire_version(version: u64, epoch: u64) -> u64 {
-    epoch.saturating_add(version)
 }
 
 /// Everything that the diffs of a query depend on, the same however the query is spelled.

@@ -4,20 +4,10 @@ use std::{collections::VecDeque, sync::Arc};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use liveset_core::{ChangeBatch, Pending, Query, Snapshot};
+use liveset_core::{Batch, LiveUpdate, Pending, Query, Snapshot};
 use liveset_engine::{FeedId, Opened, ParsedQuery};
 
 use crate::{Hub, Now, PreparedQuery, WatchError, WatchId, feeds::Watcher, updates::identity};
-
-/// What a watch inside the process sees, in this order: one snapshot, as soon as it is there, then batches. Applying the batches to the rows
-/// of the snapshot gives the query's result of the batch's version.
-#[derive(Clone, Debug)]
-pub enum WatchEvent {
-    /// The whole result. The first event, and only that.
-    Snapshot(Arc<Snapshot>),
-    /// What a commit, a moment of time, or several of them since the last event changed.
-    Changes(Arc<ChangeBatch>),
-}
 
 impl Hub {
     /// Opens a live query inside the process: [`poll_watch`](Self::poll_watch) gives one snapshot, as soon as it is there,
@@ -58,8 +48,8 @@ impl Hub {
         Ok(watch)
     }
 
-    /// The next event of a watch; `None` where there is none now, and for an unknown watch.
-    pub fn poll_watch(&mut self, watch: WatchId) -> Option<WatchEvent> {
+    /// The next update of a watch; `None` where there is none now, and for an unknown watch.
+    pub fn poll_watch(&mut self, watch: WatchId) -> Option<LiveUpdate> {
         self.hand_out();
         self.watches.poll(watch)
     }
@@ -93,7 +83,7 @@ struct Watch {
 /// the window.
 #[derive(Debug)]
 enum Backlog {
-    Batches { batches: VecDeque<Arc<ChangeBatch>>, changes: usize },
+    Batches { batches: VecDeque<Arc<Batch>>, changes: usize },
     Folded(Pending),
 }
 
@@ -122,20 +112,20 @@ impl Watches {
     }
 
     /// True where the owner has to be told.
-    pub(crate) fn push(&mut self, id: WatchId, batch: &Arc<ChangeBatch>, limit: usize) -> bool {
+    pub(crate) fn push(&mut self, id: WatchId, batch: &Arc<Batch>, limit: usize) -> bool {
         let Some(watch) = self.watches.get_mut(&id) else { return false };
         watch.backlog.push(batch, limit);
         !std::mem::replace(&mut watch.signalled, true)
     }
 
-    pub(crate) fn poll(&mut self, id: WatchId) -> Option<WatchEvent> {
+    pub(crate) fn poll(&mut self, id: WatchId) -> Option<LiveUpdate> {
         let watch = self.watches.get_mut(&id)?;
         if let Some(snapshot) = watch.snapshot.take() {
-            return Some(WatchEvent::Snapshot(snapshot));
+            return Some(LiveUpdate::Snapshot(snapshot));
         }
         let batch = watch.backlog.pop();
         watch.signalled = batch.is_some();
-        batch.map(WatchEvent::Changes)
+        batch.map(LiveUpdate::Batch)
     }
 
     pub(crate) fn feed(&self, id: WatchId) -> Option<FeedId> {
@@ -158,7 +148,7 @@ impl Default for Backlog {
 }
 
 impl Backlog {
-    fn push(&mut self, batch: &Arc<ChangeBatch>, limit: usize) {
+    fn push(&mut self, batch: &Arc<Batch>, limit: usize) {
         match self {
             Self::Batches { batches, changes } => {
                 batches.push_back(batch.clone());
@@ -176,7 +166,7 @@ impl Backlog {
         }
     }
 
-    fn pop(&mut self) -> Option<Arc<ChangeBatch>> {
+    fn pop(&mut self) -> Option<Arc<Batch>> {
         match self {
             Self::Batches { batches, changes } => {
                 let batch = batches.pop_front()?;

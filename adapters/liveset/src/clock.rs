@@ -12,7 +12,7 @@ use liveset_engine::Instant;
 /// let liveset = Liveset::builder().set(Set::new("flights")).clock(Clock::Commits).build()?;
 /// let at = Instant::parse_rfc3339("2013-01-01T05:15:00Z");
 /// liveset.commit_at(at.unwrap(), |tx| tx.upsert("flights", &serde_json::json!({ "id": "UA1545" })))?;
-/// assert_eq!(liveset.query(Query::new("flights").filter("now == 2013-01-01T05:15:00Z"))?.total_count, 1);
+/// assert_eq!(liveset.query(Query::new("flights").filter("now == 2013-01-01T05:15:00Z"))?.count.total, 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use liveset_core::{ErrorCode, Query, Refusal, Snapshot, Token};
+use liveset_core::{ErrorCode, Query, Refusal, Row, Snapshot, Token};
 use liveset_engine::{Committed, Explain, Instant, Op};
 use liveset_hub::{Hub, OneShot, Principal, SubjectUse};
 use serde::Serialize;
@@ -20,7 +20,7 @@ use crate::builder::Builder;
 use crate::commit::{CommitError, PublishError, Tx};
 use crate::contain::{Panicked, contain};
 use crate::live::LiveQuery;
-use crate::query::{Json, QueryError, QueryResult};
+use crate::query::QueryError;
 use crate::shared::Shared;
 use crate::{connection, finite, telemetry};
 
@@ -39,7 +39,7 @@ use crate::{connection, finite, telemetry};
 /// liveset.commit(|tx| tx.upsert("orders", &serde_json::json!({ "id": 1, "total": 12.5 })))?;
 /// liveset.publish("jobs/42", "jobCompleted", &serde_json::json!({ "elapsedMs": 1200 }))?;
 /// let result = liveset.query(Query::new("orders").filter("total > 10"))?;
-/// assert_eq!(result.rows[0].data.as_bytes(), br#"{"id":1,"total":12.5}"#);
+/// assert_eq!(result.rows[0].json(), r#"{"id":1,"total":12.5}"#);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
@@ -73,7 +73,7 @@ impl Liveset {
     ///     tx.remove("orders", 6)?;
     ///     Ok(())
     /// })?;
-    /// assert_eq!(liveset.query(Query::new("orders").filter("status == 'processing'"))?.total_count, 1);
+    /// assert_eq!(liveset.query(Query::new("orders").filter("status == 'processing'"))?.count.total, 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
@@ -222,7 +222,7 @@ impl Liveset {
     /// # Errors
     ///
     /// Where the query is wrong; the text says where.
-    pub fn query(&self, query: impl Into<Query>) -> Result<QueryResult, QueryError> {
+    pub fn query(&self, query: impl Into<Query>) -> Result<Snapshot, QueryError> {
         self.ask(None, &query.into())
     }
 
@@ -234,7 +234,7 @@ impl Liveset {
     ///
     /// Where the query is wrong or not allowed, or its rows are too large; `OVERLOADED` where the subject has overdrawn its account by
     /// more than `HubLimits::overdraft`.
-    pub fn query_as(&self, who: &Principal, query: &Query) -> Result<QueryResult, QueryError> {
+    pub fn query_as(&self, who: &Principal, query: &Query) -> Result<Snapshot, QueryError> {
         self.ask(Some(who), query)
     }
 
@@ -274,7 +274,7 @@ impl Liveset {
         }
     }
 
-    fn ask(&self, who: Option<&Principal>, query: &Query) -> Result<QueryResult, QueryError> {
+    fn ask(&self, who: Option<&Principal>, query: &Query) -> Result<Snapshot, QueryError> {
         let mut run = self.begin(who, query)?;
         loop {
             match run.step_within(usize::MAX, u64::MAX) {
@@ -336,8 +336,8 @@ impl Liveset {
     /// let mut open = liveset.live(Query::new("orders").filter("open").order_by("total desc").limit(10))?;
     /// assert!(matches!(open.next().await, LiveUpdate::Snapshot(_)));
     /// liveset.commit(|tx| tx.upsert("orders", &serde_json::json!({ "id": 7, "open": true, "total": 9.5 })))?;
-    /// let LiveUpdate::Diff(diff) = open.next().await else { unreachable!() };
-    /// assert_eq!(diff.total_count, 1);
+    /// let LiveUpdate::Batch(batch) = open.next().await else { unreachable!() };
+    /// assert_eq!(batch.count.map(|count| count.total), Some(1));
     /// # Ok(())
     /// # }
     /// ```
@@ -355,9 +355,9 @@ impl Liveset {
         }
     }
 
-    /// One node's JSON, by its id. O(1).
-    pub fn node(&self, set: &str, id: &str) -> Option<Json> {
-        self.shared.look(|hub| hub.node(set, id)).map(Json::new)
+    /// A row by its id. O(1).
+    pub fn row(&self, set: &str, id: &str) -> Option<Row> {
+        self.shared.look(|hub| hub.row(set, id))
     }
 
     /// The names of the sets, in the order of their declaration.
@@ -531,12 +531,12 @@ impl QueryRun {
     /// # Errors
     ///
     /// Where the rows are too large; `OVERLOADED` where it would have to [wait](Self::wait) for longer than `HubLimits::overdraft`.
-    pub fn step(self, nodes: usize) -> ControlFlow<Result<QueryResult, QueryError>, Self> {
+    pub fn step(self, nodes: usize) -> ControlFlow<Result<Snapshot, QueryError>, Self> {
         let steps = self.shared.sizes.hold_steps;
         self.step_within(nodes, steps)
     }
 
-    fn step_within(self, nodes: usize, steps: u64) -> ControlFlow<Result<QueryResult, QueryError>, Self> {
+    fn step_within(self, nodes: usize, steps: u64) -> ControlFlow<Result<Snapshot, QueryError>, Self> {
         let Self { shared, asked, most, started, .. } = self;
         let subject = asked.subject().cloned();
         let pay = |spent| subject.as_ref().map_or(Duration::ZERO, |subject| shared.pay(subject, spent));
@@ -571,9 +571,9 @@ fn overdrawn() -> QueryError {
     QueryError::new(ErrorCode::Overloaded, message)
 }
 
-fn fitting(shared: &Shared, snapshot: Snapshot, most: Option<usize>) -> Result<QueryResult, QueryError> {
+fn fitting(shared: &Shared, snapshot: Snapshot, most: Option<usize>) -> Result<Snapshot, QueryError> {
     let bytes = snapshot.bytes();
-    let Some(limit) = most.filter(|most| bytes > *most) else { return Ok(snapshot.into()) };
+    let Some(limit) = most.filter(|most| bytes > *most) else { return Ok(snapshot) };
     shared.queries_too_large.fetch_add(1, Ordering::Relaxed);
     let message =
         format!("the rows have {bytes} bytes and may have at most {limit}: ask for fewer rows or fields");

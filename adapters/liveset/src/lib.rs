@@ -155,11 +155,13 @@ pub use clock::Clock;
 pub use commit::{CommitError, PublishError, Tx};
 pub use handle::{Liveset, QueryRun, Stats};
 pub use limits::{AuthLimits, Limits, TransportLimits};
-pub use live::{Change, Diff, LiveQuery, LiveRows, LiveUpdate};
-pub use query::{Json, QueryError, QueryResult, Row};
+pub use live::{LiveQuery, LiveRows};
+pub use query::QueryError;
 
 #[doc(inline)]
-pub use liveset_core::{ErrorCode, InvalidQuery, Query, Reason, SessionLimits, Token};
+pub use liveset_core::model::{Batch, Change, Count, LiveUpdate, Query, Reason, Row, Snapshot};
+#[doc(inline)]
+pub use liveset_core::{ErrorCode, InvalidQuery, SessionLimits, Token};
 #[doc(inline)]
 pub use liveset_engine::{
     Committed, Cost, EngineLimits, Explain, FieldDef, FieldKind, Instant, Op, QueryLimits, SetDef,

@@ -163,7 +163,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;
 
-    use liveset_core::{Change, ChangeBatch, Doc};
+    use liveset_core::{Batch, Change, Row};
 
     use super::*;
 
@@ -177,13 +177,8 @@ mod tests {
     }
 
     fn diffs() -> Diffs {
-        let after = Some(Doc { data: "{\"n\":1}".into(), rank: "1".into() });
-        let change = Change { id: "1".into(), before: None, after, reason: None };
-        Diffs::new(
-            &ChangeBatch { version: 1, total_count: 1, capped: false, changes: vec![change] },
-            false,
-            None,
-        )
+        let added = Change::Added { row: Row::new("1", "{\"n\":1}", "1"), reason: None };
+        Diffs::new(&Batch { version: 1, count: None, changes: vec![added] }, false, None)
     }
 
     const MESSAGE: &[u8] = br#"{"type":"liveQueryAddedNode","id":"q","nodeId":"1","data":{"n":1}}"#;

@@ -117,10 +117,8 @@ fn check_load(
         let plan = engine.prepare(&Query::new(set)).expect("a query");
         let expected = engine.evaluate(Instant::UNIX_EPOCH, &plan).expect("nothing is read");
         let held = liveset.query(Query::new(set)).expect("a query");
-        assert_eq!(held.total_count, expected.total_count, "{set}: nothing is half applied");
-        for (row, (id, doc)) in held.rows.iter().zip(&expected.rows) {
-            assert_eq!((&*row.id, row.data.as_bytes()), (&**id, &doc.data[..]));
-        }
+        assert_eq!(held.count, expected.count, "{set}: nothing is half applied");
+        assert_eq!(held.rows, expected.rows);
     }
 }
 

@@ -60,7 +60,7 @@ impl Peer for Liveset {
         self.engine.commit(instant(NOW), commit).expect("orders are sound");
         while let Some(update) = self.engine.poll_update() {
             let query = self.queries[&update.feed];
-            for change in update.nodes() {
+            for change in update.changes() {
                 let weight = i64::from(change.after().is_some()) - i64::from(change.before().is_some());
                 self.tally.count(query, number(change.id()), weight);
             }

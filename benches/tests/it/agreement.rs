@@ -25,8 +25,8 @@ fn told_live(live: &mut Live, feeds: &BTreeMap<FeedId, u32>, now: i64, ops: Vec<
     let mut told = Vec::new();
     live.commit(now, ops, |update| {
         for change in update.changes() {
-            let id = change.id.parse().expect("an id");
-            told.push((feeds[&update.feed], id, change.before.is_some(), change.after.is_some()));
+            let id = change.id().parse().expect("an id");
+            told.push((feeds[&update.feed], id, change.before().is_some(), change.after().is_some()));
         }
     });
     told.sort_unstable();

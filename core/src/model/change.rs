@@ -1,30 +1,15 @@
-//! Rows as the conversation sees them: opaque JSON with a rank, and how a result changes.
+//! How a result changes.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use serde::Serialize;
 
+use super::{Count, Row};
 use crate::message::text_len;
-use crate::version::VersionCode;
-
-/// One projected node: its JSON and its place in the order of its query. Cloning shares both.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Doc {
-    /// The node as one JSON object, projected, as it goes on the wire. Never parsed here.
-    pub data: Bytes,
-    /// Order-preserving bytes, unique per node: comparing them as bytes is comparing in the query's order.
-    pub rank: Bytes,
-}
-
-impl Doc {
-    /// What it weighs where it waits.
-    pub(crate) fn bytes(&self) -> usize {
-        self.data.len() + self.rank.len()
-    }
-}
 
 /// Why a row entered or left a window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Reason {
     /// Entered: the row is new in its set.
     Created,
@@ -68,70 +53,124 @@ impl Reason {
     }
 }
 
-/// The net change of one node: the window before against the window after.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
-    /// The node's id, as text.
-    pub id: Arc<str>,
-    /// The node as it stood in the window before; `None`: it was not in it.
-    pub before: Option<Doc>,
-    /// The node as it stands in the window after; `None`: it is not in it.
-    pub after: Option<Doc>,
-    /// Why it entered or left; `None` for updates.
-    pub reason: Option<Reason>,
+/// The net change of one row: the window before against the window after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase", tag = "change")]
+pub enum Change {
+    /// The row is in the window now.
+    Added {
+        /// The row as it stands in the window.
+        row: Row,
+        /// Why it entered; `None` where several changes were folded that leave no one reason.
+        reason: Option<Reason>,
+    },
+    /// The row was and is in the window; its JSON or its place changed.
+    Updated {
+        /// The row as it stood in the window before.
+        before: Row,
+        /// The row as it stands in the window now.
+        row: Row,
+    },
+    /// The row is no longer in the window.
+    Removed {
+        /// The row as it stood in the window before.
+        row: Row,
+        /// Why it left, as in [`Added`](Change::Added).
+        reason: Option<Reason>,
+    },
+}
+
+impl Change {
+    /// The change between two states of one row; `None` where it was not there and is not.
+    pub fn between(before: Option<Row>, after: Option<Row>, reason: Option<Reason>) -> Option<Change> {
+        match (before, after) {
+            (None, None) => None,
+            (None, Some(row)) => Some(Change::Added { row, reason }),
+            (Some(before), Some(row)) => Some(Change::Updated { before, row }),
+            (Some(row), None) => Some(Change::Removed { row, reason }),
+        }
+    }
+
+    /// The row's id.
+    pub fn id(&self) -> &str {
+        match self {
+            Change::Added { row, .. } | Change::Updated { row, .. } | Change::Removed { row, .. } => row.id(),
+        }
+    }
+
+    /// The row as it stood in the window before.
+    pub fn before(&self) -> Option<&Row> {
+        match self {
+            Change::Added { .. } => None,
+            Change::Updated { before: row, .. } | Change::Removed { row, .. } => Some(row),
+        }
+    }
+
+    /// The row as it stands in the window now.
+    pub fn after(&self) -> Option<&Row> {
+        match self {
+            Change::Added { row, .. } | Change::Updated { row, .. } => Some(row),
+            Change::Removed { .. } => None,
+        }
+    }
+
+    /// Why the row entered or left; `None` for an update.
+    pub fn reason(&self) -> Option<Reason> {
+        match self {
+            Change::Added { reason, .. } | Change::Removed { reason, .. } => *reason,
+            Change::Updated { .. } => None,
+        }
+    }
+
+    /// The net of this change and a later one of the same row; `None` where they leave the row as it was.
+    pub(crate) fn then(self, next: &Change) -> Option<Change> {
+        let reason = match (&self, next) {
+            // An update of what nobody has seen yet is still the addition that it was.
+            (Change::Added { reason, .. }, Change::Updated { .. }) => *reason,
+            _ => next.reason(),
+        };
+        let before = match self {
+            Change::Added { .. } => None,
+            Change::Updated { before: row, .. } | Change::Removed { row, .. } => Some(row),
+        };
+        let after = next.after().cloned();
+        if before == after {
+            return None;
+        }
+        Change::between(before, after, reason)
+    }
+
+    /// What it weighs where it waits.
+    pub(crate) fn bytes(&self) -> usize {
+        text_len(self.id()) + self.before().map_or(0, Row::bytes) + self.after().map_or(0, Row::bytes)
+    }
 }
 
 /// The net changes of one commit, or of one step of time, to one result.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChangeBatch {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Batch {
     /// The number of the commit or step, strictly increasing from batch to batch of one result.
     pub version: u64,
-    /// How many nodes match after it. Read only for live queries with `counts`; where nobody who gets the batch follows the
-    /// count it may be unknown, and is 0 then.
-    pub total_count: u64,
-    /// Whether `total_count` exceeds the cap after it; `false` where that is unknown.
-    pub capped: bool,
-    /// Removals first, then additions and updates in the order of the result.
+    /// How many rows match after it. It may be unknown where nobody who gets the batch follows the count.
+    pub count: Option<Count>,
+    /// Removals first, then additions and updates in the order of the result. Empty where only the count changed.
     pub changes: Vec<Change>,
 }
 
-impl ChangeBatch {
-    /// Bytes of the changes: ids as they are written, and nodes and ranks as they were and as they are. O(changes).
+impl Batch {
+    /// Bytes of the changes: ids as they are written, and rows and order keys as they were and as they are. O(changes).
     pub fn bytes(&self) -> usize {
-        let of_change =
-            |change: &Change| change_bytes(&change.id, change.before.as_ref(), change.after.as_ref());
-        self.changes.iter().map(of_change).sum()
+        self.changes.iter().map(Change::bytes).sum()
     }
 }
 
-/// What a change weighs where it waits.
-pub(crate) fn change_bytes(id: &str, before: Option<&Doc>, after: Option<&Doc>) -> usize {
-    text_len(id) + before.map_or(0, Doc::bytes) + after.map_or(0, Doc::bytes)
-}
-
-/// A whole result at one version.
+/// What the reader of a live query is given: one snapshot, then batches. Applying the batches to the rows of the snapshot gives
+/// the query's result of the batch's version.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Snapshot {
-    /// The number of the last commit or step that it includes.
-    pub version: u64,
-    /// How the versions are written that a client of this query is given.
-    pub mark: VersionCode,
-    /// How many nodes match.
-    pub total_count: u64,
-    /// Whether `total_count` exceeds the cap.
-    pub capped: bool,
-    /// The window, in order: node id and node.
-    pub rows: Vec<(Arc<str>, Doc)>,
-}
-
-impl Snapshot {
-    /// Bytes of the rows as JSON. O(rows).
-    pub fn bytes(&self) -> usize {
-        self.rows.iter().map(|(_, doc)| doc.data.len()).sum()
-    }
-
-    /// The version as a client is given it.
-    pub(crate) fn version_text(&self, positions: bool) -> Box<str> {
-        self.mark.text(self.version, positions)
-    }
+pub enum LiveUpdate {
+    /// The whole result. The first update, and only that.
+    Snapshot(Arc<super::Snapshot>),
+    /// What a commit, a moment of time, or several of them since the last update changed.
+    Batch(Arc<Batch>),
 }

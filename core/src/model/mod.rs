@@ -3,8 +3,11 @@
 mod change;
 mod hint;
 mod query;
+mod row;
+mod snapshot;
 
-pub(crate) use change::change_bytes;
-pub use change::{Change, ChangeBatch, Doc, Reason, Snapshot};
+pub use change::{Batch, Change, LiveUpdate, Reason};
 pub use hint::Hint;
 pub use query::Query;
+pub use row::{Row, StoredRow};
+pub use snapshot::{Count, Snapshot};

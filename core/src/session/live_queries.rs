@@ -7,7 +7,7 @@ use super::live_query::{Stream, Turn};
 use super::requests::Ticket;
 use crate::limits::SessionLimits;
 use crate::message::{LiveQueryOptions, text_len};
-use crate::model::{ChangeBatch, Snapshot};
+use crate::model::{Batch, Snapshot};
 use crate::version::VersionCode;
 
 /// All live queries of one connection, unanswered ones included.
@@ -180,7 +180,7 @@ impl LiveQueries {
     }
 
     /// Bytes of a batch, were it to wait for a live query.
-    pub(super) fn bytes_of(&self, ticket: Ticket, batch: &ChangeBatch) -> usize {
+    pub(super) fn bytes_of(&self, ticket: Ticket, batch: &Batch) -> usize {
         match self.by_ticket.get(&ticket).map(|query| &**query) {
             Some(LiveQuery { state: State::Live(stream), .. }) => stream.bytes_of(batch),
             Some(LiveQuery { id, .. }) => batch.bytes() + batch.changes.len() * text_len(id),
@@ -220,9 +220,14 @@ impl LiveQueries {
     }
 
     /// The owner accepted: the rows of `snapshot`, then what changes.
-    pub(super) fn accept(&mut self, ticket: Ticket, snapshot: Arc<Snapshot>) -> Option<Accepted> {
+    pub(super) fn accept(
+        &mut self,
+        ticket: Ticket,
+        snapshot: Arc<Snapshot>,
+        mark: VersionCode,
+    ) -> Option<Accepted> {
         let query = self.by_ticket.get_mut(&ticket)?;
-        let stream = Stream::loading(&query.id, snapshot, &query.options);
+        let stream = Stream::loading(&query.id, snapshot, mark, &query.options);
         let accepted = query.begin(|_| stream)?;
         self.begun(ticket);
         Some(accepted)
@@ -233,8 +238,9 @@ impl LiveQueries {
     pub(super) fn resume(
         &mut self,
         ticket: Ticket,
-        batch: Arc<ChangeBatch>,
+        batch: Arc<Batch>,
         window: &Snapshot,
+        mark: VersionCode,
         limits: &SessionLimits,
         folded: &mut u64,
     ) -> Option<(Accepted, Option<String>)> {
@@ -243,7 +249,7 @@ impl LiveQueries {
         let mut version = None;
         let accepted = query.begin(|since| {
             let since = since.unwrap_or_default();
-            let stream = Stream::resuming(&id, since, batch, window, &options, limits, folded);
+            let stream = Stream::resuming(&id, since, batch, window, mark, &options, limits, folded);
             version = stream.version_text().map(str::to_owned);
             stream
         })?;
@@ -255,7 +261,7 @@ impl LiveQueries {
     pub(super) fn changed(
         &mut self,
         ticket: Ticket,
-        batch: &Arc<ChangeBatch>,
+        batch: &Arc<Batch>,
         commit: u64,
         limits: &SessionLimits,
         folded: &mut u64,

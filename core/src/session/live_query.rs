@@ -8,7 +8,7 @@ use super::positions::Positions;
 use crate::fold::Pending;
 use crate::limits::SessionLimits;
 use crate::message::{LiveQueryOptions, Raw, ServerMessage, text_len};
-use crate::model::{Change, ChangeBatch, Snapshot};
+use crate::model::{Batch, Change, Count, Row, Snapshot};
 use crate::version::VersionCode;
 
 /// The initial rows, then the diffs, each produced when the transport can take it.
@@ -30,18 +30,6 @@ pub(super) struct Stream {
     mark: VersionCode,
     /// What the live query's id adds to each change, as it is written.
     id_bytes: usize,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Count {
-    total_count: u64,
-    capped: bool,
-}
-
-impl Count {
-    fn of(batch: &ChangeBatch) -> Count {
-        Count { total_count: batch.total_count, capped: batch.capped }
-    }
 }
 
 /// Diffs that wait.
@@ -72,7 +60,7 @@ enum Backlog {
 /// A batch that waits.
 #[derive(Debug)]
 struct Queued {
-    batch: Arc<ChangeBatch>,
+    batch: Arc<Batch>,
     /// The version of the commit that it is of: later than that of the batch where this is the time that passed before the commit.
     commit: u64,
 }
@@ -95,15 +83,20 @@ impl Backlog {
 
 impl Stream {
     /// A stream that begins with the rows of a snapshot.
-    pub(super) fn loading(id: &str, snapshot: Arc<Snapshot>, options: &LiveQueryOptions) -> Stream {
-        let count = Count { total_count: snapshot.total_count, capped: snapshot.capped };
+    pub(super) fn loading(
+        id: &str,
+        snapshot: Arc<Snapshot>,
+        mark: VersionCode,
+        options: &LiveQueryOptions,
+    ) -> Stream {
+        let count = snapshot.count;
         Stream {
             backlog: Backlog::EMPTY,
             latest: count,
             sent: count,
             positions: options.positions.then(|| Positions::of(&snapshot)),
-            version: options.resume.then(|| snapshot.version_text(options.positions)),
-            mark: snapshot.mark.clone(),
+            version: options.resume.then(|| mark.text(snapshot.version, options.positions)),
+            mark,
             load_bytes: snapshot.bytes(),
             load: Some((snapshot, 0)),
             id_bytes: text_len(id),
@@ -114,13 +107,14 @@ impl Stream {
     pub(super) fn resuming(
         id: &str,
         since: Box<str>,
-        batch: Arc<ChangeBatch>,
+        batch: Arc<Batch>,
         window: &Snapshot,
+        mark: VersionCode,
         options: &LiveQueryOptions,
         limits: &SessionLimits,
         folded: &mut u64,
     ) -> Stream {
-        let count = Count::of(&batch);
+        let count = batch.count.unwrap_or(window.count);
         let mut stream = Stream {
             load: None,
             load_bytes: 0,
@@ -129,10 +123,10 @@ impl Stream {
             sent: count,
             positions: options.positions.then(|| Positions::before(&batch, window)),
             version: options.resume.then(|| match batch.changes.is_empty() {
-                true => window.version_text(options.positions),
+                true => mark.text(window.version, options.positions),
                 false => since,
             }),
-            mark: window.mark.clone(),
+            mark,
             id_bytes: text_len(id),
         };
         let commit = batch.version;
@@ -154,7 +148,7 @@ impl Stream {
             Some((snapshot, sent)) => {
                 self.load_bytes = 0;
                 let rows = snapshot.rows.get(..sent).unwrap_or_default().to_vec();
-                let had = Snapshot { rows, mark: snapshot.mark.clone(), ..*snapshot };
+                let had = Snapshot { rows, ..*snapshot };
                 self.load = Some((Arc::new(had.clone()), sent));
                 self.positions = self.positions.take().map(|_| Positions::of(&had));
                 had
@@ -165,13 +159,11 @@ impl Stream {
                     Backlog::Folded(pending) => pending.drain().changes,
                     Backlog::Waiting { .. } => Vec::new(),
                 };
-                let is_unsent: BTreeSet<&str> = unsent.iter().map(|change| &*change.id).collect();
+                let is_unsent: BTreeSet<&str> = unsent.iter().map(Change::id).collect();
                 let mut rows = window.rows;
-                rows.retain(|(id, _)| !is_unsent.contains(&**id));
-                rows.extend(
-                    unsent.iter().filter_map(|change| Some((change.id.clone(), change.before.clone()?))),
-                );
-                rows.sort_by(|(_, a), (_, b)| a.rank.cmp(&b.rank));
+                rows.retain(|row| !is_unsent.contains(row.id()));
+                rows.extend(unsent.iter().filter_map(Change::before).cloned());
+                rows.sort_by(Row::by_place);
                 Snapshot { rows, ..window }
             }
         };
@@ -199,13 +191,13 @@ impl Stream {
     /// Adds the next batch, which is of the commit of that version. Adds the changes that were folded to `folded`.
     pub(super) fn push(
         &mut self,
-        batch: Arc<ChangeBatch>,
+        batch: Arc<Batch>,
         commit: u64,
         options: &LiveQueryOptions,
         limits: &SessionLimits,
         folded: &mut u64,
     ) {
-        let count = Count::of(&batch);
+        let count = batch.count.unwrap_or(self.latest);
         let news = !batch.changes.is_empty() || (options.counts && count != self.latest);
         self.latest = count;
         if !news {
@@ -291,7 +283,7 @@ impl Stream {
     }
 
     /// Bytes of a batch as [`bytes`](Self::bytes) would count it.
-    pub(super) fn bytes_of(&self, batch: &ChangeBatch) -> usize {
+    pub(super) fn bytes_of(&self, batch: &Batch) -> usize {
         batch.bytes() + batch.changes.len() * self.id_bytes
     }
 
@@ -331,7 +323,7 @@ impl Stream {
         let Some(count) = self.count_to_tell(options) else { return false };
         self.sent = count;
         self.trim(options);
-        let Count { total_count, capped } = count;
+        let Count { total: total_count, capped } = count;
         ServerMessage::LiveQueryCount { id: Cow::Borrowed(id), total_count, capped }.write(out);
         true
     }
@@ -384,7 +376,7 @@ impl Stream {
             Backlog::Waiting { batches, .. } => {
                 let (first, next) = (batches.front()?, batches.get(1));
                 let is_last = next.is_none_or(|next| next.commit != first.commit);
-                is_last.then(|| Count::of(&first.batch))?
+                is_last.then_some(first.batch.count)??
             }
             Backlog::Folded(_) => self.latest,
         };
@@ -393,34 +385,34 @@ impl Stream {
 
     fn write_change(&mut self, id: &str, change: &Change, options: &LiveQueryOptions, out: &mut Vec<u8>) {
         let id = Cow::Borrowed(id);
-        let node_id = Cow::Borrowed(&*change.id);
-        if let (Some(positions), Some(before)) = (&mut self.positions, &change.before) {
-            positions.remove(&before.rank);
+        let node_id = Cow::Borrowed(change.id());
+        if let (Some(positions), Some(before)) = (&mut self.positions, change.before()) {
+            positions.remove(before.order_key());
         }
-        let index = match (&mut self.positions, &change.after) {
-            (Some(positions), Some(after)) => Some(positions.insert(&after.rank)),
+        let index = match (&mut self.positions, change.after()) {
+            (Some(positions), Some(after)) => Some(positions.insert(after.order_key())),
             _ => None,
         };
-        let reason = change.reason.filter(|_| options.reasons);
+        let reason = change.reason().filter(|_| options.reasons);
         let version = self.version.as_deref().map(Cow::Borrowed);
-        match (&change.before, &change.after) {
-            (_, None) => {
-                ServerMessage::LiveQueryRemovedNode { id, node_id, reason, version }.write(out);
-            }
-            (None, Some(after)) => {
-                let data = Raw(&after.data);
+        match change {
+            Change::Added { row, .. } => {
+                let data = Raw(row.json());
                 ServerMessage::LiveQueryAddedNode { id, node_id, data, index, reason, version }.write(out);
             }
-            (Some(_), Some(after)) => {
-                let data = Raw(&after.data);
+            Change::Updated { row, .. } => {
+                let data = Raw(row.json());
                 ServerMessage::LiveQueryUpdatedNode { id, node_id, data, index, version }.write(out);
+            }
+            Change::Removed { .. } => {
+                ServerMessage::LiveQueryRemovedNode { id, node_id, reason, version }.write(out);
             }
         }
     }
 }
 
 /// What a batch adds to the backlog: at least one, so that the number of batches is bounded too.
-fn weight_of(batch: &ChangeBatch) -> usize {
+fn weight_of(batch: &Batch) -> usize {
     batch.changes.len().max(1)
 }
 
@@ -436,16 +428,16 @@ fn write_chunk(
     let rows = snapshot.rows.get(from..).unwrap_or_default();
     let mut data: Vec<Raw<'_>> = Vec::new();
     let mut bytes = 0;
-    for (_, doc) in rows.iter().take(limits.chunk_rows.max(1)) {
-        bytes += doc.data.len();
+    for row in rows.iter().take(limits.chunk_rows.max(1)) {
+        bytes += row.json().len();
         if bytes > limits.chunk_bytes && !data.is_empty() {
             break;
         }
-        data.push(Raw(&doc.data));
+        data.push(Raw(row.json()));
     }
     let next = from + data.len();
     let has_more = next < snapshot.rows.len();
-    ServerMessage::LiveQueryData { id: Cow::Borrowed(id), data, has_more, capped: snapshot.capped }
+    ServerMessage::LiveQueryData { id: Cow::Borrowed(id), data, has_more, capped: snapshot.count.capped }
         .write(out);
     next
 }

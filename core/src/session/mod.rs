@@ -31,7 +31,7 @@ use subscriptions::{Room, Wrong};
 use crate::error::{CloseCode, Consequence, ErrorCode, Violation};
 use crate::limits::SessionLimits;
 use crate::message::{Content, ParsedMessage, ServerMessage, SubscriptionSpec};
-use crate::model::{ChangeBatch, Snapshot};
+use crate::model::{Batch, Count, Snapshot};
 use crate::time::Moment;
 use crate::version::VersionCode;
 
@@ -361,16 +361,16 @@ impl Session {
         about: About<'_>,
     ) {
         let State::Active(active) = &mut self.state else { return };
-        let of = snapshot.clone();
-        let (total_count, capped) = (snapshot.total_count, snapshot.capped);
-        let Some(accepted) = active.streams.live_queries.accept(ticket, snapshot) else { return };
+        let Snapshot { version, count: Count { total: total_count, capped }, .. } = *snapshot;
+        let accepted = active.streams.live_queries.accept(ticket, snapshot, about.mark.clone());
+        let Some(accepted) = accepted else { return };
         let options = accepted.options;
         self.answer(&ServerMessage::LiveQueryCreated {
             request_id: accepted.request_id.as_deref().map(Cow::Borrowed),
             id: Cow::Borrowed(&accepted.id),
             total_count,
             capped,
-            version: options.resume.then(|| Cow::Owned(of.version_text(options.positions).into())),
+            version: options.resume.then(|| Cow::Owned(about.mark.text(version, options.positions).into())),
             key: about.key.filter(|_| !options.is_none()).map(Cow::Borrowed),
             hints: options.hints.then_some(about.hints),
         });
@@ -380,13 +380,7 @@ impl Session {
     /// Answers [`Request::CreateLiveQuery`] that named a version: `liveQueryResumed`, then the net changes
     /// since that version as one batch. `window` is the result after the batch; its rows are looked at only
     /// where the client asked for `positions`.
-    pub fn resume_live_query(
-        &mut self,
-        now: Moment,
-        ticket: Ticket,
-        batch: Arc<ChangeBatch>,
-        window: &Snapshot,
-    ) {
+    pub fn resume_live_query(&mut self, now: Moment, ticket: Ticket, batch: Arc<Batch>, window: &Snapshot) {
         self.resume_and_tell(now, ticket, batch, window, About::default());
     }
 
@@ -395,15 +389,15 @@ impl Session {
         &mut self,
         now: Moment,
         ticket: Ticket,
-        batch: Arc<ChangeBatch>,
+        batch: Arc<Batch>,
         window: &Snapshot,
         about: About<'_>,
     ) {
         let State::Active(active) = &mut self.state else { return };
-        let ChangeBatch { total_count, capped, .. } = *batch;
+        let Count { total: total_count, capped } = batch.count.unwrap_or(window.count);
         let folded = &mut self.stats.changes_folded;
         let live_queries = &mut active.streams.live_queries;
-        let resumed = live_queries.resume(ticket, batch, window, &self.limits, folded);
+        let resumed = live_queries.resume(ticket, batch, window, about.mark, &self.limits, folded);
         let Some((accepted, version)) = resumed else { return };
         self.answer(&ServerMessage::LiveQueryResumed {
             request_id: accepted.request_id.as_deref().map(Cow::Borrowed),
@@ -423,13 +417,13 @@ impl Session {
     ///
     /// Over all live queries of the connection, everything of one version is sent before what is of the next, except for those that
     /// are still being sent their first rows, or something folded.
-    pub fn live_query_changed(&mut self, ticket: Ticket, batch: &Arc<ChangeBatch>) {
+    pub fn live_query_changed(&mut self, ticket: Ticket, batch: &Arc<Batch>) {
         self.live_query_changed_within(ticket, batch, batch.version);
     }
 
     /// The same, where a batch is what time has changed before a commit of a later version was made: with `counts`, the client is
     /// told the count once for both. For the commit's own batch `commit` is its version.
-    pub fn live_query_changed_within(&mut self, ticket: Ticket, batch: &Arc<ChangeBatch>, commit: u64) {
+    pub fn live_query_changed_within(&mut self, ticket: Ticket, batch: &Arc<Batch>, commit: u64) {
         if let State::Active(active) = &mut self.state {
             let folded = &mut self.stats.changes_folded;
             active.streams.live_queries.changed(ticket, batch, commit, &self.limits, folded);
@@ -454,7 +448,7 @@ impl Session {
 
     /// Whether changes of a live query can wait with those that do already, folded if need be, without ending the connection
     /// ([`SessionLimits::backlog_bytes`]). O(changes).
-    pub fn has_room_for(&mut self, ticket: Ticket, batch: &ChangeBatch) -> bool {
+    pub fn has_room_for(&mut self, ticket: Ticket, batch: &Batch) -> bool {
         let State::Active(active) = &mut self.state else { return false };
         let live_queries = &mut active.streams.live_queries;
         let room = self.limits.backlog_bytes.checked_sub(live_queries.bytes_of(ticket, batch));
@@ -484,7 +478,7 @@ impl Session {
 
     /// A live query that was [suspended](Session::suspend_live_query) is over something else from now on: `batch` makes what the
     /// client has into what it is to have, and the batches that follow are of the new result, whose versions are written as `mark` says.
-    pub fn move_live_query(&mut self, ticket: Ticket, batch: &Arc<ChangeBatch>, mark: VersionCode) {
+    pub fn move_live_query(&mut self, ticket: Ticket, batch: &Arc<Batch>, mark: VersionCode) {
         if let State::Active(active) = &mut self.state {
             active.streams.live_queries.moved(ticket, mark);
         }

@@ -10,6 +10,7 @@ use crate::message::{Ahead, LiveQueryOptions, SubscriptionSpec};
 use crate::model::{Hint, Query};
 use crate::time::Moment;
 use crate::token::Token;
+use crate::version::VersionCode;
 
 /// Names a request of one session that the owner answers. Never used twice in a session; the ticket of a
 /// `createLiveQuery` names the live query for its whole life.
@@ -97,9 +98,11 @@ pub struct Refusal {
     pub id: Option<Arc<str>>,
 }
 
-/// What a client is told about its live query besides the result, where it has asked for an extension.
+/// What a client is told about its live query besides the result: where it has asked for an extension.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct About<'a> {
+    /// How the versions are written that a client which resumes is given.
+    pub mark: VersionCode,
     /// The key field of the set.
     pub key: Option<&'a str>,
     /// What is probably a mistake in the query; told where the client asks for hints.

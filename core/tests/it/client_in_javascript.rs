@@ -94,16 +94,16 @@ fn it_goes_on_from_wherever_it_was_cut_off() {
     assert!(output.status.success());
     let ends: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(ends.len(), expected.len());
-    let rows: BTreeMap<_, _> = end.rows.iter().map(|(id, doc)| (id.to_string(), doc)).collect();
+    let rows: BTreeMap<_, _> = end.rows.iter().map(|row| (row.id(), row.json())).collect();
     for (found, (cut, again, since)) in ends.iter().zip(expected) {
         assert_eq!(found["asked"][1].as_str(), since, "cut at {cut}");
         // Where it was cut off within the answer it asks for the same again, so that the answer played is the right one.
         assert_eq!(found["asked"][2].as_str(), since, "cut at {cut} and {again}");
         let held = found["rows"].as_object().unwrap();
         assert_eq!(held.len(), rows.len(), "cut at {cut} and {again}: {held:?}");
-        for (id, doc) in &rows {
-            let wanted: Value = serde_json::from_slice(&doc.data).unwrap();
-            assert_eq!(held[id], wanted, "cut at {cut} and {again}");
+        for (id, json) in &rows {
+            let wanted: Value = serde_json::from_slice(json).unwrap();
+            assert_eq!(held[*id], wanted, "cut at {cut} and {again}");
         }
     }
 }

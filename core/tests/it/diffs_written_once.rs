@@ -1,16 +1,12 @@
 //! Diffs that an owner writes once for many are, byte for byte, what each stream would have written.
 
-use liveset_core::{Change, DiffVersions, Diffs, Reason, SessionLimits, Snapshot, VersionCode};
+use liveset_core::{Batch, Change, DiffVersions, Diffs, Reason, SessionLimits, VersionCode};
 
 use crate::util::*;
 
 const ID: &str = "a \"strange\" id\n\u{2028}";
 
-fn written_once(
-    batch: &liveset_core::ChangeBatch,
-    reasons: bool,
-    versions: Option<DiffVersions<'_>>,
-) -> Vec<String> {
+fn written_once(batch: &Batch, reasons: bool, versions: Option<DiffVersions<'_>>) -> Vec<String> {
     let diffs = Diffs::new(batch, reasons, versions);
     let id = Diffs::id_text(ID);
     let messages: Vec<Vec<u8>> = diffs.messages(&id).map(|pieces| pieces.concat()).collect();
@@ -32,7 +28,7 @@ fn changes(random: &mut Random) -> Vec<Change> {
             1 => removed(&id, number),
             _ => updated(&id, number, number + 1),
         };
-        Change { reason, ..change }
+        because(reason, change)
     };
     let count = random.below(5) as u32;
     (0..count).map(|number| change(random, number)).collect()
@@ -50,8 +46,7 @@ fn every_message_is_that_of_the_stream() {
         let mut server = Server::active(SessionLimits::default());
         let id = ID.replace('"', "\\\"").replace('\n', "\\n");
         let mark = VersionCode::from("m\"-");
-        let start = Snapshot { mark: mark.clone(), ..snapshot(3, &[]) };
-        let ticket = server.create(&id, options, start);
+        let ticket = server.create_marked(&id, options, snapshot(3, &[]), "m\"-");
         server.texts();
         let mut before = 3;
         for version in 4..60 {

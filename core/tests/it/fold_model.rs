@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use liveset_core::{Change, ChangeBatch, Doc, Pending};
+use liveset_core::{Batch, Change, Count, Pending, Row};
 
 use crate::util::*;
 
@@ -18,7 +18,7 @@ enum Op {
     Drain,
 }
 
-type Window = BTreeMap<Arc<str>, Doc>;
+type Window = BTreeMap<Arc<str>, Row>;
 
 fn random_op(random: &mut Random) -> Op {
     match random.below(8) {
@@ -36,27 +36,24 @@ fn random_op(random: &mut Random) -> Op {
 
 /// The net difference, removals first, then the order of the result.
 fn difference(before: &Window, after: &Window) -> Vec<Change> {
-    let change = |id: &Arc<str>| Change {
-        id: id.clone(),
-        before: before.get(id).cloned(),
-        after: after.get(id).cloned(),
-        reason: None,
+    let change = |id: &Arc<str>| {
+        Change::between(before.get(id).cloned(), after.get(id).cloned(), None).expect("it is somewhere")
     };
     let removed = before.keys().filter(|id| !after.contains_key(*id)).map(change);
-    let written = after.iter().filter(|(id, doc)| before.get(*id) != Some(doc)).map(|(id, _)| change(id));
+    let written = after.iter().filter(|(id, row)| before.get(*id) != Some(row)).map(|(id, _)| change(id));
     let (mut removed, mut written): (Vec<_>, Vec<_>) = (removed.collect(), written.collect());
-    let rank = |doc: &Option<Doc>| doc.as_ref().map_or(Bytes::new(), |doc| doc.rank.clone());
-    removed.sort_by_key(|change| rank(&change.before));
-    written.sort_by_key(|change| rank(&change.after));
+    let key = |row: Option<&Row>| row.map_or(Bytes::new(), |row| row.order_key().clone());
+    removed.sort_by_key(|change| key(change.before()));
+    written.sort_by_key(|change| key(change.after()));
     removed.append(&mut written);
     removed
 }
 
 fn apply(window: &mut Window, change: &Change) {
-    assert_eq!(window.get(&change.id), change.before.as_ref(), "against what the reader was sent");
-    match &change.after {
-        Some(doc) => window.insert(change.id.clone(), doc.clone()),
-        None => window.remove(&change.id),
+    assert_eq!(window.get(change.id()), change.before(), "against what the reader was sent");
+    match change.after() {
+        Some(row) => window.insert(change.id().into(), row.clone()),
+        None => window.remove(change.id()),
     };
 }
 
@@ -73,20 +70,20 @@ fn what_is_pending_is_exactly_what_is_missing() {
                     for (node, number) in writes {
                         let id: Arc<str> = format!("n{node}").into();
                         match number {
-                            Some(number) => truth.insert(id.clone(), doc(&id, number)),
+                            Some(number) => truth.insert(id.clone(), row(&id, number)),
                             None => truth.remove(&id),
                         };
                     }
                     let changes = difference(&before, &truth);
-                    let total_count = truth.len() as u64;
-                    pending.push(&ChangeBatch { version, total_count, capped: false, changes });
-                    assert_eq!((pending.version(), pending.total_count()), (version, total_count));
+                    let count = Some(Count { total: truth.len() as u64, capped: false });
+                    pending.push(&Batch { version, count, changes });
+                    assert_eq!((pending.version(), pending.count()), (version, count));
                 }
                 Op::Pop(count) => {
                     for _ in 0..count {
                         let removals = sent.keys().any(|id| !truth.contains_key(id));
                         let Some(change) = pending.pop() else { break };
-                        assert_eq!(change.after.is_none(), removals, "removals first");
+                        assert_eq!(change.after().is_none(), removals, "removals first");
                         apply(&mut sent, &change);
                     }
                 }

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use liveset_core::{
-    Change, ChangeBatch, Doc, LiveQueryOptions, LiveQueryRequest, Query, Reason, SessionLimits, Snapshot,
+    Batch, Change, Count, LiveQueryOptions, LiveQueryRequest, Query, Reason, Row, SessionLimits, Snapshot,
     Ticket,
 };
 
 use crate::pair::Pair;
-use crate::util::{Random, doc};
+use crate::util::{Random, row};
 
 #[derive(Debug)]
 enum Op {
@@ -34,42 +34,27 @@ struct World {
 
 impl World {
     fn compute(&self) -> Snapshot {
-        let mut rows: Vec<(Arc<str>, Doc)> = self
-            .nodes
-            .iter()
-            .map(|(node, number)| (format!("n{node}").into(), doc(&format!("n{node}"), *number)))
-            .collect();
-        rows.sort_by(|(_, one), (_, other)| one.rank.cmp(&other.rank));
-        let (total_count, capped) = (rows.len() as u64, rows.len() > CAP);
+        let rows = self.nodes.iter().map(|(node, number)| row(&format!("n{node}"), *number));
+        let mut rows: Vec<Row> = rows.collect();
+        rows.sort_by(|one, other| one.order_key().cmp(other.order_key()));
+        let count = Count::new(rows.len() as u64, CAP);
         rows.truncate(CAP);
-        Snapshot { version: self.version, mark: "".into(), total_count, capped, rows }
+        Snapshot { version: self.version, count, rows }
     }
 
-    fn difference(before: &Snapshot, after: &Snapshot) -> ChangeBatch {
-        let find = |window: &Snapshot, id: &Arc<str>| {
-            window.rows.iter().find(|(other, _)| other == id).map(|(_, doc)| doc.clone())
-        };
-        let left = before.rows.iter().filter(|(id, _)| find(after, id).is_none()).map(|(id, doc)| Change {
-            id: id.clone(),
-            before: Some(doc.clone()),
-            after: None,
-            reason: Some(Reason::Filter),
+    fn difference(before: &Snapshot, after: &Snapshot) -> Batch {
+        let find = |window: &Snapshot, id: &str| window.rows.iter().find(|row| row.id() == id).cloned();
+        let gone = before.rows.iter().filter(|row| find(after, row.id()).is_none());
+        let left = gone.map(|row| Change::Removed { row: row.clone(), reason: Some(Reason::Filter) });
+        let came = after.rows.iter().filter_map(|row| match find(before, row.id()) {
+            None => Some(Change::Added { row: row.clone(), reason: Some(Reason::Created) }),
+            Some(old) if old == *row => None,
+            Some(before) => Some(Change::Updated { before, row: row.clone() }),
         });
-        let came = after.rows.iter().filter_map(|(id, doc)| {
-            let old = find(before, id);
-            let reason = old.is_none().then_some(Reason::Created);
-            let change = Change { id: id.clone(), before: old, after: Some(doc.clone()), reason };
-            (change.before != change.after).then_some(change)
-        });
-        ChangeBatch {
-            version: after.version,
-            total_count: after.total_count,
-            capped: after.capped,
-            changes: left.chain(came).collect(),
-        }
+        Batch { version: after.version, count: Some(after.count), changes: left.chain(came).collect() }
     }
 
-    fn commit(&mut self) -> ChangeBatch {
+    fn commit(&mut self) -> Batch {
         self.version += 1;
         let after = self.compute();
         let batch = World::difference(&self.window, &after);
@@ -82,15 +67,16 @@ impl World {
 fn check(pair: &Pair, world: &World, options: LiveQueryOptions, seed: u64) {
     let result = pair.client.live_query("q").unwrap();
     assert!(result.is_loaded());
-    let rows: BTreeMap<_, _> = world.window.rows.iter().map(|(id, doc)| (id, &doc.data)).collect();
-    assert!(result.rows().eq(rows), "seed {seed}");
+    let rows: BTreeMap<_, _> = world.window.rows.iter().map(|row| (row.id(), row.json())).collect();
+    assert!(result.rows().map(|(id, json)| (&**id, json)).eq(rows), "seed {seed}");
     if options.positions {
-        let ordered = world.window.rows.iter().map(|(id, doc)| (id, &doc.data));
-        assert!(result.ordered().unwrap().eq(ordered), "seed {seed}: order");
+        let ordered = world.window.rows.iter().map(|row| (row.id(), row.json()));
+        let held = result.ordered().unwrap().map(|(id, json)| (&**id, json));
+        assert!(held.eq(ordered), "seed {seed}: order");
     }
     if options.counts {
-        assert_eq!(result.total_count(), world.window.total_count, "seed {seed}");
-        assert_eq!(result.capped(), world.window.capped, "seed {seed}");
+        assert_eq!(result.total_count(), world.window.count.total, "seed {seed}");
+        assert_eq!(result.capped(), world.window.count.capped, "seed {seed}");
     }
 }
 
@@ -114,7 +100,7 @@ fn the_client_holds_the_result_whenever_the_queue_ran_empty() {
         };
         let mut world = World {
             nodes: (0..random.below(8)).map(|node| (node, node as u32)).collect(),
-            window: Snapshot { version: 1, mark: "".into(), total_count: 0, capped: false, rows: vec![] },
+            window: Snapshot { version: 1, count: Count::default(), rows: vec![] },
             version: 1,
             history: BTreeMap::new(),
         };

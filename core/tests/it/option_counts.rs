@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use liveset_core::{ChangeBatch, SessionLimits};
+use liveset_core::{Batch, Count, SessionLimits};
 
 use crate::util::*;
 
@@ -19,7 +19,7 @@ fn once_per_commit_after_its_diffs_where_it_changed() {
     server.change(ticket, batch(3, 3, [updated("c", 3, 4)]));
     server.change(ticket, batch(4, 3, []));
     server.change(ticket, batch(5, 4, []));
-    server.change(ticket, ChangeBatch { capped: true, ..batch(6, 4, []) });
+    server.change(ticket, Batch { count: Some(Count { total: 4, capped: true }), ..batch(6, 4, []) });
     let texts = server.texts();
     assert_eq!(texts.len(), 6);
     assert_eq!(texts[2], count(3, false));
@@ -77,7 +77,7 @@ fn time_and_the_commit_behind_it_tell_one_count() {
     let mut server = Server::active(SessionLimits::default());
     let ticket = server.create("q", "counts", snapshot(1, &rows));
     server.texts();
-    let mut within = |changes: Vec<ChangeBatch>| {
+    let mut within = |changes: Vec<Batch>| {
         let commit = changes.last().unwrap().version;
         for batch in changes {
             server.session.live_query_changed_within(ticket, &Arc::new(batch), commit);

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use liveset_core::{LiveQueryOptions, LiveQueryRequest, LiveResult, Query, SessionLimits, Snapshot};
+use liveset_core::{About, LiveQueryOptions, LiveQueryRequest, LiveResult, Query, SessionLimits};
 
 use crate::pair::Pair;
 use crate::util::*;
@@ -78,8 +78,7 @@ fn resumed_with_nothing_new_is_one_message() {
 #[test]
 fn every_version_carries_the_mark_of_the_query() {
     let mut server = Server::active(SessionLimits::default());
-    let marked = |version, rows: &[(&str, u32)]| Snapshot { mark: "x-".into(), ..snapshot(version, rows) };
-    let ticket = server.create("q", "resume", marked(7, &[("a", 1)]));
+    let ticket = server.create_marked("q", "resume", snapshot(7, &[("a", 1)]), "x-");
     server.change(ticket, batch(9, 1, [updated("a", 1, 2)]));
     assert_eq!(versions(&server.texts()), [Some("x-7"), None, Some("x-9")]);
 
@@ -88,7 +87,8 @@ fn every_version_carries_the_mark_of_the_query() {
     );
     let ticket = server.create_request();
     let changes = Arc::new(batch(9, 2, [removed("a", 1), added("b", 2)]));
-    server.session.resume_live_query(server.now, ticket, changes, &marked(9, &[("b", 2)]));
+    let about = About { mark: "x-".into(), ..About::default() };
+    server.session.resume_and_tell(server.now, ticket, changes, &snapshot(9, &[("b", 2)]), about);
     assert_eq!(versions(&server.texts()), [Some("x-7"), Some("x-7"), Some("x-9")]);
 }
 
@@ -138,7 +138,7 @@ fn a_client_that_was_cut_anywhere_goes_on() {
         let result = pair.client.live_query("q").unwrap();
         assert_eq!(result.version(), Some("3"));
         let ordered: Vec<_> = result.ordered().unwrap().map(|(_, row)| row.clone()).collect();
-        assert_eq!(ordered, window.rows.iter().map(|(_, doc)| doc.data.clone()).collect::<Vec<_>>());
+        assert_eq!(ordered, window.rows.iter().map(|row| row.json().clone()).collect::<Vec<_>>());
     }
 }
 
@@ -168,7 +168,7 @@ fn a_client_that_was_cut_twice_goes_on() {
         }
         assert_eq!(result.version(), Some("4"));
         let ordered: Vec<_> = result.ordered().unwrap().map(|(_, row)| row.clone()).collect();
-        assert_eq!(ordered, window.rows.iter().map(|(_, doc)| doc.data.clone()).collect::<Vec<_>>());
+        assert_eq!(ordered, window.rows.iter().map(|row| row.json().clone()).collect::<Vec<_>>());
     }
 }
 

@@ -3,7 +3,7 @@
 //! commits fold behind it. No change is lost between snapshot and stream, none is sent twice, no diff precedes the last
 //! chunk."
 
-use liveset_core::{Doc, Raw, ServerMessage, SessionLimits, Snapshot};
+use liveset_core::{Count, Raw, Row, ServerMessage, SessionLimits, Snapshot};
 
 use crate::util::*;
 
@@ -20,16 +20,11 @@ fn chunks(texts: &[String]) -> Vec<(usize, bool)> {
 
 fn rows(count: u32, bytes: usize) -> Snapshot {
     let rows = (0..count).map(|number| {
-        let data = format!(r#"{{"id":"n{number}","x":"{}"}}"#, "x".repeat(bytes));
-        (format!("n{number}").into(), Doc { data: data.into(), rank: number.to_be_bytes().to_vec().into() })
+        let json = format!(r#"{{"id":"n{number}","x":"{}"}}"#, "x".repeat(bytes));
+        Row::new(format!("n{number}"), json, number.to_be_bytes().to_vec())
     });
-    Snapshot {
-        version: 1,
-        mark: "".into(),
-        total_count: u64::from(count),
-        capped: false,
-        rows: rows.collect(),
-    }
+    let count = Count { total: u64::from(count), capped: false };
+    Snapshot { version: 1, count, rows: rows.collect() }
 }
 
 fn loaded(limits: SessionLimits, snapshot: Snapshot) -> Vec<(usize, bool)> {
@@ -70,7 +65,7 @@ fn rows_come_in_order_and_pass_through_as_they_are() {
     let mut server = Server::active(SessionLimits { chunk_rows: 2, ..SessionLimits::default() });
     let odd = r#"{ "id" : 1.50 , "ü":"\u00fc" }"#;
     let mut snapshot = snapshot(1, &[("c", 1), ("a", 2), ("b", 3)]);
-    snapshot.rows[1].1.data = odd.into();
+    snapshot.rows[1] = Row::new("a", odd, snapshot.rows[1].order_key().clone());
     server.create("q", "", snapshot);
     let texts = server.texts();
     let mut data = Vec::new();

@@ -1,7 +1,7 @@
 //! Rule 6: "A commit … is atomic: its diffs are net …, removals first, then additions and updates in the order of the
 //! result, all queued before those of the next commit."
 
-use liveset_core::{ChangeBatch, SessionLimits};
+use liveset_core::{Batch, SessionLimits};
 
 use crate::util::*;
 
@@ -28,7 +28,7 @@ fn senders(server: &mut Server) -> Vec<String> {
 }
 
 /// Adds two rows and changes the count, as commit `version`.
-fn two(version: u64) -> ChangeBatch {
+fn two(version: u64) -> Batch {
     let ids = [format!("{version}a"), format!("{version}b")];
     batch(version, 2 * version, ids.each_ref().map(|id| added(id, 1)))
 }

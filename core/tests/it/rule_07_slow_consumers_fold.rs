@@ -1,7 +1,7 @@
 //! Rule 7: "its pending diffs are folded per node against what the client last was sent: … so what is pending is bounded
 //! by twice the window, removals leave first, and what is finally sent leads to the current result."
 
-use liveset_core::{Change, SessionLimits};
+use liveset_core::{Change, Row, SessionLimits};
 
 use crate::util::*;
 
@@ -111,10 +111,8 @@ fn rows_at_the_end_are_reached_although_those_before_them_keep_changing() {
     server.change(ticket, batch(2, 2, [updated("z", 900, 901)]));
     let mut reached = false;
     for round in 0..10_u64 {
-        let mut change = updated("a", 1, 1);
-        let (old, new) = (change.before.as_mut().unwrap(), change.after.as_mut().unwrap());
-        old.data = format!("{round}").into();
-        new.data = format!("{}", round + 1).into();
+        let at = |round: u64| Row::new("a", round.to_string(), row("a", 1).order_key().clone());
+        let change = Change::Updated { before: at(round), row: at(round + 1) };
         server.change(ticket, batch(3 + round, 2, [change]));
         reached |= server.text().unwrap().contains(r#""nodeId":"z""#);
     }

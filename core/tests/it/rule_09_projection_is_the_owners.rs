@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use liveset_core::{Doc, Request, SessionLimits, Snapshot};
+use liveset_core::{Count, Request, Row, SessionLimits, Snapshot};
 
 use crate::util::*;
 
@@ -18,9 +18,8 @@ fn paths_go_in_and_json_comes_out_as_they_are() {
     };
     assert_eq!(query.fields, Some(vec!["b.c".to_owned(), "`odd name`".to_owned()]));
     let data = r#"{"id":1e2,"b":{"c":2.0}, "odd name":"\u00e9"}"#;
-    let doc = Doc { data: data.into(), rank: "r".into() };
-    let rows = vec![("100".into(), doc)];
-    let snapshot = Snapshot { version: 1, mark: "".into(), total_count: 1, capped: false, rows };
+    let rows = vec![Row::new("100", data, "r")];
+    let snapshot = Snapshot { version: 1, count: Count { total: 1, capped: false }, rows };
     server.session.accept_live_query(server.now, ticket, Arc::new(snapshot));
     assert!(server.texts()[1].contains(&format!("[{data}]")));
 }

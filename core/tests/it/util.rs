@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use liveset_core::{
-    Change, ChangeBatch, CloseCode, Doc, Event, Moment, Reason, Request, Session, SessionLimits, Snapshot,
-    SubscriptionSpec, Ticket, Transmit, Verdict,
+    About, Batch, Change, CloseCode, Count, Event, Moment, Reason, Request, Row, Session, SessionLimits,
+    Snapshot, SubscriptionSpec, Ticket, Transmit, Verdict,
 };
 
 pub(crate) const AUTH: &str = r#"{"type":"auth","token":"secret"}"#;
@@ -120,13 +120,25 @@ impl Server {
 
     /// Makes a live query; nothing of it was sent yet.
     pub(crate) fn create(&mut self, id: &str, options: &str, snapshot: Snapshot) -> Ticket {
+        self.create_marked(id, options, snapshot, "")
+    }
+
+    /// Makes a live query whose versions begin with `mark`.
+    pub(crate) fn create_marked(
+        &mut self,
+        id: &str,
+        options: &str,
+        snapshot: Snapshot,
+        mark: &str,
+    ) -> Ticket {
         self.send(&create_text(id, options));
         let ticket = self.create_request();
-        self.session.accept_live_query(self.now, ticket, Arc::new(snapshot));
+        let about = About { mark: mark.into(), ..About::default() };
+        self.session.accept_and_tell(self.now, ticket, Arc::new(snapshot), about);
         ticket
     }
 
-    pub(crate) fn change(&mut self, ticket: Ticket, batch: ChangeBatch) {
+    pub(crate) fn change(&mut self, ticket: Ticket, batch: Batch) {
         self.session.live_query_changed(ticket, &Arc::new(batch));
     }
 }
@@ -137,38 +149,39 @@ pub(crate) fn create_text(id: &str, options: &str) -> String {
     format!(r#"{{"type":"createLiveQuery","id":"{id}","query":{{"edge":"orders"}},"options":{{{options}}}}}"#)
 }
 
-/// A node whose rank is its number, then its id.
-pub(crate) fn doc(id: &str, number: u32) -> Doc {
-    let mut rank = number.to_be_bytes().to_vec();
-    rank.extend_from_slice(id.as_bytes());
-    Doc { data: format!(r#"{{"id":"{id}","n":{number}}}"#).into(), rank: rank.into() }
+/// A row whose order key is its number, then its id.
+pub(crate) fn row(id: &str, number: u32) -> Row {
+    let mut key = number.to_be_bytes().to_vec();
+    key.extend_from_slice(id.as_bytes());
+    Row::new(id, format!(r#"{{"id":"{id}","n":{number}}}"#), key)
 }
 
 pub(crate) fn added(id: &str, number: u32) -> Change {
-    let reason = Some(Reason::Created);
-    Change { id: id.into(), before: None, after: Some(doc(id, number)), reason }
+    Change::Added { row: row(id, number), reason: Some(Reason::Created) }
 }
 
 pub(crate) fn updated(id: &str, before: u32, after: u32) -> Change {
-    Change { id: id.into(), before: Some(doc(id, before)), after: Some(doc(id, after)), reason: None }
+    Change::Updated { before: row(id, before), row: row(id, after) }
 }
 
 pub(crate) fn removed(id: &str, number: u32) -> Change {
-    let reason = Some(Reason::Filter);
-    Change { id: id.into(), before: Some(doc(id, number)), after: None, reason }
+    Change::Removed { row: row(id, number), reason: Some(Reason::Filter) }
 }
 
-pub(crate) fn batch(version: u64, total_count: u64, changes: impl Into<Vec<Change>>) -> ChangeBatch {
-    ChangeBatch { version, total_count, capped: false, changes: changes.into() }
+/// The change, with another reason where it has one.
+pub(crate) fn because(reason: Option<Reason>, change: Change) -> Change {
+    Change::between(change.before().cloned(), change.after().cloned(), reason).expect("a change")
+}
+
+pub(crate) fn batch(version: u64, total: u64, changes: impl Into<Vec<Change>>) -> Batch {
+    Batch { version, count: Some(Count { total, capped: false }), changes: changes.into() }
 }
 
 pub(crate) fn snapshot(version: u64, rows: &[(&str, u32)]) -> Snapshot {
     Snapshot {
         version,
-        mark: "".into(),
-        total_count: rows.len() as u64,
-        capped: false,
-        rows: rows.iter().map(|(id, number)| ((*id).into(), doc(id, *number))).collect(),
+        count: Count { total: rows.len() as u64, capped: false },
+        rows: rows.iter().map(|(id, number)| row(id, *number)).collect(),
     }
 }
 

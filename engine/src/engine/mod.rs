@@ -11,7 +11,7 @@ use std::{collections::VecDeque, hash::BuildHasher, sync::Arc};
 use bytes::Bytes;
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;
-use liveset_core::model::Query;
+use liveset_core::model::{Count, Query, Row, Snapshot};
 use smallvec::SmallVec;
 
 use crate::{
@@ -33,7 +33,7 @@ use crate::{
     suggest,
     syntax::shortened,
     time::Instant,
-    update::{FeedId, Node, NodeId, Shown, Snapshot, Update},
+    update::{FeedId, Node, Shown, Update},
 };
 
 pub use hints::Hints;
@@ -176,6 +176,13 @@ impl Engine {
             spare: Vec::new(),
             stats: Stats::default(),
         }
+    }
+
+    /// Lets versions begin behind `version`, in place of 0. Only before the first input: versions never go back.
+    #[must_use]
+    pub fn starting_at(mut self, version: u64) -> Self {
+        self.version = self.version.max(version);
+        self
     }
 
     /// Declares a set. Sets are never taken back.
@@ -522,9 +529,9 @@ impl Engine {
         self.sets.get_index(set).map_or(0, |(_, set)| set.changed)
     }
 
-    /// A node's JSON as stored.
-    pub fn node(&self, set: &str, id: &str) -> Option<Bytes> {
-        self.sets.get(set)?.row_by_id(id).map(|row| row.raw.clone())
+    /// A row by its id. O(1).
+    pub fn row(&self, set: &str, id: &str) -> Option<Row> {
+        self.sets.get(set)?.row_by_id(id).map(|row| Row::of(row.clone(), Bytes::new()))
     }
 
     /// Counts of what is held and what was done. Cost: O(sets + columns that queries are found by).
@@ -570,14 +577,13 @@ impl Engine {
         let Some((_, set)) = self.sets.get_index(held.identity.set) else { return self.nothing() };
         let shown = Shown { sorting: held.sorting.clone(), projection: projection.clone() };
         let rows = shard.entries(view, set).take(held.cap());
-        let rows = rows.map(|row| (NodeId::from(row.id.as_str()), shown.doc(row))).collect();
-        let total_count = shard.total(view, set);
-        let version = shard.complete(held, set).unwrap_or(self.version);
-        Snapshot { version, total_count, capped: total_count > held.cap() as u64, rows }
+        let rows = rows.map(|row| shown.row(row)).collect();
+        let count = Count::new(shard.total(view, set), held.cap());
+        Snapshot { version: shard.complete(held, set).unwrap_or(self.version), count, rows }
     }
 
     fn nothing(&self) -> Snapshot {
-        Snapshot { version: self.version, total_count: 0, capped: false, rows: Vec::new() }
+        Snapshot { version: self.version, count: Count::default(), rows: Vec::new() }
     }
 
     fn is_filled(&self, shard: usize, view: u32) -> bool {

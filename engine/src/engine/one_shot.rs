@@ -5,7 +5,7 @@ use std::{collections::BinaryHeap, ops::ControlFlow, sync::Arc};
 use bytes::Bytes;
 
 use super::{Engine, identity};
-use liveset_core::model::Doc;
+use liveset_core::model::{Count, Snapshot};
 
 use crate::{
     error::OpenError,
@@ -24,7 +24,7 @@ use crate::{
         slots::Slots,
     },
     time::Instant,
-    update::{NodeId, Shown, Snapshot},
+    update::Shown,
 };
 
 /// A query that is answered once: what it takes to answer it, as of the moment at which it was asked. Commits that come before it is
@@ -170,14 +170,13 @@ impl Asked {
 
     fn result(self, spent: &mut u64) -> Snapshot {
         let Self { version, cap, shown, rows, total, first, .. } = self;
-        let mut node = |(rank, place): (Bytes, usize)| {
+        let mut row = |(order_key, place): (Bytes, usize)| {
             let row = rows.get(place)?;
             *spent += 1 + blocks(row.raw.len());
-            let doc = Doc { data: shown.projection.project(&row.raw), rank };
-            Some((NodeId::from(row.id.as_str()), doc))
+            Some(shown.row_at(row, order_key))
         };
-        let rows = first.into_sorted_vec().into_iter().filter_map(&mut node).collect();
-        Snapshot { version, total_count: total, capped: total > cap as u64, rows }
+        let rows = first.into_sorted_vec().into_iter().filter_map(&mut row).collect();
+        Snapshot { version, count: Count::new(total, cap), rows }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Live queries: opened, shared, closed.
 
 use super::{Engine, identity, trim};
+use liveset_core::model::Snapshot;
+
 use crate::{
     allowance::{Allowance, Keeping, Opened, Share},
     analysis::TimeTest,
@@ -16,7 +18,7 @@ use crate::{
     store::columns::Column,
     syntax::shortened,
     time::Instant,
-    update::{FeedId, Snapshot},
+    update::FeedId,
 };
 
 impl Engine {

@@ -101,7 +101,7 @@ fn limits(first: u8) -> EngineLimits {
 struct Watch {
     feed: FeedId,
     plan: Plan,
-    /// What is shown, by rank; nothing before there is a result.
+    /// What is shown, by order key; nothing before there is a result.
     rows: Option<BTreeMap<Bytes, String>>,
     version: u64,
 }
@@ -109,7 +109,7 @@ struct Watch {
 impl Watch {
     fn begin(&mut self, snapshot: &Snapshot) {
         self.version = snapshot.version;
-        let rows = snapshot.rows.iter().map(|(id, doc)| (doc.rank.clone(), id.to_string()));
+        let rows = snapshot.rows.iter().map(|row| (row.order_key().clone(), row.id().to_owned()));
         self.rows = Some(rows.collect());
     }
 
@@ -118,11 +118,12 @@ impl Watch {
         assert!(version > self.version, "versions rise");
         self.version = version;
         for change in changes {
-            if let Some(before) = &change.before {
-                assert_eq!(rows.remove(&before.rank), Some(change.id.to_string()), "what goes was there");
+            let id = change.id().to_owned();
+            if let Some(before) = change.before() {
+                assert_eq!(rows.remove(before.order_key()), Some(id.clone()), "what goes was there");
             }
-            if let Some(after) = change.after {
-                assert_eq!(rows.insert(after.rank, change.id.to_string()), None, "what comes was not there");
+            if let Some(after) = change.after() {
+                assert_eq!(rows.insert(after.order_key().clone(), id), None, "what comes was not there");
             }
         }
     }
@@ -240,7 +241,7 @@ impl World {
             let once = self.call("one_shot", more, |engine, now| engine.one_shot(now, &plan));
             let answer = once.expect("few fields").run();
             let known = self.engine.feed_of(&plan).is_some();
-            assert!(known || answer.total_count == self.expected(&plan).1);
+            assert!(known || answer.count.total == self.expected(&plan).1);
             return;
         }
         self.know_row(&plan);
@@ -285,10 +286,10 @@ impl World {
         for Watch { feed, plan, rows, .. } in &self.watches {
             let Some(rows) = rows else { continue };
             let shown = self.engine.snapshot(*feed).expect("it has a result");
-            let ids: Vec<String> = shown.rows.iter().map(|(id, _)| id.to_string()).collect();
+            let ids: Vec<String> = shown.rows.iter().map(|row| row.id().to_owned()).collect();
             assert_eq!(rows.values().cloned().collect::<Vec<_>>(), ids, "{plan:?}");
             if self.engine.complete(*feed).is_none() {
-                assert_eq!((ids, shown.total_count), self.expected(plan), "{plan:?}");
+                assert_eq!((ids, shown.count.total), self.expected(plan), "{plan:?}");
             }
         }
     }

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::{
-    Engine, EngineLimits, FeedId, FieldKind, HashSeed, Instant, Op, Query, SetDef, Snapshot, Stats, Tuning,
-    Update,
+    Count, Engine, EngineLimits, FeedId, FieldKind, HashSeed, Instant, Op, Query, Row, SetDef, Snapshot,
+    Stats, Tuning, Update,
 };
 
 /// 2024-01-01T00:00:00Z, hour 0 of the model.
@@ -117,49 +117,48 @@ struct Watch {
     /// Whether it has its result; else that is being made.
     is_there: bool,
     version: u64,
-    total_count: u64,
-    capped: bool,
+    count: Count,
     rows: BTreeMap<Bytes, (String, Bytes)>,
 }
 
 impl Watch {
     fn new(feed: FeedId, choice: Choice) -> Self {
         let rows = BTreeMap::new();
-        Self { feed, choice, is_there: false, version: 0, total_count: 0, capped: false, rows }
+        Self { feed, choice, is_there: false, version: 0, count: Count::default(), rows }
     }
 
     fn begin(&mut self, snapshot: Snapshot) {
         self.is_there = true;
-        (self.version, self.total_count, self.capped) =
-            (snapshot.version, snapshot.total_count, snapshot.capped);
-        let rows = snapshot.rows.into_iter();
-        self.rows = rows.map(|(id, doc)| (doc.rank, (id.to_string(), doc.data))).collect();
+        (self.version, self.count) = (snapshot.version, snapshot.count);
+        self.rows = snapshot.rows.iter().map(|row| (row.order_key().clone(), held(row))).collect();
     }
 
     fn apply(&mut self, update: &Update) {
         assert!(update.version > self.version, "versions rise");
         self.version = update.version;
-        let count = update.count.expect("the count is followed");
-        (self.total_count, self.capped) = (count.total, count.capped);
+        self.count = update.count.expect("the count is followed");
         let mut last = None;
         for change in update.changes() {
-            assert_ne!(change.before, change.after, "a change changes something");
-            if let Some(before) = &change.before {
-                let held = self.rows.remove(&before.rank);
-                assert_eq!(held, Some((change.id.to_string(), before.data.clone())), "what goes was there");
+            assert_ne!(change.before(), change.after(), "a change changes something");
+            if let Some(before) = change.before() {
+                assert_eq!(self.rows.remove(before.order_key()), Some(held(before)), "what goes was there");
             }
-            match &change.after {
+            match change.after() {
                 None => assert_eq!(last, None, "removals come first"),
                 Some(after) => {
-                    assert!(last.as_ref().is_none_or(|last| *last < after.rank), "in the result's order");
-                    last = Some(after.rank.clone());
-                    let old =
-                        self.rows.insert(after.rank.clone(), (change.id.to_string(), after.data.clone()));
+                    let key = after.order_key();
+                    assert!(last.as_ref().is_none_or(|last| last < key), "in the result's order");
+                    last = Some(key.clone());
+                    let old = self.rows.insert(key.clone(), held(after));
                     assert_eq!(old, None, "what comes was not there");
                 }
             }
         }
     }
+}
+
+fn held(row: &Row) -> (String, Bytes) {
+    (row.id().to_owned(), row.json().clone())
 }
 
 /// What an engine is, by the first byte: its lowest bit whether fields are declared, and the others how it works; of
@@ -281,7 +280,7 @@ impl World {
         if let Some(snapshot) = snapshot {
             if self.engine.complete(feed).is_none() {
                 assert_eq!(once.rows, snapshot.rows, "{choice:?}: once and live are the same");
-                assert_eq!((once.total_count, once.capped), (snapshot.total_count, snapshot.capped));
+                assert_eq!(once.count, snapshot.count);
             }
             watch.begin(snapshot);
         }
@@ -328,7 +327,7 @@ impl World {
             self.past.entry(version).or_default().push(now.clone());
         }
         let cap = self.setup.limits().max_window as u64;
-        for Watch { feed, version, choice, total_count, capped, rows, .. } in
+        for Watch { feed, version, choice, count, rows, .. } in
             self.watches.iter().filter(|watch| watch.is_there)
         {
             // One that is behind shows a moment between what it was told last and the version up to which it is complete: time may
@@ -346,10 +345,13 @@ impl World {
                 expected.truncate(limit as usize);
                 let json =
                     |(id, node): &(&String, &Node)| ((*id).clone(), Bytes::from(node.json(id, choice.whole)));
-                (expected.iter().map(json).collect::<Vec<(String, Bytes)>>(), total, total > limit)
+                (
+                    expected.iter().map(json).collect::<Vec<(String, Bytes)>>(),
+                    Count { total, capped: total > limit },
+                )
             });
             let results: Vec<_> = results.collect();
-            let shown = (rows.values().cloned().collect(), *total_count, *capped);
+            let shown = (rows.values().cloned().collect(), *count);
             assert!(results.contains(&shown), "{choice:?}: {shown:?}, expected one of {results:?}");
         }
     }

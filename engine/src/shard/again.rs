@@ -10,7 +10,7 @@ use std::{
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;
 
-use liveset_core::model::Reason;
+use liveset_core::model::{Count, Reason};
 
 use crate::{
     json,
@@ -23,7 +23,7 @@ use crate::{
     },
     steps::blocks,
     store::{row::Row, set::Set, sorting::Sorting},
-    update::{Count, FeedId, Update},
+    update::{FeedId, Update},
 };
 
 /// A view has run out of rows in the middle of a commit: what it showed before is had by taking the changes back.
@@ -195,16 +195,22 @@ impl Shard {
             }
             told.insert(feed.id);
             work.steps += 1;
-            let nodes = std::mem::take(&mut part.2);
-            if !nodes.is_empty() || *is_counted && feed.follows_count {
-                ready.push(Update::new(feed.id, next.version, Some(count), nodes, feed.shown.clone()));
+            let changes = std::mem::take(&mut part.2);
+            if !changes.is_empty() || *is_counted && feed.follows_count {
+                ready.push(Update {
+                    feed: feed.id,
+                    version: next.version,
+                    count: Some(count),
+                    changes,
+                    shown: feed.shown.clone(),
+                });
             }
         }
         *left = left.saturating_sub(work.steps - before);
         note_reasons(changes, work);
         let ready = std::mem::take(ready).into_iter();
         for update in ready.filter(|update| known.contains_key(&update.feed)) {
-            work.changes_out += update.nodes().len() as u64;
+            work.changes_out += update.len() as u64;
             updates.push_back(update);
         }
         let complete = is_stale.then_some(next.version);

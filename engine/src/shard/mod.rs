@@ -23,7 +23,7 @@ pub(crate) mod timers;
 pub(crate) mod view;
 pub(crate) mod window;
 
-use liveset_core::model::Reason;
+use liveset_core::model::{Count, Reason};
 
 use crate::{
     filter::Fields as _,
@@ -46,7 +46,7 @@ use crate::{
         sorting::Sorting,
     },
     time::Instant,
-    update::{Count, FeedId, Shown, Update},
+    update::{FeedId, Shown, Update},
 };
 
 /// What a shard can be told of: all sets, by their numbers. The host names them, so the names need no seed.
@@ -690,7 +690,13 @@ fn emit(
             continue;
         }
         work.changes_out += shown.len() as u64;
-        updates.push_back(Update::new(feed.id, version, count, shown, feed.shown.clone()));
+        updates.push_back(Update {
+            feed: feed.id,
+            version,
+            count,
+            changes: shown,
+            shown: feed.shown.clone(),
+        });
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     steps::Cost,
     store::{columns::Column, row::Row, sorting::Sorting},
     time::Instant,
-    update::{self, FeedId, NodeChange},
+    update::{self, FeedId},
     value::Value,
 };
 
@@ -262,7 +262,7 @@ pub(crate) struct Telling {
     /// Whether the window has changed since.
     pub(crate) is_stale: bool,
     /// The feed for which it is being made ready, how many of the changes have been looked at, and what it shows of these.
-    pub(crate) part: (FeedId, usize, Vec<NodeChange>),
+    pub(crate) part: (FeedId, usize, Vec<WindowChange>),
     /// The feeds for which it is ready.
     pub(crate) told: HashSet<FeedId, FixedState>,
     pub(crate) ready: Vec<update::Update>,
@@ -319,13 +319,13 @@ pub(crate) struct Feed {
 
 impl Feed {
     /// What the projection shows of the changes of the window. Adds the steps that it took.
-    pub(crate) fn show(&self, changes: &[WindowChange], steps: &mut u64) -> Vec<NodeChange> {
+    pub(crate) fn show(&self, changes: &[WindowChange], steps: &mut u64) -> Vec<WindowChange> {
         changes.iter().filter_map(|change| self.show_one(change, steps)).collect()
     }
 
     /// The same of one of them: no update of what it leaves out. `Updated` is sent when the projected data or the node's own sort key
     /// changed, and not otherwise.
-    pub(crate) fn show_one(&self, change: &WindowChange, steps: &mut u64) -> Option<NodeChange> {
+    pub(crate) fn show_one(&self, change: &WindowChange, steps: &mut u64) -> Option<WindowChange> {
         if self.is_count {
             return None;
         }
@@ -342,7 +342,7 @@ impl Feed {
                 return None;
             }
         }
-        NodeChange::new(&change.before, &change.after, change.reason)
+        Some(change.clone())
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use compact_str::CompactString;
+use liveset_core::model::StoredRow;
 use memchr::memmem;
 use smallvec::SmallVec;
 
@@ -103,6 +104,16 @@ impl Row {
             late = late.next.get_or_init(read);
         }
         &late.value
+    }
+}
+
+impl StoredRow for Row {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn json(&self) -> &Bytes {
+        &self.raw
     }
 }
 

@@ -51,14 +51,14 @@ impl Sorting {
         Entry::new(self.prefix(row), handle)
     }
 
-    /// The whole rank: bytes that compare as the rows do.
-    pub(crate) fn rank(&self, row: &Row) -> Bytes {
+    /// The order key: bytes that compare as the rows do.
+    pub(crate) fn order_key(&self, row: &Row) -> Bytes {
         let mut out = Vec::with_capacity(32);
         self.write(row, &mut out);
         Bytes::from(out.into_boxed_slice())
     }
 
-    /// Appends the whole rank.
+    /// Appends the order key.
     pub(crate) fn write(&self, row: &Row, out: &mut Vec<u8>) {
         let keys = self.keys.iter().map(|(column, descending)| (row.at(column), *descending));
         rank::write(keys, &row.id, out);
@@ -83,20 +83,20 @@ impl Sorting {
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     pub(crate) prefix: u128,
-    rank: Bytes,
+    order_key: Bytes,
 }
 
 impl Place {
     pub(crate) fn of(sorting: &Sorting, row: &Row) -> Self {
-        Self { prefix: sorting.prefix(row), rank: sorting.rank(row) }
+        Self { prefix: sorting.prefix(row), order_key: sorting.order_key(row) }
     }
 
     /// How a row with this prefix stands to the place.
     pub(crate) fn compare(&self, prefix: u128, row: &Row, sorting: &Sorting) -> Ordering {
-        prefix.cmp(&self.prefix).then_with(|| sorting.rank(row).cmp(&self.rank))
+        prefix.cmp(&self.prefix).then_with(|| sorting.order_key(row).cmp(&self.order_key))
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.rank.len()
+        self.order_key.len()
     }
 }

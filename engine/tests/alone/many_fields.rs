@@ -42,7 +42,7 @@ fn what_is_read_for_a_query_that_is_asked_once_is_let_go() {
         let query = query(names).order_by(format!("y{round} desc, f1"));
         let plan = engine.prepare(&query).expect("a query");
         let snapshot = engine.evaluate(NOW, &plan).expect("no more fields than there may be");
-        assert_eq!((snapshot.total_count, &*snapshot.rows[0].0), (1, "7"));
+        assert_eq!((snapshot.count.total, snapshot.rows[0].id()), (1, "7"));
         assert!(engine.explain(NOW, &plan).is_ok());
         engine.stats().row_bytes
     };
@@ -104,8 +104,8 @@ fn commits_do_not_change_what_was_asked_before() {
     fn may_cross_threads(_: &impl Send) {}
     may_cross_threads(&asked);
     let then = asked.run();
-    assert_eq!(then.rows.iter().map(|(id, _)| &**id).collect::<Vec<_>>(), ["7"]);
+    assert_eq!(then.rows.iter().map(|row| row.id()).collect::<Vec<_>>(), ["7"]);
     let now = engine.evaluate(NOW, &plan).expect("few fields are read");
-    assert_eq!(now.rows.iter().map(|(id, _)| &**id).collect::<Vec<_>>(), ["8"]);
+    assert_eq!(now.rows.iter().map(|row| row.id()).collect::<Vec<_>>(), ["8"]);
     assert!(then.version < now.version);
 }

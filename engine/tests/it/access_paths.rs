@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use liveset_engine::{
-    Change, Engine, EngineLimits, FeedId, FieldKind, Filter, HashSeed, Instant, JsonLimits, Op, Order, Query,
-    QueryLimits, SetDef, Tuning, Value, json,
+    Count, Engine, EngineLimits, FeedId, FieldKind, Filter, HashSeed, Instant, JsonLimits, Op, Order, Query,
+    QueryLimits, Row, SetDef, Tuning, Value, json,
 };
 
 use crate::support::Random;
@@ -113,12 +113,16 @@ fn variants() -> Vec<(&'static str, EngineLimits)> {
 /// The id and the data of each node, by its rank.
 type ByRank = BTreeMap<Vec<u8>, (String, Vec<u8>)>;
 
+fn shown(row: &Row) -> (String, Vec<u8>) {
+    (row.id().to_owned(), row.json().to_vec())
+}
+
 /// A live query of one engine as its watcher knows it.
 struct Watch {
     feed: FeedId,
     /// `None` until there is a result.
     rows: Option<ByRank>,
-    count: Option<(u64, bool)>,
+    count: Option<Count>,
 }
 
 struct Side {
@@ -172,30 +176,23 @@ impl Side {
         while let Some(update) = self.engine.poll_update() {
             for (place, watch) in self.watches.iter_mut().enumerate().filter(|(_, w)| w.feed == update.feed) {
                 let Some(rows) = &mut watch.rows else { panic!("an update before the snapshot") };
-                watch.count = update.count.map(|count| (count.total, count.capped)).or(watch.count);
+                watch.count = update.count.or(watch.count);
                 let mut last: Option<Vec<u8>> = None;
-                for Change { id, before, after, reason } in update.changes() {
-                    if let Some(before) = &before {
-                        let held = rows.remove(&*before.rank);
-                        assert_eq!(held, Some((id.to_string(), before.data.to_vec())), "{}", self.name);
+                for change in update.changes() {
+                    if let Some(before) = change.before() {
+                        let held = rows.remove(&**before.order_key());
+                        assert_eq!(held, Some(shown(before)), "{}", self.name);
                     }
-                    match &after {
+                    match change.after() {
                         None => assert_eq!(last, None, "removals come first"),
                         Some(after) => {
-                            assert!(
-                                last.as_ref().is_none_or(|last| **last < *after.rank),
-                                "in the result's order"
-                            );
-                            last = Some(after.rank.to_vec());
-                            let held =
-                                rows.insert(after.rank.to_vec(), (id.to_string(), after.data.to_vec()));
-                            assert_eq!(held, None, "{}", self.name);
+                            let key = after.order_key();
+                            assert!(last.as_ref().is_none_or(|last| **last < **key), "in the result's order");
+                            last = Some(key.to_vec());
+                            assert_eq!(rows.insert(key.to_vec(), shown(after)), None, "{}", self.name);
                         }
                     }
-                    let text = |doc: &Option<liveset_engine::Doc>| {
-                        doc.as_ref().map(|doc| String::from_utf8_lossy(&doc.data).into_owned())
-                    };
-                    diffs[place].push(format!("{id}: {:?} -> {:?} {reason:?}", text(&before), text(&after)));
+                    diffs[place].push(format!("{change:?}"));
                 }
             }
         }
@@ -220,10 +217,9 @@ impl Side {
 
 impl Watch {
     fn begin(&mut self, snapshot: liveset_engine::Snapshot) {
-        self.count = Some((snapshot.total_count, snapshot.capped));
+        self.count = Some(snapshot.count);
         let rows = snapshot.rows.into_iter();
-        self.rows =
-            Some(rows.map(|(id, doc)| (doc.rank.to_vec(), (id.to_string(), doc.data.to_vec()))).collect());
+        self.rows = Some(rows.map(|row| (row.order_key().to_vec(), shown(&row))).collect());
     }
 }
 
@@ -338,7 +334,12 @@ fn run(seed: u64, declared: bool, steps: usize) -> (u64, u64) {
                 );
                 assert!(!side.engine.matches(watch.feed, "nobody", now));
                 if *follows_count {
-                    assert_eq!(watch.count, Some((total, total > query.limit.unwrap_or(1_000))), "{}", at());
+                    assert_eq!(
+                        watch.count,
+                        Some(Count { total, capped: total > query.limit.unwrap_or(1_000) }),
+                        "{}",
+                        at()
+                    );
                 }
             }
         }
@@ -354,8 +355,8 @@ fn run(seed: u64, declared: bool, steps: usize) -> (u64, u64) {
             for side in &mut sides {
                 let plan = side.engine.prepare(query).expect("queries are sound");
                 let once = side.engine.evaluate(now, &plan).unwrap();
-                let held: Vec<String> = once.rows.iter().map(|(id, _)| id.to_string()).collect();
-                assert_eq!((held, once.total_count), (ids.to_vec(), total), "once, {}: {query:?}", side.name);
+                let held: Vec<String> = once.rows.iter().map(|row| row.id().to_owned()).collect();
+                assert_eq!((held, once.count.total), (ids.to_vec(), total), "once, {}: {query:?}", side.name);
             }
         }
     }

@@ -85,7 +85,7 @@ fn a_number_written_otherwise_counts_as_it_was_written_first() {
         (reordered, 0, 1, integer),
         (float, 0, 1, integer),
     ] {
-        let before = engine.evaluate(now(), &plan).unwrap().total_count;
+        let before = engine.evaluate(now(), &plan).unwrap().count.total;
         assert_eq!(engine.commit(now(), vec![upsert(node)]).unwrap().changed, changed, "{node}");
         let mut updated = Vec::new();
         while let Some(update) = engine.poll_update() {
@@ -95,9 +95,9 @@ fn a_number_written_otherwise_counts_as_it_was_written_first() {
         let of_all = (changed > 0).then_some(other);
         assert_eq!(updated, of_plan.into_iter().chain(of_all).collect::<Vec<_>>(), "{node}");
         let result = engine.evaluate(now(), &plan).unwrap();
-        assert_eq!(result.total_count, total, "{node}");
+        assert_eq!(result.count.total, total, "{node}");
         // To all who watch the node is the same, byte for byte.
-        assert_eq!(engine.node("s", "x").unwrap(), held);
+        assert_eq!(engine.row("s", "x").unwrap().json(), held);
     }
 }
 
@@ -122,7 +122,7 @@ fn a_sort_key_that_ties_with_the_one_before_is_the_same() {
         engine.commit(now(), vec![row(after)]).unwrap();
         let updates = std::iter::from_fn(|| engine.poll_update());
         assert_eq!(
-            updates.map(|update| update.changes().len()).sum::<usize>(),
+            updates.map(|update| update.len()).sum::<usize>(),
             usize::from(is_update),
             "{order}: {after}"
         );

@@ -46,7 +46,7 @@ fn by_customer(customer: u64) -> Query {
 }
 
 fn ids(snapshot: &Snapshot) -> Vec<u64> {
-    snapshot.rows.iter().map(|(id, _)| id.parse().expect("a number")).collect()
+    snapshot.rows.iter().map(|row| row.id().parse().expect("a number")).collect()
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn one_shot_queries_make_and_use_the_same_indexes() {
     for customer in 0..4 {
         let before = engine.stats();
         let plan = engine.prepare(&by_customer(customer)).expect("a query");
-        assert_eq!(engine.evaluate(NOW, &plan).unwrap().total_count, 20);
+        assert_eq!(engine.evaluate(NOW, &plan).unwrap().count.total, 20);
         visited.push(engine.stats().since(&before).rows_visited);
         engine.work(usize::MAX);
     }
@@ -94,7 +94,7 @@ fn queries_that_are_made_in_slices_leave_indexes_behind_too() {
         assert!(!is_there);
         while engine.work(10) {}
         assert_eq!(engine.poll_opened(), Some(feed));
-        assert_eq!(engine.snapshot(feed).map(|snapshot| snapshot.total_count), Some(20));
+        assert_eq!(engine.snapshot(feed).map(|snapshot| snapshot.count.total), Some(20));
         visited.push(engine.stats().since(&before).rows_visited);
         engine.close(feed);
     }
@@ -266,13 +266,13 @@ fn a_query_that_is_made_while_commits_go_on_has_the_result_of_all_of_them() {
     }
     expected.sort();
     let snapshot = engine.snapshot(feed).expect("it was said to be there");
-    assert_eq!((snapshot.total_count, snapshot.capped), (expected.len() as u64, true));
-    let held: Vec<String> = snapshot.rows.iter().map(|(id, _)| id.to_string()).collect();
+    assert_eq!((snapshot.count.total, snapshot.count.capped), (expected.len() as u64, true));
+    let held: Vec<String> = snapshot.rows.iter().map(|row| row.id().to_owned()).collect();
     assert_eq!(held, expected.iter().take(40).map(|(_, id)| id.clone()).collect::<Vec<_>>());
 
     engine.commit(NOW, vec![remove(&held[0])]).expect("no node is needed");
     let update = engine.poll_update().expect("the first one has left");
-    assert_eq!((update.version > snapshot.version, update.changes().len()), (true, 2));
+    assert_eq!((update.version > snapshot.version, update.len()), (true, 2));
 }
 
 /// A view that is closed while it is being made leaves its number to the next.
@@ -318,6 +318,6 @@ fn a_set_that_is_emptied_while_a_query_is_made_starts_anew() {
     let mut opened: Vec<FeedId> = std::iter::from_fn(|| engine.poll_opened()).collect();
     opened.sort();
     assert_eq!(opened, [timed, feed]);
-    assert_eq!(engine.snapshot(feed).map(|snapshot| snapshot.total_count), Some(matching));
-    assert_eq!(engine.snapshot(timed).map(|snapshot| snapshot.total_count), Some(300));
+    assert_eq!(engine.snapshot(feed).map(|snapshot| snapshot.count.total), Some(matching));
+    assert_eq!(engine.snapshot(timed).map(|snapshot| snapshot.count.total), Some(300));
 }

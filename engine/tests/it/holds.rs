@@ -147,10 +147,10 @@ impl Counted {
             let other = self.engine.prepare(&other).expect("a query");
             let anew = self.engine.evaluate(self.now, &other).expect("few fields");
             let ids = |snapshot: &Snapshot| {
-                let ids = snapshot.rows.iter().take(cap.min(999) as usize).map(|(id, _)| id.to_string());
+                let ids = snapshot.rows.iter().take(cap.min(999) as usize).map(|row| row.id().to_owned());
                 ids.collect::<Vec<_>>()
             };
-            assert_eq!((shown.total_count, ids(&shown)), (anew.total_count, ids(&anew)));
+            assert_eq!((shown.count.total, ids(&shown)), (anew.count.total, ids(&anew)));
         }
     }
 
@@ -528,12 +528,12 @@ fn a_result_that_is_computed_again_says_what_was_created() {
     let mut reasons: BTreeMap<&str, u64> = BTreeMap::new();
     while let Some(update) = counted.engine.poll_update() {
         for change in update.changes() {
-            let created = change.id.parse::<u64>().expect("a number") >= 1_000;
-            match change.reason.expect("they come and go") {
+            let created = change.id().parse::<u64>().expect("a number") >= 1_000;
+            match change.reason().expect("they come and go") {
                 Reason::Created if created => *reasons.entry("created").or_default() += 1,
                 Reason::Filter if !created => *reasons.entry("filter").or_default() += 1,
                 Reason::Deleted => *reasons.entry("deleted").or_default() += 1,
-                other => panic!("{other:?} of {}", change.id),
+                other => panic!("{other:?} of {}", change.id()),
             }
         }
     }

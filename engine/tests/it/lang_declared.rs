@@ -177,7 +177,7 @@ fn a_strict_set_has_declared_fields_only() {
          (did you mean 'total'?)"
     );
     let plan = engine.prepare(&Query::new("orders")).expect("a query");
-    assert_eq!(engine.evaluate(NOW, &plan).expect("a result").total_count, 0);
+    assert_eq!(engine.evaluate(NOW, &plan).expect("a result").count.total, 0);
     assert_eq!(engine.commit(NOW, vec![upsert(good)]).expect("it is as declared").changed, 1);
     assert!(engine.decode("orders", &r#"{"id":3,"status":"new","x":null}"#.into()).is_err());
 }
@@ -222,7 +222,7 @@ fn a_limit_of_nothing_is_a_live_count() {
             let plan = engine.prepare(&query).expect("a query");
             assert_eq!(plan.cap(), 0);
             let (_, snapshot) = engine.open(NOW, &plan).expect("there is room");
-            assert_eq!((snapshot.total_count, snapshot.capped, snapshot.rows.len()), (0, false, 0));
+            assert_eq!((snapshot.count.total, snapshot.count.capped, snapshot.rows.len()), (0, false, 0));
             let mut counts = Vec::new();
             for n in 0..6 {
                 let op = match n {
@@ -236,11 +236,11 @@ fn a_limit_of_nothing_is_a_live_count() {
                 };
                 engine.commit(NOW, vec![op]).expect("a commit");
                 while let Some(update) = engine.poll_update() {
-                    assert_eq!(update.changes().len(), 0, "{filter} {order}");
+                    assert_eq!(update.len(), 0, "{filter} {order}");
                     counts.extend(update.count.map(|count| (count.total, count.capped)));
                 }
                 let once = engine.evaluate(NOW, &plan).expect("a result");
-                assert_eq!((once.capped, once.rows.len()), (once.total_count > 0, 0));
+                assert_eq!((once.count.capped, once.rows.len()), (once.count.total > 0, 0));
             }
             assert_eq!(counts, [(1, true), (2, true), (3, true), (2, true), (1, true)], "{filter} {order}");
         }
@@ -258,7 +258,7 @@ fn another_spelling_is_no_change() {
     let query = Query::new("orders").filter("n + 9007199254740995 == 9007199254740993");
     let plan = engine.prepare(&query).expect("a query");
     let (_, snapshot) = engine.open(NOW, &plan).expect("there is room");
-    assert_eq!(snapshot.total_count, 1);
+    assert_eq!(snapshot.count.total, 1);
     for again in [
         r#"{"id":"a","n":-2.0,"m":{"x":1}}"#,
         r#"{"m":{"x":1e0},"id":"a","n":-2}"#,
@@ -267,7 +267,7 @@ fn another_spelling_is_no_change() {
         assert_eq!(engine.commit(NOW, upsert(again)).expect("a node").changed, 0, "{again}");
         assert!(engine.poll_update().is_none(), "{again}");
         let held = engine.evaluate(NOW, &plan).expect("a result");
-        assert_eq!(held.rows[0].1.data, first, "{again}");
+        assert_eq!(held.rows[0].json(), first, "{again}");
     }
     assert_eq!(engine.commit(NOW, upsert(r#"{"id":"a","n":-2.5,"m":{"x":1}}"#)).expect("a node").changed, 1);
 }
@@ -282,7 +282,7 @@ fn the_id_minus_zero_is_zero() {
     }
     let plan = engine.prepare(&Query::new("orders").fields(Vec::<String>::new())).expect("a query");
     let all = engine.evaluate(NOW, &plan).expect("a result");
-    let rows: Vec<_> = all.rows.iter().map(|(id, doc)| (&**id, &doc.data[..])).collect();
+    let rows: Vec<_> = all.rows.iter().map(|row| (row.id(), &row.json()[..])).collect();
     // "`fields: []` is the key alone."
     assert_eq!(rows, [("0", &br#"{"id":"0"}"#[..])]);
 }

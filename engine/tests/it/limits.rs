@@ -26,11 +26,11 @@ fn a_window_holds_one_node_at_least() {
         }
         let plan = engine.prepare(&Query::new("s")).unwrap();
         let (_, snapshot) = engine.open(now(), &plan).unwrap();
-        assert_eq!((snapshot.rows.len(), snapshot.capped), (0, false));
+        assert_eq!((snapshot.rows.len(), snapshot.count.capped), (0, false));
         engine.commit(now(), (0..3).map(|id| upsert(&format!(r#"{{"id":{id}}}"#))).collect()).unwrap();
         let update = engine.poll_update().unwrap();
         let count = update.count.expect("followed");
-        assert_eq!((update.changes().len(), count.total, count.capped), (held, 3, true));
+        assert_eq!((update.len(), count.total, count.capped), (held, 3, true));
         assert_eq!(engine.evaluate(now(), &plan).unwrap().rows.len(), held);
     }
 }
@@ -86,7 +86,7 @@ fn nothing_is_accepted_where_a_limit_is_none() {
     assert!(engine.open(now(), &plan).is_err());
     assert_eq!((engine.stats().views, engine.stats().feeds), (0, 0));
     engine.commit(now(), node()).unwrap();
-    assert_eq!(engine.evaluate(now(), &plan).unwrap().total_count, 1);
+    assert_eq!(engine.evaluate(now(), &plan).unwrap().count.total, 1);
 }
 
 /// A peer's mistake is not sent back in its full length.

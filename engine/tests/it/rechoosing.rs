@@ -19,7 +19,7 @@ fn a_value_that_becomes_common_finds_a_query_no_more() {
     }
     let plan = engine.prepare(&Query::new("nodes").filter("a == 1 and b == 7").limit(3)).expect("a query");
     let (feed, snapshot) = engine.open(NOW, &plan).expect("room for a view");
-    assert_eq!(snapshot.total_count, 0);
+    assert_eq!(snapshot.count.total, 0);
     assert_eq!(engine.explain(NOW, &plan).unwrap().probes, ["a is 1"]);
 
     // Now it is the other way round.
@@ -35,7 +35,7 @@ fn a_value_that_becomes_common_finds_a_query_no_more() {
     assert_eq!(engine.stats().since(&before).candidates_found, 2);
 
     let held: Vec<String> =
-        engine.snapshot(feed).expect("it is open").rows.iter().map(|(id, _)| id.to_string()).collect();
+        engine.snapshot(feed).expect("it is open").rows.iter().map(|row| row.id().to_owned()).collect();
     assert_eq!(held, ["0", "1000", "1500"]);
     let last = std::iter::from_fn(|| engine.poll_update()).last().and_then(|update| update.count);
     assert_eq!(last.map(|count| (count.total, count.capped)), Some((6, true)));

@@ -95,7 +95,7 @@ fn visible(fields: &[&str]) -> Projection {
 
 fn rows(engine: &mut Engine, plan: &Plan) -> Vec<String> {
     let snapshot = engine.evaluate(NOW, plan).unwrap();
-    snapshot.rows.iter().map(|(_, doc)| String::from_utf8(doc.data.to_vec()).unwrap()).collect()
+    snapshot.rows.iter().map(|row| row.to_string()).collect()
 }
 
 #[test]

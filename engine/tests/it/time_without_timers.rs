@@ -26,7 +26,7 @@ fn many_nodes_under_one_test_wait_for_one_moment() {
     let query = Query::new("orders").filter("createdAt > now - 7 days").order_by("createdAt desc").limit(20);
     let plan = engine.prepare(&query).expect("a query");
     let (feed, snapshot) = engine.open(at(0), &plan).expect("room for a view");
-    assert_eq!(snapshot.total_count, NODES, "the oldest is {} days old", NODES * 10 / 86_400);
+    assert_eq!(snapshot.count.total, NODES, "the oldest is {} days old", NODES * 10 / 86_400);
     assert_eq!(engine.stats().deadlines, 1);
     let oldest = (NODES as i128 - 1) * -10;
     assert_eq!(engine.poll_timeout(), Some(at(oldest + WEEK)));

@@ -143,7 +143,7 @@ fn queries_that_are_asked_once_are_on_the_account_of_their_subject() {
             std::ops::ControlFlow::Continue(rest) => asked = rest,
         }
     };
-    assert_eq!((result.rows.len(), result.total_count), (1, u64::from(ROWS) - 1));
+    assert_eq!((result.rows.len(), result.count.total), (1, u64::from(ROWS) - 1));
     assert!(steps > u64::from(ROWS) && turns > 2, "{steps} steps in {turns} turns");
     // As if a live query had spent it.
     let conn = client(&mut world, "a");

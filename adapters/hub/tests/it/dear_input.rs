@@ -352,7 +352,7 @@ impl Sim {
                     Err(_) => continue,
                 };
                 let mut expected: Vec<String> =
-                    asked.run().rows.into_iter().map(|(id, _)| id.to_string()).collect();
+                    asked.run().rows.iter().map(|row| row.id().to_owned()).collect();
                 shown.sort();
                 expected.sort();
                 assert_eq!(shown, expected, "{name} of {who:?}: {spec:?}");

@@ -137,8 +137,8 @@ impl Pair {
         }
         let got = got.unwrap_or_else(|e| panic!("{}, of {json}", e.message));
         let shown = self.store.result(query, now.wall.unix_nanos(), 1_000);
-        assert_eq!(got.total_count, shown.total, "{json}");
-        let got: Vec<&str> = got.rows.iter().map(|(id, _)| &**id).collect();
+        assert_eq!(got.count.total, shown.total, "{json}");
+        let got: Vec<&str> = got.rows.iter().map(|row| row.id()).collect();
         let expected: Vec<&str> = shown.rows.iter().map(|(id, _)| &**id).collect();
         assert_eq!(got, expected, "{json}");
         self.checked += 1;

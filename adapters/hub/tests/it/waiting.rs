@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use liveset_core::{CloseCode, LiveResult, Query, Token};
 use liveset_engine::{EngineLimits, Tuning};
 use liveset_hub::{
-    Access, AllowAll, HubConfig, Policy, Principal, WatchEvent,
+    Access, AllowAll, HubConfig, LiveUpdate, Policy, Principal,
     test_kit::{ClientId, World},
 };
 
@@ -83,7 +83,7 @@ fn one_who_joins_waits_with_the_others() {
     }
     assert_eq!(world.take_watches(), [watch]);
     let first = world.hub_mut().poll_watch(watch);
-    assert!(matches!(first, Some(WatchEvent::Snapshot(snapshot)) if snapshot.total_count == 99));
+    assert!(matches!(first, Some(LiveUpdate::Snapshot(snapshot)) if snapshot.count.total == 99));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use liveset_core::Query;
-use liveset_hub::{HubConfig, HubLimits, WatchEvent, WatchId, test_kit::World};
+use liveset_hub::{HubConfig, HubLimits, LiveUpdate, WatchId, test_kit::World};
 
 use crate::support::{order, orders, world};
 
@@ -20,15 +20,15 @@ fn drain(world: &mut World, watch: WatchId, rows: &mut BTreeMap<String, String>)
     while let Some(event) = world.hub_mut().poll_watch(watch) {
         events += 1;
         match event {
-            WatchEvent::Snapshot(snapshot) => {
+            LiveUpdate::Snapshot(snapshot) => {
                 assert!(rows.is_empty());
-                rows.extend(snapshot.rows.iter().map(|(id, doc)| (id.to_string(), text(&doc.data))));
+                rows.extend(snapshot.rows.iter().map(|row| (row.id().to_owned(), text(row.json()))));
             }
-            WatchEvent::Changes(batch) => {
+            LiveUpdate::Batch(batch) => {
                 for change in &batch.changes {
-                    match &change.after {
-                        Some(doc) => rows.insert(change.id.to_string(), text(&doc.data)),
-                        None => rows.remove(&*change.id),
+                    match change.after() {
+                        Some(row) => rows.insert(row.id().to_owned(), text(row.json())),
+                        None => rows.remove(change.id()),
                     };
                 }
             }
@@ -67,7 +67,7 @@ fn a_watch_that_is_not_polled_folds() {
         for n in 0..500 {
             world.commit(vec![order(n % 7, 1_000 - n), order(n % 5, n)]).unwrap();
         }
-        let Some(WatchEvent::Changes(batch)) = world.hub_mut().poll_watch(id) else { panic!("folded") };
+        let Some(LiveUpdate::Batch(batch)) = world.hub_mut().poll_watch(id) else { panic!("folded") };
         assert!(batch.changes.len() <= 6, "bounded by twice the window");
         assert!(world.hub_mut().poll_watch(id).is_none());
         // And one by one again.

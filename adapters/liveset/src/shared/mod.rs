@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
-use liveset_core::{Attempt, CloseCode, ErrorCode, Moment, Token};
+use liveset_core::{Attempt, CloseCode, ErrorCode, LiveUpdate, Moment, Token};
 use liveset_engine::Instant;
-use liveset_hub::{ConnectionId, Hub, LiveQueryStage, Now, Output, Parser, Timeouts, WatchEvent, WatchId};
+use liveset_hub::{ConnectionId, Hub, LiveQueryStage, Now, Output, Parser, Timeouts, WatchId};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
@@ -421,8 +421,8 @@ impl Shared {
 
     // --- watches ---
 
-    /// The next event of a watch; where there is none, `waker` is told when there is.
-    pub(crate) fn poll_watch(&self, watch: WatchId, waker: Option<&Waker>) -> Option<WatchEvent> {
+    /// The next update of a watch; where there is none, `waker` is told when there is.
+    pub(crate) fn poll_watch(&self, watch: WatchId, waker: Option<&Waker>) -> Option<LiveUpdate> {
         let mut state = self.lock();
         let event = contain(|| state.hub.poll_watch(watch)).unwrap_or_default();
         if event.is_none()

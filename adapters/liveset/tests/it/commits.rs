@@ -19,7 +19,7 @@ fn nothing_is_applied_where_one_operation_is_refused() {
         .unwrap_err();
     assert!(matches!(error, CommitError::Refused(_)));
     assert!(error.to_string().contains("status"), "{error}");
-    assert_eq!(liveset.query(Query::new("orders")).unwrap().total_count, 0);
+    assert_eq!(liveset.query(Query::new("orders")).unwrap().count.total, 0);
     assert_eq!(liveset.stats().hub.engine.commits, 0);
 }
 
@@ -33,7 +33,7 @@ fn nothing_is_applied_where_the_closure_gives_up() {
         })
         .unwrap_err();
     assert_eq!(error.to_string(), "changed my mind");
-    assert_eq!(liveset.node("items", "a"), None);
+    assert_eq!(liveset.row("items", "a"), None);
 }
 
 #[test]
@@ -47,8 +47,8 @@ fn a_float_that_json_cannot_say_is_an_error() {
     let error = liveset.commit(|tx| tx.upsert("items", &Item { sku: "a", price: f64::NAN })).unwrap_err();
     assert!(matches!(error, CommitError::Json(_)));
     liveset.commit(|tx| tx.upsert("items", &Item { sku: "a", price: 0.1 })).unwrap();
-    let node = liveset.node("items", "a").unwrap();
-    assert_eq!(node.as_bytes(), br#"{"sku":"a","price":0.1}"#);
+    let row = liveset.row("items", "a").unwrap();
+    assert_eq!((row.id(), row.to_string().as_str()), ("a", r#"{"sku":"a","price":0.1}"#));
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn queries_are_refused_with_the_protocols_code() {
     assert_eq!(error.code(), ErrorCode::InvalidQuery);
     assert_eq!(liveset.live(Query::new("nowhere")).unwrap_err().code(), ErrorCode::InvalidQuery);
     let result = liveset.query(Query::new("items").fields(["sku"]).limit(1)).unwrap();
-    assert_eq!((result.total_count, result.capped, result.rows.len()), (0, false, 0));
+    assert_eq!((result.count.total, result.count.capped, result.rows.len()), (0, false, 0));
 }
 
 #[test]

@@ -52,7 +52,7 @@ async fn everyone_ends_at_the_same_result() {
     let mut live = liveset.live(Query::new("orders")).unwrap();
     let inside = tokio::spawn(async move {
         let mut rows = LiveRows::default();
-        while !rows.iter().any(|row| &*row.id == "last") {
+        while !rows.iter().any(|row| row.id() == "last") {
             rows.apply(live.next().await);
         }
         rows
@@ -104,7 +104,7 @@ async fn everyone_ends_at_the_same_result() {
 
     let expected = |query: Query| -> BTreeMap<String, Value> {
         let rows = liveset.query(query).unwrap().rows;
-        rows.into_iter().map(|row| (row.id.to_string(), row.data.parse().unwrap())).collect()
+        rows.into_iter().map(|row| (row.id().to_owned(), row.parse().unwrap())).collect()
     };
     let all = expected(Query::new("orders"));
     let top = expected(Query::new("orders").filter("open or last").order_by("total desc").limit(10));

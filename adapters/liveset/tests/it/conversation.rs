@@ -60,7 +60,7 @@ async fn two_clients_share_one_query_and_see_the_same() {
             assert_eq!((&added["id"], &added["nodeId"]), (&json!(query), &json!(id.to_string())));
         }
     }
-    assert_eq!(liveset.query(Query::new("orders")).unwrap().total_count, 50);
+    assert_eq!(liveset.query(Query::new("orders")).unwrap().count.total, 50);
 }
 
 #[tokio::test]

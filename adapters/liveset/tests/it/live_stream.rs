@@ -40,7 +40,7 @@ fn queries() -> Vec<Query> {
 fn assert_same(liveset: &Liveset, query: &Query, rows: &LiveRows) {
     let result = liveset.query(query).unwrap();
     assert!(rows.iter().eq(&result.rows), "{rows:?}\n{result:?}");
-    assert_eq!((rows.total_count(), rows.is_capped()), (result.total_count, result.capped));
+    assert_eq!(rows.count(), result.count);
 }
 
 fn catch_up(live: &mut LiveQuery, rows: &mut LiveRows) -> usize {
@@ -111,7 +111,7 @@ async fn wakes_whoever_waits() {
         tokio::task::yield_now().await;
     }
     let rows = tokio::time::timeout(support::PATIENCE, waiting).await.unwrap().unwrap();
-    assert_eq!(rows.total_count(), 100);
+    assert_eq!(rows.count().total, 100);
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn time_of_the_data_changes_results() {
     liveset.commit_at(at("2025-12-08T10:00:00Z"), |_| Ok(())).unwrap();
     liveset.commit_at(at("2025-12-01"), |_| Ok(())).unwrap();
     catch_up(&mut live, &mut rows);
-    assert_eq!((rows.len(), rows.total_count()), (0, 0));
+    assert_eq!((rows.len(), rows.count().total), (0, 0));
     assert_same(&liveset, &query, &rows);
 }
 
@@ -160,6 +160,9 @@ async fn time_of_the_machine_changes_results_while_nothing_happens() {
     let mut live = liveset.live(Query::new("orders").filter("due <= now")).unwrap();
     assert!(matches!(live.next().await, LiveUpdate::Snapshot(result) if result.rows.is_empty()));
     let update = tokio::time::timeout(support::PATIENCE, live.next()).await.unwrap();
-    assert!(matches!(&update, LiveUpdate::Diff(diff) if diff.total_count == 1), "{update:?}");
+    assert!(
+        matches!(&update, LiveUpdate::Batch(batch) if batch.count.is_some_and(|count| count.total == 1)),
+        "{update:?}"
+    );
     assert!(Instant::from(std::time::SystemTime::now()) >= soon);
 }

@@ -69,7 +69,7 @@ async fn a_host_that_asks_gets_an_error() {
     assert_eq!(liveset.query_as(&who, &query).unwrap_err().code().as_str(), "INTERNAL");
     assert!(!liveset.may_write(&who));
     // The host's own questions ask no policy.
-    assert_eq!(liveset.query(query).unwrap().total_count, 0);
+    assert_eq!(liveset.query(query).unwrap().count.total, 0);
 }
 
 /// Three connections of three subjects, each with a live query; the one in the middle makes the host panic.

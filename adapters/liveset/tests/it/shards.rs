@@ -1,5 +1,7 @@
 //! However many shards keep the queries, and on whatever threads: the results are the same.
 
+use std::sync::Arc;
+
 use liveset::{LiveQuery, LiveRows, LiveUpdate, Liveset, Query};
 use serde_json::json;
 
@@ -33,10 +35,10 @@ fn run(shards: usize) -> (Vec<Vec<LiveUpdate>>, Vec<Vec<String>>) {
     let shown = live.iter().zip(queries()).map(|((_, updates), query)| {
         let mut rows = LiveRows::default();
         updates.iter().for_each(|update| rows.apply(update.clone()));
-        let ids: Vec<String> = rows.iter().map(|row| row.id.to_string()).collect();
+        let ids: Vec<String> = rows.iter().map(|row| row.id().to_owned()).collect();
         let now = liveset.query(query).unwrap();
-        assert_eq!(ids, now.rows.iter().map(|row| row.id.to_string()).collect::<Vec<_>>());
-        assert_eq!(rows.total_count(), now.total_count);
+        assert_eq!(ids, now.rows.iter().map(|row| row.id().to_owned()).collect::<Vec<_>>());
+        assert_eq!(rows.count(), now.count);
         ids
     });
     let shown = shown.collect();
@@ -75,8 +77,8 @@ fn any_number_of_shards_comes_to_the_same() {
 fn without_versions(mut told: Vec<Vec<LiveUpdate>>) -> Vec<Vec<LiveUpdate>> {
     for update in told.iter_mut().flatten() {
         match update {
-            LiveUpdate::Snapshot(result) => result.version = 0,
-            LiveUpdate::Diff(diff) => diff.version = 0,
+            LiveUpdate::Snapshot(snapshot) => Arc::make_mut(snapshot).version = 0,
+            LiveUpdate::Batch(batch) => Arc::make_mut(batch).version = 0,
         }
     }
     told

@@ -38,7 +38,7 @@ async fn clients_get_what_was_queued_and_then_1001() {
     // Late comers are turned away; the host goes on as before.
     assert!(liveset.is_shutting_down());
     assert_eq!(connect(address).await.close_code().await, 1001);
-    assert_eq!(liveset.query(Query::new("orders")).unwrap().total_count, 1);
+    assert_eq!(liveset.query(Query::new("orders")).unwrap().count.total, 1);
 }
 
 #[tokio::test(start_paused = true)]

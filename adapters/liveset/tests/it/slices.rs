@@ -37,10 +37,12 @@ async fn commits_go_on_while_a_result_is_made() {
     };
     assert!(commits > 10, "only {commits} commits");
     let LiveUpdate::Snapshot(result) = first else { panic!("the snapshot comes first") };
-    assert_eq!(result.total_count, 2_000 + commits);
+    assert_eq!(result.count.total, 2_000 + commits);
     // And on from there.
     liveset.commit(|tx| tx.remove("orders", 0)).unwrap();
-    assert!(matches!(live.next().await, LiveUpdate::Diff(diff) if diff.total_count == 1_999 + commits));
+    assert!(
+        matches!(live.next().await, LiveUpdate::Batch(batch) if batch.count.is_some_and(|count| count.total == 1_999 + commits))
+    );
     assert_eq!(liveset.stats().hub.waiting, 0);
 }
 
@@ -63,7 +65,7 @@ fn outside_of_a_runtime_every_use_does_a_slice() {
     let liveset = liveset();
     let mut live = liveset.live(query()).unwrap();
     let first = (0..200).find_map(|_| live.try_next()).expect("reading alone is enough");
-    assert!(matches!(first, LiveUpdate::Snapshot(result) if result.total_count == 2_000));
+    assert!(matches!(first, LiveUpdate::Snapshot(result) if result.count.total == 2_000));
 
     let mut live = liveset.live(query().order_by("total")).unwrap();
     for id in 0..200 {

@@ -80,7 +80,7 @@ async fn folds_over_a_real_socket_and_another_client_is_not_held_up() {
         assert!(!folds || messages < commits, "{messages}");
         client.assert_alive().await;
     }
-    assert_eq!(liveset.query(Query::new("orders")).unwrap().total_count, 20);
+    assert_eq!(liveset.query(Query::new("orders")).unwrap().count.total, 20);
 }
 
 #[tokio::test(start_paused = true)]

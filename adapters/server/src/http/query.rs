@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use liveset::{QueryError, QueryResult};
+use liveset::{QueryError, Snapshot};
 use liveset_core::{ErrorCode, Query};
 use liveset_engine::{JsonLimits, json};
 
@@ -17,16 +17,16 @@ use super::{ApiError, App, body, error};
 pub(super) async fn run(State(app): State<App>, caller: Caller, body: Body) -> Result<Response, ApiError> {
     let query = read(&app, body).await?;
     let result = answer(&app, caller, query).await?.map_err(|error| refused(&error))?;
-    let size: usize = result.rows.iter().map(|row| row.data.as_bytes().len() + 1).sum();
+    let size: usize = result.rows.iter().map(|row| row.json().len() + 1).sum();
     let mut answer = Vec::with_capacity(size + 64);
     answer.extend_from_slice(b"{\"nodes\":[");
     for (index, row) in result.rows.iter().enumerate() {
         if index > 0 {
             answer.push(b',');
         }
-        answer.extend_from_slice(row.data.as_bytes());
+        answer.extend_from_slice(row.json());
     }
-    let end = format!(r#"],"totalCount":{},"capped":{}}}"#, result.total_count, result.capped);
+    let end = format!(r#"],"totalCount":{},"capped":{}}}"#, result.count.total, result.count.capped);
     answer.extend_from_slice(end.as_bytes());
     Ok(error::json(StatusCode::OK, answer))
 }
@@ -36,11 +36,7 @@ const NODES_A_TURN: usize = 512;
 
 /// In turns, on threads that may take their time: a query that no index helps looks at every node. Where the client is gone, this is
 /// dropped: a query that waits leaves the queue, and one that has a turn ends with it.
-async fn answer(
-    app: &App,
-    caller: Caller,
-    query: Query,
-) -> Result<Result<QueryResult, QueryError>, ApiError> {
+async fn answer(app: &App, caller: Caller, query: Query) -> Result<Result<Snapshot, QueryError>, ApiError> {
     let mut request = app.queries.enter(&caller.who.subject).map_err(|Full(most)| {
         metrics::counter!("liveset_limit_refusals_total", "limit" => "http.queries_per_subject").increment(1);
         ApiError::overloaded(format!("a subject may have at most {most} queries under way"))

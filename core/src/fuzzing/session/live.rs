@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::answer::Told;
-use super::world::{CAP, View, World, reason_names};
-use crate::{Doc, LiveQueryOptions, Snapshot, Ticket};
+use super::world::{CAP, View, World, reason_names, version_text};
+use crate::{Count, LiveQueryOptions, Row, Snapshot, Ticket};
 
 #[derive(Debug)]
 pub(super) struct Live {
@@ -18,7 +18,7 @@ pub(super) struct Live {
     rows: BTreeMap<String, String>,
     /// With `positions`.
     order: Vec<String>,
-    count: (u64, bool),
+    count: Count,
     /// Whether the snapshot was capped.
     was_capped: bool,
     /// With `resume`: the version that it was told last.
@@ -29,8 +29,8 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn row((id, doc): &(std::sync::Arc<str>, Doc)) -> (String, String) {
-    (id.to_string(), text(&doc.data))
+fn row(row: &Row) -> (String, String) {
+    (row.id().to_owned(), text(row.json()))
 }
 
 impl Live {
@@ -40,12 +40,12 @@ impl Live {
             options,
             view,
             suspended: None,
-            loading: Some(window.rows.iter().map(|(_, doc)| text(&doc.data)).collect()),
+            loading: Some(window.rows.iter().map(|row| text(row.json())).collect()),
             rows: BTreeMap::new(),
             order: Vec::new(),
-            count: (window.total_count, window.capped),
-            was_capped: window.capped,
-            version: window.version_text(false).into(),
+            count: window.count,
+            was_capped: window.count.capped,
+            version: version_text(view, window.version),
         }
     }
 
@@ -60,10 +60,10 @@ impl Live {
         Live {
             loading: None,
             rows: had.rows.iter().map(row).collect(),
-            order: had.rows.iter().map(|(id, _)| id.to_string()).collect(),
+            order: had.rows.iter().map(|row| row.id().to_owned()).collect(),
             // Where nothing has changed it is the version of now.
             version: match had.rows == window.rows {
-                true => window.version_text(false).into(),
+                true => version_text(view, window.version),
                 false => since.to_owned(),
             },
             ..Live::created(ticket, options, view, window)
@@ -79,7 +79,7 @@ impl Live {
     pub(super) fn suspend(&mut self, had: Snapshot) {
         let rows: BTreeMap<_, _> = had.rows.iter().map(row).collect();
         assert_eq!(rows, self.rows, "what the client has");
-        assert!(had.rows.is_sorted_by(|(_, a), (_, b)| a.rank < b.rank), "in order");
+        assert!(had.rows.is_sorted_by(|a, b| a.order_key() < b.order_key()), "in order");
         if let Some(loading) = &mut self.loading {
             loading.clear();
         }
@@ -126,7 +126,8 @@ impl Live {
             }
             Told::Count { total_count, capped } => {
                 assert!(self.options.counts);
-                let before = std::mem::replace(&mut self.count, (*total_count, *capped));
+                let before =
+                    std::mem::replace(&mut self.count, Count { total: *total_count, capped: *capped });
                 assert_ne!(before, self.count, "it is told where it changed");
             }
             Told::Event { .. } | Told::Warning { .. } => panic!("{message:?} is of no live query"),
@@ -160,7 +161,7 @@ impl Live {
         let rows: BTreeMap<_, _> = window.rows.iter().map(row).collect();
         assert_eq!(self.rows, rows, "{what}");
         if self.options.positions {
-            let order: Vec<_> = window.rows.iter().map(|(id, _)| id.to_string()).collect();
+            let order: Vec<_> = window.rows.iter().map(|row| row.id().to_owned()).collect();
             assert_eq!(self.order, order, "{what}");
         }
     }
@@ -174,7 +175,7 @@ impl Live {
         let window = world.window(self.view);
         self.assert_has(window, "the result");
         if self.options.counts {
-            assert_eq!(self.count, (window.total_count, window.capped));
+            assert_eq!(self.count, window.count);
         }
     }
 }

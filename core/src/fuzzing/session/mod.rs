@@ -16,11 +16,11 @@ use answer::{Answer, Message, close_name};
 use live::Live;
 use model::{Asked, Model, Stand};
 use op::Op;
-use world::{View, World, difference};
+use world::{View, World, difference, version_text};
 
 use crate::{
-    ChangeBatch, CloseCode, ErrorCode, Event, Moment, Refusal, Request, Session, SessionLimits, SessionState,
-    Ticket, Transmit, Verdict,
+    About, Batch, CloseCode, Count, ErrorCode, Event, Moment, Refusal, Request, Session, SessionLimits,
+    SessionState, Ticket, Transmit, Verdict,
 };
 
 /// Drives a session by operations, a line each (see `Op`), beside a model of the protocol. What the session asks of its
@@ -247,13 +247,14 @@ impl Run {
         };
         let window = self.world.window(view).clone();
         let batch = known.map(|(_, (_, had))| Arc::new(difference(had, &window)));
+        let about = About { mark: view.mark().into(), ..About::default() };
         match batch {
-            Some(batch) => self.session.resume_live_query(now, ticket, batch, &window),
-            None => self.session.accept_live_query(now, ticket, Arc::new(window.clone())),
+            Some(batch) => self.session.resume_and_tell(now, ticket, batch, &window, about),
+            None => self.session.accept_and_tell(now, ticket, Arc::new(window.clone()), about),
         }
         let Some(creating) = creating else { return };
         let (options, request_id, id_text) = (creating.options, creating.request_id, id.to_owned());
-        let (total_count, capped) = (window.total_count, window.capped);
+        let Count { total: total_count, capped } = window.count;
         let known = since.as_deref().and_then(|since| Some((since, &self.world.known(since)?.1)));
         let (live, answer) = match known {
             Some(known) => {
@@ -262,7 +263,7 @@ impl Run {
                 (live, Answer::Resumed { request_id, id: id_text, total_count, capped, version })
             }
             None => {
-                let version = options.resume.then(|| window.version_text(false).into());
+                let version = options.resume.then(|| version_text(view, window.version));
                 let has_hints = options.hints;
                 let answer =
                     Answer::Created { request_id, id: id_text, total_count, capped, version, has_hints };
@@ -296,7 +297,7 @@ impl Run {
         let [all, even] = self.world.commit(writes);
         let Some(active) = self.model.active() else { return };
         for live in active.streams.live.values().filter(|live| live.suspended.is_none()) {
-            let batch: &Arc<ChangeBatch> = if live.view == View::All { &all } else { &even };
+            let batch: &Arc<Batch> = if live.view == View::All { &all } else { &even };
             self.session.live_query_changed(live.ticket, batch);
         }
     }
@@ -323,8 +324,8 @@ impl Run {
         let live = self.model.active().and_then(|active| active.streams.live.get_mut(&id)).expect("picked");
         let Some(had) = live.suspended.take() else { return };
         live.view = live.view.other();
-        let window = self.world.window(live.view);
-        self.session.move_live_query(ticket, &Arc::new(difference(&had, window)), window.mark.clone());
+        let (window, mark) = (self.world.window(live.view), live.view.mark().into());
+        self.session.move_live_query(ticket, &Arc::new(difference(&had, window)), mark);
     }
 
     // --- what comes of it ---

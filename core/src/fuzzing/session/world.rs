@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::{Change, ChangeBatch, Doc, Reason, Snapshot};
+use crate::{Batch, Change, Count, Reason, Row, Snapshot};
 
 /// The most rows of a result.
 pub(super) const CAP: usize = 3;
@@ -25,7 +25,7 @@ impl View {
         }
     }
 
-    fn mark(self) -> &'static str {
+    pub(super) fn mark(self) -> &'static str {
         match self {
             View::All => "",
             View::Even => "even-",
@@ -60,7 +60,7 @@ impl World {
     }
 
     /// What a commit changes in each result.
-    pub(super) fn commit(&mut self, writes: &[(char, Option<u8>)]) -> [Arc<ChangeBatch>; 2] {
+    pub(super) fn commit(&mut self, writes: &[(char, Option<u8>)]) -> [Arc<Batch>; 2] {
         for (node, number) in writes {
             match number {
                 Some(number) => self.nodes.insert(*node, *number),
@@ -81,14 +81,12 @@ impl World {
             nodes.retain(|(number, _)| view == View::All || number % 2 == 0);
             nodes.sort();
             let row = |(number, node): &(u8, char)| {
-                let data = format!("{{\"id\":\"{node}\",\"n\":{number}}}").into();
-                (node.to_string().into(), Doc { data, rank: format!("{number}{node}").into() })
+                let json = format!("{{\"id\":\"{node}\",\"n\":{number}}}");
+                Row::new(node.to_string(), json, format!("{number}{node}"))
             };
             let window = Snapshot {
                 version: self.version,
-                mark: view.mark().into(),
-                total_count: nodes.len() as u64,
-                capped: nodes.len() > CAP,
+                count: Count::new(nodes.len() as u64, CAP),
                 rows: nodes.iter().take(CAP).map(row).collect(),
             };
             self.history.insert(version_text(view, self.version), (view, window));
@@ -96,7 +94,7 @@ impl World {
     }
 }
 
-fn version_text(view: View, version: u64) -> String {
+pub(super) fn version_text(view: View, version: u64) -> String {
     format!("{}{version}", view.mark())
 }
 
@@ -119,26 +117,14 @@ pub(super) fn reason_names(id: &str) -> (&'static str, &'static str) {
 }
 
 /// What makes one result into another: removals first, then the order of the result.
-pub(super) fn difference(before: &Snapshot, after: &Snapshot) -> ChangeBatch {
-    let find = |window: &Snapshot, id: &Arc<str>| {
-        window.rows.iter().find(|(other, _)| other == id).map(|(_, doc)| doc.clone())
-    };
-    let left = before.rows.iter().filter(|(id, _)| find(after, id).is_none()).map(|(id, doc)| Change {
-        id: id.clone(),
-        before: Some(doc.clone()),
-        after: None,
-        reason: Some(reasons(id).1),
+pub(super) fn difference(before: &Snapshot, after: &Snapshot) -> Batch {
+    let find = |window: &Snapshot, id: &str| window.rows.iter().find(|row| row.id() == id).cloned();
+    let gone = before.rows.iter().filter(|row| find(after, row.id()).is_none());
+    let left = gone.map(|row| Change::Removed { row: row.clone(), reason: Some(reasons(row.id()).1) });
+    let came = after.rows.iter().filter_map(|row| match find(before, row.id()) {
+        None => Some(Change::Added { row: row.clone(), reason: Some(reasons(row.id()).0) }),
+        Some(old) if old == *row => None,
+        Some(before) => Some(Change::Updated { before, row: row.clone() }),
     });
-    let came = after.rows.iter().filter_map(|(id, doc)| {
-        let old = find(before, id);
-        let reason = old.is_none().then(|| reasons(id).0);
-        let change = Change { id: id.clone(), before: old, after: Some(doc.clone()), reason };
-        (change.before != change.after).then_some(change)
-    });
-    ChangeBatch {
-        version: after.version,
-        total_count: after.total_count,
-        capped: after.capped,
-        changes: left.chain(came).collect(),
-    }
+    Batch { version: after.version, count: Some(after.count), changes: left.chain(came).collect() }
 }

@@ -103,7 +103,7 @@ fn check_results(case: &Case, text: &str, nodes: &[String], declared: &[&str]) {
     assert_eq!(plan.is_err(), store.refuses(&case.query), "{text}, {declared:?}");
     let Ok(plan) = plan else { return };
     let (feed, snapshot) = engine.open(at(case.now), &plan).expect("there is room");
-    assert_eq!(snapshot.total_count, 0);
+    assert_eq!(snapshot.count.total, 0);
     let mut live = BTreeMap::new();
     let mut now = case.now;
     for (n, node) in nodes.iter().enumerate() {
@@ -155,18 +155,18 @@ fn compare(
     while let Some(update) = engine.poll_update() {
         assert_eq!(update.feed, feed);
         for change in update.changes() {
-            if let Some(before) = change.before {
-                live.remove(&before.rank[..]);
+            if let Some(before) = change.before() {
+                live.remove(&before.order_key()[..]);
             }
-            if let Some(after) = change.after {
-                live.insert(after.rank.to_vec(), (change.id.to_string(), after.data.to_vec()));
+            if let Some(after) = change.after() {
+                live.insert(after.order_key().to_vec(), (after.id().to_owned(), after.json().to_vec()));
             }
         }
     }
     let shown = store.result(&case.query, now, 1_000);
     let once = engine.evaluate(at(now), plan).expect("few fields are read");
-    assert_eq!((once.total_count, once.capped), (shown.total, shown.capped), "{case:?}");
-    let once = once.rows.iter().map(|(id, doc)| (&**id, &doc.data[..]));
+    assert_eq!((once.count.total, once.count.capped), (shown.total, shown.capped), "{case:?}");
+    let once = once.rows.iter().map(|row| (row.id(), &row.json()[..]));
     let live = live.values().map(|(id, data)| (&**id, &data[..]));
     for rows in [once.collect::<Vec<_>>(), live.collect()] {
         let ids: Vec<&str> = rows.iter().map(|(id, _)| *id).collect();

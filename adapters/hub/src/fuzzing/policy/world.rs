@@ -348,8 +348,12 @@ impl World {
         }
         if let Some((snapshot, shown)) = answer.ok().zip(expected) {
             self.tally.asked += 1;
-            assert_eq!((snapshot.total_count, snapshot.capped), (shown.total, shown.capped), "{choice:?}");
-            let rows = snapshot.rows.iter().map(|(id, doc)| (&**id, &doc.data[..]));
+            assert_eq!(
+                (snapshot.count.total, snapshot.count.capped),
+                (shown.total, shown.capped),
+                "{choice:?}"
+            );
+            let rows = snapshot.rows.iter().map(|row| (row.id(), &row.json()[..]));
             assert_shown(rows, &shown, &format!("{role:?}: {choice:?}"));
         }
         let explained = self.hub.explain(self.now, Some(&role.principal(None)), &choice.spec());

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, rc::Rc, time::Duration};
 
 use liveset_hub::{
-    WatchEvent,
+    LiveUpdate,
     test_kit::{ClientId, World},
 };
 
@@ -125,25 +125,28 @@ impl Sim {
 }
 
 impl Watched {
-    fn take(&mut self, event: WatchEvent, tally: &mut Tally) {
+    fn take(&mut self, event: LiveUpdate, tally: &mut Tally) {
         let parse = |data: &[u8]| Val::parse(data).expect("a node is JSON");
         match event {
-            WatchEvent::Snapshot(snapshot) => {
-                self.count = (snapshot.total_count, snapshot.capped);
-                for (id, doc) in &snapshot.rows {
-                    self.rows.insert(id.to_string(), (doc.rank.to_vec(), parse(&doc.data)));
+            LiveUpdate::Snapshot(snapshot) => {
+                self.count = (snapshot.count.total, snapshot.count.capped);
+                for row in &snapshot.rows {
+                    self.rows.insert(row.id().to_owned(), (row.order_key().to_vec(), parse(row.json())));
                 }
             }
-            WatchEvent::Changes(batch) => {
+            LiveUpdate::Batch(batch) => {
                 tally.folded_watches += 1;
-                self.count = (batch.total_count, batch.capped);
+                let count = batch.count.expect("the count is followed");
+                self.count = (count.total, count.capped);
                 for change in &batch.changes {
-                    assert_eq!(self.rows.contains_key(&*change.id), change.before.is_some(), "{change:?}");
-                    match &change.after {
-                        Some(doc) => {
-                            self.rows.insert(change.id.to_string(), (doc.rank.to_vec(), parse(&doc.data)))
+                    let id = change.id();
+                    assert_eq!(self.rows.contains_key(id), change.before().is_some(), "{change:?}");
+                    match change.after() {
+                        Some(row) => {
+                            let held = (row.order_key().to_vec(), parse(row.json()));
+                            self.rows.insert(id.to_owned(), held)
                         }
-                        None => self.rows.remove(&*change.id),
+                        None => self.rows.remove(id),
                     };
                 }
             }

@@ -613,8 +613,8 @@ impl Sim {
         let now = self.world.now();
         let snapshot = self.world.hub_mut().query(now, None, &spec).expect("the query is good").run();
         let shown = self.store.result(&query, self.wall(), self.setup.cap);
-        assert_eq!((snapshot.total_count, snapshot.capped), (shown.total, shown.capped), "{query:?}");
-        let ids: Vec<&str> = snapshot.rows.iter().map(|(id, _)| &**id).collect();
+        assert_eq!((snapshot.count.total, snapshot.count.capped), (shown.total, shown.capped), "{query:?}");
+        let ids: Vec<&str> = snapshot.rows.iter().map(|row| row.id()).collect();
         let expected: Vec<&str> = shown.rows.iter().map(|(id, _)| &**id).collect();
         assert_eq!(ids, expected, "{query:?}");
     }
