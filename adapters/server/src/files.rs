@@ -6,7 +6,7 @@ use crate::accept::AcceptLimits;
 const OTHERS: usize = 64;
 
 /// Raises the process's limit as far as it may, and lowers what does not fit into it, with a warning.
-pub(crate) fn fit(limits: AcceptLimits) -> AcceptLimits {
+pub fn fit(limits: AcceptLimits) -> AcceptLimits {
     let Some(files) = raise() else { return limits };
     let fitting = fitting(limits.clone(), files);
     if fitting.max_connections < limits.max_connections {

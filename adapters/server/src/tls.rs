@@ -98,7 +98,7 @@ fn server_config(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError>
 /// # Errors
 ///
 /// The file cannot be read or has no certificate, or there is no list.
-pub(crate) fn connector(ca: Option<&Path>) -> Result<TlsConnector, TlsError> {
+pub fn connector(ca: Option<&Path>) -> Result<TlsConnector, TlsError> {
     let system = ca.is_none().then(system_authorities).flatten();
     let file = ca.or(system.as_deref()).ok_or(TlsError::NoAuthorities)?;
     let mut roots = RootCertStore::empty();

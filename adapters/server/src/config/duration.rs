@@ -5,7 +5,11 @@ use std::time::Duration;
 const UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
 
 /// Reads a length of time.
-pub(crate) fn parse(text: &str) -> Result<Duration, String> {
+///
+/// # Errors
+///
+/// The text is no length of time.
+pub fn parse(text: &str) -> Result<Duration, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let millis = UNITS
@@ -18,7 +22,7 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
 }
 
 /// Writes a length of time in the largest unit that holds it exactly. Anything under a millisecond is lost.
-pub(crate) fn print(duration: Duration) -> String {
+pub fn print(duration: Duration) -> String {
     let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let (unit, size) =
         UNITS.iter().rev().find(|(_, size)| millis.is_multiple_of(*size) && millis > 0).unwrap_or(&UNITS[1]);

@@ -54,7 +54,7 @@
 //! ```
 
 mod claims;
-pub(crate) mod duration;
+pub mod duration;
 mod jwt;
 mod limits;
 mod locate;
