@@ -33,7 +33,7 @@ fn fitting(mut limits: AcceptLimits, files: usize) -> AcceptLimits {
 
 /// Raises the soft limit to the hard one. Returns what it is then; `None` where there is none.
 #[cfg(unix)]
-fn raise() -> Option<usize> {
+pub fn raise() -> Option<usize> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     // macOS refuses a soft limit without end, and so do other systems beyond one of their own.
@@ -50,8 +50,9 @@ fn raise() -> Option<usize> {
     }
 }
 
+/// Raises the soft limit to the hard one. There is none here.
 #[cfg(not(unix))]
-fn raise() -> Option<usize> {
+pub fn raise() -> Option<usize> {
     None
 }
 

@@ -2,23 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use serde::Serialize;
 
 use super::schedule::{Nanos, RunClock, Windows};
+use crate::load::{histogram, lock};
 
 /// Connections are spread over so many parts, so that they seldom wait for each other.
 const SHARDS: usize = 8;
-/// The longest latency that is told apart; in microseconds.
-const LONGEST: u64 = 600_000_000;
-
-/// Latencies in microseconds, to three digits.
-pub(super) fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, LONGEST, 3).expect("the bounds are constants that the library allows")
-}
-
 /// Whether a connection reads all the time, or stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
@@ -34,7 +28,7 @@ pub(super) enum Stamped {
 }
 
 /// What came on the connections of one side.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Counts {
     pub(super) messages: u64,
     pub(super) bytes: u64,
@@ -43,6 +37,7 @@ pub(super) struct Counts {
     pub(super) removed: u64,
     pub(super) events: u64,
     /// Events that warnings say were dropped.
+    #[serde(rename = "eventsDropped")]
     pub(super) dropped: u64,
     /// Errors of the server by code.
     pub(super) errors: BTreeMap<String, u64>,
@@ -207,11 +202,6 @@ impl Meter {
     }
 }
 
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Counts are whole after every step.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,14 +228,5 @@ mod tests {
         assert_eq!((first.len(), first.max() / 1_000), (37, 49));
         assert_eq!(meter.latencies(1, Side::Stalled, Stamped::Diff).len(), 12);
         assert!(meter.latencies(0, Side::Live, Stamped::Event).is_empty());
-    }
-
-    #[test]
-    fn a_latency_beyond_all_bounds_is_the_longest() {
-        let mut histogram = histogram();
-        histogram.saturating_record(u64::MAX);
-        histogram.saturating_record(0);
-        assert_eq!(histogram.len(), 2);
-        assert!(histogram.max() >= LONGEST);
     }
 }

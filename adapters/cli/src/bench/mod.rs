@@ -11,11 +11,9 @@
 //! and are told apart from the others in everything.
 
 mod args;
-mod frames;
 mod meter;
 mod own;
 mod plan;
-mod process;
 mod receiver;
 mod report;
 mod run;
@@ -32,11 +30,12 @@ pub use self::args::{BenchArgs, Extension, Shape};
 use self::own::OwnServer;
 use self::plan::Plan;
 use self::run::Run;
+use crate::load::process;
 use liveset_server::signals::Stop;
 use liveset_server::terminal;
 
 /// Files that are open beside the connections.
-const OTHER_FILES: u64 = 128;
+const OTHER_FILES: usize = 128;
 
 /// Why there are no numbers, or why they are not to be trusted.
 #[derive(Debug, thiserror::Error)]
@@ -71,8 +70,8 @@ impl From<String> for BenchError {
 pub async fn run(args: BenchArgs) -> Result<(), BenchError> {
     args.check()?;
     let plan = Plan::new(&args, templates(&args)?)?;
-    if let Some(limits) = process::open_files() {
-        check_open_files(args.connections, limits)?;
+    if let Some(limit) = process::raise_open_files() {
+        check_open_files(args.connections, limit)?;
     }
     let stop = Stop::on_signals()?;
     let own = match &args.url {
@@ -110,21 +109,16 @@ fn templates(args: &BenchArgs) -> Result<Vec<String>, String> {
     }
 }
 
-/// Each connection is an open file, here and in the server. The limit is the one in force, and up to where it can be
-/// raised.
-fn check_open_files(connections: u32, (limit, most): (u64, u64)) -> Result<(), String> {
-    let needed = u64::from(connections) + OTHER_FILES;
+/// Each connection is an open file, here and in the server.
+fn check_open_files(connections: u32, limit: usize) -> Result<(), String> {
+    let needed = connections as usize + OTHER_FILES;
     if needed <= limit {
         return Ok(());
     }
-    let how = match needed <= most {
-        true => format!("run `ulimit -n {needed}` first, or choose fewer --connections"),
-        false => format!(
-            "more than {most} takes root (`prlimit --nofile={needed} --pid $$`, or `nofile` in \
-             /etc/security/limits.conf); or choose fewer --connections"
-        ),
-    };
-    Err(format!("{connections} connections need {needed} open files, and this shell allows {limit}: {how}"))
+    Err(format!(
+        "{connections} connections need {needed} open files, and this shell allows {limit}: more takes root \
+         (`prlimit --nofile={needed} --pid $$`, or `nofile` in /etc/security/limits.conf); or choose fewer --connections"
+    ))
 }
 
 /// Standard error, for what is no result.
@@ -138,10 +132,8 @@ mod tests {
 
     #[test]
     fn too_few_open_files_are_told_with_the_way_out() {
-        assert_eq!(check_open_files(896, (1_024, 4_096)), Ok(()));
-        let error = check_open_files(1_000, (1_024, 4_096)).unwrap_err();
-        assert!(error.contains("allows 1024") && error.contains("`ulimit -n 1128`"), "{error}");
-        let error = check_open_files(4_000, (1_024, 4_096)).unwrap_err();
-        assert!(error.contains("root") && error.contains("--nofile=4128"), "{error}");
+        assert_eq!(check_open_files(896, 1_024), Ok(()));
+        let error = check_open_files(1_000, 1_024).unwrap_err();
+        assert!(error.contains("allows 1024") && error.contains("--nofile=1128"), "{error}");
     }
 }

@@ -7,7 +7,7 @@ use liveset_core::{LiveQueryOptions, Query};
 
 use super::args::{BenchArgs, Shape};
 use super::schedule::Nanos;
-use crate::rng::Rng;
+use crate::load::random::Random;
 
 /// The server keeps at most so many nodes in a window, unless it is configured otherwise.
 const CAP: u32 = 1_000;
@@ -161,15 +161,15 @@ impl Plan {
 
     /// What one writer writes.
     pub(super) fn workload(&self, writer: u32) -> Workload {
-        let mut rng = Rng::new(self.seed.wrapping_mul(1_000).wrapping_add(u64::from(writer)));
+        let mut random = Random::new(self.seed.wrapping_mul(1_000).wrapping_add(u64::from(writer)));
         let mut nodes: Vec<(u32, u32)> = (writer..self.nodes)
             .step_by(self.writers as usize)
             .map(|node| (node, node % self.groups))
             .collect();
         for last in (1..nodes.len()).rev() {
-            nodes.swap(last, rng.below(last + 1));
+            nodes.swap(last, random.below(last + 1));
         }
-        Workload { plan: self.clone(), rng, nodes, next: 0 }
+        Workload { plan: self.clone(), random, nodes, next: 0 }
     }
 }
 
@@ -177,7 +177,7 @@ impl Plan {
 #[derive(Debug)]
 pub(super) struct Workload {
     plan: Plan,
-    rng: Rng,
+    random: Random,
     /// Each with the group that it is in.
     nodes: Vec<(u32, u32)>,
     next: usize,
@@ -186,11 +186,11 @@ pub(super) struct Workload {
 impl Workload {
     /// All nodes as they are at first, in commits of at most so many.
     pub(super) fn initial(&mut self, most: usize) -> Vec<String> {
-        let Workload { plan, rng, nodes, .. } = self;
+        let Workload { plan, random, nodes, .. } = self;
         let commit = |nodes: &[(u32, u32)]| {
             let mut json = String::from("[");
             for (node, group) in nodes {
-                upsert(plan, rng, (*node, *group), None, &mut json);
+                upsert(plan, random, (*node, *group), None, &mut json);
             }
             end(json)
         };
@@ -199,7 +199,7 @@ impl Workload {
 
     /// The next commit, which was due then. `moved` is told each change: the group before, and the one after.
     pub(super) fn commit(&mut self, due: Nanos, mut moved: impl FnMut(u32, u32)) -> String {
-        let Workload { plan, rng, nodes, next } = self;
+        let Workload { plan, random, nodes, next } = self;
         let changes = (plan.changes as usize).min(nodes.len());
         let mut json = String::with_capacity(changes * (plan.node_bytes + 64) + 2);
         json.push('[');
@@ -208,11 +208,11 @@ impl Workload {
             let (node, group) = &mut nodes[*next];
             *next = (*next + 1) % count;
             let before = *group;
-            if rng.chance(plan.moves) {
-                *group = rng.below(plan.groups as usize) as u32;
+            if random.chance(plan.moves) {
+                *group = random.below(plan.groups as usize) as u32;
             }
             moved(before, *group);
-            upsert(plan, rng, (*node, *group), Some(due), &mut json);
+            upsert(plan, random, (*node, *group), Some(due), &mut json);
         }
         end(json)
     }
@@ -232,7 +232,7 @@ impl Workload {
 }
 
 /// Appends one op and a comma. The stamp stands first, where it is found soonest.
-fn upsert(plan: &Plan, rng: &mut Rng, node: (u32, u32), due: Option<Nanos>, json: &mut String) {
+fn upsert(plan: &Plan, random: &mut Random, node: (u32, u32), due: Option<Nanos>, json: &mut String) {
     let Plan { run, set, .. } = plan;
     let (node, group) = node;
     let set = serde_json::Value::from(set.as_str());
@@ -240,7 +240,7 @@ fn upsert(plan: &Plan, rng: &mut Rng, node: (u32, u32), due: Option<Nanos>, json
     let _ = write!(json, r#"{{"op":"upsert","set":{set},"node":"#);
     let from = json.len();
     let stamp = due.map(|due| due.to_string()).unwrap_or_default();
-    let value = rng.below(VALUES);
+    let value = random.below(VALUES);
     let _ = write!(
         json,
         r#"{{"sent":"{run}:{stamp}","id":"{run}-{node}","group":{group},"value":{value},"pad":""#

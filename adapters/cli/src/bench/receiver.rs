@@ -1,32 +1,27 @@
 //! One connection: made, authenticated, subscribed, and then read as cheaply as can be.
 //!
-//! A connection is one task. Bytes are read into a buffer that all connections of a thread share, and counted where
-//! they lie; nothing is allocated for a message. A connection that stalls is not read at all, and has a receive buffer
-//! as small as the system makes it.
+//! A connection is one task. Messages are counted where they lie in the buffer of the [`Link`]; nothing is allocated for
+//! one. A connection that stalls is not read at all, and has a receive buffer as small as the system makes it.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use fastwebsockets::handshake;
 use liveset_core::{
     ClientBody, ClientLimits, ClientMessage, ClientSession, LiveQueryRequest, Moment, Query, ServerMessage,
     SubscriptionEntry, SubscriptionSpec, Token,
 };
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
-use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
 
-use super::frames::{self, Frames};
-use super::meter::{Meter, Shard, Side, Stamped, lock};
+use super::meter::{Meter, Shard, Side, Stamped};
 use super::plan::Plan;
 use super::scan::{self, Kind, Stamps};
 use super::schedule::Nanos;
+use crate::load::frames::{self, Frames};
+use crate::load::link::{Link, NARROW, Way};
+use crate::load::lock;
 use crate::url::ServerUrl;
 use liveset_server::secret::Secret;
 
@@ -34,12 +29,6 @@ use liveset_server::secret::Secret;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the server may take to say goodbye.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// What is read at once, for all connections of a thread.
-const READ_BYTES: usize = 128 * 1024;
-/// What the system is asked to hold for a connection that stalls; it makes it as small as it can.
-const NARROW: u32 = 4 * 1024;
-/// The largest head of the answer to a handshake.
-const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// The name of the event subscription.
 const EVENTS: &str = "e";
 
@@ -81,26 +70,19 @@ pub(super) async fn run(
     stage: watch::Receiver<Stage>,
 ) {
     let begun = shared.meter.clock.now();
-    let connecting = connect(&shared, side);
-    let stream = match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
-        Ok(Ok(stream)) => stream,
+    let path = shared.url.path("/ws");
+    let way = Way {
+        address: shared.address,
+        upgrade: Some((&shared.url.authority, &path)),
+        receive_buffer: (side == Side::Stalled).then_some(NARROW),
+    };
+    let link = match tokio::time::timeout(CONNECT_TIMEOUT, way.connect()).await {
+        Ok(Ok(link)) => link,
         Ok(Err(error)) => return failed(&shared, error.to_string()),
         Err(_) => return failed(&shared, format!("no connection in {CONNECT_TIMEOUT:?}")),
     };
-    let mut connection = Connection {
-        index,
-        side,
-        begun,
-        shared,
-        sample,
-        stream,
-        frames: Frames::default(),
-        out: Vec::new(),
-        waiting: None,
-        is_closed: false,
-        is_over: false,
-    };
-    connection.live(stage).await;
+    let reader = Reader { index, side, begun, shared, sample, waiting: None, is_closed: false };
+    Connection { link, reader, is_over: false }.live(stage).await;
 }
 
 fn failed(shared: &Shared, error: String) {
@@ -108,63 +90,20 @@ fn failed(shared: &Shared, error: String) {
     shared.meter.trouble(|| format!("a connection failed: {error}"));
 }
 
-/// Connects and upgrades.
-async fn connect(shared: &Shared, side: Side) -> io::Result<TcpStream> {
-    let socket = if shared.address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if side == Side::Stalled {
-        socket.set_recv_buffer_size(NARROW)?;
-    }
-    let mut stream = socket.connect(shared.address).await?;
-    stream.set_nodelay(true)?;
-    let request = format!(
-        "GET {} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {}\r\n\
-         Sec-WebSocket-Version: 13\r\n\r\n",
-        shared.url.path("/ws"),
-        shared.url.authority,
-        handshake::generate_key()
-    );
-    stream.write_all(request.as_bytes()).await?;
-    // The server says nothing more until it is spoken to, so that nothing behind the head can be lost.
-    let mut head = Vec::with_capacity(256);
-    while !head.ends_with(b"\r\n\r\n") {
-        if head.len() > MAX_HEAD_BYTES {
-            return Err(io::Error::other("the answer to the handshake is too long"));
-        }
-        if stream.read_buf(&mut head).await? == 0 {
-            return Err(io::Error::other("the server hung up during the handshake"));
-        }
-        let status = head.get(..12);
-        if status.is_some_and(|status| status != b"HTTP/1.1 101") {
-            let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
-            return Err(io::Error::other(format!("no WebSocket there: {}", String::from_utf8_lossy(line))));
-        }
-    }
-    Ok(stream)
-}
-
 struct Connection {
-    index: u32,
-    side: Side,
-    begun: Nanos,
-    shared: Arc<Shared>,
-    sample: Option<Sample>,
-    stream: TcpStream,
-    frames: Frames,
-    /// Frames that are to be written.
-    out: Vec<u8>,
-    /// Answers that must come before the connection is ready; nothing before `authenticated`.
-    waiting: Option<u32>,
-    /// The server said goodbye.
-    is_closed: bool,
+    link: Link,
+    reader: Reader,
     /// Nothing more can be read.
     is_over: bool,
 }
 
 impl Connection {
     async fn live(&mut self, mut stage: watch::Receiver<Stage>) {
-        self.say(&ClientBody::Auth { token: Cow::Borrowed(self.shared.clone().token.expose()) });
-        if self.side == Side::Stalled {
-            while self.waiting != Some(0) && !self.is_over {
+        let shared = self.reader.shared.clone();
+        let text = self.reader.say(&ClientBody::Auth { token: Cow::Borrowed(shared.token.expose()) });
+        self.link.say(frames::TEXT, &text);
+        if self.reader.side == Side::Stalled {
+            while self.reader.waiting != Some(0) && !self.is_over {
                 self.step().await;
             }
             self.read_until(stage.clone(), Stage::Stall).await;
@@ -173,9 +112,9 @@ impl Connection {
         }
         self.read_until(stage, Stage::End).await;
         if !self.is_over {
-            frames::write(frames::CLOSE, &1000_u16.to_be_bytes(), self.begun as u32, &mut self.out);
+            self.link.say(frames::CLOSE, &1000_u16.to_be_bytes());
             let closing = async {
-                while !self.is_over && !self.is_closed {
+                while !self.is_over && !self.reader.is_closed {
                     self.step().await;
                 }
             };
@@ -197,24 +136,35 @@ impl Connection {
         }
     }
 
-    /// Writes what is to be written, then reads once. Can be dropped and called again: a write that was begun is
-    /// remembered.
+    /// Writes what is to be written, then reads once. Can be dropped and called again.
     async fn step(&mut self) {
-        while !self.out.is_empty() {
-            match self.stream.write(&self.out).await {
-                Ok(0) | Err(_) => return self.lost(),
-                Ok(written) if written == self.out.len() => self.out = Vec::new(),
-                Ok(written) => drop(self.out.drain(..written)),
-            }
-        }
-        let read = std::future::poll_fn(|context| self.poll_read(context)).await;
-        if matches!(read, Ok(0) | Err(_)) {
-            self.lost();
+        let Connection { link, reader, .. } = self;
+        let step = async {
+            link.flush().await?;
+            link.read(|bytes, frames, out| reader.take(bytes, frames, out)).await
+        };
+        if matches!(step.await, Ok(0) | Err(_)) {
+            self.is_over = true;
+            self.reader.lost();
         }
     }
+}
 
+/// What a connection does with what it reads.
+struct Reader {
+    index: u32,
+    side: Side,
+    begun: Nanos,
+    shared: Arc<Shared>,
+    sample: Option<Sample>,
+    /// Answers that must come before the connection is ready; nothing before `authenticated`.
+    waiting: Option<u32>,
+    /// The server said goodbye.
+    is_closed: bool,
+}
+
+impl Reader {
     fn lost(&mut self) {
-        self.is_over = true;
         let shared = self.shared.clone();
         if !std::mem::replace(&mut self.is_closed, true) {
             *shared.meter.shard(self.index).counts(self.side).closes.entry("lost".into()).or_default() += 1;
@@ -224,49 +174,32 @@ impl Connection {
         }
     }
 
-    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        thread_local! {
-            static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
-        }
-        BUFFER.with_borrow_mut(|buffer| {
-            let mut buffer = ReadBuf::new(buffer);
-            ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))?;
-            let bytes = buffer.filled();
-            if !bytes.is_empty() {
-                self.take(bytes)?;
-            }
-            Poll::Ready(Ok(bytes.len()))
-        })
-    }
-
-    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn take(&mut self, bytes: &[u8], frames: &mut Frames, out: &mut Vec<u8>) -> io::Result<()> {
         let shared = self.shared.clone();
         let now = shared.meter.clock.now();
         shared.meter.hear(self.side, now);
         let mut shard = shared.meter.shard(self.index);
         shard.counts(self.side).bytes += bytes.len() as u64;
-        let mut frames = std::mem::take(&mut self.frames);
         let read = frames.read(bytes, |opcode, payload| match opcode {
-            frames::TEXT => self.message(payload, now, &mut shard),
-            frames::PING => frames::write(frames::PONG, payload, now as u32, &mut self.out),
+            frames::TEXT => self.message(payload, now, &mut shard, out),
+            frames::PING => frames::write(frames::PONG, payload, out),
             frames::CLOSE => {
                 let code = payload.first_chunk().map(|code| u16::from_be_bytes(*code));
                 let name = code.map_or_else(|| "none".into(), |code| code.to_string());
                 if !std::mem::replace(&mut self.is_closed, true) {
                     *shard.counts(self.side).closes.entry(name).or_default() += 1;
                 }
-                frames::write(frames::CLOSE, payload, now as u32, &mut self.out);
+                frames::write(frames::CLOSE, payload, out);
             }
             _ => {}
         });
-        self.frames = frames;
         read.map_err(|error| {
             shared.meter.trouble(|| error.to_owned());
             io::Error::other(error)
         })
     }
 
-    fn message(&mut self, text: &[u8], now: Nanos, shard: &mut Shard) {
+    fn message(&mut self, text: &[u8], now: Nanos, shard: &mut Shard, out: &mut Vec<u8>) {
         let kind = scan::kind(text);
         let counts = shard.counts(self.side);
         counts.messages += 1;
@@ -292,12 +225,14 @@ impl Connection {
                 }
             }
             Kind::Error => self.error(text, now, shard),
-            Kind::Authenticated => self.authenticated(now),
+            Kind::Authenticated => self.authenticated(now, out),
             Kind::Data { is_last: true } | Kind::Subscribed => self.answered(now),
-            Kind::Ping if self.sample.is_none() => self.say(&ClientBody::Pong),
+            Kind::Ping if self.sample.is_none() => {
+                frames::write(frames::TEXT, &self.say(&ClientBody::Pong), out)
+            }
             Kind::Ping | Kind::Data { is_last: false } | Kind::Other => {}
         }
-        self.fold(text, now);
+        self.fold(text, now, out);
     }
 
     fn stamp(&self, text: &[u8], now: Nanos, what: Stamped, shard: &mut Shard) {
@@ -318,7 +253,7 @@ impl Connection {
     }
 
     /// Asks for what the plan says.
-    fn authenticated(&mut self, now: Nanos) {
+    fn authenticated(&mut self, now: Nanos, out: &mut Vec<u8>) {
         if self.waiting.is_some() {
             return;
         }
@@ -334,11 +269,14 @@ impl Connection {
         if let Some((path, event)) = &shared.events {
             let entry =
                 SubscriptionEntry { id: EVENTS.into(), path: path.into(), events: vec![event.into()] };
-            self.say(&ClientBody::SubscribeEvents { subscriptions: vec![entry] });
+            let text = self.say(&ClientBody::SubscribeEvents { subscriptions: vec![entry] });
+            frames::write(frames::TEXT, &text, out);
         }
         for query in 0..plan.queries {
             if let Some((query, options, id)) = live_query(plan, self.index, query) {
-                self.say(&ClientBody::CreateLiveQuery { id: id.into(), query, options, since: None });
+                let text =
+                    self.say(&ClientBody::CreateLiveQuery { id: id.into(), query, options, since: None });
+                frames::write(frames::TEXT, &text, out);
             }
         }
     }
@@ -352,7 +290,7 @@ impl Connection {
     }
 
     /// Lets the session of a sample see the message, and sends what it wants to say.
-    fn fold(&mut self, text: &[u8], now: Nanos) {
+    fn fold(&mut self, text: &[u8], now: Nanos, out: &mut Vec<u8>) {
         let Some(sample) = self.sample.clone() else { return };
         let mut session = lock(&sample);
         let was_authenticated = session.is_authenticated();
@@ -365,7 +303,7 @@ impl Connection {
         }
         let mut said = Vec::new();
         while session.poll_transmit(&mut said) {
-            frames::write(frames::TEXT, &said, now as u32, &mut self.out);
+            frames::write(frames::TEXT, &said, out);
             said.clear();
         }
     }
@@ -386,8 +324,8 @@ impl Connection {
         }
     }
 
-    /// Says something; a sample's session says it, so that it knows what is answered.
-    fn say(&mut self, body: &ClientBody<'_>) {
+    /// What it says; a sample's session says it, so that it knows what is answered.
+    fn say(&self, body: &ClientBody<'_>) -> Vec<u8> {
         let mut text = Vec::new();
         match (&self.sample, body) {
             (Some(sample), ClientBody::Auth { token }) => {
@@ -397,7 +335,7 @@ impl Connection {
             }
             _ => ClientMessage { request_id: None, body: body.clone() }.write(&mut text),
         }
-        frames::write(frames::TEXT, &text, self.begun as u32, &mut self.out);
+        text
     }
 }
 

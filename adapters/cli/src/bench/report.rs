@@ -159,36 +159,17 @@ pub(super) struct Sides {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Received {
-    pub(super) messages: u64,
-    pub(super) bytes: u64,
+    #[serde(flatten)]
+    pub(super) counts: Counts,
     pub(super) diffs: u64,
-    pub(super) added: u64,
-    pub(super) updated: u64,
-    pub(super) removed: u64,
     /// What would have come had nothing been folded or lost; where the queries tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) diffs_due: Option<u64>,
-    pub(super) events: u64,
-    pub(super) events_dropped: u64,
-    pub(super) errors: BTreeMap<String, u64>,
-    pub(super) closes: BTreeMap<String, u64>,
 }
 
 impl Received {
     pub(super) fn new(counts: &Counts, diffs_due: Option<u64>) -> Received {
-        Received {
-            messages: counts.messages,
-            bytes: counts.bytes,
-            diffs: counts.diffs(),
-            added: counts.added,
-            updated: counts.updated,
-            removed: counts.removed,
-            diffs_due,
-            events: counts.events,
-            events_dropped: counts.dropped,
-            errors: counts.errors.clone(),
-            closes: counts.closes.clone(),
-        }
+        Received { counts: counts.clone(), diffs: counts.diffs(), diffs_due }
     }
 }
 

@@ -16,17 +16,18 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::args::BenchArgs;
-use super::meter::{Counts, Meter, Side, Stamped, histogram, lock};
+use super::meter::{Counts, Meter, Side, Stamped};
 use super::own::OwnServer;
 use super::plan::Plan;
-use super::process::{self, Machine, Usage};
 use super::receiver::{self, Sample, Shared, Stage};
 use super::report::{self, Latency, Measured, MeterUse, Received, Report, ServerUse, Setup};
 use super::scan::Stamps;
 use super::schedule::{RunClock, Schedule, Windows, nanos};
 use super::writer::{self, Writes};
 use super::{BenchError, scrape, verify, warn};
-use crate::rng::Rng;
+use crate::load::process::{self, Machine, Usage};
+use crate::load::random::Random;
+use crate::load::{histogram, lock};
 use crate::url::ServerUrl;
 use liveset_server::secret::Secret;
 
@@ -331,11 +332,11 @@ impl MeterUse {
 
 /// The connections that are verified, drawn from those that read: even steps could keep step with the groups.
 fn samples(args: &BenchArgs) -> BTreeMap<u32, Sample> {
-    let mut rng = Rng::new(args.seed);
+    let mut random = Random::new(args.seed);
     let mut live: Vec<u32> =
         (0..args.connections).filter(|connection| !args.is_stalled(*connection)).collect();
     let wanted = (args.verify as usize).min(live.len());
-    (0..wanted).map(|_| (live.swap_remove(rng.below(live.len())), receiver::sample())).collect()
+    (0..wanted).map(|_| (live.swap_remove(random.below(live.len())), receiver::sample())).collect()
 }
 
 async fn resolve(url: &ServerUrl) -> Result<SocketAddr, String> {

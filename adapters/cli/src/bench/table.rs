@@ -1,173 +1,164 @@
 //! The results for people.
 
-use std::fmt::Write as _;
-
-use super::report::{Latency, Received, Report};
+use comfy_table::presets::NOTHING;
+use comfy_table::{Cell, CellAlignment, ColumnConstraint, LineStyle, Table, Width};
+use indicatif::{DecimalBytes, HumanCount};
 use liveset_server::terminal;
 
-const NAME_WIDTH: usize = 22;
-const CELL_WIDTH: usize = 11;
+use super::report::{Latency, Measured, Received, Report};
+
+/// The first column of every part, so that all of them are in line.
+const NAMES: u16 = 24;
+
+/// Lines of a name and a text.
+type Lines = Vec<(&'static str, String)>;
 
 /// The whole report as text.
 pub(super) fn render(report: &Report) -> String {
-    let mut out = String::new();
-    // Writing to a `String` cannot fail.
-    let _ =
-        (head(report, &mut out), flow(report, &mut out), latencies(report, &mut out), rest(report, &mut out));
-    out
-}
-
-fn head(report: &Report, out: &mut String) -> std::fmt::Result {
     let setup = &report.setup;
     let server = if setup.own_server { "a server of its own" } else { &setup.url };
-    writeln!(out, "\nliveset bench · {} · {} s\n", terminal::cell(server, 60), setup.duration_seconds)?;
-    let stalled = match setup.stalled {
-        0 => String::new(),
-        stalled => format!(", {} of them stalled", count(stalled.into())),
-    };
-    line(
-        out,
-        "connections",
-        &format!(
-            "{} × {} queries ({}){stalled}",
-            count(setup.connections.into()),
-            setup.queries,
-            setup.shape
-        ),
-    )?;
-    let events = match setup.events_per_second {
-        0.0 => String::new(),
-        events => format!(", {events} events/s"),
-    };
-    let writes = format!(
-        "{} commits/s × {} changes{events}, {} nodes in {} groups",
-        setup.commits_per_second,
-        setup.changes,
-        count(setup.nodes.into()),
-        count(setup.groups.into())
-    );
-    line(out, "writes", &writes)
+    let title = format!("liveset bench · {} · {} s", terminal::cell(server, 60), setup.duration_seconds);
+    let [asked, flow, rest] = [asked(report), flow(report), rest(report)].map(lines);
+    let compared = compared(report).map(|text| format!("\n  {text}")).unwrap_or_default();
+    format!("\n{title}\n\n{asked}\n\n{flow}\n\n{}{compared}\n\n{rest}\n\n", latencies(report))
 }
 
-fn flow(report: &Report, out: &mut String) -> std::fmt::Result {
-    writeln!(out)?;
+fn asked(report: &Report) -> Lines {
+    let setup = &report.setup;
+    let mut connections =
+        format!("{} × {} queries ({})", count(setup.connections.into()), setup.queries, setup.shape);
+    if setup.stalled > 0 {
+        connections += &format!(", {} of them stalled", count(setup.stalled.into()));
+    }
+    let mut writes = format!("{} commits/s × {} changes", setup.commits_per_second, setup.changes);
+    if setup.events_per_second > 0.0 {
+        writes += &format!(", {} events/s", setup.events_per_second);
+    }
+    writes += &format!(", {} nodes in {} groups", count(setup.nodes.into()), count(setup.groups.into()));
+    vec![("connections", connections), ("writes", writes)]
+}
+
+fn flow(report: &Report) -> Lines {
     let connect = &report.connect;
-    let text = format!(
-        "{} in {:.2} s, {}/s",
-        count(connect.connections),
-        connect.seconds,
-        count(connect.per_second as u64)
-    );
-    line(out, "connected", &text)?;
+    let (ready, rate) = (count(connect.connections), count(connect.per_second as u64));
     let writes = &report.writes;
-    let failed = if writes.failed > 0 { format!(", {} failed", count(writes.failed)) } else { String::new() };
-    let text = format!("{} commits, {:.1}/s{failed}", count(writes.commits), writes.commits_per_second);
-    line(out, "written", &text)?;
+    let mut written = format!("{} commits, {:.1}/s", count(writes.commits), writes.commits_per_second);
+    if writes.failed > 0 {
+        written += &format!(", {} failed", count(writes.failed));
+    }
+    let mut lines =
+        vec![("connected", format!("{ready} in {:.2} s, {rate}/s", connect.seconds)), ("written", written)];
     for window in &report.windows {
-        let name = match (report.windows.len(), window.stalling) {
-            (1, _) => "received",
-            (_, false) => "received, all read",
-            (_, true) => "received, some stall",
-        };
+        let name = by_window(report, window, ["received", "received, all read", "received, some stall"]);
         let text = format!(
             "{} messages/s, {}/s, {} diffs/s",
             count(window.messages_per_second as u64),
-            bytes(window.bytes_per_second as u64),
+            DecimalBytes(window.bytes_per_second as u64),
             count(window.diffs_per_second as u64)
         );
-        line(out, name, &text)?;
+        lines.push((name, text));
     }
-    let received = &report.received;
-    side(out, "in all", &received.live)?;
-    received.stalled.as_ref().map_or(Ok(()), |stalled| side(out, "in all, stalled", stalled))
+    lines.push(("in all", side(&report.received.live)));
+    lines.extend(report.received.stalled.iter().map(|stalled| ("in all, stalled", side(stalled))));
+    lines
 }
 
-fn side(out: &mut String, name: &str, received: &Received) -> std::fmt::Result {
-    let mut text = format!("{} diffs", count(received.diffs));
-    if let Some(due) = received.diffs_due {
-        write!(text, " of {} due", count(due))?;
+fn side(received: &Received) -> String {
+    let Received { counts, diffs, diffs_due } = received;
+    let mut text = format!("{} diffs", count(*diffs));
+    if let Some(due) = diffs_due {
+        text += &format!(" of {} due", count(*due));
     }
-    if received.events + received.events_dropped > 0 {
-        write!(text, ", {} events ({} dropped)", count(received.events), count(received.events_dropped))?;
+    if counts.events + counts.dropped > 0 {
+        text += &format!(", {} events ({} dropped)", count(counts.events), count(counts.dropped));
     }
-    for (code, errors) in &received.errors {
-        write!(text, ", {} × {}", count(*errors), terminal::cell(code, 40))?;
+    for (code, errors) in &counts.errors {
+        text += &format!(", {} × {}", count(*errors), terminal::cell(code, 40));
     }
-    for (code, closes) in &received.closes {
+    for (code, closes) in &counts.closes {
         let how = if code == "lost" { "without a code".into() } else { format!("with {code}") };
-        write!(text, ", {} closed {how}", count(*closes))?;
+        text += &format!(", {} closed {how}", count(*closes));
     }
-    line(out, name, &text)
+    text
 }
 
-fn latencies(report: &Report, out: &mut String) -> std::fmt::Result {
-    write!(out, "\n  {:NAME_WIDTH$}", "")?;
-    for name in ["p50", "p90", "p99", "p99.9", "max", "samples"] {
-        write!(out, "{name:>CELL_WIDTH$}")?;
+/// The name of a line about a window: where there is one alone, while all read, while some stall.
+fn by_window(report: &Report, window: &Measured, [alone, read, stall]: [&'static str; 3]) -> &'static str {
+    match (report.windows.len(), window.stalling) {
+        (1, _) => alone,
+        (_, false) => read,
+        (_, true) => stall,
     }
-    let width = NAME_WIDTH + 6 * CELL_WIDTH;
-    writeln!(out, "\n  {}", "─".repeat(width))?;
-    row(out, "authenticated", &report.connect.authenticated)?;
-    row(out, "first results", &report.connect.first_results)?;
-    row(out, "commit answered", &report.writes.answered)?;
+}
+
+fn latencies(report: &Report) -> String {
+    let rule = LineStyle::none().fill('─').junction('─');
+    let mut table = Table::new();
+    table.load_style(NOTHING.header_separator(rule).bottom_border(rule));
+    table.set_header(["", "p50", "p90", "p99", "p99.9", "max", "samples"]);
+    let mut row = |name: &str, latency: &Latency| {
+        let times = [latency.p50, latency.p90, latency.p99, latency.p999, latency.max];
+        let times = times.map(|millis| if latency.count == 0 { "–".into() } else { time(millis) });
+        table.add_row([name.to_owned()].into_iter().chain(times).chain([count(latency.count)]));
+    };
+    row("authenticated", &report.connect.authenticated);
+    row("first results", &report.connect.first_results);
+    row("commit answered", &report.writes.answered);
     for window in &report.windows {
-        let suffix = match (report.windows.len(), window.stalling) {
-            (1, _) => "",
-            (_, false) => ", all read",
-            (_, true) => ", some stall",
-        };
-        row(out, &format!("diff{suffix}"), &window.diffs)?;
+        row(by_window(report, window, ["diff", "diff, all read", "diff, some stall"]), &window.diffs);
         if let Some(latency) = window.diffs_stalled.as_ref().filter(|_| window.stalling) {
-            row(out, "diff, once read again", latency)?;
+            row("diff, once read again", latency);
         }
         if let Some(latency) = &window.events {
-            row(out, &format!("event{suffix}"), latency)?;
+            row(by_window(report, window, ["event", "event, all read", "event, some stall"]), latency);
         }
     }
-    writeln!(out, "  {}", "─".repeat(width))?;
-    if let Some(compare) = &report.compare {
-        writeln!(
-            out,
-            "  with {} stalled connections, the others' p99 is {:.2} times, their p50 {:.2} times what it was without",
-            count(report.setup.stalled.into()),
-            compare.p99,
-            compare.p50
-        )?;
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+        column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(11)));
     }
-    writeln!(out)
+    aligned(table)
 }
 
-fn rest(report: &Report, out: &mut String) -> std::fmt::Result {
+fn compared(report: &Report) -> Option<String> {
+    let (compare, stalled) = (report.compare.as_ref()?, count(report.setup.stalled.into()));
+    let (p99, p50) = (compare.p99, compare.p50);
+    Some(format!(
+        "with {stalled} stalled connections, the others' p99 is {p99:.2} times, their p50 {p50:.2} times what it was without"
+    ))
+}
+
+fn rest(report: &Report) -> Lines {
+    let mut lines = Vec::new();
     if let Some(server) = &report.server {
         let each = server.rss_connected.saturating_sub(server.rss_idle) / report.connect.connections.max(1);
         let text = format!(
             "{:.2} cores, {} before the connections, {} with them ({} each), {} at most",
             server.cores,
-            bytes(server.rss_idle),
-            bytes(server.rss_connected),
-            bytes(each),
-            bytes(server.rss_peak)
+            DecimalBytes(server.rss_idle),
+            DecimalBytes(server.rss_connected),
+            DecimalBytes(each),
+            DecimalBytes(server.rss_peak)
         );
-        line(out, "server", &text)?;
+        lines.push(("server", text));
     }
     if let Some(counted) = &report.counted {
-        let of =
-            |count_of: Option<u64>, what: &str| count_of.map(|number| format!("{} {what}", count(number)));
-        let parts = [of(counted.diffs_folded, "diffs folded"), of(counted.events_dropped, "events dropped")];
-        let parts: Vec<_> = parts.into_iter().flatten().collect();
+        let folded = counted.diffs_folded.map(|diffs| format!("{} diffs folded", count(diffs)));
+        let dropped = counted.events_dropped.map(|events| format!("{} events dropped", count(events)));
+        let parts: Vec<_> = folded.into_iter().chain(dropped).collect();
         if !parts.is_empty() {
-            line(out, "server counted", &parts.join(", "))?;
+            lines.push(("server counted", parts.join(", ")));
         }
     }
     if let Some(meter) = &report.meter {
         let text = format!(
             "{:.2} cores, {}, woke up {} late at p99; the machine was {:.0} % busy",
             meter.cores,
-            bytes(meter.rss),
+            DecimalBytes(meter.rss),
             time(meter.lag.p99),
             meter.machine_busy * 100.0
         );
-        line(out, "meter", &text)?;
+        lines.push(("meter", text));
     }
     if let Some(verified) = &report.verify {
         let text = format!(
@@ -180,25 +171,26 @@ fn rest(report: &Report, out: &mut String) -> std::fmt::Result {
                 wrong => format!("{wrong} DIFFER"),
             }
         );
-        line(out, "verified", &text)?;
+        lines.push(("verified", text));
     }
-    for warning in &report.warnings {
-        line(out, "note", &terminal::message(warning))?;
-    }
-    writeln!(out)
+    lines.extend(report.warnings.iter().map(|warning| ("note", terminal::message(warning))));
+    lines
 }
 
-fn line(out: &mut String, name: &str, text: &str) -> std::fmt::Result {
-    writeln!(out, "  {name:NAME_WIDTH$}{text}")
+fn lines(lines: Lines) -> String {
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    table.add_rows(lines.into_iter().map(|(name, text)| [Cell::new(name), Cell::new(text)]));
+    aligned(table)
 }
 
-fn row(out: &mut String, name: &str, latency: &Latency) -> std::fmt::Result {
-    write!(out, "  {name:NAME_WIDTH$}")?;
-    for millis in [latency.p50, latency.p90, latency.p99, latency.p999, latency.max] {
-        let text = if latency.count == 0 { "–".into() } else { time(millis) };
-        write!(out, "{text:>CELL_WIDTH$}")?;
+/// The text of a table, whose first column is as wide as in all others.
+fn aligned(mut table: Table) -> String {
+    if let Some(names) = table.column_mut(0) {
+        names.set_padding((2, 0));
+        names.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(NAMES)));
     }
-    writeln!(out, "{:>CELL_WIDTH$}", count(latency.count))
+    table.trim_fmt()
 }
 
 /// Milliseconds with three digits that count.
@@ -212,27 +204,8 @@ fn time(millis: f64) -> String {
     }
 }
 
-/// With a comma after every three digits.
 fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-fn bytes(number: u64) -> String {
-    let number = number as f64;
-    match number {
-        _ if number >= 1e9 => format!("{:.2} GB", number / 1e9),
-        _ if number >= 1e6 => format!("{:.1} MB", number / 1e6),
-        _ if number >= 1e3 => format!("{:.1} kB", number / 1e3),
-        _ => format!("{number:.0} B"),
-    }
+    HumanCount(number).to_string()
 }
 
 #[cfg(test)]
@@ -255,9 +228,15 @@ mod tests {
             assert_eq!(count(number), text);
         }
         for (number, text) in
-            [(12, "12 B"), (4_100, "4.1 kB"), (63_000_000, "63.0 MB"), (2_500_000_000, "2.50 GB")]
+            [(12, "12 B"), (4_100, "4.10 kB"), (63_000_000, "63.00 MB"), (2_500_000_000, "2.50 GB")]
         {
-            assert_eq!(bytes(number), text);
+            assert_eq!(DecimalBytes(number).to_string(), text);
         }
+    }
+
+    #[test]
+    fn all_parts_are_in_line_whatever_is_in_them() {
+        let text = lines(vec![("connections", "10".into()), ("note", "東京 😀 is away".into())]);
+        assert_eq!(text, "  connections            10\n  note                   東京 😀 is away");
     }
 }

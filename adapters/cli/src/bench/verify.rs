@@ -10,10 +10,10 @@ use liveset_engine::{Number, Value};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::meter::lock;
 use super::receiver::{Sample, Shared, query_id};
 use super::writer;
 use crate::client::{self, Client, Outcome};
+use crate::load::lock;
 
 /// What does not agree is looked at again this often, in case the last diffs are still on their way.
 const ATTEMPTS: u32 = 20;

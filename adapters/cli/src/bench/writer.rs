@@ -15,11 +15,11 @@ use hyper::StatusCode;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::meter::{histogram, lock};
 use super::plan::Workload;
 use super::receiver::Shared;
 use super::schedule::{Nanos, Schedule};
 use crate::client::{self, Client, Outcome};
+use crate::load::{histogram, lock};
 use liveset_server::terminal;
 
 /// How long writes may go on after the last one was due.

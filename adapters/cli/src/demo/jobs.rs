@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::happening::{Happening, Millis, stamp};
-use crate::rng::Rng;
+use crate::load::random::Random;
 
 /// The set's name.
 pub(super) const JOBS: &str = "jobs";
@@ -146,7 +146,7 @@ impl Runner {
     }
 
     /// Takes the one step that is due at `now.at`, if any.
-    pub(super) fn step(&mut self, rng: &mut Rng, now: &mut Happening) {
+    pub(super) fn step(&mut self, random: &mut Random, now: &mut Happening) {
         if let Some((due, number)) = self.agenda.first().copied().filter(|(due, _)| *due <= now.at) {
             self.agenda.remove(&(due, number));
             self.advance(number, now);
@@ -155,7 +155,7 @@ impl Runner {
             if let Some(every) = DEFINITIONS[at].every_ms {
                 self.recurring.insert((due + every, at));
             }
-            self.schedule(DEFINITIONS[at].id, None, rng, now);
+            self.schedule(DEFINITIONS[at].id, None, random, now);
         }
     }
 
@@ -164,7 +164,7 @@ impl Runner {
         &mut self,
         definition: &str,
         order_id: Option<String>,
-        rng: &mut Rng,
+        random: &mut Random,
         now: &mut Happening,
     ) {
         let Some(definition) = DEFINITIONS.iter().find(|each| each.id == definition) else { return };
@@ -172,7 +172,7 @@ impl Runner {
             return;
         }
         let job = Job {
-            id: rng.uuid(),
+            id: random.uuid(),
             job_definition_id: definition.id,
             status: Status::Pending,
             order_id,
@@ -182,12 +182,12 @@ impl Runner {
             elapsed_ms: None,
             error: None,
             // To the half millisecond, around the mean.
-            will_take: (definition.mean_ms * (0.4 + 1.2 * rng.fraction()) * 2.0).round() / 2.0,
-            will_fail: rng.chance(0.07),
+            will_take: (definition.mean_ms * (0.4 + 1.2 * random.fraction()) * 2.0).round() / 2.0,
+            will_fail: random.chance(0.07),
         };
         self.scheduled += 1;
         let number = self.scheduled;
-        self.agenda.insert((now.at + 150 + rng.gap(700.0) as Millis, number));
+        self.agenda.insert((now.at + 150 + random.gap(700.0) as Millis, number));
         now.upsert(JOBS, &job);
         let event = JobEvent { scheduled_at: Some(&job.scheduled_at), ..identity(&job) };
         now.emit(path(&job), "jobScheduled", &event);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::happening::{Happening, Millis, stamp};
-use crate::rng::Rng;
+use crate::load::random::Random;
 
 /// The set's name.
 pub(super) const ORDERS: &str = "orders";
@@ -144,34 +144,34 @@ pub(super) struct Shop {
 
 impl Shop {
     /// A shop without orders.
-    pub(super) fn new(rng: &mut Rng) -> Self {
+    pub(super) fn new(random: &mut Random) -> Self {
         let customers = (1..=60)
             .map(|n| Customer {
                 id: format!("C-{n:03}"),
-                name: format!("{} {}", rng.pick(&FIRST_NAMES), rng.pick(&LAST_NAMES)),
+                name: format!("{} {}", random.pick(&FIRST_NAMES), random.pick(&LAST_NAMES)),
             })
             .collect();
         Self { orders: BTreeMap::new(), customers, next_number: 10_001 }
     }
 
     /// One thing happens in the shop; the answer is what the runner is to do about it.
-    pub(super) fn act(&mut self, rng: &mut Rng, now: &mut Happening) -> Option<Chore> {
+    pub(super) fn act(&mut self, random: &mut Random, now: &mut Happening) -> Option<Chore> {
         let open: Vec<u64> = self.orders.values().filter(|o| o.status.is_open()).map(|o| o.number).collect();
         let fullness = open.len() as f64 / USUALLY_OPEN;
         let arrive = 30.0 * (2.0 - fullness).clamp(0.1, 2.0);
         let advance = 90.0 * fullness.clamp(0.0, 2.0);
         let (edit, cancel) = if open.is_empty() { (0.0, 0.0) } else { (24.0, 5.0) };
 
-        let mut roll = rng.fraction() * (arrive + advance + edit + cancel);
+        let mut roll = random.fraction() * (arrive + advance + edit + cancel);
         if roll < arrive || open.is_empty() {
-            return Some(self.take_order(rng, now));
+            return Some(self.take_order(random, now));
         }
         roll -= arrive;
         if roll < advance {
-            return self.advance_one(&open, rng, now);
+            return self.advance_one(&open, random, now);
         }
-        let number = *rng.pick(&open);
-        if roll - advance < edit { self.edit(number, rng, now) } else { self.cancel(number, now) }
+        let number = *random.pick(&open);
+        if roll - advance < edit { self.edit(number, random, now) } else { self.cancel(number, now) }
     }
 
     /// Every order as it stands.
@@ -181,21 +181,21 @@ impl Shop {
         }
     }
 
-    fn take_order(&mut self, rng: &mut Rng, now: &mut Happening) -> Chore {
+    fn take_order(&mut self, random: &mut Random, now: &mut Happening) -> Chore {
         if self.orders.len() >= KEPT_ORDERS {
             self.forget_oldest(now);
         }
-        let mut items: Vec<_> = (0..1 + rng.below(4)).map(|_| *rng.pick(&GOODS)).collect();
+        let mut items: Vec<_> = (0..1 + random.below(4)).map(|_| *random.pick(&GOODS)).collect();
         items.sort_unstable();
         let mut order = Order {
-            id: rng.uuid(),
+            id: random.uuid(),
             number: self.next_number,
             status: Status::Pending,
-            customer: rng.pick(&self.customers).clone(),
+            customer: random.pick(&self.customers).clone(),
             total: 0.0,
             currency: "EUR",
             items: items.into_iter().map(|(sku, _)| sku).collect(),
-            tags: TAGS.into_iter().filter(|_| rng.chance(0.16)).collect(),
+            tags: TAGS.into_iter().filter(|_| random.chance(0.16)).collect(),
             created_at: stamp(now.at),
             updated_at: String::new(),
             shipped_at: None,
@@ -210,10 +210,10 @@ impl Shop {
         chore
     }
 
-    fn advance_one(&mut self, open: &[u64], rng: &mut Rng, now: &mut Happening) -> Option<Chore> {
+    fn advance_one(&mut self, open: &[u64], random: &mut Random, now: &mut Happening) -> Option<Chore> {
         // Of a few, the one that has waited longest: orders move on roughly in turn.
         let number = (0..3)
-            .map(|_| *rng.pick(open))
+            .map(|_| *random.pick(open))
             .min_by_key(|number| self.orders.get(number).map_or(Millis::MAX, |order| order.touched))?;
         let order = self.orders.get_mut(&number)?;
         order.status = order.status.next()?;
@@ -223,24 +223,24 @@ impl Shop {
                 order.shipped_at = Some(stamp(now.at));
                 Some("send-shipping-notice")
             }
-            _ => rng.chance(0.3).then_some("ask-for-review"),
+            _ => random.chance(0.3).then_some("ask-for-review"),
         };
         tell(order, now);
         job_definition.map(|job_definition| Chore { job_definition, order_id: order.id.clone() })
     }
 
-    fn edit(&mut self, number: u64, rng: &mut Rng, now: &mut Happening) -> Option<Chore> {
+    fn edit(&mut self, number: u64, random: &mut Random, now: &mut Happening) -> Option<Chore> {
         let order = self.orders.get_mut(&number)?;
-        if order.status.may_change() && rng.chance(0.5) {
-            if order.items.len() > 1 && (order.items.len() >= MOST_ITEMS || rng.chance(0.4)) {
-                order.items.remove(rng.below(order.items.len()));
+        if order.status.may_change() && random.chance(0.5) {
+            if order.items.len() > 1 && (order.items.len() >= MOST_ITEMS || random.chance(0.4)) {
+                order.items.remove(random.below(order.items.len()));
             } else {
-                order.items.push(rng.pick(&GOODS).0);
+                order.items.push(random.pick(&GOODS).0);
                 order.items.sort_unstable();
             }
             order.total = total(&order.items);
         } else {
-            let tag = *rng.pick(&TAGS);
+            let tag = *random.pick(&TAGS);
             match order.tags.iter().position(|each| *each == tag) {
                 Some(at) => {
                     order.tags.remove(at);

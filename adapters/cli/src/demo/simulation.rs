@@ -6,7 +6,7 @@
 use super::happening::{Happening, Millis};
 use super::jobs::Runner;
 use super::shop::Shop;
-use crate::rng::Rng;
+use crate::load::random::Random;
 
 /// The past that a new world has already lived through, so that it starts full.
 const HISTORY_MS: Millis = 40 * 60 * 1_000;
@@ -18,7 +18,7 @@ const MOST_AT_ONCE: usize = 10_000;
 /// A shop and a job runner. Keeps at most some hundred orders and jobs, however long it runs.
 #[derive(Debug)]
 pub(super) struct Simulation {
-    rng: Rng,
+    random: Random,
     shop: Shop,
     runner: Runner,
     /// The shop's next moment, with its fraction, so that fast rates are kept on average.
@@ -30,11 +30,11 @@ impl Simulation {
     /// A world that has been running for a while at `now`. `rate` is how many things happen in the shop a second,
     /// on average; jobs follow from them.
     pub(super) fn new(seed: u64, now: Millis, rate: f64) -> Self {
-        let mut rng = Rng::new(seed);
-        let shop = Shop::new(&mut rng);
+        let mut random = Random::new(seed);
+        let shop = Shop::new(&mut random);
         let start = now - HISTORY_MS;
         let mut world = Self {
-            rng,
+            random,
             shop,
             runner: Runner::new(start),
             next_act: start as f64,
@@ -44,7 +44,7 @@ impl Simulation {
             world.step();
         }
         world.mean_gap_ms = 1_000.0 / rate;
-        world.next_act = now as f64 + world.rng.gap(world.mean_gap_ms);
+        world.next_act = now as f64 + world.random.gap(world.mean_gap_ms);
         world
     }
 
@@ -76,11 +76,11 @@ impl Simulation {
     fn step(&mut self) -> Happening {
         let mut now = Happening::new(self.next_due());
         if self.runner.next_due() <= now.at {
-            self.runner.step(&mut self.rng, &mut now);
+            self.runner.step(&mut self.random, &mut now);
         } else {
-            self.next_act += self.rng.gap(self.mean_gap_ms);
-            if let Some(chore) = self.shop.act(&mut self.rng, &mut now) {
-                self.runner.schedule(chore.job_definition, Some(chore.order_id), &mut self.rng, &mut now);
+            self.next_act += self.random.gap(self.mean_gap_ms);
+            if let Some(chore) = self.shop.act(&mut self.random, &mut now) {
+                self.runner.schedule(chore.job_definition, Some(chore.order_id), &mut self.random, &mut now);
             }
         }
         now

@@ -1,4 +1,4 @@
-//! What the system tells about processes: memory, CPU, open files, and who listens on a port. All of it is read from
+//! What the system tells about processes: memory, CPU, and who listens on a port. All of it is read from
 //! `/proc`; where there is none, nothing is known.
 
 use std::fs;
@@ -10,36 +10,37 @@ const TICKS: f64 = 100.0;
 
 /// A process at one moment.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Usage {
+pub struct Usage {
     /// Resident memory, in bytes.
-    pub(super) rss: u64,
+    pub rss: u64,
     /// The most that it ever had.
-    pub(super) peak: u64,
+    pub peak: u64,
     /// CPU time that it used, in seconds.
     cpu: f64,
     at: Instant,
 }
 
 impl Usage {
-    pub(super) fn of(pid: u32) -> Option<Usage> {
+    /// A process as it is now, where the system says.
+    pub fn of(pid: u32) -> Option<Usage> {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         Some(Usage {
-            rss: kilobytes(&status, "VmRSS:")? * 1024,
-            peak: kilobytes(&status, "VmHWM:")? * 1024,
+            rss: number(&status, "VmRSS:")? * 1024,
+            peak: number(&status, "VmHWM:")? * 1024,
             cpu: cpu_seconds(&stat)?,
             at: Instant::now(),
         })
     }
 
     /// How many cores it used since then, on average.
-    pub(super) fn cores_since(&self, earlier: &Usage) -> f64 {
+    pub fn cores_since(&self, earlier: &Usage) -> f64 {
         let time = self.at.saturating_duration_since(earlier.at).as_secs_f64();
         (self.cpu - earlier.cpu).max(0.0) / time.max(0.001)
     }
 }
 
-fn kilobytes(status: &str, name: &str) -> Option<u64> {
+fn number(status: &str, name: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
 }
@@ -54,13 +55,14 @@ fn cpu_seconds(stat: &str) -> Option<f64> {
 
 /// All CPU time of the machine: busy, and in all.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Machine {
+pub struct Machine {
     busy: f64,
     all: f64,
 }
 
 impl Machine {
-    pub(super) fn now() -> Option<Machine> {
+    /// As it is now, where the system says.
+    pub fn now() -> Option<Machine> {
         let stat = fs::read_to_string("/proc/stat").ok()?;
         let line = stat.lines().next()?.strip_prefix("cpu ")?;
         let times: Vec<f64> = line.split_whitespace().take(8).map_while(|time| time.parse().ok()).collect();
@@ -70,24 +72,29 @@ impl Machine {
     }
 
     /// The part of it that was busy since then, from 0 to 1.
-    pub(super) fn busy_since(&self, earlier: &Machine) -> f64 {
+    pub fn busy_since(&self, earlier: &Machine) -> f64 {
         ((self.busy - earlier.busy) / (self.all - earlier.all).max(0.01)).clamp(0.0, 1.0)
     }
 }
 
-/// How many files this process may have open: the limit in force, and up to where it can be raised.
-pub(super) fn open_files() -> Option<(u64, u64)> {
-    read_open_files(&fs::read_to_string("/proc/self/limits").ok()?)
+/// How often threads of this process gave up the CPU because they had nothing to do.
+pub fn waits() -> u64 {
+    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let of = |thread: fs::DirEntry| {
+        let status = fs::read_to_string(thread.path().join("status")).ok()?;
+        number(&status, "voluntary_ctxt_switches:")
+    };
+    threads.filter_map(of).sum()
 }
 
-fn read_open_files(limits: &str) -> Option<(u64, u64)> {
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    let mut numbers = line.split_whitespace().map(|number| number.parse().unwrap_or(u64::MAX));
-    Some((numbers.next()?, numbers.next()?))
+/// Raises the number of files that this process may have open as far as it goes. Returns what it is then; `None` where
+/// there is no limit, or none is known.
+pub fn raise_open_files() -> Option<usize> {
+    liveset_server::files::raise()
 }
 
 /// The process that listens on an address of this machine, if it is ours to see.
-pub(super) fn listener(address: SocketAddr) -> Option<u32> {
+pub fn listener(address: SocketAddr) -> Option<u32> {
     if !address.ip().is_loopback() {
         // It may be ours, but a name for another machine's port would be a lie.
         let local = std::net::UdpSocket::bind((address.ip(), 0));
@@ -126,9 +133,7 @@ mod tests {
         assert_eq!(cpu_seconds(stat), Some(2.0));
         assert_eq!(cpu_seconds("12 (a"), None);
         let status = "Name:\tx\nVmHWM:\t  2048 kB\nVmRSS:\t    1024 kB\n";
-        assert_eq!((kilobytes(status, "VmRSS:"), kilobytes(status, "VmHWM:")), (Some(1024), Some(2048)));
-        let limits = "Limit  Soft Limit  Hard Limit  Units\nMax open files            1024                 unlimited            files\n";
-        assert_eq!(read_open_files(limits), Some((1024, u64::MAX)));
+        assert_eq!((number(status, "VmRSS:"), number(status, "VmHWM:")), (Some(1024), Some(2048)));
         let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n   \
                      0: 0100007F:1F90 0100007F:C350 01 00000000:00000000 00:00000000 00000000  1000        0 77 1\n   \
                      1: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 88 1\n";
@@ -143,7 +148,6 @@ mod tests {
         assert_eq!(listener(socket.local_addr().unwrap()), Some(std::process::id()));
         let usage = Usage::of(std::process::id()).unwrap();
         assert!(usage.rss > 0 && usage.peak >= usage.rss && usage.cores_since(&usage) == 0.0);
-        assert!(open_files().is_some_and(|(soft, hard)| soft > 0 && hard >= soft));
         let machine = Machine::now().unwrap();
         assert!((0.0..=1.0).contains(&machine.busy_since(&machine)));
     }

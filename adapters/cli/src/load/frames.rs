@@ -1,5 +1,4 @@
-//! WebSocket frames, as little as a client needs of them: ten thousand connections are read by one process, so a
-//! message is looked at where it lies, and only what is cut in two is kept.
+//! WebSocket frames, as little as a client needs of them.
 
 /// Buffers that grew beyond this are given back.
 const KEPT_BYTES: usize = 16 * 1024;
@@ -7,15 +6,19 @@ const KEPT_BYTES: usize = 16 * 1024;
 const MAX_MESSAGE_BYTES: u64 = 64 * 1024 * 1024;
 
 const CONTINUATION: u8 = 0;
-pub(super) const TEXT: u8 = 1;
+/// A message of text.
+pub const TEXT: u8 = 1;
 const BINARY: u8 = 2;
-pub(super) const CLOSE: u8 = 8;
-pub(super) const PING: u8 = 9;
-pub(super) const PONG: u8 = 10;
+/// The end.
+pub const CLOSE: u8 = 8;
+/// Wants a pong.
+pub const PING: u8 = 9;
+/// Answers a ping.
+pub const PONG: u8 = 10;
 
 /// Takes the bytes of a connection apart.
 #[derive(Debug, Default)]
-pub(super) struct Frames {
+pub struct Frames {
     /// The beginning of a frame whose end did not come yet.
     cut: Vec<u8>,
     /// The parts of a message that comes in several frames, and what it is.
@@ -29,7 +32,7 @@ impl Frames {
     /// # Errors
     ///
     /// The peer does not speak WebSocket. Nothing more can be read then.
-    pub(super) fn read(&mut self, bytes: &[u8], mut show: impl FnMut(u8, &[u8])) -> Result<(), &'static str> {
+    pub fn read(&mut self, bytes: &[u8], mut show: impl FnMut(u8, &[u8])) -> Result<(), &'static str> {
         if self.cut.is_empty() {
             let rest = self.whole(bytes, &mut show)?;
             self.cut.extend_from_slice(rest);
@@ -108,8 +111,8 @@ fn split(bytes: &[u8]) -> Result<Option<Split<'_>>, &'static str> {
     Ok(rest.split_at_checked(length as usize).map(|(payload, rest)| (*head, payload, rest)))
 }
 
-/// Appends a masked frame, as a client sends it. The mask is no secret: it is there to confuse proxies of old.
-pub(super) fn write(opcode: u8, payload: &[u8], mask: u32, out: &mut Vec<u8>) {
+/// Appends a frame, as a client sends it. Its mask is of zeros, so that the payload stands as it is.
+pub fn write(opcode: u8, payload: &[u8], out: &mut Vec<u8>) {
     out.push(0x80 | opcode);
     match payload.len() {
         length @ 0..126 => out.push(0x80 | length as u8),
@@ -122,9 +125,8 @@ pub(super) fn write(opcode: u8, payload: &[u8], mask: u32, out: &mut Vec<u8>) {
             out.extend_from_slice(&(length as u64).to_be_bytes());
         }
     }
-    let mask = mask.to_be_bytes();
-    out.extend_from_slice(&mask);
-    out.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(payload);
 }
 
 #[cfg(test)]
@@ -134,7 +136,7 @@ mod tests {
     /// A frame as a server sends it.
     fn frame(head: u8, payload: &[u8]) -> Vec<u8> {
         let mut frame = Vec::new();
-        write(head & 0x0f, payload, 0, &mut frame);
+        write(head & 0x0f, payload, &mut frame);
         frame[0] = head;
         frame[1] &= 0x7f;
         let mask_at = frame.len() - payload.len() - 4;
@@ -191,16 +193,13 @@ mod tests {
 
     #[test]
     fn a_masked_frame_reads_back() {
-        for length in [0, 1, 125, 126, 65_535, 65_536] {
+        for (length, head) in [(0, 6), (1, 6), (125, 6), (126, 8), (65_535, 8), (65_536, 14)] {
             let payload: Vec<u8> = (0..length).map(|at| at as u8).collect();
             let mut out = Vec::new();
-            write(TEXT, &payload, 0xdead_beef, &mut out);
-            let masked = &out[out.len() - length..];
-            let mask = 0xdead_beef_u32.to_be_bytes();
-            assert!(
-                masked.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).eq(payload),
-                "{length}"
-            );
+            write(TEXT, &payload, &mut out);
+            assert_eq!((out[0], out[1] & 0x80, out.len()), (0x81, 0x80, head + length));
+            assert_eq!(out[head - 4..head], [0; 4], "the mask");
+            assert_eq!(out[head..], payload);
         }
     }
 }
