@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::path::Path;
 
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -27,22 +28,38 @@ fn render(file: &Path, text: &str, span: Range<usize>, key: Option<&str>, messag
     let line_end = text[start..].find('\n').map_or(text.len(), |at| start + at);
     let line_number = text[..line_start].matches('\n').count() + 1;
     let column = text[line_start..start].chars().count() + 1;
-    let marked = floor_boundary(text, span.end.clamp(start, line_end));
-    let width = text[start..marked].chars().count().max(1);
     let secret = may_hold_tokens(text, line_start) || key.is_some_and(is_auth);
-    let (line, message) = match secret {
+    let known = |key| if secret { known_part(key) } else { key };
+    let key = key.map(known).filter(|key| !key.is_empty()).map(|key| format!("{key}: ")).unwrap_or_default();
+    let place = format!("{}:{line_number}:{column}: {key}", file.display());
+    let (message, source, mark) = match secret {
         // Neither the terminal nor the log is a place for tokens.
-        true => ("(not shown: tokens may stand here)".to_owned(), without_value(message)),
-        false => (text[line_start..line_end].trim_end_matches('\r').replace('\t', " "), message.to_owned()),
+        true => (
+            without_value(message),
+            Snippet::source("(not shown: tokens may stand here)").line_start(line_number),
+            AnnotationKind::Visible.span(0..0),
+        ),
+        false => {
+            let end = floor_boundary(text, span.end.clamp(start, line_end));
+            (message.to_owned(), Snippet::source(text), AnnotationKind::Primary.span(start..end))
+        }
     };
-    let key = key.map(|key| if secret { known_part(key) } else { key });
-    let key = key.filter(|key| !key.is_empty()).map(|key| format!("{key}: ")).unwrap_or_default();
-    let margin = " ".repeat(line_number.to_string().len());
-    let mark = if secret { String::new() } else { " ".repeat(column) + &"^".repeat(width) };
-    format!(
-        "{}:{line_number}:{column}: {key}{message}\n{margin} |\n{line_number} | {line}\n{margin} |{mark}",
-        file.display(),
-    )
+    let meant = (!secret).then(|| meant(&message)).flatten();
+    let help = meant.map(|name| Level::HELP.message(format!("did you mean `{name}`?")));
+    let title = Level::ERROR.no_name().primary_title(format!("{place}{message}"));
+    let report = [title.element(source.annotation(mark)).elements(help)];
+    Renderer::plain().render(&report)
+}
+
+/// The known name that an unknown one is most like, of those that the reader lists.
+fn meant(message: &str) -> Option<&str> {
+    const ALIKE: f64 = 0.8;
+    let message = message.strip_prefix("unknown field `").or(message.strip_prefix("unknown variant `"))?;
+    let (name, expected) = message.split_once("`, expected ")?;
+    let known =
+        expected.split('`').skip(1).step_by(2).map(|known| (strsim::jaro_winkler(name, known), known));
+    let nearest = known.filter(|(alike, _)| *alike > ALIKE).max_by(|(a, _), (b, _)| a.total_cmp(b));
+    nearest.map(|(_, known)| known)
 }
 
 /// Whether tokens may stand in a line: in that of `[auth]` and all up to the next header, however they are written. The text may be
