@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 
 use crate::access::Access;
 use crate::config::{ClockSource, Config, ConfigError, Overrides, SetConfig};
-use crate::http::{self, Cors, HttpOptions};
+use crate::http::{self, HttpOptions};
 use crate::ndjson::FileError;
 use crate::policy::Rules;
 use crate::signals::{Reloads, Stop};
@@ -143,7 +143,7 @@ pub async fn run(args: ServeArgs) -> Result<(), ServeError> {
         queries_at_once: config.limits.http.queries_at_once,
         queries_per_subject: config.limits.http.queries_per_subject,
         policies: config.policies.clone(),
-        cors: Cors::new(config.cors.origins.iter().map(String::as_str)),
+        cors_origins: config.cors.origins.clone(),
         websocket_origins: config.websocket_origins(),
         metrics: Some(recorder.clone()),
         metrics_public: config.metrics_public,
