@@ -16,7 +16,6 @@ mod backoff;
 pub mod bench;
 pub mod cli;
 mod client;
-mod connect;
 pub mod demo;
 pub mod load;
 pub mod replay;

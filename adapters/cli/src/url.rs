@@ -3,11 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 
+use hyper::Uri;
+use hyper::http::uri::Authority;
+
 /// Where a server is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ServerUrl {
-    /// Host and port, as for a connection and the `Host` header.
-    pub(crate) authority: String,
+    /// Host and port, as in the `Host` header.
+    pub(crate) authority: Authority,
     /// What stands in front of `/ws` and the other paths, without a slash at the end.
     pub(crate) base: String,
     /// Whether it speaks TLS.
@@ -15,36 +18,20 @@ pub(crate) struct ServerUrl {
 }
 
 impl ServerUrl {
-    /// A path of the server, as `/batch`.
+    /// The address of a path, as `/batch`.
     pub(crate) fn path(&self, path: &str) -> String {
-        format!("{}{path}", self.base)
+        format!("{self}{path}")
     }
 
     /// Its WebSocket endpoint, as a client writes it.
     pub(crate) fn websocket(&self) -> String {
-        let scheme = if self.is_tls { "wss" } else { "ws" };
-        format!("{scheme}://{}{}", self.authority, self.path("/ws"))
+        format!("{}://{}{}/ws", if self.is_tls { "wss" } else { "ws" }, self.authority, self.base)
     }
 
     /// What to connect to.
     pub(crate) fn address(&self) -> String {
-        match self.port_at() {
-            Some(_) => self.authority.clone(),
-            None => format!("{}:{}", self.authority, if self.is_tls { 443 } else { 80 }),
-        }
-    }
-
-    /// The host alone, as in its certificate.
-    pub(crate) fn host(&self) -> &str {
-        let host = &self.authority[..self.port_at().unwrap_or(self.authority.len())];
-        host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
-    }
-
-    /// Where `:port` begins.
-    fn port_at(&self) -> Option<usize> {
-        // After the last `]`, so that the colons of IPv6 are not taken for a port.
-        let after_host = self.authority.rfind(']').map_or(0, |at| at + 1);
-        self.authority[after_host..].find(':').map(|at| after_host + at)
+        let port = self.authority.port_u16().unwrap_or(if self.is_tls { 443 } else { 80 });
+        format!("{}:{port}", self.authority.host())
     }
 }
 
@@ -59,23 +46,25 @@ impl FromStr for ServerUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (is_tls, rest) = match text.split_once("://") {
-            Some(("http" | "ws", rest)) => (false, rest),
-            Some(("https" | "wss", rest)) => (true, rest),
-            Some((scheme, _)) => {
+        let wrong = || format!("{text:?} is not an address, as 127.0.0.1:8080 or ws://host/ws");
+        let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+        let uri: Uri = whole.parse().map_err(|_| wrong())?;
+        let is_tls = match uri.scheme_str() {
+            Some("http" | "ws") => false,
+            Some("https" | "wss") => true,
+            scheme => {
+                let scheme = scheme.unwrap_or_default();
                 return Err(format!("unknown scheme {scheme:?}, write http://, https://, ws:// or wss://"));
             }
-            None => (false, text),
         };
-        let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
-        let is_plain = !authority.is_empty()
-            && authority.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#@\\".contains(&byte));
-        if !is_plain || path.bytes().any(|byte| !byte.is_ascii_graphic() || byte == b'?' || byte == b'#') {
-            return Err(format!("{text:?} is not an address, as 127.0.0.1:8080 or ws://host/ws"));
+        let authority =
+            uri.authority().filter(|authority| !authority.as_str().contains('@')).ok_or_else(wrong)?;
+        if uri.query().is_some() || text.contains('#') {
+            return Err(wrong());
         }
-        let base = path.trim_end_matches('/');
-        let base = base.strip_suffix("/ws").unwrap_or(base);
-        Ok(ServerUrl { authority: authority.into(), base: base.into(), is_tls })
+        let base = uri.path().trim_end_matches('/');
+        let base = base.strip_suffix("/ws").unwrap_or(base).to_owned();
+        Ok(ServerUrl { authority: authority.clone(), base, is_tls })
     }
 }
 
@@ -107,9 +96,11 @@ mod tests {
             ("https://host:8443", "host:8443", "/batch"),
         ] {
             let url: ServerUrl = text.parse().unwrap();
-            assert_eq!((url.address().as_str(), url.path("/batch").as_str()), (address, batch), "{text}");
+            let scheme = if url.is_tls { "https" } else { "http" };
+            assert_eq!(url.address(), address, "{text}");
+            assert_eq!(url.path("/batch"), format!("{scheme}://{}{batch}", url.authority), "{text}");
             assert_eq!(url.is_tls, text.starts_with("wss") || text.starts_with("https"), "{text}");
-            assert!(["host", "127.0.0.1", "::1"].contains(&url.host()), "{text}");
+            assert!(["host", "127.0.0.1", "[::1]"].contains(&url.authority.host()), "{text}");
         }
         for (wrong, what) in [
             ("ftp://host", "scheme"),
@@ -117,6 +108,8 @@ mod tests {
             ("http:///x", "not an address"),
             ("host name", "not an address"),
             ("user@host", "not an address"),
+            ("host/ws?token=t", "not an address"),
+            ("host#ws", "not an address"),
         ] {
             let error = wrong.parse::<ServerUrl>().unwrap_err();
             assert!(error.contains(what), "{wrong}: {error}");

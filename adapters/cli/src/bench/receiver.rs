@@ -70,10 +70,10 @@ pub(super) async fn run(
     stage: watch::Receiver<Stage>,
 ) {
     let begun = shared.meter.clock.now();
-    let path = shared.url.path("/ws");
+    let path = format!("{}/ws", shared.url.base);
     let way = Way {
         address: shared.address,
-        upgrade: Some((&shared.url.authority, &path)),
+        upgrade: Some((shared.url.authority.as_str(), &path)),
         receive_buffer: (side == Side::Stalled).then_some(NARROW),
     };
     let link = match tokio::time::timeout(CONNECT_TIMEOUT, way.connect()).await {

@@ -12,7 +12,7 @@ pub(super) type Counters = BTreeMap<String, f64>;
 
 /// The counters as they are now; nothing where the server has none to show.
 pub(super) async fn counters(shared: &Shared) -> Option<Counters> {
-    let mut client = Client::new(shared.url.clone(), shared.token.expose()).ok()?;
+    let client = Client::new(shared.url.clone(), None, shared.token.expose()).ok()?;
     match client.get("/metrics").await {
         Outcome::Answered(StatusCode::OK, text) => Some(read(std::str::from_utf8(&text).ok()?)),
         _ => None,

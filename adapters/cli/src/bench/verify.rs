@@ -32,10 +32,10 @@ pub(super) struct Verified {
 
 /// Compares every live query of the samples with the answer of `POST /query`.
 pub(super) async fn run(shared: &Shared, samples: &BTreeMap<u32, Sample>) -> Result<Verified, String> {
-    let mut client = Client::new(shared.url.clone(), shared.token.expose())?;
+    let client = Client::new(shared.url.clone(), None, shared.token.expose())?;
     let mut attempt = 1;
     loop {
-        let verified = compare(shared, samples, &mut client).await?;
+        let verified = compare(shared, samples, &client).await?;
         if verified.mismatches.is_empty() || attempt == ATTEMPTS {
             return Ok(verified);
         }
@@ -47,7 +47,7 @@ pub(super) async fn run(shared: &Shared, samples: &BTreeMap<u32, Sample>) -> Res
 async fn compare(
     shared: &Shared,
     samples: &BTreeMap<u32, Sample>,
-    client: &mut Client,
+    client: &Client,
 ) -> Result<Verified, String> {
     let mut verified = Verified { connections: samples.len(), ..Verified::default() };
     // Many ask for the same.
@@ -82,7 +82,7 @@ struct Answer {
 }
 
 /// The server's own answer, by id.
-async fn ask(client: &mut Client, query: &str) -> Result<BTreeMap<String, Box<RawValue>>, String> {
+async fn ask(client: &Client, query: &str) -> Result<BTreeMap<String, Box<RawValue>>, String> {
     let text = match client.post("/query", Bytes::copy_from_slice(query.as_bytes())).await {
         Outcome::Answered(StatusCode::OK, text) => text,
         Outcome::Answered(status, text) => {

@@ -84,10 +84,10 @@ impl Writes {
 
 /// Puts the nodes in place.
 pub(super) async fn load(shared: &Shared, workloads: &mut [Workload]) -> Result<(), String> {
-    let mut client = Client::new(shared.url.clone(), shared.token.expose())?;
+    let client = Client::new(shared.url.clone(), None, shared.token.expose())?;
     for workload in workloads {
         for commit in workload.initial(BULK) {
-            post(&mut client, "/batch", commit).await.map_err(|error| explain(&error, &shared.plan.set))?;
+            post(&client, "/batch", commit).await.map_err(|error| explain(&error, &shared.plan.set))?;
         }
     }
     Ok(())
@@ -95,10 +95,10 @@ pub(super) async fn load(shared: &Shared, workloads: &mut [Workload]) -> Result<
 
 /// Takes the nodes away again.
 pub(super) async fn unload(shared: &Shared) -> Result<(), String> {
-    let mut client = Client::new(shared.url.clone(), shared.token.expose())?;
+    let client = Client::new(shared.url.clone(), None, shared.token.expose())?;
     for writer in 0..shared.plan.writers {
         for commit in shared.plan.workload(writer).removal(BULK) {
-            post(&mut client, "/batch", commit).await?;
+            post(&client, "/batch", commit).await?;
         }
     }
     Ok(())
@@ -186,7 +186,7 @@ async fn write(
     mut workload: Workload,
     mut queue: mpsc::UnboundedReceiver<Nanos>,
 ) -> Result<(), String> {
-    let mut client = Client::new(shared.url.clone(), shared.token.expose())?;
+    let client = Client::new(shared.url.clone(), None, shared.token.expose())?;
     let clock = shared.meter.clock;
     let mut failures = 0;
     while let Some(due) = queue.recv().await {
@@ -202,7 +202,7 @@ async fn write(
             }
         });
         let sent = clock.now();
-        match post(&mut client, "/batch", body).await {
+        match post(&client, "/batch", body).await {
             Ok(()) => {
                 failures = 0;
                 writes.commits.fetch_add(1, Ordering::Relaxed);
@@ -230,7 +230,7 @@ async fn publish(
     event: String,
     mut queue: mpsc::UnboundedReceiver<Nanos>,
 ) -> Result<(), String> {
-    let mut client = Client::new(shared.url.clone(), shared.token.expose())?;
+    let client = Client::new(shared.url.clone(), None, shared.token.expose())?;
     let mut failures = 0;
     while let Some(due) = queue.recv().await {
         let sent = format!("{}:{due}", shared.plan.run);
@@ -239,7 +239,7 @@ async fn publish(
         if shared.meter.windows().is_some_and(|windows| windows.of(due).is_some()) {
             lock(&writes.latencies)[1].saturating_record(late / 1_000);
         }
-        match post(&mut client, "/events", body.to_string()).await {
+        match post(&client, "/events", body.to_string()).await {
             Ok(()) => {
                 failures = 0;
                 writes.events.fetch_add(1, Ordering::Relaxed);
@@ -268,7 +268,7 @@ async fn failed(
 }
 
 /// Posts JSON; what is not answered with 200 is an error.
-async fn post(client: &mut Client, path: &str, body: String) -> Result<(), String> {
+async fn post(client: &Client, path: &str, body: String) -> Result<(), String> {
     match client.post(path, Bytes::from(body)).await {
         Outcome::Answered(StatusCode::OK, _) => Ok(()),
         Outcome::Answered(status, answer) => Err(refusal(status, &answer)),

@@ -22,14 +22,12 @@ use liveset_engine::{Instant, Number, Value};
 use self::pace::Pace;
 use self::stream::Commit;
 use crate::backoff::Backoff;
-use crate::client::{self, Client, Outcome};
-use crate::connect::Connector;
+use crate::client::{self, Client, ClientError, Outcome};
 use crate::url::ServerUrl;
 use liveset_server::ndjson::{FileError, Progress};
 use liveset_server::secret::Secret;
 use liveset_server::signals::Interrupts;
 use liveset_server::terminal;
-use liveset_server::tls::TlsError;
 
 /// Arguments of `liveset replay`.
 #[derive(Debug, Clone, Args)]
@@ -113,12 +111,9 @@ pub enum ReplayError {
     /// The file is wrong.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The token cannot be sent.
-    #[error("{0}")]
-    Token(String),
-    /// The authorities that are to be trusted cannot be read.
+    /// The token cannot be sent, or the authorities that are to be trusted cannot be read.
     #[error(transparent)]
-    Tls(#[from] TlsError),
+    Client(#[from] ClientError),
     /// The server refused a commit.
     #[error("{}:{line}: the server refused it with {status}: {message}", file.display())]
     Refused {
@@ -159,8 +154,7 @@ pub enum End {
 ///
 /// The file is wrong, or the server refuses a commit. A server that is away is waited for.
 pub async fn run(args: ReplayArgs) -> Result<End, ReplayError> {
-    let server = Connector::new(args.url.clone(), args.ca.as_deref())?;
-    let client = Client::new(server, args.token.expose()).map_err(ReplayError::Token)?;
+    let client = Client::new(args.url.clone(), args.ca.as_deref(), args.token.expose())?;
     let (progress, mut commits) = stream::read(&args.file)?;
     let mut replay = Replay {
         client,

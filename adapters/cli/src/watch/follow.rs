@@ -11,7 +11,7 @@ use super::output::Output;
 use super::socket::{Incoming, Socket};
 use super::trouble;
 use crate::backoff::Backoff;
-use crate::connect::Trouble;
+use crate::client::Trouble;
 use liveset_server::signals::Stop;
 
 /// The name of the live query on its connection.

@@ -19,12 +19,11 @@ use liveset_core::{LiveQueryOptions, LiveResult, Query, Token};
 use self::follow::End;
 use self::output::Output;
 use crate::backoff::Backoff;
-use crate::connect::Connector;
+use crate::client::{Client, ClientError};
 use crate::url::ServerUrl;
 use liveset_server::secret::Secret;
 use liveset_server::signals::Stop;
 use liveset_server::terminal;
-use liveset_server::tls::TlsError;
 
 /// Arguments of `liveset watch`.
 #[derive(Debug, Clone, Args)]
@@ -88,7 +87,7 @@ pub enum WatchError {
     Refused(String),
     /// The authorities that are to be trusted cannot be read.
     #[error(transparent)]
-    Tls(#[from] TlsError),
+    Client(#[from] ClientError),
     /// The system gives no signals.
     #[error("cannot listen to signals: {0}")]
     Signals(#[from] std::io::Error),
@@ -96,7 +95,7 @@ pub enum WatchError {
 
 /// What a watch wants, and how far it is.
 struct Wanted {
-    server: Connector,
+    server: Client,
     token: Token,
     query: Query,
     options: LiveQueryOptions,
@@ -132,7 +131,8 @@ pub async fn run(args: WatchArgs) -> Result<(), WatchError> {
     };
     let mut wanted = Wanted {
         query: args.query(),
-        server: Connector::new(args.url, args.ca.as_deref())?,
+        // The token is said by a message, not by a header.
+        server: Client::new(args.url, args.ca.as_deref(), "")?,
         token: Token::new(args.token.expose()),
         options,
         held: None,

@@ -5,17 +5,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use fastwebsockets::handshake::generate_key;
 use fastwebsockets::{Frame, OpCode, Payload, Role, WebSocket, WebSocketRead, WebSocketWrite};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::client::conn::http1;
-use hyper::header::{CONNECTION, HOST, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::header::{CONNECTION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
 use hyper::upgrade::Upgraded;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 
-use crate::client;
-use crate::connect::{Connector, Trouble, http_trouble};
+use crate::client::{self, Client, Trouble};
 
 /// How long a connection may take to be made, and how long a write may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -49,8 +47,8 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    pub(super) async fn connect(connector: &Connector) -> Result<Socket, Trouble> {
-        let mut socket = tokio::time::timeout(PATIENCE, handshake(connector))
+    pub(super) async fn connect(server: &Client) -> Result<Socket, Trouble> {
+        let mut socket = tokio::time::timeout(PATIENCE, handshake(server))
             .await
             .map_err(|_| Trouble::Passing(format!("no connection in {PATIENCE:?}")))??;
         socket.set_auto_pong(false);
@@ -105,26 +103,19 @@ impl Drop for Socket {
 }
 
 /// Connects and asks for the upgrade.
-async fn handshake(connector: &Connector) -> Result<WebSocket<Io>, Trouble> {
-    let url = &connector.url;
-    let stream = connector.connect().await?;
-    let http_trouble = |error: hyper::Error| http_trouble(&error, url.is_tls);
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(http_trouble)?;
-    // Ends with the connection; what goes wrong with it reaches who reads or writes.
-    tokio::spawn(connection.with_upgrades());
-    let request = Request::get(url.path("/ws"))
-        .header(HOST, &url.authority)
+async fn handshake(server: &Client) -> Result<WebSocket<Io>, Trouble> {
+    let request = Request::get(server.url.path("/ws"))
         .header(UPGRADE, "websocket")
         .header(CONNECTION, "upgrade")
         .header(SEC_WEBSOCKET_KEY, generate_key())
         .header(SEC_WEBSOCKET_VERSION, "13")
-        .body(Empty::<Bytes>::new())
+        .body(Full::new(Bytes::new()))
         .map_err(|error| Trouble::Lasting(error.to_string()))?;
-    let mut answer = sender.send_request(request).await.map_err(http_trouble)?;
+    let mut answer = server.request(request).await?;
     if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Err(refused(answer).await);
     }
-    let upgraded = hyper::upgrade::on(&mut answer).await.map_err(http_trouble)?;
+    let upgraded = hyper::upgrade::on(&mut answer).await.map_err(|error| server.trouble(&error))?;
     Ok(WebSocket::after_handshake(TokioIo::new(upgraded), Role::Client))
 }
 

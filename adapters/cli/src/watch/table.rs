@@ -342,6 +342,25 @@ orders
     }
 
     #[test]
+    fn emoji_and_long_wide_text_keep_columns_in_line() {
+        let names = ["😀", "👨‍👩‍👧", "🇩🇪", "❤️", "東京都", "e\u{301}", "ｆｕｌｌ", "한국어", "\u{202e}right"];
+        let mut rows: Vec<_> = names
+            .iter()
+            .enumerate()
+            .map(|(at, name)| (at.to_string(), format!(r#"{{"id":"{name}","n":{at}}}"#)))
+            .collect();
+        rows.push(("9".into(), format!(r#"{{"id":"{}","n":9}}"#, "長い😀".repeat(30))));
+        let rows: Vec<_> = rows.iter().map(|(id, data)| (id.as_str(), data.as_str())).collect();
+        let table = drawn(&rows, &all_fields(&["id"]), &Marks::default(), SIZE);
+        let at = |line: &str, what: &str| line.rfind(what).map(|at| width(&line[..at]));
+        let column = at(table.lines().nth(1).unwrap(), "n");
+        assert_eq!(column, Some(2 + MAX_COLUMN + GAP), "{table}");
+        for (number, line) in table.lines().skip(2).take(rows.len()).enumerate() {
+            assert_eq!(at(line, &number.to_string()), column, "{table}");
+        }
+    }
+
+    #[test]
     fn what_does_not_fit_is_left_out_and_said() {
         let small = Size { width: 16, height: 4, color: false };
         let expected = "\
