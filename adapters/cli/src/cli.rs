@@ -5,13 +5,13 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
+use liveset_server::log;
+use liveset_server::serve::{self, ServeArgs};
 
 use crate::bench::{self, BenchArgs};
 use crate::demo::{self, DemoArgs};
 use crate::replay::{self, ReplayArgs};
 use crate::watch::{self, WatchArgs};
-use liveset_server::log;
-use liveset_server::serve::{self, ServeArgs};
 
 /// Live queries and events over WebSocket.
 #[derive(Debug, Parser)]

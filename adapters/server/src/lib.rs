@@ -21,7 +21,6 @@ pub mod ndjson;
 mod policy;
 pub mod proxies;
 mod rate;
-pub mod secret;
 pub mod serve;
 pub mod signals;
 mod slots;

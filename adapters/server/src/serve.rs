@@ -14,7 +14,7 @@ use crate::config::{ClockSource, Config, ConfigError, Overrides, SetConfig};
 use crate::http::{self, HttpOptions};
 use crate::ndjson::FileError;
 use crate::policy::Rules;
-use crate::signals::{Reloads, Stop};
+use crate::signals::{Kind, Signal, Stop};
 use crate::tls::{ServerTls, TlsError};
 use crate::{accept, files, load, log};
 
@@ -121,7 +121,7 @@ pub async fn run(args: ServeArgs) -> Result<(), ServeError> {
     let recorder = http::install_recorder()?;
     let stop = Stop::on_signals()
         .map_err(|source| ServeError::System { what: "cannot listen to signals", source })?;
-    let mut reloads = Reloads::listen()
+    let mut reloads = Signal::listen(Kind::Hangup)
         .map_err(|source| ServeError::System { what: "cannot listen to signals", source })?;
 
     tokio::select! {

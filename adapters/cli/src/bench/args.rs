@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use liveset_core::LiveQueryOptions;
+use liveset_core::Token;
+use liveset_server::config::{self, duration};
 
 use crate::url::{self, ServerUrl};
-use liveset_server::config::duration;
-use liveset_server::secret::Secret;
 
 /// Arguments of `liveset bench`.
 #[derive(Debug, Clone, Args)]
@@ -19,8 +19,8 @@ pub struct BenchArgs {
     pub(super) url: Option<ServerUrl>,
 
     /// A token that may write; only with a URL
-    #[arg(long, env = "LIVESET_TOKEN", value_name = "TOKEN", default_value = "", hide_env_values = true)]
-    pub token: Secret,
+    #[arg(long, env = "LIVESET_TOKEN", value_name = "TOKEN", value_parser = config::token, default_value = "", hide_env_values = true)]
+    pub token: Token,
 
     /// The set that is written and watched. Its nodes need an `id`, and the run's own are removed at its end
     #[arg(long, value_name = "SET", default_value = "bench", help_heading = "Connections")]

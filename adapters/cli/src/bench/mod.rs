@@ -26,13 +26,14 @@ mod writer;
 
 use std::io::Write;
 
+use liveset_server::signals::Stop;
+use liveset_server::terminal;
+
 pub use self::args::{BenchArgs, Extension, Shape};
 use self::own::OwnServer;
 use self::plan::Plan;
 use self::run::Run;
 use crate::load::process;
-use liveset_server::signals::Stop;
-use liveset_server::terminal;
 
 /// Files that are open beside the connections.
 const OTHER_FILES: usize = 128;

@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
+use liveset_core::Token;
+
 use super::args::BenchArgs;
 use crate::url::ServerUrl;
-use liveset_server::secret::Secret;
 
 /// Connections that a server needs beside those that are measured: writers, and those that end while others begin.
 const SPARE_CONNECTIONS: u32 = 256;
@@ -16,7 +17,7 @@ const SPARE_CONNECTIONS: u32 = 256;
 pub(super) struct OwnServer {
     child: Killed,
     pub(super) url: ServerUrl,
-    pub(super) token: Secret,
+    pub(super) token: Token,
 }
 
 impl OwnServer {
@@ -63,7 +64,7 @@ impl OwnServer {
         let url = address.parse()?;
         // What it still says must not fill the pipe.
         std::thread::spawn(move || stdout.lines().map_while(Result::ok).for_each(drop));
-        Ok(OwnServer { child, url, token: token.as_str().into() })
+        Ok(OwnServer { child, url, token: Token::new(token) })
     }
 
     pub(super) fn pid(&self) -> u32 {

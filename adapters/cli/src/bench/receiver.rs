@@ -23,7 +23,6 @@ use crate::load::frames::{self, Frames};
 use crate::load::link::{Link, NARROW, Way};
 use crate::load::lock;
 use crate::url::ServerUrl;
-use liveset_server::secret::Secret;
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -50,7 +49,7 @@ pub(super) enum Stage {
 pub(super) struct Shared {
     pub(super) url: ServerUrl,
     pub(super) address: SocketAddr,
-    pub(super) token: Secret,
+    pub(super) token: Token,
     pub(super) plan: Plan,
     pub(super) stamps: Stamps,
     pub(super) meter: Meter,

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget};
+use liveset_core::Token;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -29,7 +30,6 @@ use crate::load::process::{self, Machine, Usage};
 use crate::load::random::Random;
 use crate::load::{histogram, lock};
 use crate::url::ServerUrl;
-use liveset_server::secret::Secret;
 
 /// How long all connections may take beyond what their rate needs.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(60);
@@ -79,7 +79,7 @@ impl<'a> Run<'a> {
         plan: Plan,
         own: Option<&OwnServer>,
     ) -> Result<Run<'a>, BenchError> {
-        let (url, token): (ServerUrl, Secret) = match (own, &args.url) {
+        let (url, token): (ServerUrl, Token) = match (own, &args.url) {
             (Some(own), _) => (own.url.clone(), own.token.clone()),
             (None, Some(url)) => (url.clone(), args.token.clone()),
             (None, None) => return Err(BenchError::Failed("there is no server".into())),

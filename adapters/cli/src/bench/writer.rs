@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hdrhistogram::Histogram;
 use hyper::StatusCode;
+use liveset_server::terminal;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -20,7 +21,6 @@ use super::receiver::Shared;
 use super::schedule::{Nanos, Schedule};
 use crate::client::{self, Client, Outcome};
 use crate::load::{histogram, lock};
-use liveset_server::terminal;
 
 /// How long writes may go on after the last one was due.
 const OVERTIME: Duration = Duration::from_secs(10);

@@ -18,17 +18,17 @@ use axum::Router;
 use axum::routing::get;
 use clap::Args;
 use liveset::{AnyToken, CommitError, FieldKind, Instant, Limits, Liveset, Set, Tx};
-
-use self::happening::{Change, Happening, Millis};
-use self::jobs::JOBS;
-use self::shop::ORDERS;
-use self::simulation::Simulation;
 use liveset_server::accept::AcceptLimits;
 use liveset_server::files;
 use liveset_server::http::{self, HttpOptions};
 use liveset_server::log;
 use liveset_server::serve::{self, ServeError};
 use liveset_server::signals::Stop;
+
+use self::happening::{Change, Happening, Millis};
+use self::jobs::JOBS;
+use self::shop::ORDERS;
+use self::simulation::Simulation;
 
 /// Arguments of `liveset demo`.
 #[derive(Debug, Clone, Args)]

@@ -17,17 +17,18 @@ use std::time::{Duration, Instant as Clock};
 use clap::Args;
 use hyper::StatusCode;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use liveset_core::Token;
 use liveset_engine::{Instant, Number, Value};
+use liveset_server::config;
+use liveset_server::ndjson::{FileError, Progress};
+use liveset_server::signals::{Kind, Signal};
+use liveset_server::terminal;
 
 use self::pace::Pace;
 use self::stream::Commit;
 use crate::backoff::Backoff;
 use crate::client::{self, Client, ClientError, Outcome};
 use crate::url::ServerUrl;
-use liveset_server::ndjson::{FileError, Progress};
-use liveset_server::secret::Secret;
-use liveset_server::signals::Interrupts;
-use liveset_server::terminal;
 
 /// Arguments of `liveset replay`.
 #[derive(Debug, Clone, Args)]
@@ -45,8 +46,8 @@ pub struct ReplayArgs {
     pub ca: Option<PathBuf>,
 
     /// A token that may write
-    #[arg(long, env = "LIVESET_TOKEN", value_name = "TOKEN", hide_env_values = true)]
-    pub token: Secret,
+    #[arg(long, env = "LIVESET_TOKEN", value_name = "TOKEN", value_parser = config::token, hide_env_values = true)]
+    pub token: Token,
 
     /// How many times faster than it happened; 0 or `max` is as fast as it goes
     #[arg(long, default_value = "1", value_name = "X|max")]
@@ -162,7 +163,7 @@ pub async fn run(args: ReplayArgs) -> Result<End, ReplayError> {
         bar: Bar::new(progress),
         was_limited: false,
         sent: Sent::default(),
-        interrupts: Interrupts::listen().map_err(ReplayError::Signals)?,
+        interrupts: Signal::listen(Kind::Interrupt).map_err(ReplayError::Signals)?,
         from: args.from,
         skipped: Skipped::default(),
         args,
@@ -187,7 +188,7 @@ struct Replay {
     pace: Pace,
     bar: Bar,
     sent: Sent,
-    interrupts: Interrupts,
+    interrupts: Signal,
     /// Where to begin, until that was found.
     from: Option<From>,
     skipped: Skipped,

@@ -6,10 +6,9 @@ use std::path::Path;
 
 use bytes::Bytes;
 use liveset_engine::Instant;
+use liveset_server::ndjson::{FileError, Lines, Progress};
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use tokio::sync::mpsc;
-
-use liveset_server::ndjson::{FileError, Lines, Progress};
 
 /// So many commits are read ahead.
 const AHEAD: usize = 256;

@@ -5,6 +5,7 @@ use std::time::Instant;
 use liveset_core::{
     ClientEvent, ClientLimits, ClientSession, ErrorCode, LiveQueryRequest, LiveResult, Moment,
 };
+use liveset_server::signals::Stop;
 
 use super::Wanted;
 use super::output::Output;
@@ -12,7 +13,6 @@ use super::socket::{Incoming, Socket};
 use super::trouble;
 use crate::backoff::Backoff;
 use crate::client::Trouble;
-use liveset_server::signals::Stop;
 
 /// The name of the live query on its connection.
 const ID: &str = "watch";

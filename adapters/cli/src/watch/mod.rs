@@ -15,15 +15,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 use liveset_core::{LiveQueryOptions, LiveResult, Query, Token};
+use liveset_server::config;
+use liveset_server::signals::Stop;
+use liveset_server::terminal;
 
 use self::follow::End;
 use self::output::Output;
 use crate::backoff::Backoff;
 use crate::client::{Client, ClientError};
 use crate::url::ServerUrl;
-use liveset_server::secret::Secret;
-use liveset_server::signals::Stop;
-use liveset_server::terminal;
 
 /// Arguments of `liveset watch`.
 #[derive(Debug, Clone, Args)]
@@ -37,8 +37,8 @@ pub struct WatchArgs {
     pub ca: Option<PathBuf>,
 
     /// The token
-    #[arg(long, env = "LIVESET_TOKEN", value_name = "TOKEN", hide_env_values = true)]
-    pub token: Secret,
+    #[arg(long, env = "LIVESET_TOKEN", value_name = "TOKEN", value_parser = config::token, hide_env_values = true)]
+    pub token: Token,
 
     /// The set
     #[arg(long, value_name = "SET")]
@@ -133,7 +133,7 @@ pub async fn run(args: WatchArgs) -> Result<(), WatchError> {
         query: args.query(),
         // The token is said by a message, not by a header.
         server: Client::new(args.url, args.ca.as_deref(), "")?,
-        token: Token::new(args.token.expose()),
+        token: args.token,
         options,
         held: None,
     };

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use console::Term;
 use liveset_core::{ClientEvent, LiveResult, NodeChange, ServerMessage};
 use liveset_engine::{Filter, Order, QueryLimits};
+use liveset_server::terminal;
 
 use super::WatchArgs;
 use super::follow::rows;
 use super::table::{self, Column, Columns, Mark, Marks, Size, Status};
-use liveset_server::terminal;
 
 /// The table is drawn at most this often.
 const REDRAW: Duration = Duration::from_millis(100);

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use liveset_engine::Path;
+use liveset_server::terminal::{cell, padded, width};
 
 use super::row;
-use liveset_server::terminal::{cell, padded, width};
 
 /// How long a change stays marked.
 pub(super) const MARKED_FOR: Duration = Duration::from_secs(3);

@@ -1,7 +1,6 @@
 //! An error of the server, with the place in the query that it means marked.
 
 use liveset_core::Query;
-
 use liveset_server::terminal;
 
 /// The error as it is printed: what the server said, and under it the expression with a mark at the place.

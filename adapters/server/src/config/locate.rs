@@ -4,16 +4,14 @@ use std::ops::Range;
 use std::path::Path;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
-/// Describes an error of the TOML reader.
-pub(super) fn describe(file: &Path, text: &str, error: &toml::de::Error) -> String {
-    let Some(span) = error.span() else {
-        return format!("{}: {}", file.display(), error.message());
-    };
-    let key = key_at(text, &span);
-    render(file, text, span, key.as_deref(), error.message())
+/// Describes an error of the TOML reader at a key, where one was reached.
+pub(super) fn describe(file: &Path, text: &str, key: Option<&str>, error: &toml::de::Error) -> String {
+    match error.span() {
+        Some(span) => render(file, text, span, key, error.message()),
+        None => format!("{}: {}", file.display(), error.message()),
+    }
 }
 
 /// Describes what is wrong with the value of a key, written as `set[1].name`.
@@ -117,57 +115,6 @@ fn without_value(message: &str) -> String {
 fn floor_boundary(text: &str, at: usize) -> usize {
     let at = at.min(text.len());
     (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
-}
-
-/// The key whose value, or whose name, is at a place of the file; the innermost one.
-fn key_at(text: &str, span: &Range<usize>) -> Option<String> {
-    let (table, _) = DeTable::parse_recoverable(text);
-    let mut key = String::new();
-    in_table(table.get_ref(), span, &mut key);
-    Some(key).filter(|key| !key.is_empty())
-}
-
-fn in_table(table: &DeTable<'_>, span: &Range<usize>, key: &mut String) {
-    for (name, value) in table {
-        let inside = contains(&value.span(), span) || contains(&name.span(), span) || holds(value, span);
-        if inside {
-            if !key.is_empty() {
-                key.push('.');
-            }
-            key.push_str(name.get_ref());
-            return in_value(value, span, key);
-        }
-    }
-}
-
-fn in_value(value: &Spanned<DeValue<'_>>, span: &Range<usize>, key: &mut String) {
-    match value.get_ref() {
-        DeValue::Table(table) => in_table(table, span, key),
-        DeValue::Array(list) => {
-            for (index, item) in list.iter().enumerate() {
-                if contains(&item.span(), span) || holds(item, span) {
-                    key.push_str(&format!("[{index}]"));
-                    return in_value(item, span, key);
-                }
-            }
-        }
-        _ => {}
-    }
-}
-
-/// The span of a table header does not cover what stands below it, so look inside.
-fn holds(value: &Spanned<DeValue<'_>>, span: &Range<usize>) -> bool {
-    match value.get_ref() {
-        DeValue::Table(table) => table.iter().any(|(name, value)| {
-            contains(&name.span(), span) || contains(&value.span(), span) || holds(value, span)
-        }),
-        DeValue::Array(list) => list.iter().any(|item| contains(&item.span(), span) || holds(item, span)),
-        _ => false,
-    }
-}
-
-fn contains(outer: &Range<usize>, inner: &Range<usize>) -> bool {
-    outer.start <= inner.start && inner.end <= outer.end
 }
 
 /// Where the value of a key stands; where the key is absent, the nearest table around it.

@@ -300,7 +300,7 @@ fn flags_win_over_the_file() {
     .unwrap();
     let overrides = Overrides {
         listen: Some("127.0.0.1:2".into()),
-        tokens: vec!["bob=b=c".into()],
+        tokens: vec![liveset::Token::new("bob=b=c")],
         sets: vec!["flights:code=/data/flights.ndjson.gz".into(), "plain".into()],
         resources: vec!["jobs=started+done".into()],
         limits: vec!["session.live_queries=3".into(), "http.header_timeout=1s".into()],
