@@ -73,8 +73,9 @@ mod workload;
 
 pub use fan_out::{Copies, FanOut};
 pub use live::{Live, instant, json_op, orders_set};
+pub use liveset_cli::load::random::Random;
 pub use queries::{BenchQuery, Class, Place, Shape, Sort, Test};
-pub use random::{Random, Zipf};
+pub use random::Zipf;
 pub use row::{NOTE, OrderRow, PROCESSING, STATUSES, Tags};
 pub use scan::Scan;
 pub use steps::{StepShape, step_shapes};

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use liveset_cli::load::process::Usage;
+
 /// Measures commits one by one. What the clocks cost is known beforehand.
 #[derive(Clone, Debug)]
 pub(crate) struct Meter {
@@ -93,7 +95,5 @@ pub(crate) fn thread_time() -> f64 {
 
 /// Bytes of memory that this process holds, where the system says so.
 pub(crate) fn resident() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.trim().strip_suffix(" kB")?.parse().ok().map(|kib: u64| kib * 1_024)
+    Usage::of(std::process::id()).map(|usage| usage.rss)
 }

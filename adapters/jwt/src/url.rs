@@ -1,21 +1,20 @@
 //! Key sets from an address, over TLS.
 
+use std::error::Error;
 use std::fmt;
-use std::io;
 use std::sync::Arc;
 
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Bytes;
-use hyper::header::{ACCEPT, HOST, USER_AGENT};
+use hyper::header::{ACCEPT, USER_AGENT};
 use hyper::{Request, StatusCode, Uri};
-use hyper_util::rt::TokioIo;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::{Client, connect::HttpConnector};
+use hyper_util::rt::TokioExecutor;
 use liveset::BoxFuture;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
 use crate::{FetchJwks, Jwks};
@@ -41,10 +40,7 @@ impl Jwks {
 /// must have the status 200 and at most 256 KiB.
 pub struct UrlFetcher {
     url: Uri,
-    /// For the connection: without the brackets of IPv6.
-    host: Box<str>,
-    port: u16,
-    tls: Option<(TlsConnector, ServerName<'static>)>,
+    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
 }
 
 impl UrlFetcher {
@@ -60,67 +56,45 @@ impl UrlFetcher {
         if authority.as_str().contains('@') {
             return Err(UrlError::Credentials);
         }
-        let host: Box<str> = authority.host().trim_start_matches('[').trim_end_matches(']').into();
         let is_tls = match url.scheme_str() {
             Some("https") => true,
-            Some("http") if is_loopback(&host) => false,
+            Some("http") if is_loopback(authority.host()) => false,
             Some("http") => return Err(UrlError::Plain),
             _ => return Err(UrlError::Invalid),
         };
-        let port = authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-        let tls = match is_tls {
-            true => {
-                let name = ServerName::try_from(host.to_string()).map_err(|_| UrlError::Invalid)?;
-                Some((connector(authorities)?, name))
-            }
-            false => None,
-        };
-        Ok(UrlFetcher { url, host, port, tls })
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        let connector = HttpsConnectorBuilder::new().with_tls_config(config(is_tls, authorities)?);
+        let connector = connector.https_or_http().enable_http1().wrap_connector(tcp);
+        let client = Client::builder(TokioExecutor::new())
+            // Nothing is asked again for minutes.
+            .pool_max_idle_per_host(0)
+            .http1_max_buf_size(MAX_HEAD)
+            .build(connector);
+        Ok(UrlFetcher { url, client })
     }
 
     async fn get(&self) -> Result<Vec<u8>, String> {
-        let failed = |error: io::Error| format!("cannot connect to {}: {error}", self.host);
-        let stream = TcpStream::connect((&*self.host, self.port)).await.map_err(failed)?;
-        match &self.tls {
-            None => self.get_over(stream).await,
-            Some((tls, name)) => {
-                let stream = tls.connect(name.clone(), stream).await.map_err(failed)?;
-                self.get_over(stream).await
-            }
-        }
-    }
-
-    async fn get_over(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send) -> Result<Vec<u8>, String> {
-        let mut client = hyper::client::conn::http1::Builder::new();
-        client.max_buf_size(MAX_HEAD);
-        let (mut sender, connection) =
-            client.handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-        let request = Request::get(self.url.path_and_query().map_or("/", |path| path.as_str()))
-            .header(HOST, self.url.authority().map_or("", |authority| authority.as_str()))
+        let request = Request::get(&self.url)
             .header(ACCEPT, "application/jwk-set+json, application/json")
             .header(USER_AGENT, concat!("liveset/", env!("CARGO_PKG_VERSION")))
-            .body(Empty::<Bytes>::new())
+            .body(Empty::new())
             .map_err(|error| error.to_string())?;
-        let answer = async {
-            let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
-            if response.status() != StatusCode::OK {
-                return Err(format!("{} answers {}", self.host, response.status()));
-            }
-            let body = Limited::new(response.into_body(), MAX_BODY).collect().await;
-            Ok(body.map_err(|error| error.to_string())?.to_bytes().to_vec())
-        };
-        // Both in this future, so that the connection goes when whoever asked does.
-        let mut connection = std::pin::pin!(connection);
-        let mut answer = std::pin::pin!(answer);
-        tokio::select! {
-            answer = &mut answer => answer,
-            ended = &mut connection => match ended {
-                // What came last may be read still.
-                Ok(()) => answer.await,
-                Err(error) => Err(error.to_string()),
-            },
+        let host = self.url.host().unwrap_or_default();
+        let response = self.client.request(request).await;
+        let response = response.map_err(|error| format!("{host} does not answer: {}", told(&error)))?;
+        if response.status() != StatusCode::OK {
+            return Err(format!("{host} answers {}", response.status()));
         }
+        let body = Limited::new(response.into_body(), MAX_BODY).collect().await;
+        Ok(body.map_err(|error| error.to_string())?.to_bytes().to_vec())
     }
+}
+
+/// An error, and all that it came from.
+fn told(error: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |&error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 impl FetchJwks for UrlFetcher {
@@ -132,18 +106,19 @@ impl FetchJwks for UrlFetcher {
 impl fmt::Debug for UrlFetcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UrlFetcher")
-            .field("host", &self.host)
-            .field("port", &self.port)
+            .field("host", &self.url.host())
+            .field("port", &self.url.port_u16())
             .finish_non_exhaustive()
     }
 }
 
 fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost")
         || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-fn connector(authorities: Option<&[u8]>) -> Result<TlsConnector, UrlError> {
+fn config(is_tls: bool, authorities: Option<&[u8]>) -> Result<ClientConfig, UrlError> {
     let mut roots = RootCertStore::empty();
     match authorities {
         Some(pem) => {
@@ -152,19 +127,19 @@ fn connector(authorities: Option<&[u8]>) -> Result<TlsConnector, UrlError> {
                 roots.add(certificate).map_err(|_| UrlError::NoAuthority)?;
             }
         }
+        // Nobody is trusted where nobody is asked.
+        None if !is_tls => {}
         // One that cannot be read makes trust narrower, not wider.
         None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
     }
-    if roots.is_empty() {
+    if is_tls && roots.is_empty() {
         return Err(UrlError::NoAuthority);
     }
     // Named, because other packages of the program may have brought a second one.
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(rustls::DEFAULT_VERSIONS)
-        .map_err(|_| UrlError::NoAuthority)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
+        .map_err(|_| UrlError::NoAuthority)?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// Why keys cannot be fetched from an address.

@@ -6,7 +6,7 @@ use crate::accept::AcceptLimits;
 const OTHERS: usize = 64;
 
 /// Raises the process's limit as far as it may, and lowers what does not fit into it, with a warning.
-pub(crate) fn fit(limits: AcceptLimits) -> AcceptLimits {
+pub fn fit(limits: AcceptLimits) -> AcceptLimits {
     let Some(files) = raise() else { return limits };
     let fitting = fitting(limits.clone(), files);
     if fitting.max_connections < limits.max_connections {
@@ -33,7 +33,7 @@ fn fitting(mut limits: AcceptLimits, files: usize) -> AcceptLimits {
 
 /// Raises the soft limit to the hard one. Returns what it is then; `None` where there is none.
 #[cfg(unix)]
-fn raise() -> Option<usize> {
+pub fn raise() -> Option<usize> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     // macOS refuses a soft limit without end, and so do other systems beyond one of their own.
@@ -50,8 +50,9 @@ fn raise() -> Option<usize> {
     }
 }
 
+/// Raises the soft limit to the hard one. There is none here.
 #[cfg(not(unix))]
-fn raise() -> Option<usize> {
+pub fn raise() -> Option<usize> {
     None
 }
 

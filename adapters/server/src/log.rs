@@ -57,19 +57,19 @@ impl Drop for Flush {
 }
 
 /// Waits for a second at most until everything is written.
-pub(crate) fn flush() {
+pub fn flush() {
     for lines in [&ERRORS, &NOTICES].into_iter().filter_map(OnceLock::get) {
         lines.flush(FLUSH);
     }
 }
 
 /// Prints to standard output, without waiting for whoever reads it.
-pub(crate) fn print(text: &str) {
+pub fn print(text: &str) {
     NOTICES.get_or_init(|| Lines::written_to(io::stdout())).push(text.as_bytes());
 }
 
 /// Prints to standard error, without waiting for whoever reads it.
-pub(crate) fn print_error(text: &str) {
+pub fn print_error(text: &str) {
     errors().push(text.as_bytes());
 }
 

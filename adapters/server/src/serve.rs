@@ -11,10 +11,10 @@ use tokio::net::TcpListener;
 
 use crate::access::Access;
 use crate::config::{ClockSource, Config, ConfigError, Overrides, SetConfig};
-use crate::http::{self, Cors, HttpOptions};
+use crate::http::{self, HttpOptions};
 use crate::ndjson::FileError;
 use crate::policy::Rules;
-use crate::signals::{Reloads, Stop};
+use crate::signals::{Kind, Signal, Stop};
 use crate::tls::{ServerTls, TlsError};
 use crate::{accept, files, load, log};
 
@@ -121,7 +121,7 @@ pub async fn run(args: ServeArgs) -> Result<(), ServeError> {
     let recorder = http::install_recorder()?;
     let stop = Stop::on_signals()
         .map_err(|source| ServeError::System { what: "cannot listen to signals", source })?;
-    let mut reloads = Reloads::listen()
+    let mut reloads = Signal::listen(Kind::Hangup)
         .map_err(|source| ServeError::System { what: "cannot listen to signals", source })?;
 
     tokio::select! {
@@ -143,7 +143,7 @@ pub async fn run(args: ServeArgs) -> Result<(), ServeError> {
         queries_at_once: config.limits.http.queries_at_once,
         queries_per_subject: config.limits.http.queries_per_subject,
         policies: config.policies.clone(),
-        cors: Cors::new(config.cors.origins.iter().map(String::as_str)),
+        cors_origins: config.cors.origins.clone(),
         websocket_origins: config.websocket_origins(),
         metrics: Some(recorder.clone()),
         metrics_public: config.metrics_public,

@@ -6,13 +6,13 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 const CHARACTERS_PER_COLUMN: usize = 4;
 
 /// How many columns text takes: a Chinese character two, an accent none.
-pub(crate) fn width(text: &str) -> usize {
+pub fn width(text: &str) -> usize {
     text.width()
 }
 
 /// Makes text safe and short for one cell: control characters are shown as `·`, and what is wider than
 /// `width` columns ends in `…`.
-pub(crate) fn cell(text: &str, width: usize) -> String {
+pub fn cell(text: &str, width: usize) -> String {
     let shown = |c: char| if c.is_control() || is_steering(c) { '·' } else { c };
     let most = width.saturating_mul(CHARACTERS_PER_COLUMN);
     let whole: String = text.chars().take(most.saturating_add(1)).map(shown).collect();
@@ -38,7 +38,7 @@ pub(crate) fn cell(text: &str, width: usize) -> String {
 }
 
 /// [`cell`], filled up with spaces to this width.
-pub(crate) fn padded(text: &str, width: usize) -> String {
+pub fn padded(text: &str, width: usize) -> String {
     let mut text = cell(text, width);
     let missing = width.saturating_sub(text.width());
     text.extend(std::iter::repeat_n(' ', missing));
@@ -51,12 +51,12 @@ fn is_steering(c: char) -> bool {
 }
 
 /// Makes a message of several lines safe.
-pub(crate) fn message(text: &str) -> String {
+pub fn message(text: &str) -> String {
     text.chars().map(|c| if c != '\n' && (c.is_control() || is_steering(c)) { '·' } else { c }).collect()
 }
 
 /// A piece of an expression with a mark under a place of it: line and column from 1, in characters.
-pub(crate) fn underline(expression: &str, line: usize, column: usize) -> String {
+pub fn underline(expression: &str, line: usize, column: usize) -> String {
     let text = expression.lines().nth(line.saturating_sub(1)).unwrap_or_default();
     // A long expression is cut around the place.
     let start = column.saturating_sub(60);

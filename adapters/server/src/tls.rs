@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore, ServerConfig};
-use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
@@ -92,41 +92,35 @@ fn server_config(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError>
     Ok(Arc::new(config))
 }
 
-/// Connects to servers whose certificates come from an authority in `ca`, a PEM file. Without one, from those in
-/// `SSL_CERT_FILE`, or in the list of the system.
+/// The authorities in `ca`, a PEM file. Without one, those that the system trusts, or the files that `SSL_CERT_FILE` and
+/// `SSL_CERT_DIR` name.
 ///
 /// # Errors
 ///
-/// The file cannot be read or has no certificate, or there is no list.
-pub(crate) fn connector(ca: Option<&Path>) -> Result<TlsConnector, TlsError> {
-    let system = ca.is_none().then(system_authorities).flatten();
-    let file = ca.or(system.as_deref()).ok_or(TlsError::NoAuthorities)?;
+/// The file cannot be read or has no certificate, or the system trusts nobody.
+pub fn authorities(ca: Option<&Path>) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
+    let Some(file) = ca else {
+        // One that cannot be read makes trust narrower, not wider.
+        let (added, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        return if added == 0 { Err(TlsError::NoAuthorities) } else { Ok(roots) };
+    };
     let (added, _) = roots.add_parsable_certificates(certificates(file)?);
     if added == 0 {
         let problem = "none of its certificates is one of an authority".into();
         return Err(TlsError::File { file: file.into(), problem });
     }
-    let mut config = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsConnector::from(Arc::new(config)))
+    Ok(roots)
 }
 
-/// Where systems keep the list of authorities.
-const SYSTEM_AUTHORITIES: &[&str] = &[
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-    "/usr/local/share/certs/ca-root-nss.crt",
-];
-
-fn system_authorities() -> Option<PathBuf> {
-    let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
-    named.or_else(|| SYSTEM_AUTHORITIES.iter().map(PathBuf::from).find(|file| file.is_file()))
+/// What a client of a server needs, who trusts these authorities.
+///
+/// # Errors
+///
+/// What was asked for is not to be had.
+pub fn client(authorities: RootCertStore) -> Result<ClientConfig, TlsError> {
+    let config = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+    Ok(config.with_root_certificates(authorities).with_no_client_auth())
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -1,11 +1,36 @@
 //! A process of our own that is told what to do by lines, and answers in lines.
 
 use std::{
+    fmt::Display,
     io::{BufRead, BufReader, Write},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use super::Outcome;
+
+/// How long clients may take to catch up.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the process itself does: each line's command with what follows it, until they end.
+pub(super) fn obey(mut each: impl FnMut(&str, &str) -> Outcome) -> Outcome {
+    for line in std::io::stdin().lock().lines() {
+        let line = line?;
+        let (command, rest) = line.split_once(' ').unwrap_or((&line, ""));
+        each(command, rest)?;
+    }
+    Ok(())
+}
+
+/// Answers.
+pub(super) fn say<L: Display>(lines: impl IntoIterator<Item = L>) {
+    let mut out = std::io::stdout().lock();
+    for line in lines {
+        let _ = writeln!(out, "{line}");
+    }
+    let _ = out.flush();
+}
 
 /// The process. It is killed when this is dropped.
 #[derive(Debug)]
@@ -60,6 +85,33 @@ impl Helper {
                 line if line == "end" => return Ok(lines),
                 line => lines.push(line),
             }
+        }
+    }
+
+    /// Waits until all that it says of its live queries (`states`) agrees, and still does a while later. Returns how many
+    /// there are.
+    pub(super) fn settle(&mut self, a_while: Duration, agrees: impl Fn(&str) -> bool) -> Outcome<usize> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut agreed = false;
+        loop {
+            self.say("states")?;
+            let states = self.list()?;
+            if let Some(fault) = states.iter().find(|state| state.starts_with("fault")) {
+                return Err(fault.clone().into());
+            }
+            let wrong: Vec<&String> = states.iter().filter(|state| !agrees(state)).collect();
+            match wrong.first() {
+                None if agreed => return Ok(states.len()),
+                None => agreed = true,
+                // The server may yet give up a client that has slept, never change one.
+                Some(first) if agreed => return Err(format!("changed after all was over: {first}").into()),
+                Some(first) if Instant::now() > deadline => {
+                    let how_many = format!("{} of {}", wrong.len(), states.len());
+                    return Err(format!("{how_many} live queries are wrong, the first: {first}").into());
+                }
+                Some(_) => {}
+            }
+            sleep(if agreed { a_while } else { Duration::from_millis(50) });
         }
     }
 

@@ -2,14 +2,16 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Instant,
 };
 
+use liveset_cli::load::{
+    frames::{CLOSE, TEXT},
+    link::{Link, NARROW, Way},
+    lock,
+};
 use liveset_core::{ClientEvent, ClientLimits, ClientSession, Moment};
-use tokio::{io::AsyncWriteExt, net::TcpStream};
-
-use super::wire::{CLOSE, Frames, TEXT, Way, append_frame, read_some};
 
 /// What others may look at while the client goes on.
 #[derive(Debug)]
@@ -37,25 +39,25 @@ pub(super) enum End {
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Client {
-    stream: TcpStream,
-    frames: Frames,
+    link: Link,
     held: Arc<Mutex<Held>>,
     began: Instant,
-    out: Vec<u8>,
+}
+
+/// A way to a server of our own: by HTTP, or by frames that begin at once; `narrow` for a client that reads slowly.
+pub(super) fn way(port: u16, http: bool, narrow: bool) -> Way<'static> {
+    Way {
+        address: ([127, 0, 0, 1], port).into(),
+        upgrade: http.then_some(("localhost", "/ws")),
+        receive_buffer: narrow.then_some(NARROW),
+    }
 }
 
 impl Client {
-    pub(super) async fn connect(way: Way) -> io::Result<Self> {
-        let stream = way.connect().await?;
+    pub(super) async fn connect(way: Way<'_>) -> io::Result<Self> {
         let session = ClientSession::new(ClientLimits::default(), Moment::default());
         let held = Held { session, end: None, messages: 0, bytes: 0 };
-        Ok(Self {
-            stream,
-            frames: Frames::default(),
-            held: Arc::new(Mutex::new(held)),
-            began: Instant::now(),
-            out: Vec::new(),
-        })
+        Ok(Self { link: way.connect().await?, held: Arc::new(Mutex::new(held)), began: Instant::now() })
     }
 
     /// For those who look.
@@ -64,7 +66,7 @@ impl Client {
     }
 
     pub(super) fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.held)
     }
 
     pub(super) fn end(&self, end: End) {
@@ -73,31 +75,24 @@ impl Client {
 
     /// Sends what the session has to say.
     pub(super) async fn flush(&mut self) {
-        let mut out = std::mem::take(&mut self.out);
-        {
-            let (mut held, mut text) = (self.held(), Vec::new());
-            while held.session.poll_transmit(&mut text) {
-                append_frame(TEXT, &text, &mut out);
-                text.clear();
-            }
+        let mut text = Vec::new();
+        while self.held().session.poll_transmit(&mut text) {
+            self.link.say(TEXT, &text);
+            text.clear();
         }
-        if !out.is_empty() && self.stream.write_all(&out).await.is_err() {
-            // What the server said before it went may still be read.
-        }
-        out.clear();
-        self.out = out;
+        // What the server said before it went may still be read.
+        let _ = self.link.flush().await;
     }
 
     /// Waits for something and takes it in, and answers what is to be answered. False at the end. May be dropped while it
     /// waits.
     pub(super) async fn read(&mut self, mut see: impl FnMut(&ClientSession, ClientEvent)) -> bool {
-        let (frames, held) = (&mut self.frames, &self.held);
         let now = Moment::from_epoch(self.began.elapsed());
-        let read = read_some(&mut self.stream, |bytes| {
-            let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
-            let held = &mut *held;
+        let held = &self.held;
+        let read = self.link.read(|bytes, frames, _| {
+            let held = &mut *lock(held);
             held.bytes += bytes.len() as u64;
-            frames.push(bytes, |opcode, payload| match opcode {
+            let read = frames.read(bytes, |opcode, payload| match opcode {
                 _ if held.end.is_some() => {}
                 TEXT => {
                     held.messages += 1;
@@ -115,6 +110,10 @@ impl Client {
                 }
                 other => held.end = Some(End::Fault(format!("a frame of opcode {other}"))),
             });
+            if let Err(error) = read {
+                held.end.get_or_insert_with(|| End::Fault(error.into()));
+            }
+            Ok(())
         });
         if !matches!(read.await, Ok(1..)) {
             self.end(End::Cut);
@@ -130,11 +129,10 @@ impl Client {
     pub(super) async fn leave(&mut self, polite: bool) {
         self.end(End::Left);
         if polite {
-            let mut out = Vec::new();
-            append_frame(CLOSE, &1000_u16.to_be_bytes(), &mut out);
-            let _ = self.stream.write_all(&out).await;
+            self.link.say(CLOSE, &1000_u16.to_be_bytes());
+            let _ = self.link.flush().await;
         } else {
-            let _ = self.stream.set_zero_linger();
+            self.link.break_off();
         }
     }
 }

@@ -4,14 +4,15 @@
 
 use std::{
     collections::BTreeMap,
-    io::{BufRead, Write},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, LazyLock, Mutex,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use hdrhistogram::Histogram;
+use liveset_cli::load::{histogram, lock};
 use liveset_core::{ClientEvent, LiveQueryRequest, NodeChange, Token};
 use tokio::{
     runtime::Runtime,
@@ -20,23 +21,21 @@ use tokio::{
 
 use super::{
     Outcome,
-    client::{Client, End, Held},
+    child::{obey, say},
+    client::{Client, End, Held, way},
     plan::{Digest, Plan, customer, spec},
     server,
-    wire::Way,
 };
 
 /// How many connect at once.
 const CONNECTING: usize = 128;
-/// What the kernel may hold for a client that stops reading.
-const NARROW_BYTES: u32 = 4 * 1_024;
 const ID: &str = "q";
 
 static READY: AtomicUsize = AtomicUsize::new(0);
 static DIFFS: AtomicU64 = AtomicU64::new(0);
 /// Whether the clock of latencies runs.
 static TIMED: AtomicBool = AtomicBool::new(false);
-static LATENCIES: Mutex<Latencies> = Mutex::new(Latencies::new());
+static LATENCIES: LazyLock<Mutex<Histogram<u64>>> = LazyLock::new(|| Mutex::new(histogram()));
 
 /// What the clients are to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,9 +59,7 @@ struct Clients {
 pub(super) fn run() -> Outcome {
     let runtime = server::runtime(1)?;
     let mut clients: Option<Clients> = None;
-    for line in std::io::stdin().lock().lines() {
-        let line = line?;
-        let (command, rest) = line.split_once(' ').unwrap_or((&line, ""));
+    obey(|command, rest| {
         match (command, &mut clients) {
             ("open", None) => clients = Some(Clients::open(&runtime, rest)?),
             ("states", Some(clients)) => clients.states(),
@@ -74,20 +71,12 @@ pub(super) fn run() -> Outcome {
                 for task in clients.tasks.drain(..) {
                     let _ = runtime.block_on(task);
                 }
-                say(["left".to_owned()]);
+                say(["left"]);
             }
-            _ => return Err(format!("clients cannot do that now: {line}").into()),
+            _ => return Err(format!("clients cannot do that now: {command} {rest}").into()),
         }
-    }
-    Ok(())
-}
-
-fn say(lines: impl IntoIterator<Item = String>) {
-    let mut out = std::io::stdout().lock();
-    for line in lines {
-        let _ = writeln!(out, "{line}");
-    }
-    let _ = out.flush();
+        Ok(())
+    })
 }
 
 impl Clients {
@@ -98,20 +87,18 @@ impl Clients {
             return Err("open wants five numbers".into());
         };
         let plan = Plan { connections, queries, stalled };
-        let address = ([127, 0, 0, 1], port as u16).into();
         let (phase, _) = watch::channel(Phase::Stalled);
         let clients = Self { plan, phase, held: Arc::default(), tasks: Vec::new() };
         let connecting = Arc::new(Semaphore::new(CONNECTING));
         let open = |number| {
             let (connecting, phase, all) =
                 (connecting.clone(), clients.phase.subscribe(), clients.held.clone());
-            let receive_buffer = plan.stalls(number).then_some(NARROW_BYTES);
-            let way = Way { address, receive_buffer, http: http == 1 };
+            let way = way(port as u16, http == 1, plan.stalls(number));
             runtime.spawn(async move {
                 let permit = connecting.acquire().await;
                 match Client::connect(way).await {
                     Ok(client) => {
-                        all.lock().unwrap_or_else(PoisonError::into_inner).insert(number, client.shared());
+                        lock(&all).insert(number, client.shared());
                         converse(client, number, plan, phase, permit).await;
                     }
                     Err(error) => say([format!("connection {number}: {error}")]),
@@ -123,12 +110,12 @@ impl Clients {
     }
 
     fn each(&self, mut see: impl FnMut(usize, &Held)) {
-        for (number, held) in &*self.held.lock().unwrap_or_else(PoisonError::into_inner) {
-            see(*number, &held.lock().unwrap_or_else(PoisonError::into_inner));
+        for (number, held) in &*lock(&self.held) {
+            see(*number, &lock(held));
         }
     }
 
-    /// For each of those that read: the connection, its query, rows and sum; or how it ended.
+    /// For each of those that read: the connection, its query, rows and sum; or how it ended, as `fault`.
     fn states(&self) {
         let mut lines = Vec::new();
         self.each(|number, held| {
@@ -138,7 +125,7 @@ impl Clients {
             let (query, digest) = (self.plan.query(number), held.session.live_query(ID).map(Digest::folded));
             lines.push(match (&held.end, digest) {
                 (None, Some(Digest { rows, sum })) => format!("{number} {query} {rows} {sum}"),
-                (end, _) => format!("{number} {query} ended {end:?}"),
+                (end, _) => format!("fault {number} {query} ended {end:?}"),
             });
         });
         lines.push("end".to_owned());
@@ -155,13 +142,14 @@ impl Clients {
                 *ends.entry(format!("{end:?}")).or_default() += 1;
             }
         });
-        let latencies = LATENCIES.lock().unwrap_or_else(PoisonError::into_inner);
+        let latencies = lock(&LATENCIES);
         let mut lines = vec![
             format!("messages {messages}"),
             format!("bytes {bytes}"),
             format!("diffs {}", DIFFS.load(Ordering::Relaxed)),
         ];
-        lines.extend([500, 900, 990, 999].map(|part| format!("p{part} {}", latencies.percentile(part))));
+        let percentile = |part: u32| latencies.value_at_quantile(f64::from(part) / 1e3);
+        lines.extend([500, 900, 990, 999].map(|part| format!("p{part} {}", percentile(part))));
         lines.extend(ends.iter().map(|(end, count)| format!("{end} {count}")));
         lines.push("end".to_owned());
         say(lines);
@@ -192,7 +180,7 @@ async fn converse(
     }
     drop(permit);
     if READY.fetch_add(1, Ordering::Relaxed) + 1 == plan.connections {
-        say(["ready".to_owned()]);
+        say(["ready"]);
     }
     let stalls = plan.stalls(number);
     if stalls {
@@ -255,52 +243,6 @@ fn stamp(data: &[u8]) -> Option<u64> {
 
 fn record(stamp: u64) {
     if TIMED.load(Ordering::Relaxed) {
-        let latency = micros_now().saturating_sub(stamp);
-        LATENCIES.lock().unwrap_or_else(PoisonError::into_inner).record(latency);
-    }
-}
-
-/// How often which latency was seen, each to a sixteenth of its size.
-#[derive(Debug)]
-struct Latencies([u64; 1_024]);
-
-impl Latencies {
-    const fn new() -> Self {
-        Self([0; 1_024])
-    }
-
-    fn record(&mut self, micros: u64) {
-        let micros = micros.max(16);
-        let power = micros.ilog2();
-        let place = (power as usize * 16) + ((micros >> (power - 4)) & 15) as usize;
-        self.0[place] += 1;
-    }
-
-    /// Microseconds that so many of a thousand did not exceed.
-    fn percentile(&self, part: u64) -> u64 {
-        let all: u64 = self.0.iter().sum();
-        let mut seen = 0;
-        for (place, count) in (0_u64..).zip(&self.0) {
-            seen += count;
-            if all > 0 && seen * 1_000 >= all * part {
-                return (16 + place % 16 + 1) << (place / 16).saturating_sub(4);
-            }
-        }
-        0
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percentiles_are_true_to_a_sixteenth() {
-        let mut latencies = Latencies::new();
-        (1..=10_000).for_each(|micros| latencies.record(micros * 10));
-        for (part, exact) in [(500, 50_000), (990, 99_000), (999, 99_900)] {
-            let found = latencies.percentile(part);
-            assert!((exact..=exact * 17 / 16 + 1).contains(&found), "{part}: {found}");
-        }
+        lock(&LATENCIES).saturating_record(micros_now().saturating_sub(stamp));
     }
 }

@@ -3,6 +3,7 @@
 use std::{thread::sleep, time::Duration};
 
 use liveset::Limits;
+use liveset_cli::load::process::waits;
 use tokio::sync::broadcast;
 
 use super::{Defaults, Options, Outcome, child::Helper, plan, process, server, skim};
@@ -84,10 +85,10 @@ pub(super) fn serve(options: &Options) -> Outcome {
     sleep(Duration::from_secs(1));
     let grown = process::resident().saturating_sub(before);
 
-    let (polls, waits, seconds) = (server::polls(), process::waits(), options.get("seconds").max(1));
+    let (polls, waited, seconds) = (server::polls(), waits(), options.get("seconds").max(1));
     sleep(Duration::from_secs(seconds));
     let turns = (server::polls() - polls) as f64 * 60.0 / seconds as f64 / connections as f64;
-    let waits = process::waits().saturating_sub(waits) as f64 / seconds as f64;
+    let waits = waits().saturating_sub(waited) as f64 / seconds as f64;
     if connected() < connections {
         return Err(format!("{} connections are left of {connections}", connected()).into());
     }

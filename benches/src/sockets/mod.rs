@@ -15,7 +15,6 @@ mod skim;
 mod soak;
 mod throughput;
 mod wander;
-mod wire;
 
 use std::{collections::BTreeMap, error::Error};
 
@@ -29,7 +28,8 @@ type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 /// Where the command or an option is not known, where the machine does not give what is needed (descriptors, ports), and
 /// where a proof fails.
 pub fn run(command: &str, args: impl Iterator<Item = String>) -> Outcome {
-    process::raise_descriptors();
+    // Where that is refused, connections will fail and say so.
+    let _ = liveset_cli::load::process::raise_open_files();
     match command {
         "socket" => throughput::run(&Options::read(args, throughput::OPTIONS)?),
         "idle" => idle::run(&Options::read(args, idle::OPTIONS)?),

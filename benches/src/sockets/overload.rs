@@ -10,13 +10,13 @@ use liveset::{Limits, Liveset};
 
 use super::{
     Defaults, Options, Outcome,
-    child::Helper,
+    child::{Helper, PATIENCE},
     fold,
-    plan::{self, Digest, Plan, Rows, customer},
+    plan::{self, Digest, Plan, Writer, customer},
     process::{self, mb},
     server,
 };
-use crate::{NOTE, OrderRow, Step, Workload, instant, json_op};
+use crate::{NOTE, OrderRow, Step, Workload};
 
 pub(super) const OPTIONS: Defaults = &[
     ("connections", 10_000),
@@ -32,8 +32,6 @@ pub(super) const OPTIONS: Defaults = &[
 
 /// What the kernel may take for one connection: so little that a client that stops reading is soon noticed.
 const SEND_BUFFER: u32 = 16 * 1_024;
-/// How long the survivors may take to catch up.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// The bound of memory is what the server holds before anyone connects, and for each connection this much: what an idle one
 /// holds, and a live query's window twice over in changes that wait.
 const BOUND_EACH: u64 = 32_000;
@@ -48,7 +46,7 @@ pub(super) fn run(options: &Options) -> Outcome {
     let plan = Plan { connections, queries, stalled: options.count("stalled") };
     let liveset = server::liveset(Limits::default())?;
     let runtime = server::runtime(options.count("workers"))?;
-    let mut writer = Writer::new(liveset.clone(), queries)?;
+    let mut writer = Writer::new(liveset.clone(), Workload::new(plan::orders_for(queries), 1))?;
     let base = process::resident();
     let survivors = (0..connections).filter(|number| !plan.stalls(*number)).count();
     let bound =
@@ -74,7 +72,7 @@ pub(super) fn run(options: &Options) -> Outcome {
 
     let due = liveset.stats().hub.engine.changes_out;
     let (started, cpu) = (Instant::now(), process::cpu_time());
-    writer.write(options, started)?;
+    write(&mut writer, options, started)?;
     let wrote = started.elapsed();
     let rate = writer.changes as f64 / wrote.as_secs_f64();
     let settled = settle(&mut clients, &writer, &plan);
@@ -186,33 +184,12 @@ fn counts(clients: &mut Helper) -> Outcome<BTreeMap<String, u64>> {
 
 /// Waits until every survivor holds what its query must show, and still does a second later.
 fn settle(clients: &mut Helper, writer: &Writer, plan: &Plan) -> Outcome {
-    let recomputed =
-        |query| Digest::recomputed(&writer.rows, writer.workload.now(), &customer(query), false, false).0;
+    let recomputed = |query| writer.recomputed(&customer(query), false, false).0;
     let expected: Vec<Digest> = (0..plan.queries).map(recomputed).collect();
     let survivors = (0..plan.connections).filter(|number| !plan.stalls(*number)).count();
-    let deadline = Instant::now() + PATIENCE;
-    let mut agreed = false;
-    loop {
-        clients.say("states")?;
-        let states = clients.list()?;
-        let wrong: Vec<&String> = states.iter().filter(|state| !agrees(state, &expected)).collect();
-        match wrong.first() {
-            None if states.len() != survivors => {
-                return Err(format!("{} survivors of {survivors} speak", states.len()).into());
-            }
-            None if agreed => return Ok(()),
-            None => agreed = true,
-            Some(_) if agreed => return Err("a client changed after all was over".into()),
-            Some(first) if Instant::now() > deadline || first.contains("ended") => {
-                return Err(format!(
-                    "{} of {survivors} survivors are wrong, the first: {first}",
-                    wrong.len()
-                )
-                .into());
-            }
-            Some(_) => {}
-        }
-        sleep(Duration::from_millis(if agreed { 1_000 } else { 100 }));
+    match clients.settle(Duration::from_secs(1), |state| agrees(state, &expected))? {
+        all if all == survivors => Ok(()),
+        some => Err(format!("{some} survivors of {survivors} speak").into()),
     }
 }
 
@@ -224,55 +201,30 @@ fn agrees(state: &str, expected: &[Digest]) -> bool {
     expected.get(query as usize) == Some(&Digest { rows: rows as usize, sum })
 }
 
-/// Writes changes to orders, and remembers the orders.
-struct Writer {
-    liveset: Liveset,
-    workload: Workload,
-    rows: Rows,
-    changes: u64,
-}
-
-impl Writer {
-    fn new(liveset: Liveset, queries: usize) -> Outcome<Self> {
-        let workload = Workload::new(plan::orders_for(queries), 1);
-        let mut rows = Rows::new();
-        for some in workload.orders().chunks(10_000) {
-            let steps: Vec<Step> = some.iter().map(|row| Step::Put(row.clone())).collect();
-            liveset.commit_ops(Some(instant(workload.now())), steps.iter().map(json_op).collect())?;
-            steps.iter().for_each(|step| plan::apply(&mut rows, step));
+/// As many changes a second as wanted, or as many as can be: what comes late is stamped with when it should have come.
+fn write(writer: &mut Writer, options: &Options, started: Instant) -> Outcome {
+    let (seconds, per_commit) = (options.get("seconds"), options.get("commit").max(1));
+    let gap = Duration::from_secs(per_commit).div_f64(options.get("changes").max(1) as f64);
+    let mut at = started;
+    let mut said = Duration::ZERO;
+    while at - started < Duration::from_secs(seconds) && started.elapsed() < Duration::from_secs(2 * seconds)
+    {
+        sleep(at.saturating_duration_since(Instant::now()));
+        let late = at.elapsed();
+        let steps: Vec<Step> = (0..per_commit).map(|_| stamped(writer.workload.step(), late)).collect();
+        writer.commit(&steps)?;
+        at += gap;
+        if started.elapsed() > said + Duration::from_secs(10) {
+            said = started.elapsed();
+            println!(
+                "  {:>4.0} s: {} connections, {:.0} MB",
+                said.as_secs_f64(),
+                writer.liveset.stats().connections,
+                mb(process::resident())
+            );
         }
-        Ok(Self { liveset, workload, rows, changes: 0 })
     }
-
-    /// As many changes a second as wanted, or as many as can be: what comes late is stamped with when it should have come.
-    fn write(&mut self, options: &Options, started: Instant) -> Outcome {
-        let (seconds, per_commit) = (options.get("seconds"), options.get("commit").max(1));
-        let gap = Duration::from_secs(per_commit).div_f64(options.get("changes").max(1) as f64);
-        let mut at = started;
-        let mut said = Duration::ZERO;
-        while at - started < Duration::from_secs(seconds)
-            && started.elapsed() < Duration::from_secs(2 * seconds)
-        {
-            sleep(at.saturating_duration_since(Instant::now()));
-            let late = at.elapsed();
-            let steps: Vec<Step> = (0..per_commit).map(|_| stamped(self.workload.step(), late)).collect();
-            let now = instant(self.workload.now());
-            self.liveset.commit_ops(Some(now), steps.iter().map(json_op).collect())?;
-            steps.iter().for_each(|step| plan::apply(&mut self.rows, step));
-            self.changes += per_commit;
-            at += gap;
-            if started.elapsed() > said + Duration::from_secs(10) {
-                said = started.elapsed();
-                println!(
-                    "  {:>4.0} s: {} connections, {:.0} MB",
-                    said.as_secs_f64(),
-                    self.liveset.stats().connections,
-                    mb(process::resident())
-                );
-            }
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 /// The same change, whose note says when it was due.

@@ -3,18 +3,54 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use liveset::Liveset;
 use liveset_core::{LiveResult, Query};
 
-use crate::{BenchQuery, Class, OrderRow, Shape, Sort, Step};
+use super::Outcome;
+use crate::{BenchQuery, Class, OrderRow, Shape, Sort, Step, Workload, instant, json_op};
 
 /// The orders as the writer left them.
 pub(super) type Rows = BTreeMap<u64, Arc<OrderRow>>;
 
 /// Brings the rows up to date with what was written.
-pub(super) fn apply(rows: &mut Rows, step: &Step) {
+fn apply(rows: &mut Rows, step: &Step) {
     match step {
         Step::Put(row) => drop(rows.insert(row.id, row.clone())),
         Step::Remove(id) => drop(rows.remove(id)),
+    }
+}
+
+/// Writes changes to orders, and remembers the orders.
+pub(super) struct Writer {
+    pub(super) liveset: Liveset,
+    pub(super) workload: Workload,
+    pub(super) rows: Rows,
+    pub(super) changes: u64,
+}
+
+impl Writer {
+    /// Writes the orders as they are at first.
+    pub(super) fn new(liveset: Liveset, workload: Workload) -> Outcome<Self> {
+        let steps: Vec<Step> = workload.orders().iter().map(|row| Step::Put(row.clone())).collect();
+        let mut writer = Self { liveset, workload, rows: Rows::new(), changes: 0 };
+        for some in steps.chunks(10_000) {
+            writer.commit(some)?;
+        }
+        writer.changes = 0;
+        Ok(writer)
+    }
+
+    pub(super) fn commit(&mut self, steps: &[Step]) -> Outcome {
+        let ops = steps.iter().map(json_op).collect();
+        self.liveset.commit_ops(Some(instant(self.workload.now())), ops)?;
+        steps.iter().for_each(|step| apply(&mut self.rows, step));
+        self.changes += steps.len() as u64;
+        Ok(())
+    }
+
+    /// What a query must show, and how many orders match it.
+    pub(super) fn recomputed(&self, query: &BenchQuery, fields: bool, positions: bool) -> (Digest, usize) {
+        Digest::recomputed(&self.rows, self.workload.now(), query, fields, positions)
     }
 }
 
@@ -108,13 +144,7 @@ impl Digest {
     }
 
     /// Of what the query must show, and how many orders match it.
-    pub(super) fn recomputed(
-        rows: &Rows,
-        now: i64,
-        query: &BenchQuery,
-        fields: bool,
-        positions: bool,
-    ) -> (Self, usize) {
+    fn recomputed(rows: &Rows, now: i64, query: &BenchQuery, fields: bool, positions: bool) -> (Self, usize) {
         let mut found: Vec<&OrderRow> =
             rows.values().map(|row| &**row).filter(|row| query.shape.matches(row, now)).collect();
         let total = found.len();
@@ -145,7 +175,6 @@ fn shown(row: &OrderRow, fields: bool) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Workload;
 
     #[test]
     fn a_fifth_of_each_querys_connections_stalls() {

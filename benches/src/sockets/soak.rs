@@ -6,18 +6,17 @@ use std::{
 };
 
 use liveset::{Limits, Liveset};
-use liveset_engine::Op;
 
 use super::{
     Defaults, Options, Outcome,
-    child::Helper,
+    child::{Helper, PATIENCE},
     overload::wait_empty,
-    plan::{self, Digest, Rows, mixed},
+    plan::{Digest, Writer, mixed},
     process::{self, mb},
     server,
     wander::{EVENT, PATHS},
 };
-use crate::{BenchQuery, Random, Step, Workload, instant, json_op};
+use crate::{BenchQuery, Random, Workload};
 
 pub(super) const OPTIONS: Defaults =
     &[("seconds", 1_800), ("connections", 200), ("nodes", 2_000), ("cycle", 4), ("seed", 1), ("workers", 0)];
@@ -25,8 +24,6 @@ pub(super) const OPTIONS: Defaults =
 /// So that who does not read is given up within a cycle.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 const SEND_BUFFER: u32 = 16 * 1_024;
-/// How long clients may take to catch up.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Memory at rest may exceed the most of the warm-up by a tenth and this.
 const SLACK: u64 = 8_000_000;
 
@@ -37,7 +34,7 @@ pub(super) fn run(options: &Options) -> Outcome {
     limits.session.auth_timeout = PATIENCE;
     limits.hub.resume_linger = Duration::from_secs(1);
     let liveset = server::liveset(limits)?;
-    let mut writer = Writer::new(liveset.clone(), options.get("nodes") as u32, options.get("seed"))?;
+    let mut load = Load::new(liveset.clone(), options.get("nodes") as u32, options.get("seed"))?;
     let runtime = server::runtime(options.count("workers"))?;
     let port = server::serve(&runtime, &liveset, Some(SEND_BUFFER))?.port();
     let mut steady = Helper::start("wander-clients", &[])?;
@@ -56,12 +53,12 @@ pub(super) fn run(options: &Options) -> Outcome {
         open(&mut victims, options.get("connections").div_ceil(4), seed + 1)?;
 
         let half = Duration::from_secs(options.get("cycle").max(1)) / 2;
-        writer.write(half)?;
+        load.write(half)?;
         victims.kill()?;
-        writer.write(half)?;
+        load.write(half)?;
         steady.say("quiet")?;
         steady.expect("quiet")?;
-        checked += settle(&mut steady, &writer)?;
+        checked += steady.settle(Duration::from_millis(500), |state| load.agrees(state))?;
         let most = liveset.stats().connections;
         steady.say("leave")?;
         steady.expect("left")?;
@@ -85,7 +82,7 @@ pub(super) fn run(options: &Options) -> Outcome {
         }
     }
     steady.say("counts")?;
-    println!("{} changes and {} events in {} cycles", writer.changes, writer.published, rests.len());
+    println!("{} changes and {} events in {} cycles", load.writer.changes, load.published, rests.len());
     println!("of the clients that were not killed: {}", steady.list()?.join(", "));
     let (first, last) = (rests.first().copied().unwrap_or(0), rests.last().copied().unwrap_or(0));
     println!(
@@ -96,69 +93,25 @@ pub(super) fn run(options: &Options) -> Outcome {
     Ok(())
 }
 
-/// Waits until every live query shows what a recomputation gives. Returns how many there are.
-fn settle(clients: &mut Helper, writer: &Writer) -> Outcome<usize> {
-    let deadline = Instant::now() + PATIENCE;
-    let mut agreed = false;
-    loop {
-        clients.say("states")?;
-        let states = clients.list()?;
-        if let Some(fault) = states.iter().find(|state| state.starts_with("fault")) {
-            return Err(fault.clone().into());
-        }
-        let wrong: Vec<&String> = states.iter().filter(|state| !writer.agrees(state)).collect();
-        match wrong.first() {
-            None if agreed => return Ok(states.len()),
-            None => agreed = true,
-            // The server may yet give up a client that has slept, never change one.
-            Some(first) if agreed => return Err(format!("changed after all was over: {first}").into()),
-            Some(first) if Instant::now() > deadline => {
-                let how_many = format!("{} of {}", wrong.len(), states.len());
-                return Err(format!("{how_many} live queries are wrong, the first: {first}").into());
-            }
-            Some(_) => {}
-        }
-        sleep(Duration::from_millis(if agreed { 500 } else { 50 }));
-    }
-}
-
-/// Writes changes and events, and remembers the orders.
-struct Writer {
-    liveset: Liveset,
-    workload: Workload,
-    rows: Rows,
+/// Writes changes and events.
+struct Load {
+    writer: Writer,
     queries: Vec<BenchQuery>,
     random: Random,
     /// Events published at each path.
     numbers: [u64; PATHS as usize],
     published: u64,
-    changes: u64,
 }
 
-impl Writer {
+impl Load {
     fn new(liveset: Liveset, nodes: u32, seed: u64) -> Outcome<Self> {
-        let workload = Workload::zipf(nodes, seed);
-        let steps: Vec<Step> = workload.orders().iter().map(|row| Step::Put(row.clone())).collect();
-        let mut writer = Self {
-            liveset,
-            workload,
-            rows: Rows::new(),
+        Ok(Self {
+            writer: Writer::new(liveset, Workload::zipf(nodes, seed))?,
             queries: mixed(nodes),
             random: Random::new(seed),
             numbers: [0; PATHS as usize],
             published: 0,
-            changes: 0,
-        };
-        writer.commit(&steps)?;
-        Ok(writer)
-    }
-
-    fn commit(&mut self, steps: &[Step]) -> Outcome {
-        let ops: Vec<Op> = steps.iter().map(json_op).collect();
-        self.liveset.commit_ops(Some(instant(self.workload.now())), ops)?;
-        steps.iter().for_each(|step| plan::apply(&mut self.rows, step));
-        self.changes += steps.len() as u64;
-        Ok(())
+        })
     }
 
     /// Commits of a few changes and of many, events one by one and more than a queue holds.
@@ -166,8 +119,9 @@ impl Writer {
         let until = Instant::now() + time;
         while Instant::now() < until {
             let rare = self.random.below(100) == 0;
-            let steps = self.workload.steps(if rare { 500 } else { 1 + self.random.below(15) as usize });
-            self.commit(&steps)?;
+            let count = if rare { 500 } else { 1 + self.random.below(15) as usize };
+            let steps = self.writer.workload.steps(count);
+            self.writer.commit(&steps)?;
             for _ in 0..if rare { 400 } else { self.random.below(3) } {
                 self.publish()?;
             }
@@ -182,7 +136,7 @@ impl Writer {
         *n += 1;
         self.published += 1;
         let data = serde_json::json!({ "n": *n, "all": self.published });
-        self.liveset.publish(&format!("jobs/{job}"), EVENT, &data)?;
+        self.writer.liveset.publish(&format!("jobs/{job}"), EVENT, &data)?;
         Ok(())
     }
 
@@ -195,8 +149,7 @@ impl Writer {
             return false;
         };
         let Some(query) = self.queries.get(*query as usize) else { return false };
-        let (digest, matching) =
-            Digest::recomputed(&self.rows, self.workload.now(), query, *fields == 1, *positions == 1);
+        let (digest, matching) = self.writer.recomputed(query, *fields == 1, *positions == 1);
         let counted = (matching as u64, u64::from(matching > query.cap));
         digest == Digest { rows: *rows as usize, sum: *sum } && (*counts == 0 || counted == (*total, *capped))
     }

@@ -4,24 +4,24 @@
 
 use std::{
     collections::BTreeMap,
-    io::{BufRead, Write},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
+use liveset_cli::load::lock;
 use liveset_core::{ClientEvent, LiveQueryOptions, LiveQueryRequest, LiveResult, SubscriptionSpec, Token};
 use serde::Deserialize;
 use tokio::{runtime::Runtime, sync::watch};
 
 use super::{
     Outcome,
-    client::{Client, End, Held},
+    child::{obey, say},
+    client::{Client, End, Held, way},
     plan::{Digest, mixed, spec},
     server,
-    wire::Way,
 };
 use crate::{BenchQuery, Random};
 
@@ -31,8 +31,6 @@ const MOST: usize = 6;
 pub(super) const PATHS: u32 = 4;
 /// The one event type.
 pub(super) const EVENT: &str = "jobCompleted";
-/// What the kernel may hold for a client that reads slowly.
-const NARROW_BYTES: u32 = 4 * 1_024;
 /// One client in so many stops reading for good, some time.
 const STALLING: usize = 10;
 
@@ -84,9 +82,7 @@ pub(super) fn run() -> Outcome {
     let runtime = server::runtime(1)?;
     runtime.spawn(notice_starvation());
     let mut clients: Option<Clients> = None;
-    for line in std::io::stdin().lock().lines() {
-        let line = line?;
-        let (command, rest) = line.split_once(' ').unwrap_or((&line, ""));
+    obey(|command, rest| {
         match (command, &mut clients) {
             ("open", None) => clients = Some(Clients::open(&runtime, rest)?),
             ("quiet", Some(clients)) => clients.quiet(),
@@ -99,24 +95,12 @@ pub(super) fn run() -> Outcome {
                 }
                 QUIET.store(0, Ordering::Relaxed);
                 clients = None;
-                say(vec!["left".to_owned()]);
+                say(["left"]);
             }
-            _ => return Err(format!("clients cannot do that now: {line}").into()),
+            _ => return Err(format!("clients cannot do that now: {command} {rest}").into()),
         }
-    }
-    Ok(())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn say(lines: Vec<String>) {
-    let mut out = std::io::stdout().lock();
-    for line in lines {
-        let _ = writeln!(out, "{line}");
-    }
-    let _ = out.flush();
+        Ok(())
+    })
 }
 
 fn fault(what: String) {
@@ -179,7 +163,7 @@ impl Clients {
         while QUIET.load(Ordering::Relaxed) < self.slots.len() {
             std::thread::sleep(Duration::from_millis(2));
         }
-        say(vec!["quiet".to_owned()]);
+        say(["quiet"]);
     }
 
     /// For each live query of those that read: query, fields, positions, counts, total, capped, rows, sum. Or `waiting`, where
@@ -248,9 +232,7 @@ impl Wanderer {
                 break;
             }
             let narrow = self.random.below(3) == 0 || self.stalls();
-            let receive_buffer = narrow.then_some(NARROW_BYTES);
-            let address = ([127, 0, 0, 1], self.port).into();
-            match Client::connect(Way { address, receive_buffer, http: false }).await {
+            match Client::connect(way(self.port, false, narrow)).await {
                 Ok(mut client) => next = self.converse(&mut client).await,
                 Err(error) => {
                     fault(format!("a connection is refused: {error}"));
@@ -312,7 +294,7 @@ impl Wanderer {
     /// Does this and that, until it is time for something else.
     async fn act(&mut self, client: &mut Client, reader: &mut Reader) -> Next {
         loop {
-            let wait = Duration::from_millis(20 + u64::from(self.random.below(100)));
+            let wait = Duration::from_millis(20 + self.random.below(100_u64));
             tokio::select! {
                 reads = reader.read(client) => {
                     if !reads {

@@ -21,7 +21,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "liveset-server",
         &["liveset-core", "liveset-engine", "liveset-hub", "liveset", "liveset-axum", "liveset-jwt"],
     ),
-    ("liveset-benches", &["liveset-core", "liveset-engine", "liveset-hub", "liveset"]),
+    ("liveset-cli", &["liveset-core", "liveset-engine", "liveset", "liveset-server"]),
+    ("liveset-benches", &["liveset-core", "liveset-engine", "liveset-hub", "liveset", "liveset-cli"]),
     (
         "liveset-fuzz",
         &["liveset-core", "liveset-engine", "liveset-hub", "liveset", "liveset-jwt", "liveset-server"],

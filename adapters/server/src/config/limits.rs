@@ -16,7 +16,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor};
-use serde::ser::{SerializeMap, Serializer};
+use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
 use super::{Problem, duration};
@@ -247,7 +247,8 @@ const COUNTS: &[(&str, &str)] = &[
 ];
 
 /// A limit as it is written: a number, a length of time as text, or yes or no.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 enum Raw {
     Number(u64),
     Text(String),
@@ -369,22 +370,10 @@ impl Serialize for LimitsConfig {
         struct Part(Vec<(&'static str, Raw)>);
         impl Serialize for Part {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                let mut map = serializer.serialize_map(Some(self.0.len()))?;
-                for (name, raw) in &self.0 {
-                    match raw {
-                        Raw::Number(number) => map.serialize_entry(name, number)?,
-                        Raw::Text(text) => map.serialize_entry(name, text)?,
-                        Raw::Bool(it) => map.serialize_entry(name, it)?,
-                    }
-                }
-                map.end()
+                serializer.collect_map(self.0.iter().map(|(name, raw)| (name, raw)))
             }
         }
-        let mut map = serializer.serialize_map(Some(PARTS.len()))?;
-        for part in PARTS {
-            map.serialize_entry(part, &Part(self.entries(part)))?;
-        }
-        map.end()
+        serializer.collect_map(PARTS.iter().map(|part| (part, Part(self.entries(part)))))
     }
 }
 

@@ -3,16 +3,15 @@
 use std::ops::Range;
 use std::path::Path;
 
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use toml::de::DeTable;
 
-/// Describes an error of the TOML reader.
-pub(super) fn describe(file: &Path, text: &str, error: &toml::de::Error) -> String {
-    let Some(span) = error.span() else {
-        return format!("{}: {}", file.display(), error.message());
-    };
-    let key = key_at(text, &span);
-    render(file, text, span, key.as_deref(), error.message())
+/// Describes an error of the TOML reader at a key, where one was reached.
+pub(super) fn describe(file: &Path, text: &str, key: Option<&str>, error: &toml::de::Error) -> String {
+    match error.span() {
+        Some(span) => render(file, text, span, key, error.message()),
+        None => format!("{}: {}", file.display(), error.message()),
+    }
 }
 
 /// Describes what is wrong with the value of a key, written as `set[1].name`.
@@ -27,22 +26,38 @@ fn render(file: &Path, text: &str, span: Range<usize>, key: Option<&str>, messag
     let line_end = text[start..].find('\n').map_or(text.len(), |at| start + at);
     let line_number = text[..line_start].matches('\n').count() + 1;
     let column = text[line_start..start].chars().count() + 1;
-    let marked = floor_boundary(text, span.end.clamp(start, line_end));
-    let width = text[start..marked].chars().count().max(1);
     let secret = may_hold_tokens(text, line_start) || key.is_some_and(is_auth);
-    let (line, message) = match secret {
+    let known = |key| if secret { known_part(key) } else { key };
+    let key = key.map(known).filter(|key| !key.is_empty()).map(|key| format!("{key}: ")).unwrap_or_default();
+    let place = format!("{}:{line_number}:{column}: {key}", file.display());
+    let (message, source, mark) = match secret {
         // Neither the terminal nor the log is a place for tokens.
-        true => ("(not shown: tokens may stand here)".to_owned(), without_value(message)),
-        false => (text[line_start..line_end].trim_end_matches('\r').replace('\t', " "), message.to_owned()),
+        true => (
+            without_value(message),
+            Snippet::source("(not shown: tokens may stand here)").line_start(line_number),
+            AnnotationKind::Visible.span(0..0),
+        ),
+        false => {
+            let end = floor_boundary(text, span.end.clamp(start, line_end));
+            (message.to_owned(), Snippet::source(text), AnnotationKind::Primary.span(start..end))
+        }
     };
-    let key = key.map(|key| if secret { known_part(key) } else { key });
-    let key = key.filter(|key| !key.is_empty()).map(|key| format!("{key}: ")).unwrap_or_default();
-    let margin = " ".repeat(line_number.to_string().len());
-    let mark = if secret { String::new() } else { " ".repeat(column) + &"^".repeat(width) };
-    format!(
-        "{}:{line_number}:{column}: {key}{message}\n{margin} |\n{line_number} | {line}\n{margin} |{mark}",
-        file.display(),
-    )
+    let meant = (!secret).then(|| meant(&message)).flatten();
+    let help = meant.map(|name| Level::HELP.message(format!("did you mean `{name}`?")));
+    let title = Level::ERROR.no_name().primary_title(format!("{place}{message}"));
+    let report = [title.element(source.annotation(mark)).elements(help)];
+    Renderer::plain().render(&report)
+}
+
+/// The known name that an unknown one is most like, of those that the reader lists.
+fn meant(message: &str) -> Option<&str> {
+    const ALIKE: f64 = 0.8;
+    let message = message.strip_prefix("unknown field `").or(message.strip_prefix("unknown variant `"))?;
+    let (name, expected) = message.split_once("`, expected ")?;
+    let known =
+        expected.split('`').skip(1).step_by(2).map(|known| (strsim::jaro_winkler(name, known), known));
+    let nearest = known.filter(|(alike, _)| *alike > ALIKE).max_by(|(a, _), (b, _)| a.total_cmp(b));
+    nearest.map(|(_, known)| known)
 }
 
 /// Whether tokens may stand in a line: in that of `[auth]` and all up to the next header, however they are written. The text may be
@@ -100,57 +115,6 @@ fn without_value(message: &str) -> String {
 fn floor_boundary(text: &str, at: usize) -> usize {
     let at = at.min(text.len());
     (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
-}
-
-/// The key whose value, or whose name, is at a place of the file; the innermost one.
-fn key_at(text: &str, span: &Range<usize>) -> Option<String> {
-    let (table, _) = DeTable::parse_recoverable(text);
-    let mut key = String::new();
-    in_table(table.get_ref(), span, &mut key);
-    Some(key).filter(|key| !key.is_empty())
-}
-
-fn in_table(table: &DeTable<'_>, span: &Range<usize>, key: &mut String) {
-    for (name, value) in table {
-        let inside = contains(&value.span(), span) || contains(&name.span(), span) || holds(value, span);
-        if inside {
-            if !key.is_empty() {
-                key.push('.');
-            }
-            key.push_str(name.get_ref());
-            return in_value(value, span, key);
-        }
-    }
-}
-
-fn in_value(value: &Spanned<DeValue<'_>>, span: &Range<usize>, key: &mut String) {
-    match value.get_ref() {
-        DeValue::Table(table) => in_table(table, span, key),
-        DeValue::Array(list) => {
-            for (index, item) in list.iter().enumerate() {
-                if contains(&item.span(), span) || holds(item, span) {
-                    key.push_str(&format!("[{index}]"));
-                    return in_value(item, span, key);
-                }
-            }
-        }
-        _ => {}
-    }
-}
-
-/// The span of a table header does not cover what stands below it, so look inside.
-fn holds(value: &Spanned<DeValue<'_>>, span: &Range<usize>) -> bool {
-    match value.get_ref() {
-        DeValue::Table(table) => table.iter().any(|(name, value)| {
-            contains(&name.span(), span) || contains(&value.span(), span) || holds(value, span)
-        }),
-        DeValue::Array(list) => list.iter().any(|item| contains(&item.span(), span) || holds(item, span)),
-        _ => false,
-    }
-}
-
-fn contains(outer: &Range<usize>, inner: &Range<usize>) -> bool {
-    outer.start <= inner.start && inner.end <= outer.end
 }
 
 /// Where the value of a key stands; where the key is absent, the nearest table around it.

@@ -54,7 +54,7 @@
 //! ```
 
 mod claims;
-pub(crate) mod duration;
+pub mod duration;
 mod jwt;
 mod limits;
 mod locate;
@@ -75,7 +75,7 @@ use crate::proxies::Proxies;
 
 pub use jwt::JwtConfig;
 pub use limits::{JwtLimits, LimitsConfig, ServerLimits};
-pub use overrides::Overrides;
+pub use overrides::{Overrides, token};
 pub use validate::Problem;
 
 /// What `--print-config` writes in place of a token. It is refused as a token.
@@ -378,8 +378,12 @@ impl Config {
     ///
     /// The first thing that is wrong, with the line, the column and the key.
     pub fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
-        let config: Config =
-            toml::from_str(text).map_err(|error| ConfigError::Wrong(locate::describe(file, text, &error)))?;
+        let wrong = |key: Option<&str>, error: &toml::de::Error| {
+            ConfigError::Wrong(locate::describe(file, text, key, error))
+        };
+        let toml = toml::Deserializer::parse(text).map_err(|error| wrong(None, &error))?;
+        let config: Config = serde_path_to_error::deserialize(toml)
+            .map_err(|error| wrong(Some(&error.path().to_string()), error.inner()))?;
         config.validate().map_err(|problem| {
             ConfigError::Wrong(locate::describe_at(file, text, &problem.key, &problem.message))
         })?;

@@ -1,11 +1,12 @@
 //! Flags and environment variables, which win over the file.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::secret::Secret;
+use liveset::Token;
 
 use super::{AbsentOrigin, ClockSource, Config, ResourceConfig, SetConfig, TlsConfig, TokenConfig};
 
@@ -24,9 +25,10 @@ pub struct Overrides {
         env = "LIVESET_TOKENS",
         value_name = "SUBJECT=TOKEN",
         value_delimiter = ',',
+        value_parser = token,
         hide_env_values = true
     )]
-    pub tokens: Vec<Secret>,
+    pub tokens: Vec<Token>,
 
     /// As --token, for tokens that may only read
     #[arg(
@@ -34,9 +36,10 @@ pub struct Overrides {
         env = "LIVESET_READ_ONLY_TOKENS",
         value_name = "SUBJECT=TOKEN",
         value_delimiter = ',',
+        value_parser = token,
         hide_env_values = true
     )]
-    pub read_only_tokens: Vec<Secret>,
+    pub read_only_tokens: Vec<Token>,
 
     /// A set, its key (default `id`) and what it holds at start; can be repeated
     #[arg(long = "set", env = "LIVESET_SETS", value_name = "NAME[:KEY][=FILE]", value_delimiter = ',')]
@@ -160,6 +163,15 @@ impl Overrides {
         }
         Ok(())
     }
+}
+
+/// Keeps a secret of the command line out of `Debug`, and so out of every log.
+///
+/// # Errors
+///
+/// None.
+pub fn token(text: &str) -> Result<Token, Infallible> {
+    Ok(Token::new(text))
 }
 
 fn set(text: &str) -> SetConfig {

@@ -215,6 +215,33 @@ fn an_error_names_the_line_and_the_key() {
 }
 
 #[test]
+fn an_error_shows_the_line_and_what_was_meant() {
+    let error = parse("log = \"info\"\n[[set]]\nnmae = \"東京 😀\"").unwrap_err();
+    let expected = "\
+liveset.toml:3:1: set[0].nmae: unknown field `nmae`, expected one of `name`, `key`, `load`, `strict`, `fields`
+  |
+3 | nmae = \"東京 😀\"
+  | ^^^^
+  |
+  = help: did you mean `name`?";
+    assert_eq!(error, expected);
+    // The mark stands under what is wrong, however wide the characters before it are.
+    let error = parse("[[set]]\nname = \"a\"\nfields = [{ name = \"東京\", type = \"date\" }]").unwrap_err();
+    assert!(error.contains(&format!("\n  | {}^^^^^^", " ".repeat(34))), "{error}");
+    for (text, meant) in [
+        ("lisen = 1", Some("listen")),
+        ("[limits.session]\nauth_timout = \"1s\"", Some("auth_timeout")),
+        ("[clock]\nsource = \"sytem\"", Some("system")),
+        ("[clock]\nsource = \"sun\"", None),
+        ("x = 1", None),
+    ] {
+        let error = parse(text).unwrap_err();
+        let said = error.split_once("did you mean `").and_then(|(_, rest)| rest.split('`').next());
+        assert_eq!(said, meant, "{error}");
+    }
+}
+
+#[test]
 fn an_error_shows_no_token() {
     for wrong in [
         r#"tokens = [{ token = "very secret", subject = "a" }]"#,
@@ -273,7 +300,7 @@ fn flags_win_over_the_file() {
     .unwrap();
     let overrides = Overrides {
         listen: Some("127.0.0.1:2".into()),
-        tokens: vec!["bob=b=c".into()],
+        tokens: vec![liveset::Token::new("bob=b=c")],
         sets: vec!["flights:code=/data/flights.ndjson.gz".into(), "plain".into()],
         resources: vec!["jobs=started+done".into()],
         limits: vec!["session.live_queries=3".into(), "http.header_timeout=1s".into()],

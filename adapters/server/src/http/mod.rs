@@ -52,7 +52,6 @@ use liveset::Liveset;
 use liveset::http::Origins;
 use metrics_exporter_prometheus::PrometheusHandle;
 
-pub use self::cors::Cors;
 pub use self::error::ApiError;
 use self::metrics::Rendered;
 pub use self::metrics::{install_recorder, upkeep};
@@ -80,8 +79,8 @@ pub struct HttpOptions {
     pub queries_per_subject: usize,
     /// The policy, where it is that of a configuration: whoever may not write is told what it would take.
     pub policies: Vec<PolicyConfig>,
-    /// Which pages may call.
-    pub cors: Cors,
+    /// The origins whose pages may call.
+    pub cors_origins: Vec<String>,
     /// Which pages may open `/ws`.
     pub websocket_origins: Origins,
     /// Where `/metrics` finds its text; without it there is no `/metrics`.
@@ -101,7 +100,7 @@ impl Default for HttpOptions {
             queries_at_once: 4,
             queries_per_subject: 64,
             policies: Vec::new(),
-            cors: Cors::default(),
+            cors_origins: Vec::new(),
             websocket_origins: Origins::Any,
             metrics: None,
             metrics_public: false,
@@ -123,7 +122,7 @@ pub(crate) struct App {
 /// `/ws` and the endpoints. `more` is merged in below the common layers, so that its routes are counted and
 /// its errors look the same.
 pub fn router(liveset: Liveset, options: HttpOptions, more: Router) -> Router {
-    let cors = options.cors.clone();
+    let cors = cors::layer(&options.cors_origins);
     let origins = options.websocket_origins.clone();
     let has_metrics = options.metrics.is_some();
     let rates = Arc::new(Rates::new(options.requests_per_second, options.request_burst));
@@ -146,7 +145,7 @@ pub fn router(liveset: Liveset, options: HttpOptions, more: Router) -> Router {
         .merge(more)
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .fallback(async |uri: Uri| ApiError::not_found(uri.path()))
-        .layer(middleware::from_fn_with_state(cors, cors::apply))
+        .layer(tower::util::option_layer(cors))
         .layer(middleware::from_fn(linger::apply))
         .layer(middleware::from_fn(count))
 }

@@ -1,29 +1,12 @@
-//! The binary from outside: configuration, HTTP, TLS, commands, attacks and the demo, one behaviour a file.
+//! The service as a library. What the program does is tested in `adapters/cli`.
 
-mod auth_failures;
-mod bench;
-mod crowd;
-mod demo_page;
-mod half_open;
-mod handshakes;
-mod hardening;
-mod http_endpoints;
-mod json_policy;
-mod killed_clients;
-mod limits_documented;
-mod node_example;
-mod operations;
-mod origins;
-mod policy;
 mod protocol_errors;
-mod proxies;
-mod readme;
-mod real_data;
-mod replay;
-mod serve_config;
-mod serve_signals;
-#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "some tests are Linux's alone"))]
-mod support;
-mod terminated_under_load;
-mod tls;
-mod watch;
+#[allow(unreachable_pub, dead_code, reason = "these tests use a part of it")]
+#[path = "../../../cli/tests/it/support/ws.rs"]
+mod ws;
+
+use std::time::Duration;
+
+const TOKEN: &str = "writer-token";
+/// How long anything may take on a machine that is busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(60);

@@ -11,8 +11,8 @@ use liveset_server::{accept, http};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::TOKEN;
-use crate::support::ws::{Came, Ws};
+use crate::TOKEN;
+use crate::ws::{Came, Ws};
 
 /// Serves an endpoint of one set, `orders`, with these limits, and says where.
 async fn serve(limits: Limits) -> (Liveset, String) {

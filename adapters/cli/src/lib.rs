@@ -1,0 +1,23 @@
+//! The program `liveset`, as a library.
+//!
+//! ```text
+//! liveset serve --config liveset.toml      a server
+//! liveset replay FILE --url URL            a change stream into a server
+//! liveset watch URL --edge E --filter F    a live query in the terminal
+//! liveset demo                             a server with a small simulated shop and a page
+//! liveset bench                            many connections to a server, and how long its diffs take
+//! liveset completions SHELL                what a shell completes
+//! ```
+//!
+//! The service behind `serve` and `demo` is the package `liveset-server`. The load generator behind [`bench`], [`load`], is
+//! what the project's own benchmarks use too. Nothing here has a promise of stability.
+
+mod backoff;
+pub mod bench;
+pub mod cli;
+mod client;
+pub mod demo;
+pub mod load;
+pub mod replay;
+mod url;
+pub mod watch;

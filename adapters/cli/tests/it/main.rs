@@ -1,0 +1,28 @@
+//! The binary from outside: configuration, HTTP, TLS, commands, attacks and the demo, one behaviour a file.
+
+mod auth_failures;
+mod bench;
+mod crowd;
+mod demo_page;
+mod half_open;
+mod handshakes;
+mod hardening;
+mod http_endpoints;
+mod json_policy;
+mod killed_clients;
+mod limits_documented;
+mod node_example;
+mod operations;
+mod origins;
+mod policy;
+mod proxies;
+mod readme;
+mod real_data;
+mod replay;
+mod serve_config;
+mod serve_signals;
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "some tests are Linux's alone"))]
+mod support;
+mod terminated_under_load;
+mod tls;
+mod watch;

@@ -1,7 +1,0 @@
-//! The `liveset` program. Everything it does is in the library of this package.
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    liveset_server::cli::main()
-}
