@@ -20,7 +20,7 @@ pub struct Live {
 
 /// The set of orders.
 pub fn orders_set() -> SetDef {
-    SetDef::new(SET, "id").field("createdAt", FieldKind::Instant, true)
+    SetDef::new(SET).required("createdAt", FieldKind::Instant)
 }
 
 /// A moment of a workload, as the engine has it.

@@ -15,7 +15,7 @@
 //!
 //! let mut now = Instant::parse_rfc3339("2025-12-07T21:45:00Z").unwrap();
 //! let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
-//! engine.define_set(SetDef::new("orders", "id"))?;
+//! engine.define_set(SetDef::new("orders"))?;
 //!
 //! let query = Query::new("orders").filter("createdAt > now - 7 days").order_by("createdAt desc").limit(50);
 //! let plan = engine.prepare(&query)?;
@@ -78,7 +78,7 @@
 //! # use liveset_engine::{Engine, EngineLimits, HashSeed, Instant, Query, SetDef};
 //! # let now = Instant::parse_rfc3339("2025-12-07T21:45:00Z").unwrap();
 //! # let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
-//! # engine.define_set(SetDef::new("orders", "id"))?;
+//! # engine.define_set(SetDef::new("orders"))?;
 //! let query = Query::new("orders").filter("customer == 7 and total != 0").order_by("createdAt desc").limit(50);
 //! let plan = engine.prepare(&query)?;
 //! engine.open(now, &plan)?;

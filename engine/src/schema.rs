@@ -22,9 +22,9 @@ use crate::{
 /// use liveset_engine::{Engine, EngineLimits, FieldKind, HashSeed, Query, SetDef};
 ///
 /// let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
-/// let orders = SetDef::new("orders", "id")
-///     .field("status", FieldKind::Text, true)
-///     .field("customer.since", FieldKind::Instant, false)
+/// let orders = SetDef::new("orders")
+///     .required("status", FieldKind::Text)
+///     .field("customer.since", FieldKind::Instant)
 ///     .strict();
 /// engine.define_set(orders)?;
 ///
@@ -49,15 +49,29 @@ pub struct SetDef {
 }
 
 impl SetDef {
-    /// A set without declared fields.
-    pub fn new(name: impl Into<String>, key: impl Into<String>) -> Self {
-        Self { name: name.into(), key: key.into(), fields: Vec::new(), strict: false }
+    /// A set whose rows are told apart by their field `id`, without declared fields.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), key: "id".into(), fields: Vec::new(), strict: false }
     }
 
-    /// Declares a field; see [`FieldDef`].
+    /// Names the top-level field that tells rows apart: a string or an integer.
     #[must_use]
-    pub fn field(mut self, path: impl Into<String>, kind: FieldKind, required: bool) -> Self {
-        self.fields.push(FieldDef { path: path.into(), kind, required });
+    pub fn key(mut self, field: impl Into<String>) -> Self {
+        self.key = field.into();
+        self
+    }
+
+    /// Declares a field that may be absent. `path` may go into objects: `customer.since`.
+    #[must_use]
+    pub fn field(mut self, path: impl Into<String>, kind: FieldKind) -> Self {
+        self.fields.push(FieldDef { path: path.into(), kind, required: false });
+        self
+    }
+
+    /// Declares a field that every row must have.
+    #[must_use]
+    pub fn required(mut self, path: impl Into<String>, kind: FieldKind) -> Self {
+        self.fields.push(FieldDef { path: path.into(), kind, required: true });
         self
     }
 
@@ -94,7 +108,7 @@ impl SetDef {
 /// ```
 /// use liveset_engine::{FieldDef, FieldKind, SetDef};
 ///
-/// let set = SetDef::new("orders", "id").field("total", FieldKind::Number, true);
+/// let set = SetDef::new("orders").required("total", FieldKind::Number);
 /// assert_eq!(set.fields, [FieldDef { path: "total".into(), kind: FieldKind::Number, required: true }]);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -315,11 +329,11 @@ mod tests {
     use super::*;
 
     fn schema() -> Schema {
-        let def = SetDef::new("orders", "id")
-            .field("total", FieldKind::Number, false)
-            .field("customer.name", FieldKind::Text, false)
-            .field("customer.at.city", FieldKind::Text, false)
-            .field("extra", FieldKind::Object, false);
+        let def = SetDef::new("orders")
+            .field("total", FieldKind::Number)
+            .field("customer.name", FieldKind::Text)
+            .field("customer.at.city", FieldKind::Text)
+            .field("extra", FieldKind::Object);
         Schema::new(&def.strict(), &QueryLimits::default()).unwrap()
     }
 

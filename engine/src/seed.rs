@@ -115,7 +115,7 @@ mod tests {
         let now = Instant::MIN;
         for seed in [HashSeed::FIXED, OTHER] {
             let mut engine = Engine::new(EngineLimits::default(), seed);
-            engine.define_set(SetDef::new("orders", "id")).expect("a set");
+            engine.define_set(SetDef::new("orders")).expect("a set");
             PROBES.set(0);
             let feeds: Vec<_> = texts
                 .chunks(385)

@@ -18,7 +18,7 @@ impl Random {
 
 fn engine(limits: EngineLimits) -> Engine {
     let mut engine = Engine::new(limits, HashSeed::FIXED);
-    engine.define_set(SetDef::new("orders", "id")).expect("a set");
+    engine.define_set(SetDef::new("orders")).expect("a set");
     engine
 }
 

@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 
 use axum::Router;
-use liveset::{Grant, Liveset, Set, StaticTokens};
+use liveset::{Grant, Liveset, SetDef, StaticTokens};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let tokens = StaticTokens::new([("s3cret", Grant::new("alice"))]);
-    let liveset = Liveset::builder().set(Set::new("orders").key("id")).authenticator(tokens).build()?;
+    let liveset = Liveset::builder().set(SetDef::new("orders").key("id")).authenticator(tokens).build()?;
 
     // The data lives in memory: fill it from where it is kept, then commit what changes.
     liveset.commit(|tx| tx.upsert("orders", &serde_json::json!({ "id": 1, "status": "processing" })))?;

@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn what_is_kept_adds_up_and_is_given_back() {
         let mut engine = liveset_engine::Engine::new(Default::default(), liveset_engine::HashSeed::FIXED);
-        engine.define_set(liveset_engine::SetDef::new("orders", "id")).expect("a set");
+        engine.define_set(liveset_engine::SetDef::new("orders")).expect("a set");
         let query = liveset_engine::Query::new("orders").filter("total != 5");
         let plan = engine.prepare(&query).expect("a query");
         let now = liveset_engine::Instant::UNIX_EPOCH;

@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn what_is_behind_is_forgotten_with_its_live_query() {
         let mut world = World::new(1, HubConfig::default());
-        world.hub_mut().define_set(SetDef::new("orders", "id")).expect("a set");
+        world.hub_mut().define_set(SetDef::new("orders")).expect("a set");
         world
             .commit((0..600).map(|id| upsert("orders", &format!(r#"{{"id":{id}}}"#))).collect())
             .expect("rows");

@@ -78,7 +78,7 @@
 //! let mut config = HubConfig::default();
 //! config.engine.slice_rows = SLICE_ROWS;
 //! let mut hub = Hub::new(config);
-//! hub.define_set(SetDef::new("orders", "id"))?;
+//! hub.define_set(SetDef::new("orders"))?;
 //! let order = |node: &'static str| Op::Upsert { set: "orders".into(), node: node.as_bytes().into() };
 //! let mut sockets = BTreeMap::new();
 //! let start = Moment::default();

@@ -8,13 +8,13 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use liveset::http::Endpoint;
-use liveset::{ClientAddress, Grant, Liveset, Set, StaticTokens};
+use liveset::{ClientAddress, Grant, Liveset, SetDef, StaticTokens};
 use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let tokens = StaticTokens::new([("s3cret", Grant::new("alice"))]);
-    let liveset = Liveset::builder().set(Set::new("orders").key("id")).authenticator(tokens).build()?;
+    let liveset = Liveset::builder().set(SetDef::new("orders").key("id")).authenticator(tokens).build()?;
     liveset.commit(|tx| tx.upsert("orders", &serde_json::json!({ "id": 1, "status": "processing" })))?;
 
     let endpoint = Endpoint::new(liveset);

@@ -126,7 +126,7 @@ impl fmt::Display for AuthError {
 
 impl std::error::Error for AuthError {}
 
-/// Why nobody was let in; see [`Liveset::authenticate_from`](crate::Liveset::authenticate_from).
+/// Why nobody was let in; see [`Liveset::authenticate`](crate::Liveset::authenticate).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Denied {

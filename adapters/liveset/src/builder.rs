@@ -4,7 +4,7 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::time::SystemTime;
 
-use liveset_engine::{DefineError, FieldKind, SetDef};
+use liveset_engine::{DefineError, SetDef};
 use liveset_hub::{AllowAll, DeclareError, HashSeed, Hub, HubConfig, Policy, Resources};
 use thiserror::Error;
 
@@ -17,82 +17,16 @@ use crate::shards::Shards;
 use crate::shared::{Shared, Sizes};
 use crate::timer::has_timer;
 
-/// A set of nodes, declared. What is not declared of its fields is not checked.
-///
-/// ```
-/// use liveset::{FieldKind, Set};
-///
-/// let orders = Set::new("orders")
-///     .key("orderId")
-///     .required("status", FieldKind::Text)
-///     .field("createdAt", FieldKind::Instant);
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Set(SetDef);
-
-impl Set {
-    /// A set whose nodes are told apart by their field `id`.
-    pub fn new(name: impl Into<String>) -> Self {
-        Self(SetDef::new(name, "id"))
-    }
-
-    /// Names the top-level field that tells nodes apart: text or an integer.
-    #[must_use]
-    pub fn key(mut self, field: impl Into<String>) -> Self {
-        self.0.key = field.into();
-        self
-    }
-
-    /// Declares a field that may be absent. `path` may go into objects: `customer.since`.
-    #[must_use]
-    pub fn field(mut self, path: impl Into<String>, kind: FieldKind) -> Self {
-        self.0 = self.0.field(path, kind, false);
-        self
-    }
-
-    /// Declares a field that every node must have.
-    #[must_use]
-    pub fn required(mut self, path: impl Into<String>, kind: FieldKind) -> Self {
-        self.0 = self.0.field(path, kind, true);
-        self
-    }
-
-    /// Allows for no other fields than the key and the declared ones: a node with another is refused at the commit, naming the field,
-    /// and queries may name no other. `a.b` has to be declared as `a.b`; what is declared as an object may hold anything.
-    ///
-    /// ```
-    /// use liveset::{FieldKind, Liveset, Query, Set};
-    ///
-    /// let orders = Set::new("orders").required("status", FieldKind::Text).field("total", FieldKind::Number).strict();
-    /// let liveset = Liveset::builder().set(orders).build()?;
-    ///
-    /// let error = liveset.query(Query::new("orders").filter("totl > 5")).unwrap_err();
-    /// assert!(error.to_string().ends_with("expected a declared field; did you mean 'total'?"));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[must_use]
-    pub fn strict(mut self) -> Self {
-        self.0 = self.0.strict();
-        self
-    }
-}
-
-impl From<SetDef> for Set {
-    fn from(def: SetDef) -> Self {
-        Self(def)
-    }
-}
-
 /// Makes a [`Liveset`].
 ///
 /// ```
-/// use liveset::{FieldKind, Grant, Limits, Liveset, Set, StaticTokens};
+/// use liveset::{FieldKind, Grant, Limits, Liveset, SetDef, StaticTokens};
 ///
 /// let mut limits = Limits::default();
 /// limits.session.messages_per_second = 20;
 /// let liveset = Liveset::builder()
-///     .set(Set::new("orders").required("status", FieldKind::Text))
-///     .set(Set::new("customers").key("email"))
+///     .set(SetDef::new("orders").required("status", FieldKind::Text))
+///     .set(SetDef::new("customers").key("email"))
 ///     .resource("orders/{orderId}", ["orderPaid"])
 ///     .authenticator(StaticTokens::new([("s3cret", Grant::new("alice"))]))
 ///     .limits(limits)
@@ -127,8 +61,8 @@ impl Default for Builder {
 
 impl Builder {
     /// Adds a set.
-    pub fn set(mut self, set: impl Into<Set>) -> Self {
-        self.sets.push(set.into().0);
+    pub fn set(mut self, set: SetDef) -> Self {
+        self.sets.push(set);
         self
     }
 
@@ -289,7 +223,7 @@ mod tests {
         let mut limits = Limits::default();
         limits.transport.batch_bytes = 0;
         assert_eq!(build(limits), Err(BuildError::Limit("transport.batch_bytes")));
-        let key = |key: &str| Builder::default().set(Set::new("orders").key(key)).build().map(drop);
+        let key = |key: &str| Builder::default().set(SetDef::new("orders").key(key)).build().map(drop);
         let refused = key("b.c").unwrap_err().to_string();
         assert_eq!(refused, "set 'orders': the key 'b.c' is a path; it has to be one of a node's own fields");
         for alone in ["id", "first name", "in", "order-id"] {

@@ -7,11 +7,11 @@ use liveset_engine::Instant;
 /// Where the `now` of queries comes from. Deadlines of connections go by a monotonic clock of their own, always.
 ///
 /// ```
-/// use liveset::{Clock, Instant, Liveset, Query, Set};
+/// use liveset::{Clock, Instant, Liveset, Query, SetDef};
 ///
-/// let liveset = Liveset::builder().set(Set::new("flights")).clock(Clock::Commits).build()?;
+/// let liveset = Liveset::builder().set(SetDef::new("flights")).clock(Clock::Commits).build()?;
 /// let at = Instant::parse_rfc3339("2013-01-01T05:15:00Z");
-/// liveset.commit_at(at.unwrap(), |tx| tx.upsert("flights", &serde_json::json!({ "id": "UA1545" })))?;
+/// liveset.at(at.unwrap()).commit(|tx| tx.upsert("flights", &serde_json::json!({ "id": "UA1545" })))?;
 /// assert_eq!(liveset.query(Query::new("flights").filter("now == 2013-01-01T05:15:00Z"))?.count.total, 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

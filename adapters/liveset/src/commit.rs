@@ -1,6 +1,7 @@
 //! Commits: what the host changed, in one piece.
 
-use std::error::Error as StdError;
+use std::convert::Infallible;
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,20 +10,21 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::finite;
+use crate::set::Target;
 
 /// The operations of one commit, gathered by the closure of [`Liveset::commit`](crate::Liveset::commit).
 ///
-/// Nothing is looked at before the closure is done, and nothing is applied unless all of it can be.
+/// Nothing is looked at before the closure is done, and nothing is applied unless all of it can be: reads in the closure see the data
+/// as it was, and a commit that is made in the closure comes first.
 ///
 /// ```
-/// use liveset::{CommitError, Liveset, Set};
+/// use liveset::{Json, Liveset, SetDef};
 ///
-/// let liveset = Liveset::builder().set(Set::new("orders")).build()?;
+/// let liveset = Liveset::builder().set(SetDef::new("orders")).build()?;
 /// let done = liveset.commit(|tx| {
-///     tx.upsert("orders", &serde_json::json!({ "id": 1, "total": 12.5 }))?;
-///     tx.upsert_json("orders", r#"{"id":2,"total":3}"#);
-///     tx.remove("orders", 7)?;
-///     Ok::<(), CommitError>(())
+///     tx.upsert("orders", &serde_json::json!({ "id": 1, "total": 12.5 }));
+///     tx.upsert("orders", Json::new(r#"{"id":2,"total":3}"#));
+///     tx.remove("orders", 7);
 /// })?;
 /// assert_eq!(done.changed, 2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -30,38 +32,26 @@ use crate::finite;
 #[derive(Debug, Default)]
 pub struct Tx {
     ops: Vec<Op>,
+    /// The first row that could not be written as JSON.
+    unwritten: Option<serde_json::Error>,
 }
 
 impl Tx {
-    /// Puts `node` into `set`, in place of the node with the same key if there is one.
+    /// Puts a row into a set, in place of the one with the same key if there is one. The set is a name, or a
+    /// [`Set`](crate::Set), which knows what its rows are; the row is a reference to something serializable, or [`Json`].
     ///
-    /// # Errors
-    ///
-    /// Where `node` cannot be written as JSON. A float that is no number (`NaN`, an infinity) cannot: JSON has no
-    /// word for it, and `null` would be another value. Whether the set takes the node is seen at the commit.
-    pub fn upsert<T: Serialize + ?Sized>(
-        &mut self,
-        set: impl Into<Arc<str>>,
-        node: &T,
-    ) -> Result<(), CommitError> {
-        let text = finite::to_json(node)?;
-        self.upsert_json(set, text);
-        Ok(())
+    /// Where the row cannot be written as JSON, the commit says so: a float that is no number (`NaN`, an infinity) cannot. JSON has no
+    /// word for it, and `null` would be another value.
+    pub fn upsert<R: IntoJson>(&mut self, set: impl Target<R>, row: R) {
+        match row.into_json() {
+            Ok(node) => self.ops.push(Op::Upsert { set: set.into_name(), node }),
+            Err(error) => drop(self.unwritten.get_or_insert(error)),
+        }
     }
 
-    /// Puts a node that is JSON text already into `set`. Its tokens are kept as they are.
-    pub fn upsert_json(&mut self, set: impl Into<Arc<str>>, node: impl Into<Bytes>) {
-        self.ops.push(Op::Upsert { set: set.into(), node: node.into() });
-    }
-
-    /// Takes a node out of `set`. It is no error if there is none of that id.
-    ///
-    /// # Errors
-    ///
-    /// None at present.
-    pub fn remove(&mut self, set: impl Into<Arc<str>>, id: impl ToString) -> Result<(), CommitError> {
+    /// Takes a row out of a set. It is no error if there is none of that id.
+    pub fn remove(&mut self, set: impl Into<Arc<str>>, id: impl ToString) {
         self.ops.push(Op::Remove { set: set.into(), id: id.to_string() });
-        Ok(())
     }
 
     /// Adds an operation in the engine's form.
@@ -79,49 +69,124 @@ impl Tx {
         self.ops.is_empty()
     }
 
-    pub(crate) fn into_ops(self) -> Vec<Op> {
-        self.ops
+    pub(crate) fn into_ops(self) -> Result<Vec<Op>, serde_json::Error> {
+        self.unwritten.map_or(Ok(self.ops), Err)
+    }
+}
+
+impl Extend<Op> for Tx {
+    fn extend<I: IntoIterator<Item = Op>>(&mut self, ops: I) {
+        self.ops.extend(ops);
+    }
+}
+
+/// Text that is JSON already. It goes where a value goes that can be serialized, and its tokens are kept as they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Json(Bytes);
+
+impl Json {
+    /// Whether the text is JSON is seen where it is used.
+    pub fn new(text: impl Into<Bytes>) -> Self {
+        Self(text.into())
+    }
+}
+
+/// What can be written as JSON: a reference to a value that can be serialized, or [`Json`].
+pub trait IntoJson {
+    /// The text.
+    ///
+    /// # Errors
+    ///
+    /// The value cannot be written, or has a float that is not a number.
+    fn into_json(self) -> Result<Bytes, serde_json::Error>;
+}
+
+impl<T: Serialize + ?Sized> IntoJson for &T {
+    fn into_json(self) -> Result<Bytes, serde_json::Error> {
+        finite::to_json(self)
+    }
+}
+
+impl IntoJson for Json {
+    fn into_json(self) -> Result<Bytes, serde_json::Error> {
+        Ok(self.0)
+    }
+}
+
+/// What the closure of a commit may return: nothing, or a result, of which an error gives the commit up.
+pub trait Outcome {
+    /// What [`Committed`] carries.
+    type Value;
+    /// What [`CommitError::Aborted`] carries.
+    type Error;
+
+    /// The closure's result.
+    fn into_result(self) -> Result<Self::Value, Self::Error>;
+}
+
+impl Outcome for () {
+    type Value = ();
+    type Error = Infallible;
+
+    fn into_result(self) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+impl<T, E> Outcome for Result<T, E> {
+    type Value = T;
+    type Error = E;
+
+    fn into_result(self) -> Self {
+        self
+    }
+}
+
+/// What a commit did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Committed<T = ()> {
+    /// The number of this commit: 1 for the first, one more for each that was accepted.
+    pub commit: u64,
+    /// How many rows have another value than before, rows that came or went included.
+    pub changed: u64,
+    /// The version of the results that include it.
+    pub version: u64,
+    /// What the closure returned.
+    pub value: T,
+}
+
+impl<T> Committed<T> {
+    pub(crate) fn new(done: liveset_engine::Committed, value: T) -> Self {
+        let liveset_engine::Committed { commit, changed, version } = done;
+        Self { commit, changed, version, value }
+    }
+}
+
+/// Says how many rows changed, in which commit.
+impl<T> fmt::Display for Committed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows = if self.changed == 1 { "row" } else { "rows" };
+        write!(f, "commit {}: {} {rows} changed", self.commit, self.changed)
     }
 }
 
 /// A commit was not made. Nothing of it was applied, but for [`CommitError::Internal`].
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum CommitError {
-    /// A node could not be written as JSON.
-    #[error("a node cannot be written as JSON: {0}")]
-    Json(#[from] serde_json::Error),
-    /// An operation was refused: an unknown set, a node without its key, a field of another type than declared, …
+pub enum CommitError<E = Infallible> {
+    /// A row could not be written as JSON.
+    #[error("a row cannot be written as JSON: {0}")]
+    Json(serde_json::Error),
+    /// An operation was refused: an unknown set, a row without its key, a field of another type than declared, …
     #[error(transparent)]
     Refused(Box<liveset_engine::CommitError>),
     /// The closure gave up, with an error of its own.
-    #[error(transparent)]
-    Aborted(Box<dyn StdError + Send + Sync>),
+    #[error("{0}")]
+    Aborted(E),
     /// A fault of ours, already logged. How much was applied is unknown.
     #[error("internal fault")]
     Internal,
-}
-
-impl From<liveset_engine::CommitError> for CommitError {
-    fn from(error: liveset_engine::CommitError) -> Self {
-        Self::Refused(Box::new(error))
-    }
-}
-
-impl CommitError {
-    /// Gives up a commit from within its closure.
-    ///
-    /// ```
-    /// # let liveset = liveset::Liveset::builder().build()?;
-    /// use liveset::CommitError;
-    ///
-    /// let result = liveset.commit(|_| Err(CommitError::abort("no stock left")));
-    /// assert_eq!(result.unwrap_err().to_string(), "no stock left");
-    /// # Ok::<(), liveset::BuildError>(())
-    /// ```
-    pub fn abort(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self::Aborted(error.into())
-    }
 }
 
 /// An event was not published.

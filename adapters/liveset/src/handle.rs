@@ -7,22 +7,21 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
 use liveset_core::{ErrorCode, Query, Refusal, Row, Snapshot, Token};
-use liveset_engine::{Committed, Explain, Instant, Op};
+use liveset_engine::{Explain, Instant, Op};
 use liveset_hub::{Hub, OneShot, Principal, SubjectUse};
-use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::address::ClientAddress;
-use crate::auth::{AuthError, Denied, Renewal};
+use crate::auth::{Denied, Renewal};
 use crate::builder::Builder;
-use crate::commit::{CommitError, PublishError, Tx};
+use crate::commit::{CommitError, Committed, IntoJson, Outcome, PublishError, Tx};
 use crate::contain::{Panicked, contain};
 use crate::live::LiveQuery;
 use crate::query::QueryError;
+use crate::set::{Set, UnknownSet};
 use crate::shared::Shared;
-use crate::{connection, finite, telemetry};
+use crate::{connection, telemetry};
 
 /// An endpoint: sets of nodes in memory, and the connections that watch them. Cloning gives another handle on the same.
 ///
@@ -33,9 +32,9 @@ use crate::{connection, finite, telemetry};
 /// one with its timer enabled. Each call takes a lock for as long as its work lasts.
 ///
 /// ```
-/// use liveset::{Liveset, Query, Set};
+/// use liveset::{Liveset, Query, SetDef};
 ///
-/// let liveset = Liveset::builder().set(Set::new("orders")).build()?;
+/// let liveset = Liveset::builder().set(SetDef::new("orders")).build()?;
 /// liveset.commit(|tx| tx.upsert("orders", &serde_json::json!({ "id": 1, "total": 12.5 })))?;
 /// liveset.publish("jobs/42", "jobCompleted", &serde_json::json!({ "elapsedMs": 1200 }))?;
 /// let result = liveset.query(Query::new("orders").filter("total > 10"))?;
@@ -44,12 +43,23 @@ use crate::{connection, finite, telemetry};
 /// ```
 #[derive(Clone)]
 pub struct Liveset {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
+    /// Shared by the handles alone: streams end with the last of them.
+    _handles: Arc<Handles>,
+}
+
+/// Ends the streams inside the process when it is dropped.
+struct Handles(Arc<Shared>);
+
+impl Drop for Handles {
+    fn drop(&mut self) {
+        self.0.end_streams();
+    }
 }
 
 impl Liveset {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+        Self { _handles: Arc::new(Handles(shared.clone())), shared }
     }
 
     /// Begins to make one.
@@ -62,80 +72,99 @@ impl Liveset {
     /// Changes data: the operations that the closure gathers are applied as one, all of them or none, and every live
     /// query that they change gets one batch of net changes.
     ///
+    /// The closure may return a result: an error of its own gives the commit up, and its value is in [`Committed::value`]. It runs
+    /// before the lock is taken. So what it reads is the data without its own writes, and a commit that it makes comes first.
+    ///
     /// Cost: that of what changes, times the queries that it concerns; nothing is looked at twice for the same query. Queries
     /// that no index finds are each tried on each change; [`explain`](Self::explain) tells which those are.
     ///
     /// ```
-    /// # use liveset::{Liveset, Query, Set};
-    /// let liveset = Liveset::builder().set(Set::new("orders")).build()?;
+    /// # use liveset::{Liveset, Query, SetDef};
+    /// let liveset = Liveset::builder().set(SetDef::new("orders")).build()?;
     /// liveset.commit(|tx| {
-    ///     tx.upsert("orders", &serde_json::json!({ "id": 7, "status": "processing" }))?;
-    ///     tx.remove("orders", 6)?;
-    ///     Ok(())
+    ///     tx.upsert("orders", &serde_json::json!({ "id": 7, "status": "processing" }));
+    ///     tx.remove("orders", 6);
     /// })?;
     /// assert_eq!(liveset.query(Query::new("orders").filter("status == 'processing'"))?.count.total, 1);
+    ///
+    /// let result = liveset.commit(|tx| {
+    ///     let total: f64 = "12,5".parse()?;
+    ///     tx.upsert("orders", &serde_json::json!({ "id": 8, "total": total }));
+    ///     Ok::<_, std::num::ParseFloatError>(total)
+    /// });
+    /// assert_eq!(result.unwrap_err().to_string(), "invalid float literal");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// Where the closure errs, or an operation is refused. Nothing was applied then.
-    pub fn commit(
+    /// Where the closure errs, a row cannot be written as JSON, or an operation is refused. Nothing was applied then.
+    pub fn commit<R: Outcome>(
         &self,
-        gather: impl FnOnce(&mut Tx) -> Result<(), CommitError>,
-    ) -> Result<Committed, CommitError> {
-        self.commit_gathered(None, gather)
+        gather: impl FnOnce(&mut Tx) -> R,
+    ) -> Result<Committed<R::Value>, CommitError<R::Error>> {
+        self.commit_as_of(None, gather)
     }
 
-    /// The same, of a change that was made at a known moment: with [`Clock::Commits`](crate::Clock::Commits), `now`
-    /// becomes `at` first, if it is later (and the commit is not refused). With the machine's clock `at` changes nothing.
+    /// The handle for changes that were made at a known moment; without one it is now.
+    pub fn at(&self, moment: impl Into<Option<Instant>>) -> At<'_> {
+        At { liveset: self, moment: moment.into() }
+    }
+
+    /// The handle for what a principal asks: its permission is asked of the policy, and what it takes is on the account of its subject.
+    pub fn as_principal<'a>(&'a self, who: &'a Principal) -> AsPrincipal<'a> {
+        AsPrincipal { liveset: self, who }
+    }
+
+    /// A set by its name, for rows of the type `T`. O(sets).
     ///
     /// # Errors
     ///
-    /// As [`commit`](Self::commit).
-    pub fn commit_at(
-        &self,
-        at: Instant,
-        gather: impl FnOnce(&mut Tx) -> Result<(), CommitError>,
-    ) -> Result<Committed, CommitError> {
-        self.commit_gathered(Some(at), gather)
+    /// There is no set of that name.
+    pub fn set<T>(&self, name: &str) -> Result<Set<T>, UnknownSet> {
+        let names = self.set_names();
+        match names.iter().any(|known| known == name) {
+            true => Ok(Set::new(name)),
+            false => Err(UnknownSet { name: name.to_owned(), known: names.join(", ") }),
+        }
     }
 
-    /// Applies operations that are gathered already, as one.
-    ///
-    /// # Errors
-    ///
-    /// As [`commit`](Self::commit).
-    pub fn commit_ops(&self, at: Option<Instant>, ops: Vec<Op>) -> Result<Committed, CommitError> {
+    fn commit_as_of<R: Outcome>(
+        &self,
+        at: Option<Instant>,
+        gather: impl FnOnce(&mut Tx) -> R,
+    ) -> Result<Committed<R::Value>, CommitError<R::Error>> {
+        // Gathered before the lock is taken: the closure is the host's and may take its time.
+        let mut tx = Tx::default();
+        let value = gather(&mut tx).into_result().map_err(CommitError::Aborted)?;
+        let ops = tx.into_ops().map_err(CommitError::Json)?;
+        match self.commit_ops(at, ops) {
+            Ok(Ok(done)) => Ok(Committed::new(done, value)),
+            Ok(Err(refused)) => Err(CommitError::Refused(Box::new(refused))),
+            Err(Panicked) => Err(CommitError::Internal),
+        }
+    }
+
+    fn commit_ops(
+        &self,
+        at: Option<Instant>,
+        ops: Vec<Op>,
+    ) -> Result<Result<liveset_engine::Committed, liveset_engine::CommitError>, Panicked> {
         let started = std::time::Instant::now();
         let count = ops.len();
         let shards = &self.shared.shards;
         let commit = |hub: &mut Hub, now| hub.commit_with(now, ops, |parts| shards.run(count, parts));
-        let result = match self.shared.run_at(at, |hub, now| commit(hub, now).map_err(CommitError::from)) {
-            Ok(result) => result,
+        let result = self.shared.run_at(at, commit);
+        let outcome = match &result {
+            Ok(Ok(_)) => "applied",
+            Ok(Err(_)) => "refused",
             Err(Panicked) => {
                 tracing::error!("a commit made the engine panic; how much of it was applied is unknown");
-                Err(CommitError::Internal)
+                "failed"
             }
-        };
-        let outcome = match &result {
-            Ok(_) => "applied",
-            Err(CommitError::Internal) => "failed",
-            Err(_) => "refused",
         };
         telemetry::committed(outcome, count, started.elapsed());
         result
-    }
-
-    fn commit_gathered(
-        &self,
-        at: Option<Instant>,
-        gather: impl FnOnce(&mut Tx) -> Result<(), CommitError>,
-    ) -> Result<Committed, CommitError> {
-        // Gathered before the lock is taken: the closure is the host's and may take its time.
-        let mut tx = Tx::default();
-        gather(&mut tx)?;
-        self.commit_ops(at, tx.into_ops())
     }
 
     /// Moves the `now` of [`Clock::Commits`](crate::Clock::Commits) forward, without a change to the data: live queries
@@ -162,44 +191,19 @@ impl Liveset {
     /// # Errors
     ///
     /// Where the path or the event type is not declared, or the data cannot be written as JSON.
-    pub fn publish<T: Serialize + ?Sized>(
-        &self,
-        path: &str,
-        event_type: &str,
-        data: &T,
-    ) -> Result<usize, PublishError> {
-        self.publish_json(path, event_type, finite::to_json(data)?, None)
+    pub fn publish(&self, path: &str, event_type: &str, data: impl IntoJson) -> Result<usize, PublishError> {
+        self.publish_as_of(None, path, event_type, data)
     }
 
-    /// The same, with a timestamp of the host's.
-    ///
-    /// # Errors
-    ///
-    /// As [`publish`](Self::publish).
-    pub fn publish_at<T: Serialize + ?Sized>(
+    fn publish_as_of(
         &self,
+        at: Option<Instant>,
         path: &str,
         event_type: &str,
-        data: &T,
-        timestamp: Instant,
+        data: impl IntoJson,
     ) -> Result<usize, PublishError> {
-        self.publish_json(path, event_type, finite::to_json(data)?, Some(timestamp))
-    }
-
-    /// The same, of data that is JSON text already.
-    ///
-    /// # Errors
-    ///
-    /// As [`publish`](Self::publish).
-    pub fn publish_json(
-        &self,
-        path: &str,
-        event_type: &str,
-        data: impl Into<Bytes>,
-        timestamp: Option<Instant>,
-    ) -> Result<usize, PublishError> {
-        let data = data.into();
-        match self.shared.run(|hub, now| hub.publish(now, path, event_type, data, timestamp)) {
+        let data = data.into_json()?;
+        match self.shared.run(|hub, now| hub.publish(now, path, event_type, data, at)) {
             Ok(result) => {
                 let queued = result?;
                 telemetry::published(queued);
@@ -224,31 +228,6 @@ impl Liveset {
     /// Where the query is wrong; the text says where.
     pub fn query(&self, query: impl Into<Query>) -> Result<Snapshot, QueryError> {
         self.ask(None, &query.into())
-    }
-
-    /// The same, for a principal, whose permission is asked of the policy, and whose rows have at most as many bytes as those of a
-    /// live query may (`HubLimits::initial_bytes`). What it takes is on the account of the principal's subject
-    /// (`HubLimits::steps_per_second_per_subject`); it is done in one go all the same, unless that is overdrawn already.
-    ///
-    /// # Errors
-    ///
-    /// Where the query is wrong or not allowed, or its rows are too large; `OVERLOADED` where the subject has overdrawn its account by
-    /// more than `HubLimits::overdraft`.
-    pub fn query_as(&self, who: &Principal, query: &Query) -> Result<Snapshot, QueryError> {
-        self.ask(Some(who), query)
-    }
-
-    /// Begins to answer a query for a principal, as [`query_as`](Self::query_as) does in one go: the result is that of now, and is made
-    /// by [`QueryRun::step`], before each of which [`QueryRun::wait`] is to be waited for. To give it up, drop it.
-    ///
-    /// Cost: the reading of the query's text, and, with the lock held, a reference to each node that an index finds for it, to each of the
-    /// set where there is none.
-    ///
-    /// # Errors
-    ///
-    /// Where the query is wrong or not allowed, or as [`query_as`](Self::query_as) where the account is overdrawn.
-    pub fn begin_query_as(&self, who: &Principal, query: &Query) -> Result<QueryRun, QueryError> {
-        self.begin(Some(who), query)
     }
 
     fn begin(&self, who: Option<&Principal>, query: &Query) -> Result<QueryRun, QueryError> {
@@ -288,8 +267,8 @@ impl Liveset {
     /// displays as a few lines.
     ///
     /// ```
-    /// # use liveset::{Liveset, Query, Set};
-    /// # let liveset = Liveset::builder().set(Set::new("orders")).build()?;
+    /// # use liveset::{Liveset, Query, SetDef};
+    /// # let liveset = Liveset::builder().set(SetDef::new("orders")).build()?;
     /// let explained = liveset.explain(Query::new("orders").filter("customer == 'c7' and total > 10"))?;
     /// assert_eq!(explained.access, "equality");
     /// let explained = liveset.explain(Query::new("orders").filter("customer != 'c7'"))?;
@@ -302,15 +281,6 @@ impl Liveset {
     /// Where the query is wrong; the text says where.
     pub fn explain(&self, query: impl Into<Query>) -> Result<Explain, QueryError> {
         self.explain_to(None, &query.into())
-    }
-
-    /// The same, for a principal: whoever sees all of the set may have it explained.
-    ///
-    /// # Errors
-    ///
-    /// Where the query is wrong or not allowed.
-    pub fn explain_as(&self, who: &Principal, query: &Query) -> Result<Explain, QueryError> {
-        self.explain_to(Some(who), query)
     }
 
     fn explain_to(&self, who: Option<&Principal>, query: &Query) -> Result<Explain, QueryError> {
@@ -329,14 +299,14 @@ impl Liveset {
     /// (`EngineLimits::slice_rows`), between which everyone else has a turn.
     ///
     /// ```
-    /// # use liveset::{Liveset, LiveUpdate, Query, Set};
+    /// # use liveset::{Liveset, LiveUpdate, Query, SetDef};
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let liveset = Liveset::builder().set(Set::new("orders")).build()?;
+    /// # let liveset = Liveset::builder().set(SetDef::new("orders")).build()?;
     /// let mut open = liveset.live(Query::new("orders").filter("open").order_by("total desc").limit(10))?;
-    /// assert!(matches!(open.next().await, LiveUpdate::Snapshot(_)));
+    /// assert!(matches!(open.next().await, Some(LiveUpdate::Snapshot(_))));
     /// liveset.commit(|tx| tx.upsert("orders", &serde_json::json!({ "id": 7, "open": true, "total": 9.5 })))?;
-    /// let LiveUpdate::Batch(batch) = open.next().await else { unreachable!() };
+    /// let Some(LiveUpdate::Batch(batch)) = open.next().await else { unreachable!() };
     /// assert_eq!(batch.count.map(|count| count.total), Some(1));
     /// # Ok(())
     /// # }
@@ -367,40 +337,27 @@ impl Liveset {
 
     // --- connections ---
 
-    /// Serves one WebSocket connection, whose handshake is done, to its end: [`serve_from`](Self::serve_from) where it is known
-    /// where it comes from. Everything that was held for it is freed
+    /// Serves one WebSocket connection, whose handshake is done, to its end. Everything that was held for it is freed
     /// when this is done, and when it is dropped.
     ///
     /// `io` may be anything that carries bytes: a TCP or TLS stream, an upgraded HTTP connection, one half of
-    /// [`tokio::io::duplex`]. Bytes that arrived together with the handshake must come out of it first.
+    /// [`tokio::io::duplex`]. Bytes that arrived together with the handshake must come out of it first. Whoever sends too many bad
+    /// tokens from one `address` is slowed down there, see [`AuthLimits`](crate::AuthLimits); `None` where it is not known.
+    ///
+    /// ```
+    /// # async fn of(liveset: liveset::Liveset, listener: tokio::net::TcpListener) -> std::io::Result<()> {
+    /// let (stream, address) = listener.accept().await?;
+    /// liveset.serve(stream, Some(address.into())).await;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// A panic while serving closes this connection with 1011, and no other.
     ///
     /// # Panics
     ///
     /// Outside of a tokio runtime, and in one without a timer (`enable_time`, `enable_all`).
-    pub async fn serve<IO>(&self, io: IO)
-    where
-        IO: AsyncRead + AsyncWrite + Unpin + Send,
-    {
-        connection::serve(self.shared.clone(), io, None).await;
-    }
-
-    /// The same, of a connection that comes from a known address, or that may: whoever sends too many bad tokens from one address is
-    /// slowed down there, see [`AuthLimits`](crate::AuthLimits).
-    ///
-    /// ```
-    /// # async fn of(liveset: liveset::Liveset, listener: tokio::net::TcpListener) -> std::io::Result<()> {
-    /// let (stream, address) = listener.accept().await?;
-    /// liveset.serve_from(stream, Some(address.into())).await;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Panics
-    ///
-    /// As [`serve`](Self::serve).
-    pub async fn serve_from<IO>(&self, io: IO, address: Option<ClientAddress>)
+    pub async fn serve<IO>(&self, io: IO, address: Option<ClientAddress>)
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send,
     {
@@ -421,27 +378,18 @@ impl Liveset {
         self.shared.is_closing()
     }
 
-    /// Judges a token as `auth` does, for what a host offers beside the endpoint.
-    ///
-    /// # Errors
-    ///
-    /// Where the token is refused, or cannot be judged now.
-    pub async fn authenticate(&self, token: impl Into<Box<str>>) -> Result<Principal, AuthError> {
-        self.shared.authenticate(&Token::new(token)).await
-    }
-
-    /// The same, of a token that comes from a known address, or may: refusals there count together with those of connections, see
-    /// [`AuthLimits`](crate::AuthLimits).
+    /// Judges a token as `auth` does, for what a host offers beside the endpoint. Refusals at one `address` count together with those
+    /// of connections, see [`AuthLimits`](crate::AuthLimits); `None` where it is not known.
     ///
     /// # Errors
     ///
     /// Where the token is refused, cannot be judged now, or was not looked at because too many were refused.
-    pub async fn authenticate_from(
+    pub async fn authenticate(
         &self,
         token: impl Into<Box<str>>,
         address: Option<ClientAddress>,
     ) -> Result<Principal, Denied> {
-        self.shared.authenticate_from(&Token::new(token), address).await
+        self.shared.authenticate(&Token::new(token), address).await
     }
 
     /// Whether a principal may commit and publish, by the policy; not where it panics. The endpoint itself offers no writing.
@@ -483,7 +431,7 @@ impl Liveset {
     }
 
     /// Counts the calls of [`revoke`](Self::revoke) and [`reauthorize`](Self::reauthorize): whoever keeps a
-    /// [`Principal`] of [`authenticate_from`](Self::authenticate_from) for a while authenticates again when this has changed.
+    /// [`Principal`] of [`authenticate`](Self::authenticate) for a while authenticates again when this has changed.
     pub fn auth_epoch(&self) -> u64 {
         self.shared.auth_epoch()
     }
@@ -509,7 +457,81 @@ impl Liveset {
     }
 }
 
-/// A query that is being answered; see [`Liveset::begin_query_as`]. It holds no lock, and may be moved to another thread.
+/// Changes at a known moment; made by [`Liveset::at`].
+#[derive(Clone, Copy, Debug)]
+pub struct At<'a> {
+    liveset: &'a Liveset,
+    moment: Option<Instant>,
+}
+
+impl At<'_> {
+    /// Changes data, as [`Liveset::commit`] does: with [`Clock::Commits`](crate::Clock::Commits), `now` becomes this moment first, if it
+    /// is later (and the commit is not refused). With the machine's clock the moment changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Liveset::commit`].
+    pub fn commit<R: Outcome>(
+        &self,
+        gather: impl FnOnce(&mut Tx) -> R,
+    ) -> Result<Committed<R::Value>, CommitError<R::Error>> {
+        self.liveset.commit_as_of(self.moment, gather)
+    }
+
+    /// Publishes an event, as [`Liveset::publish`] does, stamped with this moment.
+    ///
+    /// # Errors
+    ///
+    /// As [`Liveset::publish`].
+    pub fn publish(&self, path: &str, event_type: &str, data: impl IntoJson) -> Result<usize, PublishError> {
+        self.liveset.publish_as_of(self.moment, path, event_type, data)
+    }
+}
+
+/// What a principal asks once; made by [`Liveset::as_principal`].
+#[derive(Clone, Copy, Debug)]
+pub struct AsPrincipal<'a> {
+    liveset: &'a Liveset,
+    who: &'a Principal,
+}
+
+impl AsPrincipal<'_> {
+    /// The result of a query now, as far as the policy lets the principal see it. Its rows have at most as many bytes as those of a
+    /// live query may (`HubLimits::initial_bytes`). What it takes is on the account of the principal's subject
+    /// (`HubLimits::steps_per_second_per_subject`); it is done in one go all the same, unless that is overdrawn already.
+    ///
+    /// # Errors
+    ///
+    /// Where the query is wrong or not allowed, or its rows are too large; `OVERLOADED` where the subject has overdrawn its account by
+    /// more than `HubLimits::overdraft`.
+    pub fn query(&self, query: impl Into<Query>) -> Result<Snapshot, QueryError> {
+        self.liveset.ask(Some(self.who), &query.into())
+    }
+
+    /// Begins to answer a query that [`query`](Self::query) answers in one go: the result is that of now, and is made
+    /// by [`QueryRun::step`], before each of which [`QueryRun::wait`] is to be waited for. To give it up, drop it.
+    ///
+    /// Cost: the reading of the query's text, and, with the lock held, a reference to each row that an index finds for it, to each of the
+    /// set where there is none.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query), but for the size of the rows.
+    pub fn begin_query(&self, query: impl Into<Query>) -> Result<QueryRun, QueryError> {
+        self.liveset.begin(Some(self.who), &query.into())
+    }
+
+    /// Explains a query, as [`Liveset::explain`] does, to a principal that sees all of the set.
+    ///
+    /// # Errors
+    ///
+    /// Where the query is wrong or not allowed.
+    pub fn explain(&self, query: impl Into<Query>) -> Result<Explain, QueryError> {
+        self.liveset.explain_to(Some(self.who), &query.into())
+    }
+}
+
+/// A query that is being answered; see [`AsPrincipal::begin_query`]. It holds no lock, and may be moved to another thread.
 pub struct QueryRun {
     shared: Arc<Shared>,
     asked: OneShot,

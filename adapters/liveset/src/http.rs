@@ -125,7 +125,7 @@ impl Endpoint {
         let serving = async move {
             match upgraded.await {
                 // Nothing was read through it yet; what came early is still in the upgraded stream.
-                Ok(socket) => liveset.serve_from(socket.into_inner(), address).await,
+                Ok(socket) => liveset.serve(socket.into_inner(), address).await,
                 Err(error) => tracing::debug!(%error, "the connection was gone before it was upgraded"),
             }
         };

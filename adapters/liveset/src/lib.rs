@@ -17,26 +17,25 @@
 //! is the truth:** it fills the sets when it starts, from wherever its data is kept, and commits what changes.
 //!
 //! ```
-//! use liveset::{FieldKind, Grant, LiveUpdate, Liveset, Query, Set, StaticTokens};
+//! use liveset::{FieldKind, Grant, LiveUpdate, Liveset, Query, SetDef, StaticTokens};
 //! use serde_json::json;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let liveset = Liveset::builder()
-//!     .set(Set::new("orders").key("id").required("status", FieldKind::Text))
+//!     .set(SetDef::new("orders").key("id").required("status", FieldKind::Text))
 //!     .authenticator(StaticTokens::new([("s3cret", Grant::new("alice"))]))
 //!     .build()?;
 //!
 //! // All of a commit is applied, or nothing.
 //! liveset.commit(|tx| {
-//!     tx.upsert("orders", &json!({ "id": 1, "status": "processing", "total": 12.5 }))?;
-//!     tx.upsert("orders", &json!({ "id": 2, "status": "done", "total": 3 }))?;
-//!     tx.remove("orders", 0)?;
-//!     Ok(())
+//!     tx.upsert("orders", &json!({ "id": 1, "status": "processing", "total": 12.5 }));
+//!     tx.upsert("orders", &json!({ "id": 2, "status": "done", "total": 3 }));
+//!     tx.remove("orders", 0);
 //! })?;
 //!
 //! let mut open = liveset.live(Query::new("orders").filter("status == 'processing'").order_by("total desc"))?;
-//! assert!(matches!(open.next().await, LiveUpdate::Snapshot(result) if result.rows.len() == 1));
+//! assert!(matches!(open.next().await, Some(LiveUpdate::Snapshot(result)) if result.rows.len() == 1));
 //!
 //! // Clients: give every upgraded connection to `serve`.
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
@@ -45,7 +44,7 @@
 //!     while let Ok((stream, _)) = listener.accept().await {
 //!         let liveset = serving.clone();
 //!         // The opening handshake belongs here: see `liveset-axum`, and the module `http`.
-//!         tokio::spawn(async move { liveset.serve(stream).await });
+//!         tokio::spawn(async move { liveset.serve(stream, None).await });
 //!     }
 //! });
 //!
@@ -70,7 +69,7 @@
 //! # Runtime
 //!
 //! Connections need a tokio runtime with its timer (`enable_time`, `enable_all`): inside one without, [`Builder::build`] is an error, and
-//! [`Liveset::serve`], [`Liveset::serve_from`] and `http::Endpoint::upgrade` panic. Each is one task, in which reading and writing take turns; the handle
+//! [`Liveset::serve`] and `http::Endpoint::upgrade` panic. Each is one task, in which reading and writing take turns; the handle
 //! itself can be used from any thread. One more task per endpoint keeps time, and makes the first results of queries over many
 //! nodes, in slices; it starts with the first use inside a runtime and ends with the last handle. Without a runtime, time
 //! moves with commits and queries only, and each use of the handle does a slice.
@@ -90,7 +89,7 @@
 //! Everything that a client could make grow has a limit, and all of them are in [`Limits`], with one table: what each is of, its
 //! default, and what happens beyond it. A connection is bounded in what it sends, what it holds and what waits for it; a subject in
 //! what all of its connections hold ([`HubLimits`]); an address in how often its tokens are refused ([`AuthLimits`], where the host
-//! says where connections come from: [`Liveset::serve_from`], `http`); the endpoint in its live queries and the memory of their windows
+//! says where connections come from: [`Liveset::serve`], `http`); the endpoint in its live queries and the memory of their windows
 //! ([`EngineLimits`]). How many connections there may be, and how long a handshake may take, is for whoever accepts them.
 //!
 //! A live query that is refused says why by its `id`, and the connection stays: `LIMIT_EXCEEDED` where the client has asked for
@@ -136,6 +135,7 @@ pub mod metrics {}
 mod outbox;
 mod peer;
 mod query;
+mod set;
 mod shards;
 mod shared;
 mod telemetry;
@@ -150,13 +150,14 @@ pub use auth::{
     AnyToken, AuthError, Authenticator, BoxFuture, Denied, FromFn, Grant, NoToken, Renewal, StaticTokens,
     from_fn,
 };
-pub use builder::{BuildError, Builder, Set};
+pub use builder::{BuildError, Builder};
 pub use clock::Clock;
-pub use commit::{CommitError, PublishError, Tx};
-pub use handle::{Liveset, QueryRun, Stats};
+pub use commit::{CommitError, Committed, IntoJson, Json, Outcome, PublishError, Tx};
+pub use handle::{AsPrincipal, At, Liveset, QueryRun, Stats};
 pub use limits::{AuthLimits, Limits, TransportLimits};
 pub use live::{LiveQuery, LiveRows};
 pub use query::QueryError;
+pub use set::{Set, Target, UnknownSet};
 
 #[doc(inline)]
 pub use liveset_core::model::{Batch, Change, Count, LiveUpdate, Query, Reason, Row, Snapshot};
@@ -164,7 +165,7 @@ pub use liveset_core::model::{Batch, Change, Count, LiveUpdate, Query, Reason, R
 pub use liveset_core::{ErrorCode, InvalidQuery, SessionLimits, Token};
 #[doc(inline)]
 pub use liveset_engine::{
-    Committed, Cost, EngineLimits, Explain, FieldDef, FieldKind, Instant, Op, QueryLimits, SetDef,
+    Cost, EngineLimits, Explain, FieldDef, FieldKind, Instant, Op, QueryLimits, SetDef,
 };
 #[doc(inline)]
 pub use liveset_hub::{

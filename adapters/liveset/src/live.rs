@@ -14,24 +14,24 @@ use liveset_hub::WatchId;
 
 use crate::shared::Shared;
 
-/// A query whose result is kept true: a stream of one [`LiveUpdate::Snapshot`] and then [`LiveUpdate::Batch`]es, without
-/// an end. Made by [`Liveset::live`](crate::Liveset::live); dropping it frees everything that was kept for it.
+/// A query whose result is kept true: a stream of one [`LiveUpdate::Snapshot`] and then [`LiveUpdate::Batch`]es. It ends
+/// when the last [`Liveset`](crate::Liveset) is dropped. Made by [`Liveset::live`](crate::Liveset::live); dropping it frees everything that was kept for it.
 ///
 /// Each batch is atomic: the net change of one commit or of one moment of time. While nobody reads the stream, what
 /// waits is folded per row once it is more than a few hundred changes, so that a reader who comes late finds at most
 /// twice the window, and is at the present after it.
 ///
 /// ```
-/// use liveset::{Change, LiveUpdate, Liveset, Query, Set};
+/// use liveset::{Change, LiveUpdate, Liveset, Query, SetDef};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let liveset = Liveset::builder().set(Set::new("orders")).build()?;
+/// let liveset = Liveset::builder().set(SetDef::new("orders")).build()?;
 /// let mut large = liveset.live(Query::new("orders").filter("total > 100"))?;
-/// assert!(matches!(large.next().await, LiveUpdate::Snapshot(result) if result.rows.is_empty()));
+/// assert!(matches!(large.next().await, Some(LiveUpdate::Snapshot(result)) if result.rows.is_empty()));
 ///
 /// liveset.commit(|tx| tx.upsert("orders", &serde_json::json!({ "id": 1, "total": 250 })))?;
-/// let LiveUpdate::Batch(batch) = large.next().await else { panic!("a snapshot comes only first") };
+/// let Some(LiveUpdate::Batch(batch)) = large.next().await else { panic!("a snapshot comes only first") };
 /// assert!(matches!(&batch.changes[..], [Change::Added { row, .. }] if row.id() == "1"));
 /// # Ok(())
 /// # }
@@ -46,27 +46,24 @@ impl LiveQuery {
         Self { shared, watch }
     }
 
-    /// The next update, as soon as there is one. Cancel-safe.
-    pub async fn next(&mut self) -> LiveUpdate {
+    /// The next update, as soon as there is one; `None` when no handle is left that could change anything. Cancel-safe.
+    pub async fn next(&mut self) -> Option<LiveUpdate> {
         poll_fn(|cx| self.poll_update(cx)).await
     }
 
     /// The next update, if there is one already. Outside of a runtime, where nobody else may do it, this does a slice of the
     /// work that is left for a first result.
     pub fn try_next(&mut self) -> Option<LiveUpdate> {
-        self.shared.poll_watch(self.watch, None).or_else(|| {
+        self.shared.poll_watch(self.watch).or_else(|| {
             self.shared.work_here();
-            self.shared.poll_watch(self.watch, None)
+            self.shared.poll_watch(self.watch)
         })
     }
 
-    fn poll_update(&mut self, cx: &mut Context<'_>) -> Poll<LiveUpdate> {
+    fn poll_update(&mut self, cx: &mut Context<'_>) -> Poll<Option<LiveUpdate>> {
         // Time must be able to change the result while nothing else happens.
         self.shared.ensure_timer();
-        match self.shared.poll_watch(self.watch, Some(cx.waker())) {
-            Some(update) => Poll::Ready(update),
-            None => Poll::Pending,
-        }
+        self.shared.poll_stream(self.watch, cx.waker())
     }
 }
 
@@ -74,7 +71,7 @@ impl Stream for LiveQuery {
     type Item = LiveUpdate;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<LiveUpdate>> {
-        self.poll_update(cx).map(Some)
+        self.poll_update(cx)
     }
 }
 
@@ -95,8 +92,8 @@ impl fmt::Debug for LiveQuery {
 /// ```no_run
 /// # async fn f(mut orders: liveset::LiveQuery) {
 /// let mut rows = liveset::LiveRows::default();
-/// loop {
-///     rows.apply(orders.next().await);
+/// while let Some(update) = orders.next().await {
+///     rows.apply(update);
 ///     println!("{} of {}", rows.len(), rows.count().total);
 /// }
 /// # }
@@ -154,5 +151,12 @@ impl LiveRows {
     /// The state of the data that the rows show.
     pub fn version(&self) -> u64 {
         self.version
+    }
+}
+
+/// Takes some updates: also the one, or none, that the stream gives next.
+impl Extend<LiveUpdate> for LiveRows {
+    fn extend<I: IntoIterator<Item = LiveUpdate>>(&mut self, updates: I) {
+        updates.into_iter().for_each(|update| self.apply(update));
     }
 }

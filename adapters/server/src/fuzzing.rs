@@ -83,7 +83,7 @@ fn check_load(
     wrong_at: Option<u64>,
     reached: &mut BTreeSet<&'static str>,
 ) {
-    let sets = || ["s", "t"].map(|name| SetDef::new(name, "id").field("at", FieldKind::Instant, false));
+    let sets = || ["s", "t"].map(|name| SetDef::new(name).field("at", FieldKind::Instant));
     let builder = sets().into_iter().fold(Liveset::builder(), |builder, set| builder.set(set));
     let liveset = builder.build().expect("sets");
     let result = load_lines(&liveset, "s", &mut lines, NODES_PER_COMMIT);

@@ -59,7 +59,7 @@ pub(crate) fn load_lines(
 }
 
 fn commit(liveset: &Liveset, changes: Changes) -> Result<liveset::Committed, CommitError> {
-    liveset.commit_ops(changes.at, changes.ops)
+    liveset.at(changes.at).commit(|tx| tx.extend(changes.ops))
 }
 
 /// Nodes that wait for their commit, and the lines where they stand.
@@ -101,7 +101,7 @@ mod tests {
     fn what_a_file_says_cannot_steer_the_terminal_that_shows_its_error() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.ndjson");
-        let liveset = Liveset::builder().set(liveset::SetDef::new("s", "id")).build().unwrap();
+        let liveset = Liveset::builder().set(liveset::SetDef::new("s")).build().unwrap();
         for line in [
             r#"{"ops":[{"op":"upsert","set":"s","\u001b[2J\nx":{}}]}"#,
             r#"{"ops":[{"op":"remove","set":"\u001b[2J\nx","id":1}]}"#,

@@ -25,7 +25,7 @@ impl Peer for Liveset {
 
     fn new(orders: u32, class: Class) -> Self {
         let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
-        let set = SetDef::new("orders", "id").field("createdAt", FieldKind::Instant, true);
+        let set = SetDef::new("orders").required("createdAt", FieldKind::Instant);
         engine.define_set(set).expect("a set");
         Self { engine, queries: HashMap::new(), orders, class, tally: Tally::default() }
     }

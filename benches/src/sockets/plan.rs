@@ -41,8 +41,7 @@ impl Writer {
     }
 
     pub(super) fn commit(&mut self, steps: &[Step]) -> Outcome {
-        let ops = steps.iter().map(json_op).collect();
-        self.liveset.commit_ops(Some(instant(self.workload.now())), ops)?;
+        self.liveset.at(instant(self.workload.now())).commit(|tx| tx.extend(steps.iter().map(json_op)))?;
         steps.iter().for_each(|step| apply(&mut self.rows, step));
         self.changes += steps.len() as u64;
         Ok(())

@@ -65,7 +65,7 @@ pub(super) fn serve(
     let liveset = liveset.clone();
     accept(runtime, send_buffer, move |stream| {
         let liveset = liveset.clone();
-        async move { liveset.serve(stream).await }
+        async move { liveset.serve(stream, None).await }
     })
 }
 

@@ -228,7 +228,7 @@ impl Orders {
 
     fn commit(&mut self, liveset: &Liveset, rows: std::ops::Range<u64>) -> Outcome {
         let ops: Vec<Op> = rows.map(|row| json_op(&Step::Put(self.row(row).into()))).collect();
-        liveset.commit_ops(Some(instant(self.template.created)), ops)?;
+        liveset.at(instant(self.template.created)).commit(|tx| tx.extend(ops))?;
         Ok(())
     }
 }

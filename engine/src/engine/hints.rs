@@ -352,8 +352,8 @@ mod tests {
 
     fn engine(nodes: usize) -> Engine {
         let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
-        let set = SetDef::new("orders", "id").field("at", FieldKind::Instant, false);
-        engine.define_set(set.field("note", FieldKind::Text, false)).unwrap();
+        let set = SetDef::new("orders").field("at", FieldKind::Instant);
+        engine.define_set(set.field("note", FieldKind::Text)).unwrap();
         let node = |n: usize| {
             let more = if n.is_multiple_of(2) { ",\"odd\":null" } else { "" };
             let node = format!(

@@ -45,7 +45,7 @@ pub use one_shot::OneShot;
 /// use liveset_engine::{Engine, EngineLimits, HashSeed, Instant, Op, SetDef};
 ///
 /// let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
-/// engine.define_set(SetDef::new("orders", "id"))?;
+/// engine.define_set(SetDef::new("orders"))?;
 /// let node = br#"{"id":"a","total":12.5}"#;
 /// let put = Op::Upsert { set: "orders".into(), node: node[..].into() };
 /// let remove = Op::Remove { set: "orders".into(), id: "b".into() };

@@ -145,9 +145,9 @@ impl World {
     fn new(first: u8) -> Self {
         let limits = limits(first);
         let mut engine = Engine::new(limits.clone(), HashSeed::FIXED);
-        let mut set = SetDef::new("s", "id");
+        let mut set = SetDef::new("s");
         if first & 32 != 0 {
-            set = set.field("at", FieldKind::Instant, false);
+            set = set.field("at", FieldKind::Instant);
         }
         engine.define_set(set).expect("a set");
         let (nodes, watches) = (BTreeMap::new(), Vec::new());

@@ -228,9 +228,9 @@ struct World {
 impl World {
     fn new(setup: Setup) -> Self {
         let mut engine = Engine::new(setup.limits(), HashSeed::FIXED);
-        let mut set = SetDef::new("nodes", "id");
+        let mut set = SetDef::new("nodes");
         if setup.declares() {
-            set = set.field("at", FieldKind::Instant, false).field("value", FieldKind::Number, false);
+            set = set.field("at", FieldKind::Instant).field("value", FieldKind::Number);
         }
         engine.define_set(set).expect("a set");
         let (nodes, staged, past) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());

@@ -12,9 +12,7 @@ fn now() -> Instant {
 
 fn orders() -> Engine {
     let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
-    engine
-        .define_set(SetDef::new("orders", "id").field("createdAt", FieldKind::Instant, false))
-        .expect("a set");
+    engine.define_set(SetDef::new("orders").field("createdAt", FieldKind::Instant)).expect("a set");
     let node = |id: u64| {
         let (customer, day) = (id % 500, 1 + id % 28);
         let node = format!(

@@ -31,7 +31,7 @@ fn list(count: usize, item: impl Fn(usize) -> String) -> String {
 /// they are said to take.
 fn held(shape: &dyn Fn(usize) -> String) -> (f64, f64) {
     let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
-    engine.define_set(SetDef::new("orders", "id")).expect("a set");
+    engine.define_set(SetDef::new("orders")).expect("a set");
     let now = Instant::parse_rfc3339("2025-01-01").expect("a moment");
     let row = Op::Upsert { set: "orders".into(), node: r#"{"id":1,"a":1}"#.into() };
     engine.commit(now, vec![row]).expect("a node");

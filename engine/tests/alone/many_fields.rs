@@ -9,7 +9,7 @@ const NODES: u64 = 500;
 
 fn engine(max_columns: usize) -> Engine {
     let mut engine = Engine::new(EngineLimits { max_columns, ..EngineLimits::default() }, HashSeed::FIXED);
-    engine.define_set(SetDef::new("s", "id")).expect("a set");
+    engine.define_set(SetDef::new("s")).expect("a set");
     let node = |id: u64| {
         let fields: Vec<String> = (0..40).map(|field| format!(r#""f{field}":"{field} of {id}""#)).collect();
         Op::Upsert { set: "s".into(), node: format!(r#"{{"id":{id},{}}}"#, fields.join(",")).into() }

@@ -138,9 +138,9 @@ impl Side {
     fn new(name: &'static str, limits: EngineLimits, declared: bool) -> Self {
         let eager = limits.tuning.eager_indexes;
         let mut engine = Engine::new(limits, HashSeed::FIXED);
-        let mut set = SetDef::new("nodes", "id");
+        let mut set = SetDef::new("nodes");
         if declared {
-            set = set.field("at", FieldKind::Instant, false);
+            set = set.field("at", FieldKind::Instant);
         }
         engine.define_set(set).expect("a set");
         Self { name, eager, engine, watches: Vec::new() }

@@ -11,7 +11,7 @@ fn now() -> Instant {
 fn engine(max_nodes_per_set: usize) -> Engine {
     let mut engine =
         Engine::new(EngineLimits { max_nodes_per_set, ..EngineLimits::default() }, HashSeed::FIXED);
-    engine.define_set(SetDef::new("s", "id")).unwrap();
+    engine.define_set(SetDef::new("s")).unwrap();
     engine
 }
 

@@ -22,7 +22,7 @@ fn remove(id: &str) -> Op {
 
 fn orders(nodes: u64, limits: EngineLimits) -> Engine {
     let mut engine = Engine::new(limits, HashSeed::FIXED);
-    engine.define_set(SetDef::new("orders", "id")).expect("a set");
+    engine.define_set(SetDef::new("orders")).expect("a set");
     engine.commit(NOW, (0..nodes).map(|id| put(order(id))).collect()).expect("good nodes");
     engine
 }

@@ -43,7 +43,7 @@ struct Counted {
 impl Counted {
     fn new(limits: EngineLimits) -> Self {
         let mut engine = Engine::new(limits, HashSeed::FIXED);
-        engine.define_set(SetDef::new("s", "id")).expect("a set");
+        engine.define_set(SetDef::new("s")).expect("a set");
         Self { engine, now: moment(0), row: 0, largest: 0, longest: 0, held: BTreeMap::new() }
     }
 

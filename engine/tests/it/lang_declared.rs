@@ -5,14 +5,14 @@ use liveset_engine::{Engine, EngineLimits, FieldKind, HashSeed, Instant, Op, Que
 const NOW: Instant = Instant::UNIX_EPOCH;
 
 fn orders() -> SetDef {
-    SetDef::new("orders", "id")
-        .field("total", FieldKind::Number, false)
-        .field("paid", FieldKind::Bool, false)
-        .field("status", FieldKind::Text, true)
-        .field("at", FieldKind::Instant, false)
-        .field("tags", FieldKind::List, false)
-        .field("customer", FieldKind::Object, false)
-        .field("customer.name", FieldKind::Text, false)
+    SetDef::new("orders")
+        .field("total", FieldKind::Number)
+        .field("paid", FieldKind::Bool)
+        .required("status", FieldKind::Text)
+        .field("at", FieldKind::Instant)
+        .field("tags", FieldKind::List)
+        .field("customer", FieldKind::Object)
+        .field("customer.name", FieldKind::Text)
 }
 
 fn engine(def: SetDef) -> Engine {
@@ -217,7 +217,7 @@ fn a_limit_of_nothing_is_a_live_count() {
             let mut limits = EngineLimits::default();
             limits.tuning.slices = eager;
             let mut engine = Engine::new(limits, HashSeed::FIXED);
-            engine.define_set(SetDef::new("orders", "id")).expect("a set");
+            engine.define_set(SetDef::new("orders")).expect("a set");
             let query = Query::new("orders").filter(filter).order_by(order).limit(0);
             let plan = engine.prepare(&query).expect("a query");
             assert_eq!(plan.cap(), 0);
@@ -250,7 +250,7 @@ fn a_limit_of_nothing_is_a_live_count() {
 /// "A new spelling of an equal number, another order of keys, white space are no change and keep the old text."
 #[test]
 fn another_spelling_is_no_change() {
-    let mut engine = engine(SetDef::new("orders", "id"));
+    let mut engine = engine(SetDef::new("orders"));
     let upsert = |node: &str| vec![Op::Upsert { set: "orders".into(), node: node.to_owned().into() }];
     let first = r#"{"id":"a","n":-2,"m":{"x":1}}"#;
     assert_eq!(engine.commit(NOW, upsert(first)).expect("a node").changed, 1);
@@ -275,7 +275,7 @@ fn another_spelling_is_no_change() {
 /// "An id that is the number `-0` is `0`."
 #[test]
 fn the_id_minus_zero_is_zero() {
-    let mut engine = engine(SetDef::new("orders", "id"));
+    let mut engine = engine(SetDef::new("orders"));
     for node in [r#"{"id":0,"n":1}"#, r#"{"id":-0,"n":2}"#, r#"{"id":"0","n":3}"#] {
         let op = Op::Upsert { set: "orders".into(), node: node.into() };
         engine.commit(NOW, vec![op]).expect("a node");
@@ -290,7 +290,7 @@ fn the_id_minus_zero_is_zero() {
 /// "`explain` prints values", not the bytes of keys.
 #[test]
 fn explain_prints_values() {
-    let mut engine = engine(SetDef::new("orders", "id").field("at", FieldKind::Instant, false));
+    let mut engine = engine(SetDef::new("orders").field("at", FieldKind::Instant));
     for (filter, expected) in [
         ("total >= 10 and total < 20.5", "total from 10 and below 20.5"),
         ("name startswith 'ab'", "name begins with 'ab'"),

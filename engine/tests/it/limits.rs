@@ -8,7 +8,7 @@ fn now() -> Instant {
 
 fn engine(limits: EngineLimits) -> Engine {
     let mut engine = Engine::new(limits, HashSeed::FIXED);
-    engine.define_set(SetDef::new("s", "id")).unwrap();
+    engine.define_set(SetDef::new("s")).unwrap();
     engine
 }
 

@@ -8,7 +8,7 @@ fn now() -> Instant {
 
 fn engine() -> Engine {
     let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
-    engine.define_set(SetDef::new("orders", "id").field("at", FieldKind::Instant, false)).expect("a set");
+    engine.define_set(SetDef::new("orders").field("at", FieldKind::Instant)).expect("a set");
     engine
 }
 

@@ -12,7 +12,7 @@ fn put(engine: &mut Engine, id: u64, a: u64, b: u64) {
 #[test]
 fn a_value_that_becomes_common_finds_a_query_no_more() {
     let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
-    engine.define_set(SetDef::new("nodes", "id")).expect("a set");
+    engine.define_set(SetDef::new("nodes")).expect("a set");
     // `a == 1` is rare, `b == 7` is in every other node.
     for id in 0..100 {
         put(&mut engine, id, 2 + id % 40, 7 - id % 2);

@@ -75,7 +75,7 @@ fn clients_have_no_parameters() {
 
 fn engine() -> Engine {
     let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
-    engine.define_set(SetDef::new("orders", "id")).unwrap();
+    engine.define_set(SetDef::new("orders")).unwrap();
     let node = |id: u32| {
         let tenant = ["acme", "umbrella"][id as usize % 2];
         let node = format!(

@@ -54,7 +54,7 @@ fn query(random: &mut Random) -> Query {
 fn run(seed: HashSeed, limits: &EngineLimits) -> String {
     let mut random = Random::new(0x5eed);
     let mut engine = Engine::new(limits.clone(), seed);
-    engine.define_set(SetDef::new("nodes", "id").field("at", FieldKind::Instant, false)).expect("a set");
+    engine.define_set(SetDef::new("nodes").field("at", FieldKind::Instant)).expect("a set");
     let mut feeds: Vec<FeedId> = Vec::new();
     let (mut minute, mut out) = (0, String::new());
     for _ in 0..400 {

@@ -19,9 +19,7 @@ fn put(id: u64, created: i128) -> Op {
 #[test]
 fn many_nodes_under_one_test_wait_for_one_moment() {
     let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
-    engine
-        .define_set(SetDef::new("orders", "id").field("createdAt", FieldKind::Instant, false))
-        .expect("a set");
+    engine.define_set(SetDef::new("orders").field("createdAt", FieldKind::Instant)).expect("a set");
     engine.commit(at(0), (0..NODES).map(|id| put(id, i128::from(id) * -10)).collect()).expect("good nodes");
     let query = Query::new("orders").filter("createdAt > now - 7 days").order_by("createdAt desc").limit(20);
     let plan = engine.prepare(&query).expect("a query");

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::routing::get;
 use futures_util::{SinkExt, StreamExt};
 use liveset::http::Origins;
-use liveset::{AnyToken, ClientAddress, Limits, Liveset, Set, StaticTokens};
+use liveset::{AnyToken, ClientAddress, Limits, Liveset, SetDef, StaticTokens};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 fn liveset() -> Liveset {
-    Liveset::builder().set(Set::new("orders")).authenticator(AnyToken).build().unwrap()
+    Liveset::builder().set(SetDef::new("orders")).authenticator(AnyToken).build().unwrap()
 }
 
 async fn serve(app: Router) -> SocketAddr {

@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::Router;
 use axum::routing::get;
 use clap::Args;
-use liveset::{AnyToken, CommitError, FieldKind, Instant, Limits, Liveset, Set, Tx};
+use liveset::{AnyToken, FieldKind, Instant, Json, Limits, Liveset, SetDef, Tx};
 use liveset_server::accept::AcceptLimits;
 use liveset_server::files;
 use liveset_server::http::{self, HttpOptions};
@@ -107,7 +107,7 @@ pub async fn run(args: DemoArgs) -> Result<(), ServeError> {
 }
 
 fn build(args: &DemoArgs) -> Result<Liveset, liveset::BuildError> {
-    let orders = Set::new(ORDERS)
+    let orders = SetDef::new(ORDERS)
         .key("id")
         .required("number", FieldKind::Number)
         .required("status", FieldKind::Text)
@@ -115,7 +115,7 @@ fn build(args: &DemoArgs) -> Result<Liveset, liveset::BuildError> {
         .required("createdAt", FieldKind::Instant)
         .required("updatedAt", FieldKind::Instant)
         .field("shippedAt", FieldKind::Instant);
-    let jobs = Set::new(JOBS)
+    let jobs = SetDef::new(JOBS)
         .key("id")
         .required("status", FieldKind::Text)
         .required("jobDefinitionId", FieldKind::Text)
@@ -161,25 +161,25 @@ async fn live(liveset: Liveset, mut world: Simulation) {
 
 /// Applies everything that happened as one commit.
 fn commit(liveset: &Liveset, happened: &[Happening]) {
-    if let Err(error) = liveset.commit(|tx| happened.iter().try_for_each(|happening| stage(tx, happening))) {
+    if let Err(error) = liveset.commit(|tx| happened.iter().for_each(|happening| stage(tx, happening))) {
         tracing::error!(%error, "the simulation's commit was refused");
     }
 }
 
-fn stage(tx: &mut Tx, happening: &Happening) -> Result<(), CommitError> {
+fn stage(tx: &mut Tx, happening: &Happening) {
     for change in &happening.changes {
         match change {
-            Change::Upsert { set, node } => tx.upsert_json(*set, node.clone()),
-            Change::Remove { set, id } => tx.remove(*set, id)?,
+            Change::Upsert { set, node } => tx.upsert(*set, Json::new(node.clone())),
+            Change::Remove { set, id } => tx.remove(*set, id),
         }
     }
-    Ok(())
 }
 
 fn publish(liveset: &Liveset, happening: &Happening) {
     let at = Instant::from_unix_nanos(i128::from(happening.at) * 1_000_000);
     for event in &happening.events {
-        if let Err(error) = liveset.publish_json(&event.path, event.event_type, event.data.clone(), at) {
+        let data = Json::new(event.data.clone());
+        if let Err(error) = liveset.at(at).publish(&event.path, event.event_type, data) {
             tracing::error!(%error, path = event.path, "the simulation's event was refused");
         }
     }
@@ -215,7 +215,8 @@ mod tests {
         for happening in &all {
             liveset.commit(|tx| stage(tx, happening)).unwrap();
             for event in &happening.events {
-                liveset.publish_json(&event.path, event.event_type, event.data.clone(), None).unwrap();
+                let data = Json::new(event.data.clone());
+                liveset.publish(&event.path, event.event_type, data).unwrap();
             }
         }
     }

@@ -7,8 +7,7 @@
 use std::borrow::Cow;
 use std::io::Write as _;
 
-use bytes::Bytes;
-use liveset::{Liveset, Set};
+use liveset::{Json, Liveset, SetDef};
 use liveset_core::ServerMessage;
 use liveset_server::config::Config;
 use serde_json::json;
@@ -310,7 +309,7 @@ fn lines(form: Form, deepest: usize) -> impl Iterator<Item = Case> {
 }
 
 fn handle() -> Liveset {
-    Liveset::builder().set(Set::new("orders").key("id")).build().expect("a handle")
+    Liveset::builder().set(SetDef::new("orders").key("id")).build().expect("a handle")
 }
 
 #[tokio::test]
@@ -366,12 +365,9 @@ async fn in_streams_one_policy_holds() {
 async fn for_the_host_and_its_clients_one_policy_holds() {
     let liveset = handle();
     for case in Form(r#"{"id":"a","x":@}"#, 1).cases(64, 1_000_000) {
-        let committed = liveset.commit(|tx| {
-            tx.upsert_json("orders", Bytes::from(case.text.clone()));
-            Ok(())
-        });
+        let committed = liveset.commit(|tx| tx.upsert("orders", Json::new(case.text.clone())));
         assert_eq!(committed.is_ok(), case.is_good, "a node {}: {committed:?}", case.shown());
-        let published = liveset.publish_json("jobs", "jobStarted", Bytes::from(case.text.clone()), None);
+        let published = liveset.publish("jobs", "jobStarted", Json::new(case.text.clone()));
         assert_eq!(published.is_ok(), case.is_good, "an event {}: {published:?}", case.shown());
     }
     // A client takes a node that is nested as deep as any server can be made to take it (128), in the list of a message.

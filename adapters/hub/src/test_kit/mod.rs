@@ -11,7 +11,7 @@
 //! use liveset_hub::{HubConfig, test_kit::{World, upsert}};
 //!
 //! let mut world = World::new(7, HubConfig::default());
-//! world.hub_mut().define_set(SetDef::new("orders", "id"))?;
+//! world.hub_mut().define_set(SetDef::new("orders"))?;
 //! world.set_latency(Duration::from_millis(5)..=Duration::from_millis(80));
 //!
 //! let client = world.connect("any token");

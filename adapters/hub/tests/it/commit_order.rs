@@ -18,7 +18,7 @@ const SLICE: Duration = Duration::from_millis(10);
 /// A world with `orders` and `notes`.
 fn two_sets(config: HubConfig) -> World {
     let mut world = world(config);
-    world.hub_mut().define_set(SetDef::new("notes", "id")).unwrap();
+    world.hub_mut().define_set(SetDef::new("notes")).unwrap();
     world
 }
 

@@ -101,7 +101,7 @@ struct Sim {
 impl Sim {
     fn new(seed: u64) -> Self {
         let mut world = World::new(seed, config());
-        let set = SetDef::new("orders", "id").field("at", FieldKind::Instant, false);
+        let set = SetDef::new("orders").field("at", FieldKind::Instant);
         world.hub_mut().define_set(set).expect("a set");
         world.set_slice_time(Duration::ZERO..=Duration::from_millis(3));
         world.set_latency(Duration::ZERO..=Duration::from_millis(3));

@@ -23,7 +23,7 @@ impl Desk {
         let wall = Instant::parse_rfc3339("2025-12-07T21:45:05Z").unwrap();
         let now = Now { monotonic: Moment::default(), wall };
         let mut hub = Hub::new(HubConfig::default());
-        hub.define_set(SetDef::new("orders", "id")).unwrap();
+        hub.define_set(SetDef::new("orders")).unwrap();
         Self { hub, now, slow: Vec::new(), sent: Vec::new(), past: 0, expires: None }
     }
 

@@ -97,9 +97,9 @@ impl Pair {
     fn new(both: bool) -> Self {
         let mut world = World::new(0, HubConfig::default());
         let mut store = Store::default();
-        world.hub_mut().define_set(SetDef::new("values", "id")).expect("a set");
+        world.hub_mut().define_set(SetDef::new("values")).expect("a set");
         store.define("values", "id", &[]);
-        let declared = SetDef::new("instants", "id").field("at", FieldKind::Instant, false);
+        let declared = SetDef::new("instants").field("at", FieldKind::Instant);
         world.hub_mut().define_set(declared).expect("a set");
         store.define("instants", "id", &["at"]);
         let mut pair = Self { world, store, checked: 0, refused: 0 };

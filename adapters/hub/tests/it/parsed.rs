@@ -13,7 +13,7 @@ fn now() -> Now {
 
 fn hub() -> Hub {
     let mut hub = Hub::new(HubConfig::default());
-    hub.define_set(SetDef::new("orders", "id")).expect("a set");
+    hub.define_set(SetDef::new("orders")).expect("a set");
     let nodes = [r#"{"id":1,"n":1}"#, r#"{"id":2,"n":2}"#].map(support::order_of);
     hub.commit(now(), nodes.into()).expect("rows");
     hub
@@ -151,7 +151,7 @@ fn a_set_that_a_parser_does_not_know_is_found_all_the_same() {
     let early = parser.query(spec("notes"));
     let error = hub.query_prepared(now(), None, &early).expect_err("there is no such set").message;
     assert!(error.contains("notes") && !error.contains("filter"), "{error}");
-    hub.define_set(SetDef::new("notes", "id")).expect("a set");
+    hub.define_set(SetDef::new("notes")).expect("a set");
     let error = hub.query_prepared(now(), None, &early).expect_err("the filter is wrong").message;
     assert!(error.contains("filter, line 1"), "{error}");
     assert_eq!(hub.query(now(), None, &spec("notes")).expect_err("the same").message, error);

@@ -59,7 +59,7 @@ fn shop() -> (World, ClientId, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
     let policy = Box::new(Tenants(asked.clone()));
     let mut world = world(HubConfig { policy, ..HubConfig::default() });
-    world.hub_mut().define_set(SetDef::new("notes", "id")).expect("a set");
+    world.hub_mut().define_set(SetDef::new("notes")).expect("a set");
     world.set_authenticator(|token| Ok(principal(token)));
     let tenants = ["acme", "umbrella"];
     world.commit((0..20).map(|n| row(n, tenants[n as usize % 2], n)).collect()).expect("rows");

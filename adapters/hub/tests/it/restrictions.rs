@@ -613,11 +613,7 @@ impl Policy for Declared {
 #[test]
 fn a_claim_of_a_type_that_the_filter_cannot_use_lets_nothing_through() {
     let mut world = World::new(1, HubConfig { policy: Box::new(Declared), ..HubConfig::default() });
-    let set = SetDef::new("orders", "id").field("level", FieldKind::Number, false).field(
-        "tenant",
-        FieldKind::Text,
-        false,
-    );
+    let set = SetDef::new("orders").field("level", FieldKind::Number).field("tenant", FieldKind::Text);
     world.hub_mut().define_set(set).unwrap();
     world.set_authenticator(|token| Ok(principal(token)));
     let row = |id: u32| upsert("orders", &format!(r#"{{"id":{id},"tenant":"t{id}","level":{id}}}"#));

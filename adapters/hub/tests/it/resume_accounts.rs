@@ -104,7 +104,7 @@ fn what_somebody_watches_or_an_index_finds_is_not_given_up() {
 #[test]
 fn changes_of_another_set_do_not_count() {
     let mut world = world(HubConfig::default());
-    world.hub_mut().define_set(liveset_engine::SetDef::new("notes", "id")).expect("a set");
+    world.hub_mut().define_set(liveset_engine::SetDef::new("notes")).expect("a set");
     world.commit(orders(10)).expect("rows");
     let a = client(&mut world, "a");
     ask(&mut world, a, "q", "total != 5");

@@ -64,7 +64,7 @@ fn come_back(world: &mut World, client: ClientId, result: LiveResult) -> Vec<Str
 #[test]
 fn whoever_asks_for_an_option_is_told_the_key_field() {
     let mut world = world(HubConfig::default());
-    world.hub_mut().define_set(SetDef::new("parts", "no")).unwrap();
+    world.hub_mut().define_set(SetDef::new("parts").key("no")).unwrap();
     world.commit(vec![upsert("parts", r#"{"no":7}"#)]).unwrap();
     let client = client(&mut world, "a");
     let key = |world: &mut World| messages(world, client)[0]["key"].clone();
@@ -359,7 +359,7 @@ fn a_version_of_another_query_is_answered_by_a_snapshot() {
         (r#"{"edge":"orders","filter":"(total) < 100","orderBy":" total","limit":5,"node":null}"#, true),
     ]) {
         let mut world = world(HubConfig::default());
-        world.hub_mut().define_set(SetDef::new("others", "id")).unwrap();
+        world.hub_mut().define_set(SetDef::new("others")).unwrap();
         world.commit(orders(8)).unwrap();
         let client = client(&mut world, "a");
         // Both are watched by clients that may come back, so that both have a log.

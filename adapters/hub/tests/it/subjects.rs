@@ -199,7 +199,7 @@ fn the_counts_agree_with_a_recount_whatever_happens() {
         let mut prng = Prng::new(seed);
         let mut world = World::new(seed, HubConfig { policy: Box::new(OnlyA), ..limited(4, 6, 6) });
         for set in ["orders", "secret"] {
-            world.hub_mut().define_set(SetDef::new(set, "id")).expect("a set");
+            world.hub_mut().define_set(SetDef::new(set)).expect("a set");
         }
         world.set_authenticator(|token| match token {
             "bad" => Err(AuthRefused),

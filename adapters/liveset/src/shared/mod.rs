@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use liveset_core::{Attempt, CloseCode, ErrorCode, LiveUpdate, Moment, Token};
@@ -85,6 +85,8 @@ struct State {
     open: HashMap<ConnectionId, Arc<Peer>>,
     /// Streams that wait for their next update.
     wakers: HashMap<WatchId, Waker>,
+    /// Whether the last handle is gone.
+    has_ended: bool,
     /// The timeouts that the timer task knows of.
     armed: Timeouts,
 }
@@ -148,6 +150,7 @@ impl Shared {
             peers: Vec::new(),
             open: HashMap::new(),
             wakers: HashMap::new(),
+            has_ended: false,
             armed: Timeouts::default(),
         };
         Arc::new(Self {
@@ -328,7 +331,7 @@ impl Shared {
         if address.is_none() && !self.nameless.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "connections come without the address of their client: whoever guesses tokens is not slowed down (give it to \
-                 `serve_from`, put a `ClientAddress` into the request's extensions, or serve axum with `ConnectInfo<SocketAddr>`)"
+                 `serve`, put a `ClientAddress` into the request's extensions, or serve axum with `ConnectInfo<SocketAddr>`)"
             );
         }
         Ok(peer)
@@ -421,20 +424,35 @@ impl Shared {
 
     // --- watches ---
 
-    /// The next update of a watch; where there is none, `waker` is told when there is.
-    pub(crate) fn poll_watch(&self, watch: WatchId, waker: Option<&Waker>) -> Option<LiveUpdate> {
+    /// The next update of a watch.
+    pub(crate) fn poll_watch(&self, watch: WatchId) -> Option<LiveUpdate> {
         let mut state = self.lock();
-        let event = contain(|| state.hub.poll_watch(watch)).unwrap_or_default();
-        if event.is_none()
-            && let Some(waker) = waker
-        {
-            state
-                .wakers
-                .entry(watch)
-                .and_modify(|known| known.clone_from(waker))
-                .or_insert_with(|| waker.clone());
+        contain(|| state.hub.poll_watch(watch)).unwrap_or_default()
+    }
+
+    /// The next update of a watch, or its end; where there is neither, `waker` is told when there is.
+    pub(crate) fn poll_stream(&self, watch: WatchId, waker: &Waker) -> Poll<Option<LiveUpdate>> {
+        let mut state = self.lock();
+        if let update @ Some(_) = contain(|| state.hub.poll_watch(watch)).unwrap_or_default() {
+            return Poll::Ready(update);
         }
-        event
+        if state.has_ended {
+            return Poll::Ready(None);
+        }
+        let wakers = state.wakers.entry(watch);
+        wakers.and_modify(|known| known.clone_from(waker)).or_insert_with(|| waker.clone());
+        Poll::Pending
+    }
+
+    /// No handle is left: streams end with what waits for them.
+    pub(crate) fn end_streams(&self) {
+        let wakers = {
+            let mut state = self.lock();
+            state.has_ended = true;
+            std::mem::take(&mut state.wakers)
+        };
+        // They may run code that is not ours: not under the lock.
+        wakers.into_values().for_each(Waker::wake);
     }
 
     pub(crate) fn unwatch(self: &Arc<Self>, watch: WatchId) {

@@ -88,7 +88,7 @@ impl Shared {
     }
 
     /// Asks the authenticator about a token from an address, unless too many from there were refused.
-    pub(crate) async fn authenticate_from(
+    pub(crate) async fn authenticate(
         &self,
         token: &Token,
         address: Option<ClientAddress>,
@@ -111,11 +111,6 @@ impl Shared {
     /// True where it was the one too many.
     fn count_failure(&self, address: Option<ClientAddress>) -> bool {
         self.door.failures.count(address, self.monotonic())
-    }
-
-    /// Asks the authenticator. A panic counts as a refusal.
-    pub(crate) async fn authenticate(&self, token: &Token) -> Result<Principal, AuthError> {
-        self.judge_in_time(token).await.verdict()
     }
 
     /// Asks the authenticator, and waits for it as long as a session would.

@@ -12,7 +12,7 @@ use crate::support::{Client, PATIENCE, Random, builder, frame, limited};
 fn serve(liveset: &Liveset) -> (DuplexStream, tokio::task::JoinHandle<()>) {
     let (server, client) = tokio::io::duplex(16 * 1024);
     let liveset = liveset.clone();
-    (client, tokio::spawn(async move { liveset.serve(server).await }))
+    (client, tokio::spawn(async move { liveset.serve(server, None).await }))
 }
 
 /// Right frames with right and wrong messages in them, some of their bytes changed, some of it cut.

@@ -14,7 +14,7 @@ const MOST_BYTES: usize = 9 * 1024;
 async fn an_idle_connection_holds_little_also_after_a_large_message() {
     let _turn = alone();
     let liveset = builder().build().unwrap();
-    liveset.commit(|tx| (0..20).try_for_each(|id| tx.upsert("orders", &json!({ "id": id })))).unwrap();
+    liveset.commit(|tx| (0..20).for_each(|id| tx.upsert("orders", &json!({ "id": id })))).unwrap();
     let address = listen(&liveset).await;
     // Whatever is held once.
     let mut first = authenticated(address).await;

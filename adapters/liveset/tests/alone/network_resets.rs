@@ -74,7 +74,7 @@ async fn run(host: &Host, how: Break, at: Bytes) -> Bytes {
     server.break_after(how, at);
     let serving = tokio::spawn({
         let liveset = host.liveset.clone();
-        async move { liveset.serve(server).await }
+        async move { liveset.serve(server, None).await }
     });
     let began = Instant::now();
     let whole = timeout(Duration::from_secs(5), converse(&mut client, &host.liveset)).await;
@@ -88,7 +88,7 @@ async fn run(host: &Host, how: Break, at: Bytes) -> Bytes {
         serving.await.expect("no panic");
         assert!(began.elapsed() < Duration::from_secs(3), "{how:?} at {at:?}: {:?}", began.elapsed());
     }
-    host.liveset.commit(|tx| (1..=3).try_for_each(|id| tx.remove(SCRIPTED, id))).expect("a commit");
+    host.liveset.commit(|tx| (1..=3).for_each(|id| tx.remove(SCRIPTED, id))).expect("a commit");
     // What is kept for a client that may come back is kept for a minute.
     sleep(Duration::from_secs(61)).await;
     wire.passed(Way::Down)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex};
 
-use liveset::{Grant, Liveset, Query, Set, from_fn};
+use liveset::{Grant, Liveset, Query, SetDef, from_fn};
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
     SharedString, Unit,
@@ -129,7 +129,7 @@ impl tracing::Subscriber for Logged {
 async fn serve(liveset: &Liveset) -> tokio::io::DuplexStream {
     let (server, client) = tokio::io::duplex(64 * 1024);
     let liveset = liveset.clone();
-    tokio::spawn(async move { liveset.serve(server).await });
+    tokio::spawn(async move { liveset.serve(server, None).await });
     client
 }
 
@@ -139,7 +139,7 @@ async fn converse() {
         assert_ne!(token.expose(), "s3cret bomb");
         Ok(Grant::new("alice"))
     });
-    let liveset = Liveset::builder().set(Set::new("orders")).authenticator(authenticator).build().unwrap();
+    let liveset = Liveset::builder().set(SetDef::new("orders")).authenticator(authenticator).build().unwrap();
     let mut client = Client::over(serve(&liveset).await).await;
     client.send(json!({ "type": "auth", "token": "s3cret token" })).await;
     client.receive().await;
@@ -198,13 +198,13 @@ fn what_is_counted_is_documented_and_nothing_secret_is_logged() {
 const NAMELESS: &str = "connections come without the address of their client";
 
 async fn connect_from_an_address() {
-    let liveset = Liveset::builder().set(Set::new("orders")).build().unwrap();
+    let liveset = Liveset::builder().set(SetDef::new("orders")).build().unwrap();
     let (server, client) = tokio::io::duplex(64 * 1024);
     let serving = {
         let liveset = liveset.clone();
         tokio::spawn(async move {
             let address = std::net::IpAddr::from([127, 0, 0, 1]);
-            liveset.serve_from(server, Some(address.into())).await
+            liveset.serve(server, Some(address.into())).await
         })
     };
     Client::over(client).await.close().await;

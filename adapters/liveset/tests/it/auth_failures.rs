@@ -32,7 +32,7 @@ async fn connect(liveset: &Liveset, from: Option<&str>) -> Client<DuplexStream> 
     let from = from.map(|from| ClientAddress(from.parse::<IpAddr>().unwrap()));
     let (server, client) = tokio::io::duplex(64 * 1024);
     let liveset = liveset.clone();
-    tokio::spawn(async move { liveset.serve_from(server, from).await });
+    tokio::spawn(async move { liveset.serve(server, from).await });
     Client::over(client).await
 }
 
@@ -71,7 +71,7 @@ async fn beyond_the_limit_no_token_of_the_address_is_looked_at() {
         })
     );
     assert_eq!(attempt(&liveset, BAD, "good").await, refused);
-    let again = liveset.authenticate_from("good", Some(ClientAddress("192.0.2.1".parse().unwrap()))).await;
+    let again = liveset.authenticate("good", Some(ClientAddress("192.0.2.1".parse().unwrap()))).await;
     assert_eq!(again, Err(Denied::TooManyFailures { retry_after: Duration::from_secs(10) }));
     assert_eq!(asked.load(Ordering::SeqCst), 0);
 
@@ -110,7 +110,7 @@ async fn connections_and_what_a_host_asks_count_together_by_network() {
     let network = |host: u16| ClientAddress(format!("2001:db8:0:7::{host:x}").parse().unwrap());
     assert_eq!(attempt(&liveset, Some("2001:db8:0:7::1"), "bad").await["code"], "AUTH_FAILED");
     for host in [2, 3] {
-        assert_eq!(liveset.authenticate_from("bad", Some(network(host))).await, Err(Denied::Token));
+        assert_eq!(liveset.authenticate("bad", Some(network(host))).await, Err(Denied::Token));
     }
     assert_eq!(attempt(&liveset, Some("2001:db8:0:7::4"), "good").await["code"], "RATE_LIMITED");
     assert_eq!(attempt(&liveset, Some("2001:db8:0:8::4"), "good").await["type"], "authenticated");
@@ -151,7 +151,7 @@ async fn attempts_that_were_under_way_are_paid_for_later() {
     }
     // Eight failures: three were borne, and five more are paid for before there is one to spare.
     let Err(Denied::TooManyFailures { retry_after }) =
-        liveset.authenticate_from("bad", Some(ClientAddress("192.0.2.1".parse().unwrap()))).await
+        liveset.authenticate("bad", Some(ClientAddress("192.0.2.1".parse().unwrap()))).await
     else {
         panic!("the address is to wait");
     };
@@ -198,8 +198,8 @@ async fn whoever_cannot_tell_charges_nobody_with_it() {
         );
         assert_eq!(client.close_code().await, 1013);
         let address = Some(ClientAddress("192.0.2.1".parse().unwrap()));
-        assert_eq!(liveset.authenticate_from("good", address).await, Err(Denied::Unavailable));
-        assert_eq!(liveset.authenticate("good").await, Err(AuthError::Unavailable));
+        assert_eq!(liveset.authenticate("good", address).await, Err(Denied::Unavailable));
+        assert_eq!(liveset.authenticate("good", None).await, Err(Denied::Unavailable));
     }
     is_down.store(false, Ordering::SeqCst);
     assert_eq!(attempt(&liveset, BAD, "good").await["type"], "authenticated");
@@ -232,7 +232,7 @@ async fn an_authenticator_that_hangs_is_not_waited_for() {
     );
     assert_eq!(client.close_code().await, 1008);
     let address = Some(ClientAddress("192.0.2.1".parse().unwrap()));
-    assert_eq!(liveset.authenticate_from("t", address).await, Err(Denied::Unavailable));
-    assert_eq!(liveset.authenticate("t").await, Err(AuthError::Unavailable));
+    assert_eq!(liveset.authenticate("t", address).await, Err(Denied::Unavailable));
+    assert_eq!(liveset.authenticate("t", None).await, Err(Denied::Unavailable));
     assert!(started.elapsed() < Duration::from_secs(31), "{:?}", started.elapsed());
 }

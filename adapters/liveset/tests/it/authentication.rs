@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use liveset::{AuthError, Grant, Liveset, Renewal, Set, StaticTokens, from_fn};
+use liveset::{Denied, Grant, Liveset, Renewal, SetDef, StaticTokens, from_fn};
 use serde_json::json;
 
 use crate::support::{self, Client, connect, eventually, listen};
@@ -38,7 +38,7 @@ async fn without_an_authenticator_nobody_comes_in() {
     client.send(json!({ "type": "auth", "token": "t" })).await;
     assert_eq!(client.error().await, "AUTH_FAILED");
     assert_eq!(client.close_code().await, 1008);
-    assert_eq!(liveset.authenticate("t").await, Err(AuthError::Refused));
+    assert_eq!(liveset.authenticate("t", None).await, Err(Denied::Token));
 }
 
 #[tokio::test]
@@ -63,11 +63,11 @@ async fn messages_wait_while_a_token_is_judged() {
         tokio::time::sleep(Duration::from_secs(5)).await;
         Ok(Grant::new("alice"))
     });
-    let liveset = Liveset::builder().set(Set::new("orders")).authenticator(authenticator).build().unwrap();
+    let liveset = Liveset::builder().set(SetDef::new("orders")).authenticator(authenticator).build().unwrap();
     let (server, client) = tokio::io::duplex(64 * 1024);
     tokio::spawn({
         let liveset = liveset.clone();
-        async move { liveset.serve(server).await }
+        async move { liveset.serve(server, None).await }
     });
     let mut client = Client::over(client).await;
     client.send(json!({ "type": "auth", "token": "t" })).await;
@@ -133,7 +133,7 @@ async fn a_token_that_ends_ends_the_connection() {
     let ended = Grant::new("alice").expires(SystemTime::now() - Duration::from_secs(1));
     let tokens = StaticTokens::new([("ended", ended)]);
     let liveset = Liveset::builder().authenticator(tokens).build().unwrap();
-    assert_eq!(liveset.authenticate("ended").await, Err(AuthError::Refused));
+    assert_eq!(liveset.authenticate("ended", None).await, Err(Denied::Token));
 }
 
 /// Whoever has a tenant sees its orders.
@@ -159,8 +159,12 @@ async fn claims_decide_and_can_be_taken_back() {
         ("a", Grant::new("ann").claim("tenant", "acme")),
         ("b", Grant::new("bob").claim("tenant", "umbrella")),
     ]);
-    let liveset =
-        Liveset::builder().set(Set::new("orders")).authenticator(tokens).policy(OfTenants).build().unwrap();
+    let liveset = Liveset::builder()
+        .set(SetDef::new("orders"))
+        .authenticator(tokens)
+        .policy(OfTenants)
+        .build()
+        .unwrap();
     let put = |id: u32, tenant: &str| {
         liveset.commit(|tx| tx.upsert("orders", &json!({ "id": id, "tenant": tenant }))).unwrap();
     };
@@ -200,7 +204,7 @@ async fn claims_decide_and_can_be_taken_back() {
 async fn in_memory(liveset: &Liveset) -> Client<tokio::io::DuplexStream> {
     let (server, client) = tokio::io::duplex(64 * 1024);
     let liveset = liveset.clone();
-    tokio::spawn(async move { liveset.serve(server).await });
+    tokio::spawn(async move { liveset.serve(server, None).await });
     let mut client = Client::over(client).await;
     client.authenticate().await;
     client

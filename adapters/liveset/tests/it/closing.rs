@@ -15,8 +15,7 @@ fn filled() -> Liveset {
     let liveset = limited(|limits| limits.transport.close_timeout = Duration::from_secs(5));
     liveset
         .commit(|tx| {
-            (0..NODES)
-                .try_for_each(|id| tx.upsert("orders", &json!({ "id": id, "padding": "x".repeat(100) })))
+            (0..NODES).for_each(|id| tx.upsert("orders", &json!({ "id": id, "padding": "x".repeat(100) })))
         })
         .unwrap();
     liveset
@@ -55,7 +54,7 @@ fn requests() -> Vec<u8> {
 async fn piped(liveset: &Liveset, bytes: usize) -> Raw<DuplexStream> {
     let (server, client) = tokio::io::duplex(bytes);
     let liveset = liveset.clone();
-    tokio::spawn(async move { liveset.serve(server).await });
+    tokio::spawn(async move { liveset.serve(server, None).await });
     let mut peer = Raw { stream: client };
     peer.authenticate().await;
     peer

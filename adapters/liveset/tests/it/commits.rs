@@ -1,11 +1,11 @@
 //! A commit is applied whole, or not at all.
 
-use liveset::{CommitError, ErrorCode, FieldKind, Liveset, Query, Set};
+use liveset::{CommitError, ErrorCode, FieldKind, Json, Liveset, Query, SetDef};
 use serde_json::json;
 
 fn liveset() -> Liveset {
-    let orders = Set::new("orders").required("status", FieldKind::Text).field("total", FieldKind::Number);
-    Liveset::builder().set(orders).set(Set::new("items").key("sku")).build().unwrap()
+    let orders = SetDef::new("orders").required("status", FieldKind::Text).field("total", FieldKind::Number);
+    Liveset::builder().set(orders).set(SetDef::new("items").key("sku")).build().unwrap()
 }
 
 #[test]
@@ -13,7 +13,7 @@ fn nothing_is_applied_where_one_operation_is_refused() {
     let liveset = liveset();
     let error = liveset
         .commit(|tx| {
-            tx.upsert("orders", &json!({ "id": 1, "status": "open" }))?;
+            tx.upsert("orders", &json!({ "id": 1, "status": "open" }));
             tx.upsert("orders", &json!({ "id": 2, "status": 5 }))
         })
         .unwrap_err();
@@ -28,8 +28,8 @@ fn nothing_is_applied_where_the_closure_gives_up() {
     let liveset = liveset();
     let error = liveset
         .commit(|tx| {
-            tx.upsert("items", &json!({ "sku": "a" }))?;
-            Err(CommitError::abort("changed my mind"))
+            tx.upsert("items", &json!({ "sku": "a" }));
+            Err::<(), _>("changed my mind")
         })
         .unwrap_err();
     assert_eq!(error.to_string(), "changed my mind");
@@ -56,16 +56,15 @@ fn commits_count_what_changed() {
     let liveset = liveset();
     let first = liveset
         .commit(|tx| {
-            tx.upsert("items", &json!({ "sku": 1 }))?;
-            tx.upsert_json("items", &br#"{ "sku": 2 }"#[..]);
-            Ok(())
+            tx.upsert("items", &json!({ "sku": 1 }));
+            tx.upsert("items", Json::new(r#"{ "sku": 2 }"#));
         })
         .unwrap();
     assert_eq!(first.changed, 2);
     let second = liveset
         .commit(|tx| {
-            tx.upsert("items", &json!({ "sku": 1 }))?;
-            tx.remove("items", 2)?;
+            tx.upsert("items", &json!({ "sku": 1 }));
+            tx.remove("items", 2);
             tx.remove("items", "never there")
         })
         .unwrap();
@@ -85,10 +84,59 @@ fn queries_are_refused_with_the_protocols_code() {
 
 #[test]
 fn declarations_are_checked_when_it_is_built() {
-    assert!(Liveset::builder().set(Set::new("a")).set(Set::new("a")).build().is_err());
-    assert!(Liveset::builder().set(Set::new("")).build().is_err());
+    assert!(Liveset::builder().set(SetDef::new("a")).set(SetDef::new("a")).build().is_err());
+    assert!(Liveset::builder().set(SetDef::new("")).build().is_err());
     assert!(Liveset::builder().resource("jobs//x", ["e"]).build().is_err());
     let own = Liveset::builder().resource("invoices/{id}", ["paid"]).build().unwrap();
     assert!(own.publish("invoices/1", "paid", &json!(null)).is_ok());
     assert!(own.publish("jobs/1", "jobStarted", &json!(null)).is_err());
+}
+
+/// An error of a host, which says nothing of commits.
+#[derive(Debug, PartialEq, Eq)]
+enum Mine {
+    NotANumber(std::num::ParseIntError),
+}
+
+impl From<std::num::ParseIntError> for Mine {
+    fn from(error: std::num::ParseIntError) -> Self {
+        Self::NotANumber(error)
+    }
+}
+
+#[test]
+fn a_closure_has_values_and_errors_of_its_own() {
+    let liveset = liveset();
+    let add = |text: &str| {
+        liveset.commit(|tx| {
+            let sku: u64 = text.parse()?;
+            tx.upsert("items", &json!({ "sku": sku }));
+            Ok::<_, Mine>(sku)
+        })
+    };
+    let done = add("7").unwrap();
+    assert_eq!((done.value, done.changed, done.to_string().as_str()), (7, 1, "commit 1: 1 row changed"));
+    assert!(matches!(add("seven").unwrap_err(), CommitError::Aborted(Mine::NotANumber(_))));
+    assert_eq!(liveset.query(Query::new("items")).unwrap().count.total, 1);
+}
+
+#[test]
+fn a_typed_set_is_known_to_be_there() {
+    #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    struct Item {
+        sku: u64,
+    }
+    let liveset = liveset();
+    let items: liveset::Set<Item> = liveset.set("items").unwrap();
+    liveset.commit(|tx| tx.upsert(&items, &Item { sku: 1 })).unwrap();
+    liveset.commit(|tx| tx.upsert(&items, Json::new(r#"{"sku":2}"#))).unwrap();
+    let result = liveset.query(Query::new(&items)).unwrap();
+    assert_eq!(result.parse::<Item>().unwrap(), [Item { sku: 1 }, Item { sku: 2 }]);
+    assert_eq!(serde_json::to_value(&result.rows).unwrap(), json!([{ "sku": 1 }, { "sku": 2 }]));
+    liveset.commit(|tx| tx.remove(&items, 1)).unwrap();
+    assert_eq!(liveset.row("items", "1"), None);
+    assert_eq!(
+        liveset.set::<Item>("item").unwrap_err().to_string(),
+        "there is no set 'item'; the sets are: orders, items"
+    );
 }

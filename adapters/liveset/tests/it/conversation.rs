@@ -11,7 +11,7 @@ async fn authenticates_queries_and_follows_commits() {
     let address = listen(&liveset).await;
     liveset
         .commit(|tx| {
-            tx.upsert("orders", &json!({ "id": 1, "status": "open", "total": 5 }))?;
+            tx.upsert("orders", &json!({ "id": 1, "status": "open", "total": 5 }));
             tx.upsert("orders", &json!({ "id": 2, "status": "done", "total": 7 }))
         })
         .unwrap();
@@ -23,7 +23,7 @@ async fn authenticates_queries_and_follows_commits() {
 
     liveset
         .commit(|tx| {
-            tx.upsert("orders", &json!({ "id": 2, "status": "open", "total": 7 }))?;
+            tx.upsert("orders", &json!({ "id": 2, "status": "open", "total": 7 }));
             tx.upsert("orders", &json!({ "id": 1, "status": "done", "total": 5 }))
         })
         .unwrap();
@@ -75,7 +75,7 @@ async fn events_reach_subscribers_of_the_path_and_of_its_ancestors() {
         assert_eq!(client.receive().await["type"], "subscribedEvents");
     }
     let at = liveset::Instant::parse_rfc3339("2025-12-07T21:45:05Z").unwrap();
-    let delivered = liveset.publish_at("jobs/7", "jobCompleted", &json!({ "jobId": 7 }), at).unwrap();
+    let delivered = liveset.at(at).publish("jobs/7", "jobCompleted", &json!({ "jobId": 7 })).unwrap();
     assert_eq!(delivered, 2);
     assert_eq!(liveset.publish("jobs/8", "jobStarted", &json!({})).unwrap(), 0);
     for (client, path) in [(&mut all, "jobs"), (&mut one, "jobs/7")] {
@@ -97,9 +97,9 @@ async fn a_handle_can_be_used_from_anywhere() {
     let liveset = builder().build().unwrap();
     assert_handle(&liveset);
     let (server, _client) = tokio::io::duplex(64);
-    assert_future(&liveset.serve(server));
+    assert_future(&liveset.serve(server, None));
     assert_future(&liveset.shutdown(std::time::Duration::ZERO));
-    assert_future(&liveset.authenticate("t"));
+    assert_future(&liveset.authenticate("t", None));
 
     // Threads that know nothing of a runtime commit while a client watches.
     let address = listen(&liveset).await;

@@ -14,7 +14,7 @@ use crate::support::{Client, builder};
 async fn pair(liveset: &Liveset) -> (Client<DuplexStream>, JoinHandle<()>) {
     let (server, client) = tokio::io::duplex(64 * 1024);
     let liveset = liveset.clone();
-    let serving = tokio::spawn(async move { liveset.serve(server).await });
+    let serving = tokio::spawn(async move { liveset.serve(server, None).await });
     (Client::over(client).await, serving)
 }
 

@@ -58,7 +58,7 @@ async fn dropped_by_the_host() {
     let (server, client) = tokio::io::duplex(64 * 1024);
     let serving = tokio::spawn({
         let liveset = liveset.clone();
-        async move { liveset.serve(server).await }
+        async move { liveset.serve(server, None).await }
     });
     let mut client = Client::over(client).await;
     client.authenticate().await;

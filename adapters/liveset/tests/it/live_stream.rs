@@ -15,15 +15,14 @@ fn change(liveset: &Liveset, random: &mut Random) {
             for _ in 0..=random.below(4) {
                 let id = random.below(60);
                 if random.below(3) == 0 {
-                    tx.remove("orders", id)?;
+                    tx.remove("orders", id);
                 } else {
                     tx.upsert(
                         "orders",
                         &json!({ "id": id, "open": random.below(2) == 0, "total": random.below(10), "x": random.below(3) }),
-                    )?;
+                    );
                 }
             }
-            Ok(())
         })
         .unwrap();
 }
@@ -97,7 +96,7 @@ fn folds_while_nobody_reads() {
 async fn wakes_whoever_waits() {
     let liveset = builder().build().unwrap();
     let mut live = liveset.live(Query::new("orders")).unwrap();
-    assert!(matches!(live.next().await, LiveUpdate::Snapshot(result) if result.rows.is_empty()));
+    assert!(matches!(live.next().await, Some(LiveUpdate::Snapshot(result)) if result.rows.is_empty()));
     let waiting = tokio::spawn(async move {
         let mut rows = LiveRows::default();
         while rows.len() < 100 {
@@ -136,17 +135,16 @@ fn time_of_the_data_changes_results() {
     let mut live = liveset.live(&query).unwrap();
     let mut rows = LiveRows::default();
     liveset
-        .commit_at(at("2025-12-07T12:00:00Z"), |tx| {
-            tx.upsert("orders", &json!({ "id": 1, "createdAt": "2025-12-07T10:00:00Z" }))
-        })
+        .at(at("2025-12-07T12:00:00Z"))
+        .commit(|tx| tx.upsert("orders", &json!({ "id": 1, "createdAt": "2025-12-07T10:00:00Z" })))
         .unwrap();
     catch_up(&mut live, &mut rows);
     assert_eq!(rows.len(), 1);
     liveset.set_now(at("2025-12-08T09:59:59Z"));
     assert_eq!(catch_up(&mut live, &mut rows), 0);
     // What came late does not turn time back.
-    liveset.commit_at(at("2025-12-08T10:00:00Z"), |_| Ok(())).unwrap();
-    liveset.commit_at(at("2025-12-01"), |_| Ok(())).unwrap();
+    liveset.at(at("2025-12-08T10:00:00Z")).commit(|_| ()).unwrap();
+    liveset.at(at("2025-12-01")).commit(|_| ()).unwrap();
     catch_up(&mut live, &mut rows);
     assert_eq!((rows.len(), rows.count().total), (0, 0));
     assert_same(&liveset, &query, &rows);
@@ -158,11 +156,32 @@ async fn time_of_the_machine_changes_results_while_nothing_happens() {
     let soon = Instant::from(std::time::SystemTime::now()).saturating_add(Duration::from_millis(300));
     liveset.commit(|tx| tx.upsert("orders", &json!({ "id": 1, "due": soon.to_string() }))).unwrap();
     let mut live = liveset.live(Query::new("orders").filter("due <= now")).unwrap();
-    assert!(matches!(live.next().await, LiveUpdate::Snapshot(result) if result.rows.is_empty()));
+    assert!(matches!(live.next().await, Some(LiveUpdate::Snapshot(result)) if result.rows.is_empty()));
     let update = tokio::time::timeout(support::PATIENCE, live.next()).await.unwrap();
     assert!(
-        matches!(&update, LiveUpdate::Batch(batch) if batch.count.is_some_and(|count| count.total == 1)),
+        matches!(&update, Some(LiveUpdate::Batch(batch)) if batch.count.is_some_and(|count| count.total == 1)),
         "{update:?}"
     );
     assert!(Instant::from(std::time::SystemTime::now()) >= soon);
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_the_last_handle() {
+    let liveset = builder().build().unwrap();
+    let mut live = liveset.live(Query::new("orders")).unwrap();
+    let other = liveset.clone();
+    assert!(matches!(live.next().await, Some(LiveUpdate::Snapshot(_))));
+    let waiting = tokio::spawn(async move {
+        let mut rows = LiveRows::default();
+        while let Some(update) = live.next().await {
+            rows.apply(update);
+        }
+        rows.len()
+    });
+    tokio::task::yield_now().await;
+    drop(liveset);
+    other.commit(|tx| tx.upsert("orders", &json!({ "id": 1 }))).unwrap();
+    drop(other);
+    // What was committed before the end is not lost.
+    assert_eq!(tokio::time::timeout(support::PATIENCE, waiting).await.unwrap().unwrap(), 1);
 }

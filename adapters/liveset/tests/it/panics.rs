@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use liveset::{Access, AnyToken, Grant, Liveset, Policy, Principal, Query, Renewal, Set, StaticTokens};
+use liveset::{Access, AnyToken, Grant, Liveset, Policy, Principal, Query, Renewal, SetDef, StaticTokens};
 use serde_json::json;
 
 use crate::support::{authenticated, connect, eventually, listen};
@@ -33,7 +33,7 @@ impl Policy for Bomb {
 #[tokio::test]
 async fn the_connection_that_caused_it_is_closed_with_1011() {
     let liveset =
-        Liveset::builder().set(Set::new("orders")).authenticator(AnyToken).policy(Bomb).build().unwrap();
+        Liveset::builder().set(SetDef::new("orders")).authenticator(AnyToken).policy(Bomb).build().unwrap();
     let address = listen(&liveset).await;
     let mut bystander = authenticated(address).await;
     bystander.create("q", json!({ "edge": "orders" })).await;
@@ -63,10 +63,10 @@ async fn the_connection_that_caused_it_is_closed_with_1011() {
 #[tokio::test]
 async fn a_host_that_asks_gets_an_error() {
     let liveset =
-        Liveset::builder().set(Set::new("bombs")).authenticator(AnyToken).policy(Bomb).build().unwrap();
-    let who = liveset.authenticate("t").await.unwrap();
+        Liveset::builder().set(SetDef::new("bombs")).authenticator(AnyToken).policy(Bomb).build().unwrap();
+    let who = liveset.authenticate("t", None).await.unwrap();
     let query = Query::new("bombs");
-    assert_eq!(liveset.query_as(&who, &query).unwrap_err().code().as_str(), "INTERNAL");
+    assert_eq!(liveset.as_principal(&who).query(&query).unwrap_err().code().as_str(), "INTERNAL");
     assert!(!liveset.may_write(&who));
     // The host's own questions ask no policy.
     assert_eq!(liveset.query(query).unwrap().count.total, 0);
@@ -76,7 +76,7 @@ async fn a_host_that_asks_gets_an_error() {
 async fn one_of_three(renew: impl Fn(&Principal) -> Renewal) {
     let tokens = StaticTokens::new(["a", "b", "c"].map(|name| (name, Grant::new(name))));
     let liveset =
-        Liveset::builder().set(Set::new("orders")).authenticator(tokens).policy(Bomb).build().unwrap();
+        Liveset::builder().set(SetDef::new("orders")).authenticator(tokens).policy(Bomb).build().unwrap();
     let address = listen(&liveset).await;
     let mut clients = Vec::new();
     for token in ["a", "b", "c"] {

@@ -11,7 +11,7 @@ use crate::support::{Client, Raw, builder};
 fn connect(liveset: &liveset::Liveset) -> DuplexStream {
     let (server, client) = tokio::io::duplex(64 * 1024);
     let liveset = liveset.clone();
-    tokio::spawn(async move { liveset.serve(server).await });
+    tokio::spawn(async move { liveset.serve(server, None).await });
     client
 }
 

@@ -39,7 +39,7 @@ async fn a_client_that_does_not_read_gets_the_latest_pong_only() {
     let (mut peer, (stream, _)) = (Raw { stream: connected.unwrap() }, accepted.unwrap());
     let serving = tokio::spawn({
         let liveset = liveset.clone();
-        async move { liveset.serve(stream).await }
+        async move { liveset.serve(stream, None).await }
     });
     peer.authenticate().await;
 

@@ -47,7 +47,7 @@ async fn whoever_does_not_go_is_cut_at_the_deadline() {
     let (server, client) = tokio::io::duplex(256);
     let serving = tokio::spawn({
         let liveset = liveset.clone();
-        async move { liveset.serve(server).await }
+        async move { liveset.serve(server, None).await }
     });
     let mut peer = Raw { stream: client };
     peer.authenticate().await;
@@ -96,7 +96,7 @@ async fn told_at(connections: usize, spread: Duration, deadline: Duration) -> Ve
     for _ in 0..connections {
         let (server, client) = tokio::io::duplex(1024);
         let liveset = liveset.clone();
-        tokio::spawn(async move { liveset.serve(server).await });
+        tokio::spawn(async move { liveset.serve(server, None).await });
         let mut peer = Raw { stream: client };
         peer.authenticate().await;
         clients.push(peer);
@@ -155,7 +155,7 @@ async fn who_connects_while_a_shutdown_goes_on_is_closed_at_once_and_the_others_
     let connect = || {
         let (server, client) = tokio::io::duplex(1024);
         let liveset = liveset.clone();
-        tokio::spawn(async move { liveset.serve(server).await });
+        tokio::spawn(async move { liveset.serve(server, None).await });
         Raw { stream: client }
     };
     let mut peers = [connect(), connect()];
@@ -190,7 +190,7 @@ async fn a_connection_that_is_closing_is_waited_for_and_cut_as_any_other() {
     let (server, client) = tokio::io::duplex(4 * 1024);
     let serving = tokio::spawn({
         let liveset = liveset.clone();
-        async move { liveset.serve(server).await }
+        async move { liveset.serve(server, None).await }
     });
     let mut peer = Raw { stream: client };
     peer.authenticate().await;

@@ -12,7 +12,7 @@ fn liveset() -> Liveset {
         limits.engine.slice_rows = 20;
         limits.engine.tuning = Tuning { small_slices: true, ..Tuning::default() };
     });
-    let fill = |tx: &mut liveset::Tx| (0..2_000).try_for_each(|id| tx.upsert("orders", &json!({ "id": id })));
+    let fill = |tx: &mut liveset::Tx| (0..2_000).for_each(|id| tx.upsert("orders", &json!({ "id": id })));
     liveset.commit(fill).unwrap();
     liveset
 }
@@ -41,7 +41,7 @@ async fn commits_go_on_while_a_result_is_made() {
     // And on from there.
     liveset.commit(|tx| tx.remove("orders", 0)).unwrap();
     assert!(
-        matches!(live.next().await, LiveUpdate::Batch(batch) if batch.count.is_some_and(|count| count.total == 1_999 + commits))
+        matches!(live.next().await, Some(LiveUpdate::Batch(batch)) if batch.count.is_some_and(|count| count.total == 1_999 + commits))
     );
     assert_eq!(liveset.stats().hub.waiting, 0);
 }

@@ -22,7 +22,7 @@ async fn diffs_fold_while_the_socket_takes_nothing() {
     let (server, client) = tokio::io::duplex(4 * 1024);
     let serving = tokio::spawn({
         let liveset = liveset.clone();
-        async move { liveset.serve(server).await }
+        async move { liveset.serve(server, None).await }
     });
     let mut client = Client::over(client).await;
     client.authenticate().await;
@@ -89,7 +89,7 @@ async fn a_socket_that_takes_nothing_is_given_up() {
     let (server, client) = tokio::io::duplex(4 * 1024);
     let serving = tokio::spawn({
         let liveset = liveset.clone();
-        async move { liveset.serve(server).await }
+        async move { liveset.serve(server, None).await }
     });
     let mut peer = Raw { stream: client };
     peer.authenticate().await;
@@ -117,7 +117,7 @@ async fn whoever_comes_back_in_time_is_told_why() {
     let (server, client) = tokio::io::duplex(4 * 1024);
     let serving = tokio::spawn({
         let liveset = liveset.clone();
-        async move { liveset.serve(server).await }
+        async move { liveset.serve(server, None).await }
     });
     let mut peer = Raw { stream: client };
     peer.authenticate().await;
@@ -145,7 +145,7 @@ async fn a_slow_socket_is_served_at_its_pace() {
     let (server, client) = tokio::io::duplex(1024);
     tokio::spawn({
         let liveset = liveset.clone();
-        async move { liveset.serve(server).await }
+        async move { liveset.serve(server, None).await }
     });
     let mut client = Client::over(client).await;
     client.authenticate().await;
@@ -196,7 +196,7 @@ async fn a_link_that_is_slow_all_the_time_gets_everything() {
     let (server, client) = link(600);
     tokio::spawn({
         let liveset = liveset.clone();
-        async move { liveset.serve(server).await }
+        async move { liveset.serve(server, None).await }
     });
     let started = tokio::time::Instant::now();
     let mut client = Client::over(client).await;
@@ -216,7 +216,7 @@ async fn a_link_that_takes_less_than_16_kib_a_minute_is_given_up() {
     let (server, client) = link(250);
     let serving = tokio::spawn({
         let liveset = liveset.clone();
-        async move { liveset.serve(server).await }
+        async move { liveset.serve(server, None).await }
     });
     let started = tokio::time::Instant::now();
     let mut client = Client::over(client).await;
@@ -233,7 +233,7 @@ async fn a_socket_that_takes_a_byte_now_and_then_is_given_up_too() {
     let (server, client) = tokio::io::duplex(1024);
     let serving = tokio::spawn({
         let liveset = liveset.clone();
-        async move { liveset.serve(server).await }
+        async move { liveset.serve(server, None).await }
     });
     let mut peer = Raw { stream: client };
     peer.authenticate().await;

@@ -263,7 +263,7 @@ pub struct SetConfig {
 impl SetConfig {
     /// The set as the engine has it.
     pub(crate) fn definition(&self) -> SetDef {
-        let mut definition = SetDef::new(&self.name, &self.key);
+        let mut definition = SetDef::new(&self.name).key(&self.key);
         definition.strict = self.strict;
         for field in &self.fields {
             let kind = match field.kind {
@@ -274,7 +274,10 @@ impl SetConfig {
                 FieldType::List => FieldKind::List,
                 FieldType::Object => FieldKind::Object,
             };
-            definition = definition.field(&field.name, kind, field.required);
+            definition = match field.required {
+                true => definition.required(&field.name, kind),
+                false => definition.field(&field.name, kind),
+            };
         }
         definition
     }

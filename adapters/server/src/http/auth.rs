@@ -57,7 +57,7 @@ impl Caller {
         address: Option<ClientAddress>,
     ) -> Result<Caller, ApiError> {
         let epoch = app.liveset.auth_epoch();
-        match app.liveset.authenticate_from(token.expose(), address).await {
+        match app.liveset.authenticate(token.expose(), address).await {
             Ok(who) => Ok(Caller { who, token, address, epoch }),
             Err(denied @ Denied::TooManyFailures { retry_after }) => {
                 Err(ApiError::rate_limited(denied.to_string(), retry_after))

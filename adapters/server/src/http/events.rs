@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
-use liveset::PublishError;
+use liveset::{Json, PublishError};
 use liveset_engine::Instant;
 use liveset_hub::ResourceError;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
@@ -35,10 +35,11 @@ pub(super) async fn publish(
         })?),
         None => None,
     };
-    let data = Bytes::copy_from_slice(event.data.get().as_bytes());
+    let data = Json::new(Bytes::copy_from_slice(event.data.get().as_bytes()));
     let delivered = app
         .liveset
-        .publish_json(&event.path, &event.event_type, data, timestamp)
+        .at(timestamp)
+        .publish(&event.path, &event.event_type, data)
         .map_err(|error| refused(&error))?;
     Ok(error::json(StatusCode::OK, format!(r#"{{"delivered":{delivered}}}"#)))
 }

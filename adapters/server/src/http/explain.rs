@@ -56,7 +56,8 @@ impl From<Cost> for Steps {
 pub(super) async fn run(State(app): State<App>, caller: Caller, body: Body) -> Result<Response, ApiError> {
     let query = query::read(&app, body).await?;
     let caller = caller.still(&app).await?;
-    let explained = app.liveset.explain_as(&caller.who, &query).map_err(|error| query::refused(&error))?;
+    let explained =
+        app.liveset.as_principal(&caller.who).explain(&query).map_err(|error| query::refused(&error))?;
     let answer = Answer {
         access: &explained.access,
         probes: &explained.probes,

@@ -45,7 +45,7 @@ async fn answer(app: &App, caller: Caller, query: Query) -> Result<Result<Snapsh
     let Caller { who, .. } = caller.still(app).await?;
     let liveset = app.liveset.clone();
     // A turn is held until its part is done, also where nobody waits for the answer any more.
-    let begun = in_turn(turn, move || match liveset.begin_query_as(&who, &query) {
+    let begun = in_turn(turn, move || match liveset.as_principal(&who).begin_query(&query) {
         Ok(run) => run.step(NODES_A_TURN),
         Err(error) => ControlFlow::Break(Err(error)),
     });

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use liveset::{Access, AuthError, Grant, Limits, Liveset, Policy, Principal, Query, Set, StaticTokens};
+use liveset::{Access, AuthError, Grant, Limits, Liveset, Policy, Principal, Query, SetDef, StaticTokens};
 use liveset_server::{accept, http};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
@@ -24,7 +24,7 @@ fn tokens() -> StaticTokens {
 }
 
 async fn serve_built(builder: liveset::Builder) -> (Liveset, String) {
-    let liveset = builder.set(Set::new("orders")).build().expect("the endpoint is right");
+    let liveset = builder.set(SetDef::new("orders")).build().expect("the endpoint is right");
     let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
     // What is accepted inherits it: a client that does not read is noticed after kilobytes, not megabytes.
     socket.set_send_buffer_size(8192).expect("a socket option");

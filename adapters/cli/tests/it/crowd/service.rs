@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use axum::Router;
 use axum::extract::Path;
 use axum::routing::get;
-use liveset::{AuthError, Grant, Limits, Liveset, Set, from_fn};
+use liveset::{AuthError, Grant, Limits, Liveset, SetDef, from_fn};
 use liveset_server::http::HttpOptions;
 use liveset_server::{accept, http};
 use tokio::net::TcpListener;
@@ -42,7 +42,7 @@ pub async fn serve() {
             }
         }
     });
-    let builder = Liveset::builder().set(Set::new("orders")).limits(limits).authenticator(authenticator);
+    let builder = Liveset::builder().set(SetDef::new("orders")).limits(limits).authenticator(authenticator);
     let liveset = builder.build().expect("the service is right");
     let options = HttpOptions {
         metrics: Some(http::install_recorder().expect("the only recorder")),

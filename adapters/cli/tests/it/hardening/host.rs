@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::routing::post;
-use liveset::{Access, AuthError, Clock, Grant, Limits, Liveset, Policy, Principal, Query, Set, from_fn};
+use liveset::{Access, AuthError, Clock, Grant, Limits, Liveset, Policy, Principal, Query, SetDef, from_fn};
 use liveset_server::http::HttpOptions;
 use liveset_server::{accept, http, log};
 use tokio::net::TcpListener;
@@ -52,9 +52,9 @@ pub async fn serve() {
         }
     });
     let liveset = Liveset::builder()
-        .set(Set::new("bystander"))
-        .set(Set::new("orders"))
-        .set(Set::new(BOMBS))
+        .set(SetDef::new("bystander"))
+        .set(SetDef::new("orders"))
+        .set(SetDef::new(BOMBS))
         .limits(limits)
         .clock(Clock::Commits)
         .authenticator(authenticator)

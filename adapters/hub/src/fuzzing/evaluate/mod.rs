@@ -81,9 +81,9 @@ fn check_flip(filter: &Filter, value: &Value, query: &Query, val: &Val, now: Nan
 /// Once, and live: from an empty set on, through commits and time.
 fn check_results(case: &Case, text: &str, nodes: &[String], declared: &[&str]) {
     let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
-    let mut def = SetDef::new(SET, "id");
+    let mut def = SetDef::new(SET);
     for path in declared {
-        def = def.field(*path, FieldKind::Instant, false);
+        def = def.field(*path, FieldKind::Instant);
     }
     engine.define_set(def).expect("a set");
     let mut store = Store::default();

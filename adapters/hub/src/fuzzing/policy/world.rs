@@ -128,7 +128,7 @@ impl World {
         let engine = EngineLimits { max_window: CAP, slice_rows, ..EngineLimits::default() };
         let config = HubConfig { session, hub, engine, policy: Box::new(rules), ..HubConfig::default() };
         let mut hub = Hub::new(config);
-        hub.define_set(SetDef::new(SET, "id").field("at", FieldKind::Instant, false)).expect("a set");
+        hub.define_set(SetDef::new(SET).field("at", FieldKind::Instant)).expect("a set");
         let mut store = Store::default();
         store.define(SET, "id", &["at"]);
         let now = Now { monotonic: Moment::from_nanos(1), wall: wall(START) };

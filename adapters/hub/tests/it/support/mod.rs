@@ -13,7 +13,7 @@ use serde_json::Value;
 /// A world with the set `orders` (key `id`).
 pub fn world(config: HubConfig) -> World {
     let mut world = World::new(1, config);
-    world.hub_mut().define_set(SetDef::new("orders", "id")).expect("a set");
+    world.hub_mut().define_set(SetDef::new("orders")).expect("a set");
     world
 }
 

@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-use liveset::{AnyToken, Clock, FieldKind, Instant, Limits, Liveset, Op, Query, Set};
+use liveset::{AnyToken, Clock, FieldKind, Instant, Limits, Liveset, Op, Query, SetDef};
 use serde_json::{Value, json};
 
 use crate::support::Random;
@@ -187,10 +187,10 @@ impl Host {
     pub fn new(limits: Limits) -> Self {
         let mut builder = Liveset::builder().authenticator(AnyToken).clock(Clock::Commits).limits(limits);
         for (name, key) in SETS {
-            let set = Set::new(name).key(key);
+            let set = SetDef::new(name).key(key);
             builder = builder.set(if name == "orders" { set.field("at", FieldKind::Instant) } else { set });
         }
-        let liveset = builder.set(Set::new(SCRIPTED)).build().expect("an endpoint");
+        let liveset = builder.set(SetDef::new(SCRIPTED)).build().expect("an endpoint");
         liveset.set_now(instant(0));
         Self { liveset, now: 0 }
     }
@@ -253,7 +253,7 @@ impl Truth {
     }
 
     fn apply(&mut self, liveset: &Liveset, ops: Vec<Op>) {
-        liveset.commit_ops(None, ops).expect("good operations");
+        liveset.commit(|tx| tx.extend(ops)).expect("good operations");
         self.remember();
     }
 

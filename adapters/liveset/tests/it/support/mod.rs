@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use liveset::{AnyToken, Builder, Limits, Liveset, Set};
+use liveset::{AnyToken, Builder, Limits, Liveset, SetDef};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -22,7 +22,7 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// An endpoint with a set `orders`, the stock resources, and any token.
 pub fn builder() -> Builder {
-    Liveset::builder().set(Set::new("orders")).authenticator(AnyToken)
+    Liveset::builder().set(SetDef::new("orders")).authenticator(AnyToken)
 }
 
 pub fn limited(change: impl FnOnce(&mut Limits)) -> Liveset {
@@ -40,7 +40,7 @@ pub async fn listen(liveset: &Liveset) -> SocketAddr {
         while let Ok((stream, _)) = listener.accept().await {
             stream.set_nodelay(true).unwrap();
             let liveset = liveset.clone();
-            tokio::spawn(async move { liveset.serve(stream).await });
+            tokio::spawn(async move { liveset.serve(stream, None).await });
         }
     });
     address

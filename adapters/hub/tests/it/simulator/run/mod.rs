@@ -693,11 +693,11 @@ impl Drop for Sim {
 }
 
 fn define(hub: &mut Hub) {
-    let mut dated = SetDef::new(DATED, "no");
+    let mut dated = SetDef::new(DATED).key("no");
     for path in DECLARED_INSTANTS {
-        dated = dated.field(path, FieldKind::Instant, false);
+        dated = dated.field(path, FieldKind::Instant);
     }
-    hub.define_set(SetDef::new(THINGS, "id")).expect("a set");
+    hub.define_set(SetDef::new(THINGS)).expect("a set");
     hub.define_set(dated).expect("a set");
 }
 

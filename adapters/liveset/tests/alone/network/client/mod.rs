@@ -125,7 +125,7 @@ impl Client {
     ) -> Self {
         let serving = tokio::spawn({
             let liveset = liveset.clone();
-            async move { liveset.serve(server).await }
+            async move { liveset.serve(server, None).await }
         });
         let started = Instant::now();
         let mut session = ClientSession::new(ClientLimits::default(), Moment::ZERO);
