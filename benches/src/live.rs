@@ -49,12 +49,12 @@ impl Live {
         Self { engine, now, feeds: Vec::new() }
     }
 
-    /// A change with its order as the engine holds it: read and checked ahead of the commit.
+    /// A change with its order as the engine holds it: read ahead of the commit.
     pub fn node_op(&self, step: &Step) -> Op {
-        match step {
-            Step::Put(row) => Op::Put(self.engine.decode(SET, &row.json()).expect("orders are sound")),
-            Step::Remove(_) => json_op(step),
-        }
+        let mut op = [json_op(step)];
+        self.engine.row_reader([SET]).read(&mut op);
+        let [op] = op;
+        op
     }
 
     /// Applies a commit and drains what comes of it. Returns how many nodes came, went or changed in the windows.

@@ -62,6 +62,9 @@ pub enum OpProblem {
         /// ` (did you mean '…'?)` or nothing.
         hint: String,
     },
+    /// The row was read for another engine.
+    #[error("the row was read for another engine")]
+    Foreign,
     /// The node is not the JSON that a node must be.
     #[error("set '{set}', node {node}: {source}")]
     Json {

@@ -11,35 +11,6 @@ use crate::{
     store::{row::Row, sorting::Sorting},
 };
 
-/// A node that was read and checked ahead of the commit that brings it, on whatever thread; see
-/// [`Engine::decode`](crate::Engine::decode). Cloning copies a reference-counted pointer.
-#[derive(Clone, Debug)]
-pub struct Node {
-    pub(crate) set: usize,
-    pub(crate) row: Arc<Row>,
-}
-
-impl Node {
-    /// Its id.
-    pub fn id(&self) -> &str {
-        &self.row.id
-    }
-
-    /// Its JSON, without insignificant white space.
-    pub fn json(&self) -> &Bytes {
-        &self.row.raw
-    }
-}
-
-/// The same node of the same set, written alike.
-impl PartialEq for Node {
-    fn eq(&self, other: &Node) -> bool {
-        self.set == other.set && self.row.raw == other.row.raw
-    }
-}
-
-impl Eq for Node {}
-
 /// The net change of one feed by one commit, or by one moment of time. Its rows are rendered when they are asked for.
 #[derive(Clone, Debug)]
 pub struct Update {

@@ -10,7 +10,7 @@ use liveset_core::{
 };
 use liveset_engine::{
     CommitError, Committed, DefineError, Engine, EngineLimits, FeedId, HashSeed, Instant, JsonLimits, Op,
-    Part, QueryLimits, SetDef, json,
+    Part, QueryLimits, RowReader, SetDef, json,
 };
 
 use crate::{
@@ -435,6 +435,11 @@ impl Hub {
         self.distribute(now);
         self.note_hold(Input::Commit);
         committed
+    }
+
+    /// What reads rows of these sets ahead of their commit, without the hub. O(sets named).
+    pub fn row_reader<'a>(&self, sets: impl IntoIterator<Item = &'a str>) -> RowReader {
+        self.engine.row_reader(sets)
     }
 
     /// Publishes an event at `path`; it reaches the subscriptions of the path and of its declared ancestors. `data` is

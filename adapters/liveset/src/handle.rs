@@ -145,14 +145,33 @@ impl Liveset {
         }
     }
 
+    /// Reads the rows of a commit before the lock is taken for it.
+    fn read_ahead(&self, ops: &mut [Op]) {
+        let mut sets: Vec<Arc<str>> = Vec::new();
+        for op in ops.iter() {
+            if let Op::Upsert { set, .. } = op
+                && sets.len() < SETS_READ_AHEAD
+                && !sets.contains(set)
+            {
+                sets.push(set.clone());
+            }
+        }
+        if !sets.is_empty() {
+            let reader = self.shared.look(|hub| hub.row_reader(sets.iter().map(|set| &**set)));
+            // Where the reader panics, so does the commit, and says so.
+            let _ = contain(|| reader.read(ops));
+        }
+    }
+
     fn commit_ops(
         &self,
         at: Option<Instant>,
-        ops: Vec<Op>,
+        mut ops: Vec<Op>,
     ) -> Result<Result<liveset_engine::Committed, liveset_engine::CommitError>, Panicked> {
         let started = std::time::Instant::now();
         let count = ops.len();
         let shards = &self.shared.shards;
+        self.read_ahead(&mut ops);
         let commit = |hub: &mut Hub, now| hub.commit_with(now, ops, |parts| shards.run(count, parts));
         let result = self.shared.run_at(at, commit);
         let outcome = match &result {
@@ -586,6 +605,9 @@ impl fmt::Debug for QueryRun {
         f.debug_struct("QueryRun").finish_non_exhaustive()
     }
 }
+
+/// A commit to more sets has the rest of its rows read while the lock is held.
+const SETS_READ_AHEAD: usize = 16;
 
 fn overdrawn() -> QueryError {
     let message =

@@ -28,12 +28,13 @@ use crate::{
     stats::{Stats, Work},
     store::{
         history::HistoryEntry,
+        reader::{ReadRow, RowLimits, RowReader, Shape, check_id},
         set::{RowChange, Set, Write},
     },
     suggest,
     syntax::shortened,
     time::Instant,
-    update::{FeedId, Node, Shown, Update},
+    update::{FeedId, Shown, Update},
 };
 
 pub use hints::Hints;
@@ -61,8 +62,8 @@ pub enum Op {
         /// The node: a JSON object with the set's key field.
         node: Bytes,
     },
-    /// The same, of a node that was read ahead by this engine; see [`Engine::decode`]. One of another engine means nothing here.
-    Put(Node),
+    /// Puts a row that was read ahead; see [`RowReader`]. One of another engine is refused.
+    Put(ReadRow),
     /// Takes a node out; one that is not there is no error.
     Remove {
         /// The set's name.
@@ -219,17 +220,17 @@ impl Engine {
 
     // --- writing ---
 
-    /// Reads and checks a node ahead of the commit that is to bring it ([`Op::Put`]): that commit then has less to do. Only
-    /// the fields are decoded that queries read; a query that comes later costs the reading of its fields on top.
-    ///
-    /// # Errors
-    ///
-    /// What the commit would have said.
-    pub fn decode(&self, set: &str, node: &Bytes) -> Result<Node, OpProblem> {
-        let Some((number, _, found)) = self.sets.get_full(set) else {
-            return Err(OpProblem::UnknownSet { set: shortened(set), hint: self.hint(set) });
-        };
-        Ok(Node { set: number, row: Arc::new(found.admit(node, &self.limits)?) })
+    /// What reads rows of these sets ahead of their commit. O(sets named).
+    pub fn row_reader<'a>(&self, sets: impl IntoIterator<Item = &'a str>) -> RowReader {
+        let mut known: Vec<(usize, Shape)> = Vec::new();
+        for name in sets {
+            if let Some((number, _, set)) = self.sets.get_full(name)
+                && known.iter().all(|(other, _)| *other != number)
+            {
+                known.push((number, set.shape()));
+            }
+        }
+        RowReader::new(known, &self.limits)
     }
 
     /// Applies `ops` as one: all of them, or, on an error, none. Of several on one node the last counts.
@@ -338,23 +339,27 @@ impl Engine {
             return Err(CommitError { index: max, problem: Box::new(problem) });
         }
         let count = ops.len();
+        let limits = RowLimits::of(&self.limits);
+        let mut shape: Option<(usize, Shape)> = None;
         let mut staged: SmallVec<[(usize, Staged); 1]> = SmallVec::new();
         for (index, op) in ops.into_iter().enumerate() {
             let refused = |problem| CommitError { index, problem: Box::new(problem) };
             let (number, write) = match op {
-                Op::Put(Node { set, row }) => match self.sets.get_index(set) {
-                    Some(_) => (set, Write::Put(row)),
-                    None => {
-                        return Err(refused(OpProblem::UnknownSet { set: "?".into(), hint: String::new() }));
-                    }
+                Op::Put(ReadRow { set, schema, row }) => match self.sets.get_index(set) {
+                    Some((_, known)) if Arc::ptr_eq(&known.schema, &schema) => (set, Write::Put(row)),
+                    _ => return Err(refused(OpProblem::Foreign)),
                 },
                 Op::Upsert { set, node } => {
                     let (number, set) = self.set(&set).map_err(refused)?;
-                    (number, Write::Put(Arc::new(set.admit(&node, &self.limits).map_err(refused)?)))
+                    let (_, shape) = match &mut shape {
+                        Some(known) if known.0 == number => known,
+                        other => other.insert((number, set.shape())),
+                    };
+                    (number, Write::Put(Arc::new(shape.admit(&node, &limits).map_err(refused)?)))
                 }
                 Op::Remove { set, id } => {
                     let (number, set) = self.set(&set).map_err(refused)?;
-                    set.check_id(&id, &self.limits).map_err(refused)?;
+                    check_id(&set.name, &id, &limits).map_err(refused)?;
                     (number, Write::Remove(id.into()))
                 }
             };

@@ -1,17 +1,13 @@
 //! One set: its schema, its rows, and what finds them.
 
-use std::{hash::BuildHasher, sync::Arc};
+use std::sync::Arc;
 
-use bytes::Bytes;
-use compact_str::ToCompactString;
 use hashbrown::{HashMap, HashTable};
 
 use crate::{
     analysis::ColumnInfo as _,
-    error::OpProblem,
     filter::{Filter, Reading},
     json,
-    limits::EngineLimits,
     order::Order,
     path::Path,
     schema::{Schema, SetDef},
@@ -20,12 +16,11 @@ use crate::{
         columns::{Column, Columns, Layout, Read},
         history::History,
         index::Indexes,
-        row::{Row, read_as},
+        reader::{Shape, hash_of},
+        row::Row,
         slots::{Slot, Slots},
         sorting::Sorting,
     },
-    syntax::shortened,
-    value::{Number, Value},
 };
 
 /// One node's net change by a commit. The two sides differ.
@@ -46,7 +41,7 @@ pub(crate) enum Write {
 #[derive(Debug)]
 pub(crate) struct Set {
     pub(crate) name: Arc<str>,
-    pub(crate) key: String,
+    pub(crate) key: Arc<str>,
     pub(crate) schema: Arc<Schema>,
     columns: Columns,
     sortings: HashMap<Arc<str>, Arc<Sorting>, Keyed>,
@@ -77,7 +72,7 @@ impl Set {
         let columns = Columns::new(&def.key, &schema, keyed);
         Self {
             name: def.name.into(),
-            key: def.key,
+            key: def.key.into(),
             schema,
             columns,
             sortings: HashMap::with_hasher(keyed),
@@ -194,7 +189,7 @@ impl Set {
     }
 
     fn hash_of(&self, id: &str) -> u32 {
-        (self.keyed.hash_one(id) >> 32) as u32
+        hash_of(self.keyed, id)
     }
 
     fn find(&self, hash: u32, id: &str, changes: &[RowChange]) -> Option<u32> {
@@ -313,68 +308,15 @@ impl Set {
 
     // --- writes ---
 
-    /// Reads and checks a node; changes nothing.
-    pub(crate) fn admit(&self, node: &Bytes, limits: &EngineLimits) -> Result<Row, OpProblem> {
-        let set = || self.name.to_string();
-        if node.len() > limits.max_node_bytes {
-            return Err(OpProblem::TooLarge { set: set(), max: limits.max_node_bytes, len: node.len() });
+    /// What it takes to read rows of this set.
+    pub(crate) fn shape(&self) -> Shape {
+        Shape {
+            name: self.name.clone(),
+            key: self.key.clone(),
+            schema: self.schema.clone(),
+            layout: self.columns.layout().clone(),
+            keyed: self.keyed,
         }
-        let layout = self.columns.layout();
-        let refused =
-            |source| OpProblem::Json { set: set(), node: json::guess_text_field(node, &self.key), source };
-        if node.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
-            let found = json::parse(node, &limits.json).map_err(refused)?.described();
-            return Err(OpProblem::NotAnObject { set: set(), found });
-        }
-        let mut extracted = json::extract(node, &layout.wanted, &limits.json).map_err(refused)?;
-        let mut slots = std::mem::take(&mut extracted.values);
-        for (value, (reading, _)) in slots.iter_mut().zip(layout.slots()) {
-            if reading == Reading::Instant {
-                *value = read_as(std::mem::take(value), reading);
-            }
-        }
-        let id = match &slots[0] {
-            Value::Text(text) => text.clone(),
-            Value::Number(Number::Int(n)) => n.to_compact_string(),
-            Value::Number(Number::UInt(n)) => n.to_compact_string(),
-            other => {
-                let found = if extracted.was_present(0) { other.described() } else { "missing" };
-                return Err(OpProblem::Key { set: set(), key: self.key.clone(), found });
-            }
-        };
-        self.check_id(&id, limits)?;
-        let declared = |field| extracted.was_present(field + 1).then(|| &slots[field + 1]);
-        self.schema.admit(&self.name, &id, declared)?;
-        if let Some(field) = self.schema.stranger(node) {
-            let hint = self.schema.nearest(&field);
-            let hint = hint.map(|near| format!(" (did you mean '{near}'?)")).unwrap_or_default();
-            let field = shortened(&field.to_string());
-            return Err(OpProblem::Undeclared { set: set(), node: id.into(), field, hint });
-        }
-        // What only the checks have asked for goes.
-        for (value, (_, wanted)) in slots.iter_mut().zip(layout.slots()) {
-            if !wanted {
-                *value = Value::Nothing;
-            }
-        }
-        // A buffer of its own and of its own size: a slice of the caller's would keep the whole of that alive.
-        let raw = match extracted.compact {
-            Some(compact) => Bytes::from(compact.into_boxed_slice()),
-            None => Bytes::copy_from_slice(node),
-        };
-        let hash = self.hash_of(&id);
-        Ok(Row::new(id, hash, raw, extracted.digest, layout.clone(), slots.into()))
-    }
-
-    pub(crate) fn check_id(&self, id: &str, limits: &EngineLimits) -> Result<(), OpProblem> {
-        if id.is_empty() || id.len() > limits.max_id_bytes {
-            return Err(OpProblem::IdLength {
-                set: self.name.to_string(),
-                max: limits.max_id_bytes,
-                len: id.len(),
-            });
-        }
-        Ok(())
     }
 
     /// How many rows more there would be after these writes, and which was the last that made it more.

@@ -128,3 +128,60 @@ fn a_sort_key_that_ties_with_the_one_before_is_the_same() {
         );
     }
 }
+
+/// What is read ahead is what the commit would have read, also where queries have come and gone since; what it would refuse is left
+/// to it; and a row of another engine is no row of this one.
+#[test]
+fn rows_that_are_read_ahead_are_the_rows_of_the_commit() {
+    let engine = || {
+        let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
+        engine.define_set(SetDef::new("s")).unwrap();
+        engine.define_set(SetDef::new("t").key("k")).unwrap();
+        engine
+    };
+    let (mut ahead, mut plain) = (engine(), engine());
+    let queries = [
+        Query::new("s").filter("a > 3").order_by("b desc"),
+        Query::new("s").filter("b == 'x' or a < 2"),
+        Query::new("t").filter("a != 1"),
+    ];
+    let mut reader = ahead.row_reader(["s", "t", "unknown"]);
+    for round in 0..60_u32 {
+        let node = |set: &str, key: &str, n: u32| Op::Upsert {
+            set: set.into(),
+            node: format!(r#"{{"{key}":{},"a":{},"b":"{}"}}"#, n % 7, n % 5, ["x", "y"][n as usize % 2])
+                .into(),
+        };
+        let mut ops = vec![node("s", "id", round), node("t", "k", round * 3), node("s", "id", round + 1)];
+        ops.push(Op::Remove { set: "s".into(), id: (round % 11).to_string() });
+        if round % 13 == 5 {
+            ops.insert(2, node("t", "id", 1));
+        }
+        let same = ops.clone();
+        reader.read(&mut ops);
+        let is_read = |op: &&Op| matches!(op, Op::Put(_));
+        assert_eq!(ops.iter().filter(is_read).count(), if round % 13 == 5 { 2 } else { 3 });
+        assert_eq!(ahead.commit(now(), ops), plain.commit(now(), same), "round {round}");
+        for query in &queries {
+            let [left, right] = [&mut ahead, &mut plain].map(|engine| {
+                let plan = engine.prepare(query).unwrap();
+                engine.evaluate(now(), &plan).unwrap()
+            });
+            assert_eq!((left.count, left.rows), (right.count, right.rows), "round {round}");
+        }
+        // A query comes, and later another: the reader knows of neither until it is made again.
+        if let 10 | 30 = round {
+            for engine in [&mut ahead, &mut plain] {
+                let plan = engine.prepare(&queries[round as usize / 20]).unwrap();
+                engine.open(now(), &plan).unwrap();
+            }
+        }
+        if round == 45 {
+            reader = ahead.row_reader(["t", "s"]);
+        }
+    }
+    let mut foreign = vec![Op::Upsert { set: "s".into(), node: r#"{"id":1}"#.into() }];
+    plain.row_reader(["s"]).read(&mut foreign);
+    let error = ahead.commit(now(), foreign).unwrap_err();
+    assert_eq!(error.to_string(), "operation 0: the row was read for another engine");
+}

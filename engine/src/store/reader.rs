@@ -1,0 +1,179 @@
+//! Reads the rows of a commit, before it or in it.
+
+use std::{hash::BuildHasher, sync::Arc};
+
+use bytes::Bytes;
+use compact_str::ToCompactString;
+
+use crate::{
+    engine::Op,
+    error::OpProblem,
+    filter::Reading,
+    json,
+    limits::{EngineLimits, JsonLimits},
+    schema::Schema,
+    seed::Keyed,
+    store::{
+        columns::Layout,
+        row::{Row, read_as},
+    },
+    syntax::shortened,
+    value::{Number, Value},
+};
+
+/// Reads rows ahead of the commit that brings them, on whatever thread, so that the commit has less to do; made by
+/// [`Engine::row_reader`](crate::Engine::row_reader). Cloning shares it.
+///
+/// ```
+/// use liveset_engine::{Engine, EngineLimits, HashSeed, Instant, Op, SetDef};
+///
+/// let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
+/// engine.define_set(SetDef::new("orders"))?;
+/// let node = br#"{"id":"a","total":12.5}"#;
+/// let mut ops = vec![Op::Upsert { set: "orders".into(), node: node[..].into() }];
+/// // Without the engine's lock, if it has one:
+/// engine.row_reader(["orders"]).read(&mut ops);
+/// assert_eq!(engine.commit(Instant::UNIX_EPOCH, ops)?.changed, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct RowReader(Arc<Known>);
+
+#[derive(Debug)]
+struct Known {
+    sets: Vec<(usize, Shape)>,
+    limits: RowLimits,
+    /// Operations of one commit.
+    max_ops: usize,
+}
+
+impl RowReader {
+    pub(crate) fn new(sets: Vec<(usize, Shape)>, limits: &EngineLimits) -> Self {
+        Self(Arc::new(Known { sets, limits: RowLimits::of(limits), max_ops: limits.max_ops_per_commit }))
+    }
+
+    /// Reads the rows of a commit's operations in place. It stops at the first that the commit will refuse, and leaves it and the rest
+    /// to the commit, which says what is wrong. Only the fields are decoded that queries read now; a query that comes later costs the
+    /// reading of its fields on top. O(bytes of the rows).
+    pub fn read(&self, ops: &mut [Op]) {
+        let Known { sets, limits, max_ops } = &*self.0;
+        if ops.len() > *max_ops {
+            return;
+        }
+        for op in ops {
+            let Op::Upsert { set: name, node } = op else { continue };
+            let Some((set, shape)) = sets.iter().find(|(_, shape)| shape.name == *name) else { continue };
+            let Ok(row) = shape.admit(node, limits) else { return };
+            *op = Op::Put(ReadRow { set: *set, schema: shape.schema.clone(), row: Arc::new(row) });
+        }
+    }
+}
+
+/// A row that a [`RowReader`] has read. The engine that made the reader takes it, and no other.
+#[derive(Clone, Debug)]
+pub struct ReadRow {
+    pub(crate) set: usize,
+    pub(crate) schema: Arc<Schema>,
+    pub(crate) row: Arc<Row>,
+}
+
+/// The same row of the same set, written alike.
+impl PartialEq for ReadRow {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.schema, &other.schema) && self.row.raw == other.row.raw
+    }
+}
+
+impl Eq for ReadRow {}
+
+/// The limits of a row.
+#[derive(Clone, Debug)]
+pub(crate) struct RowLimits {
+    bytes: usize,
+    id_bytes: usize,
+    json: JsonLimits,
+}
+
+impl RowLimits {
+    pub(crate) fn of(limits: &EngineLimits) -> Self {
+        Self { bytes: limits.max_node_bytes, id_bytes: limits.max_id_bytes, json: limits.json.clone() }
+    }
+}
+
+/// What it takes to read rows of a set. A row of an older layout is laid out again when it is asked for more.
+#[derive(Clone, Debug)]
+pub(crate) struct Shape {
+    pub(crate) name: Arc<str>,
+    pub(crate) key: Arc<str>,
+    pub(crate) schema: Arc<Schema>,
+    pub(crate) layout: Arc<Layout>,
+    pub(crate) keyed: Keyed,
+}
+
+impl Shape {
+    /// Reads and checks a row.
+    pub(crate) fn admit(&self, node: &Bytes, limits: &RowLimits) -> Result<Row, OpProblem> {
+        let set = || self.name.to_string();
+        if node.len() > limits.bytes {
+            return Err(OpProblem::TooLarge { set: set(), max: limits.bytes, len: node.len() });
+        }
+        let layout = &self.layout;
+        let refused =
+            |source| OpProblem::Json { set: set(), node: json::guess_text_field(node, &self.key), source };
+        if node.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+            let found = json::parse(node, &limits.json).map_err(refused)?.described();
+            return Err(OpProblem::NotAnObject { set: set(), found });
+        }
+        let mut extracted = json::extract(node, &layout.wanted, &limits.json).map_err(refused)?;
+        let mut slots = std::mem::take(&mut extracted.values);
+        for (value, (reading, _)) in slots.iter_mut().zip(layout.slots()) {
+            if reading == Reading::Instant {
+                *value = read_as(std::mem::take(value), reading);
+            }
+        }
+        let id = match &slots[0] {
+            Value::Text(text) => text.clone(),
+            Value::Number(Number::Int(n)) => n.to_compact_string(),
+            Value::Number(Number::UInt(n)) => n.to_compact_string(),
+            other => {
+                let found = if extracted.was_present(0) { other.described() } else { "missing" };
+                return Err(OpProblem::Key { set: set(), key: self.key.to_string(), found });
+            }
+        };
+        check_id(&self.name, &id, limits)?;
+        let declared = |field| extracted.was_present(field + 1).then(|| &slots[field + 1]);
+        self.schema.admit(&self.name, &id, declared)?;
+        if let Some(field) = self.schema.stranger(node) {
+            let hint = self.schema.nearest(&field);
+            let hint = hint.map(|near| format!(" (did you mean '{near}'?)")).unwrap_or_default();
+            let field = shortened(&field.to_string());
+            return Err(OpProblem::Undeclared { set: set(), node: id.into(), field, hint });
+        }
+        // What only the checks have asked for goes.
+        for (value, (_, wanted)) in slots.iter_mut().zip(layout.slots()) {
+            if !wanted {
+                *value = Value::Nothing;
+            }
+        }
+        // A buffer of its own and of its own size: a slice of the caller's would keep the whole of that alive.
+        let raw = match extracted.compact {
+            Some(compact) => Bytes::from(compact.into_boxed_slice()),
+            None => Bytes::copy_from_slice(node),
+        };
+        let hash = hash_of(self.keyed, &id);
+        Ok(Row::new(id, hash, raw, extracted.digest, layout.clone(), slots.into()))
+    }
+}
+
+/// Whether there may be a row of that id.
+pub(crate) fn check_id(set: &str, id: &str, limits: &RowLimits) -> Result<(), OpProblem> {
+    if id.is_empty() || id.len() > limits.id_bytes {
+        return Err(OpProblem::IdLength { set: set.to_owned(), max: limits.id_bytes, len: id.len() });
+    }
+    Ok(())
+}
+
+/// The hash by which a row is found.
+pub(crate) fn hash_of(keyed: Keyed, id: &str) -> u32 {
+    (keyed.hash_one(id) >> 32) as u32
+}
