@@ -35,7 +35,7 @@ pub struct Explain {
     /// How many nodes would be looked at to answer it now.
     pub candidates: usize,
     /// Whether its window is (or would be) a stretch of an order that queries share, and holds no rows of its own.
-    pub is_slice: bool,
+    pub is_stretch: bool,
     /// Whether there is an order of all nodes out of which its window is refilled.
     pub has_order_index: bool,
     /// What it costs at most to try the filter on a node.
@@ -65,7 +65,7 @@ impl Explain {
         let view = shard.view_of(identity).and_then(|id| shard.view(id));
         let kept: Option<&SharedFilter> = view.and_then(|view| match &view.shape {
             Shape::Window { filter, .. } => shard.filter(*filter),
-            Shape::Slice { .. } => None,
+            Shape::Stretch { .. } => None,
         });
         let access = kept.map_or(&prepared.access, |filter| &filter.access);
         let probes = access.probes();
@@ -79,8 +79,8 @@ impl Explain {
             sharing: probes.iter().map(sharing).max().unwrap_or(0),
             is_open: view.is_some(),
             candidates: Source::of(set, access, Span::At(now)).cost(),
-            is_slice: match view {
-                Some(view) => matches!(view.shape, Shape::Slice { .. }),
+            is_stretch: match view {
+                Some(view) => matches!(view.shape, Shape::Stretch { .. }),
                 None => stretch && has_order_index,
             },
             has_order_index,
@@ -104,7 +104,7 @@ impl fmt::Display for Explain {
             writeln!(f, "  and then by the rest of the filter")?;
         }
         writeln!(f, "filters found there: {}", self.sharing)?;
-        let window = if self.is_slice { "a stretch of a shared order" } else { "rows of its own" };
+        let window = if self.is_stretch { "a stretch of a shared order" } else { "rows of its own" };
         writeln!(f, "window: {window}")?;
         let refill = if self.has_order_index { "a shared order" } else { "the nodes that it is found by" };
         writeln!(f, "refilled from: {refill}")?;

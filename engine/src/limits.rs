@@ -156,41 +156,29 @@ pub struct EngineLimits {
     /// as 1.
     pub shards: usize,
     /// For tests.
+    #[cfg(any(fuzzing, test, feature = "fuzzing"))]
     #[doc(hidden)]
     pub tuning: Tuning,
 }
 
 /// Forces the choices that the engine makes by itself, so that tests can compare what comes of each.
 #[doc(hidden)]
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tuning {
     /// Every change is tried on every query.
     pub scan_only: bool,
     /// Queries are found by the alternative of this number, counted round.
     pub alternative: Option<usize>,
     /// Every query that can be a slice of an order is one.
-    pub slices: bool,
+    pub stretches: bool,
     /// No query is a slice of an order.
-    pub no_slices: bool,
+    pub no_stretches: bool,
     /// Each node that time flips has a timer.
     pub node_timers: bool,
     /// Views are filled row by row, also where it could be done at once.
     pub small_slices: bool,
     /// Indexes are built over however few rows, at the first wish.
     pub eager_indexes: bool,
-}
-
-impl Tuning {
-    /// Nothing is forced.
-    pub(crate) const NONE: Tuning = Tuning {
-        scan_only: false,
-        alternative: None,
-        slices: false,
-        no_slices: false,
-        node_timers: false,
-        small_slices: false,
-        eager_indexes: false,
-    };
 }
 
 impl Default for EngineLimits {
@@ -216,6 +204,7 @@ impl Default for EngineLimits {
             max_behind_rows: 200_000,
             max_behind_bytes: 64 * 1024 * 1024,
             shards: 1,
+            #[cfg(any(fuzzing, test, feature = "fuzzing"))]
             tuning: Tuning::default(),
         }
     }
@@ -225,6 +214,14 @@ impl Default for EngineLimits {
 pub(crate) const MAX_NODES: usize = u32::MAX as usize - 1;
 
 impl EngineLimits {
+    /// What tests force; nothing where there are none.
+    pub(crate) fn tuning(&self) -> Tuning {
+        #[cfg(any(fuzzing, test, feature = "fuzzing"))]
+        return self.tuning;
+        #[cfg(not(any(fuzzing, test, feature = "fuzzing")))]
+        Tuning::default()
+    }
+
     /// The steps of a hold that are enforced: no work would ever be done in none.
     pub(crate) fn enforced_hold(&self) -> u64 {
         self.hold_steps.max(1)

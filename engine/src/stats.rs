@@ -75,7 +75,7 @@ pub struct Work {
     /// Queries whose range, prefix or span of time holds a value of a changed node, counted alike.
     pub candidates_by_range: u64,
     /// Queries that are stretches of a shared order, up to whose end a changed node stands, counted alike.
-    pub candidates_by_slice: u64,
+    pub candidates_by_stretch: u64,
     /// Pairs of a changed node and a query that no index could find, and that were tried.
     pub candidates_scanned: u64,
     /// Nodes visited to build a view, to refill a window, to answer a one-shot query, or to re-evaluate after the clock was
@@ -134,7 +134,7 @@ macro_rules! counters {
             candidates_by_value,
             candidates_by_item,
             candidates_by_range,
-            candidates_by_slice,
+            candidates_by_stretch,
             candidates_scanned,
             rows_visited,
             rows_visited_refilling,

@@ -246,7 +246,7 @@ pub(crate) fn record(stats: &Stats) {
     counter!("liveset_engine_candidates_by_value_total").absolute(engine.candidates_by_value);
     counter!("liveset_engine_candidates_by_item_total").absolute(engine.candidates_by_item);
     counter!("liveset_engine_candidates_by_range_total").absolute(engine.candidates_by_range);
-    counter!("liveset_engine_candidates_by_slice_total").absolute(engine.candidates_by_slice);
+    counter!("liveset_engine_candidates_by_stretch_total").absolute(engine.candidates_by_stretch);
     counter!("liveset_engine_rows_visited_refilling_total").absolute(engine.rows_visited_refilling);
     counter!("liveset_engine_refills_total").absolute(engine.refills);
     counter!("liveset_engine_rechosen_total").absolute(engine.rechosen);

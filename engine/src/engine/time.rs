@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::{
-    shard::{Moment, Shard, behind::Slice},
+    shard::{AsOf, Shard, behind::Hold},
     store::history::HistoryEntry,
     time::Instant,
 };
@@ -44,11 +44,11 @@ impl Engine {
         let (turned, flooded) = self.moments.turn(then, now, &self.sets, &mut left);
         self.stats.work.steps += most - left;
         self.stats.deadlines_fired += 1;
-        let (version, tuning) = (self.version, &self.limits.tuning);
-        let before = Slice { hold, version: version - 1, now: then, tuning };
+        let (version, tuning) = (self.version, self.limits.tuning());
+        let before = Hold { steps: hold, version: version - 1, now: then, tuning };
         for shard in &mut self.shards {
             for (number, (_, set)) in self.sets.iter().enumerate() {
-                let moment = Moment { rows: set.during(&[]), now, version, tuning };
+                let moment = AsOf { rows: set.during(&[]), now, version, tuning };
                 if back {
                     shard.refile(number, now);
                     // What is behind, and what has a timer for each node, is looked at as a whole.
@@ -70,7 +70,7 @@ impl Engine {
             }
             while let Some((filter, number)) = shard.due(now) {
                 let Some((_, set)) = self.sets.get_index(number) else { break };
-                let moment = Moment { rows: set.during(&[]), now, version, tuning };
+                let moment = AsOf { rows: set.during(&[]), now, version, tuning };
                 shard.fire(filter, then, moment, &mut left);
             }
         }

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Engine, trim};
 use crate::{
-    limits::Tuning,
-    shard::{Shard, behind::Slice, view::View},
+    shard::{Shard, behind::Hold, view::View},
     store::history::{HistoryEntry, Weight},
     update::FeedId,
 };
@@ -102,7 +101,7 @@ impl Engine {
 
     /// Computes queries again as a whole, those first that are furthest behind, as long as a set keeps too much for them.
     pub(super) fn bound_history(&mut self, number: usize) {
-        let slice = self.slice();
+        let hold = self.hold();
         let Self { shards, sets, limits, stats, .. } = self;
         let Some((_, set)) = sets.get_index_mut(number) else { return };
         if set.history.is_empty() && !set.history.has_old() {
@@ -121,7 +120,7 @@ impl Engine {
             };
             for shard in shards.iter_mut() {
                 for filter in shard.furthest_behind(number, entry) {
-                    shard.make_again(filter, set, Slice { tuning: &limits.tuning, ..slice });
+                    shard.make_again(filter, set, hold);
                 }
                 shard.forget_current();
             }
@@ -136,9 +135,9 @@ impl Engine {
     }
 
     /// What a slice of work looks at.
-    pub(super) fn slice(&self) -> Slice<'static> {
-        let (hold, version, now) = (self.limits.enforced_hold(), self.version, self.now);
-        Slice { hold, version, now, tuning: &NO_TUNING }
+    pub(super) fn hold(&self) -> Hold {
+        let (steps, version, now) = (self.limits.enforced_hold(), self.version, self.now);
+        Hold { steps, version, now, tuning: self.limits.tuning() }
     }
 
     /// Whether there is [`work`](Self::work) to be done between inputs.
@@ -172,10 +171,9 @@ impl Engine {
 
     /// Lets filters take the entries that they have missed, for about `left` steps.
     pub(super) fn take_missed(&mut self, left: &mut u64) {
-        let slice = self.slice();
-        let Self { shards, sets, limits, .. } = self;
-        let slice = Slice { tuning: &limits.tuning, ..slice };
-        shards.iter_mut().for_each(|shard| shard.catch_up(sets, left, slice));
+        let hold = self.hold();
+        let Self { shards, sets, .. } = self;
+        shards.iter_mut().for_each(|shard| shard.catch_up(sets, left, hold));
         let mut overdue: BTreeSet<usize> = shards.iter_mut().flat_map(Shard::take_overdue).collect();
         if !overdue.is_empty() {
             self.version += 1;
@@ -200,11 +198,10 @@ impl Engine {
             && self.shards[shard].waits(view)
             && let Some(number) = self.shards[shard].view(view).map(|view| view.identity.set)
         {
-            let slice = self.slice();
-            let Self { shards, sets, limits, .. } = self;
+            let hold = self.hold();
+            let Self { shards, sets, .. } = self;
             let Some((_, set)) = sets.get_index_mut(number) else { return steps };
-            let slice = Slice { tuning: &limits.tuning, ..slice };
-            shards[shard].catch_up_for(view, set, &mut steps, slice);
+            shards[shard].catch_up_for(view, set, &mut steps, hold);
             trim(shards, number, set);
             self.take_again();
             // Others may have to go on first.
@@ -246,7 +243,7 @@ impl Engine {
         {
             self.filling.push_front(wanted);
         }
-        let slice = self.slice();
+        let hold = self.hold();
         let mut waiting = 0;
         while let Some((shard, view)) = self.filling.front().copied() {
             if self.shards[shard].waits(view) {
@@ -260,8 +257,7 @@ impl Engine {
             waiting = 0;
             let number = self.shards[shard].view(view).map(|view| view.identity.set);
             if let Some((_, set)) = number.and_then(|number| self.sets.get_index_mut(number)) {
-                let slice = Slice { tuning: &self.limits.tuning, ..slice };
-                left -= left.min(self.shards[shard].fill(view, set, left, &mut steps, slice).max(1));
+                left -= left.min(self.shards[shard].fill(view, set, left, &mut steps, hold).max(1));
                 if self.shards[shard].view(view).is_some_and(|view| !view.is_done()) {
                     // Others have waited as well.
                     self.filling.rotate_left(1);
@@ -304,5 +300,3 @@ impl Engine {
 
 /// Steps of letting go of what nobody needs any more between which is asked whether it is enough.
 const SWEPT_AT_ONCE: u64 = 64;
-/// Stands for the tuning where only budgets are looked at.
-static NO_TUNING: Tuning = Tuning::NONE;

@@ -85,7 +85,7 @@ fn limits(first: u8) -> EngineLimits {
         1 => Tuning { eager_indexes: true, ..Tuning::default() },
         2 => Tuning { scan_only: true, ..Tuning::default() },
         3 => Tuning { node_timers: true, ..Tuning::default() },
-        4 => Tuning { no_slices: true, eager_indexes: true, ..Tuning::default() },
+        4 => Tuning { no_stretches: true, eager_indexes: true, ..Tuning::default() },
         _ => Tuning::default(),
     };
     EngineLimits {

@@ -15,8 +15,8 @@ use liveset_core::model::{Count, Reason};
 use crate::{
     json,
     shard::{
-        Moment, Shard,
-        behind::Slice,
+        AsOf, Shard,
+        behind::Hold,
         note_reasons, restart,
         view::{Cursor, Feed, Filling, Pace, Shape, Shown, Telling, Timed, View},
         window::WindowChange,
@@ -31,7 +31,7 @@ pub(super) fn begin(
     view: &mut View,
     changes: &[WindowChange],
     total: u64,
-    moment: Moment<'_>,
+    moment: AsOf<'_>,
     lags: &mut VecDeque<(FeedId, Option<u64>)>,
 ) {
     let Shape::Window { window, .. } = &view.shape else { return };
@@ -55,17 +55,17 @@ pub(super) fn begin(
 impl Shard {
     /// The views of a filter look at all rows once more, as these are now; what the filter has not taken of the history it need
     /// not take. It is current then, and may have to be [forgotten](Self::forget_current) among those that are not.
-    pub(crate) fn make_again(&mut self, id: u32, set: &Set, slice: Slice<'_>) {
+    pub(crate) fn make_again(&mut self, id: u32, set: &Set, hold: Hold) {
         let Some(filter) = self.filters.get(id as usize) else { return };
         let rows = self.rows_of(id, set);
         let commit = rows.commit_before();
         let then = match &filter.pace {
             Pace::Behind(behind) => behind.now,
-            Pace::Current => slice.now,
+            Pace::Current => hold.now,
         };
         for view in filter.views.clone() {
             let Some(of_view) = self.views.get(view as usize) else { continue };
-            let version = self.complete(of_view, set).unwrap_or(slice.version);
+            let version = self.complete(of_view, set).unwrap_or(hold.version);
             let Some(of_view) = self.views.get_mut(view as usize) else { continue };
             self.work.made_again += 1;
             if let (Filling::Done, Shape::Window { window, .. }) = (&of_view.filling, &of_view.shape) {
@@ -99,7 +99,7 @@ impl Shard {
     /// Why a node came or went is told by what is known of it: whether it is in the set, since when, whether it has changed, and
     /// whether the filter holds of it now and held of it then. To ask the filter may cost as much as a slice; where that is spent, what
     /// goes is said to have gone by the filter, and what comes by where it stands.
-    pub(super) fn made_again(&mut self, id: u32, set: &Set, left: &mut u64, slice: Slice<'_>) {
+    pub(super) fn made_again(&mut self, id: u32, set: &Set, left: &mut u64, hold: Hold) {
         let Self { views, filters, work, .. } = self;
         let Some(view) = views.get_mut(id as usize) else { return };
         let View { filling: Filling::Again(_, shown), shape, sorting, total, .. } = view else { return };
@@ -109,7 +109,7 @@ impl Shard {
         let rows = handles.iter().filter_map(|handle| Some((set.row(*handle)?.clone(), *handle)));
         let (now_shown, handles): (Vec<Arc<Row>>, Vec<u32>) = rows.unzip();
         let mut steps = (shown.rows.len() + now_shown.len()) as u64 * COMPARED_STEPS;
-        let most = steps + (*left).min(slice.hold / 2);
+        let most = steps + (*left).min(hold.steps / 2);
         let mut holds = |row: &Row, at| {
             let can_ask = steps.saturating_add(filter.cost.of(row.raw.len())) <= most;
             can_ask.then(|| filter.compiled.test(row, at, &mut steps))
@@ -118,7 +118,7 @@ impl Shard {
         let changes = difference(&shown.rows, &now_shown, sorting, &mut compared, |change| match change {
             Moved::Went(before) => match set.row_by_id(&before.id) {
                 None => Reason::Deleted,
-                Some(row) => match holds(row, slice.now) {
+                Some(row) => match holds(row, hold.now) {
                     Some(true) => Reason::Displaced,
                     _ if row.raw.as_ptr() == before.raw.as_ptr() => Reason::Time,
                     _ => Reason::Filter,
@@ -128,7 +128,7 @@ impl Shard {
                 let after = &now_shown[place];
                 let last = shown.rows.last();
                 let is_behind = last.is_some_and(|last| sorting.compare(last, after).is_lt());
-                let is_timed = shown.now != slice.now && filter.compiled.uses_now();
+                let is_timed = shown.now != hold.now && filter.compiled.uses_now();
                 if set.is_born_after(handles[place], shown.commit) {
                     Reason::Created
                 } else if is_timed {
@@ -150,8 +150,8 @@ impl Shard {
         let next = Shown {
             rows: now_shown,
             total: *total,
-            version: slice.version,
-            now: slice.now,
+            version: hold.version,
+            now: hold.now,
             commit: set.commits(),
             telling: None,
         };

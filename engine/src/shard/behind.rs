@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     shard::{
-        Moment, Sets, Shard, WINDOW_STEPS,
+        AsOf, Sets, Shard, WINDOW_STEPS,
         view::{Behind, Filling, Pace, SharedFilter, Taken, Timed, View},
         window::{Cause, Step},
     },
@@ -25,14 +25,14 @@ use crate::{
 
 /// What a slice of work may cost.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Slice<'a> {
+pub(crate) struct Hold {
     /// Steps of one hold of the lock.
-    pub(crate) hold: u64,
+    pub(crate) steps: u64,
     /// The newest version.
     pub(crate) version: u64,
     /// The newest moment.
     pub(crate) now: Instant,
-    pub(crate) tuning: &'a crate::limits::Tuning,
+    pub(crate) tuning: crate::limits::Tuning,
 }
 
 impl Shard {
@@ -45,7 +45,7 @@ impl Shard {
     }
 
     /// A filter takes what its set does now, and what it does later, out of the set's history. Its results are as of `then`.
-    pub(super) fn fall_behind(&mut self, id: u32, then: Instant, moment: Moment<'_>) {
+    pub(super) fn fall_behind(&mut self, id: u32, then: Instant, moment: AsOf<'_>) {
         let filter = &mut self.filters[id as usize];
         if !filter.is_current() {
             return;
@@ -73,7 +73,7 @@ impl Shard {
     }
 
     /// The views of a filter are to look at all rows once more, when there is a slice for that.
-    pub(crate) fn give_up(&mut self, id: u32, then: Instant, moment: Moment<'_>) {
+    pub(crate) fn give_up(&mut self, id: u32, then: Instant, moment: AsOf<'_>) {
         self.fall_behind(id, then, moment);
         if let Some(SharedFilter { pace: Pace::Behind(behind), .. }) = self.filters.get_mut(id as usize) {
             behind.is_hopeless = true;
@@ -171,7 +171,7 @@ impl Shard {
 
     /// Lets filters that are behind take what they have missed, in turn, for about `left` steps. A turn is of so many steps, not of so
     /// many entries: filters that cost little are not held up by those that cost much.
-    pub(crate) fn catch_up(&mut self, sets: &Sets, left: &mut u64, slice: Slice<'_>) {
+    pub(crate) fn catch_up(&mut self, sets: &Sets, left: &mut u64, hold: Hold) {
         let mut waiting = 0;
         while *left > 0
             && waiting < self.behind.len()
@@ -182,7 +182,7 @@ impl Shard {
             let before = *left;
             loop {
                 let entry = *left;
-                self.take_entry(id, set, left, slice);
+                self.take_entry(id, set, left, hold);
                 let has_more = self.filters.get(id as usize).is_some_and(|filter| !filter.is_current());
                 if !has_more || *left == 0 || *left == entry || before - *left >= STEPS_OF_TURN {
                     break;
@@ -219,12 +219,12 @@ impl Shard {
     }
 
     /// Lets the filter of a view take what it has missed, before all others.
-    pub(crate) fn catch_up_for(&mut self, view: u32, set: &Set, left: &mut u64, slice: Slice<'_>) {
+    pub(crate) fn catch_up_for(&mut self, view: u32, set: &Set, left: &mut u64, hold: Hold) {
         while *left > 0
             && let Some(id) = self.filter_behind(view)
         {
             let before = *left;
-            self.take_entry(id, set, left, slice);
+            self.take_entry(id, set, left, hold);
             let is_behind =
                 |id: &u32| self.filters.get(*id as usize).is_some_and(|filter| !filter.is_current());
             if !is_behind(&id) {
@@ -237,12 +237,12 @@ impl Shard {
     }
 
     /// Goes on with the entry that a filter is taking.
-    fn take_entry(&mut self, id: u32, set: &Set, left: &mut u64, slice: Slice<'_>) {
+    fn take_entry(&mut self, id: u32, set: &Set, left: &mut u64, hold: Hold) {
         let Some(filter) = self.filters.get_mut(id as usize) else { return };
         let Pace::Behind(behind) = &mut filter.pace else { return };
         if behind.is_hopeless {
             let before = self.work.steps;
-            self.make_again(id, set, slice);
+            self.make_again(id, set, hold);
             *left = left.saturating_sub((self.work.steps - before).max(1));
             return;
         }
@@ -257,12 +257,12 @@ impl Shard {
             }
             let Pace::Behind(behind) = &mut filter.pace else { return };
             let moves = moving_steps(&behind.taken, filter.moves);
-            if moves > slice.hold / 2 && behind.taken.len() > 1 {
+            if moves > hold.steps / 2 && behind.taken.len() > 1 {
                 // To look at all rows again, in slices, costs no more, and holds the lock no longer.
-                self.make_again(id, set, slice);
+                self.make_again(id, set, hold);
                 return;
             }
-            if moves > *left && *left < slice.hold / 2 {
+            if moves > *left && *left < hold.steps / 2 {
                 // Another slice has room for it.
                 *left = 0;
                 return;
@@ -274,11 +274,11 @@ impl Shard {
             self.work.steps += stepped;
             *left = left.saturating_sub(stepped);
             let steps: Vec<Step<'_>> = taken.iter().map(Taken::step).collect();
-            let (now, version, tuning) = (entry.now, entry.version, slice.tuning);
-            let moment = Moment { rows: set.taking(number), now, version, tuning };
+            let (now, version, tuning) = (entry.now, entry.version, hold.tuning);
+            let moment = AsOf { rows: set.taking(number), now, version, tuning };
             self.step_views(id, &steps, moment, left);
         }
-        self.tell_pace(id, set, slice.now);
+        self.tell_pace(id, set, hold.now);
     }
 
     /// A filter has taken an entry: says how far its views are, and where that was the last that it is up to date.

@@ -14,8 +14,8 @@ use crate::{
     order::rank,
     query::Plan,
     shard::{
-        LOOK_UP_STEPS, Moment, Shard, WINDOW_STEPS,
-        behind::Slice,
+        AsOf, LOOK_UP_STEPS, Shard, WINDOW_STEPS,
+        behind::Hold,
         predicates::{Extent, Predicates},
         shown,
         source::{PROBE_STEPS, Source, Span, extent, handle_steps, lay_out_sample, sample, wishes},
@@ -77,7 +77,7 @@ impl Prepared {
         limits: &EngineLimits,
         steps: &mut u64,
     ) -> Option<Self> {
-        let tuning = &limits.tuning;
+        let tuning = limits.tuning();
         *steps += planning_steps(plan);
         let reads = set.reads(&plan.filter, &plan.order);
         if !set.has_room_for(&reads, limits.max_columns) {
@@ -106,7 +106,7 @@ struct Ways {
 }
 
 impl Ways {
-    fn of(compiled: &Compiled<Column>, tuning: &Tuning) -> Self {
+    fn of(compiled: &Compiled<Column>, tuning: Tuning) -> Self {
         let mut accesses = analysis::alternatives(compiled);
         if tuning.scan_only {
             accesses.retain(|access| access.class == Class::Scan);
@@ -122,7 +122,7 @@ impl Ways {
         set: &Set,
         columns: &[Column],
         now: Instant,
-        tuning: &Tuning,
+        tuning: Tuning,
         steps: &mut u64,
     ) -> (Alternative<Column>, Option<(usize, usize)>) {
         let (place, sampled) = match (self.usable, tuning.alternative) {
@@ -141,16 +141,16 @@ impl Ways {
 
 impl Prepared {
     /// The stretch of an order that it is, if it is one; see [`extent`].
-    fn stretch(&self, tuning: &Tuning) -> Option<(Column, bool, u128, u128)> {
+    fn stretch(&self, tuning: Tuning) -> Option<(Column, bool, u128, u128)> {
         extent(&self.access, self.is_all, &self.sorting)
-            .filter(|_| !self.compiled.uses_now() && !tuning.no_slices)
+            .filter(|_| !self.compiled.uses_now() && !tuning.no_stretches)
     }
 
     /// The most bytes that its window may take over the set as it is: none where it is a stretch of an order that is kept anyway.
-    pub(crate) fn most_window_bytes(&self, set: &Set, cap: usize, tuning: &Tuning) -> usize {
-        let is_slice =
-            self.stretch(tuning).is_some() && (tuning.slices || set.indexes.order(&self.sorting).is_some());
-        if is_slice { 0 } else { Window::most_bytes(cap, set.len()) }
+    pub(crate) fn most_window_bytes(&self, set: &Set, cap: usize, tuning: Tuning) -> usize {
+        let is_stretch = self.stretch(tuning).is_some()
+            && (tuning.stretches || set.indexes.order(&self.sorting).is_some());
+        if is_stretch { 0 } else { Window::most_bytes(cap, set.len()) }
     }
 
     /// What it would cost to keep, but for what it shows of a node. Adds the steps of finding out.
@@ -160,7 +160,7 @@ impl Prepared {
         plan: &Plan,
         first: First,
         now: Instant,
-        tuning: &Tuning,
+        tuning: Tuning,
         steps: &mut u64,
     ) -> (Keeping, Own) {
         // One row in so many is one of its own, as far as some of them tell.
@@ -213,7 +213,7 @@ impl Shard {
         (prepared, keeping, own): (Prepared, Keeping, Own),
         mut tests: Vec<u32>,
         now: Instant,
-        tuning: &Tuning,
+        tuning: Tuning,
     ) -> u32 {
         let stretch = prepared.stretch(tuning);
         let Prepared { sorting, compiled, access, time_tests, is_all, columns, .. } = prepared;
@@ -224,23 +224,23 @@ impl Shard {
         }
         self.standing[number] += keeping.standing_steps;
         if let Some((column, descending, lo, hi)) = stretch {
-            if tuning.slices {
+            if tuning.stretches {
                 set.indexes.begin(&Wish::Order(sorting.clone()));
                 let mut left = u64::MAX;
                 set.build_indexes(usize::MAX, &mut left);
             }
             if let Some(order) = set.indexes.order(&sorting) {
                 let (start, end) = order.range(set, lo, hi);
-                let slice = window::Slice::new(identity.cap, &order.tree, start, end);
+                let stretch = window::Stretch::new(identity.cap, &order.tree, start, end);
                 let extent = Extent { column, descending, lo, hi };
                 set.indexes.pin(&sorting);
                 let id = self.views.vacant_key() as u32;
-                let last = last_key(set, &slice, &extent);
-                self.predicates[number].insert_slice(id, &extent, last);
+                let last = last_key(set, &stretch, &extent);
+                self.predicates[number].insert_stretch(id, &extent, last);
                 self.views.insert(View {
                     identity: identity.clone(),
                     sorting,
-                    shape: Shape::Slice { extent, slice, followed: false, touches: Touches::default() },
+                    shape: Shape::Stretch { extent, stretch, followed: false, touches: Touches::default() },
                     total: (end - start) as u64,
                     feeds: smallvec![],
                     filling: Filling::Done,
@@ -322,14 +322,7 @@ impl Shard {
 
     /// Looks at rows for a view that is being filled: at most `rows` of them, for about `left` steps. Returns how many it looked at.
     /// See [`Filling`]. The view's filter is up to date.
-    pub(crate) fn fill(
-        &mut self,
-        id: u32,
-        set: &mut Set,
-        rows: usize,
-        left: &mut u64,
-        slice: Slice<'_>,
-    ) -> usize {
+    pub(crate) fn fill(&mut self, id: u32, set: &mut Set, rows: usize, left: &mut u64, hold: Hold) -> usize {
         let Some(view) = self.views.get_mut(id as usize) else { return 0 };
         let filling = std::mem::replace(&mut view.filling, Filling::Done);
         let (mut cursor, shown) = match filling {
@@ -345,7 +338,7 @@ impl Shard {
         let Shape::Window { filter, window } = &mut view.shape else { return 0 };
         let filter_id = *filter;
         let SharedFilter { compiled, timed, access, is_all, .. } = &mut self.filters[filter_id as usize];
-        let now = slice.now;
+        let now = hold.now;
         let old_timer = match &*timed {
             Timed::ByNode(timers) => Some(timers.next()),
             _ => None,
@@ -354,7 +347,7 @@ impl Shard {
         if !cursor.is_begun {
             let span = if old_timer.is_some() { Span::From(now) } else { Span::At(now) };
             // An index that finds very many spares little.
-            let source = Source::of(set, access, span).within(slice.hold / 2);
+            let source = Source::of(set, access, span).within(hold.steps / 2);
             spent += PROBE_STEPS * access.count as u64;
             let taking = handle_steps(if let Source::Candidates { count, .. } = source { count } else { 0 });
             if taking + spent > *left && !cursor.has_waited {
@@ -380,7 +373,7 @@ impl Shard {
         let lays_out = view.columns.iter().all(Column::is_asked_often);
         let mut reader = Reader::new(&view.columns);
         // What is looked at in one go is sorted, which is cheaper than to insert rows one by one.
-        let is_first = cursor.next == 0 && cursor.ahead.is_empty() && !slice.tuning.small_slices;
+        let is_first = cursor.next == 0 && cursor.ahead.is_empty() && !hold.tuning.small_slices;
         let mut matches = Vec::new();
         let (mut visited, mut looked) = (0, 0);
         while cursor.next < end && visited < rows && (spent < *left || looked == 0) {
@@ -430,7 +423,7 @@ impl Shard {
         self.work.steps += spent;
         *left = left.saturating_sub(spent);
         // To tell what has changed since takes a while itself.
-        let is_over = is_done && (shown.is_none() || looked == 0 || *left >= slice.hold / 4);
+        let is_over = is_done && (shown.is_none() || looked == 0 || *left >= hold.steps / 4);
         if !is_over {
             view.filling = match shown {
                 None => Filling::First(cursor),
@@ -454,7 +447,7 @@ impl Shard {
             }
             if let Some(shown) = shown {
                 view.filling = Filling::Again(cursor, shown);
-                self.made_again(id, set, left, slice);
+                self.made_again(id, set, left, hold);
             }
         }
         if let Some(old) = old_timer {
@@ -518,12 +511,12 @@ impl Shard {
     fn follow(&mut self, id: u32, set: &Set) {
         let total = self.total(id, set);
         let Some(view) = self.views.get_mut(id as usize) else { return };
-        if let Shape::Slice { extent, followed, .. } = &mut view.shape
+        if let Shape::Stretch { extent, followed, .. } = &mut view.shape
             && !*followed
         {
             *followed = true;
             view.total = total;
-            self.predicates[view.identity.set].move_slice(id, extent, None);
+            self.predicates[view.identity.set].move_stretch(id, extent, None);
         }
     }
 
@@ -551,8 +544,8 @@ impl Shard {
         self.standing[number] -= view.keeping.standing_steps;
         self.window_bytes -= view.bytes;
         let closed = match view.shape {
-            Shape::Slice { extent, .. } => {
-                self.predicates[number].remove_slice(id, &extent);
+            Shape::Stretch { extent, .. } => {
+                self.predicates[number].remove_stretch(id, &extent);
                 if let Some((_, set)) = sets.get_index_mut(number) {
                     set.indexes.unpin(&view.sorting);
                 }
@@ -627,7 +620,7 @@ impl Shard {
     }
 
     /// Looks for a better access for a filter that was found in vain too often.
-    pub(super) fn reconsider_access(&mut self, id: u32, moment: Moment<'_>, left: &mut u64) {
+    pub(super) fn reconsider_access(&mut self, id: u32, moment: AsOf<'_>, left: &mut u64) {
         let Some(filter) = self.filters.get_mut(id as usize) else { return };
         let columns = filter.views.first().and_then(|view| self.views.get(*view as usize));
         let columns = columns.map_or(&[][..], |view| &view.columns);
@@ -668,9 +661,9 @@ pub(crate) struct ClosedFilter {
     pub(crate) tests: Box<[u32]>,
 }
 
-/// The key of the last row of a slice's window.
-fn last_key(set: &Set, slice: &window::Slice, extent: &Extent) -> Option<u128> {
-    let row = set.row(slice.last()?.row)?;
+/// The key of the last row of a stretch's window.
+fn last_key(set: &Set, stretch: &window::Stretch, extent: &Extent) -> Option<u128> {
+    let row = set.row(stretch.last()?.row)?;
     Some(rank::key(row.at(&extent.column)))
 }
 

@@ -52,7 +52,7 @@ use crate::{
 /// What a shard can be told of: all sets, by their numbers. The host names them, so the names need no seed.
 pub(crate) type Sets = indexmap::IndexMap<Arc<str>, Set, FixedState>;
 
-/// A change that was found to touch a filter or a slice.
+/// A change that was found to touch a filter or a stretch.
 #[derive(Clone, Copy, Debug)]
 struct Touch {
     change: u32,
@@ -120,7 +120,7 @@ pub(crate) struct Shard {
     deadlines: BTreeSet<(Instant, u32)>,
     pub(crate) updates: VecDeque<Update>,
     pub(crate) work: Account,
-    /// Windows whose slack is low.
+    /// Windows whose reserve is low.
     low: Vec<u32>,
     /// Filters that are found in vain too often.
     misplaced: Vec<u32>,
@@ -144,11 +144,11 @@ pub(crate) struct Shard {
 
 /// What a step looks at besides the shard itself.
 #[derive(Clone, Copy)]
-pub(crate) struct Moment<'a> {
+pub(crate) struct AsOf<'a> {
     pub(crate) rows: Rows<'a>,
     pub(crate) now: Instant,
     pub(crate) version: u64,
-    pub(crate) tuning: &'a Tuning,
+    pub(crate) tuning: Tuning,
 }
 
 impl Shard {
@@ -183,7 +183,7 @@ impl Shard {
 
     /// Brings the views up to a commit's changes of one set: those that an index finds as far as `left` steps allow, and the others
     /// as far as `for_scans` does, which are theirs whatever else there was to do. What is beyond falls behind.
-    pub(crate) fn apply(&mut self, set: usize, moment: Moment<'_>, left: &mut u64, for_scans: &mut u64) {
+    pub(crate) fn apply(&mut self, set: usize, moment: AsOf<'_>, left: &mut u64, for_scans: &mut u64) {
         let changes = moment.rows.changes;
         if changes.is_empty() || self.predicates.get(set).is_none_or(Predicates::is_empty) {
             return;
@@ -204,7 +204,7 @@ impl Shard {
                     Way::Value => work.candidates_by_value += 1,
                     Way::Item => work.candidates_by_item += 1,
                     Way::Range => work.candidates_by_range += 1,
-                    Way::Slice => work.candidates_by_slice += 1,
+                    Way::Stretch => work.candidates_by_stretch += 1,
                 }
                 let touches = match found {
                     // A filter that is behind takes the commit out of the history.
@@ -212,8 +212,8 @@ impl Shard {
                         .get_mut(filter as usize)
                         .filter(|filter| filter.is_current())
                         .map(|filter| &mut filter.touches),
-                    Found::Slice(view) => match views.get_mut(view as usize).map(|view| &mut view.shape) {
-                        Some(Shape::Slice { touches, .. }) => Some(touches),
+                    Found::Stretch(view) => match views.get_mut(view as usize).map(|view| &mut view.shape) {
+                        Some(Shape::Stretch { touches, .. }) => Some(touches),
                         _ => None,
                     },
                 };
@@ -239,11 +239,11 @@ impl Shard {
                     let touches = touches.map(|touch| (&changes[touch.change as usize], touch.sides));
                     self.apply_to_filter(filter, touches, moment, &mut indexed);
                 }
-                Found::Slice(view) => {
-                    let Shape::Slice { touches, .. } = &self.views[view as usize].shape else { continue };
+                Found::Stretch(view) => {
+                    let Shape::Stretch { touches, .. } = &self.views[view as usize].shape else { continue };
                     let touches = scratch.chain(touches.first);
                     let touched = touches.map(|touch| &changes[touch.change as usize]);
-                    self.apply_to_slice(view, touched, moment, &mut indexed);
+                    self.apply_to_stretch(view, touched, moment, &mut indexed);
                 }
             }
         }
@@ -300,7 +300,7 @@ impl Shard {
         &mut self,
         id: u32,
         touches: impl Iterator<Item = (&'a RowChange, Sides)>,
-        moment: Moment<'a>,
+        moment: AsOf<'a>,
         left: &mut u64,
     ) {
         let filter = &mut self.filters[id as usize];
@@ -361,17 +361,17 @@ impl Shard {
         self.step_views(id, &steps, moment, left);
     }
 
-    fn apply_to_slice<'a>(
+    fn apply_to_stretch<'a>(
         &mut self,
         id: u32,
         changes: impl Iterator<Item = &'a RowChange>,
-        moment: Moment<'a>,
+        moment: AsOf<'a>,
         left: &mut u64,
     ) {
         let before = self.work.steps;
         let Self { views, predicates, updates, work, .. } = self;
         let view = &mut views[id as usize];
-        let Shape::Slice { extent, slice, followed, .. } = &mut view.shape else { return };
+        let Shape::Stretch { extent, stretch, followed, .. } = &mut view.shape else { return };
         let set = moment.rows.set;
         let Some(order) = set.indexes.order(&view.sorting) else { return };
         let inside = |row: &&'a Arc<Row>| lies_in(row, &extent.column, extent.lo, extent.hi);
@@ -394,14 +394,16 @@ impl Shard {
         }
         work.windows_touched += 1;
         work.steps += WINDOW_STEPS * (1 + steps.len() as u64);
-        let last = slice.last();
+        let last = stretch.last();
         let start = || order.range(set, extent.lo, extent.hi).0;
         let is_inside = |row: &Row| lies_in(row, &extent.column, extent.lo, extent.hi);
-        let changes = slice.apply(&steps, &view.sorting, moment.rows, &order.tree, start, is_inside);
-        if slice.last() != last && !*followed {
-            let key =
-                slice.last().and_then(|last| set.row(last.row)).map(|row| rank::key(row.at(&extent.column)));
-            predicates[view.identity.set].move_slice(id, extent, key);
+        let changes = stretch.apply(&steps, &view.sorting, moment.rows, &order.tree, start, is_inside);
+        if stretch.last() != last && !*followed {
+            let key = stretch
+                .last()
+                .and_then(|last| set.row(last.row))
+                .map(|row| rank::key(row.at(&extent.column)));
+            predicates[view.identity.set].move_stretch(id, extent, key);
         }
         let count = followed.then(|| Count::new(view.total, view.identity.cap));
         let counted = *followed && view.total != total_before;
@@ -411,7 +413,7 @@ impl Shard {
 
     /// Lets the views of a filter take the steps that its nodes take. A window that runs out of rows, where `left` steps do not
     /// suffice to find more, is looked at once more as a whole.
-    fn step_views(&mut self, id: u32, steps: &[Step<'_>], moment: Moment<'_>, left: &mut u64) {
+    fn step_views(&mut self, id: u32, steps: &[Step<'_>], moment: AsOf<'_>, left: &mut u64) {
         if steps.is_empty() {
             return;
         }
@@ -459,8 +461,8 @@ impl Shard {
         }
     }
 
-    /// Fills the slack of windows that have nearly used it up, as far as that costs little.
-    fn replenish(&mut self, set: usize, moment: Moment<'_>, left: &mut u64) {
+    /// Fills the reserve of windows that have nearly used it up, as far as that costs little.
+    fn replenish(&mut self, set: usize, moment: AsOf<'_>, left: &mut u64) {
         // Windows of other sets wait for a change of theirs.
         let is_of_set =
             |id: &mut u32| self.views.get(*id as usize).is_none_or(|view| view.identity.set == set);
@@ -483,7 +485,7 @@ impl Shard {
                     refill.run(window, filter, &view.sorting, moment, &mut self.work, left);
                     weigh(window, &mut view.bytes, &mut self.window_bytes);
                 }
-                // Until slack has run out there is time to build the order that makes it cheap.
+                // Until the reserve has run out there is time to build the order that makes it cheap.
                 _ => self.work.wishes.push((view.identity.set, Wish::Order(view.sorting.clone()))),
             }
         }
@@ -506,10 +508,10 @@ impl Shard {
                     Box::new(window.entries().filter_map(move |entry| rows.current(entry.row)))
                 }
             },
-            Shape::Slice { extent, slice, .. } => match set.indexes.order(&view.sorting) {
+            Shape::Stretch { extent, stretch, .. } => match set.indexes.order(&view.sorting) {
                 Some(order) => {
                     let start = order.range(set, extent.lo, extent.hi).0;
-                    let entries = order.tree.iter_from(start).take(slice.len());
+                    let entries = order.tree.iter_from(start).take(stretch.len());
                     Box::new(entries.filter_map(|entry| set.row(entry.row)))
                 }
                 None => Box::new(std::iter::empty()),
@@ -523,9 +525,9 @@ impl Shard {
         let rows = set.during(&[]);
         match &view.shape {
             Shape::Window { window, .. } => window.position(row, handle, &view.sorting, rows),
-            Shape::Slice { extent, slice, .. } => {
+            Shape::Stretch { extent, stretch, .. } => {
                 let (position, (start, _)) = place_in_order(view, extent, set, row, handle)?;
-                position.checked_sub(start).filter(|position| *position < slice.len())
+                position.checked_sub(start).filter(|position| *position < stretch.len())
             }
         }
     }
@@ -543,7 +545,7 @@ impl Shard {
                         || if row.is_laid_out(layout) { holds(row) } else { holds(&row.laid_out(layout)) },
                 )
             }
-            Shape::Slice { extent, .. } => {
+            Shape::Stretch { extent, .. } => {
                 let (position, (start, end)) = place_in_order(view, extent, set, row, handle)?;
                 Some((start..end).contains(&position))
             }
@@ -554,7 +556,7 @@ impl Shard {
     pub(crate) fn total(&self, id: u32, set: &Set) -> u64 {
         let Some(view) = self.views.get(id as usize) else { return 0 };
         match &view.shape {
-            Shape::Slice { extent, followed: false, .. } => {
+            Shape::Stretch { extent, followed: false, .. } => {
                 set.indexes.order(&view.sorting).map_or(0, |order| {
                     let (start, end) = order.range(set, extent.lo, extent.hi);
                     (end - start) as u64
@@ -628,7 +630,7 @@ impl Shard {
         let bytes = |view: &View| match &view.shape {
             Shape::Window { window, .. } if view.is_filled() => (window.bytes(), window.tree_bytes()),
             Shape::Window { window, .. } => (view.bytes, window.tree_bytes()),
-            Shape::Slice { .. } => (0, 0),
+            Shape::Stretch { .. } => (0, 0),
         };
         self.views.iter().map(|(_, view)| bytes(view)).fold((0, 0), |(a, b), (c, d)| (a + c, b + d))
     }
@@ -734,7 +736,7 @@ fn weigh(window: &Window, counted: &mut usize, all: &mut usize) {
 }
 
 /// A view that is being filled takes in changes of the rows that it has seen already; it has nothing to say of them yet.
-fn refill_later(view: &mut View, steps: &[Step<'_>], moment: Moment<'_>) {
+fn refill_later(view: &mut View, steps: &[Step<'_>], moment: AsOf<'_>) {
     view.filling.grow_stale();
     let (Filling::First(cursor) | Filling::Again(cursor, _)) = &mut view.filling else { return };
     let Shape::Window { window, .. } = &mut view.shape else { return };
@@ -758,7 +760,7 @@ fn refill_later(view: &mut View, steps: &[Step<'_>], moment: Moment<'_>) {
         window.fill(step.handle, row, sorting, moment.rows);
     }
     if window.is_short() {
-        // More has left than slack could make good.
+        // More has left than the reserve could make good.
         restart(view);
     }
 }

@@ -45,7 +45,7 @@ impl Sides {
 pub(crate) enum Found {
     Filter(u32),
     /// A view that is a stretch of a shared order.
-    Slice(u32),
+    Stretch(u32),
 }
 
 /// By what it was found.
@@ -54,10 +54,10 @@ pub(crate) enum Way {
     Value,
     Item,
     Range,
-    Slice,
+    Stretch,
 }
 
-/// Where a slice of a shared order begins and ends, by the keys of the order's first column.
+/// Where a stretch of a shared order begins and ends, by the keys of the order's first column.
 #[derive(Clone, Debug)]
 pub(crate) struct Extent {
     pub(crate) column: Column,
@@ -76,7 +76,7 @@ impl Extent {
     }
 }
 
-/// The filters and slices of one set, by what can touch them.
+/// The filters and stretches of one set, by what can touch them.
 #[derive(Debug)]
 pub(crate) struct Predicates {
     keyed: Keyed,
@@ -119,7 +119,7 @@ impl OfColumn {
         }
     }
 
-    fn slices(&mut self, descending: bool) -> &mut crate::intervals::Intervals<u32> {
+    fn stretches(&mut self, descending: bool) -> &mut crate::intervals::Intervals<u32> {
         if descending { &mut self.descending } else { &mut self.ascending }
     }
 
@@ -152,8 +152,8 @@ impl OfColumn {
         }
         let key = rank::key(value);
         self.ranges.stab(key, |filter| found(Found::Filter(filter), sides, Way::Range));
-        self.ascending.stab(key, |view| found(Found::Slice(view), sides, Way::Slice));
-        self.descending.stab(!key, |view| found(Found::Slice(view), sides, Way::Slice));
+        self.ascending.stab(key, |view| found(Found::Stretch(view), sides, Way::Stretch));
+        self.descending.stab(!key, |view| found(Found::Stretch(view), sides, Way::Stretch));
     }
 }
 
@@ -214,21 +214,21 @@ impl Predicates {
         }
     }
 
-    /// Files a slice of an order, from its beginning to the last row of its window (`None`: to its end).
-    pub(crate) fn insert_slice(&mut self, view: u32, extent: &Extent, last: Option<u128>) {
+    /// Files a stretch of an order, from its beginning to the last row of its window (`None`: to its end).
+    pub(crate) fn insert_stretch(&mut self, view: u32, extent: &Extent, last: Option<u128>) {
         let (lo, hi) = extent.ends(last);
-        self.of_column(&extent.column).slices(extent.descending).insert(lo, hi, view);
+        self.of_column(&extent.column).stretches(extent.descending).insert(lo, hi, view);
     }
 
-    /// The window of a slice has another last row.
-    pub(crate) fn move_slice(&mut self, view: u32, extent: &Extent, last: Option<u128>) {
+    /// The window of a stretch has another last row.
+    pub(crate) fn move_stretch(&mut self, view: u32, extent: &Extent, last: Option<u128>) {
         let (lo, hi) = extent.ends(last);
-        self.of_column(&extent.column).slices(extent.descending).set_end(lo, view, hi);
+        self.of_column(&extent.column).stretches(extent.descending).set_end(lo, view, hi);
     }
 
-    pub(crate) fn remove_slice(&mut self, view: u32, extent: &Extent) {
+    pub(crate) fn remove_stretch(&mut self, view: u32, extent: &Extent) {
         let (lo, _) = extent.ends(None);
-        self.of_column(&extent.column).slices(extent.descending).remove(lo, view);
+        self.of_column(&extent.column).stretches(extent.descending).remove(lo, view);
         self.columns.retain(|of| !of.is_empty());
     }
 
@@ -237,7 +237,7 @@ impl Predicates {
         self.scan.iter().copied()
     }
 
-    /// The other filters, and the slices, that a change may touch; one may come more than once. Costs a look-up for each
+    /// The other filters, and the stretches, that a change may touch; one may come more than once. Costs a look-up for each
     /// column that any of them is found by, two where the change has changed it.
     pub(crate) fn candidates(
         &self,

@@ -1,10 +1,10 @@
-//! How windows that have used up their slack come by more rows.
+//! How windows that have used up their reserve come by more rows.
 
 use std::{cmp::Ordering, sync::Arc};
 
 use crate::{
     shard::{
-        Moment,
+        AsOf,
         source::{PROBE_STEPS, Source, Span},
         view::SharedFilter,
         window::Window,
@@ -18,7 +18,7 @@ use crate::{
     tree::Entry,
 };
 
-/// Looking at so many rows to fill up slack is done at once.
+/// Looking at so many rows to fill up a reserve is done at once.
 pub(super) const CHEAP_REFILL: usize = 4_096;
 
 /// How a window is refilled.
@@ -36,7 +36,7 @@ impl<'a> Refill<'a> {
         total: usize,
         filter: &'a SharedFilter,
         sorting: &Sorting,
-        moment: Moment<'a>,
+        moment: AsOf<'a>,
     ) -> Self {
         let set = moment.rows.set;
         let source = Source::of(set, &filter.access, Span::At(moment.now));
@@ -56,7 +56,7 @@ impl<'a> Refill<'a> {
     }
 
     /// The most steps that it takes over rows of an ordinary size.
-    pub(super) fn steps(&self, filter: &SharedFilter, moment: Moment<'_>) -> u64 {
+    pub(super) fn steps(&self, filter: &SharedFilter, moment: AsOf<'_>) -> u64 {
         let row = filter.compiled.cost().of(moment.rows.set.average_row_bytes()) + 1;
         row.saturating_mul(self.cost() as u64)
     }
@@ -71,7 +71,7 @@ impl<'a> Refill<'a> {
         window: &mut Window,
         filter: &SharedFilter,
         sorting: &Sorting,
-        moment: Moment<'_>,
+        moment: AsOf<'_>,
         work: &mut Account,
         left: &mut u64,
     ) {
@@ -128,13 +128,13 @@ impl<'a> Refill<'a> {
     }
 }
 
-/// Refills a window that can no longer be filled out of its slack, where that takes at most `left` steps.
+/// Refills a window that can no longer be filled out of its reserve, where that takes at most `left` steps.
 pub(super) fn refill(
     window: &mut Window,
     total: usize,
     filter: &SharedFilter,
     sorting: &Arc<Sorting>,
-    moment: Moment<'_>,
+    moment: AsOf<'_>,
     work: &mut Account,
     left: &mut u64,
 ) {

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use crate::{
     moments::Turned,
     shard::{
-        LOOK_UP_STEPS, Moment, Shard, Tried, WINDOW_STEPS,
+        AsOf, LOOK_UP_STEPS, Shard, Tried, WINDOW_STEPS,
         predicates::{Found, Predicates, Sides},
         view::{SharedFilter, Timed},
         window::{Cause, Step},
@@ -60,7 +60,7 @@ impl Shard {
         set: usize,
         turned: &[Turned],
         then: Instant,
-        moment: Moment<'_>,
+        moment: AsOf<'_>,
         left: &mut u64,
     ) {
         if turned.is_empty() || self.predicates.get(set).is_none_or(Predicates::is_empty) {
@@ -120,7 +120,7 @@ impl Shard {
         set: usize,
         turned: &[Turned],
         then: Instant,
-        moment: Moment<'_>,
+        moment: AsOf<'_>,
         left: &mut u64,
     ) {
         let mut tests: Vec<u32> = turned.iter().map(|turned| turned.test).collect();
@@ -144,7 +144,7 @@ impl Shard {
         id: u32,
         rows: &[u32],
         then: Instant,
-        moment: Moment<'_>,
+        moment: AsOf<'_>,
         left: &mut u64,
     ) {
         let tried = Tried::of_turned(rows.iter().filter_map(|row| moment.rows.current(*row)));
@@ -155,7 +155,7 @@ impl Shard {
     }
 
     /// Fires the timers of nodes that are due.
-    pub(crate) fn fire(&mut self, id: u32, then: Instant, moment: Moment<'_>, left: &mut u64) {
+    pub(crate) fn fire(&mut self, id: u32, then: Instant, moment: AsOf<'_>, left: &mut u64) {
         let Some(filter) = self.filters.get(id as usize) else { return };
         let set = filter.set;
         let Timed::ByNode(timers) = &filter.timed else { return };
@@ -199,7 +199,7 @@ impl Shard {
         id: u32,
         handles: impl Iterator<Item = u32>,
         then: Instant,
-        moment: Moment<'_>,
+        moment: AsOf<'_>,
         left: &mut u64,
     ) {
         let filter = &self.filters[id as usize];

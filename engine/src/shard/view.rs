@@ -13,7 +13,7 @@ use crate::{
     shard::{
         predicates::Extent,
         timers::Timers,
-        window::{Cause, Slice, Step, Window, WindowChange},
+        window::{Cause, Step, Stretch, Window, WindowChange},
     },
     steps::Cost,
     store::{columns::Column, row::Row, sorting::Sorting},
@@ -154,11 +154,11 @@ pub(crate) struct View {
     pub(crate) identity: Identity,
     pub(crate) sorting: Arc<Sorting>,
     pub(crate) shape: Shape,
-    /// Matches; of a slice, as long as its count is followed.
+    /// Matches; of a stretch, as long as its count is followed.
     pub(crate) total: u64,
     pub(crate) feeds: SmallVec<[Feed; 1]>,
     pub(crate) filling: Filling,
-    /// All that its filter and its order read; none of a slice.
+    /// All that its filter and its order read; none of a stretch.
     pub(crate) columns: Box<[Column]>,
     pub(crate) keeping: Keeping,
     pub(crate) own: Own,
@@ -274,7 +274,7 @@ pub(crate) struct Telling {
 #[derive(Debug)]
 pub(crate) enum Shape {
     Window { filter: u32, window: Window },
-    Slice { extent: Extent, slice: Slice, followed: bool, touches: Touches },
+    Stretch { extent: Extent, stretch: Stretch, followed: bool, touches: Touches },
 }
 
 impl View {

@@ -1,8 +1,8 @@
 //! The first rows of a result, in order, and the net change that a commit makes to them.
 //!
-//! A [`Window`] holds the rows of one filter up to some place behind its cap: the slack, out of which a place that becomes free
+//! A [`Window`] holds the rows of one filter up to some place behind its cap: the reserve, out of which a place that becomes free
 //! is filled. How far it knows its matches is part of it; what lies behind is not its business, at the price of one
-//! comparison. When slack runs out it is refilled from an order that holds all rows. A [`Slice`] holds no rows at all: its
+//! comparison. When the reserve runs out it is refilled from an order that holds all rows. A [`Stretch`] holds no rows at all: its
 //! filter is a stretch of an order that is kept anyway, and its window the beginning of that stretch.
 
 use std::{cmp::Ordering, sync::Arc};
@@ -77,12 +77,12 @@ const ENTRY_BYTES: usize = 32;
 
 /// A window lets go of rows beyond so many.
 fn most_held(cap: usize) -> usize {
-    let most = cap.saturating_add(slack(cap));
+    let most = cap.saturating_add(reserve(cap));
     most.saturating_add(most / 8).saturating_add(4)
 }
 
 /// So many rows are held besides those of the window when there are more matches than that.
-fn slack(cap: usize) -> usize {
+fn reserve(cap: usize) -> usize {
     cap
 }
 
@@ -96,7 +96,7 @@ impl Window {
     pub(crate) fn of(cap: usize, mut matches: Vec<Entry>, sorting: &Sorting, rows: Rows<'_>) -> Self {
         let mut window = Self::new(cap);
         let cap = window.cap;
-        window.known = window.keep_first(&mut matches, cap + slack(cap), sorting, rows);
+        window.known = window.keep_first(&mut matches, cap + reserve(cap), sorting, rows);
         window.tree = Tree::from_sorted(matches);
         window.last = window.tree.nth(cap - 1);
         window
@@ -132,7 +132,7 @@ impl Window {
         self.tree.iter().take(self.cap)
     }
 
-    /// Rows held, slack included.
+    /// Rows held, reserve included.
     pub(crate) fn len(&self) -> usize {
         self.tree.len()
     }
@@ -142,10 +142,10 @@ impl Window {
         self.known.as_ref()
     }
 
-    /// How many more rows it would take before slack is as it should be, once it is nearly used up.
+    /// How many more rows it would take before the reserve is as it should be, once it is nearly used up.
     pub(crate) fn wants(&self) -> Option<usize> {
-        let low = self.known.is_some() && self.tree.len() < self.cap + slack(self.cap) / 4;
-        low.then(|| self.cap + slack(self.cap) - self.tree.len())
+        let low = self.known.is_some() && self.tree.len() < self.cap + reserve(self.cap) / 4;
+        low.then(|| self.cap + reserve(self.cap) - self.tree.len())
     }
 
     /// The position of a row in the window, counted from 0. O(log cap).
@@ -316,9 +316,9 @@ impl Window {
         self.known.as_ref().is_none_or(|known| known.compare(prefix, row, sorting).is_le())
     }
 
-    /// Lets go of slack beyond what is useful, some at a time.
+    /// Lets go of reserve beyond what is useful, some at a time.
     fn trim(&mut self, sorting: &Sorting, rows: Rows<'_>) {
-        let most = self.cap + slack(self.cap);
+        let most = self.cap + reserve(self.cap);
         if self.tree.len() > most_held(self.cap) {
             self.tree.truncate(most);
             let last = self.tree.last().and_then(|last| rows.current(last.row));
@@ -329,7 +329,7 @@ impl Window {
 
 /// A view that is a stretch of an order which holds all rows.
 #[derive(Debug)]
-pub(crate) struct Slice {
+pub(crate) struct Stretch {
     cap: usize,
     /// The last row of the window once there are `cap` of them.
     last: Option<Entry>,
@@ -337,7 +337,7 @@ pub(crate) struct Slice {
     len: usize,
 }
 
-impl Slice {
+impl Stretch {
     /// The stretch of `tree` between two positions. One of no rows is held as one of one row, as a [`Window`] is.
     pub(crate) fn new(cap: usize, tree: &Tree, start: usize, end: usize) -> Self {
         let cap = cap.max(1);

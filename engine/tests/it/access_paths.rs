@@ -98,9 +98,9 @@ fn variants() -> Vec<(&'static str, EngineLimits)> {
         ("by itself", usual.clone()),
         ("by scan", tuned(Tuning { scan_only: true, ..Tuning::default() })),
         ("by the first", tuned(Tuning { alternative: Some(0), ..eager.clone() })),
-        ("by the second", tuned(Tuning { alternative: Some(1), no_slices: true, ..eager.clone() })),
+        ("by the second", tuned(Tuning { alternative: Some(1), no_stretches: true, ..eager.clone() })),
         ("by the third", tuned(Tuning { alternative: Some(2), ..Tuning::default() })),
-        ("as slices", tuned(Tuning { slices: true, ..eager.clone() })),
+        ("as slices", tuned(Tuning { stretches: true, ..eager.clone() })),
         ("with node timers", tuned(Tuning { node_timers: true, ..eager.clone() })),
         (
             "in small slices",

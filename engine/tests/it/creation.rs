@@ -110,7 +110,7 @@ fn a_stretch_of_a_shared_order_hears_nothing_of_what_is_behind_its_window() {
     assert_eq!(visited, [2_000, 2_000, 0, 0]);
     let plan = engine.prepare(&query).expect("a query").without_counts();
     let (feed, _) = engine.open(NOW, &plan).expect("room for a view");
-    assert!(engine.explain(NOW, &plan).unwrap().is_slice);
+    assert!(engine.explain(NOW, &plan).unwrap().is_stretch);
 
     let before = engine.stats();
     for id in 10_000..10_100 {

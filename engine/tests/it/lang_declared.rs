@@ -218,7 +218,7 @@ fn a_limit_of_nothing_is_a_live_count() {
     for eager in [false, true] {
         for (filter, order) in [("", ""), ("total > 5", ""), ("total > 5", "total"), ("", "total desc")] {
             let mut limits = EngineLimits::default();
-            limits.tuning.slices = eager;
+            limits.tuning.stretches = eager;
             let mut engine = Engine::new(limits, HashSeed::FIXED);
             engine.define_set(SetDef::new("orders")).expect("a set");
             let query = Query::new("orders").filter(filter).order_by(order).limit(0);

@@ -510,7 +510,7 @@ mod tests {
         }
         let debug = format!("{engine:?}");
         // What is for tests alone is no setting.
-        let tuning = format!("{:?}", engine.tuning);
+        let tuning = format!("{:?}", liveset_engine::Tuning::default());
         let inside = [names("json"), names("query"), &fields(&tuning), &["json", "query", "tuning"]].concat();
         let own: Vec<_> = fields(&debug).into_iter().filter(|field| !inside.contains(field)).collect();
         assert_eq!(own, names("engine"));

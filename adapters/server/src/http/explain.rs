@@ -19,7 +19,8 @@ struct Answer<'a> {
     sharing: usize,
     is_open: bool,
     candidates: usize,
-    is_slice: bool,
+    #[serde(rename = "isSlice")]
+    is_stretch: bool,
     has_order_index: bool,
     cost: Steps,
     flip_cost: Steps,
@@ -65,7 +66,7 @@ pub(super) async fn run(State(app): State<App>, caller: Caller, body: Body) -> R
         sharing: explained.sharing,
         is_open: explained.is_open,
         candidates: explained.candidates,
-        is_slice: explained.is_slice,
+        is_stretch: explained.is_stretch,
         has_order_index: explained.has_order_index,
         cost: explained.cost.into(),
         flip_cost: explained.flip_cost.into(),

@@ -138,8 +138,8 @@ fn behind_their_sets() {
 fn by_every_way_of_the_engine() {
     let ways = [
         Tuning { scan_only: true, ..Tuning::default() },
-        Tuning { slices: true, eager_indexes: true, ..Tuning::default() },
-        Tuning { node_timers: true, no_slices: true, ..Tuning::default() },
+        Tuning { stretches: true, eager_indexes: true, ..Tuning::default() },
+        Tuning { node_timers: true, no_stretches: true, ..Tuning::default() },
     ];
     for (seed, tuning) in (600..).zip(ways) {
         let engine = EngineLimits { tuning, ..EngineLimits::default() };
