@@ -145,6 +145,7 @@ mod parser;
 mod plans;
 mod policy;
 mod rechecks;
+mod refusals;
 mod requests;
 mod resources;
 mod resume;

@@ -7,7 +7,7 @@ use liveset_engine::{Explain, Filter, ParsedQuery, Plan, Projection};
 
 use crate::{
     Access, Hub, Now, PreparedQuery, Principal,
-    requests::{invalid, overdrawn, query_forbidden},
+    refusals::{invalid, overdrawn, query_forbidden},
 };
 
 /// A query that is answered once; see [`Hub::query`](crate::Hub::query). It may run on another thread, without the hub.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::{
     Access, ConnectionId, Hub, Now, Principal, Restriction,
     feeds::Watcher,
-    requests::{STEPS_PER_BYTE, invalid, planning_steps, query_forbidden},
+    refusals::{invalid, query_forbidden},
 };
 
 /// What somebody may see of a set: the answer of the policy, ready for use.
@@ -211,3 +211,14 @@ impl Hub {
         self.connections.find(conn)?.scopes.get(edge).cloned()
     }
 }
+
+/// The steps that it takes to read and plan a query. Of a text that is too long no more is read than may be.
+pub(crate) fn planning_steps(query: &Query, most: usize) -> u64 {
+    let texts = [&query.filter, &query.order_by].into_iter().flatten().map(String::len);
+    let fields = query.fields.iter().flatten().map(String::len);
+    STEPS_PER_QUERY + STEPS_PER_BYTE * texts.chain(fields).map(|bytes| bytes.min(most)).sum::<usize>() as u64
+}
+
+/// Steps that any query takes to be planned, and those for each byte of its texts.
+const STEPS_PER_QUERY: u64 = 200;
+const STEPS_PER_BYTE: u64 = 4;

@@ -14,7 +14,7 @@ use crate::{
     feeds::Watcher,
     holds::Input,
     plans::{NoScope, Scope},
-    requests::subscription_forbidden,
+    refusals::subscription_forbidden,
     turns::Turns,
     work::Task,
 };

@@ -1,4 +1,4 @@
-//! What sessions ask for: subscriptions and live queries, checked, granted, taken back.
+//! Live queries, checked, granted, changed into others, taken back.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,202 +6,34 @@ use std::{
 };
 
 use liveset_core::{
-    About, Ahead, Batch, Change, ErrorCode, LiveQueryOptions, Query, Reason, Refusal, Request, Row, Snapshot,
-    SubscriptionSpec, Ticket, VersionCode,
+    About, Ahead, Batch, Change, ErrorCode, LiveQueryOptions, Query, Reason, Refusal, Row, Snapshot, Ticket,
+    VersionCode,
 };
-use liveset_engine::{FeedId, Keeping, OpenError, Opened, Plan, QueryError, Share};
+use liveset_engine::{FeedId, Keeping, OpenError, Opened, Plan};
 
 use crate::{
-    ConnectionId, Hub, HubLimits, LiveQueryStage, Now, Output, Principal, ResourceError,
-    connections::{Connection, HeldQuery, subscription_bytes},
+    ConnectionId, Hub, LiveQueryStage, Now, Output,
+    connections::{Connection, HeldQuery},
     direct::Direct,
-    error::open_error_code,
     feeds::{Feeds, Watcher},
-    output::Outputs,
-    plans::Scope,
-    policy::Guard,
-    timers::Timer,
+    plans::{Scope, planning_steps},
+    refusals::{overdrawn, query_forbidden, too_large, too_many_of_subject},
     updates::identity,
 };
 
-impl Connection {
-    /// The diffs of a live query go through the session until that has sent everything.
-    pub(crate) fn is_behind(&mut self, feed: FeedId, ticket: Ticket) {
-        self.behind.insert((feed, ticket));
-    }
-
-    /// Tells the owner of the errors that the client is told of.
-    pub(crate) fn note_errors(&mut self, conn: ConnectionId, outputs: &mut Outputs) {
-        while let Some(code) = self.session.poll_error() {
-            outputs.push(Output::Error { conn, code });
-        }
-    }
-
-    /// Tells the owner, once, that the session has something to send.
-    pub(crate) fn signal(&mut self, conn: ConnectionId, outputs: &mut Outputs) {
-        self.note_errors(conn, outputs);
-        if !self.signalled && self.session.wants_transmit() {
-            self.signalled = true;
-            outputs.push(Output::Transmit { conn });
-        }
-    }
+/// A `createLiveQuery`.
+pub(super) struct Asked {
+    pub(super) ticket: Ticket,
+    pub(super) id: Arc<str>,
+    pub(super) query: Arc<Query>,
+    pub(super) options: LiveQueryOptions,
+    pub(super) since: Option<String>,
+    /// Its texts as parsed, where a parser has read the message.
+    pub(super) ahead: Ahead,
 }
 
 impl Hub {
-    /// After any input of a session: answers what it asks for, and brings the tables up to date with it.
-    pub(crate) fn settle(&mut self, now: Now, conn: ConnectionId) {
-        self.unsettled.push_back(conn);
-        self.settle_all(now);
-    }
-
-    /// The same for every session that has got something since it was last settled. Answering one may give something to
-    /// another: a result for which that has waited.
-    pub(crate) fn settle_all(&mut self, now: Now) {
-        while let Some(conn) = self.unsettled.pop_front() {
-            self.settle_one(now, conn);
-        }
-    }
-
-    fn settle_one(&mut self, now: Now, conn: ConnectionId) {
-        loop {
-            let Some(connection) = self.connections.find_mut(conn) else { return };
-            match connection.session.poll_request() {
-                Some(request) => self.answer(now, conn, request),
-                None => break,
-            }
-        }
-        if self.connections.find(conn).is_some_and(Connection::is_over) {
-            self.release(now, conn);
-        }
-        self.begin_deferred(now, conn);
-        if let Some(connection) = self.connections.find_mut(conn) {
-            self.timers.set(Timer::Connection(conn), connection.session.poll_timeout());
-            connection.signal(conn, &mut self.outputs);
-            connection.count_initial(&mut self.subjects);
-            self.totals.count(connection);
-            self.begin_deferred_beside(now, conn);
-        }
-    }
-
-    fn answer(&mut self, now: Now, conn: ConnectionId, request: Request) {
-        match request {
-            Request::Verify { attempt, token } => self.outputs.push(Output::Verify { conn, attempt, token }),
-            Request::Subscribe { ticket, subscriptions } => self.subscribe(now, conn, ticket, subscriptions),
-            Request::Unsubscribed { subscriptions } => {
-                for subscription in subscriptions {
-                    self.forget_subscription(now, conn, &subscription.id);
-                }
-            }
-            Request::CreateLiveQuery { ticket, id, query, options, since, ahead } => {
-                self.note(conn, &id, LiveQueryStage::Asked);
-                let asked = Asked { ticket, id: id.clone(), query: Arc::new(query), options, since, ahead };
-                if let Err(refusal) = self.create(now, conn, asked) {
-                    self.refuse_query(now, conn, ticket, &id, refusal);
-                }
-            }
-            Request::LiveQueryDestroyed { ticket, id } => {
-                self.note(conn, &id, LiveQueryStage::Ended);
-                self.forget_query(now, conn, ticket);
-            }
-        }
-    }
-
-    fn note(&mut self, conn: ConnectionId, id: &Arc<str>, stage: LiveQueryStage) {
-        self.outputs.push(Output::LiveQuery { conn, id: id.clone(), stage });
-    }
-
-    fn refuse_query(
-        &mut self,
-        now: Now,
-        conn: ConnectionId,
-        ticket: Ticket,
-        id: &Arc<str>,
-        refusal: Refusal,
-    ) {
-        self.note(conn, id, LiveQueryStage::Refused(refusal.code));
-        let Some(Connection { session, .. }) = self.connections.find_mut(conn) else { return };
-        match refusal.code {
-            ErrorCode::Internal => {
-                session.refuse(now.monotonic, ticket, Refusal { id: Some(id.clone()), ..refusal });
-                self.outputs.push(Output::Panicked { conn });
-            }
-            // "Where the server itself must end a query … it says so by `error`": the connection stays.
-            ErrorCode::Overloaded => {
-                session.end_live_query(now.monotonic, ticket, refusal.code, &refusal.message);
-            }
-            _ => session.refuse(now.monotonic, ticket, Refusal { id: Some(id.clone()), ..refusal }),
-        }
-    }
-
-    /// What the host knows of a connection could not be had: it ends, whatever it may see.
-    pub(crate) fn panicked(&mut self, now: Now, conn: ConnectionId) {
-        if let Some(connection) = self.connections.find_mut(conn) {
-            connection.session.fail(now.monotonic, ErrorCode::Internal, "internal error");
-            self.outputs.push(Output::Panicked { conn });
-        }
-    }
-
-    // --- events ---
-
-    /// All or nothing.
-    fn subscribe(
-        &mut self,
-        now: Now,
-        conn: ConnectionId,
-        ticket: Ticket,
-        subscriptions: Vec<SubscriptionSpec>,
-    ) {
-        let Some(connection) = self.connections.find_mut(conn) else { return };
-        let limit = self.limits.subscriptions_per_subject;
-        let held = connection.share.subject().map_or(0, |subject| self.subjects.of(subject).subscriptions);
-        let free = limit.saturating_sub(held);
-        let mut room = self.subjects.room(&connection.share, &connection.held.kept, &self.limits);
-        for (index, subscription) in subscriptions.iter().enumerate() {
-            if index >= free {
-                self.counts.refusals.subscriptions_per_subject += 1;
-                let refusal = too_many_of_subject(limit, "subscriptions", Some(&subscription.id));
-                connection.session.refuse(now.monotonic, ticket, refusal);
-                return;
-            }
-            let bytes = subscription_bytes(subscription);
-            if bytes > room.left {
-                self.counts.refusals.query_bytes += 1;
-                let refusal = no_bytes(bytes, room, &subscription.id);
-                connection.session.refuse(now.monotonic, ticket, refusal);
-                return;
-            }
-            room.left -= bytes;
-            let who = connection.principal.as_ref();
-            let checked = check_subscription(&self.resources, &self.policy, who, subscription);
-            if let Err(refusal) = checked {
-                if refusal.code == ErrorCode::Internal {
-                    self.outputs.push(Output::Panicked { conn });
-                }
-                connection.session.refuse(now.monotonic, ticket, refusal);
-                return;
-            }
-        }
-        if !connection.session.accept_subscriptions(now.monotonic, ticket) {
-            return;
-        }
-        for subscription in subscriptions {
-            self.routes.add(&subscription.path, conn);
-            connection.held.subscribe(subscription);
-        }
-        connection.count(now.monotonic, &mut self.subjects);
-    }
-
-    fn forget_subscription(&mut self, now: Now, conn: ConnectionId, id: &str) {
-        let Some(connection) = self.connections.find_mut(conn) else { return };
-        if let Some(subscription) = connection.held.unsubscribe(id) {
-            self.routes.remove(&subscription.path, conn);
-            connection.count(now.monotonic, &mut self.subjects);
-        }
-    }
-
-    // --- live queries ---
-
-    fn create(&mut self, now: Now, conn: ConnectionId, asked: Asked) -> Result<(), Refusal> {
+    pub(super) fn create(&mut self, now: Now, conn: ConnectionId, asked: Asked) -> Result<(), Refusal> {
         let Some(connection) = self.connections.find(conn) else { return Ok(()) };
         let Some(who) = connection.principal.clone() else { return Err(query_forbidden(&asked.query)) };
         let limit = self.limits.live_queries_per_subject;
@@ -264,6 +96,29 @@ impl Hub {
         }
         self.opened(now, feed, is_there);
         Ok(())
+    }
+
+    pub(super) fn refuse_query(
+        &mut self,
+        now: Now,
+        conn: ConnectionId,
+        ticket: Ticket,
+        id: &Arc<str>,
+        refusal: Refusal,
+    ) {
+        self.note(conn, id, LiveQueryStage::Refused(refusal.code));
+        let Some(Connection { session, .. }) = self.connections.find_mut(conn) else { return };
+        match refusal.code {
+            ErrorCode::Internal => {
+                session.refuse(now.monotonic, ticket, Refusal { id: Some(id.clone()), ..refusal });
+                self.outputs.push(Output::Panicked { conn });
+            }
+            // "Where the server itself must end a query … it says so by `error`": the connection stays.
+            ErrorCode::Overloaded => {
+                session.end_live_query(now.monotonic, ticket, refusal.code, &refusal.message);
+            }
+            _ => session.refuse(now.monotonic, ticket, Refusal { id: Some(id.clone()), ..refusal }),
+        }
     }
 
     /// A live query of a connection has waited for its result until nothing more may be spent on it in time: it ends.
@@ -353,7 +208,7 @@ impl Hub {
         self.unsettled.push_back(conn);
     }
 
-    fn forget_query(&mut self, now: Now, conn: ConnectionId, ticket: Ticket) {
+    pub(super) fn forget_query(&mut self, now: Now, conn: ConnectionId, ticket: Ticket) {
         let Some(connection) = self.connections.find_mut(conn) else { return };
         if let Some(query) = connection.held.remove(ticket) {
             if query.is_deferred {
@@ -410,22 +265,6 @@ impl Hub {
         }
         self.take_updates(now);
     }
-
-    /// What is answered where there is no room for a live query.
-    pub(crate) fn no_room(&mut self, error: &OpenError) -> Refusal {
-        self.counts.refusals.count(error);
-        // The filter that it names has the policy's row filter in it.
-        let message = match error {
-            OpenError::TooManyUnindexed { max, .. } => format!(
-                "no more than {max} live queries are kept that every change has to be tried on; a filter with a test such as \
-                 field == 'value', field in [..] or field < 10 that all of its nodes pass is not one of them"
-            ),
-            other => other.to_string(),
-        };
-        Refusal { code: open_error_code(error), message, id: None }
-    }
-
-    // --- another principal ---
 
     pub(crate) fn end_query(&mut self, now: Now, conn: ConnectionId, ticket: Ticket, refusal: &Refusal) {
         let Some(connection) = self.connections.find_mut(conn) else { return };
@@ -539,97 +378,4 @@ fn missed(
     }
     let mut net = of.find_map(|feed| feeds.since(feed, since))?;
     Some(Batch { version: snapshot.version, count: Some(snapshot.count), changes: net.drain().changes })
-}
-
-/// The steps that it takes to read and plan a query. Of a text that is too long no more is read than may be.
-pub(crate) fn planning_steps(query: &Query, most: usize) -> u64 {
-    let texts = [&query.filter, &query.order_by].into_iter().flatten().map(String::len);
-    let fields = query.fields.iter().flatten().map(String::len);
-    STEPS_PER_QUERY + STEPS_PER_BYTE * texts.chain(fields).map(|bytes| bytes.min(most)).sum::<usize>() as u64
-}
-
-/// Steps that any query takes to be planned, and those for each byte of its texts.
-const STEPS_PER_QUERY: u64 = 200;
-pub(crate) const STEPS_PER_BYTE: u64 = 4;
-
-pub(crate) fn overdrawn(limits: &HubLimits) -> Refusal {
-    let HubLimits { steps_per_second_per_connection, steps_per_second_per_subject, .. } = limits;
-    let message = format!(
-        "Queries were asked for faster than {steps_per_second_per_connection} steps of work a second for a connection, or \
-         {steps_per_second_per_subject} for a subject, allow: try again later"
-    );
-    Refusal { code: ErrorCode::Overloaded, message, id: None }
-}
-
-/// A `createLiveQuery`.
-struct Asked {
-    ticket: Ticket,
-    id: Arc<str>,
-    query: Arc<Query>,
-    options: LiveQueryOptions,
-    since: Option<String>,
-    /// Its texts as parsed, where a parser has read the message.
-    ahead: Ahead,
-}
-
-fn check_subscription(
-    resources: &crate::Resources,
-    policy: &Guard,
-    who: Option<&Principal>,
-    subscription: &SubscriptionSpec,
-) -> Result<(), Refusal> {
-    resources.declares_events(&subscription.path, &subscription.events).map_err(|error| Refusal {
-        code: match error {
-            ResourceError::UnknownPath(_) | ResourceError::Template(_) => ErrorCode::InvalidPath,
-            ResourceError::UnknownEvent { .. } => ErrorCode::InvalidEvent,
-        },
-        message: error.to_string(),
-        id: Some(subscription.id.clone()),
-    })?;
-    let may = |who| policy.ask(|policy| policy.may_subscribe(who, &subscription.path, &subscription.events));
-    match who.map(may).transpose()? {
-        Some(true) => Ok(()),
-        Some(false) | None => Err(subscription_forbidden(subscription)),
-    }
-}
-
-pub(crate) fn subscription_forbidden(subscription: &SubscriptionSpec) -> Refusal {
-    Refusal {
-        code: ErrorCode::Forbidden,
-        message: format!("not allowed to subscribe to '{}'", subscription.path),
-        id: Some(subscription.id.clone()),
-    }
-}
-
-pub(crate) fn invalid(error: QueryError) -> Refusal {
-    Refusal { code: ErrorCode::InvalidQuery, message: error.to_string(), id: None }
-}
-
-fn too_large(snapshot: &Snapshot, limit: usize) -> Refusal {
-    let message = format!(
-        "The first rows have {} bytes and may have at most {limit}: ask for fewer rows (limit) or fields (node.fields)",
-        snapshot.bytes()
-    );
-    Refusal { code: ErrorCode::LimitExceeded, message, id: None }
-}
-
-fn too_many_of_subject(limit: usize, what: &str, id: Option<&Arc<str>>) -> Refusal {
-    Refusal {
-        code: ErrorCode::LimitExceeded,
-        message: format!("A subject may have at most {limit} {what}, over all of its connections"),
-        id: id.cloned(),
-    }
-}
-
-fn no_bytes(bytes: u64, room: Share, id: &Arc<str>) -> Refusal {
-    let Share { of, left } = room;
-    Refusal {
-        code: ErrorCode::LimitExceeded,
-        message: format!("the subscription would take {bytes} bytes; {left} of {of} are left"),
-        id: Some(id.clone()),
-    }
-}
-
-pub(crate) fn query_forbidden(query: &Query) -> Refusal {
-    Refusal { code: ErrorCode::Forbidden, message: format!("not allowed to query '{}'", query.set), id: None }
 }

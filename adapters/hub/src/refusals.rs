@@ -1,0 +1,74 @@
+//! What those are told whom the hub refuses something.
+
+use std::sync::Arc;
+
+use liveset_core::{ErrorCode, Query, Refusal, Snapshot, SubscriptionSpec};
+use liveset_engine::{OpenError, QueryError, Share};
+
+use crate::{Hub, HubLimits, error::open_error_code};
+
+impl Hub {
+    /// What is answered where there is no room for a live query.
+    pub(crate) fn no_room(&mut self, error: &OpenError) -> Refusal {
+        self.counts.refusals.count(error);
+        // The filter that it names has the policy's row filter in it.
+        let message = match error {
+            OpenError::TooManyUnindexed { max, .. } => format!(
+                "no more than {max} live queries are kept that every change has to be tried on; a filter with a test such as \
+                 field == 'value', field in [..] or field < 10 that all of its nodes pass is not one of them"
+            ),
+            other => other.to_string(),
+        };
+        Refusal { code: open_error_code(error), message, id: None }
+    }
+}
+
+pub(crate) fn overdrawn(limits: &HubLimits) -> Refusal {
+    let HubLimits { steps_per_second_per_connection, steps_per_second_per_subject, .. } = limits;
+    let message = format!(
+        "Queries were asked for faster than {steps_per_second_per_connection} steps of work a second for a connection, or \
+         {steps_per_second_per_subject} for a subject, allow: try again later"
+    );
+    Refusal { code: ErrorCode::Overloaded, message, id: None }
+}
+
+pub(crate) fn subscription_forbidden(subscription: &SubscriptionSpec) -> Refusal {
+    Refusal {
+        code: ErrorCode::Forbidden,
+        message: format!("not allowed to subscribe to '{}'", subscription.path),
+        id: Some(subscription.id.clone()),
+    }
+}
+
+pub(crate) fn invalid(error: QueryError) -> Refusal {
+    Refusal { code: ErrorCode::InvalidQuery, message: error.to_string(), id: None }
+}
+
+pub(crate) fn too_large(snapshot: &Snapshot, limit: usize) -> Refusal {
+    let message = format!(
+        "The first rows have {} bytes and may have at most {limit}: ask for fewer rows (limit) or fields (node.fields)",
+        snapshot.bytes()
+    );
+    Refusal { code: ErrorCode::LimitExceeded, message, id: None }
+}
+
+pub(crate) fn too_many_of_subject(limit: usize, what: &str, id: Option<&Arc<str>>) -> Refusal {
+    Refusal {
+        code: ErrorCode::LimitExceeded,
+        message: format!("A subject may have at most {limit} {what}, over all of its connections"),
+        id: id.cloned(),
+    }
+}
+
+pub(crate) fn no_bytes(bytes: u64, room: Share, id: &Arc<str>) -> Refusal {
+    let Share { of, left } = room;
+    Refusal {
+        code: ErrorCode::LimitExceeded,
+        message: format!("the subscription would take {bytes} bytes; {left} of {of} are left"),
+        id: Some(id.clone()),
+    }
+}
+
+pub(crate) fn query_forbidden(query: &Query) -> Refusal {
+    Refusal { code: ErrorCode::Forbidden, message: format!("not allowed to query '{}'", query.set), id: None }
+}
