@@ -10,7 +10,8 @@ use thiserror::Error;
 
 use crate::auth::{Authenticator, NoToken};
 use crate::clock::{Clock, WallClock};
-use crate::failures::{Door, Failures};
+use crate::door::Door;
+use crate::failures::Failures;
 use crate::handle::Liveset;
 use crate::limits::Limits;
 use crate::shards::Shards;
@@ -154,8 +155,9 @@ impl Builder {
             hub.define_set(set)?;
         }
         let clock = WallClock::new(clock);
-        let door = Door { authenticator, failures: Failures::new(auth), patience };
-        let shared = Shared::new(hub, clock, door, transport, sizes, shards);
+        let start = tokio::time::Instant::now();
+        let door = Door::new(authenticator, Failures::new(auth), patience, start);
+        let shared = Shared::new(hub, clock, door, transport, sizes, shards, start);
         Ok(Liveset::new(shared))
     }
 }

@@ -1,4 +1,4 @@
-//! Who has failed to authenticate too often, by address.
+//! Rate limit on failed authentications, per address.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -8,16 +8,7 @@ use std::time::Duration;
 use liveset_core::Moment;
 
 use crate::address::ClientAddress;
-use crate::auth::Authenticator;
 use crate::limits::AuthLimits;
-
-/// Who judges tokens, and how often that went wrong.
-pub(crate) struct Door {
-    pub(crate) authenticator: Box<dyn Authenticator>,
-    pub(crate) failures: Failures,
-    /// For how long a verdict is waited for; a session bounds this itself.
-    pub(crate) patience: Duration,
-}
 
 /// The failed authentications of each address that has some. Bounded: the address that is forgiven first is forgotten first.
 ///

@@ -408,7 +408,7 @@ impl Liveset {
         token: impl Into<Box<str>>,
         address: Option<ClientAddress>,
     ) -> Result<Principal, Denied> {
-        self.shared.authenticate(&Token::new(token), address).await
+        self.shared.door.authenticate(&Token::new(token), address).await
     }
 
     /// Whether a principal may commit and publish, by the policy; not where it panics. The endpoint itself offers no writing.
@@ -452,7 +452,7 @@ impl Liveset {
     /// Counts the calls of [`revoke`](Self::revoke) and [`reauthorize`](Self::reauthorize): whoever keeps a
     /// [`Principal`] of [`authenticate`](Self::authenticate) for a while authenticates again when this has changed.
     pub fn auth_epoch(&self) -> u64 {
-        self.shared.auth_epoch()
+        self.shared.door.epoch()
     }
 
     // --- looking in ---

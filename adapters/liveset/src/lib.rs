@@ -119,6 +119,7 @@ mod clock;
 mod commit;
 mod connection;
 mod contain;
+mod door;
 mod failures;
 mod finite;
 #[cfg(feature = "fuzzing")]

@@ -1,31 +1,33 @@
 //! What all handles, connections and streams of one endpoint share: the hub behind its lock, and everything that must
 //! happen after it was touched.
 
+mod drain;
+mod shutdown;
+mod streams;
 mod verify;
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Poll, Waker};
+use std::task::Waker;
 use std::time::Duration;
 
-use liveset_core::{Attempt, CloseCode, ErrorCode, LiveUpdate, Moment, Token};
+use liveset_core::{CloseCode, Moment};
 use liveset_engine::Instant;
-use liveset_hub::{ConnectionId, Hub, LiveQueryStage, Now, Output, Parser, Timeouts, WatchId};
+use liveset_hub::{ConnectionId, Hub, Now, Parser, Timeouts, WatchId};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use crate::address::{ClientAddress, origin};
 use crate::clock::WallClock;
 use crate::contain::{Panicked, contain};
-use crate::failures::Door;
+use crate::door::Door;
 use crate::limits::TransportLimits;
-use crate::outbox::Offered;
 use crate::peer::Peer;
 use crate::shards::Shards;
 use crate::telemetry;
 use crate::timer::Timer;
+use drain::Effects;
 
 /// A timer that is later than this was not late by chance.
 pub(crate) const PAUSE: Duration = Duration::from_millis(100);
@@ -33,16 +35,13 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 /// How long what came meanwhile may take to be read then, and what waited to be written.
 pub(crate) const AFTER_PAUSE: Duration = Duration::from_secs(1);
 
-/// The grain in which a shutdown is spread.
-const SPREAD_STEP: Duration = Duration::from_millis(10);
-
 pub(crate) struct Shared {
     /// A lock that is fair when it is held for long: whoever does one slice after the other hands it to those who wait between
     /// two of them.
     state: Mutex<State>,
     /// Reads messages and queries, outside of the lock.
     pub(crate) parser: Parser,
-    door: Door,
+    pub(crate) door: Door,
     pub(crate) transport: TransportLimits,
     pub(crate) sizes: Sizes,
     /// Queries asked for a principal whose rows were too large.
@@ -54,8 +53,6 @@ pub(crate) struct Shared {
     closing: AtomicBool,
     /// A connection came without an address, which was said.
     nameless: AtomicBool,
-    /// Counts up whenever principals are looked at anew: what was verified before is verified again.
-    auth_epoch: AtomicU64,
     /// How many connections are being served.
     serving: watch::Sender<usize>,
 }
@@ -91,49 +88,6 @@ struct State {
     armed: Timeouts,
 }
 
-/// What is to be done after the lock was let go: it may call code that is not ours, or take the lock again.
-#[derive(Default)]
-struct Effects {
-    wakers: Vec<Waker>,
-    verify: Vec<(Arc<Peer>, Attempt, Token)>,
-    notes: Vec<(Arc<Peer>, Note)>,
-    rearm: bool,
-}
-
-/// What is logged of a connection, outside of the lock: whoever subscribes to logs may do anything.
-enum Note {
-    LiveQuery(Arc<str>, LiveQueryStage),
-    Error(ErrorCode),
-    Crowded(Arc<str>),
-    Panicked,
-}
-
-impl Note {
-    /// Ids and subjects may be any text: Debug escapes them. The text of an error may quote what the client sent, which is nothing
-    /// for a log.
-    fn log(self) {
-        match self {
-            Note::LiveQuery(id, stage) => {
-                let _span = tracing::debug_span!("live_query", ?id).entered();
-                tracing::debug!(?stage);
-            }
-            Note::Error(code) => tracing::debug!(code = code.as_str(), "the client is told of an error"),
-            Note::Crowded(subject) => {
-                tracing::info!(?subject, "as many connections act for the subject as may");
-            }
-            Note::Panicked => {
-                tracing::error!("the policy panicked over this connection; the connection is closed");
-            }
-        }
-    }
-}
-
-impl Effects {
-    fn note(&mut self, peer: Option<&Arc<Peer>>, note: Note) {
-        self.notes.extend(peer.map(|peer| (peer.clone(), note)));
-    }
-}
-
 impl Shared {
     pub(crate) fn new(
         hub: Hub,
@@ -142,6 +96,7 @@ impl Shared {
         transport: TransportLimits,
         sizes: Sizes,
         shards: Shards,
+        start: tokio::time::Instant,
     ) -> Arc<Self> {
         let parser = hub.parser();
         let state = State {
@@ -161,11 +116,10 @@ impl Shared {
             sizes,
             queries_too_large: AtomicU64::new(0),
             shards,
-            start: tokio::time::Instant::now(),
+            start,
             timer: Arc::new(Timer::default()),
             closing: AtomicBool::new(false),
             nameless: AtomicBool::new(false),
-            auth_epoch: AtomicU64::new(0),
             serving: watch::Sender::new(0),
         })
     }
@@ -235,23 +189,6 @@ impl Shared {
         let mut state = self.lock();
         let now = Now { monotonic: self.monotonic(), wall: state.wall.now() };
         state.hub.pay(now, subject, steps)
-    }
-
-    fn carry_out(self: &Arc<Self>, effects: Effects) {
-        let Effects { wakers, verify, notes, rearm } = effects;
-        for waker in wakers {
-            waker.wake();
-        }
-        for (peer, note) in notes {
-            peer.span().in_scope(|| note.log());
-        }
-        for (peer, attempt, token) in verify {
-            self.verify(&peer, attempt, token);
-        }
-        if rearm {
-            self.timer.rearm();
-            self.ensure_timer();
-        }
     }
 
     // --- time ---
@@ -378,89 +315,6 @@ impl Shared {
     pub(crate) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Relaxed)
     }
-
-    /// Closes all connections with 1001, spread over a while, and gives those up that are not gone by `deadline`.
-    pub(crate) async fn shutdown(self: &Arc<Self>, deadline: Duration) {
-        self.closing.store(true, Ordering::Relaxed);
-        let started = tokio::time::Instant::now();
-        let _ = tokio::time::timeout(deadline / 2, self.close_spread()).await;
-        // Whoever is left, whatever happened above.
-        let _ = self.run(|hub, now| hub.shutdown(now));
-        let mut serving = self.serving.subscribe();
-        let gone = |count: &usize| *count == 0;
-        let left = deadline.saturating_sub(started.elapsed());
-        if tokio::time::timeout(left, serving.wait_for(gone)).await.is_ok() {
-            return;
-        }
-        let left: Vec<Arc<Peer>> = self.lock().open.values().cloned().collect();
-        tracing::warn!(connections = left.len(), "connections were cut at the deadline of the shutdown");
-        for peer in left {
-            peer.abort();
-        }
-        // They go as soon as their tasks run once more. A task that is never run again must not hold us.
-        let _ = tokio::time::timeout(Duration::from_secs(1), serving.wait_for(gone)).await;
-    }
-
-    /// Closes the connections evenly over the time that is set for it, in an order that has nothing to do with when they
-    /// came: clients that are told to go at one moment come back at one moment.
-    async fn close_spread(self: &Arc<Self>) {
-        let _ = self.run(|hub, _| hub.refuse_newcomers());
-        let mut ids: Vec<ConnectionId> = self.lock().peers.iter().flatten().map(|peer| peer.id()).collect();
-        let order = RandomState::new();
-        ids.sort_unstable_by_key(|id| order.hash_one(id));
-        let spread = self.transport.shutdown_spread;
-        let started = tokio::time::Instant::now();
-        let mut closed = 0;
-        while closed < ids.len() && self.serving() > 0 {
-            let due = share(ids.len(), started.elapsed() + SPREAD_STEP, spread);
-            let group = ids.get(closed..due).unwrap_or_default();
-            let _ = self.run(|hub, now| group.iter().for_each(|id| hub.shutdown_one(now, *id)));
-            closed = closed.max(due);
-            if closed < ids.len() {
-                tokio::time::sleep(SPREAD_STEP).await;
-            }
-        }
-    }
-
-    // --- watches ---
-
-    /// The next update of a watch.
-    pub(crate) fn poll_watch(&self, watch: WatchId) -> Option<LiveUpdate> {
-        let mut state = self.lock();
-        contain(|| state.hub.poll_watch(watch)).unwrap_or_default()
-    }
-
-    /// The next update of a watch, or its end; where there is neither, `waker` is told when there is.
-    pub(crate) fn poll_stream(&self, watch: WatchId, waker: &Waker) -> Poll<Option<LiveUpdate>> {
-        let mut state = self.lock();
-        if let update @ Some(_) = contain(|| state.hub.poll_watch(watch)).unwrap_or_default() {
-            return Poll::Ready(update);
-        }
-        if state.has_ended {
-            return Poll::Ready(None);
-        }
-        let wakers = state.wakers.entry(watch);
-        wakers.and_modify(|known| known.clone_from(waker)).or_insert_with(|| waker.clone());
-        Poll::Pending
-    }
-
-    /// No handle is left: streams end with what waits for them.
-    pub(crate) fn end_streams(&self) {
-        let wakers = {
-            let mut state = self.lock();
-            state.has_ended = true;
-            std::mem::take(&mut state.wakers)
-        };
-        // They may run code that is not ours: not under the lock.
-        wakers.into_values().for_each(Waker::wake);
-    }
-
-    pub(crate) fn unwatch(self: &Arc<Self>, watch: WatchId) {
-        let _ = self.run(|hub, _| hub.unwatch(watch));
-        let waker = self.lock().wakers.remove(&watch);
-        // Its drop may run code that is not ours: not under the lock.
-        drop(waker);
-    }
 }
 
 impl State {
@@ -496,89 +350,11 @@ impl State {
             self.peers.shrink_to(2 * self.peers.len());
         }
     }
-
-    /// Copies diffs for everyone who can take them, and finds out what else is to be done.
-    fn drain(&mut self, at: tokio::time::Instant, monotonic: Moment, room: usize, effects: &mut Effects) {
-        if self.hub.has_diffs() {
-            let began = tokio::time::Instant::now();
-            let now = Now { monotonic, wall: self.wall.now() };
-            let peers = &self.peers;
-            self.hub.fan_out(now, |conn, id, diffs| {
-                let Some(Some(peer)) = peers.get(conn.slot()) else { return false };
-                match peer.outbox.offer(at, id, diffs, room) {
-                    Offered::Taken(waker) => effects.wakers.extend(waker),
-                    Offered::Refused => return false,
-                }
-                true
-            });
-            telemetry::fanned_out(began.elapsed());
-        }
-        while let Some(output) = self.hub.poll_output() {
-            match output {
-                Output::Verify { conn, attempt, token } => {
-                    if let Some(peer) = self.peer(conn) {
-                        effects.verify.push((peer.clone(), attempt, token));
-                    }
-                }
-                Output::Transmit { conn } => {
-                    let waker = self.peer(conn).and_then(|peer| peer.outbox.announce(at));
-                    effects.wakers.extend(waker);
-                }
-                Output::LiveQuery { conn, id, stage } if tracing::enabled!(tracing::Level::DEBUG) => {
-                    effects.note(self.peer(conn), Note::LiveQuery(id, stage));
-                }
-                Output::Error { conn, code } => {
-                    telemetry::told(code);
-                    if code == ErrorCode::PingTimeout
-                        && let Some(peer) = self.peer(conn)
-                    {
-                        peer.hurry();
-                    }
-                    if tracing::enabled!(tracing::Level::DEBUG) {
-                        effects.note(self.peer(conn), Note::Error(code));
-                    }
-                }
-                Output::Crowded { conn, subject } => effects.note(self.peer(conn), Note::Crowded(subject)),
-                Output::Panicked { conn } => {
-                    telemetry::panicked("policy");
-                    effects.note(self.peer(conn), Note::Panicked);
-                }
-                Output::Watch { watch } => effects.wakers.extend(self.wakers.remove(&watch)),
-                // Outputs that a later hub may have are none that this driver asked for.
-                _ => {}
-            }
-        }
-        let timeouts = self.hub.poll_timeout();
-        effects.rearm = self.hub.has_work()
-            || is_earlier(timeouts.monotonic, self.armed.monotonic)
-            || is_earlier(timeouts.wall, self.armed.wall);
-        if effects.rearm {
-            self.armed = timeouts;
-        }
-    }
-}
-
-/// How many of `all` are due when `elapsed` of the time for all of them has passed.
-fn share(all: usize, elapsed: Duration, whole: Duration) -> usize {
-    if elapsed >= whole {
-        return all;
-    }
-    let share = elapsed.as_secs_f64() / whole.as_secs_f64();
-    ((all as f64 * share).ceil() as usize).min(all)
 }
 
 /// Whether a task can be started from here.
 fn has_runtime() -> bool {
     tokio::runtime::Handle::try_current().is_ok()
-}
-
-/// Whether the timer task would wake too late: it may wake too early.
-fn is_earlier<T: Ord>(wanted: Option<T>, armed: Option<T>) -> bool {
-    match (wanted, armed) {
-        (None, _) => false,
-        (Some(_), None) => true,
-        (Some(wanted), Some(armed)) => wanted < armed,
-    }
 }
 
 impl Drop for Shared {

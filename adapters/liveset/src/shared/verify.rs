@@ -1,19 +1,16 @@
 //! Authentication: verifies tokens, and asks again for whom open connections act.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use liveset_core::{Attempt, ErrorCode, Token};
 use liveset_hub::{AuthRefused, Principal};
 use tracing::Instrument;
 
 use super::Shared;
-use crate::address::ClientAddress;
-use crate::auth::{AuthError, Denied, Grant, Renewal};
-use crate::contain::{Panicked, contain, contain_future};
+use crate::auth::{AuthError, Renewal};
+use crate::contain::{Panicked, contain};
+use crate::door::{Judged, log_lock_out};
 use crate::peer::Peer;
-use crate::telemetry;
 
 /// How often it is looked whether a client has sent more while what it sent was read.
 const HELD_ROUNDS: usize = 4;
@@ -21,7 +18,7 @@ const HELD_ROUNDS: usize = 4;
 impl Shared {
     /// Asks the authenticator in a task of its own, which ends with the connection.
     pub(super) fn verify(self: &Arc<Self>, peer: &Arc<Peer>, attempt: Attempt, token: Token) {
-        if let Err(denied) = self.check_address(peer.address()) {
+        if let Err(denied) = self.door.check_address(peer.address()) {
             peer.span().in_scope(|| tracing::debug!(%denied, "a token was not looked at"));
             let message = denied.to_string();
             return self.run_for(peer, |hub, now, conn| {
@@ -32,8 +29,8 @@ impl Shared {
         let of = peer.clone();
         let asking = async move {
             loop {
-                let asked_in = shared.auth_epoch.load(Ordering::Acquire);
-                let judged = shared.judge(&token).await;
+                let asked_in = shared.door.epoch();
+                let judged = shared.door.judge(&token).await;
                 if matches!(judged, Judged::Verdict(Ok(_))) {
                     shared.read_held(&of);
                 }
@@ -41,10 +38,10 @@ impl Shared {
                 let mut one_too_many = false;
                 shared.run_for(&of, |hub, now, conn| {
                     // Asked before something was taken back: asked again.
-                    is_stale = shared.auth_epoch.load(Ordering::Acquire) != asked_in;
+                    is_stale = shared.door.epoch() != asked_in;
                     if !is_stale {
                         // Before the client can know of it.
-                        one_too_many = judged.is_refusal() && shared.count_failure(of.address());
+                        one_too_many = judged.is_refusal() && shared.door.count_failure(of.address());
                         match judged.verdict() {
                             Err(error @ AuthError::Unavailable) => {
                                 hub.deny(now, conn, attempt, ErrorCode::Overloaded, &error.to_string());
@@ -87,63 +84,6 @@ impl Shared {
         }
     }
 
-    /// Asks the authenticator about a token from an address, unless too many from there were refused.
-    pub(crate) async fn authenticate(
-        &self,
-        token: &Token,
-        address: Option<ClientAddress>,
-    ) -> Result<Principal, Denied> {
-        self.check_address(address)?;
-        let judged = self.judge_in_time(token).await;
-        if judged.is_refusal() && self.count_failure(address) {
-            log_lock_out(address);
-        }
-        Ok(judged.verdict()?)
-    }
-
-    fn check_address(&self, address: Option<ClientAddress>) -> Result<(), Denied> {
-        self.door.failures.check(address, self.monotonic()).map_err(|wait| {
-            telemetry::unauthenticated();
-            Denied::TooManyFailures { retry_after: Duration::from_secs(wait.seconds()) }
-        })
-    }
-
-    /// True where it was the one too many.
-    fn count_failure(&self, address: Option<ClientAddress>) -> bool {
-        self.door.failures.count(address, self.monotonic())
-    }
-
-    /// Asks the authenticator, and waits for it as long as a session would.
-    async fn judge_in_time(&self, token: &Token) -> Judged {
-        let patience = self.door.patience;
-        tokio::time::timeout(patience, self.judge(token)).await.unwrap_or_else(|_| {
-            telemetry::authenticated("late", patience);
-            tracing::warn!(?patience, "the authenticator did not answer in time");
-            Judged::Verdict(Err(AuthError::Unavailable))
-        })
-    }
-
-    /// Asks the authenticator.
-    async fn judge(&self, token: &Token) -> Judged {
-        let started = tokio::time::Instant::now();
-        let verdict = contain_future(async { self.door.authenticator.authenticate(token).await }).await;
-        let outcome = match &verdict {
-            Ok(Ok(_)) => "accepted",
-            Ok(Err(AuthError::Refused)) => "refused",
-            Ok(Err(AuthError::Unavailable)) => "unavailable",
-            Err(Panicked) => "panicked",
-        };
-        telemetry::authenticated(outcome, started.elapsed());
-        match verdict {
-            Ok(verdict) => Judged::Verdict(verdict.and_then(|grant| self.principal(grant))),
-            Err(Panicked) => {
-                telemetry::panicked("authenticator");
-                tracing::error!("the authenticator panicked; the token counts as refused");
-                Judged::Panicked
-            }
-        }
-    }
-
     /// Asks anew for whom each connection acts; returns how many were ended.
     pub(crate) fn reauthorize(
         self: &Arc<Self>,
@@ -151,7 +91,7 @@ impl Shared {
     ) -> Result<usize, Panicked> {
         // Whoever is let in from here on was judged by what is true now.
         let mut left = self.run(|hub, _| {
-            self.auth_epoch.fetch_add(1, Ordering::AcqRel);
+            self.door.begin_epoch();
             hub.connection_ids()
         })?;
         let mut ended = 0;
@@ -159,7 +99,7 @@ impl Shared {
             ended += self.run(|hub, now| {
                 hub.reauthorize_some(now, &mut left, |who| match renew(who) {
                     Renewal::Keep => Some(who.clone()),
-                    Renewal::Replace(grant) => self.replaced(who, grant),
+                    Renewal::Replace(grant) => self.door.replaced(who, grant),
                     Renewal::Revoke => None,
                 })
             })?;
@@ -167,70 +107,11 @@ impl Shared {
         Ok(ended)
     }
 
-    /// Whatever somebody is from now on, the token that let them in is the same: it ends when it did, and with the list that it is of.
-    fn replaced(&self, who: &Principal, grant: Grant) -> Option<Principal> {
-        let mut replaced = self.principal(grant).ok()?;
-        replaced.expires = match (replaced.expires, who.expires) {
-            (Some(new), Some(old)) => Some(new.min(old)),
-            (new, old) => new.or(old),
-        };
-        if replaced.credential == 0 {
-            replaced.credential = who.credential;
-        }
-        Some(replaced)
-    }
-
-    /// How often principals were asked for anew.
-    pub(crate) fn auth_epoch(&self) -> u64 {
-        self.auth_epoch.load(Ordering::Acquire)
-    }
-
     /// Ends every connection of a subject; returns how many those were.
     pub(crate) fn revoke(self: &Arc<Self>, subject: &str) -> Result<usize, Panicked> {
         self.run(|hub, now| {
-            self.auth_epoch.fetch_add(1, Ordering::AcqRel);
+            self.door.begin_epoch();
             hub.revoke(now, subject)
         })
-    }
-
-    /// The end of a grant is given by the wall clock of the world, whatever clock the data goes by, and kept by the
-    /// monotonic one.
-    fn principal(&self, grant: Grant) -> Result<Principal, AuthError> {
-        let mut principal = Principal::new(grant.subject);
-        principal.read_only = grant.read_only;
-        principal.claims = grant.claims;
-        principal.credential = grant.credential;
-        if let Some(at) = grant.expires {
-            let left = at.duration_since(std::time::SystemTime::now()).map_err(|_| AuthError::Refused)?;
-            principal.expires = Some(self.monotonic().saturating_add(left));
-        }
-        Ok(principal)
-    }
-}
-
-/// What came of a token.
-enum Judged {
-    Verdict(Result<Principal, AuthError>),
-    /// The client is told the same as of a refusal, but it is not to blame.
-    Panicked,
-}
-
-impl Judged {
-    fn is_refusal(&self) -> bool {
-        matches!(self, Judged::Verdict(Err(AuthError::Refused)))
-    }
-
-    fn verdict(self) -> Result<Principal, AuthError> {
-        match self {
-            Judged::Verdict(verdict) => verdict,
-            Judged::Panicked => Err(AuthError::Refused),
-        }
-    }
-}
-
-/// Outside of the lock, as every line of the log.
-fn log_lock_out(address: Option<ClientAddress>) {
-    if let Some(ClientAddress(address)) = address {
-        tracing::warn!(%address, "too many failed authentications from this address: its tokens are not looked at for a while");
     }
 }
