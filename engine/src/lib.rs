@@ -133,7 +133,7 @@ mod value;
 mod window_memory;
 
 pub use allowance::{Allowance, Keeping, Opened, Share};
-pub use engine::{Committed, Engine, Hints, OneShot, Op, Part};
+pub use engine::{Committed, Engine, Hints, OneShot, Part};
 pub use error::{CommitError, DefineError, OpProblem, OpenError, QueryError};
 pub use explain::Explain;
 #[doc(inline)]
@@ -153,7 +153,7 @@ pub use schema::{FieldDef, FieldKind, SetDef};
 pub use seed::{HashSeed, Keyed};
 pub use stats::{Stats, Work};
 pub use steps::Cost;
-pub use store::reader::{ReadRow, RowReader};
+pub use store::reader::{Op, ReadRow, RowReader};
 pub use suggest::{hint, nearest};
 pub use syntax::ExprError;
 pub use time::{Instant, Span, Unit};

@@ -13,10 +13,11 @@ use crate::{
     intervals::Intervals,
     order::rank,
     seed::Keyed,
-    shard::Sets,
+    store::set::Sets,
+    store::set::history::Turned,
     store::{
         columns::Column,
-        index::{OrderIndex, Wish},
+        set::index::{OrderIndex, Wish},
         set::{RowChange, Set},
         sorting::Sorting,
     },
@@ -49,13 +50,6 @@ struct Heeded {
     set: usize,
     column: Column,
     values: Intervals<u32>,
-}
-
-/// A row for which a test comes out otherwise than before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Turned {
-    pub(crate) row: u32,
-    pub(crate) test: u32,
 }
 
 /// The number of a set, and its rows that turned.

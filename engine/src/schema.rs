@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::{
     error::OpProblem,
-    filter::{Filter, Parameter},
     json::{Skim, text_of},
     limits::QueryLimits,
     path::Path,
     suggest,
-    syntax::ExprError,
     value::Value,
 };
 
@@ -82,24 +80,6 @@ impl SetDef {
     pub fn strict(mut self) -> Self {
         self.strict = true;
         self
-    }
-}
-
-impl SetDef {
-    /// Reads a filter with parameters over nodes of this set; see [`Engine::row_filter`](crate::Engine::row_filter). Costs a look at every
-    /// declared field.
-    ///
-    /// # Errors
-    ///
-    /// As `Engine::row_filter`. Where the declaration itself is wrong the filter is not held against it.
-    pub fn row_filter(
-        &self,
-        filter: &str,
-        limits: &QueryLimits,
-        parameters: &dyn Fn(&str) -> Option<Parameter>,
-    ) -> Result<Filter, ExprError> {
-        let schema = Schema::new(self, limits).ok();
-        Filter::parse_with_in(filter, limits, schema.as_ref(), parameters)
     }
 }
 

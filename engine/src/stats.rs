@@ -2,7 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 
-use crate::store::index::Wish;
+use crate::store::set::index::Wish;
 
 /// What the engine holds now and what it has done since it was made ([`Work`], to which it dereferences).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use liveset_core::model::{self, Batch, Change, Count};
+use liveset_core::model::{self, Batch, Change, Count, Reason};
 
 use crate::{
     projection::Projection,
-    shard::window::WindowChange,
     store::{row::Row, sorting::Sorting},
 };
 
@@ -49,6 +48,14 @@ impl Update {
     pub fn batch(&self) -> Batch {
         Batch { version: self.version, count: self.count, changes: self.changes().collect() }
     }
+}
+
+/// A node's net change in the window. At least one side is there.
+#[derive(Clone, Debug)]
+pub(crate) struct WindowChange {
+    pub(crate) before: Option<Arc<Row>>,
+    pub(crate) after: Option<Arc<Row>>,
+    pub(crate) reason: Option<Reason>,
 }
 
 /// What the rows of a feed are rendered with.

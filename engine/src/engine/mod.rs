@@ -24,12 +24,12 @@ use crate::{
     query::{Parsed, ParsedQuery, Parts, Plan, QueryParser},
     schema::{Schema, SetDef},
     seed::{HashSeed, Keyed},
-    shard::{AsOf, Sets, Shard, view::Identity},
+    shard::{AsOf, Shard, view::Identity},
     stats::{Stats, Work},
     store::{
-        history::HistoryEntry,
-        reader::{ReadRow, RowLimits, RowReader, Shape, check_id},
-        set::{RowChange, Set, Write},
+        reader::{Op, ReadRow, RowLimits, RowReader, Shape, check_id},
+        set::history::HistoryEntry,
+        set::{RowChange, Set, Sets, Write},
     },
     suggest,
     syntax::shortened,
@@ -39,39 +39,6 @@ use crate::{
 
 pub use hints::Hints;
 pub use one_shot::OneShot;
-
-/// One write of a commit.
-///
-/// ```
-/// use liveset_engine::{Engine, EngineLimits, HashSeed, Instant, Op, SetDef};
-///
-/// let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
-/// engine.define_set(SetDef::new("orders"))?;
-/// let node = br#"{"id":"a","total":12.5}"#;
-/// let put = Op::Upsert { set: "orders".into(), node: node[..].into() };
-/// let remove = Op::Remove { set: "orders".into(), id: "b".into() };
-/// assert_eq!(engine.commit(Instant::UNIX_EPOCH, vec![put, remove])?.changed, 1);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Op {
-    /// Puts a node in place of the one with the same id, or adds it.
-    Upsert {
-        /// The set's name.
-        set: Arc<str>,
-        /// The node: a JSON object with the set's key field.
-        node: Bytes,
-    },
-    /// Puts a row that was read ahead; see [`RowReader`]. One of another engine is refused.
-    Put(ReadRow),
-    /// Takes a node out; one that is not there is no error.
-    Remove {
-        /// The set's name.
-        set: Arc<str>,
-        /// The node's id as text.
-        id: String,
-    },
-}
 
 /// The writes of a commit to one set, each with the place of its operation.
 type Staged = SmallVec<[(usize, Write); 1]>;

@@ -3,7 +3,7 @@
 use super::Engine;
 use crate::{
     shard::{AsOf, Shard, behind::Hold},
-    store::history::HistoryEntry,
+    store::set::history::HistoryEntry,
     time::Instant,
 };
 

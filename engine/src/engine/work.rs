@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Engine, trim};
 use crate::{
     shard::{Shard, behind::Hold, view::View},
-    store::history::{HistoryEntry, Weight},
+    store::set::history::{HistoryEntry, Weight},
     update::FeedId,
 };
 

@@ -20,7 +20,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::limits::QueryLimits;
 use crate::path::Path;
-use crate::schema::Schema;
+use crate::schema::{Schema, SetDef};
 use crate::steps::Cost;
 use crate::time::Instant;
 use crate::value::Value;
@@ -268,5 +268,23 @@ impl fmt::Display for Filter {
 impl fmt::Debug for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Filter").field(&self.inner.canonical).finish()
+    }
+}
+
+impl SetDef {
+    /// Reads a filter with parameters over nodes of this set; see [`Engine::row_filter`](crate::Engine::row_filter). Costs a look at every
+    /// declared field.
+    ///
+    /// # Errors
+    ///
+    /// As `Engine::row_filter`. Where the declaration itself is wrong the filter is not held against it.
+    pub fn row_filter(
+        &self,
+        filter: &str,
+        limits: &QueryLimits,
+        parameters: &dyn Fn(&str) -> Option<Parameter>,
+    ) -> Result<Filter, ExprError> {
+        let schema = Schema::new(self, limits).ok();
+        Filter::parse_with_in(filter, limits, schema.as_ref(), parameters)
     }
 }

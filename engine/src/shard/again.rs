@@ -17,12 +17,12 @@ use crate::{
     shard::{
         AsOf, Shard,
         behind::Hold,
-        note_reasons, restart,
+        steps::{note_reasons, restart},
         view::{Cursor, Feed, Filling, Pace, Shape, Shown, Telling, Timed, View},
-        window::WindowChange,
     },
     steps::blocks,
     store::{row::Row, set::Set, sorting::Sorting},
+    update::WindowChange,
     update::{FeedId, Update},
 };
 

@@ -10,14 +10,15 @@ use std::{
 
 use crate::{
     shard::{
-        AsOf, Sets, Shard, WINDOW_STEPS,
+        AsOf, Shard, WINDOW_STEPS,
         view::{Behind, Filling, Pace, SharedFilter, Taken, Timed, View},
         window::{Cause, Step},
     },
     steps::Cost,
+    store::set::Sets,
     store::{
-        history::{History, HistoryEntry},
         row::Row,
+        set::history::{History, HistoryEntry},
         set::{Rows, Set},
     },
     time::Instant,

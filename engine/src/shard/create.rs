@@ -25,7 +25,7 @@ use crate::{
         window::{self, Window},
     },
     steps::Cost,
-    store::{columns::Column, index::Wish, row::Reader, set::Set, sorting::Sorting},
+    store::{columns::Column, row::Reader, set::Set, set::index::Wish, sorting::Sorting},
     time::Instant,
     tree::Entry,
     update::FeedId,
@@ -430,7 +430,7 @@ impl Shard {
                 Some(shown) => Filling::Again(cursor, shown),
             };
         } else {
-            super::weigh(window, &mut view.bytes, &mut self.window_bytes);
+            super::steps::weigh(window, &mut view.bytes, &mut self.window_bytes);
             // An index would have spared the visits.
             let len = set.len();
             let is_searched = cursor.handles.is_none();
@@ -522,7 +522,7 @@ impl Shard {
 
     /// Takes back one [`show`](Self::show); with the last one the feed is gone, and with the last feed its view. Returns
     /// the tests over time that nobody asks for any more.
-    pub(crate) fn close(&mut self, feed: FeedId, sets: &mut super::Sets) -> Option<ClosedFilter> {
+    pub(crate) fn close(&mut self, feed: FeedId, sets: &mut crate::store::set::Sets) -> Option<ClosedFilter> {
         let id = *self.feeds.get(&feed)?;
         let view = self.views.get_mut(id as usize)?;
         let place = view.feeds.iter().position(|held| held.id == feed)?;

@@ -15,8 +15,8 @@ use crate::{
     shard::{beginnings::Beginnings, filing::Filing},
     store::{
         columns::Column,
-        index::{Spot, keys},
         row::Row,
+        set::index::{Spot, keys},
     },
     time::Instant,
     tree::Entry,
@@ -35,7 +35,7 @@ impl Sides {
     const BEFORE: Sides = Sides { before: true, after: false };
     const AFTER: Sides = Sides { before: false, after: true };
 
-    pub(crate) fn and(self, other: Sides) -> Sides {
+    pub(crate) fn union(self, other: Sides) -> Sides {
         Sides { before: self.before || other.before, after: self.after || other.after }
     }
 }

@@ -11,8 +11,8 @@ use crate::{
     },
     stats::Account,
     store::{
-        index::Wish,
         row::Row,
+        set::index::Wish,
         sorting::{Place, Sorting},
     },
     tree::Entry,

@@ -6,9 +6,9 @@ use crate::{
     order::rank,
     store::{
         columns::Column,
-        index::{Spot, Wish},
         row::Reader,
         set::Set,
+        set::index::{Spot, Wish},
         sorting::Sorting,
     },
     time::Instant,

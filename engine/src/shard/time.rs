@@ -5,7 +5,6 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::{
-    moments::Turned,
     shard::{
         AsOf, LOOK_UP_STEPS, Shard, Tried, WINDOW_STEPS,
         predicates::{Found, Predicates, Sides},
@@ -13,6 +12,7 @@ use crate::{
         window::{Cause, Step},
     },
     store::row::Row,
+    store::set::history::Turned,
     time::Instant,
 };
 

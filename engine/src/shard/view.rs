@@ -13,11 +13,12 @@ use crate::{
     shard::{
         predicates::Extent,
         timers::Timers,
-        window::{Cause, Step, Stretch, Window, WindowChange},
+        window::{Cause, Step, Stretch, Window},
     },
     steps::Cost,
     store::{columns::Column, row::Row, sorting::Sorting},
     time::Instant,
+    update::WindowChange,
     update::{self, FeedId},
     value::Value,
 };

@@ -15,12 +15,13 @@ use liveset_core::model::Reason;
 
 use crate::{
     store::{
-        index::ties,
         row::Row,
         set::Rows,
+        set::index::ties,
         sorting::{Place, Sorting},
     },
     tree::{Entry, Tree},
+    update::WindowChange,
 };
 
 /// What happened to one node, as a view sees it: `None` where it did not or does not match.
@@ -51,14 +52,6 @@ pub(crate) enum Cause {
     Deleted,
     /// Time passed; the node is as it was.
     Time,
-}
-
-/// A node's net change in the window. At least one side is there.
-#[derive(Clone, Debug)]
-pub(crate) struct WindowChange {
-    pub(crate) before: Option<Arc<Row>>,
-    pub(crate) after: Option<Arc<Row>>,
-    pub(crate) reason: Option<Reason>,
 }
 
 /// The matches of one filter in order, as far as they are known.

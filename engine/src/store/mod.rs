@@ -2,8 +2,6 @@
 
 pub(crate) mod bucket;
 pub(crate) mod columns;
-pub(crate) mod history;
-pub(crate) mod index;
 pub(crate) mod reader;
 pub(crate) mod row;
 pub(crate) mod set;

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use compact_str::ToCompactString;
 
 use crate::{
-    engine::Op,
     error::OpProblem,
     filter::Reading,
     json,
@@ -20,6 +19,39 @@ use crate::{
     syntax::shortened,
     value::{Number, Value},
 };
+
+/// One write of a commit.
+///
+/// ```
+/// use liveset_engine::{Engine, EngineLimits, HashSeed, Instant, Op, SetDef};
+///
+/// let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
+/// engine.define_set(SetDef::new("orders"))?;
+/// let node = br#"{"id":"a","total":12.5}"#;
+/// let put = Op::Upsert { set: "orders".into(), node: node[..].into() };
+/// let remove = Op::Remove { set: "orders".into(), id: "b".into() };
+/// assert_eq!(engine.commit(Instant::UNIX_EPOCH, vec![put, remove])?.changed, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// Puts a node in place of the one with the same id, or adds it.
+    Upsert {
+        /// The set's name.
+        set: Arc<str>,
+        /// The node: a JSON object with the set's key field.
+        node: Bytes,
+    },
+    /// Puts a row that was read ahead; see [`RowReader`]. One of another engine is refused.
+    Put(ReadRow),
+    /// Takes a node out; one that is not there is no error.
+    Remove {
+        /// The set's name.
+        set: Arc<str>,
+        /// The node's id as text.
+        id: String,
+    },
+}
 
 /// Reads rows ahead of the commit that brings them, on whatever thread, so that the commit has less to do; made by
 /// [`Engine::row_reader`](crate::Engine::row_reader). Cloning shares it.

@@ -12,7 +12,6 @@ use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 use crate::{
-    moments::Turned,
     store::{row::Row, set::RowChange},
     time::Instant,
 };
@@ -228,4 +227,11 @@ fn weight_of(change: &RowChange) -> Weight {
     let before = change.before.as_ref().map_or(0, |row| row.bytes());
     let spot = size_of::<RowChange>() + size_of::<(u32, SmallVec<[Spot; 1]>)>();
     Weight { rows: 1, bytes: before + spot }
+}
+
+/// A row for which a test comes out otherwise than before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Turned {
+    pub(crate) row: u32,
+    pub(crate) test: u32,
 }

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashTable};
+
+pub(crate) mod history;
+pub(crate) mod index;
 
 use crate::{
     analysis::ColumnInfo as _,
@@ -14,14 +18,17 @@ use crate::{
     seed::{Keyed, probed},
     store::{
         columns::{Column, Columns, Layout, Read},
-        history::History,
-        index::Indexes,
         reader::{Shape, hash_of},
         row::Row,
+        set::history::History,
+        set::index::Indexes,
         slots::{Slot, Slots},
         sorting::Sorting,
     },
 };
+
+/// All sets, by their numbers. The host names them, so the names need no seed.
+pub(crate) type Sets = indexmap::IndexMap<Arc<str>, Set, FixedState>;
 
 /// One node's net change by a commit. The two sides differ.
 #[derive(Debug)]

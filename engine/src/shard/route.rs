@@ -1,0 +1,138 @@
+//! Brings the changes of a commit to the filters and stretches that they touch.
+
+use smallvec::SmallVec;
+
+use crate::{
+    shard::{
+        AsOf, Shard,
+        predicates::{Found, Predicates, Sides, Way},
+        touches::Tried,
+        view::{Shape, SharedFilter},
+    },
+    steps::Cost,
+    store::set::RowChange,
+};
+
+impl Shard {
+    /// Brings the views up to a commit's changes of one set: those that an index finds as far as `left` steps allow, and the others
+    /// as far as `for_scans` does, which are theirs whatever else there was to do. What is beyond falls behind.
+    pub(crate) fn apply(&mut self, set: usize, moment: AsOf<'_>, left: &mut u64, for_scans: &mut u64) {
+        let changes = moment.rows.changes;
+        if changes.is_empty() || self.predicates.get(set).is_none_or(Predicates::is_empty) {
+            return;
+        }
+        // What an index finds costs a change little, however many changes there are: it has its turn first.
+        let columns = LOOK_UP_STEPS * self.predicates[set].columns() as u64;
+        let own = (INDEXED_STEPS + columns).saturating_mul(changes.len() as u64);
+        let mut indexed = left.saturating_add(own);
+        self.step += 1;
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.touches.clear();
+        scratch.touched.clear();
+        for (place, RowChange { before, after, .. }) in changes.iter().enumerate() {
+            let (before, after) = (before.as_deref(), after.as_deref());
+            let Self { predicates, filters, views, step, work, .. } = self;
+            predicates[set].candidates(before, after, |found, sides, way| {
+                match way {
+                    Way::Value => work.candidates_by_value += 1,
+                    Way::Item => work.candidates_by_item += 1,
+                    Way::Range => work.candidates_by_range += 1,
+                    Way::Stretch => work.candidates_by_stretch += 1,
+                }
+                let touches = match found {
+                    // A filter that is behind takes the commit out of the history.
+                    Found::Filter(filter) => filters
+                        .get_mut(filter as usize)
+                        .filter(|filter| filter.is_current())
+                        .map(|filter| &mut filter.touches),
+                    Found::Stretch(view) => match views.get_mut(view as usize).map(|view| &mut view.shape) {
+                        Some(Shape::Stretch { touches, .. }) => Some(touches),
+                        _ => None,
+                    },
+                };
+                if let Some(touches) = touches {
+                    scratch.touch(touches, *step, found, place as u32, sides);
+                }
+            });
+        }
+        self.work.candidates_found += scratch.touches.len() as u64;
+        let looked_up = columns * changes.len() as u64 + scratch.touches.len() as u64;
+        self.work.steps += looked_up;
+        indexed = indexed.saturating_sub(looked_up);
+        for found in &scratch.touched {
+            match *found {
+                Found::Filter(filter) => {
+                    let first = self.filters[filter as usize].touches.first;
+                    let touched = scratch.chain(first).map(|touch| &changes[touch.change as usize]);
+                    if self.most_steps(filter, Tried::of_changes(touched)) > indexed {
+                        self.fall_behind(filter, moment.now, moment);
+                        continue;
+                    }
+                    let touches = scratch.chain(first);
+                    let touches = touches.map(|touch| (&changes[touch.change as usize], touch.sides));
+                    self.apply_to_filter(filter, touches, moment, &mut indexed);
+                }
+                Found::Stretch(view) => {
+                    let Shape::Stretch { touches, .. } = &self.views[view as usize].shape else { continue };
+                    let touches = scratch.chain(touches.first);
+                    let touched = touches.map(|touch| &changes[touch.change as usize]);
+                    self.apply_to_stretch(view, touched, moment, &mut indexed);
+                }
+            }
+        }
+        *left = (*left).min(indexed);
+        let before = *for_scans;
+        let mut scanned: SmallVec<[u32; 8]> = self.predicates[set].scanned().collect();
+        let all = Tried::of_changes(changes.iter());
+        if scanned.iter().map(|filter| self.most_steps(*filter, all)).fold(0, u64::saturating_add)
+            > *for_scans
+        {
+            // Who costs little does not wait for who costs much.
+            scanned.sort_by_cached_key(|filter| self.most_steps(*filter, all));
+        }
+        for filter in scanned {
+            if !self.filters[filter as usize].is_current() {
+                continue;
+            }
+            if self.most_steps(filter, all) > *for_scans {
+                self.fall_behind(filter, moment.now, moment);
+                continue;
+            }
+            self.work.candidates_scanned += changes.len() as u64;
+            let touches = changes.iter().map(|change| (change, Sides::BOTH));
+            self.apply_to_filter(filter, touches, moment, for_scans);
+        }
+        *left = left.saturating_sub(before - *for_scans);
+        self.scratch = scratch;
+        self.replenish(set, moment, left);
+        let filters = &self.filters;
+        let is_of_set = |id: &mut u32| filters.get(*id as usize).is_none_or(|filter| filter.set == set);
+        let mut misplaced: Vec<u32> = self.misplaced.extract_if(.., is_of_set).collect();
+        while let Some(filter) = misplaced.pop() {
+            let steps = self.filters.get(filter as usize).map_or(0, SharedFilter::reconsider_steps);
+            if steps.saturating_add(RECONSIDER_STEPS) > *left {
+                misplaced.push(filter);
+                break;
+            }
+            self.reconsider_access(filter, moment, left);
+        }
+        self.misplaced.append(&mut misplaced);
+    }
+
+    /// The most steps that it takes to try some rows on a filter, and to move them in its views.
+    pub(super) fn most_steps(&self, filter: u32, rows: Tried) -> u64 {
+        let filter = &self.filters[filter as usize];
+        let of = |cost: Cost, times: u64, blocks: u64| {
+            cost.fixed.saturating_mul(times).saturating_add(cost.per_block.saturating_mul(blocks))
+        };
+        let tried = of(filter.cost, rows.sides, rows.blocks);
+        tried.saturating_add(of(filter.moves, rows.rows, rows.blocks))
+    }
+}
+
+/// Steps that a changed row may cost the queries that an index finds, on top of one hold.
+const INDEXED_STEPS: u64 = 64;
+/// The steps that it takes to look up a changed row by a column that filters are found by, before and after.
+pub(crate) const LOOK_UP_STEPS: u64 = 2;
+/// The steps that it takes to find a better access for a filter, besides those that its size makes.
+const RECONSIDER_STEPS: u64 = 1_000;
