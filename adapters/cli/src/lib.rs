@@ -9,8 +9,8 @@
 //! liveset completions SHELL                what a shell completes
 //! ```
 //!
-//! The service behind `serve` and `demo` is the package `liveset-server`. The load generator behind [`bench`], [`load`], is
-//! what the project's own benchmarks use too. Nothing here has a promise of stability.
+//! The service behind `serve` and `demo` is the package `liveset-server`. The load generator behind `bench` is [`load`],
+//! which the project's own benchmarks use too. Nothing here has a promise of stability.
 
 mod backoff;
 pub mod bench;

@@ -20,7 +20,7 @@ use super::plan::Plan;
 use super::scan::{self, Kind, Stamps};
 use super::schedule::Nanos;
 use crate::load::frames::{self, Frames};
-use crate::load::link::{Link, NARROW, Way};
+use crate::load::link::{Link, NARROW, NO_MASK, Way};
 use crate::load::lock;
 use crate::url::ServerUrl;
 
@@ -181,14 +181,14 @@ impl Reader {
         shard.counts(self.side).bytes += bytes.len() as u64;
         let read = frames.read(bytes, |opcode, payload| match opcode {
             frames::TEXT => self.message(payload, now, &mut shard, out),
-            frames::PING => frames::write(frames::PONG, payload, out),
+            frames::PING => frames::write(frames::PONG, payload, NO_MASK, out),
             frames::CLOSE => {
                 let code = payload.first_chunk().map(|code| u16::from_be_bytes(*code));
                 let name = code.map_or_else(|| "none".into(), |code| code.to_string());
                 if !std::mem::replace(&mut self.is_closed, true) {
                     *shard.counts(self.side).closes.entry(name).or_default() += 1;
                 }
-                frames::write(frames::CLOSE, payload, out);
+                frames::write(frames::CLOSE, payload, NO_MASK, out);
             }
             _ => {}
         });
@@ -227,7 +227,7 @@ impl Reader {
             Kind::Authenticated => self.authenticated(now, out),
             Kind::Data { is_last: true } | Kind::Subscribed => self.answered(now),
             Kind::Ping if self.sample.is_none() => {
-                frames::write(frames::TEXT, &self.say(&ClientBody::Pong), out)
+                frames::write(frames::TEXT, &self.say(&ClientBody::Pong), NO_MASK, out)
             }
             Kind::Ping | Kind::Data { is_last: false } | Kind::Other => {}
         }
@@ -269,13 +269,13 @@ impl Reader {
             let entry =
                 SubscriptionEntry { id: EVENTS.into(), path: path.into(), events: vec![event.into()] };
             let text = self.say(&ClientBody::SubscribeEvents { subscriptions: vec![entry] });
-            frames::write(frames::TEXT, &text, out);
+            frames::write(frames::TEXT, &text, NO_MASK, out);
         }
         for query in 0..plan.queries {
             if let Some((query, options, id)) = live_query(plan, self.index, query) {
                 let text =
                     self.say(&ClientBody::CreateLiveQuery { id: id.into(), query, options, since: None });
-                frames::write(frames::TEXT, &text, out);
+                frames::write(frames::TEXT, &text, NO_MASK, out);
             }
         }
     }
@@ -302,7 +302,7 @@ impl Reader {
         }
         let mut said = Vec::new();
         while session.poll_transmit(&mut said) {
-            frames::write(frames::TEXT, &said, out);
+            frames::write(frames::TEXT, &said, NO_MASK, out);
             said.clear();
         }
     }

@@ -1,7 +1,6 @@
 //! What was measured, as it is printed as JSON. Times are in milliseconds, sizes in bytes.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -117,10 +116,8 @@ pub(super) struct Connect {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Writes {
     pub(super) scheduled: u64,
-    pub(super) commits: u64,
-    pub(super) changes: u64,
-    pub(super) events: u64,
-    pub(super) failed: u64,
+    #[serde(flatten)]
+    pub(super) counts: writer::Counts,
     /// While it was measured.
     pub(super) commits_per_second: f64,
     /// From the moment a commit was due to its answer.
@@ -130,18 +127,13 @@ pub(super) struct Writes {
 }
 
 impl Writes {
-    pub(super) fn new(writes: &writer::Writes, schedule: &Schedule, measured: Duration) -> Writes {
-        let [answered, sent_late] = writes.latencies();
-        let in_windows: u64 = writes.in_window.iter().map(|count| count.load(Ordering::Relaxed)).sum();
+    pub(super) fn new(written: &writer::Written, schedule: &Schedule, measured: Duration) -> Writes {
         Writes {
             scheduled: schedule.len(),
-            commits: writes.commits.load(Ordering::Relaxed),
-            changes: writes.changes.load(Ordering::Relaxed),
-            events: writes.events.load(Ordering::Relaxed),
-            failed: writes.failed.load(Ordering::Relaxed),
-            commits_per_second: in_windows as f64 / measured.as_secs_f64(),
-            answered: Latency::of(&answered),
-            sent_late: Latency::of(&sent_late),
+            counts: written.counts,
+            commits_per_second: written.in_windows as f64 / measured.as_secs_f64(),
+            answered: Latency::of(&written.answered),
+            sent_late: Latency::of(&written.sent_late),
         }
     }
 }
@@ -307,7 +299,8 @@ impl Report {
                 self.writes.sent_late.max / 1e3
             ));
         }
-        let unsent = self.writes.scheduled.saturating_sub(self.writes.commits + self.writes.failed);
+        let unsent =
+            self.writes.scheduled.saturating_sub(self.writes.counts.commits + self.writes.counts.failed);
         if unsent > 0 {
             warn(format!("{unsent} commits were due and never answered"));
         }

@@ -186,7 +186,7 @@ impl<'a> Run<'a> {
         let mut report = Report {
             setup: Setup::new(self.args, shared, self.is_own),
             connect,
-            writes: report::Writes::new(&self.writes, &commits, self.args.duration * count as u32),
+            writes: report::Writes::new(&self.writes.written(), &commits, self.args.duration * count as u32),
             received: report::Sides {
                 live: Received::new(&received[0], due.map(|due| due[0])),
                 stalled: (self.args.stalled_connections() > 0)

@@ -42,9 +42,9 @@ fn flow(report: &Report) -> Lines {
     let connect = &report.connect;
     let (ready, rate) = (count(connect.connections), count(connect.per_second as u64));
     let writes = &report.writes;
-    let mut written = format!("{} commits, {:.1}/s", count(writes.commits), writes.commits_per_second);
-    if writes.failed > 0 {
-        written += &format!(", {} failed", count(writes.failed));
+    let mut written = format!("{} commits, {:.1}/s", count(writes.counts.commits), writes.commits_per_second);
+    if writes.counts.failed > 0 {
+        written += &format!(", {} failed", count(writes.counts.failed));
     }
     let mut lines =
         vec![("connected", format!("{ready} in {:.2} s, {rate}/s", connect.seconds)), ("written", written)];

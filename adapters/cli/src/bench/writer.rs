@@ -6,13 +6,14 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hdrhistogram::Histogram;
 use hyper::StatusCode;
 use liveset_server::terminal;
+use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -31,20 +32,35 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// The largest commit while nodes are put in place or removed.
 const BULK: usize = 1_000;
 
+/// What was written.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Counts {
+    pub(super) commits: u64,
+    pub(super) changes: u64,
+    pub(super) events: u64,
+    /// Commits and events that were refused, or not answered.
+    pub(super) failed: u64,
+}
+
 /// What became of the writes.
+#[derive(Debug, Clone)]
+pub(super) struct Written {
+    pub(super) counts: Counts,
+    /// Diffs that follow from the commits, for connections that read and those that stall.
+    due: [u64; 2],
+    /// Commits that were due in a window and answered.
+    pub(super) in_windows: u64,
+    /// From the moment a commit was due to its answer.
+    pub(super) answered: Histogram<u64>,
+    /// From the moment a commit or an event was due to its sending.
+    pub(super) sent_late: Histogram<u64>,
+}
+
+/// What the writers share.
 #[derive(Debug)]
 pub(super) struct Writes {
-    pub(super) commits: AtomicU64,
-    pub(super) changes: AtomicU64,
-    pub(super) events: AtomicU64,
-    /// Commits and events that were refused, or not answered.
-    pub(super) failed: AtomicU64,
-    /// Diffs that follow from the commits, for connections that read and those that stall.
-    pub(super) due: [AtomicU64; 2],
-    /// From the moment a commit was due to its answer; and a commit or an event, to its sending.
-    latencies: Mutex<[Histogram<u64>; 2]>,
-    /// Commits that were answered, by window.
-    pub(super) in_window: [AtomicU64; 2],
+    written: Mutex<Written>,
     stop: AtomicBool,
     /// The live queries on each group, where they tell what is due.
     watchers: Option<Vec<[u32; 2]>>,
@@ -52,28 +68,19 @@ pub(super) struct Writes {
 
 impl Writes {
     pub(super) fn new(watchers: Option<Vec<[u32; 2]>>) -> Writes {
-        Writes {
-            commits: AtomicU64::new(0),
-            changes: AtomicU64::new(0),
-            events: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
-            due: Default::default(),
-            latencies: Mutex::new([histogram(), histogram()]),
-            in_window: Default::default(),
-            stop: AtomicBool::new(false),
-            watchers,
-        }
+        let (answered, sent_late) = (histogram(), histogram());
+        let written = Written { counts: Counts::default(), due: [0; 2], in_windows: 0, answered, sent_late };
+        Writes { written: Mutex::new(written), stop: AtomicBool::new(false), watchers }
     }
 
-    /// From due to answered, and from due to sent.
-    pub(super) fn latencies(&self) -> [Histogram<u64>; 2] {
-        lock(&self.latencies).clone()
+    pub(super) fn written(&self) -> Written {
+        lock(&self.written).clone()
     }
 
     /// The diffs that were due, where that is known: every commit was answered, and queries say it.
     pub(super) fn due(&self) -> Option<[u64; 2]> {
-        let is_known = self.watchers.is_some() && self.failed.load(Ordering::Relaxed) == 0;
-        is_known.then(|| [0, 1].map(|side: usize| self.due[side].load(Ordering::Relaxed)))
+        let written = lock(&self.written);
+        (self.watchers.is_some() && written.counts.failed == 0).then_some(written.due)
     }
 
     /// No more is written.
@@ -205,16 +212,16 @@ async fn write(
         match post(&client, "/batch", body).await {
             Ok(()) => {
                 failures = 0;
-                writes.commits.fetch_add(1, Ordering::Relaxed);
-                writes.changes.fetch_add(changes, Ordering::Relaxed);
-                for (all, diffs) in writes.due.iter().zip(diffs) {
-                    all.fetch_add(diffs, Ordering::Relaxed);
+                let mut written = lock(&writes.written);
+                written.counts.commits += 1;
+                written.counts.changes += changes;
+                for (all, diffs) in written.due.iter_mut().zip(diffs) {
+                    *all += diffs;
                 }
-                if let Some(window) = shared.meter.windows().and_then(|windows| windows.of(due)) {
-                    writes.in_window[window].fetch_add(1, Ordering::Relaxed);
-                    let mut latencies = lock(&writes.latencies);
-                    latencies[0].saturating_record(clock.now().saturating_sub(due) / 1_000);
-                    latencies[1].saturating_record(sent.saturating_sub(due) / 1_000);
+                if is_measured(&shared, due) {
+                    written.in_windows += 1;
+                    written.answered.saturating_record(clock.now().saturating_sub(due) / 1_000);
+                    written.sent_late.saturating_record(sent.saturating_sub(due) / 1_000);
                 }
             }
             Err(error) => failed(&shared, &writes, &mut failures, "a commit", error).await?,
@@ -236,18 +243,23 @@ async fn publish(
         let sent = format!("{}:{due}", shared.plan.run);
         let body = serde_json::json!({ "path": path, "eventType": event, "data": { "sent": sent } });
         let late = shared.meter.clock.now().saturating_sub(due);
-        if shared.meter.windows().is_some_and(|windows| windows.of(due).is_some()) {
-            lock(&writes.latencies)[1].saturating_record(late / 1_000);
+        if is_measured(&shared, due) {
+            lock(&writes.written).sent_late.saturating_record(late / 1_000);
         }
         match post(&client, "/events", body.to_string()).await {
             Ok(()) => {
                 failures = 0;
-                writes.events.fetch_add(1, Ordering::Relaxed);
+                lock(&writes.written).counts.events += 1;
             }
             Err(error) => failed(&shared, &writes, &mut failures, "an event", error).await?,
         }
     }
     Ok(())
+}
+
+/// Whether something that is due then is measured.
+fn is_measured(shared: &Shared, due: Nanos) -> bool {
+    shared.meter.windows().is_some_and(|windows| windows.of(due).is_some())
 }
 
 async fn failed(
@@ -258,7 +270,7 @@ async fn failed(
     error: String,
 ) -> Result<(), String> {
     *failures += 1;
-    writes.failed.fetch_add(1, Ordering::Relaxed);
+    lock(&writes.written).counts.failed += 1;
     if *failures == FAILURES {
         return Err(format!("{FAILURES} writes in a row failed: {error}"));
     }

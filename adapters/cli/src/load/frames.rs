@@ -2,13 +2,16 @@
 
 /// Buffers that grew beyond this are given back.
 const KEPT_BYTES: usize = 16 * 1024;
-/// A larger message is an error.
-const MAX_MESSAGE_BYTES: u64 = 64 * 1024 * 1024;
+/// A larger message is an error: a row may be large.
+const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
+
+const TOO_LARGE: &str = "the server sent a message that is too large";
 
 const CONTINUATION: u8 = 0;
 /// A message of text.
 pub const TEXT: u8 = 1;
-const BINARY: u8 = 2;
+/// A message of bytes.
+pub const BINARY: u8 = 2;
 /// The end.
 pub const CLOSE: u8 = 8;
 /// Wants a pong.
@@ -17,13 +20,20 @@ pub const PING: u8 = 9;
 pub const PONG: u8 = 10;
 
 /// Takes the bytes of a connection apart.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Frames {
+    /// The largest message, in one frame or in many.
+    most: usize,
     /// The beginning of a frame whose end did not come yet.
     cut: Vec<u8>,
-    /// The parts of a message that comes in several frames, and what it is.
-    parts: Vec<u8>,
-    parts_opcode: u8,
+    /// The opcode of a message that comes in several frames, and what came of it.
+    open: Option<(u8, Vec<u8>)>,
+}
+
+impl Default for Frames {
+    fn default() -> Frames {
+        Frames { most: MAX_MESSAGE_BYTES, cut: Vec::new(), open: None }
+    }
 }
 
 impl Frames {
@@ -55,27 +65,32 @@ impl Frames {
         mut bytes: &'b [u8],
         show: &mut impl FnMut(u8, &[u8]),
     ) -> Result<&'b [u8], &'static str> {
-        while let Some((head, payload, rest)) = split(bytes)? {
+        while let Some((head, payload, rest)) = split(bytes, self.most)? {
             bytes = rest;
             let (is_last, opcode) = (head & 0x80 != 0, head & 0x0f);
-            match opcode {
-                CLOSE | PING | PONG => show(opcode, payload),
-                TEXT | BINARY if is_last => show(opcode, payload),
-                TEXT | BINARY | CONTINUATION => {
-                    if opcode != CONTINUATION {
-                        self.parts_opcode = opcode;
-                        self.parts.clear();
-                    }
-                    if (self.parts.len() + payload.len()) as u64 > MAX_MESSAGE_BYTES {
-                        return Err("a message is too large");
-                    }
-                    self.parts.extend_from_slice(payload);
-                    if is_last {
-                        show(self.parts_opcode, &self.parts);
-                        self.parts = Vec::new();
-                    }
+            let (opcode, mut message) = match (opcode, self.open.take()) {
+                (CLOSE | PING | PONG, open) => {
+                    self.open = open;
+                    show(opcode, payload);
+                    continue;
                 }
+                (TEXT | BINARY, None) if is_last => {
+                    show(opcode, payload);
+                    continue;
+                }
+                (TEXT | BINARY, None) => (opcode, Vec::new()),
+                (TEXT | BINARY, Some(_)) => return Err("the server began a message inside of another"),
+                (CONTINUATION, Some(open)) => open,
+                (CONTINUATION, None) => return Err("the server continued a message that it had not begun"),
                 _ => return Err("an unknown kind of frame"),
+            };
+            if payload.len() > self.most - message.len() {
+                return Err(TOO_LARGE);
+            }
+            message.extend_from_slice(payload);
+            match is_last {
+                true => show(opcode, &message),
+                false => self.open = Some((opcode, message)),
             }
         }
         Ok(bytes)
@@ -85,7 +100,7 @@ impl Frames {
 type Split<'b> = (u8, &'b [u8], &'b [u8]);
 
 /// The first byte of a frame, its payload, and what follows; nothing where the frame is not whole.
-fn split(bytes: &[u8]) -> Result<Option<Split<'_>>, &'static str> {
+fn split(bytes: &[u8], most: usize) -> Result<Option<Split<'_>>, &'static str> {
     let [head, length, rest @ ..] = bytes else { return Ok(None) };
     if length & 0x80 != 0 {
         return Err("a server must not mask its frames");
@@ -104,15 +119,12 @@ fn split(bytes: &[u8]) -> Result<Option<Split<'_>>, &'static str> {
         },
         length => (u64::from(*length), rest),
     };
-    if length > MAX_MESSAGE_BYTES {
-        return Err("a message is too large");
-    }
-    // It was just seen to be small enough for any address space.
-    Ok(rest.split_at_checked(length as usize).map(|(payload, rest)| (*head, payload, rest)))
+    let length = usize::try_from(length).ok().filter(|length| *length <= most).ok_or(TOO_LARGE)?;
+    Ok(rest.split_at_checked(length).map(|(payload, rest)| (*head, payload, rest)))
 }
 
-/// Appends a frame, as a client sends it. Its mask is of zeros, so that the payload stands as it is.
-pub fn write(opcode: u8, payload: &[u8], out: &mut Vec<u8>) {
+/// Appends a masked frame, as a client sends it. The mask confuses proxies that take what clients say for HTTP.
+pub fn write(opcode: u8, payload: &[u8], mask: u32, out: &mut Vec<u8>) {
     out.push(0x80 | opcode);
     match payload.len() {
         length @ 0..126 => out.push(0x80 | length as u8),
@@ -125,8 +137,9 @@ pub fn write(opcode: u8, payload: &[u8], out: &mut Vec<u8>) {
             out.extend_from_slice(&(length as u64).to_be_bytes());
         }
     }
-    out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(payload);
+    let mask = mask.to_be_bytes();
+    out.extend_from_slice(&mask);
+    out.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
 }
 
 #[cfg(test)]
@@ -136,7 +149,7 @@ mod tests {
     /// A frame as a server sends it.
     fn frame(head: u8, payload: &[u8]) -> Vec<u8> {
         let mut frame = Vec::new();
-        write(head & 0x0f, payload, &mut frame);
+        write(head & 0x0f, payload, 0, &mut frame);
         frame[0] = head;
         frame[1] &= 0x7f;
         let mask_at = frame.len() - payload.len() - 4;
@@ -180,6 +193,32 @@ mod tests {
     }
 
     #[test]
+    fn fragments_are_joined_up_to_a_limit() {
+        let mut frames = Frames { most: 5, ..Frames::default() };
+        let mut take = |head, payload: &[u8]| {
+            let mut seen = None;
+            let taken = frames.read(&frame(head, payload), |opcode, message| {
+                seen = Some((opcode, String::from_utf8(message.to_vec()).unwrap()));
+            });
+            taken.map(|()| seen)
+        };
+        let seen = |opcode, text: &str| Ok(Some((opcode, text.to_owned())));
+        assert_eq!(take(0x81, b"whole"), seen(TEXT, "whole"));
+        assert_eq!(take(0x01, b"he"), Ok(None));
+        assert_eq!(take(0x00, b""), Ok(None));
+        assert_eq!(take(0x80, b"llo"), seen(TEXT, "hello"));
+        assert_eq!(take(0x02, b"no"), Ok(None));
+        assert_eq!(take(0x80, b"text"), Err(TOO_LARGE));
+        assert_eq!(take(0x82, b"no"), seen(BINARY, "no"));
+        assert_eq!(take(0x81, b"larger"), Err(TOO_LARGE));
+        assert!(take(0x80, b"").is_err());
+        assert_eq!(take(0x01, b"abc"), Ok(None));
+        assert_eq!(take(0x00, b"def"), Err(TOO_LARGE));
+        assert_eq!(take(0x01, b""), Ok(None));
+        assert!(take(0x81, b"").is_err(), "inside of another");
+    }
+
+    #[test]
     fn what_is_no_websocket_is_an_error() {
         for wrong in [
             &[0x81, 0x81, 0, 0, 0, 0, 0][..],
@@ -196,10 +235,12 @@ mod tests {
         for (length, head) in [(0, 6), (1, 6), (125, 6), (126, 8), (65_535, 8), (65_536, 14)] {
             let payload: Vec<u8> = (0..length).map(|at| at as u8).collect();
             let mut out = Vec::new();
-            write(TEXT, &payload, &mut out);
+            write(TEXT, &payload, 0xdead_beef, &mut out);
+            let mask = 0xdead_beef_u32.to_be_bytes();
             assert_eq!((out[0], out[1] & 0x80, out.len()), (0x81, 0x80, head + length));
-            assert_eq!(out[head - 4..head], [0; 4], "the mask");
-            assert_eq!(out[head..], payload);
+            assert_eq!(out[head - 4..head], mask);
+            let read = out[head..].iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask);
+            assert!(read.eq(payload), "{length}");
         }
     }
 }

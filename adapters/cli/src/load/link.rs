@@ -18,6 +18,8 @@ use super::frames::{Frames, write};
 const READ_BYTES: usize = 128 * 1024;
 /// The largest head of the answer to a handshake.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
+/// The mask of what is said here: the payload stands as it is.
+pub const NO_MASK: u32 = 0;
 /// What the system is asked to hold for a connection that stalls; it makes it as small as it can.
 pub const NARROW: u32 = 4 * 1024;
 
@@ -89,7 +91,7 @@ pub struct Link {
 impl Link {
     /// Puts a frame into the queue.
     pub fn say(&mut self, opcode: u8, payload: &[u8]) {
-        write(opcode, payload, &mut self.out);
+        write(opcode, payload, NO_MASK, &mut self.out);
     }
 
     /// Writes what is queued. Can be dropped and called again.
