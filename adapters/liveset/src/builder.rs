@@ -15,8 +15,8 @@ use crate::failures::Failures;
 use crate::handle::Liveset;
 use crate::limits::Limits;
 use crate::shards::Shards;
+use crate::shared::timer::has_timer;
 use crate::shared::{Shared, Sizes};
-use crate::timer::has_timer;
 
 /// Makes a [`Liveset`].
 ///
@@ -44,6 +44,13 @@ pub struct Builder {
     authenticator: Box<dyn Authenticator>,
     policy: Box<dyn Policy>,
     clock: Clock,
+}
+
+impl Liveset {
+    /// Begins to make one.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
 }
 
 impl Default for Builder {

@@ -4,12 +4,11 @@ use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use liveset_engine::Op;
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::finite;
+use crate::json::IntoJson;
 use crate::set::Target;
 
 /// The operations of one commit, gathered by the closure of [`Liveset::commit`](crate::Liveset::commit).
@@ -77,39 +76,6 @@ impl Tx {
 impl Extend<Op> for Tx {
     fn extend<I: IntoIterator<Item = Op>>(&mut self, ops: I) {
         self.ops.extend(ops);
-    }
-}
-
-/// Text that is JSON already. It goes where a value goes that can be serialized, and its tokens are kept as they are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Json(Bytes);
-
-impl Json {
-    /// Whether the text is JSON is seen where it is used.
-    pub fn new(text: impl Into<Bytes>) -> Self {
-        Self(text.into())
-    }
-}
-
-/// What can be written as JSON: a reference to a value that can be serialized, or [`Json`].
-pub trait IntoJson {
-    /// The text.
-    ///
-    /// # Errors
-    ///
-    /// The value cannot be written, or has a float that is not a number.
-    fn into_json(self) -> Result<Bytes, serde_json::Error>;
-}
-
-impl<T: Serialize + ?Sized> IntoJson for &T {
-    fn into_json(self) -> Result<Bytes, serde_json::Error> {
-        finite::to_json(self)
-    }
-}
-
-impl IntoJson for Json {
-    fn into_json(self) -> Result<Bytes, serde_json::Error> {
-        Ok(self.0)
     }
 }
 

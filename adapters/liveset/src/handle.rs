@@ -14,13 +14,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::address::ClientAddress;
 use crate::auth::{Denied, Renewal};
-use crate::builder::Builder;
-use crate::commit::{CommitError, Committed, IntoJson, Outcome, PublishError, Tx};
+use crate::commit::{CommitError, Committed, Outcome, PublishError, Tx};
 use crate::contain::{Panicked, contain};
+use crate::json::IntoJson;
 use crate::live::LiveQuery;
 use crate::query::QueryError;
 use crate::set::{Set, UnknownSet};
 use crate::shared::Shared;
+use crate::stats::Stats;
 use crate::{connection, telemetry};
 
 /// An endpoint: sets of nodes in memory, and the connections that watch them. Cloning gives another handle on the same.
@@ -60,11 +61,6 @@ impl Drop for Handles {
 impl Liveset {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Self { _handles: Arc::new(Handles(shared.clone())), shared }
-    }
-
-    /// Begins to make one.
-    pub fn builder() -> Builder {
-        Builder::default()
     }
 
     // --- writing ---
@@ -642,14 +638,4 @@ impl fmt::Debug for Liveset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Liveset").field("connections", &self.shared.serving()).finish_non_exhaustive()
     }
-}
-
-/// What an endpoint holds now, and what it has done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Stats {
-    /// Connections that are being served, those that are closing included.
-    pub connections: usize,
-    /// The hub's counts, and in them the engine's.
-    pub hub: liveset_hub::Stats,
 }

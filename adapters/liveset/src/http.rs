@@ -13,7 +13,7 @@ use tracing::Instrument;
 
 use crate::address::ClientAddress;
 use crate::handle::Liveset;
-use crate::timer::require_timer;
+use crate::shared::timer::require_timer;
 
 /// What a client may call the protocol, where it offers names for it. One that offers none is taken too.
 const SUBPROTOCOL: &str = "liveset";

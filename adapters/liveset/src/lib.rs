@@ -128,6 +128,7 @@ pub mod fuzzing;
 mod handle;
 #[cfg(feature = "hyper")]
 pub mod http;
+mod json;
 mod limits;
 mod live;
 #[cfg(doc)]
@@ -139,11 +140,11 @@ mod query;
 mod set;
 mod shards;
 mod shared;
+mod stats;
 mod telemetry;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing;
-mod timer;
 mod transport;
 
 pub use address::ClientAddress;
@@ -153,12 +154,14 @@ pub use auth::{
 };
 pub use builder::{BuildError, Builder};
 pub use clock::Clock;
-pub use commit::{CommitError, Committed, IntoJson, Json, Outcome, PublishError, Tx};
-pub use handle::{AsPrincipal, At, Liveset, QueryRun, Stats};
+pub use commit::{CommitError, Committed, Outcome, PublishError, Tx};
+pub use handle::{AsPrincipal, At, Liveset, QueryRun};
+pub use json::{IntoJson, Json};
 pub use limits::{AuthLimits, Limits, TransportLimits};
 pub use live::{LiveQuery, LiveRows};
 pub use query::QueryError;
 pub use set::{Set, Target, UnknownSet};
+pub use stats::Stats;
 
 #[doc(inline)]
 pub use liveset_core::model::{Batch, Change, Count, LiveUpdate, Query, Reason, Row, Snapshot};

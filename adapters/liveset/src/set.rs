@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::commit::{IntoJson, Json};
+use crate::json::{IntoJson, Json};
 
 /// A set that is known to be there, and whose rows are `T`s; made by [`Liveset::set`](crate::Liveset::set). It goes where a set's name
 /// goes. Cloning shares the name.

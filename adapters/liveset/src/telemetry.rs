@@ -6,7 +6,7 @@ use liveset_core::ErrorCode;
 use metrics::{counter, gauge, histogram};
 use tokio::time::Instant;
 
-use crate::handle::Stats;
+use crate::stats::Stats;
 use crate::transport::Fault;
 
 /// How a connection ended.

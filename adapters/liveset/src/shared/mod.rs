@@ -4,6 +4,7 @@
 mod drain;
 mod shutdown;
 mod streams;
+pub(crate) mod timer;
 mod verify;
 
 use std::collections::HashMap;
@@ -26,8 +27,8 @@ use crate::limits::TransportLimits;
 use crate::peer::Peer;
 use crate::shards::Shards;
 use crate::telemetry;
-use crate::timer::Timer;
 use drain::Effects;
+use timer::Timer;
 
 /// A timer that is later than this was not late by chance.
 pub(crate) const PAUSE: Duration = Duration::from_millis(100);

@@ -1,0 +1,11 @@
+//! Counts of an endpoint.
+
+/// What an endpoint holds now, and what it has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Connections that are being served, those that are closing included.
+    pub connections: usize,
+    /// The hub's counts, and in them the engine's.
+    pub hub: liveset_hub::Stats,
+}
