@@ -105,7 +105,7 @@ mod client;
 mod diffs;
 mod error;
 mod fold;
-#[cfg(any(fuzzing, test, feature = "fuzzing"))]
+#[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod json;
@@ -125,8 +125,8 @@ pub use error::{CloseCode, Consequence, ErrorCode, UnknownErrorCode, Violation};
 pub use fold::Pending;
 pub use limits::{ClientLimits, SessionLimits};
 pub use message::{
-    Ahead, ClientBody, ClientMessage, ClientMessageError, InvalidQuery, LiveQueryOptions, ParsedMessage, Raw,
-    ServerMessage, ServerMessageError, SubscriptionEntry, SubscriptionSpec,
+    Ahead, AuthOptions, ClientBody, ClientMessage, ClientMessageError, InvalidQuery, LiveQueryOptions,
+    ParsedMessage, Raw, ServerMessage, ServerMessageError, SubscriptionSpec,
 };
 #[doc(no_inline)]
 pub use model::{Batch, Change, Count, Hint, LiveUpdate, Query, Reason, Row, Snapshot};

@@ -384,8 +384,6 @@ impl Stream {
     }
 
     fn write_change(&mut self, id: &str, change: &Change, options: &LiveQueryOptions, out: &mut Vec<u8>) {
-        let id = Cow::Borrowed(id);
-        let node_id = Cow::Borrowed(change.id());
         if let (Some(positions), Some(before)) = (&mut self.positions, change.before()) {
             positions.remove(before.order_key());
         }
@@ -393,21 +391,7 @@ impl Stream {
             (Some(positions), Some(after)) => Some(positions.insert(after.order_key())),
             _ => None,
         };
-        let reason = change.reason().filter(|_| options.reasons);
-        let version = self.version.as_deref().map(Cow::Borrowed);
-        match change {
-            Change::Added { row, .. } => {
-                let data = Raw(row.json());
-                ServerMessage::LiveQueryAddedNode { id, node_id, data, index, reason, version }.write(out);
-            }
-            Change::Updated { row, .. } => {
-                let data = Raw(row.json());
-                ServerMessage::LiveQueryUpdatedNode { id, node_id, data, index, version }.write(out);
-            }
-            Change::Removed { .. } => {
-                ServerMessage::LiveQueryRemovedNode { id, node_id, reason, version }.write(out);
-            }
-        }
+        change.message(id, index, options.reasons, self.version.as_deref()).write(out);
     }
 }
 

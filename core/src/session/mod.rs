@@ -318,7 +318,7 @@ impl Session {
         }
         self.answer(&ServerMessage::SubscribedEvents {
             request_id: request.request_id.as_deref().map(Cow::Borrowed),
-            subscriptions: request.subscriptions.iter().map(SubscriptionSpec::as_entry).collect(),
+            subscriptions: request.subscriptions,
         });
         self.replay(now);
         true
