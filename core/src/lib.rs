@@ -108,7 +108,7 @@ mod fold;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
-mod json;
+pub mod json;
 mod limits;
 mod message;
 pub mod model;

@@ -12,7 +12,7 @@ use crate::{
 
 /// At which byte the JSON policy refuses a text, for the comparison with the engine's reader.
 pub fn refused_at(text: &str, nesting: usize) -> Option<usize> {
-    crate::json::read(text, nesting, |_, _| {}).err().map(|malformed| malformed.offset)
+    crate::json::read(text, nesting, |_, _| {}).err().map(|malformed| malformed.offset())
 }
 
 /// Reads arbitrary bytes as a message of either side; what can be read is written and reads back the same.

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::declare::{kind, messages, object, options};
 use super::field::{Id, Plain};
-use super::read::{Members, Refused, not_utf8, shortened};
+use super::read::{Members, Refused, shortened};
 use super::{ObjectWriter, SubscriptionSpec};
 use crate::error::ErrorCode;
+use crate::json::utf8;
 use crate::limits::MESSAGE_NESTING;
 use crate::model::Query;
 use crate::token::Token;
@@ -123,8 +124,7 @@ impl ClientMessage {
     /// the same policy as all the rest (see the [front page](crate#json)); unknown options are refused. Null is absent. At most
     /// three passes over the text.
     pub fn parse(json: &[u8], id_bytes: usize) -> Result<ClientMessage, ClientMessageError> {
-        let json = std::str::from_utf8(json)
-            .map_err(|error| ClientMessageError::new(Refused::new(not_utf8(&error)), None, None))?;
+        let json = utf8(json).map_err(|error| ClientMessageError::new(error.into(), None, None))?;
         let members = Members::read(json, ClientBody::NAMES, MESSAGE_NESTING).map_err(|refused| {
             // Who is refused is told which of their requests it was, where the grammar lets that be read.
             let members = Members::of_refused(json, ClientBody::NAMES);

@@ -3,7 +3,8 @@
 use super::ObjectWriter;
 use super::declare::{kind, object};
 use super::field::{Field, Node, Plain};
-use super::read::{Members, Refused, not_utf8};
+use super::read::{Members, Refused};
+use crate::json::utf8;
 use crate::limits::MESSAGE_NESTING;
 use crate::model::Query;
 
@@ -54,7 +55,7 @@ impl Query {
     /// (see the [front page](crate#json)). Two passes over the text.
     pub fn parse(json: &[u8]) -> Result<Query, InvalidQuery> {
         let refused = |what: &dyn std::fmt::Display| InvalidQuery(format!("query: {what}"));
-        let json = std::str::from_utf8(json).map_err(|error| refused(&not_utf8(&error)))?;
+        let json = utf8(json).map_err(|error| refused(&error))?;
         Members::read(json, &[], MESSAGE_NESTING).map_err(|error| refused(&error))?;
         <Query as Field<'_, Plain>>::read(json, usize::MAX)
             .map_err(|refused| InvalidQuery(refused.within("query").to_string()))

@@ -1,8 +1,6 @@
 //! The members of one object as pieces of its text.
 //!
 //! What JSON is taken is the policy of [`json`](crate::json); here an object is an object (never an array), and null is absent.
-//! serde_json is asked for escaped strings alone, so none of its features (`arbitrary_precision`, `preserve_order`)
-//! changes what is read.
 
 use std::fmt;
 
@@ -10,8 +8,8 @@ use smallvec::SmallVec;
 
 use super::field::Field;
 use crate::error::ErrorCode;
+use crate::json::{JsonError, read, read_leniently};
 pub(crate) use crate::json::{items, text};
-use crate::json::{read, read_leniently};
 
 /// Why a message is refused, and where.
 #[derive(Debug)]
@@ -47,6 +45,12 @@ impl Refused {
     }
 }
 
+impl From<JsonError> for Refused {
+    fn from(error: JsonError) -> Refused {
+        Refused::new(error.to_string())
+    }
+}
+
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.path.as_str() {
@@ -72,8 +76,7 @@ impl<'a> Members<'a> {
             Some(name) if value != "null" => members.known.push((name, value)),
             Some(_) => {}
             None => drop(members.unknown.get_or_insert_with(|| shortened(key).to_owned())),
-        })
-        .map_err(|malformed| Refused::new(malformed.to_string()))?;
+        })?;
         if is_object(json) { Ok(members) } else { Err(Refused::new("expected a JSON object")) }
     }
 
@@ -143,10 +146,6 @@ impl<'a> Members<'a> {
 /// Whether a text that was read, or begins a value, is that of an object.
 fn is_object(json: &str) -> bool {
     json.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{')
-}
-
-pub(crate) fn not_utf8(error: &std::str::Utf8Error) -> String {
-    format!("the text is not UTF-8 at byte {}", error.valid_up_to())
 }
 
 /// At most the first 64 bytes of a text, for quoting it in an error.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::declare::{kind, messages, object};
 use super::field::Plain;
-use super::read::{Members, Refused, not_utf8};
+use super::read::{Members, Refused};
 use super::{ObjectWriter, Raw, SubscriptionSpec};
+use crate::json::utf8;
 use crate::limits::SERVER_MESSAGE_NESTING;
 use crate::model::{Hint, Reason};
 
@@ -124,6 +125,7 @@ object!(Hint => {
 
 /// Why a text is no message of a server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ServerMessageError {
     /// Not a JSON object, or a field missing or of the wrong type.
     #[error("invalid server message: {0}")]
@@ -144,14 +146,12 @@ impl<'a> ServerMessage<'a> {
     /// Reads one message. Unknown fields are ignored, null is absent; all of it must be JSON by the same policy as what clients say
     /// (see the [front page](crate#json)). At most three passes over the text; the host's data is passed through.
     pub fn parse(json: &'a [u8]) -> Result<ServerMessage<'a>, ServerMessageError> {
-        let invalid = ServerMessageError::Invalid;
-        let json = std::str::from_utf8(json).map_err(|error| invalid(not_utf8(&error)))?;
         let read = || -> Result<_, Refused> {
-            let members = Members::read(json, Self::NAMES, SERVER_MESSAGE_NESTING)?;
+            let members = Members::read(utf8(json)?, Self::NAMES, SERVER_MESSAGE_NESTING)?;
             let kind: Box<str> = members.take::<_, Plain>("type", usize::MAX)?;
             Ok(ServerMessage::read(&kind, &members, usize::MAX)?.ok_or(kind))
         };
-        let read = read().map_err(|refused| invalid(refused.to_string()))?;
+        let read = read().map_err(|refused| ServerMessageError::Invalid(refused.to_string()))?;
         read.map_err(|kind| ServerMessageError::UnknownType(kind.into()))
     }
 }
