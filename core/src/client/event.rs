@@ -21,6 +21,7 @@ impl fmt::Display for RequestId {
 
 /// A fact that a [`ClientSession`](crate::ClientSession) learned.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ClientEvent {
     /// The token was accepted.
     Authenticated {
@@ -131,6 +132,7 @@ pub enum ClientEvent {
 
 /// How a row changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum NodeChange {
     /// It entered the window.
     Added {
@@ -153,6 +155,7 @@ pub enum NodeChange {
 
 /// What an `error` without a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Ended {
     /// The live query of that id.
     LiveQuery,
@@ -162,6 +165,7 @@ pub enum Ended {
 
 /// What a server said that a server may not say. The owner should drop the connection.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ClientError {
     /// It is no message of the protocol.
     #[error(transparent)]

@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn a_burst_then_the_rate() {
-        let limits = SessionLimits { messages_per_second: 2, message_burst: 3, ..SessionLimits::default() };
+        let limits = SessionLimits::default().messages_per_second(2).message_burst(3);
         let start = Moment::from_nanos(5);
         let mut bucket = TokenBucket::full(&limits, start);
         assert_eq!(
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn nothing_is_allowed_with_a_burst_of_zero() {
-        let limits = SessionLimits { message_burst: 0, ..SessionLimits::default() };
+        let limits = SessionLimits::default().message_burst(0);
         let mut bucket = TokenBucket::full(&limits, Moment::ZERO);
         assert!(!bucket.take(&limits, Moment::MAX));
     }

@@ -356,6 +356,6 @@ pub(super) fn query_id(query: u32) -> String {
 /// A session for a connection that is to be verified.
 pub(super) fn sample() -> Sample {
     // The meter sees by itself what is silent.
-    let limits = ClientLimits { silence: Duration::from_secs(24 * 3600) };
+    let limits = ClientLimits::default().silence(Duration::from_secs(24 * 3600));
     Arc::new(Mutex::new(ClientSession::new(limits, Moment::ZERO)))
 }
