@@ -73,8 +73,7 @@ use crate::token::Token;
 #[derive(Debug)]
 pub struct ClientSession {
     limits: ClientLimits,
-    heard: Moment,
-    lost: bool,
+    link: Link,
     authenticated: bool,
     requests: u64,
     asked: BTreeMap<RequestId, Asked>,
@@ -82,6 +81,15 @@ pub struct ClientSession {
     live_queries: BTreeMap<Arc<str>, LiveResult>,
     outbox: VecDeque<Box<[u8]>>,
     events: VecDeque<ClientEvent>,
+}
+
+/// Whether the server is still there.
+#[derive(Debug)]
+enum Link {
+    /// It was last heard of then.
+    Up { heard: Moment },
+    /// It was silent for too long.
+    Lost,
 }
 
 /// A request that the server has not answered.
@@ -139,8 +147,7 @@ impl ClientSession {
     pub fn new(limits: ClientLimits, now: Moment) -> ClientSession {
         ClientSession {
             limits,
-            heard: now,
-            lost: false,
+            link: Link::Up { heard: now },
             authenticated: false,
             requests: 0,
             asked: BTreeMap::new(),
@@ -217,7 +224,9 @@ impl ClientSession {
     ///
     /// What the server may not say: it is no message, or does not fit what was said before.
     pub fn handle_text(&mut self, now: Moment, text: &[u8]) -> Result<(), ClientError> {
-        self.heard = self.heard.max(now);
+        if let Link::Up { heard } = &mut self.link {
+            *heard = now.max(*heard);
+        }
         match ServerMessage::parse(text) {
             Ok(message) => self.handle_message(message),
             Err(ServerMessageError::UnknownType(_)) => Ok(()),
@@ -228,7 +237,7 @@ impl ClientSession {
     /// The time is `now`: notices that the server is gone.
     pub fn handle_timeout(&mut self, now: Moment) {
         if self.poll_timeout().is_some_and(|deadline| deadline <= now) {
-            self.lost = true;
+            self.link = Link::Lost;
             self.events.push_back(ClientEvent::Lost);
         }
     }
@@ -253,7 +262,10 @@ impl ClientSession {
 
     /// When to call [`handle_timeout`](ClientSession::handle_timeout).
     pub fn poll_timeout(&self) -> Option<Moment> {
-        (!self.lost).then(|| self.heard + self.limits.silence)
+        match self.link {
+            Link::Up { heard } => Some(heard + self.limits.silence),
+            Link::Lost => None,
+        }
     }
 
     // ---- reading ----
