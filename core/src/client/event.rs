@@ -132,7 +132,6 @@ pub enum ClientEvent {
 
 /// How a row changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum NodeChange {
     /// It entered the window.
     Added {
@@ -155,7 +154,6 @@ pub enum NodeChange {
 
 /// What an `error` without a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Ended {
     /// The live query of that id.
     LiveQuery,

@@ -91,7 +91,6 @@ const MAX_ERRORS: usize = 256;
 
 /// Where a [`Session`] stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum SessionState {
     /// Waits for the first message.
     AwaitingAuth,
