@@ -134,6 +134,6 @@ pub use session::{
     About, Attempt, Backlog, Event, Refusal, Request, Session, SessionState, SessionStats, Ticket, Transmit,
     Verdict,
 };
-pub use time::Moment;
+pub use time::{Moment, Rate, TokenBucket};
 pub use token::Token;
 pub use version::{VersionCode, VersionKey};

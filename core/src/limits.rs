@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::time::Rate;
+
 /// How deep lists and objects may nest in a message or a query of a client, itself the first level. None that means anything has
 /// more than four.
 pub(crate) const MESSAGE_NESTING: usize = 64;
@@ -116,6 +118,13 @@ limits! {
         control_messages: usize = 4096,
         /// Bytes of those messages. Default 1 MiB.
         control_bytes: usize = 1024 * 1024,
+    }
+}
+
+impl SessionLimits {
+    /// How fast a client may send.
+    pub(crate) fn rate(&self) -> Rate {
+        Rate { per_second: self.messages_per_second.into(), burst: self.message_burst.into() }
     }
 }
 

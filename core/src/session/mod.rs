@@ -10,7 +10,6 @@ mod keep_alive;
 mod live_queries;
 mod live_query;
 mod positions;
-mod rate;
 mod requests;
 mod state;
 mod stats;
@@ -24,7 +23,6 @@ use std::time::Duration;
 use control::Control;
 use held::Read;
 use keep_alive::Due;
-use rate::TokenBucket;
 use requests::Requests;
 pub use requests::{About, Attempt, Event, Refusal, Request, Ticket, Transmit, Verdict};
 use state::{Active, State, Streams};
@@ -35,7 +33,7 @@ use crate::error::{CloseCode, Consequence, ErrorCode, Violation};
 use crate::limits::SessionLimits;
 use crate::message::{Content, ParsedMessage, ServerMessage, SubscriptionSpec};
 use crate::model::{Batch, Count, Snapshot};
-use crate::time::Moment;
+use crate::time::{Moment, TokenBucket};
 use crate::version::VersionCode;
 
 /// The server's end of one connection: states, deadlines, answers, queues.
@@ -113,7 +111,7 @@ impl Session {
             state: State::AwaitingAuth { deadline: now + limits.auth_timeout },
             control: Control::default(),
             requests: Requests::default(),
-            bucket: TokenBucket::full(&limits, now),
+            bucket: TokenBucket::full(limits.rate(), now),
             rate_limited_in_a_row: 0,
             invalid_in_a_row: 0,
             was_put_off: false,
@@ -151,7 +149,7 @@ impl Session {
             Content::NotUtf8 => return self.handle_violation(now, Violation::InvalidUtf8),
         };
         let read = Read { bytes, message, ahead };
-        if self.bucket.take(&self.limits, now) {
+        if self.bucket.take(self.limits.rate(), now) {
             self.rate_limited_in_a_row = 0;
             self.take_message(now, read, text);
         } else {
