@@ -1,6 +1,8 @@
 //! Diffs written once for everyone who watches.
 
-use crate::message::{ObjectWriter, write_text};
+use std::borrow::Cow;
+
+use crate::message::{Raw, ServerMessage, write_text};
 use crate::model::{Batch, Change};
 use crate::version::VersionCode;
 
@@ -25,13 +27,14 @@ use crate::version::VersionCode;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diffs {
-    /// The last pieces, one behind the other.
+    /// The messages, one behind the other, each with an empty id.
     text: Vec<u8>,
-    /// Of each message, its first piece and where its last one ends.
-    pieces: Vec<(&'static [u8], usize)>,
-    /// Bytes of all first pieces.
-    head_bytes: usize,
+    /// Of each message, where its id stands and where it ends.
+    pieces: Vec<(usize, usize)>,
 }
+
+/// The id that the messages are written with: what stands for it has so many bytes.
+const NO_ID: &str = "\"\"";
 
 /// What stands in the `version` of the messages of a batch, for live queries with `resume`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +49,7 @@ impl Diffs {
     /// Writes the messages of a batch: with the reasons of its changes or without, and with versions where they are given.
     /// Costs the bytes written.
     pub fn new(batch: &Batch, reasons: bool, versions: Option<DiffVersions<'_>>) -> Diffs {
-        let mut diffs =
-            Diffs { text: Vec::new(), pieces: Vec::with_capacity(batch.changes.len()), head_bytes: 0 };
+        let mut diffs = Diffs { text: Vec::new(), pieces: Vec::with_capacity(batch.changes.len()) };
         let (before, after) = match versions {
             Some(DiffVersions { mark, before }) => {
                 (Some(mark.text(before, false)), Some(mark.text(batch.version, false)))
@@ -56,27 +58,14 @@ impl Diffs {
         };
         for (index, change) in batch.changes.iter().enumerate() {
             let last = index + 1 == batch.changes.len();
-            diffs.push(change, reasons, if last { after.as_deref() } else { before.as_deref() });
+            let version = if last { &after } else { &before };
+            let message = change.message("", None, reasons, version.as_deref());
+            // The id is the first field behind the type.
+            let id_at = diffs.text.len() + r#"{"type":"","id":"#.len() + message.type_name().len();
+            message.write(&mut diffs.text);
+            diffs.pieces.push((id_at, diffs.text.len()));
         }
         diffs
-    }
-
-    fn push(&mut self, change: &Change, reasons: bool, version: Option<&str>) {
-        let (head, reason): (&'static [u8], _) = match change {
-            Change::Added { reason, .. } => (ADDED, reason.map(|reason| reason.as_str(true))),
-            Change::Updated { .. } => (UPDATED, None),
-            Change::Removed { reason, .. } => (REMOVED, reason.map(|reason| reason.as_str(false))),
-        };
-        let mut rest = ObjectWriter::go_on(&mut self.text);
-        rest.text("nodeId", change.id());
-        if let Some(row) = change.after() {
-            rest.raw("data", row.json());
-        }
-        rest.maybe_text("reason", reason.filter(|_| reasons));
-        rest.maybe_text("version", version);
-        rest.end();
-        self.head_bytes += head.len();
-        self.pieces.push((head, self.text.len()));
     }
 
     /// The id of a live query as it stands in its messages.
@@ -99,20 +88,43 @@ impl Diffs {
 
     /// Bytes of all messages, for a live query whose [`id_text`](Diffs::id_text) has so many.
     pub fn bytes(&self, id_bytes: usize) -> usize {
-        self.head_bytes + self.text.len() + self.pieces.len() * id_bytes
+        self.text.len() + self.pieces.len() * id_bytes - self.pieces.len() * NO_ID.len()
     }
 
     /// The messages for one live query, each in three pieces, in the order in which they are to be sent.
     pub fn messages<'a>(&'a self, id_text: &'a str) -> impl ExactSizeIterator<Item = [&'a [u8]; 3]> {
         let mut from = 0;
-        self.pieces.iter().map(move |(head, end)| {
-            let rest = &self.text[from..*end];
+        self.pieces.iter().map(move |(id_at, end)| {
+            let head = &self.text[from..*id_at];
             from = *end;
-            [*head, id_text.as_bytes(), rest]
+            [head, id_text.as_bytes(), &self.text[id_at + NO_ID.len()..*end]]
         })
     }
 }
 
-const ADDED: &[u8] = br#"{"type":"liveQueryAddedNode","id":"#;
-const UPDATED: &[u8] = br#"{"type":"liveQueryUpdatedNode","id":"#;
-const REMOVED: &[u8] = br#"{"type":"liveQueryRemovedNode","id":"#;
+impl Change {
+    /// The message that tells a client of the change: with its place and its reason where they are asked for.
+    pub(crate) fn message<'a>(
+        &'a self,
+        id: &'a str,
+        index: Option<u64>,
+        reasons: bool,
+        version: Option<&'a str>,
+    ) -> ServerMessage<'a> {
+        let (id, node_id) = (Cow::Borrowed(id), Cow::Borrowed(self.id()));
+        let version = version.map(Cow::Borrowed);
+        match self {
+            Change::Added { row, reason } => {
+                let (data, reason) = (Raw(row.json()), reason.filter(|_| reasons));
+                ServerMessage::LiveQueryAddedNode { id, node_id, data, index, reason, version }
+            }
+            Change::Updated { row, .. } => {
+                ServerMessage::LiveQueryUpdatedNode { id, node_id, data: Raw(row.json()), index, version }
+            }
+            Change::Removed { reason, .. } => {
+                let reason = reason.filter(|_| reasons);
+                ServerMessage::LiveQueryRemovedNode { id, node_id, reason, version }
+            }
+        }
+    }
+}

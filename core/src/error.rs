@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 /// The `code` of an `error` message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum ErrorCode {
     /// Not JSON, not an object, a field missing or of the wrong type.
     InvalidMessage,
@@ -48,6 +49,7 @@ pub enum ErrorCode {
 
 /// What an [`ErrorCode`] means for the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Consequence {
     /// The connection stays.
     Stays,
@@ -163,6 +165,7 @@ impl FromStr for ErrorCode {
 /// The WebSocket close codes that the server uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u16)]
+#[non_exhaustive]
 pub enum CloseCode {
     /// 1000: the client closed and was answered.
     Normal = 1000,
@@ -193,6 +196,7 @@ impl CloseCode {
 
 /// What the transport saw that no conversation survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Violation {
     /// A violation of RFC 6455: close 1002.
     Protocol,

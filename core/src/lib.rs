@@ -105,10 +105,10 @@ mod client;
 mod diffs;
 mod error;
 mod fold;
-#[cfg(any(fuzzing, test, feature = "fuzzing"))]
+#[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
-mod json;
+pub mod json;
 mod limits;
 mod message;
 pub mod model;
@@ -125,8 +125,8 @@ pub use error::{CloseCode, Consequence, ErrorCode, UnknownErrorCode, Violation};
 pub use fold::Pending;
 pub use limits::{ClientLimits, SessionLimits};
 pub use message::{
-    Ahead, ClientBody, ClientMessage, ClientMessageError, InvalidQuery, LiveQueryOptions, ParsedMessage, Raw,
-    ServerMessage, ServerMessageError, SubscriptionEntry, SubscriptionSpec,
+    Ahead, AuthOptions, ClientBody, ClientMessage, ClientMessageError, InvalidQuery, LiveQueryOptions,
+    ParsedMessage, Raw, ServerMessage, ServerMessageError, SubscriptionSpec,
 };
 #[doc(no_inline)]
 pub use model::{Batch, Change, Count, Hint, LiveUpdate, Query, Reason, Row, Snapshot};
@@ -134,6 +134,6 @@ pub use session::{
     About, Attempt, Backlog, Event, Refusal, Request, Session, SessionState, SessionStats, Ticket, Transmit,
     Verdict,
 };
-pub use time::Moment;
+pub use time::{Moment, Rate, TokenBucket};
 pub use token::Token;
 pub use version::{VersionCode, VersionKey};

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use liveset_core::Moment;
+use liveset_core::{Moment, Rate, TokenBucket};
 use liveset_engine::{Allowance, Keeping, Share};
 
 use crate::HubLimits;
@@ -80,73 +80,31 @@ impl Kept {
 /// Steps that may be spent: as many as come in a second at once, and so many a second on the long run. More may be spent than is
 /// there: then nothing more is until that has come in.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct StepBudget {
-    /// In steps times nanoseconds a second; below zero it is in debt.
-    level: i128,
-    at: Moment,
-}
-
-/// Nanoseconds of a second.
-const SECOND: i128 = 1_000_000_000;
+pub(crate) struct StepBudget(TokenBucket);
 
 impl StepBudget {
     pub(crate) fn full(rate: u64, now: Moment) -> Self {
-        Self { level: i128::from(rate) * SECOND, at: now }
-    }
-
-    fn earn(&mut self, rate: u64, now: Moment) {
-        let earned = now.saturating_since(self.at).as_nanos().min(u128::from(u64::MAX)) as i128;
-        let full = i128::from(rate) * SECOND;
-        self.level = self.level.saturating_add(earned.saturating_mul(i128::from(rate))).min(full);
-        self.at = self.at.max(now);
+        Self(TokenBucket::full(Rate::per_second(rate), now))
     }
 
     pub(crate) fn spend(&mut self, rate: u64, now: Moment, steps: u64) {
-        self.earn(rate, now);
-        self.level = self.level.saturating_sub(i128::from(steps) * SECOND);
+        self.0.spend(Rate::per_second(rate), now, steps);
     }
 
     /// For how long nothing more may be spent.
     pub(crate) fn wait(&mut self, rate: u64, now: Moment) -> Duration {
-        self.earn(rate, now);
-        let debt = -self.level.min(0);
-        let nanos = if rate == 0 { debt } else { debt / i128::from(rate) + i128::from(debt > 0) };
-        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+        self.0.wait(Rate::per_second(rate), now)
     }
 
     /// When it is as if nothing had ever been spent.
     pub(crate) fn full_at(&self, rate: u64) -> Moment {
-        let missing = (i128::from(rate) * SECOND - self.level).max(0);
-        let nanos = missing / i128::from(rate.max(1)) + 1;
-        self.at.saturating_add(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
+        self.0.full_at(Rate::per_second(rate))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_spent_beyond_the_budget_is_waited_for() {
-        let start = Moment::from_nanos(7);
-        let mut budget = StepBudget::full(1_000, start);
-        budget.spend(1_000, start, 1_000);
-        assert_eq!(budget.wait(1_000, start), Duration::ZERO, "it is used up, and not overdrawn");
-        budget.spend(1_000, start, 500);
-        let wait = budget.wait(1_000, start);
-        assert!(wait >= Duration::from_millis(500) && wait < Duration::from_millis(501), "{wait:?}");
-        assert_eq!(budget.wait(1_000, start + wait), Duration::ZERO);
-        assert!(budget.full_at(1_000) > start + Duration::from_millis(1_500));
-        assert_eq!(budget.wait(1_000, Moment::MAX), Duration::ZERO);
-    }
-
-    #[test]
-    fn a_rate_of_zero_lets_nothing_through_once_it_is_overdrawn() {
-        let mut budget = StepBudget::full(0, Moment::ZERO);
-        assert_eq!(budget.wait(0, Moment::ZERO), Duration::ZERO);
-        budget.spend(0, Moment::ZERO, 1);
-        assert!(budget.wait(0, Moment::MAX) > Duration::ZERO);
-    }
 
     #[test]
     fn what_is_kept_adds_up_and_is_given_back() {

@@ -21,6 +21,7 @@ impl fmt::Display for RequestId {
 
 /// A fact that a [`ClientSession`](crate::ClientSession) learned.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ClientEvent {
     /// The token was accepted.
     Authenticated {
@@ -162,6 +163,7 @@ pub enum Ended {
 
 /// What a server said that a server may not say. The owner should drop the connection.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ClientError {
     /// It is no message of the protocol.
     #[error(transparent)]

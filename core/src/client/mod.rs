@@ -3,7 +3,6 @@
 mod event;
 mod result;
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -14,7 +13,8 @@ pub use result::LiveResult;
 
 use crate::limits::ClientLimits;
 use crate::message::{
-    ClientBody, ClientMessage, LiveQueryOptions, ServerMessage, ServerMessageError, SubscriptionSpec,
+    AuthOptions, ClientBody, ClientMessage, LiveQueryOptions, ServerMessage, ServerMessageError,
+    SubscriptionSpec,
 };
 use crate::model::Query;
 use crate::session::Event;
@@ -73,8 +73,7 @@ use crate::token::Token;
 #[derive(Debug)]
 pub struct ClientSession {
     limits: ClientLimits,
-    heard: Moment,
-    lost: bool,
+    link: Link,
     authenticated: bool,
     requests: u64,
     asked: BTreeMap<RequestId, Asked>,
@@ -82,6 +81,15 @@ pub struct ClientSession {
     live_queries: BTreeMap<Arc<str>, LiveResult>,
     outbox: VecDeque<Box<[u8]>>,
     events: VecDeque<ClientEvent>,
+}
+
+/// Whether the server is still there.
+#[derive(Debug)]
+enum Link {
+    /// It was last heard of then.
+    Up { heard: Moment },
+    /// It was silent for too long.
+    Lost,
 }
 
 /// A request that the server has not answered.
@@ -139,8 +147,7 @@ impl ClientSession {
     pub fn new(limits: ClientLimits, now: Moment) -> ClientSession {
         ClientSession {
             limits,
-            heard: now,
-            lost: false,
+            link: Link::Up { heard: now },
             authenticated: false,
             requests: 0,
             asked: BTreeMap::new(),
@@ -155,22 +162,21 @@ impl ClientSession {
 
     /// Sends the token (without `Bearer `). Must be the first message.
     pub fn authenticate(&mut self, token: &Token) -> RequestId {
-        self.ask(Asked::Authenticate, ClientBody::Auth { token: Cow::Borrowed(token.expose()) })
+        self.ask(
+            Asked::Authenticate,
+            ClientBody::Auth { token: token.clone(), options: AuthOptions::default() },
+        )
     }
 
     /// Asks for all of these subscriptions, or none.
     pub fn subscribe(&mut self, subscriptions: Vec<SubscriptionSpec>) -> RequestId {
-        let entries = subscriptions.iter().map(SubscriptionSpec::as_entry).collect();
-        let body = ClientBody::SubscribeEvents { subscriptions: entries };
-        let (request, text) = self.encode(body);
-        self.asked.insert(request, Asked::Subscribe(subscriptions));
-        self.outbox.push_back(text);
-        request
+        let body = ClientBody::SubscribeEvents { subscriptions: subscriptions.clone() };
+        self.ask(Asked::Subscribe(subscriptions), body)
     }
 
     /// Gives up all of these subscriptions, or none.
     pub fn unsubscribe<'i>(&mut self, ids: impl IntoIterator<Item = &'i str>) -> RequestId {
-        let ids = ids.into_iter().map(Cow::Borrowed).collect();
+        let ids = ids.into_iter().map(Arc::from).collect();
         self.ask(Asked::Unsubscribe, ClientBody::UnsubscribeEvents { ids })
     }
 
@@ -180,14 +186,15 @@ impl ClientSession {
         let resumed =
             resume_from.filter(|_| options.resume).and_then(|result| result.resumed(&key, &options));
         let result = resumed.unwrap_or_else(|| LiveResult::new(&key, &options));
-        let since = result.version().map(|version| Cow::Owned(version.to_owned()));
-        let body = ClientBody::CreateLiveQuery { id: Cow::Borrowed(&id), query, options, since };
-        self.ask(Asked::Create { id: Arc::from(&*id), result: Box::new(result) }, body)
+        let since = result.version().map(String::from);
+        let id: Arc<str> = id.into();
+        let body = ClientBody::CreateLiveQuery { id: id.clone(), query, options, since };
+        self.ask(Asked::Create { id, result: Box::new(result) }, body)
     }
 
     /// Gives up a live query.
     pub fn destroy_live_query(&mut self, id: &str) -> RequestId {
-        self.ask(Asked::Destroy, ClientBody::DestroyLiveQuery { id: Cow::Borrowed(id) })
+        self.ask(Asked::Destroy, ClientBody::DestroyLiveQuery { id: id.into() })
     }
 
     /// Asks for a pong.
@@ -195,19 +202,18 @@ impl ClientSession {
         self.ask(Asked::Ping, ClientBody::Ping)
     }
 
-    fn ask(&mut self, asked: Asked, body: ClientBody<'_>) -> RequestId {
-        let (request, text) = self.encode(body);
+    fn ask(&mut self, asked: Asked, body: ClientBody) -> RequestId {
+        self.requests += 1;
+        let request = RequestId(self.requests);
         self.asked.insert(request, asked);
-        self.outbox.push_back(text);
+        self.say(&ClientMessage { request_id: Some(request.to_string().into()), body });
         request
     }
 
-    fn encode(&mut self, body: ClientBody<'_>) -> (RequestId, Box<[u8]>) {
-        self.requests += 1;
-        let request = RequestId(self.requests);
+    fn say(&mut self, message: &ClientMessage) {
         let mut text = Vec::new();
-        ClientMessage { request_id: Some(Cow::Owned(request.to_string())), body }.write(&mut text);
-        (request, text.into_boxed_slice())
+        message.write(&mut text);
+        self.outbox.push_back(text.into_boxed_slice());
     }
 
     // ---- inputs ----
@@ -218,7 +224,9 @@ impl ClientSession {
     ///
     /// What the server may not say: it is no message, or does not fit what was said before.
     pub fn handle_text(&mut self, now: Moment, text: &[u8]) -> Result<(), ClientError> {
-        self.heard = self.heard.max(now);
+        if let Link::Up { heard } = &mut self.link {
+            *heard = now.max(*heard);
+        }
         match ServerMessage::parse(text) {
             Ok(message) => self.handle_message(message),
             Err(ServerMessageError::UnknownType(_)) => Ok(()),
@@ -229,7 +237,7 @@ impl ClientSession {
     /// The time is `now`: notices that the server is gone.
     pub fn handle_timeout(&mut self, now: Moment) {
         if self.poll_timeout().is_some_and(|deadline| deadline <= now) {
-            self.lost = true;
+            self.link = Link::Lost;
             self.events.push_back(ClientEvent::Lost);
         }
     }
@@ -254,7 +262,10 @@ impl ClientSession {
 
     /// When to call [`handle_timeout`](ClientSession::handle_timeout).
     pub fn poll_timeout(&self) -> Option<Moment> {
-        (!self.lost).then(|| self.heard + self.limits.silence)
+        match self.link {
+            Link::Up { heard } => Some(heard + self.limits.silence),
+            Link::Lost => None,
+        }
     }
 
     // ---- reading ----
@@ -289,9 +300,7 @@ impl ClientSession {
     fn handle_message(&mut self, message: ServerMessage<'_>) -> Result<(), ClientError> {
         let event = match message {
             ServerMessage::Ping => {
-                let mut text = Vec::new();
-                ClientMessage { request_id: None, body: ClientBody::Pong }.write(&mut text);
-                self.outbox.push_back(text.into_boxed_slice());
+                self.say(&ClientMessage { request_id: None, body: ClientBody::Pong });
                 return Ok(());
             }
             ServerMessage::Authenticated { request_id } => match self.answered(request_id.as_deref())? {
@@ -309,7 +318,7 @@ impl ClientSession {
                 let (request, Asked::Subscribe(asked)) = self.answered(request_id.as_deref())? else {
                     return Err(inconsistent("'subscribedEvents' answers no subscription"));
                 };
-                if !subscriptions.iter().map(SubscriptionSpec::from).eq(asked.iter().cloned()) {
+                if subscriptions != asked {
                     return Err(inconsistent("'subscribedEvents' is not the list that was asked for"));
                 }
                 let ids = asked.iter().map(|spec| spec.id.clone()).collect();
@@ -323,7 +332,7 @@ impl ClientSession {
                 for id in &ids {
                     self.subscriptions.remove(&**id);
                 }
-                ClientEvent::Unsubscribed { request, ids: ids.iter().map(|id| Arc::from(&**id)).collect() }
+                ClientEvent::Unsubscribed { request, ids }
             }
             ServerMessage::Event { subscription_ids, event_type, path, data, timestamp } => {
                 for id in &subscription_ids {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::limits::SERVER_MESSAGE_NESTING;
-use crate::message::{LiveQueryOptions, fields, text};
+use crate::message::{LiveQueryOptions, Members, text};
 
 /// The rows of one live query, folded from the messages so far.
 ///
@@ -239,8 +239,8 @@ impl LiveResult {
 fn node_id(row: &[u8], key: &str) -> Result<Arc<str>, Misfit> {
     let missing = || format!("a row without its key field '{key}'");
     let row = std::str::from_utf8(row).map_err(|_| missing())?;
-    let [piece] = fields(row, &[key], SERVER_MESSAGE_NESTING).map_err(|_| missing())?.values;
-    let piece = piece.ok_or_else(missing)?;
+    let members = Members::read(row, &[key], SERVER_MESSAGE_NESTING).map_err(|_| missing())?;
+    let piece = members.piece(key).ok_or_else(missing)?;
     match text(piece) {
         Some(id) => Ok(Arc::from(&*id)),
         None if piece == "-0" => Ok(Arc::from("0")),

@@ -12,7 +12,7 @@ use crate::{
 
 /// At which byte the JSON policy refuses a text, for the comparison with the engine's reader.
 pub fn refused_at(text: &str, nesting: usize) -> Option<usize> {
-    crate::json::read(text, nesting, |_, _| {}).err().map(|malformed| malformed.offset)
+    crate::json::read(text, nesting, |_, _| {}).err().map(|malformed| malformed.offset())
 }
 
 /// Reads arbitrary bytes as a message of either side; what can be read is written and reads back the same.
@@ -57,82 +57,48 @@ pub fn client_session(data: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use fastrand::Rng;
+
     use super::*;
+    use crate::ClientBody;
 
-    /// A small generator (splitmix64): tests must not depend on anything that they do not name.
-    struct Random(u64);
+    /// A message of a client.
+    fn client(random: &mut Rng) -> Vec<u8> {
+        let mut text = Vec::new();
+        let request_id = random.bool().then(|| "r".into());
+        ClientMessage { request_id, body: ClientBody::sample(random) }.write(&mut text);
+        text
+    }
 
-    impl Random {
-        fn next(&mut self) -> u64 {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = self.0;
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            z ^ (z >> 31)
-        }
-
-        fn below(&mut self, limit: usize) -> usize {
-            (self.next() % limit as u64) as usize
+    /// A message of a server, which answers one of the requests of [`client_session`].
+    fn server(random: &mut Rng) -> Vec<u8> {
+        let mut text = Vec::new();
+        ServerMessage::sample(random).write(&mut text);
+        let request = format!("\"requestId\":\"{}\"", random.u8(1..6));
+        match String::from_utf8(text) {
+            Ok(text) => text.replace("\"requestId\":\"t\"", &request).into_bytes(),
+            Err(_) => unreachable!("JSON is UTF-8"),
         }
     }
 
-    const CLIENT: [&str; 16] = [
-        r#"{"type":"auth","token":"t"}"#,
-        r#"{"type":"auth","token":"t","requestId":"r"}"#,
-        r#"{"type":"ping"}"#,
-        r#"{"type":"pong"}"#,
-        r#"{"type":"subscribeEvents","subscriptions":[{"id":"a","path":"jobs","events":["jobStarted"]}]}"#,
-        r#"{"type":"subscribeEvents","subscriptions":[{"id":"b","path":"jobs","events":["jobStarted"]},{"id":"c","path":"jobs","events":["x"]}]}"#,
-        r#"{"type":"unsubscribeEvents","ids":["a"]}"#,
-        r#"{"type":"unsubscribeEvents","ids":["b","c"],"requestId":"u"}"#,
-        r#"{"type":"createLiveQuery","id":"q","query":{"edge":"e"}}"#,
-        r#"{"type":"createLiveQuery","id":"r","query":{"edge":"e"},"options":{"positions":true,"counts":true,"reasons":true,"resume":true}}"#,
-        r#"{"type":"destroyLiveQuery","id":"q"}"#,
-        r#"{"type":"destroyLiveQuery","id":"r"}"#,
-        r#"{"type":"createLiveQuery","id":"q","query":{"edge":"e","limit":0}}"#,
-        r#"{"type":"other"}"#,
-        r#"{"type":["#,
-        r#"[[[[{}"#,
-    ];
-
-    const SERVER: [&str; 18] = [
-        r#"{"type":"authenticated","requestId":"1"}"#,
-        r#"{"type":"ping"}"#,
-        r#"{"type":"pong","requestId":"5"}"#,
-        r#"{"type":"subscribedEvents","requestId":"2","subscriptions":[{"id":"a","path":"jobs","events":["jobStarted"]}]}"#,
-        r#"{"type":"event","subscriptionIds":["a"],"eventType":"jobStarted","path":"jobs","data":{},"timestamp":"t"}"#,
-        r#"{"type":"warning","code":"QUEUE_OVERFLOW","message":"m","subscriptionId":"a"}"#,
-        r#"{"type":"liveQueryCreated","requestId":"3","id":"q","totalCount":1,"capped":false,"version":"1"}"#,
-        r#"{"type":"liveQueryCreated","requestId":"4","id":"r","totalCount":1,"capped":false}"#,
-        r#"{"type":"liveQueryData","id":"q","data":[{"id":"n"}],"hasMore":false,"capped":false}"#,
-        r#"{"type":"liveQueryData","id":"r","data":[{"id":1},{"id":2}],"hasMore":false,"capped":false}"#,
-        r#"{"type":"liveQueryAddedNode","id":"q","nodeId":"m","data":{"id":"m"},"index":1,"version":"1"}"#,
-        r#"{"type":"liveQueryUpdatedNode","id":"q","nodeId":"n","data":{"id":"n"},"index":0,"version":"2"}"#,
-        r#"{"type":"liveQueryRemovedNode","id":"q","nodeId":"n","reason":"filter"}"#,
-        r#"{"type":"liveQueryCount","id":"q","totalCount":18446744073709551615,"capped":true}"#,
-        r#"{"type":"liveQueryResumed","requestId":"3","id":"q","totalCount":1,"capped":false,"version":"5"}"#,
-        r#"{"type":"liveQueryDestroyed","requestId":"3","id":"q"}"#,
-        r#"{"type":"error","code":"X","message":"m","id":"q"}"#,
-        r#"{"type":"error","code":"X","message":"m","requestId":"2"}"#,
-    ];
-
     /// A valid line, or one with a few bytes changed, cut or doubled, or noise.
-    fn line(random: &mut Random, seeds: &[&str]) -> Vec<u8> {
-        let mut text = seeds[random.below(seeds.len())].as_bytes().to_vec();
-        match random.below(10) {
+    fn line(random: &mut Rng, mut text: Vec<u8>) -> Vec<u8> {
+        match random.usize(..10) {
             0 => {
-                for _ in 0..=random.below(4) {
-                    let at = random.below(text.len());
-                    text[at] = random.next() as u8;
+                for _ in 0..=random.usize(..4) {
+                    let at = random.usize(..text.len());
+                    text[at] = random.u8(..);
                 }
             }
-            1 => text.truncate(random.below(text.len())),
+            1 => text.truncate(random.usize(..text.len())),
             2 => {
-                let at = random.below(text.len());
+                let at = random.usize(..text.len());
                 let tail = text[at..].to_vec();
                 text.extend(tail);
             }
-            3 => text = (0..random.below(64)).map(|_| random.next() as u8).collect(),
+            3 => text = (0..random.usize(..64)).map(|_| random.u8(..)).collect(),
             _ => {}
         }
         text
@@ -142,19 +108,22 @@ mod tests {
     fn random_bytes_never_lead_a_session_astray() {
         const OPS: &[u8] = b"oooooooooooooooppphhhhhhiiiikkkkbbbcddddddeemmsrafg";
         for seed in 0..3000 {
-            let mut random = Random(seed);
+            let mut random = Rng::with_seed(seed);
             let mut data = Vec::new();
             if seed % 4 > 0 {
                 data.extend_from_slice(b"o{\"type\":\"auth\",\"token\":\"t\"}\ni\n");
             }
-            for _ in 0..random.below(60) {
+            for _ in 0..random.usize(..60) {
                 // The rare operations that end a session would otherwise leave little to test.
-                let rare = if random.below(8) > 0 { 3 } else { 0 };
-                let op = OPS[random.below(OPS.len() - rare)];
+                let rare = if random.usize(..8) > 0 { 3 } else { 0 };
+                let op = OPS[random.usize(..OPS.len() - rare)];
                 data.push(op);
                 match op {
-                    b'o' => data.extend(line(&mut random, &CLIENT)),
-                    _ => data.extend((0..random.below(5)).map(|_| b'0' + random.below(20) as u8)),
+                    b'o' => {
+                        let text = client(&mut random);
+                        data.extend(line(&mut random, text));
+                    }
+                    _ => data.extend((0..random.usize(..5)).map(|_| b'0' + random.u8(..20))),
                 }
                 data.push(b'\n');
             }
@@ -165,10 +134,11 @@ mod tests {
     #[test]
     fn random_bytes_never_panic_a_client_session() {
         for seed in 0..3000 {
-            let mut random = Random(seed);
+            let mut random = Rng::with_seed(seed);
             let mut data = Vec::new();
-            for _ in 0..random.below(60) {
-                data.extend(line(&mut random, &SERVER));
+            for _ in 0..random.usize(..60) {
+                let text = server(&mut random);
+                data.extend(line(&mut random, text));
                 data.push(b'\n');
             }
             client_session(&data);
@@ -178,9 +148,35 @@ mod tests {
     #[test]
     fn what_can_be_read_reads_back() {
         for seed in 0..20_000 {
-            let mut random = Random(seed);
-            messages(&line(&mut random, &CLIENT));
-            messages(&line(&mut random, &SERVER));
+            let mut random = Rng::with_seed(seed);
+            for text in [client(&mut random), server(&mut random)] {
+                messages(&line(&mut random, text));
+            }
         }
+    }
+
+    #[test]
+    fn every_message_that_is_declared_reads_back() {
+        let mut random = Rng::with_seed(1);
+        let (mut clients, mut servers) = (BTreeSet::new(), BTreeSet::new());
+        for _ in 0..5_000 {
+            let message = ClientMessage { request_id: None, body: ClientBody::sample(&mut random) };
+            let mut text = Vec::new();
+            message.write(&mut text);
+            match ClientMessage::parse(&text, 128) {
+                Ok(read) => assert_eq!(read, message),
+                Err(error) => assert!(error.message.contains("'since' needs"), "{error}"),
+            }
+            clients.insert(message.body.type_name());
+            let message = ServerMessage::sample(&mut random);
+            text.clear();
+            message.write(&mut text);
+            assert_eq!(ServerMessage::parse(&text).as_ref(), Ok(&message));
+            servers.insert(message.type_name());
+        }
+        assert!(clients.into_iter().eq(BTreeSet::from_iter(ClientBody::TYPES.iter().map(|(name, _)| *name))));
+        assert!(
+            servers.into_iter().eq(BTreeSet::from_iter(ServerMessage::TYPES.iter().map(|(name, _)| *name)))
+        );
     }
 }

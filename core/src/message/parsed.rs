@@ -25,7 +25,7 @@ pub(crate) enum Content {
     NotUtf8,
     /// A message, or why it is none.
     Message {
-        message: Box<Result<ClientMessage<'static>, ClientMessageError>>,
+        message: Box<Result<ClientMessage, ClientMessageError>>,
         ahead: Ahead,
         /// There where the session may want to keep the text instead.
         text: Option<Box<str>>,
@@ -52,7 +52,7 @@ impl ParsedMessage {
         let content = if text.len() > limits.message_bytes {
             Content::TooLarge
         } else if let Ok(kept) = std::str::from_utf8(text) {
-            let message = ClientMessage::parse(text, limits.id_bytes).map(ClientMessage::into_owned);
+            let message = ClientMessage::parse(text, limits.id_bytes);
             Content::Message { message: Box::new(message), ahead: Ahead::default(), text: keep(kept) }
         } else {
             Content::NotUtf8

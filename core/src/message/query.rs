@@ -1,9 +1,10 @@
 //! A query as one JSON object. What is a set and a row elsewhere is called `edge` and `node` there.
 
-use std::borrow::Cow;
-
-use super::read::{fields, not_utf8, shortened, text, texts, whole_number};
-use super::write::ObjectWriter;
+use super::ObjectWriter;
+use super::declare::{kind, object};
+use super::field::{Field, Node, Plain};
+use super::read::{Members, Refused};
+use crate::json::utf8;
 use crate::limits::MESSAGE_NESTING;
 use crate::model::Query;
 
@@ -12,83 +13,58 @@ use crate::model::Query;
 #[error("{0}")]
 pub struct InvalidQuery(String);
 
-const QUERY: [&str; 5] = ["edge", "filter", "orderBy", "limit", "node"];
-const NODE: [&str; 1] = ["fields"];
+// A misspelt `filtr` must not serve the wrong set.
+object!(Query, strict, InvalidQuery => {
+    set: String = "edge",
+    filter: Option<String> = "filter",
+    order_by: Option<String> = "orderBy",
+    limit: Option<u64> = "limit",
+    fields: Option<Vec<String>> = "node" as Node,
+});
+
+/// `"node": { "fields": […] }`.
+impl<'a> Field<'a, Node> for Option<Vec<String>> {
+    fn read(piece: &'a str, id_bytes: usize) -> Result<Self, Refused> {
+        let members = Members::inside(piece, &["fields"])?;
+        members.strict(&["fields"])?;
+        members.take::<_, Plain>("fields", id_bytes)
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        let mut node = ObjectWriter::begin(out);
+        node.field::<_, Plain>("fields", self);
+        node.end();
+    }
+
+    fn absent() -> Option<Self> {
+        Some(None)
+    }
+
+    fn is_absent(&self) -> bool {
+        self.is_none()
+    }
+
+    #[cfg(any(test, feature = "fuzzing"))]
+    fn sample(random: &mut fastrand::Rng) -> Self {
+        <Self as Field<'_, Plain>>::sample(random)
+    }
+}
 
 impl Query {
     /// Reads a query object, strictly: an unknown field and a wrong type are errors, and so is JSON that the policy refuses
-    /// (see the [front page](crate#json)). A misspelt `filtr` must not serve the wrong set. One pass over the text.
+    /// (see the [front page](crate#json)). Two passes over the text.
     pub fn parse(json: &[u8]) -> Result<Query, InvalidQuery> {
-        match std::str::from_utf8(json) {
-            Ok(json) => Query::parse_str(json).map_err(InvalidQuery),
-            Err(error) => Err(InvalidQuery(format!("query: {}", not_utf8(&error)))),
-        }
-    }
-
-    pub(crate) fn parse_str(json: &str) -> Result<Query, String> {
-        let object = fields(json, &QUERY, MESSAGE_NESTING).map_err(|what| format!("query: {what}"))?;
-        if let Some(name) = object.unknown {
-            return Err(format!("unknown field '{name}' in query: expected one of {}", listed(&QUERY)));
-        }
-        let [edge, filter, order_by, limit, node] = object.values;
-        let edge = wanted_text("query.edge", edge)?.ok_or("'query.edge' is missing")?;
-        let limit = match limit.map(|piece| (piece, whole_number(piece))) {
-            None => None,
-            Some((_, Some(limit))) => Some(limit),
-            Some((piece, None)) => {
-                let found = shortened(piece);
-                return Err(format!("'query.limit' must be a whole number of 0 or more, found {found}"));
-            }
-        };
-        Ok(Query {
-            set: edge.into_owned(),
-            filter: wanted_text("query.filter", filter)?.map(Cow::into_owned),
-            order_by: wanted_text("query.orderBy", order_by)?.map(Cow::into_owned),
-            limit,
-            fields: node.map(node_fields).transpose()?.flatten(),
-        })
+        let refused = |what: &dyn std::fmt::Display| InvalidQuery(format!("query: {what}"));
+        let json = utf8(json).map_err(|error| refused(&error))?;
+        Members::read(json, &[], MESSAGE_NESTING).map_err(|error| refused(&error))?;
+        <Query as Field<'_, Plain>>::read(json, usize::MAX)
+            .map_err(|refused| InvalidQuery(refused.within("query").to_string()))
     }
 
     /// Appends the query as one JSON object.
     pub fn write(&self, out: &mut Vec<u8>) {
-        let mut object = ObjectWriter::begin(out);
-        self.write_fields(&mut object);
-        object.end();
+        Field::<Plain>::write(self, out);
     }
-
-    pub(crate) fn write_fields(&self, object: &mut ObjectWriter<'_>) {
-        object.text("edge", &self.set);
-        object.maybe_text("filter", self.filter.as_deref());
-        object.maybe_text("orderBy", self.order_by.as_deref());
-        if let Some(limit) = self.limit {
-            object.number("limit", limit);
-        }
-        if let Some(fields) = &self.fields {
-            object.object("node", |node| node.texts("fields", fields.iter().map(String::as_str)));
-        }
-    }
-}
-
-fn node_fields(piece: &str) -> Result<Option<Vec<String>>, String> {
-    let object = fields(piece, &NODE, MESSAGE_NESTING).map_err(|what| format!("query.node: {what}"))?;
-    if let Some(name) = object.unknown {
-        return Err(format!("unknown field '{name}' in query.node: expected {}", listed(&NODE)));
-    }
-    let [fields] = object.values;
-    fields
-        .map(|piece| {
-            let names = texts(piece).ok_or("'query.node.fields' must be a list of texts")?;
-            Ok(names.into_iter().map(Cow::into_owned).collect())
-        })
-        .transpose()
-}
-
-fn wanted_text<'a>(name: &str, piece: Option<&'a str>) -> Result<Option<Cow<'a, str>>, String> {
-    piece.map(|piece| text(piece).ok_or_else(|| format!("'{name}' must be a text"))).transpose()
-}
-
-pub(super) fn listed(names: &[&str]) -> String {
-    names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -127,18 +103,24 @@ mod tests {
     fn is_strict() {
         assert_eq!(
             refused(r#"{"edge":"a","filtr":"x"}"#),
-            "unknown field 'filtr' in query: expected one of 'edge', 'filter', 'orderBy', 'limit', 'node'"
+            "'query' has an unknown field 'filtr': expected one of 'edge', 'filter', 'orderBy', 'limit', 'node'"
         );
         assert_eq!(refused(r#"{"filter":"x"}"#), "'query.edge' is missing");
         assert_eq!(refused(r#"{"edge":null}"#), "'query.edge' is missing");
-        assert_eq!(refused(r#"{"edge":"a","filter":5}"#), "'query.filter' must be a text");
+        assert_eq!(refused(r#"{"edge":"a","filter":5}"#), "'query.filter' must be a string");
         assert!(refused(r#"{"edge":"a","limit":-1}"#).ends_with("found -1"));
         assert!(refused(r#"{"edge":"a","limit":1.5}"#).ends_with("found 1.5"));
         assert!(
             refused(r#"{"edge":"a","edge":"b"}"#).contains("duplicate key \"edge\" in the object at byte 0")
         );
-        assert!(refused(r#"{"edge":"a","node":{"navigate":[]}}"#).contains("'navigate' in query.node"));
-        assert!(refused(r#"{"edge":"a","node":{"fields":["a",1]}}"#).contains("list of texts"));
+        assert!(
+            refused(r#"{"edge":"a","node":{"navigate":[]}}"#)
+                .contains("'query.node' has an unknown field 'navigate'")
+        );
+        assert!(
+            refused(r#"{"edge":"a","node":{"fields":["a",1]}}"#)
+                .contains("'query.node.fields[1]' must be a string")
+        );
         assert!(refused(r#"{"edge":"a"} x"#).contains("expected the end"));
         assert!(refused(r#"["a"]"#).contains("expected a JSON object"));
     }

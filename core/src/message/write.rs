@@ -1,5 +1,7 @@
 //! Writing JSON: one object, field by field, into the caller's buffer.
 
+use super::field::Field;
+
 /// Writes the fields of one object. Close it with [`ObjectWriter::end`].
 pub(crate) struct ObjectWriter<'o> {
     out: &'o mut Vec<u8>,
@@ -12,15 +14,11 @@ impl<'o> ObjectWriter<'o> {
         ObjectWriter { out, empty: true }
     }
 
-    /// The rest of an object that has fields already, which stand elsewhere.
-    pub(crate) fn go_on(out: &'o mut Vec<u8>) -> ObjectWriter<'o> {
-        ObjectWriter { out, empty: false }
-    }
-
     /// A message: an object whose first field is its type.
     pub(crate) fn message(out: &'o mut Vec<u8>, message_type: &str) -> ObjectWriter<'o> {
         let mut object = ObjectWriter::begin(out);
-        object.text("type", message_type);
+        object.name("type");
+        write_text(object.out, message_type);
         object
     }
 
@@ -33,61 +31,12 @@ impl<'o> ObjectWriter<'o> {
         self.out.extend_from_slice(b"\":");
     }
 
-    pub(crate) fn text(&mut self, name: &str, value: &str) {
-        self.name(name);
-        write_text(self.out, value);
-    }
-
-    pub(crate) fn maybe_text(&mut self, name: &str, value: Option<&str>) {
-        if let Some(value) = value {
-            self.text(name, value);
+    /// Appends a field, unless it is left out.
+    pub(crate) fn field<'a, T: Field<'a, Kind>, Kind>(&mut self, name: &str, value: &T) {
+        if !value.is_absent() {
+            self.name(name);
+            value.write(self.out);
         }
-    }
-
-    pub(crate) fn number(&mut self, name: &str, value: u64) {
-        use std::io::Write as _;
-        self.name(name);
-        // Writing to a `Vec` cannot fail.
-        let _ = write!(self.out, "{value}");
-    }
-
-    pub(crate) fn boolean(&mut self, name: &str, value: bool) {
-        self.name(name);
-        self.out.extend_from_slice(if value { b"true" } else { b"false" });
-    }
-
-    /// A value that is JSON already.
-    pub(crate) fn raw(&mut self, name: &str, json: &[u8]) {
-        self.name(name);
-        self.out.extend_from_slice(json);
-    }
-
-    pub(crate) fn texts<'t>(&mut self, name: &str, values: impl IntoIterator<Item = &'t str>) {
-        self.list(name, values, write_text);
-    }
-
-    pub(crate) fn list<T>(
-        &mut self,
-        name: &str,
-        values: impl IntoIterator<Item = T>,
-        write: impl Fn(&mut Vec<u8>, T),
-    ) {
-        self.name(name);
-        self.out.push(b'[');
-        for (index, value) in values.into_iter().enumerate() {
-            if index > 0 {
-                self.out.push(b',');
-            }
-            write(self.out, value);
-        }
-        self.out.push(b']');
-    }
-
-    pub(crate) fn object(&mut self, name: &str, write: impl FnOnce(&mut ObjectWriter<'_>)) {
-        self.name(name);
-        let mut object = ObjectWriter::begin(self.out);
-        write(&mut object);
-        object.end();
     }
 
     pub(crate) fn end(self) {

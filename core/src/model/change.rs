@@ -42,14 +42,18 @@ impl Reason {
         }
     }
 
-    pub(crate) fn from_wire(text: &str, entered: bool) -> Option<Reason> {
+    /// The reasons for which a row can have entered, or left.
+    pub(crate) fn all(entered: bool) -> &'static [Reason] {
         use Reason::{Created, Deleted, Displaced, Filter, Forbidden, Refilled, Time};
-        let all: &[Reason] = if entered {
+        if entered {
             &[Created, Filter, Refilled, Time]
         } else {
             &[Filter, Displaced, Time, Deleted, Forbidden]
-        };
-        all.iter().copied().find(|reason| reason.as_str(entered) == text)
+        }
+    }
+
+    pub(crate) fn from_wire(text: &str, entered: bool) -> Option<Reason> {
+        Reason::all(entered).iter().copied().find(|reason| reason.as_str(entered) == text)
     }
 }
 

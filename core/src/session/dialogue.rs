@@ -7,17 +7,16 @@ use std::sync::Arc;
 use super::Session;
 use super::held::{HeldMessage, Read};
 use super::requests::{Refusal, Request};
-use super::state::{Reauth, State};
+use super::state::{Active, Reauth, State, Streams};
 use super::subscriptions::{TooMany, Unanswered, Wrong};
 use crate::error::ErrorCode;
 use crate::limits::SessionLimits;
 use crate::message::{
-    Ahead, ClientBody, ClientMessage, ClientMessageError, LiveQueryOptions, ServerMessage, SubscriptionEntry,
-    SubscriptionSpec, shortened,
+    Ahead, ClientBody, ClientMessage, ClientMessageError, LiveQueryOptions, ServerMessage, SubscriptionSpec,
+    shortened,
 };
 use crate::model::Query;
 use crate::time::Moment;
-use crate::token::Token;
 
 impl Session {
     /// A message that size, encoding and rate let pass. `text` is there where it may be held instead.
@@ -38,7 +37,7 @@ impl Session {
                 let waits = match &*read.message {
                     // Pings and pongs depend on nothing, and a pong must not come late.
                     Ok(ClientMessage { body: ClientBody::Ping | ClientBody::Pong, .. }) => false,
-                    Ok(message) => !active.held.is_empty() || active.must_wait(&message.body),
+                    Ok(message) => !active.held.is_empty() || must_wait(active, &message.body),
                     Err(_) => !active.held.is_empty(),
                 };
                 if !waits {
@@ -54,9 +53,9 @@ impl Session {
     }
 
     /// "`auth` must be the first message. Anything else first: `error` `NOT_AUTHENTICATED`, close 1008."
-    fn take_first(&mut self, deadline: Moment, message: Result<ClientMessage<'static>, ClientMessageError>) {
+    fn take_first(&mut self, deadline: Moment, message: Result<ClientMessage, ClientMessageError>) {
         let (request_id, token) = match message {
-            Ok(ClientMessage { request_id, body: ClientBody::Auth { token } }) => (request_id, token),
+            Ok(ClientMessage { request_id, body: ClientBody::Auth { token, .. } }) => (request_id, token),
             Err(error) if error.is_auth => return self.refuse_malformed(&error),
             Ok(ClientMessage { request_id, .. }) => {
                 return self.close_unauthenticated(request_id.as_deref());
@@ -64,8 +63,7 @@ impl Session {
             Err(error) => return self.close_unauthenticated(error.request_id.as_deref()),
         };
         let attempt = self.requests.attempt();
-        let request_id = request_id.as_deref().map(Box::from);
-        self.requests.push(Request::Verify { attempt, token: Token::new(&*token) });
+        self.requests.push(Request::Verify { attempt, token });
         self.state = State::Verifying { deadline, attempt, request_id, held: super::held::Held::default() };
     }
 
@@ -83,7 +81,7 @@ impl Session {
     pub(super) fn replay(&mut self, now: Moment) {
         while let State::Active(active) = &mut self.state {
             let Some(read) = active.held.pop(&self.limits) else { return };
-            if matches!(&*read.message, Ok(message) if active.must_wait(&message.body)) {
+            if matches!(&*read.message, Ok(message) if must_wait(active, &message.body)) {
                 active.held.unpop(read);
                 return;
             }
@@ -101,35 +99,33 @@ impl Session {
         let State::Active(active) = &mut self.state else { return };
         match body {
             ClientBody::Pong => active.keep_alive.pong(&self.limits, now),
-            ClientBody::Ping => self.answer(&ServerMessage::Pong { request_id }),
-            ClientBody::Auth { token } => {
+            ClientBody::Ping => {
+                self.answer(&ServerMessage::Pong { request_id: request_id.as_deref().map(Cow::Borrowed) });
+            }
+            ClientBody::Auth { token, .. } => {
                 let attempt = self.requests.attempt();
                 let deadline = now + self.limits.auth_timeout;
-                let request_id = request_id.as_deref().map(Box::from);
                 active.reauth = Some(Reauth { deadline, attempt, request_id });
-                self.requests.push(Request::Verify { attempt, token: Token::new(&*token) });
+                self.requests.push(Request::Verify { attempt, token });
             }
-            ClientBody::SubscribeEvents { subscriptions } => {
-                self.subscribe(request_id.as_deref(), &subscriptions);
-            }
+            ClientBody::SubscribeEvents { subscriptions } => self.subscribe(request_id, subscriptions),
             ClientBody::UnsubscribeEvents { ids } => self.unsubscribe(request_id, ids),
             ClientBody::CreateLiveQuery { id, query, options, since } => {
-                let asked = Asked { query, options, since: since.map(Cow::into_owned), ahead };
-                self.create_live_query(request_id.as_deref(), &id, asked);
+                self.create_live_query(request_id, id, Asked { query, options, since, ahead });
             }
-            ClientBody::DestroyLiveQuery { id } => self.destroy_live_query(request_id, &id),
+            ClientBody::DestroyLiveQuery { id } => self.destroy_live_query(request_id.as_deref(), &id),
         }
     }
 
     /// All or nothing: ids and limits are checked here, then the owner checks paths, events and permission of
     /// the entries before the first that is bad here: theirs come first.
-    fn subscribe(&mut self, request_id: Option<&str>, entries: &[SubscriptionEntry<'_>]) {
+    fn subscribe(&mut self, request_id: Option<Box<str>>, mut entries: Vec<SubscriptionSpec>) {
         let State::Active(active) = &mut self.state else { return };
         let subscriptions = &mut active.streams.subscriptions;
         let SessionLimits { subscriptions: limit, subscription_events, path_bytes, .. } = *self.limits;
         let free = limit.saturating_sub(subscriptions.len());
         let mut named = BTreeSet::new();
-        let (mut good, mut wrong) = (entries, None);
+        let mut wrong = None;
         for (index, entry) in entries.iter().enumerate() {
             let (code, message, too_many) = if subscriptions.contains(&entry.id) || !named.insert(&*entry.id)
             {
@@ -152,23 +148,24 @@ impl Session {
             };
             if index == 0 {
                 self.stats.count_refused(too_many);
-                return self.error(code, &message, request_id, Some(&entry.id));
+                return self.error(code, &message, request_id.as_deref(), Some(&entry.id));
             }
-            good = &entries[..index];
-            let refusal = Refusal { code, message, id: Some(Arc::from(&*entry.id)) };
-            wrong = Some(Wrong { refusal, too_many });
+            let refusal = Refusal { code, message, id: Some(entry.id.clone()) };
+            wrong = Some((index, Wrong { refusal, too_many }));
             break;
         }
+        let wrong = wrong.map(|(index, wrong)| {
+            entries.truncate(index);
+            wrong
+        });
         let ticket = self.requests.ticket();
-        let listed: Vec<_> = good.iter().map(SubscriptionSpec::from).collect();
-        let wanted = listed.iter().cloned().map(SubscriptionSpec::without_repetitions).collect();
-        let request_id = request_id.map(Box::from);
-        subscriptions.reserve(ticket, Unanswered { request_id, subscriptions: listed, wrong });
+        let wanted = entries.iter().cloned().map(SubscriptionSpec::without_repetitions).collect();
+        subscriptions.reserve(ticket, Unanswered { request_id, subscriptions: entries, wrong });
         self.requests.push(Request::Subscribe { ticket, subscriptions: wanted });
     }
 
     /// All or nothing. Answered "only where a `requestId` was given (the original shows no answer)".
-    fn unsubscribe(&mut self, request_id: Option<Cow<'_, str>>, ids: Vec<Cow<'_, str>>) {
+    fn unsubscribe(&mut self, request_id: Option<Box<str>>, ids: Vec<Arc<str>>) {
         let State::Active(active) = &mut self.state else { return };
         let subscriptions = &mut active.streams.subscriptions;
         let mut named = BTreeSet::new();
@@ -182,39 +179,38 @@ impl Session {
         }
         let gone = ids.iter().filter_map(|id| subscriptions.remove(id)).collect();
         self.requests.push(Request::Unsubscribed { subscriptions: gone });
-        if request_id.is_some() {
-            self.answer(&ServerMessage::UnsubscribedEvents { request_id, ids });
+        if let Some(request_id) = request_id.as_deref().map(Cow::Borrowed) {
+            self.answer(&ServerMessage::UnsubscribedEvents { request_id: Some(request_id), ids });
         }
     }
 
-    fn create_live_query(&mut self, request_id: Option<&str>, id: &str, asked: Asked) {
+    fn create_live_query(&mut self, request_id: Option<Box<str>>, id: Arc<str>, asked: Asked) {
         let State::Active(active) = &mut self.state else { return };
         let live_queries = &mut active.streams.live_queries;
-        if live_queries.contains(id) {
+        if live_queries.contains(&id) {
             let message = format!("Live query id '{id}' is in use on this connection");
-            return self.error(ErrorCode::DuplicateId, &message, request_id, Some(id));
+            return self.error(ErrorCode::DuplicateId, &message, request_id.as_deref(), Some(&id));
         }
         let limit = self.limits.live_queries;
         if live_queries.len() >= limit {
             let message = format!("A connection may have at most {limit} live queries");
             self.stats.live_queries_refused += 1;
-            return self.error(ErrorCode::LimitExceeded, &message, request_id, Some(id));
+            return self.error(ErrorCode::LimitExceeded, &message, request_id.as_deref(), Some(&id));
         }
         let ticket = self.requests.ticket();
-        let id: Arc<str> = Arc::from(id);
         let Asked { query, options, since, ahead } = asked;
-        let version = since.as_deref().map(Box::from);
-        live_queries.request(ticket, id.clone(), request_id.map(Box::from), options, version);
+        live_queries.request(ticket, id.clone(), request_id, options, since.as_deref().map(Box::from));
         self.requests.push(Request::CreateLiveQuery { ticket, id, query, options, since, ahead });
     }
 
     /// "drops what is pending and stops the stream: nothing of that query follows `liveQueryDestroyed`"
-    fn destroy_live_query(&mut self, request_id: Option<Cow<'_, str>>, id: &str) {
+    fn destroy_live_query(&mut self, request_id: Option<&str>, id: &str) {
         let State::Active(active) = &mut self.state else { return };
         let Some((ticket, id)) = active.streams.live_queries.remove_by_id(id) else {
             let message = format!("No live query '{id}' on this connection");
-            return self.error(ErrorCode::UnknownId, &message, request_id.as_deref(), Some(id));
+            return self.error(ErrorCode::UnknownId, &message, request_id, Some(id));
         };
+        let request_id = request_id.map(Cow::Borrowed);
         self.answer(&ServerMessage::LiveQueryDestroyed { request_id, id: Cow::Borrowed(&id) });
         self.requests.push(Request::LiveQueryDestroyed { ticket, id });
     }
@@ -258,9 +254,27 @@ struct Asked {
 }
 
 /// The mark that the error for a message carries back which is not handled.
-fn request_id_of(message: &Result<ClientMessage<'static>, ClientMessageError>) -> Option<String> {
+fn request_id_of(message: &Result<ClientMessage, ClientMessageError>) -> Option<Box<str>> {
     match message {
-        Ok(message) => message.request_id.as_deref().map(String::from),
-        Err(error) => error.request_id.clone(),
+        Ok(ClientMessage { request_id, .. }) | Err(ClientMessageError { request_id, .. }) => {
+            request_id.clone()
+        }
+    }
+}
+
+/// Whether a message can only be handled when the owner has answered an earlier one: it names an id
+/// whose fate is open, or is a second `auth` during a first.
+fn must_wait(active: &Active, body: &ClientBody) -> bool {
+    let Streams { subscriptions, live_queries, .. } = &active.streams;
+    match body {
+        ClientBody::Auth { .. } => active.reauth.is_some(),
+        ClientBody::Ping | ClientBody::Pong => false,
+        ClientBody::SubscribeEvents { subscriptions: wanted } => {
+            wanted.iter().any(|entry| subscriptions.is_reserved(&entry.id))
+        }
+        ClientBody::UnsubscribeEvents { ids } => ids.iter().any(|id| subscriptions.is_reserved(id)),
+        ClientBody::CreateLiveQuery { id, .. } | ClientBody::DestroyLiveQuery { id } => {
+            live_queries.is_requested(id)
+        }
     }
 }

@@ -25,7 +25,7 @@ pub(super) enum HeldMessage {
 pub(super) struct Read {
     /// Bytes of its text.
     pub(super) bytes: usize,
-    pub(super) message: Box<Result<ClientMessage<'static>, ClientMessageError>>,
+    pub(super) message: Box<Result<ClientMessage, ClientMessageError>>,
     pub(super) ahead: Ahead,
 }
 
@@ -58,8 +58,7 @@ impl Held {
             HeldMessage::Read(read) => read,
             HeldMessage::Text(text) => {
                 let message = ClientMessage::parse(text.as_bytes(), limits.id_bytes);
-                let message = Box::new(message.map(ClientMessage::into_owned));
-                Read { bytes: text.len(), message, ahead: Ahead::default() }
+                Read { bytes: text.len(), message: Box::new(message), ahead: Ahead::default() }
             }
         })
     }

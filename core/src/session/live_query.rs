@@ -1,11 +1,11 @@
 //! One live query that the owner accepted: what of it the client still has to be told.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::backlog::Backlog;
 use super::positions::Positions;
-use crate::fold::Pending;
 use crate::limits::SessionLimits;
 use crate::message::{LiveQueryOptions, Raw, ServerMessage, text_len};
 use crate::model::{Batch, Change, Count, Row, Snapshot};
@@ -14,10 +14,7 @@ use crate::version::VersionCode;
 /// The initial rows, then the diffs, each produced when the transport can take it.
 #[derive(Debug)]
 pub(super) struct Stream {
-    /// The snapshot that is being sent, and how many of its rows were. Diffs wait behind it.
-    load: Option<(Arc<Snapshot>, usize)>,
-    /// What that snapshot weighs.
-    load_bytes: usize,
+    load: Load,
     backlog: Backlog,
     /// Count and cap after all that was pushed.
     latest: Count,
@@ -32,37 +29,13 @@ pub(super) struct Stream {
     id_bytes: usize,
 }
 
-/// Diffs that wait.
-///
-/// ```text
-/// Waiting ──more changes than the backlog may have──► Folded
-///    ▲                                                  │
-///    └──────────────────── all sent ────────────────────┘
-/// ```
+/// The initial rows. Diffs wait behind them.
 #[derive(Debug)]
-enum Backlog {
-    /// Commit by commit, as they are.
-    Waiting {
-        batches: VecDeque<Queued>,
-        /// How many changes of the first batch were sent.
-        sent: usize,
-        /// Changes that wait.
-        changes: usize,
-        /// The same; a batch that has none counts as one.
-        weight: usize,
-        /// Bytes of the batches; one that is being sent counts whole.
-        bytes: usize,
-    },
-    /// Net, per node, against what the client was sent.
-    Folded(Box<Pending>),
-}
-
-/// A batch that waits.
-#[derive(Debug)]
-struct Queued {
-    batch: Arc<Batch>,
-    /// The version of the commit that it is of: later than that of the batch where this is the time that passed before the commit.
-    commit: u64,
+enum Load {
+    /// So many rows of a snapshot were sent.
+    Sending { snapshot: Arc<Snapshot>, sent: usize, bytes: usize },
+    /// All were.
+    Done,
 }
 
 /// When a stream gets to send.
@@ -76,11 +49,6 @@ pub(super) enum Turn {
     Anytime,
 }
 
-impl Backlog {
-    const EMPTY: Backlog =
-        Backlog::Waiting { batches: VecDeque::new(), sent: 0, changes: 0, weight: 0, bytes: 0 };
-}
-
 impl Stream {
     /// A stream that begins with the rows of a snapshot.
     pub(super) fn loading(
@@ -91,14 +59,13 @@ impl Stream {
     ) -> Stream {
         let count = snapshot.count;
         Stream {
-            backlog: Backlog::EMPTY,
+            backlog: Backlog::empty(),
             latest: count,
             sent: count,
             positions: options.positions.then(|| Positions::of(&snapshot)),
             version: options.resume.then(|| mark.text(snapshot.version, options.positions)),
             mark,
-            load_bytes: snapshot.bytes(),
-            load: Some((snapshot, 0)),
+            load: Load::Sending { bytes: snapshot.bytes(), snapshot, sent: 0 },
             id_bytes: text_len(id),
         }
     }
@@ -116,9 +83,8 @@ impl Stream {
     ) -> Stream {
         let count = batch.count.unwrap_or(window.count);
         let mut stream = Stream {
-            load: None,
-            load_bytes: 0,
-            backlog: Backlog::EMPTY,
+            load: Load::Done,
+            backlog: Backlog::empty(),
             latest: count,
             sent: count,
             positions: options.positions.then(|| Positions::before(&batch, window)),
@@ -144,21 +110,16 @@ impl Stream {
     /// Drops what was not sent, and makes of `window`, the result after all that was pushed, what the client has. Where it was
     /// being sent its first rows, they end with those that it has.
     pub(super) fn suspend(&mut self, window: Snapshot) -> Snapshot {
-        let had = match self.load.take() {
-            Some((snapshot, sent)) => {
-                self.load_bytes = 0;
+        let had = match std::mem::replace(&mut self.load, Load::Done) {
+            Load::Sending { snapshot, sent, .. } => {
                 let rows = snapshot.rows.get(..sent).unwrap_or_default().to_vec();
                 let had = Snapshot { rows, ..*snapshot };
-                self.load = Some((Arc::new(had.clone()), sent));
+                self.load = Load::Sending { snapshot: Arc::new(had.clone()), sent, bytes: 0 };
                 self.positions = self.positions.take().map(|_| Positions::of(&had));
                 had
             }
-            None => {
-                self.fold(&mut 0);
-                let unsent = match &mut self.backlog {
-                    Backlog::Folded(pending) => pending.drain().changes,
-                    Backlog::Waiting { .. } => Vec::new(),
-                };
+            Load::Done => {
+                let unsent = self.backlog.drain();
                 let is_unsent: BTreeSet<&str> = unsent.iter().map(Change::id).collect();
                 let mut rows = window.rows;
                 rows.retain(|row| !is_unsent.contains(row.id()));
@@ -167,7 +128,7 @@ impl Stream {
                 Snapshot { rows, ..window }
             }
         };
-        self.backlog = Backlog::EMPTY;
+        self.backlog = Backlog::empty();
         self.latest = self.sent;
         had
     }
@@ -198,47 +159,18 @@ impl Stream {
         folded: &mut u64,
     ) {
         let count = batch.count.unwrap_or(self.latest);
-        let news = !batch.changes.is_empty() || (options.counts && count != self.latest);
+        let is_news = !batch.changes.is_empty() || (options.counts && count != self.latest);
         self.latest = count;
-        if !news {
-            return;
-        }
-        match &mut self.backlog {
-            Backlog::Waiting { batches, changes, weight, bytes, .. } => {
-                *changes += batch.changes.len();
-                *weight += weight_of(&batch);
-                *bytes += batch.bytes();
-                batches.push_back(Queued { batch, commit });
-                // One commit alone is net already, and keeps its place among those of other live queries.
-                if *weight > limits.backlog_changes && (batches.len() > 1 || limits.backlog_changes == 0) {
-                    self.fold(folded);
-                }
-            }
-            Backlog::Folded(pending) => {
-                *folded += batch.changes.len() as u64;
-                pending.push(&batch);
-            }
-        }
-        self.trim(options);
-    }
-
-    /// Folds what waits, if it is not folded already. Adds the changes that were folded to `folded`.
-    fn fold(&mut self, folded: &mut u64) {
-        if let Backlog::Waiting { batches, sent, .. } = &self.backlog {
-            let mut pending = Box::new(Pending::new());
-            for (index, Queued { batch, .. }) in batches.iter().enumerate() {
-                let sent = if index == 0 { *sent } else { 0 };
-                *folded += batch.changes.len().saturating_sub(sent) as u64;
-                pending.push_from(batch, sent);
-            }
-            self.backlog = Backlog::Folded(pending);
+        if is_news {
+            self.backlog.push(batch, commit, limits.backlog_changes, folded);
+            self.trim(options);
         }
     }
 
     /// Folds what waits, if anything does, to make room.
     pub(super) fn shrink(&mut self, options: &LiveQueryOptions, folded: &mut u64) {
         if self.bytes() > 0 {
-            self.fold(folded);
+            self.backlog.fold(folded);
             self.unfold_if_told(options);
         }
     }
@@ -249,37 +181,26 @@ impl Stream {
             && pending.is_empty()
             && !(options.counts && self.latest != self.sent)
         {
-            self.backlog = Backlog::EMPTY;
+            self.backlog = Backlog::empty();
         }
     }
 
     /// When it gets to send.
     pub(super) fn turn(&self) -> Turn {
-        match &self.backlog {
-            _ if self.load.is_some() => Turn::Anytime,
-            Backlog::Waiting { batches, .. } => match batches.front() {
-                Some(first) => Turn::InLine(first.batch.version),
-                None => Turn::Never,
-            },
-            Backlog::Folded(_) => Turn::Anytime,
+        match (&self.load, &self.backlog) {
+            (Load::Sending { .. }, _) | (Load::Done, Backlog::Folded(_)) => Turn::Anytime,
+            (Load::Done, Backlog::Waiting(queue)) => queue.first().map_or(Turn::Never, Turn::InLine),
         }
     }
 
     /// Changes that wait.
     pub(super) fn waiting(&self) -> usize {
-        match &self.backlog {
-            Backlog::Waiting { changes, .. } => *changes,
-            Backlog::Folded(pending) => pending.len(),
-        }
+        self.backlog.changes()
     }
 
     /// Bytes of the changes that wait, each with the id of the live query.
     pub(super) fn bytes(&self) -> usize {
-        let bytes = match &self.backlog {
-            Backlog::Waiting { bytes, .. } => *bytes,
-            Backlog::Folded(pending) => pending.bytes(),
-        };
-        bytes + self.waiting() * self.id_bytes
+        self.backlog.bytes() + self.waiting() * self.id_bytes
     }
 
     /// Bytes of a batch as [`bytes`](Self::bytes) would count it.
@@ -289,7 +210,10 @@ impl Stream {
 
     /// What the snapshot weighs whose rows are being sent.
     pub(super) fn load_bytes(&self) -> usize {
-        self.load_bytes
+        match self.load {
+            Load::Sending { bytes, .. } => bytes,
+            Load::Done => 0,
+        }
     }
 
     /// Appends the next message, if there is something to send.
@@ -300,15 +224,14 @@ impl Stream {
         limits: &SessionLimits,
         out: &mut Vec<u8>,
     ) -> bool {
-        if let Some((snapshot, sent)) = &mut self.load {
+        if let Load::Sending { snapshot, sent, .. } = &mut self.load {
             *sent = write_chunk(id, snapshot, *sent, limits, out);
             if *sent == snapshot.rows.len() {
-                self.load = None;
-                self.load_bytes = 0;
+                self.load = Load::Done;
             }
             return true;
         }
-        if let Some((change, told)) = self.next_change() {
+        if let Some((change, told)) = self.backlog.pop() {
             // A connection that is cut within a commit must not lose the rest of it: only the commit's last
             // diff carries its version, those before it the version before.
             if let Some(version) = told {
@@ -328,44 +251,12 @@ impl Stream {
         true
     }
 
-    /// Takes the next diff, and the version to which the client has come with it, if it is a commit's last.
-    fn next_change(&mut self) -> Option<(Change, Option<u64>)> {
-        match &mut self.backlog {
-            Backlog::Waiting { batches, sent, changes, weight, .. } => {
-                let Queued { batch, .. } = batches.front()?;
-                let change = batch.changes.get(*sent)?.clone();
-                *sent += 1;
-                *changes -= 1;
-                let last = *sent == batch.changes.len();
-                if !last {
-                    *weight -= 1;
-                }
-                let version = last.then_some(batch.version);
-                Some((change, version))
-            }
-            Backlog::Folded(pending) => {
-                let change = pending.pop()?;
-                let version = pending.is_empty().then(|| pending.version());
-                Some((change, version))
-            }
-        }
-    }
-
     /// Takes away what has nothing more to tell.
     fn trim(&mut self, options: &LiveQueryOptions) {
         while self.count_to_tell(options).is_none()
-            && let Backlog::Waiting { batches, sent, weight, bytes, .. } = &mut self.backlog
-            && let Some(Queued { batch, .. }) = batches.front()
-            && *sent == batch.changes.len()
-        {
-            *weight -= 1;
-            *bytes -= batch.bytes();
-            *sent = 0;
-            batches.pop_front();
-            if batches.is_empty() {
-                batches.shrink_to(4);
-            }
-        }
+            && let Backlog::Waiting(queue) = &mut self.backlog
+            && queue.drop_sent()
+        {}
         self.unfold_if_told(options);
     }
 
@@ -373,19 +264,13 @@ impl Stream {
     /// time passed before it.
     fn count_to_tell(&self, options: &LiveQueryOptions) -> Option<Count> {
         let count = match &self.backlog {
-            Backlog::Waiting { batches, .. } => {
-                let (first, next) = (batches.front()?, batches.get(1));
-                let is_last = next.is_none_or(|next| next.commit != first.commit);
-                is_last.then_some(first.batch.count)??
-            }
+            Backlog::Waiting(queue) => queue.count()?,
             Backlog::Folded(_) => self.latest,
         };
         (options.counts && count != self.sent).then_some(count)
     }
 
     fn write_change(&mut self, id: &str, change: &Change, options: &LiveQueryOptions, out: &mut Vec<u8>) {
-        let id = Cow::Borrowed(id);
-        let node_id = Cow::Borrowed(change.id());
         if let (Some(positions), Some(before)) = (&mut self.positions, change.before()) {
             positions.remove(before.order_key());
         }
@@ -393,27 +278,8 @@ impl Stream {
             (Some(positions), Some(after)) => Some(positions.insert(after.order_key())),
             _ => None,
         };
-        let reason = change.reason().filter(|_| options.reasons);
-        let version = self.version.as_deref().map(Cow::Borrowed);
-        match change {
-            Change::Added { row, .. } => {
-                let data = Raw(row.json());
-                ServerMessage::LiveQueryAddedNode { id, node_id, data, index, reason, version }.write(out);
-            }
-            Change::Updated { row, .. } => {
-                let data = Raw(row.json());
-                ServerMessage::LiveQueryUpdatedNode { id, node_id, data, index, version }.write(out);
-            }
-            Change::Removed { .. } => {
-                ServerMessage::LiveQueryRemovedNode { id, node_id, reason, version }.write(out);
-            }
-        }
+        change.message(id, index, options.reasons, self.version.as_deref()).write(out);
     }
-}
-
-/// What a batch adds to the backlog: at least one, so that the number of batches is bounded too.
-fn weight_of(batch: &Batch) -> usize {
-    batch.changes.len().max(1)
 }
 
 /// Writes the chunk that begins at row `from`, and returns where the next one begins: "at most 200 rows and

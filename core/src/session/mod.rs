@@ -1,13 +1,15 @@
 //! The server's end of one connection.
 
+mod backlog;
 mod control;
 mod dialogue;
+mod endings;
+mod event_queue;
 mod held;
 mod keep_alive;
 mod live_queries;
 mod live_query;
 mod positions;
-mod rate;
 mod requests;
 mod state;
 mod stats;
@@ -21,7 +23,6 @@ use std::time::Duration;
 use control::Control;
 use held::Read;
 use keep_alive::Due;
-use rate::TokenBucket;
 use requests::Requests;
 pub use requests::{About, Attempt, Event, Refusal, Request, Ticket, Transmit, Verdict};
 use state::{Active, State, Streams};
@@ -32,7 +33,7 @@ use crate::error::{CloseCode, Consequence, ErrorCode, Violation};
 use crate::limits::SessionLimits;
 use crate::message::{Content, ParsedMessage, ServerMessage, SubscriptionSpec};
 use crate::model::{Batch, Count, Snapshot};
-use crate::time::Moment;
+use crate::time::{Moment, TokenBucket};
 use crate::version::VersionCode;
 
 /// The server's end of one connection: states, deadlines, answers, queues.
@@ -110,7 +111,7 @@ impl Session {
             state: State::AwaitingAuth { deadline: now + limits.auth_timeout },
             control: Control::default(),
             requests: Requests::default(),
-            bucket: TokenBucket::full(&limits, now),
+            bucket: TokenBucket::full(limits.rate(), now),
             rate_limited_in_a_row: 0,
             invalid_in_a_row: 0,
             was_put_off: false,
@@ -148,7 +149,7 @@ impl Session {
             Content::NotUtf8 => return self.handle_violation(now, Violation::InvalidUtf8),
         };
         let read = Read { bytes, message, ahead };
-        if self.bucket.take(&self.limits, now) {
+        if self.bucket.take(self.limits.rate(), now) {
             self.rate_limited_in_a_row = 0;
             self.take_message(now, read, text);
         } else {
@@ -170,26 +171,6 @@ impl Session {
     pub fn read_held(&mut self, messages: Vec<ParsedMessage>) {
         if let State::Verifying { held, .. } = &mut self.state {
             held.read(messages);
-        }
-    }
-
-    /// The transport saw something that no conversation survives.
-    pub fn handle_violation(&mut self, now: Moment, violation: Violation) {
-        self.handle_timeout(now);
-        if !self.listens() && !matches!(self.state, State::Draining { .. }) {
-            return;
-        }
-        match violation {
-            Violation::Protocol => self.close(CloseCode::Protocol),
-            Violation::InvalidUtf8 => self.close(CloseCode::InvalidData),
-            Violation::TooLarge => {
-                let message = format!("Messages may have at most {} bytes", self.limits.message_bytes);
-                self.close_with(ErrorCode::MessageTooLarge, &message, None);
-            }
-            Violation::BinaryMessage => {
-                let message = "Binary messages are not supported: send JSON as text messages";
-                self.close_with(ErrorCode::UnsupportedFrame, message, None);
-            }
         }
     }
 
@@ -318,7 +299,7 @@ impl Session {
         }
         self.answer(&ServerMessage::SubscribedEvents {
             request_id: request.request_id.as_deref().map(Cow::Borrowed),
-            subscriptions: request.subscriptions.iter().map(SubscriptionSpec::as_entry).collect(),
+            subscriptions: request.subscriptions,
         });
         self.replay(now);
         true
@@ -547,33 +528,6 @@ impl Session {
         active.streams.subscriptions.deliver(path, event, room, dropped)
     }
 
-    /// Takes nothing more, sends what is queued, closes with 1001. How long that may take is the owner's to
-    /// bound: drop the session when it is too long.
-    pub fn shutdown(&mut self, now: Moment) {
-        self.handle_timeout(now);
-        self.requests.clear();
-        match std::mem::replace(&mut self.state, State::Closing(CloseCode::GoingAway)) {
-            State::AwaitingAuth { .. } | State::Verifying { .. } => {}
-            State::Active(active) => {
-                let Active { expires, mut streams, .. } = *active;
-                // What is queued is sent, whatever else was to come.
-                streams.live_queries.hold_behind(None);
-                self.state = State::Draining { expires, streams: Box::new(streams) };
-            }
-            state @ (State::Draining { .. } | State::Closing(_) | State::Closed(_)) => self.state = state,
-        }
-    }
-
-    /// The owner gives up on this connection ([`ErrorCode::Internal`] for a fault of ours,
-    /// [`ErrorCode::Overloaded`] for one that cannot be served or stayed unwritable for too long): an `error`,
-    /// then the close that the code stands for. What waits in streams is dropped.
-    pub fn fail(&mut self, now: Moment, code: ErrorCode, message: &str) {
-        self.handle_timeout(now);
-        if self.listens() || matches!(self.state, State::Draining { .. }) {
-            self.close_with(code, message, None);
-        }
-    }
-
     // ---- outputs ----
 
     /// The next thing that the session needs of its owner.
@@ -718,72 +672,6 @@ impl Session {
             State::Active(active) => Some(&active.streams),
             State::Draining { streams, .. } => Some(streams),
             _ => None,
-        }
-    }
-
-    // ---- ways out ----
-
-    /// Whether the client's messages are taken.
-    fn listens(&self) -> bool {
-        matches!(self.state, State::AwaitingAuth { .. } | State::Verifying { .. } | State::Active(_))
-    }
-
-    /// What waits for a connection is bounded in bytes: it is folded, and if that does not help the connection goes.
-    fn bound_backlog(&mut self) {
-        let State::Active(active) = &mut self.state else { return };
-        let live_queries = &mut active.streams.live_queries;
-        // What is held is not the client's fault: there is to be room for what it cannot take besides.
-        let share = if live_queries.holds_commits() { 2 } else { 1 };
-        if live_queries.bytes() <= self.limits.backlog_bytes / share {
-            return;
-        }
-        live_queries.shrink(&mut self.stats.changes_folded);
-        if live_queries.bytes() > self.limits.backlog_bytes {
-            self.close_with(ErrorCode::Overloaded, "Changes were not read in time", None);
-        }
-    }
-
-    /// Queues an answer. "Control messages and answers are never dropped": a client that lets too many of
-    /// them pile up is not served any longer.
-    fn answer(&mut self, message: &ServerMessage<'_>) {
-        self.control.push(message);
-        let too_many = self.control.len() > self.limits.control_messages;
-        if (too_many || self.control.bytes() > self.limits.control_bytes) && self.listens() {
-            self.close_with(ErrorCode::Overloaded, "Answers were not read in time", None);
-        }
-    }
-
-    fn error(&mut self, code: ErrorCode, message: &str, request_id: Option<&str>, id: Option<&str>) {
-        if self.errors.len() < MAX_ERRORS {
-            self.errors.push_back(code);
-        }
-        self.answer(&ServerMessage::Error {
-            code: Cow::Borrowed(code.as_str()),
-            message: Cow::Borrowed(message),
-            request_id: request_id.map(Cow::Borrowed),
-            id: id.map(Cow::Borrowed),
-        });
-    }
-
-    fn time_out_auth(&mut self, request_id: Option<&str>) {
-        self.close_with(ErrorCode::AuthTimeout, "Authentication was not completed in time", request_id);
-    }
-
-    fn expire(&mut self, request_id: Option<&str>) {
-        self.close_with(ErrorCode::TokenExpired, "The token has expired", request_id);
-    }
-
-    /// The `error` first, then the close that its code stands for.
-    fn close_with(&mut self, code: ErrorCode, message: &str, request_id: Option<&str>) {
-        self.close(code.close_code());
-        self.error(code, message, request_id, None);
-    }
-
-    /// Frees everything but the answers that were queued.
-    fn close(&mut self, code: CloseCode) {
-        if !matches!(self.state, State::Closed(_) | State::Closing(_)) {
-            self.state = State::Closing(code);
-            self.requests.clear();
         }
     }
 }

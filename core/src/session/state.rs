@@ -2,7 +2,6 @@
 
 use crate::error::CloseCode;
 use crate::limits::SessionLimits;
-use crate::message::ClientBody;
 use crate::time::Moment;
 
 use super::held::Held;
@@ -82,23 +81,6 @@ impl Active {
     pub(super) fn deadline(&self) -> Option<Moment> {
         let verdict = self.reauth.as_ref().map(|reauth| reauth.deadline);
         [self.expires, verdict, self.keep_alive.deadline()].into_iter().flatten().min()
-    }
-
-    /// Whether a message can only be handled when the owner has answered an earlier one: it names an id
-    /// whose fate is open, or is a second `auth` during a first.
-    pub(super) fn must_wait(&self, body: &ClientBody<'_>) -> bool {
-        let Streams { subscriptions, live_queries, .. } = &self.streams;
-        match body {
-            ClientBody::Auth { .. } => self.reauth.is_some(),
-            ClientBody::Ping | ClientBody::Pong => false,
-            ClientBody::SubscribeEvents { subscriptions: wanted } => {
-                wanted.iter().any(|entry| subscriptions.is_reserved(&entry.id))
-            }
-            ClientBody::UnsubscribeEvents { ids } => ids.iter().any(|id| subscriptions.is_reserved(id)),
-            ClientBody::CreateLiveQuery { id, .. } | ClientBody::DestroyLiveQuery { id } => {
-                live_queries.is_requested(id)
-            }
-        }
     }
 }
 

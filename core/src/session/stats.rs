@@ -4,6 +4,7 @@ use super::subscriptions::TooMany;
 
 /// What happened in a [`Session`](super::Session) so far: counts that only grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct SessionStats {
     /// Messages that came.
     pub messages_in: u64,
@@ -87,6 +88,7 @@ impl std::ops::AddAssign for SessionStats {
 
 /// What waits in a [`Session`](super::Session) for its transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct Backlog {
     /// Answers and other control messages.
     pub control: usize,

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use super::event_queue::{EventQueue, Message, Name};
 use super::requests::{Event, Refusal, Ticket};
 use crate::message::{Raw, ServerMessage, SubscriptionSpec, text_len};
 
@@ -19,15 +20,11 @@ pub(super) struct Subscriptions {
     /// Requests that the owner has not answered, and all their ids.
     unanswered: BTreeMap<Ticket, Unanswered>,
     reserved: BTreeSet<Arc<str>>,
-    /// Messages by number, in publish order; none without ids.
-    queue: BTreeMap<u64, Message>,
-    published: u64,
-    /// Bytes of the messages together, as they are written.
-    bytes: usize,
+    queue: EventQueue,
     /// Subscriptions that were ever made.
     made: u64,
-    /// Those that lost the last event that waited for them: their warnings wait for none of their own.
-    bereft: BTreeSet<Arc<str>>,
+    /// Those that lost the last event that waited for them: their warnings wait for no event of their own.
+    emptied: BTreeSet<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -41,40 +38,6 @@ struct Subscription {
     queued: VecDeque<u64>,
     /// Events dropped since the last warning.
     dropped: u64,
-}
-
-#[derive(Debug)]
-struct Message {
-    path: Arc<str>,
-    event: Arc<Event>,
-    /// In the order in which they were subscribed.
-    ids: VecDeque<Name>,
-    /// So many of the first have no warning to come before it; looked at once it is the next.
-    warned: usize,
-    /// Bytes of the message as it is written.
-    bytes: usize,
-}
-
-/// A subscription in a message.
-#[derive(Debug)]
-struct Name {
-    place: u64,
-    id: Arc<str>,
-    /// What it adds to the message.
-    bytes: usize,
-}
-
-/// What an event message has in any case. Each id brings a comma, one more than there are.
-const FRAME: usize =
-    r#"{"type":"event","subscriptionIds":[],"eventType":,"path":,"data":,"timestamp":}"#.len() - 1;
-
-impl Message {
-    fn new(path: Arc<str>, event: Arc<Event>, ids: VecDeque<Name>) -> Message {
-        let Event { event_type, data, timestamp } = &*event;
-        let texts = [&*path, event_type, timestamp].map(text_len).into_iter().sum::<usize>();
-        let bytes = FRAME + texts + data.len() + ids.iter().map(|name| name.bytes).sum::<usize>();
-        Message { path, event, ids, warned: 0, bytes }
-    }
 }
 
 /// How much may wait.
@@ -137,12 +100,12 @@ impl Subscriptions {
 
     /// Whether there is something to transmit.
     pub(super) fn has_news(&self) -> bool {
-        !self.queue.is_empty() || !self.bereft.is_empty()
+        !self.queue.is_empty() || !self.emptied.is_empty()
     }
 
     /// Bytes of those.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes
+        self.queue.bytes()
     }
 
     /// Reserves the ids of a request for the owner's answer.
@@ -173,9 +136,9 @@ impl Subscriptions {
     /// Removes a subscription and what waits for it.
     pub(super) fn remove(&mut self, id: &str) -> Option<SubscriptionSpec> {
         let subscription = self.by_id.remove(id)?;
-        self.bereft.remove(id);
+        self.emptied.remove(id);
         for number in subscription.queued {
-            self.bytes -= take_out(&mut self.queue, number, subscription.place);
+            self.queue.take_out(number, subscription.place);
         }
         let path = &subscription.spec.path;
         if let Some(ids) = self.by_path.get_mut(path) {
@@ -213,32 +176,29 @@ impl Subscriptions {
         if bytes > room.bytes {
             *dropped += self.drop_whole(&message, None);
             // It is warned of before the next message, whose warnings may have been looked for already.
-            if let Some(mut next) = self.queue.first_entry() {
-                next.get_mut().warned = 0;
+            if let Some(next) = self.queue.first() {
+                next.warned = 0;
             }
             return 0;
         }
-        let number = self.published;
+        let number = self.queue.next();
         for Name { place, id, .. } in &message.ids {
             let Some(subscription) = self.by_id.get_mut(id) else { continue };
             if subscription.queued.len() >= room.events.max(1)
                 && let Some(oldest) = subscription.queued.pop_front()
             {
-                self.bytes -= take_out(&mut self.queue, oldest, *place);
+                self.queue.take_out(oldest, *place);
                 subscription.dropped += 1;
                 *dropped += 1;
             }
             subscription.queued.push_back(number);
         }
-        self.published += 1;
-        while self.bytes > room.bytes - bytes
-            && let Some((number, oldest)) = self.queue.pop_first()
+        while self.queue.bytes() > room.bytes - bytes
+            && let Some((number, oldest)) = self.queue.pop()
         {
-            self.bytes -= oldest.bytes;
             *dropped += self.drop_whole(&oldest, Some(number));
         }
-        self.bytes += bytes;
-        self.queue.insert(number, message);
+        self.queue.push(message);
         wanted
     }
 
@@ -259,7 +219,7 @@ impl Subscriptions {
             subscription.dropped += 1;
             dropped += 1;
             if subscription.queued.is_empty() {
-                self.bereft.insert(id.clone());
+                self.emptied.insert(id.clone());
             }
         }
         dropped
@@ -268,22 +228,19 @@ impl Subscriptions {
     /// Appends the next message: the oldest event, or first the warning of a subscription that wants it and lost some; where there is
     /// none, the warning of one that has none to come. In this order, because events that wait can still be lost.
     pub(super) fn transmit(&mut self, out: &mut Vec<u8>) -> bool {
-        let Some(mut entry) = self.queue.first_entry() else {
-            return self.warn_bereft(out);
+        let Some(Message { ids, warned, .. }) = self.queue.first() else {
+            return self.warn_emptied(out);
         };
-        let Message { ids, warned, .. } = entry.get_mut();
         for Name { id, .. } in ids.range(*warned..) {
             *warned += 1;
             let Some(subscription) = self.by_id.get_mut(id) else { continue };
             if subscription.dropped > 0 {
-                self.bereft.remove(id);
+                self.emptied.remove(id);
                 write_overflow(id, std::mem::take(&mut subscription.dropped), out);
                 return true;
             }
         }
-        let message = entry.remove();
-        self.bytes -= message.bytes;
-        let Message { path, event, ids, .. } = message;
+        let Some((_, Message { path, event, ids, .. })) = self.queue.pop() else { return false };
         for Name { id, .. } in &ids {
             if let Some(subscription) = self.by_id.get_mut(id) {
                 subscription.queued.pop_front();
@@ -303,36 +260,12 @@ impl Subscriptions {
         true
     }
 
-    fn warn_bereft(&mut self, out: &mut Vec<u8>) -> bool {
-        let Some(id) = self.bereft.pop_first() else { return false };
+    fn warn_emptied(&mut self, out: &mut Vec<u8>) -> bool {
+        let Some(id) = self.emptied.pop_first() else { return false };
         let Some(subscription) = self.by_id.get_mut(&id) else { return false };
         write_overflow(&id, std::mem::take(&mut subscription.dropped), out);
         true
     }
-}
-
-/// Takes a subscription's id out of a shared message; a message without ids is gone. Returns how many bytes fewer wait.
-///
-/// An event that comes to n full subscriptions takes n ids out of one message, so a look at all of them would cost n² steps. The
-/// id is found by its place in O(log n). Subscriptions drop in the order in which they were made, which is that of the ids: the
-/// one that goes is the first that is left, or stands behind those that do not drop; of what stands before and behind it the
-/// shorter part moves up, n / 2 entries at most.
-fn take_out(queue: &mut BTreeMap<u64, Message>, number: u64, place: u64) -> usize {
-    let Some(message) = queue.get_mut(&number) else { return 0 };
-    let index = message.ids.binary_search_by_key(&place, |name| name.place);
-    let mut bytes = 0;
-    if let Ok(index) = index
-        && let Some(name) = message.ids.remove(index)
-    {
-        message.warned -= usize::from(index < message.warned);
-        bytes = name.bytes;
-        message.bytes -= bytes;
-    }
-    if message.ids.is_empty() {
-        bytes += message.bytes;
-        queue.remove(&number);
-    }
-    bytes
 }
 
 /// "one `warning` `QUEUE_OVERFLOW` with the exact count goes out (text as above, always "events")"

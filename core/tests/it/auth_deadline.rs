@@ -42,7 +42,7 @@ fn the_deadline_holds_although_nobody_told_the_time() {
 
 #[test]
 fn a_limit_of_zero_lets_nobody_in() {
-    let limits = SessionLimits { auth_timeout: Duration::ZERO, ..SessionLimits::default() };
+    let limits = SessionLimits::default().auth_timeout(Duration::ZERO);
     let mut server = Server::open(limits);
     assert_error(&server.ask(AUTH), "AUTH_TIMEOUT");
 }

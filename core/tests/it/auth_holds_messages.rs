@@ -28,7 +28,7 @@ fn they_are_handled_in_order_after_it() {
 #[test]
 fn one_message_more_closes() {
     for (limit, held) in [(64, 64), (1, 1), (0, 0)] {
-        let limits = SessionLimits { held_messages: limit, ..SessionLimits::default() };
+        let limits = SessionLimits::default().held_messages(limit);
         let mut server = Server::open(limits);
         server.send(AUTH);
         for number in 0..held {
@@ -46,7 +46,7 @@ fn one_byte_more_closes() {
     let text = ping(0);
     for spare in [0, 1] {
         let held_bytes = 2 * text.len() - spare;
-        let mut server = Server::open(SessionLimits { held_bytes, ..SessionLimits::default() });
+        let mut server = Server::open(SessionLimits::default().held_bytes(held_bytes));
         server.send(AUTH);
         assert!(server.ask(&text).is_empty());
         assert_eq!(server.ask(&text).len(), spare);

@@ -6,7 +6,7 @@ use liveset_core::{CloseCode, SessionLimits};
 use crate::util::*;
 
 fn limits(backlog_bytes: usize) -> SessionLimits {
-    SessionLimits { backlog_bytes, ..SessionLimits::default() }
+    SessionLimits::default().backlog_bytes(backlog_bytes)
 }
 
 #[test]

@@ -28,7 +28,7 @@ console.log(JSON.stringify(ends));
 
 /// What a server says to `createLiveQuery`, and behind it.
 fn says(since: Option<&str>, first: Snapshot, after: &[(u64, Vec<liveset_core::Change>)]) -> Vec<Value> {
-    let mut server = Server::active(SessionLimits { chunk_rows: 2, ..SessionLimits::default() });
+    let mut server = Server::active(SessionLimits::default().chunk_rows(2));
     let since = since.map_or(String::new(), |since| format!(r#","since":"{since}""#));
     server.send(&format!(
         r#"{{"type":"createLiveQuery","id":"q","query":{{"edge":"orders"}},"options":{{"resume":true}}{since}}}"#

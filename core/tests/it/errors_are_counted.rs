@@ -31,8 +31,7 @@ fn the_one_that_closes_too() {
 
 #[test]
 fn who_does_not_ask_keeps_few() {
-    let limits =
-        SessionLimits { message_burst: 10_000, invalid_in_a_row: 10_000, ..SessionLimits::default() };
+    let limits = SessionLimits::default().message_burst(10_000).invalid_in_a_row(10_000);
     let mut server = Server::active(limits);
     for _ in 0..1_000 {
         assert_error(&server.ask("nonsense"), "INVALID_MESSAGE");

@@ -27,7 +27,7 @@ fn message(ids: &[&str], path: &str, kind: &str, number: u64) -> String {
 #[test]
 fn the_oldest_goes_and_is_counted() {
     for (limit, kept) in [(256, 256), (1, 1), (0, 1)] {
-        let limits = SessionLimits { event_queue: limit, ..SessionLimits::default() };
+        let limits = SessionLimits::default().event_queue(limit);
         let mut server = Server::active(limits);
         server.subscribe("my-jobs", "jobs", &["x"]);
         for number in 0..kept + 5 {
@@ -46,7 +46,7 @@ fn the_oldest_goes_and_is_counted() {
 
 #[test]
 fn one_event_dropped_is_still_events() {
-    let mut server = Server::active(SessionLimits { event_queue: 1, ..SessionLimits::default() });
+    let mut server = Server::active(SessionLimits::default().event_queue(1));
     server.subscribe("s", "jobs", &["x"]);
     server.session.deliver("jobs", &event("x", 1));
     server.session.deliver("jobs", &event("x", 2));
@@ -55,7 +55,7 @@ fn one_event_dropped_is_still_events() {
 
 #[test]
 fn a_shared_event_is_dropped_for_one_by_taking_its_id_out() {
-    let mut server = Server::active(SessionLimits { event_queue: 2, ..SessionLimits::default() });
+    let mut server = Server::active(SessionLimits::default().event_queue(2));
     server.subscribe("a", "jobs", &["x", "y"]);
     server.subscribe("b", "jobs", &["x"]);
     for (kind, number) in [("x", 1), ("x", 2), ("y", 3)] {
@@ -74,7 +74,7 @@ fn a_shared_event_is_dropped_for_one_by_taking_its_id_out() {
 
 #[test]
 fn the_count_goes_with_its_subscription() {
-    let mut server = Server::active(SessionLimits { event_queue: 1, ..SessionLimits::default() });
+    let mut server = Server::active(SessionLimits::default().event_queue(1));
     server.subscribe("s", "jobs", &["x"]);
     server.session.deliver("jobs", &event("x", 1));
     server.session.deliver("jobs", &event("x", 2));
@@ -87,7 +87,7 @@ fn the_count_goes_with_its_subscription() {
 
 #[test]
 fn answers_are_never_dropped() {
-    let mut server = Server::active(SessionLimits { event_queue: 1, ..SessionLimits::default() });
+    let mut server = Server::active(SessionLimits::default().event_queue(1));
     server.subscribe("s", "jobs", &["x"]);
     for number in 0..200 {
         server.session.deliver("jobs", &event("x", number));
@@ -99,7 +99,7 @@ fn answers_are_never_dropped() {
 #[test]
 fn beyond_the_bytes_the_oldest_of_all_go() {
     let one = weight(1, "jobs", "x", 0);
-    let mut server = Server::active(SessionLimits { event_bytes: 3 * one, ..SessionLimits::default() });
+    let mut server = Server::active(SessionLimits::default().event_bytes(3 * one));
     server.subscribe("s1", "jobs", &["x"]);
     server.subscribe("s2", "jobs", &["y"]);
     for (kind, number) in [("x", 1), ("y", 2), ("y", 3)] {
@@ -129,7 +129,7 @@ fn beyond_the_bytes_the_oldest_of_all_go() {
 #[test]
 fn an_event_larger_than_all_that_may_wait_is_dropped_alone() {
     let one = weight(1, "jobs", "x", 0);
-    let mut server = Server::active(SessionLimits { event_bytes: one, ..SessionLimits::default() });
+    let mut server = Server::active(SessionLimits::default().event_bytes(one));
     server.subscribe("s1", "jobs", &["x"]);
     assert_eq!(server.session.deliver("jobs", &event("x", 1)), 1);
     assert_eq!(server.session.deliver("jobs", &event("x", 10)), 0);
@@ -140,7 +140,7 @@ fn an_event_larger_than_all_that_may_wait_is_dropped_alone() {
 #[test]
 fn with_no_bytes_or_one_every_event_is_dropped_and_counted() {
     for limit in [0, 1] {
-        let mut server = Server::active(SessionLimits { event_bytes: limit, ..SessionLimits::default() });
+        let mut server = Server::active(SessionLimits::default().event_bytes(limit));
         server.subscribe("s1", "jobs", &["x"]);
         for number in 1..=3 {
             assert_eq!(server.session.deliver("jobs", &event("x", number)), 0);
@@ -156,7 +156,7 @@ fn with_no_bytes_or_one_every_event_is_dropped_and_counted() {
 #[test]
 fn a_subscription_that_lost_its_last_event_is_warned_without_another() {
     let one = weight(1, "jobs", "x", 0);
-    let mut server = Server::active(SessionLimits { event_bytes: one, ..SessionLimits::default() });
+    let mut server = Server::active(SessionLimits::default().event_bytes(one));
     server.subscribe("s1", "jobs", &["x"]);
     server.subscribe("s2", "jobs", &["y"]);
     server.session.deliver("jobs", &event("x", 1));
@@ -173,7 +173,7 @@ fn a_subscription_that_lost_its_last_event_is_warned_without_another() {
 #[test]
 fn events_do_not_wait_for_the_warnings_of_those_who_lost_all() {
     let one = weight(1, "jobs", "x", 0);
-    let mut server = Server::active(SessionLimits { event_bytes: 3 * one, ..SessionLimits::default() });
+    let mut server = Server::active(SessionLimits::default().event_bytes(3 * one));
     let kinds: Vec<String> = (0..8).map(|n| n.to_string()).collect();
     for kind in &kinds {
         server.subscribe(&format!("s{kind}"), "jobs", &[kind.as_str()]);
@@ -201,7 +201,7 @@ fn events_do_not_wait_for_the_warnings_of_those_who_lost_all() {
 #[test]
 fn what_is_dropped_between_a_warning_and_its_event_is_warned_of_before_that_event() {
     let one = weight(1, "jobs", "x", 0);
-    let mut server = Server::active(SessionLimits { event_bytes: one, ..SessionLimits::default() });
+    let mut server = Server::active(SessionLimits::default().event_bytes(one));
     server.subscribe("s1", "jobs", &["x"]);
     server.session.deliver("jobs", &event("x", 1));
     server.session.deliver("jobs", &event("x", 10));
@@ -212,7 +212,7 @@ fn what_is_dropped_between_a_warning_and_its_event_is_warned_of_before_that_even
 
 #[test]
 fn who_was_warned_and_then_loses_the_event_moves_nobody_out_of_a_warning() {
-    let mut server = Server::active(SessionLimits { event_queue: 2, ..SessionLimits::default() });
+    let mut server = Server::active(SessionLimits::default().event_queue(2));
     server.subscribe("a", "jobs", &["x", "y"]);
     server.subscribe("b", "jobs", &["x"]);
     for number in 1..=3 {
@@ -234,7 +234,7 @@ fn who_was_warned_and_then_loses_the_event_moves_nobody_out_of_a_warning() {
 
 #[test]
 fn what_leaves_the_queue_early_makes_room() {
-    let mut server = Server::active(SessionLimits { event_queue: 1, ..SessionLimits::default() });
+    let mut server = Server::active(SessionLimits::default().event_queue(1));
     server.subscribe("s1", "jobs", &["x", "y"]);
     server.subscribe("s2", "jobs", &["x"]);
     let bytes = |server: &Server| server.session.backlog().event_bytes;
@@ -253,7 +253,7 @@ fn what_leaves_the_queue_early_makes_room() {
 fn ids_count_as_they_are_written() {
     const IDS: usize = 256;
     const EVENT_BYTES: usize = 1024 * 1024;
-    let limits = SessionLimits { event_bytes: EVENT_BYTES, event_queue: 10_000, ..SessionLimits::default() };
+    let limits = SessionLimits::default().event_bytes(EVENT_BYTES).event_queue(10_000);
     let mut server = Server::active(limits);
     for n in 0..IDS {
         let mark = [n >> 6, n >> 3, n].map(|n| format!("\\u{:04x}", 1 + (n & 7)));
@@ -401,12 +401,7 @@ fn counts_and_ids_are_those_of_a_naive_reference() {
         let mut random = Random(seed);
         // Messages have 118 to 145 bytes.
         let (limit, bytes) = [(3, usize::MAX), (3, 520), (1_000, 700), (2, 135)][seed as usize % 4];
-        let limits = SessionLimits {
-            event_queue: limit,
-            event_bytes: bytes,
-            message_burst: 10_000,
-            ..SessionLimits::default()
-        };
+        let limits = SessionLimits::default().event_queue(limit).event_bytes(bytes).message_burst(10_000);
         let mut server = Server::active(limits);
         let mut model = Model { limit, bytes, ..Model::default() };
         for _ in 0..200 {

@@ -7,7 +7,7 @@ use crate::util::*;
 
 #[test]
 fn nothing_of_a_live_query_is_sent_while_they_are_held_back() {
-    let limits = SessionLimits { backlog_changes: 2, ..SessionLimits::default() };
+    let limits = SessionLimits::default().backlog_changes(2);
     let mut server = Server::active(limits);
     let ticket = server.create("q", "", snapshot(1, &[("a", 0)]));
     server.texts();

@@ -6,7 +6,7 @@ use crate::util::*;
 
 #[test]
 fn first_rows_weigh_until_all_are_sent() {
-    let mut server = Server::active(SessionLimits { chunk_rows: 1, ..SessionLimits::default() });
+    let mut server = Server::active(SessionLimits::default().chunk_rows(1));
     let rows = snapshot(1, &[("a", 1), ("b", 2)]);
     let weight = rows.bytes();
     assert!(weight > 10);

@@ -78,7 +78,7 @@ fn pings_and_pongs_do_not_wait() {
 
 #[test]
 fn what_waits_is_bounded() {
-    let mut server = Server::active(SessionLimits { held_messages: 2, ..SessionLimits::default() });
+    let mut server = Server::active(SessionLimits::default().held_messages(2));
     server.send(&create_text("q", ""));
     for _ in 0..2 {
         assert!(server.ask(DESTROY).is_empty());
@@ -89,7 +89,7 @@ fn what_waits_is_bounded() {
 
 #[test]
 fn what_names_no_open_id_goes_straight_through() {
-    let mut server = Server::active(SessionLimits { held_messages: 0, ..SessionLimits::default() });
+    let mut server = Server::active(SessionLimits::default().held_messages(0));
     for number in 0..200 {
         server.send(&create_text(&format!("q{number}"), ""));
     }

@@ -94,7 +94,7 @@ fn an_id_of_128_bytes_is_an_id() {
 #[test]
 fn thirty_two_in_a_row_close() {
     for (limit, closes_at) in [(32, 32), (1, 1), (0, 1)] {
-        let limits = SessionLimits { invalid_in_a_row: limit, ..SessionLimits::default() };
+        let limits = SessionLimits::default().invalid_in_a_row(limit);
         let mut server = Server::active(limits);
         for number in 1..=closes_at {
             assert_eq!(server.closed, None);

@@ -134,7 +134,7 @@ fn after_a_pause_of_its_owner_a_token_is_waited_for_again() {
 #[test]
 fn limits_of_zero_end_the_connection_without_a_busy_loop() {
     let zero = Duration::ZERO;
-    let limits = SessionLimits { ping_interval: zero, pong_timeout: zero, ..SessionLimits::default() };
+    let limits = SessionLimits::default().ping_interval(zero).pong_timeout(zero);
     let mut server = Server::open(limits);
     server.send(AUTH);
     server.verdict(liveset_core::Verdict::Accepted { expires: None });

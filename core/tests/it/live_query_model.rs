@@ -84,11 +84,11 @@ fn check(pair: &Pair, world: &World, options: LiveQueryOptions, seed: u64) {
 fn the_client_holds_the_result_whenever_the_queue_ran_empty() {
     for seed in 0..1500 {
         let mut random = Random(seed);
-        let limits = || SessionLimits {
-            backlog_changes: [0, 1, 4, 256][seed as usize % 4],
-            chunk_rows: 2,
-            message_burst: 10_000,
-            ..SessionLimits::default()
+        let limits = || {
+            SessionLimits::default()
+                .backlog_changes([0, 1, 4, 256][seed as usize % 4])
+                .chunk_rows(2)
+                .message_burst(10_000)
         };
         let bits = seed / 4;
         let options = LiveQueryOptions {

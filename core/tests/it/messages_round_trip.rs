@@ -1,17 +1,15 @@
 //! Every message in both directions: the text that the protocol shows, and reading back what was written.
 
-use std::borrow::Cow;
-
 use liveset_core::{
-    ClientBody, ClientMessage, Hint, LiveQueryOptions, Query, Raw, Reason, ServerMessage, ServerMessageError,
-    SubscriptionEntry,
+    AuthOptions, ClientBody, ClientMessage, Hint, LiveQueryOptions, Query, Raw, Reason, ServerMessage,
+    ServerMessageError, SubscriptionSpec, Token,
 };
 
 /// What a client may choose, at its worst.
 const EVIL: &str = "a\"b\\c\n\u{1}\u{2028}é🦀";
 
-fn entry() -> SubscriptionEntry<'static> {
-    SubscriptionEntry {
+fn entry() -> SubscriptionSpec {
+    SubscriptionSpec {
         id: EVIL.into(),
         path: "jobs".into(),
         events: vec!["jobCompleted".into(), EVIL.into()],
@@ -31,7 +29,7 @@ fn client_messages_read_back() {
     let options =
         LiveQueryOptions { positions: true, counts: true, reasons: true, resume: true, hints: true };
     let bodies = [
-        ClientBody::Auth { token: EVIL.into() },
+        ClientBody::Auth { token: Token::new(EVIL), options: AuthOptions::default() },
         ClientBody::Pong,
         ClientBody::Ping,
         ClientBody::SubscribeEvents { subscriptions: vec![entry(), entry()] },
@@ -46,8 +44,8 @@ fn client_messages_read_back() {
         ClientBody::DestroyLiveQuery { id: EVIL.into() },
     ];
     for body in bodies {
-        for request_id in [None, Some(Cow::Borrowed(EVIL))] {
-            let message = ClientMessage { request_id, body: body.clone() };
+        for request_id in [None, Some(EVIL)] {
+            let message = ClientMessage { request_id: request_id.map(Box::from), body: body.clone() };
             let mut text = Vec::new();
             message.write(&mut text);
             assert_eq!(ClientMessage::parse(&text, 128), Ok(message), "{}", String::from_utf8_lossy(&text));
@@ -65,7 +63,7 @@ fn client_messages_as_the_document_shows_them() {
     assert_eq!(subscribe.request_id.as_deref(), Some("req-1"));
     let ClientBody::SubscribeEvents { subscriptions } = subscribe.body else { panic!() };
     assert_eq!((&*subscriptions[0].id, &*subscriptions[0].path), ("my-jobs", "jobs"));
-    assert_eq!(subscriptions[0].events, ["jobScheduled", "jobStarted"]);
+    assert_eq!(subscriptions[0].events, ["jobScheduled".into(), "jobStarted".into()]);
 
     let create = read(
         r#"{ "type": "createLiveQuery", "id": "lq-orders", "query": {
@@ -92,7 +90,7 @@ fn server_messages() -> Vec<(ServerMessage<'static>, &'static str)> {
         (
             ServerMessage::SubscribedEvents {
                 request_id: Some("req-1".into()),
-                subscriptions: vec![SubscriptionEntry {
+                subscriptions: vec![SubscriptionSpec {
                     id: "my-jobs".into(),
                     path: "jobs".into(),
                     events: vec!["jobCompleted".into()],

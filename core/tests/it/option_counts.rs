@@ -29,7 +29,7 @@ fn once_per_commit_after_its_diffs_where_it_changed() {
 
 #[test]
 fn folded_when_slow() {
-    let mut server = Server::active(SessionLimits { backlog_changes: 0, ..SessionLimits::default() });
+    let mut server = Server::active(SessionLimits::default().backlog_changes(0));
     let ticket = server.create("q", "counts", snapshot(1, &[("a", 1)]));
     server.texts();
     server.change(ticket, batch(2, 2, [added("b", 2)]));
@@ -45,7 +45,7 @@ fn folded_when_slow() {
 
 #[test]
 fn a_count_that_waits_alone_folds_too() {
-    let mut server = Server::active(SessionLimits { backlog_changes: 2, ..SessionLimits::default() });
+    let mut server = Server::active(SessionLimits::default().backlog_changes(2));
     let ticket = server.create("q", "counts", snapshot(1, &[]));
     server.texts();
     for total in 1..1000 {

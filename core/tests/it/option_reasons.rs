@@ -22,7 +22,7 @@ fn additions_and_removals_say_why() {
 #[test]
 fn a_fold_says_the_last_reason_that_still_holds() {
     use Reason::{Created, Filter};
-    let mut server = Server::active(SessionLimits { backlog_changes: 0, ..SessionLimits::default() });
+    let mut server = Server::active(SessionLimits::default().backlog_changes(0));
     let ticket = server.create("q", "reasons", snapshot(1, &[("s", 1), ("t", 1)]));
     server.texts();
     server.change(ticket, batch(2, 2, [because(Some(Filter), added("a", 5))]));

@@ -16,7 +16,7 @@ fn versions(texts: &[String]) -> Vec<Option<&str>> {
 #[test]
 fn only_the_last_diff_of_a_commit_carries_its_version() {
     for backlog_changes in [0, 256] {
-        let mut server = Server::active(SessionLimits { backlog_changes, ..SessionLimits::default() });
+        let mut server = Server::active(SessionLimits::default().backlog_changes(backlog_changes));
         let ticket = server.create("q", "resume counts", snapshot(7, &[("a", 1)]));
         assert_eq!(versions(&server.texts()), [Some("7"), None]);
         server.change(ticket, batch(9, 3, [removed("a", 1), added("b", 2), added("c", 3)]));
@@ -28,7 +28,7 @@ fn only_the_last_diff_of_a_commit_carries_its_version() {
 
 #[test]
 fn a_fold_reaches_the_version_when_it_is_empty() {
-    let mut server = Server::active(SessionLimits { backlog_changes: 0, ..SessionLimits::default() });
+    let mut server = Server::active(SessionLimits::default().backlog_changes(0));
     let ticket = server.create("q", "resume", snapshot(1, &[]));
     server.texts();
     server.change(ticket, batch(2, 2, [added("a", 1), added("b", 2)]));
@@ -237,7 +237,7 @@ fn where_that_is_no_longer_known_it_begins_anew() {
 
 #[test]
 fn a_load_that_was_cut_is_not_resumed() {
-    let mut pair = Pair::new(SessionLimits { chunk_rows: 1, ..SessionLimits::default() });
+    let mut pair = Pair::new(SessionLimits::default().chunk_rows(1));
     pair.client.create_live_query(request(None));
     let (ticket, _) = pair.create_request();
     pair.server.accept_live_query(pair.now, ticket, Arc::new(snapshot(1, &[("a", 1), ("b", 2)])));

@@ -25,7 +25,7 @@ fn a_burst_of_three_hundred_then_a_hundred_a_second() {
 
 #[test]
 fn the_refused_message_is_not_handled() {
-    let limits = SessionLimits { message_burst: 1, ..SessionLimits::default() };
+    let limits = SessionLimits::default().message_burst(1);
     let mut server = Server::active(limits);
     assert_error(&server.ask(&create_text("q", "")), "RATE_LIMITED");
     assert_eq!(server.requests(), []);
@@ -37,8 +37,7 @@ fn the_refused_message_is_not_handled() {
 #[test]
 fn a_hundred_in_a_row_close() {
     for (limit, closes_at) in [(100, 100), (1, 1), (0, 1)] {
-        let limits =
-            SessionLimits { message_burst: 1, rate_limited_in_a_row: limit, ..SessionLimits::default() };
+        let limits = SessionLimits::default().message_burst(1).rate_limited_in_a_row(limit);
         let mut server = Server::active(limits);
         for number in 1..=closes_at {
             assert_error(&server.ask("nonsense"), "RATE_LIMITED");
@@ -50,7 +49,7 @@ fn a_hundred_in_a_row_close() {
 
 #[test]
 fn a_message_that_passed_starts_the_count_anew() {
-    let limits = SessionLimits { message_burst: 1, rate_limited_in_a_row: 2, ..SessionLimits::default() };
+    let limits = SessionLimits::default().message_burst(1).rate_limited_in_a_row(2);
     let mut server = Server::active(limits);
     for _ in 0..5 {
         assert_error(&server.ask(r#"{"type":"pong"}"#), "RATE_LIMITED");
@@ -61,7 +60,7 @@ fn a_message_that_passed_starts_the_count_anew() {
 
 #[test]
 fn answers_that_nobody_reads_end_the_connection() {
-    let limits = SessionLimits { control_messages: 10, ..SessionLimits::default() };
+    let limits = SessionLimits::default().control_messages(10);
     let mut server = Server::active(limits);
     for _ in 0..50 {
         server.send(r#"{"type":"ping"}"#);
@@ -71,7 +70,7 @@ fn answers_that_nobody_reads_end_the_connection() {
     assert!(is_error(&texts[11], "OVERLOADED"));
     assert_eq!(server.closed, Some(CloseCode::TryAgainLater));
 
-    let limits = SessionLimits { control_bytes: 100, ..SessionLimits::default() };
+    let limits = SessionLimits::default().control_bytes(100);
     let mut server = Server::active(limits);
     for _ in 0..50 {
         server.send(r#"{"type":"ping"}"#);

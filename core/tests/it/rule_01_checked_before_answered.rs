@@ -66,7 +66,7 @@ fn an_id_in_use_is_duplicate_id() {
 #[test]
 fn more_than_the_limit_are_limit_exceeded() {
     for limit in [0, 1, 256] {
-        let limits = SessionLimits { live_queries: limit, ..SessionLimits::default() };
+        let limits = SessionLimits::default().live_queries(limit);
         let mut server = Server::active(limits);
         for number in 0..limit {
             server.send(&create_text(&format!("q{number}"), ""));

@@ -53,16 +53,16 @@ fn about_64_kib_but_at_least_one_row() {
 #[test]
 fn limits_of_zero_and_one_send_row_by_row() {
     for chunk_rows in [0, 1] {
-        let limits = SessionLimits { chunk_rows, ..SessionLimits::default() };
+        let limits = SessionLimits::default().chunk_rows(chunk_rows);
         assert_eq!(loaded(limits, rows(3, 1)), [(1, true), (1, true), (1, false)]);
     }
-    let limits = SessionLimits { chunk_bytes: 0, ..SessionLimits::default() };
+    let limits = SessionLimits::default().chunk_bytes(0);
     assert_eq!(loaded(limits, rows(2, 1)), [(1, true), (1, false)]);
 }
 
 #[test]
 fn rows_come_in_order_and_pass_through_as_they_are() {
-    let mut server = Server::active(SessionLimits { chunk_rows: 2, ..SessionLimits::default() });
+    let mut server = Server::active(SessionLimits::default().chunk_rows(2));
     let odd = r#"{ "id" : 1.50 , "ü":"\u00fc" }"#;
     let mut snapshot = snapshot(1, &[("c", 1), ("a", 2), ("b", 3)]);
     snapshot.rows[1] = Row::new("a", odd, snapshot.rows[1].order_key().clone());
@@ -82,7 +82,7 @@ fn rows_come_in_order_and_pass_through_as_they_are() {
 #[test]
 fn commits_during_the_load_wait_behind_the_last_chunk() {
     for backlog_changes in [0, 256] {
-        let limits = SessionLimits { chunk_rows: 1, backlog_changes, ..SessionLimits::default() };
+        let limits = SessionLimits::default().chunk_rows(1).backlog_changes(backlog_changes);
         let mut server = Server::active(limits);
         let ticket = server.create("q", "", snapshot(1, &[("a", 1), ("b", 2)]));
         assert!(server.text().is_some_and(|text| text.contains("Created")));

@@ -12,7 +12,7 @@ fn however_slow_the_client_is_it_never_holds_more_than_the_cap() {
     for seed in 0..200 {
         let mut random = Random(seed);
         let backlog_changes = [0, 3, 1000][random.below(3)];
-        let mut server = Server::active(SessionLimits { backlog_changes, ..SessionLimits::default() });
+        let mut server = Server::active(SessionLimits::default().backlog_changes(backlog_changes));
         let ticket = server.create("q", "", snapshot(1, &[]));
         let (mut all, mut held) = (BTreeSet::new(), BTreeSet::new());
         for version in 2..80 {

@@ -58,7 +58,7 @@ fn no_commit_overtakes_another_over_all_live_queries_and_options() {
 /// A commit that changes more rows than may wait is not taken for a sign of a slow client.
 #[test]
 fn a_large_commit_alone_keeps_its_place() {
-    let mut server = Server::active(SessionLimits { backlog_changes: 3, ..SessionLimits::default() });
+    let mut server = Server::active(SessionLimits::default().backlog_changes(3));
     let tickets = ["a", "z"].map(|id| server.create(id, "", snapshot(1, &[])));
     server.texts();
     let rows: Vec<String> = (10..20).map(|n| n.to_string()).collect();
@@ -94,8 +94,7 @@ fn commits_are_held_until_they_may_go() {
 #[test]
 fn what_is_held_is_bounded() {
     for (changes, bytes) in [(4, 16 << 20), (256, 400)] {
-        let limits =
-            SessionLimits { backlog_changes: changes, backlog_bytes: bytes, ..SessionLimits::default() };
+        let limits = SessionLimits::default().backlog_changes(changes).backlog_bytes(bytes);
         let mut server = Server::active(limits);
         let ticket = server.create("q", "", snapshot(1, &[("a", 0)]));
         server.texts();

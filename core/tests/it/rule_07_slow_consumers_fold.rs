@@ -7,7 +7,7 @@ use crate::util::*;
 
 /// What goes out for pending changes that were all folded.
 fn folded(commits: &[&[Change]]) -> Vec<String> {
-    let mut server = Server::active(SessionLimits { backlog_changes: 0, ..SessionLimits::default() });
+    let mut server = Server::active(SessionLimits::default().backlog_changes(0));
     let ticket = server.create("q", "", snapshot(1, &[("s", 1), ("t", 2)]));
     server.texts();
     for (version, changes) in (2..).zip(commits) {
@@ -54,7 +54,7 @@ fn removals_leave_first_then_the_order_of_the_result() {
 fn up_to_the_backlog_nothing_is_folded_beyond_it_everything_is() {
     let changes = |from: u32| (from..from + 3).map(|n| added(&format!("n{n}"), n)).collect::<Vec<_>>();
     for (backlog_changes, folded) in [(6, 0), (5, 6), (0, 6)] {
-        let mut server = Server::active(SessionLimits { backlog_changes, ..SessionLimits::default() });
+        let mut server = Server::active(SessionLimits::default().backlog_changes(backlog_changes));
         let ticket = server.create("q", "", snapshot(1, &[]));
         server.texts();
         server.change(ticket, batch(2, 3, changes(0)));
@@ -68,7 +68,7 @@ fn up_to_the_backlog_nothing_is_folded_beyond_it_everything_is() {
 
 #[test]
 fn the_rest_of_a_commit_that_is_being_sent_folds_too() {
-    let mut server = Server::active(SessionLimits { backlog_changes: 3, ..SessionLimits::default() });
+    let mut server = Server::active(SessionLimits::default().backlog_changes(3));
     let ticket = server.create("q", "", snapshot(1, &[]));
     server.texts();
     server.change(ticket, batch(2, 3, [added("a", 1), added("b", 2), added("c", 3)]));
@@ -85,7 +85,7 @@ fn the_rest_of_a_commit_that_is_being_sent_folds_too() {
 #[test]
 fn what_waits_is_bounded_by_twice_the_window() {
     const WINDOW: u32 = 10;
-    let mut server = Server::active(SessionLimits { backlog_changes: 0, ..SessionLimits::default() });
+    let mut server = Server::active(SessionLimits::default().backlog_changes(0));
     let ticket = server.create("q", "", snapshot(1, &[]));
     server.texts();
     // A window that slides on, commit by commit; the client takes a message now and then.
@@ -105,7 +105,7 @@ fn what_waits_is_bounded_by_twice_the_window() {
 
 #[test]
 fn rows_at_the_end_are_reached_although_those_before_them_keep_changing() {
-    let mut server = Server::active(SessionLimits { backlog_changes: 0, ..SessionLimits::default() });
+    let mut server = Server::active(SessionLimits::default().backlog_changes(0));
     let ticket = server.create("q", "", snapshot(1, &[("a", 1), ("z", 900)]));
     server.texts();
     server.change(ticket, batch(2, 2, [updated("z", 900, 901)]));

@@ -11,7 +11,7 @@ const DESTROY: &str = r#"{"type":"destroyLiveQuery","id":"q"}"#;
 
 #[test]
 fn nothing_follows_destroyed() {
-    let mut server = Server::active(SessionLimits { chunk_rows: 1, ..SessionLimits::default() });
+    let mut server = Server::active(SessionLimits::default().chunk_rows(1));
     let ticket = server.create("q", "counts", snapshot(1, &[("a", 1), ("b", 2)]));
     server.text();
     assert!(server.text().is_some_and(|text| text.contains(r#""hasMore":true"#)));
@@ -77,7 +77,7 @@ fn an_id_that_is_not_there_is_unknown_id() {
 
 #[test]
 fn twenty_thousand_times_leaves_nothing() {
-    let limits = SessionLimits { message_burst: u32::MAX, ..SessionLimits::default() };
+    let limits = SessionLimits::default().message_burst(u32::MAX);
     let mut server = Server::active(limits);
     let rows = Arc::new(snapshot(1, &[("a", 1)]));
     for _ in 0..20_000 {

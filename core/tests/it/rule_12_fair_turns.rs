@@ -6,7 +6,7 @@ use crate::util::*;
 
 #[test]
 fn events_and_live_queries_take_turns_and_so_do_live_queries() {
-    let mut server = Server::active(SessionLimits { chunk_rows: 1, ..SessionLimits::default() });
+    let mut server = Server::active(SessionLimits::default().chunk_rows(1));
     server.subscribe("s", "jobs", &["x"]);
     for id in ["p", "q"] {
         server.create(id, "", snapshot(1, &[("a", 1), ("b", 2)]));

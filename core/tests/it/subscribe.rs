@@ -41,7 +41,7 @@ fn an_id_in_use_refuses_the_whole_request() {
 
 #[test]
 fn the_first_bad_entry_is_named_whoever_finds_it() {
-    let mut server = Server::active(SessionLimits { subscriptions: 3, ..SessionLimits::default() });
+    let mut server = Server::active(SessionLimits::default().subscriptions(3));
     server.subscribe("used", "jobs", &["x"]);
     for ids in [&["a", "b", "used"][..], &["a", "b", "a"], &["a", "b", "c"]] {
         // The owner finds something in the entries before it.
@@ -97,7 +97,7 @@ fn a_refusal_of_the_owner_changes_nothing() {
 #[test]
 fn more_than_the_limit_are_limit_exceeded() {
     for limit in [0, 1, 256] {
-        let limits = SessionLimits { subscriptions: limit, ..SessionLimits::default() };
+        let limits = SessionLimits::default().subscriptions(limit);
         let mut server = Server::active(limits);
         let ids: Vec<_> = (0..=limit).map(|number| format!("s{number}")).collect();
         let ids: Vec<_> = ids.iter().map(String::as_str).collect();
@@ -138,7 +138,7 @@ fn more_event_types_than_the_limit_are_limit_exceeded() {
     let same = |count: usize| vec![String::from("\"x\""); count];
     for limit in [0, 1, 64] {
         for types in [different, same] {
-            let limits = SessionLimits { subscription_events: limit, ..SessionLimits::default() };
+            let limits = SessionLimits::default().subscription_events(limit);
             let mut server = Server::active(limits);
             let many = of_types("many", &types(limit + 1));
             // Alone, and behind one that is good where there can be one.
@@ -189,7 +189,7 @@ fn an_event_type_that_is_listed_twice_is_kept_once_and_answered_as_it_was_listed
 #[test]
 fn a_path_longer_than_the_limit_is_an_invalid_path_that_is_not_repeated() {
     for limit in [0, 1, 512] {
-        let limits = SessionLimits { path_bytes: limit, ..SessionLimits::default() };
+        let limits = SessionLimits::default().path_bytes(limit);
         let mut server = Server::active(limits);
         let (fits, long) = ("a".repeat(limit), "é".repeat(limit / 2 + 1));
         let texts = server.ask(&subscribe_entries(&[at("long", &long)]));

@@ -1,5 +1,7 @@
 //! JSON without its insignificant white space.
 
+use liveset_core::json::token_length;
+
 /// Appends a JSON text to `out` without the white space between its tokens; the bytes of every token are kept.
 ///
 /// The text is taken to be valid JSON; of anything else the white space outside of quotes is dropped just the same.
@@ -10,7 +12,7 @@ pub fn compact(text: &[u8], out: &mut Vec<u8>) {
         match first {
             b' ' | b'\t' | b'\n' | b'\r' => rest = behind,
             b'"' => {
-                let (token, behind) = rest.split_at(super::text::token_length(rest).unwrap_or(rest.len()));
+                let (token, behind) = rest.split_at(token_length(rest).unwrap_or(rest.len()));
                 out.extend_from_slice(token);
                 rest = behind;
             }

@@ -6,7 +6,9 @@ use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::FixedState;
 
-use crate::value::{Number, Value};
+use crate::value::Number;
+#[cfg(test)]
+use crate::value::Value;
 
 pub(super) const NOTHING: u64 = 0x9e37_79b9_7f4a_7c15;
 pub(super) const FALSE: u64 = 0xc2b2_ae3d_27d4_eb4f;
@@ -20,6 +22,7 @@ const OBJECT: u64 = 0x8ebc_6af0_9c88_c6e3;
 const MIX: u64 = 0x5899_65cc_7537_4cc3;
 
 /// The digest of a value.
+#[cfg(test)]
 pub(super) fn of(value: &Value) -> u64 {
     match value {
         Value::Nothing => NOTHING,

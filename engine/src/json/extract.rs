@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::scan::Scan;
-use super::{JsonError, compact, digest, parse};
+use super::{JsonError, compact, digest, parse, whole};
 use crate::limits::JsonLimits;
 use crate::path::Path;
 use crate::value::Value;
@@ -139,11 +139,12 @@ impl Extracted {
 ///
 /// Those of [`parse`].
 pub(crate) fn extract(text: &[u8], wanted: &Wanted, limits: &JsonLimits) -> Result<Extracted, JsonError> {
-    let (mut extracted, spaced) = match fast(text, wanted, limits) {
-        Some(extracted) => extracted,
-        None => (slow(text, wanted, limits)?, true),
-    };
-    if spaced {
+    let mut extracted = Extracted::new(wanted.count);
+    let is_spaced = whole(text, limits, |scan| {
+        extracted.digest = scan.select(&wanted.root, &mut |node, value| extracted.keep(node, value))?;
+        scan.end().map(|()| scan.is_spaced())
+    })?;
+    if is_spaced {
         let mut out = Vec::new();
         compact(text, &mut out);
         extracted.compact = (out.len() < text.len()).then_some(out);
@@ -151,28 +152,14 @@ pub(crate) fn extract(text: &[u8], wanted: &Wanted, limits: &JsonLimits) -> Resu
     Ok(extracted)
 }
 
-/// In one pass; says as well whether there was white space. `None` where something may be wrong.
-fn fast(text: &[u8], wanted: &Wanted, limits: &JsonLimits) -> Option<(Extracted, bool)> {
-    let mut extracted = Extracted::new(wanted.count);
-    let mut scan = Scan::new(std::str::from_utf8(text).ok()?, limits.enforced_nesting());
-    extracted.digest = scan.select(&wanted.root, &mut |node, value| extracted.keep(node, value))?;
-    scan.is_done().then(|| (extracted, scan.is_spaced()))
-}
-
-/// By reading everything.
-fn slow(text: &[u8], wanted: &Wanted, limits: &JsonLimits) -> Result<Extracted, JsonError> {
-    let value = parse(text, limits)?;
-    let mut extracted = Extracted::new(wanted.count);
-    extracted.digest = digest::of(&value);
-    extracted.keep(&wanted.root, value);
-    Ok(extracted)
-}
-
 /// The wanted values of a text that was read before: [`Value::Nothing`] where they are absent. One pass over the text.
 pub(crate) fn select(raw: &[u8], wanted: &Wanted) -> Vec<Value> {
-    let extracted = fast(raw, wanted, &ANY_NESTING).map(|(extracted, _)| extracted);
-    let extracted = extracted.or_else(|| slow(raw, wanted, &ANY_NESTING).ok());
-    extracted.unwrap_or_else(|| Extracted::new(wanted.count)).values
+    let mut extracted = Extracted::new(wanted.count);
+    let read = whole(raw, &ANY_NESTING, |scan| {
+        scan.select(&wanted.root, &mut |node, value| extracted.keep(node, value))
+    });
+    debug_assert!(read.is_ok(), "it was read before");
+    extracted.values
 }
 
 /// The value at a path of a text that was read before: [`Value::Nothing`] where it is absent.
@@ -182,7 +169,7 @@ pub(crate) fn find(raw: &[u8], path: &Path) -> Value {
     let read = || {
         let mut scan = Scan::new(std::str::from_utf8(raw).ok()?, ANY_NESTING.enforced_nesting());
         path.names().try_for_each(|name| scan.enter_member(name))?;
-        scan.value()
+        scan.value().ok()
     };
     read().map_or(Value::Nothing, |(value, _)| value)
 }
@@ -459,9 +446,8 @@ mod tests {
             assert!(is_same(a.as_bytes(), b.as_bytes()), "{a} and {b}");
             let unchanged = value == before.0;
             assert_eq!(read(&a).digest == read(&before.1).digest, unchanged, "{a} and {}", before.1);
-            let reread = slow(a.as_bytes(), &Wanted::new([]), &LIMITS).unwrap();
-            assert_eq!(reread.digest, read(&a).digest, "{a}");
-            assert!(fast(a.as_bytes(), &Wanted::new([]), &LIMITS).is_some(), "{a} is read in one pass");
+            let whole = parse(a.as_bytes(), &LIMITS).unwrap();
+            assert_eq!(digest::of(&whole), read(&a).digest, "{a}");
             before = (value, a);
         }
     }

@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 
+use liveset_core::json::Numeral;
 use nom::bytes::complete::{take_while, take_while_m_n};
 use nom::character::complete::{char, digit1, one_of, satisfy};
 use nom::combinator::{not, opt, recognize};
@@ -231,8 +232,8 @@ impl<'a> Lexer<'a> {
             self.advance_to(after);
             return Ok(Token::Literal(Literal::Duration(span)));
         }
-        if let Ok((_, count)) = number(rest)
-            && let Some((found, expected, suggestion)) = habits::duration(count, rest)
+        if let Some(number) = Numeral::read(rest.as_bytes())
+            && let Some((found, expected, suggestion)) = habits::duration(&rest[..number.length], rest)
         {
             return Err(self.error(excerpt(found), expected).suggest(suggestion));
         }
@@ -245,8 +246,8 @@ impl<'a> Lexer<'a> {
         if date(behind).is_ok() {
             return Err(self.error("a minus before an instant", "an instant, which has no sign"));
         }
-        let is_duration = |(_, count): (&str, &str)| habits::duration(count, behind).is_some();
-        if duration(behind).is_some() || number(behind).is_ok_and(is_duration) {
+        let is_duration = |number: Numeral| habits::duration(&behind[..number.length], behind).is_some();
+        if duration(behind).is_some() || Numeral::read(behind.as_bytes()).is_some_and(is_duration) {
             return Err(self.error("a minus before a duration", "a duration, which has no sign"));
         }
         self.number(rest)
@@ -272,22 +273,19 @@ impl<'a> Lexer<'a> {
     }
 
     fn number(&mut self, rest: &'a str) -> Result<Token<'a>, Box<ExprError>> {
-        let Ok((after, text)) = number(rest) else {
+        let Some(numeral) = Numeral::read(rest.as_bytes()) else {
             return Err(self.error(excerpt(leading_word(rest)), "a number"));
         };
-        let value = if text.contains(['.', 'e', 'E']) {
-            text.parse().ok().and_then(Number::from_f64).map(|number| match number {
-                // There is no negative zero to tell apart: it equals zero everywhere.
-                Number::Float(0.0) => Number::Float(0.0),
-                number => number,
-            })
-        } else {
-            text.parse().ok().and_then(Number::from_i128)
+        let value = match numeral.value(rest) {
+            // There is no negative zero to tell apart: it equals zero everywhere.
+            Some(Number::Float(0.0)) => Number::Float(0.0),
+            Some(value) => value,
+            None => {
+                let found = excerpt(&rest[..numeral.length]);
+                return Err(self.error(found, "a number that 64 bits can hold (a constant overflows)"));
+            }
         };
-        let Some(value) = value else {
-            return Err(self.error(excerpt(text), "a number that 64 bits can hold (a constant overflows)"));
-        };
-        self.advance_to(after);
+        self.place += numeral.length;
         Ok(Token::Literal(Literal::Number(value)))
     }
 }
@@ -337,12 +335,6 @@ fn duration(input: &str) -> Option<(&str, Unit, &str)> {
         (terminated(digit1, take_while(char::is_whitespace)), word).parse(input);
     let (rest, (count, word)) = parsed.ok()?;
     Some((count, Unit::from_word(word)?, rest))
-}
-
-fn number(input: &str) -> IResult<&str, &str> {
-    let fraction = (char('.'), digit1);
-    let exponent = (one_of("eE"), opt(one_of("+-")), digit1);
-    recognize((opt(char('-')), digit1, opt(fraction), opt(exponent))).parse(input)
 }
 
 #[cfg(test)]

@@ -7,13 +7,10 @@
 use std::fmt;
 
 use compact_str::CompactString;
+pub use liveset_core::json::Number;
 
 use crate::path::Path;
 use crate::time::Instant;
-
-mod number;
-
-pub use number::Number;
 
 /// A JSON value as queries see it.
 ///

@@ -3,15 +3,14 @@
 //! A connection is one task. Messages are counted where they lie in the buffer of the [`Link`]; nothing is allocated for
 //! one. A connection that stalls is not read at all, and has a receive buffer as small as the system makes it.
 
-use std::borrow::Cow;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use liveset_core::{
-    ClientBody, ClientLimits, ClientMessage, ClientSession, LiveQueryRequest, Moment, Query, ServerMessage,
-    SubscriptionEntry, SubscriptionSpec, Token,
+    AuthOptions, ClientBody, ClientLimits, ClientMessage, ClientSession, LiveQueryRequest, Moment, Query,
+    ServerMessage, SubscriptionSpec, Token,
 };
 use tokio::sync::watch;
 
@@ -98,8 +97,8 @@ struct Connection {
 
 impl Connection {
     async fn live(&mut self, mut stage: watch::Receiver<Stage>) {
-        let shared = self.reader.shared.clone();
-        let text = self.reader.say(&ClientBody::Auth { token: Cow::Borrowed(shared.token.expose()) });
+        let token = self.reader.shared.token.clone();
+        let text = self.reader.say(ClientBody::Auth { token, options: AuthOptions::default() });
         self.link.say(frames::TEXT, &text);
         if self.reader.side == Side::Stalled {
             while self.reader.waiting != Some(0) && !self.is_over {
@@ -227,7 +226,7 @@ impl Reader {
             Kind::Authenticated => self.authenticated(now, out),
             Kind::Data { is_last: true } | Kind::Subscribed => self.answered(now),
             Kind::Ping if self.sample.is_none() => {
-                frames::write(frames::TEXT, &self.say(&ClientBody::Pong), NO_MASK, out)
+                frames::write(frames::TEXT, &self.say(ClientBody::Pong), NO_MASK, out)
             }
             Kind::Ping | Kind::Data { is_last: false } | Kind::Other => {}
         }
@@ -266,15 +265,15 @@ impl Reader {
             return;
         }
         if let Some((path, event)) = &shared.events {
-            let entry =
-                SubscriptionEntry { id: EVENTS.into(), path: path.into(), events: vec![event.into()] };
-            let text = self.say(&ClientBody::SubscribeEvents { subscriptions: vec![entry] });
+            let events = vec![event.as_str().into()];
+            let wanted = SubscriptionSpec { id: EVENTS.into(), path: path.as_str().into(), events };
+            let text = self.say(ClientBody::SubscribeEvents { subscriptions: vec![wanted] });
             frames::write(frames::TEXT, &text, NO_MASK, out);
         }
         for query in 0..plan.queries {
             if let Some((query, options, id)) = live_query(plan, self.index, query) {
                 let text =
-                    self.say(&ClientBody::CreateLiveQuery { id: id.into(), query, options, since: None });
+                    self.say(ClientBody::CreateLiveQuery { id: id.into(), query, options, since: None });
                 frames::write(frames::TEXT, &text, NO_MASK, out);
             }
         }
@@ -324,15 +323,15 @@ impl Reader {
     }
 
     /// What it says; a sample's session says it, so that it knows what is answered.
-    fn say(&self, body: &ClientBody<'_>) -> Vec<u8> {
+    fn say(&self, body: ClientBody) -> Vec<u8> {
         let mut text = Vec::new();
         match (&self.sample, body) {
-            (Some(sample), ClientBody::Auth { token }) => {
+            (Some(sample), ClientBody::Auth { token, .. }) => {
                 let mut session = lock(sample);
-                session.authenticate(&Token::new(&**token));
+                session.authenticate(&token);
                 session.poll_transmit(&mut text);
             }
-            _ => ClientMessage { request_id: None, body: body.clone() }.write(&mut text),
+            (_, body) => ClientMessage { request_id: None, body }.write(&mut text),
         }
         text
     }
@@ -357,6 +356,6 @@ pub(super) fn query_id(query: u32) -> String {
 /// A session for a connection that is to be verified.
 pub(super) fn sample() -> Sample {
     // The meter sees by itself what is silent.
-    let limits = ClientLimits { silence: Duration::from_secs(24 * 3600) };
+    let limits = ClientLimits::default().silence(Duration::from_secs(24 * 3600));
     Arc::new(Mutex::new(ClientSession::new(limits, Moment::ZERO)))
 }

@@ -195,7 +195,7 @@ fn data_nested_deeper_than_a_node_may_be_is_not_published() {
 #[test]
 fn overflow_is_counted_exactly_for_each_subscription() {
     for queue in [1, 2, 10] {
-        let session = SessionLimits { event_queue: queue, ..SessionLimits::default() };
+        let session = SessionLimits::default().event_queue(queue);
         let mut world = world(HubConfig { session, ..HubConfig::default() });
         world.set_room(1);
         let client = client(&mut world, "a");

@@ -534,7 +534,7 @@ fn what_waits_for_room_waits_once_whoever_asks_for_it() {
 
 #[test]
 fn more_changes_than_may_wait_end_the_live_query_and_not_the_connection() {
-    let session = SessionLimits { backlog_bytes: 4_000, ..SessionLimits::default() };
+    let session = SessionLimits::default().backlog_bytes(4_000);
     let mut world = world(HubConfig { session, policy: Box::new(Tenants), ..HubConfig::default() });
     world.set_authenticator(|token| Ok(principal(token)));
     let region = "r".repeat(1_000);

@@ -542,7 +542,7 @@ fn more_changes_than_may_wait_are_answered_by_a_snapshot() {
     };
     // Of each changed row both versions wait.
     for (backlog_bytes, expected) in [(8_000, "liveQueryCreated"), (30_000, "liveQueryResumed")] {
-        let session = SessionLimits { backlog_bytes, ..SessionLimits::default() };
+        let session = SessionLimits::default().backlog_bytes(backlog_bytes);
         let mut world = world(HubConfig { session, ..HubConfig::default() });
         world.commit((0..10).map(|id| order(id, "a")).collect()).unwrap();
         let client = client(&mut world, "a");

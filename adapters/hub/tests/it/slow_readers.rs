@@ -8,7 +8,7 @@ use crate::support::{client, create, messages, order, orders, types, world};
 #[test]
 fn pending_diffs_fold_to_the_current_result() {
     for backlog in [0, 1, 256] {
-        let session = SessionLimits { backlog_changes: backlog, ..SessionLimits::default() };
+        let session = SessionLimits::default().backlog_changes(backlog);
         let mut world = world(HubConfig { session, ..HubConfig::default() });
         world.set_room(1);
         let (slow, quick) = (client(&mut world, "a"), client(&mut world, "b"));

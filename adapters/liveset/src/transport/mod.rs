@@ -1,11 +1,11 @@
 //! WebSocket frames, and nothing of the protocol that travels in them.
 //!
 //! The rest of the crate sees two small traits, [`Receive`] and [`Encode`], so that the next major version of the
-//! WebSocket library changes this folder only. Frames are read by [`reader`], which has the list of what is refused.
+//! WebSocket library changes this folder only. [`frames`] reads, and has the list of what is refused.
 
 pub(crate) mod assembler;
-pub(crate) mod control;
 pub(crate) mod conversation;
+pub(crate) mod frames;
 pub(crate) mod head;
 pub(crate) mod reader;
 pub(crate) mod utf8;

@@ -1,23 +1,4 @@
 //! Frames from a socket.
-//!
-//! Read by code of our own: the library reads ahead into a buffer that never shrinks, cannot be cancelled, and lets pass
-//! much of what RFC 6455 forbids. Here, what a peer breaks is seen in the head of the frame where it can be, and at the
-//! first wrong byte otherwise:
-//!
-//! | sent by the client | answer |
-//! | --- | --- |
-//! | a reserved bit or opcode, a frame without a mask, a length in more bytes than it needs | 1002 ([`Head`]) |
-//! | a control frame over 125 bytes, or in fragments | 1002 ([`Head`]) |
-//! | a message inside an open one, a continuation of none | 1002 ([`Assembler`]) |
-//! | a close frame with a body of one byte, or a code that may not be sent | 1002 |
-//! | text that is not UTF-8, also across fragments or ending inside a character | 1007 ([`Assembler`]) |
-//! | a close reason that is not UTF-8 | 1007 |
-//! | a message over the limit, whole or in fragments, or in too many of them | 1009 ([`Assembler`]) |
-//! | control frames without end | 1008 ([`ControlBudget`]) |
-//!
-//! Pings are handed to the owner, who answers the latest one when the socket can be written.
-//!
-//! What is read and not yet looked at is held only while there is any: a connection that waits for its peer holds nothing.
 
 use std::future::poll_fn;
 use std::io;
@@ -25,14 +6,12 @@ use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Poll, ready};
 
-use bytes::{Buf, BytesMut};
+use liveset_core::Moment;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Instant;
 
-use super::assembler::{Assembler, Kind, Message};
-use super::control::ControlBudget;
-use super::head::{Head, Opcode, unmask};
-use super::{Fault, Receive, Received, is_close_code_allowed};
+use super::frames::Frames;
+use super::{Receive, Received};
 use crate::limits::TransportLimits;
 
 /// How much is read at once.
@@ -41,189 +20,43 @@ const READ_BYTES: usize = 8 * 1024;
 /// The server's reading side of one connection.
 pub(crate) struct ServerReader<R> {
     stream: R,
-    /// Read, and not yet looked at.
-    ahead: BytesMut,
-    /// The frame whose head was read, while its payload is not whole.
-    frame: Option<OpenFrame>,
-    assembler: Assembler,
-    control: ControlBudget,
-    /// A rule was broken: of what follows only the peer's close frame matters.
-    is_broken: bool,
-    /// It was broken by a close frame, which is the peer's last all the same.
-    is_closed: bool,
-}
-
-struct OpenFrame {
-    head: Head,
-    /// How much of the payload was taken.
-    taken: u64,
-    /// The body of a control frame. Others go to the assembler as they come.
-    control: Vec<u8>,
+    frames: Frames,
+    /// When the connection was opened.
+    begun: Instant,
 }
 
 impl<R: AsyncRead + Unpin + Send> ServerReader<R> {
     /// Reads from `stream`, whose handshake is done.
     pub(crate) fn new(stream: R, max_message_bytes: usize, limits: &TransportLimits) -> Self {
-        Self {
-            stream,
-            ahead: BytesMut::new(),
-            frame: None,
-            assembler: Assembler::new(max_message_bytes, limits.max_fragments),
-            control: ControlBudget::new(
-                limits.control_frames_per_second,
-                limits.control_burst,
-                Instant::now(),
-            ),
-            is_broken: false,
-            is_closed: false,
-        }
+        let frames = Frames::new(max_message_bytes, limits, Moment::ZERO);
+        Self { stream, frames, begun: Instant::now() }
     }
 
     /// Lets binary messages through, which the endpoint refuses.
-    #[cfg(any(feature = "testing", feature = "fuzzing"))]
+    #[cfg(feature = "testing")]
     pub(crate) fn take_binary(&mut self) {
-        self.assembler.take_binary();
-    }
-
-    /// Bytes that are read and not looked at, and the room that is taken for a message.
-    #[cfg(feature = "fuzzing")]
-    pub(crate) fn held_bytes(&self) -> (usize, usize) {
-        (self.ahead.len(), self.assembler.held_bytes())
-    }
-
-    #[cfg(feature = "fuzzing")]
-    pub(crate) fn stream(&mut self) -> &mut R {
-        &mut self.stream
+        self.frames.take_binary();
     }
 
     /// Reads more; whether there was any.
     async fn read_more(&mut self) -> io::Result<bool> {
-        if self.ahead.is_empty() {
-            // Whatever the last message needed is not held while nothing comes.
-            self.ahead = BytesMut::new();
-        }
+        self.frames.rest();
         poll_fn(|cx| {
             // On the stack: there is nothing to be held before there is something to be read.
             let mut scratch = [MaybeUninit::uninit(); READ_BYTES];
             let mut read = ReadBuf::uninit(&mut scratch);
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
-            self.ahead.extend_from_slice(read.filled());
+            self.frames.push(read.filled());
             Poll::Ready(Ok(!read.filled().is_empty()))
         })
         .await
-    }
-
-    /// Looks at what was read; `None` where it is too little for anything to come of it.
-    fn look(&mut self) -> Option<Received> {
-        loop {
-            let outcome = match self.frame.take() {
-                None => {
-                    let head = Head::read(&self.ahead)?;
-                    self.ahead.advance(head.bytes);
-                    self.frame = Some(OpenFrame { head, taken: 0, control: Vec::new() });
-                    self.begin(head).map(|()| None)
-                }
-                Some(frame) => {
-                    let left = frame.head.payload_bytes - frame.taken;
-                    if self.ahead.is_empty() && left > 0 {
-                        self.frame = Some(frame);
-                        return None;
-                    }
-                    self.go_on(frame, left)
-                }
-            };
-            match outcome {
-                Ok(Some(received)) => return Some(received),
-                Ok(None) => {}
-                Err(fault) => {
-                    self.is_broken = true;
-                    return Some(Received::Fault(fault));
-                }
-            }
-        }
-    }
-
-    /// The head of a frame.
-    fn begin(&mut self, head: Head) -> Result<(), Fault> {
-        if self.is_broken {
-            return Ok(());
-        }
-        let kind = match (head.fault, head.opcode) {
-            (Some(fault), _) => return Err(fault),
-            (None, Some(Opcode::Text)) => Kind::Text,
-            (None, Some(Opcode::Binary)) => Kind::Binary,
-            (None, Some(Opcode::Continuation)) => Kind::Continuation,
-            (None, Some(Opcode::Close | Opcode::Ping | Opcode::Pong) | None) => return Ok(()),
-        };
-        self.assembler.begin(kind, head.fin, head.payload_bytes)
-    }
-
-    /// A piece of its payload, maybe the last. `frame` goes back to its place before anything can go wrong.
-    fn go_on(&mut self, mut frame: OpenFrame, left: u64) -> Result<Option<Received>, Fault> {
-        let piece_bytes = usize::try_from(left).unwrap_or(usize::MAX).min(self.ahead.len());
-        let head = frame.head;
-        let at = frame.taken;
-        frame.taken += piece_bytes as u64;
-        let is_whole = frame.taken == head.payload_bytes;
-        let is_control = head.fault.is_none() && head.opcode.is_some_and(Opcode::is_control);
-        let is_close = is_control && head.opcode == Some(Opcode::Close);
-        let is_passed_over = self.is_broken && !is_close;
-        let outcome = if is_passed_over {
-            Ok(())
-        } else {
-            let piece = &mut self.ahead[..piece_bytes];
-            unmask(piece, head.mask, (at % 4) as usize);
-            if is_control {
-                frame.control.extend_from_slice(piece);
-                Ok(())
-            } else {
-                self.assembler.push(piece)
-            }
-        };
-        self.ahead.advance(piece_bytes);
-        if !is_whole {
-            self.frame = Some(frame);
-            return outcome.map(|()| None);
-        }
-        outcome?;
-        match head.opcode {
-            // A close frame whose head was wrong.
-            Some(Opcode::Close) if is_passed_over => Ok(Some(Received::Close(None))),
-            _ if is_passed_over => Ok(None),
-            Some(opcode) if is_control => self.control(opcode, frame.control),
-            _ => Ok(self.assembler.end()?.map(|message| match message {
-                Message::Text(text) => Received::Text(text),
-                Message::Binary(bytes) => Received::Binary(bytes),
-            })),
-        }
-    }
-
-    fn control(&mut self, opcode: Opcode, payload: Vec<u8>) -> Result<Option<Received>, Fault> {
-        if opcode == Opcode::Close {
-            return match close_code(&payload) {
-                Ok(code) => Ok(Some(Received::Close(code))),
-                // It is the answer to our own close frame, whatever it says.
-                Err(_) if self.is_broken => Ok(Some(Received::Close(None))),
-                Err(fault) => {
-                    self.is_closed = true;
-                    Err(fault)
-                }
-            };
-        }
-        if !self.control.spend(Instant::now()) {
-            return Err(Fault::Flood);
-        }
-        Ok((opcode == Opcode::Ping).then_some(Received::Ping(payload)))
     }
 }
 
 impl<R: AsyncRead + Unpin + Send> Receive for ServerReader<R> {
     async fn receive(&mut self) -> Received {
-        if self.is_closed {
-            return Received::Close(None);
-        }
         loop {
-            if let Some(received) = self.look() {
+            if let Some(received) = self.frames.poll(Moment::from_epoch(self.begun.elapsed())) {
                 return received;
             }
             if !matches!(self.read_more().await, Ok(true)) {
@@ -233,24 +66,11 @@ impl<R: AsyncRead + Unpin + Send> Receive for ServerReader<R> {
     }
 }
 
-/// The code of a close frame's body, where it has one.
-fn close_code(body: &[u8]) -> Result<Option<u16>, Fault> {
-    match body {
-        [] => Ok(None),
-        [_] => Err(Fault::Protocol),
-        [high, low, reason @ ..] => {
-            let code = u16::from_be_bytes([*high, *low]);
-            if !is_close_code_allowed(code) {
-                return Err(Fault::Protocol);
-            }
-            std::str::from_utf8(reason).map_err(|_| Fault::Utf8)?;
-            Ok(Some(code))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
+
+    use super::super::Fault;
     use super::*;
 
     /// A frame as a client sends it, with a mask that changes nothing.
@@ -377,7 +197,7 @@ mod tests {
                 let waits = poll_fn(|cx| Poll::Ready(more.as_mut().poll(cx).is_pending())).await;
                 assert!(waits);
             }
-            let held = reader.ahead.capacity() + reader.assembler.held_bytes();
+            let (_, held) = reader.frames.held_bytes();
             assert!(held <= cut * 4 + 64, "{held} bytes are held for {cut}");
             tokio::io::AsyncWriteExt::write_all(&mut sending, &next[cut..]).await.unwrap();
             assert_eq!(reader.receive().await, Received::Text(BytesMut::from(&[b'y'; 200][..])));

@@ -60,26 +60,24 @@ struct Run {
 impl Run {
     fn new() -> Run {
         let now = Moment::from_nanos(1);
-        let limits = SessionLimits {
-            message_bytes: 600,
-            id_bytes: 16,
-            event_queue: events::QUEUE,
-            event_bytes: events::BYTES,
-            backlog_changes: 2,
-            chunk_rows: 2,
-            subscriptions: 3,
-            subscription_events: 3,
-            path_bytes: 12,
-            live_queries: 3,
-            held_messages: 3,
-            held_bytes: 1_000,
-            messages_per_second: 10,
-            message_burst: 40,
-            rate_limited_in_a_row: 3,
-            invalid_in_a_row: 4,
-            control_messages: 12,
-            ..SessionLimits::default()
-        };
+        let limits = SessionLimits::default()
+            .message_bytes(600)
+            .id_bytes(16)
+            .event_queue(events::QUEUE)
+            .event_bytes(events::BYTES)
+            .backlog_changes(2)
+            .chunk_rows(2)
+            .subscriptions(3)
+            .subscription_events(3)
+            .path_bytes(12)
+            .live_queries(3)
+            .held_messages(3)
+            .held_bytes(1_000)
+            .messages_per_second(10)
+            .message_burst(40)
+            .rate_limited_in_a_row(3)
+            .invalid_in_a_row(4)
+            .control_messages(12);
         Run {
             model: Model::new(&limits, now),
             chunk_rows: limits.chunk_rows,

@@ -114,15 +114,12 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(rules: Rules) -> Self {
-        let session = SessionLimits {
-            backlog_changes: 2,
-            chunk_rows: 2,
-            event_queue: 2,
-            message_burst: 100_000,
-            // That a client that does not read is lost has nothing to do with what it may see.
-            ping_interval: Duration::from_secs(10_000_000),
-            ..SessionLimits::default()
-        };
+        let session = SessionLimits::default()
+            .backlog_changes(2)
+            .chunk_rows(2)
+            .event_queue(2)
+            .message_burst(100_000)
+            .ping_interval(Duration::from_secs(10_000_000));
         let hub = HubLimits { resume_log_changes: 8, resume_linger_feeds: 3, ..HubLimits::default() };
         let slice_rows = if rules.in_slices { 1 } else { 1_000 };
         let engine = EngineLimits { max_window: CAP, slice_rows, ..EngineLimits::default() };

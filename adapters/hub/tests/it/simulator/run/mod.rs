@@ -158,12 +158,10 @@ impl Sim {
     pub(crate) fn new(seed: u64, setup: Setup) -> Self {
         let mut config = HubConfig { policy: Box::new(Narrow), epoch: 1_000_000, ..HubConfig::default() };
         // Virtual time stands still while a test sends as much as it likes.
-        let session = SessionLimits {
-            messages_per_second: 1_000_000,
-            message_burst: 1_000_000,
-            backlog_changes: setup.backlog,
-            ..SessionLimits::default()
-        };
+        let session = SessionLimits::default()
+            .messages_per_second(1_000_000)
+            .message_burst(1_000_000)
+            .backlog_changes(setup.backlog);
         config.session = session;
         config.seed = setup.seed;
         // The order of commits over all live queries of a client is told by them.

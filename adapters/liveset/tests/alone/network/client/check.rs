@@ -92,6 +92,7 @@ impl State {
                 let last_word = matches!(&*code_text, "OVERLOADED" | "PING_TIMEOUT" | "AUTH_TIMEOUT");
                 assert!(last_word && request.is_none(), "{code_text}: {message}");
             }
+            other => panic!("{other:?}"),
         }
     }
 

@@ -1,11 +1,9 @@
-//! Quoted text of JSON.
-
-use std::borrow::Cow;
+//! Strings in quotes.
 
 use super::Problem;
 
 /// The length of the quoted token at the beginning of `text`, its quotes included; `None` where it is not closed.
-pub(super) fn token_length(text: &[u8]) -> Option<usize> {
+pub fn token_length(text: &[u8]) -> Option<usize> {
     let mut place = 1;
     loop {
         place += plain_length(text.get(place..)?);
@@ -51,32 +49,35 @@ fn plain_of_eight(bytes: u64) -> Option<usize> {
     (found != 0).then(|| found.trailing_zeros() as usize / 8)
 }
 
-/// The text that stands between two quotes, with the place of the trouble where an escape or a control character is not legal.
-pub(super) fn unescape(inside: &str) -> Result<Cow<'_, str>, (usize, Problem)> {
-    let Some(first) = inside.bytes().position(|byte| byte == b'\\' || byte < b' ') else {
-        return Ok(Cow::Borrowed(inside));
-    };
-    let mut text = String::with_capacity(inside.len());
-    let mut place = first;
-    text.push_str(&inside[..first]);
+/// Gives what stands between two quotes to `push`, piece by piece, or the place and kind of the trouble where an escape or a control
+/// character is not legal. Half a surrogate pair is
+/// passed over unless this is strict.
+pub(super) fn unescape(
+    inside: &str,
+    is_strict: bool,
+    mut push: impl FnMut(&str),
+) -> Result<(), (usize, Problem)> {
+    let mut place = 0;
     while let Some(rest) = inside.get(place..).filter(|rest| !rest.is_empty()) {
         let bytes = rest.as_bytes();
         match bytes[0] {
             b'\\' => {
-                let (character, length) = escape(bytes).map_err(|problem| (place, problem))?;
-                text.push(character);
+                let (character, length) = match escape(bytes) {
+                    Err(Problem::LoneSurrogate) if !is_strict => (char::REPLACEMENT_CHARACTER, 6),
+                    escape => escape.map_err(|problem| (place, problem))?,
+                };
+                push(character.encode_utf8(&mut [0; 4]));
                 place += length;
             }
             byte if byte < b' ' => return Err((place, Problem::ControlCharacter(byte))),
             _ => {
-                let plain =
-                    bytes.iter().position(|byte| *byte == b'\\' || *byte < b' ').unwrap_or(bytes.len());
-                text.push_str(&rest[..plain]);
+                let plain = plain_length(bytes);
+                push(&rest[..plain]);
                 place += plain;
             }
         }
     }
-    Ok(Cow::Owned(text))
+    Ok(())
 }
 
 /// The character that the escape at the beginning of `bytes` stands for, and the length of the escape.

@@ -1,8 +1,12 @@
 //! Monotonic time as an argument: the machines of this package never read a clock.
 
+mod bucket;
+
 use std::fmt;
 use std::ops::Add;
 use std::time::Duration;
+
+pub use bucket::{Rate, TokenBucket};
 
 /// A point on the owner's monotonic clock: nanoseconds since an epoch of the owner's choice.
 ///

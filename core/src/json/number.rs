@@ -58,7 +58,7 @@ impl Number {
     }
 
     /// The value of the two integer kinds.
-    pub(crate) fn integer(self) -> Option<i128> {
+    pub fn integer(self) -> Option<i128> {
         match self {
             Number::Int(value) => Some(i128::from(value)),
             Number::UInt(value) => Some(i128::from(value)),
@@ -67,7 +67,7 @@ impl Number {
     }
 
     /// The same value as an integer, where it is one of 64 bits: equal numbers are alike then.
-    pub(crate) fn exact(self) -> Number {
+    pub fn exact(self) -> Number {
         self.whole().and_then(Number::from_i128).unwrap_or(self)
     }
 
@@ -186,8 +186,9 @@ mod tests {
     use super::*;
 
     fn hash(number: Number) -> u64 {
-        use std::hash::BuildHasher;
-        foldhash::fast::FixedState::with_seed(0).hash_one(number)
+        let mut hasher = siphasher::sip::SipHasher13::new();
+        number.hash(&mut hasher);
+        hasher.finish()
     }
 
     #[test]
