@@ -37,7 +37,7 @@ pub struct Tx {
 
 impl Tx {
     /// Puts a row into a set, in place of the one with the same key if there is one. The set is a name, or a
-    /// [`Set`](crate::Set), which knows what its rows are; the row is a reference to something serializable, or [`Json`].
+    /// [`Set`](crate::Set), which knows what its rows are; the row is a reference to something serializable, or [`Json`](crate::Json).
     ///
     /// Where the row cannot be written as JSON, the commit says so: a float that is no number (`NaN`, an infinity) cannot. JSON has no
     /// word for it, and `null` would be another value.

@@ -249,7 +249,9 @@ impl LiveQueries {
         let mut version = None;
         let accepted = query.begin(|since| {
             let since = since.unwrap_or_default();
-            let stream = Stream::resuming(&id, since, batch, window, mark, &options, limits, folded);
+            let mut stream = Stream::resuming(&id, since, &batch, window, mark, &options);
+            let commit = batch.version;
+            stream.push(batch, commit, &options, limits, folded);
             version = stream.version_text().map(str::to_owned);
             stream
         })?;

@@ -70,34 +70,29 @@ impl Stream {
         }
     }
 
-    /// A stream that begins with the diffs since `since`, which led to `window`.
+    /// A stream whose client has the result of the version `since`, and is to be [sent](Self::push) `batch`, which led to `window`.
     pub(super) fn resuming(
         id: &str,
         since: Box<str>,
-        batch: Arc<Batch>,
+        batch: &Batch,
         window: &Snapshot,
         mark: VersionCode,
         options: &LiveQueryOptions,
-        limits: &SessionLimits,
-        folded: &mut u64,
     ) -> Stream {
         let count = batch.count.unwrap_or(window.count);
-        let mut stream = Stream {
+        Stream {
             load: Load::Done,
             backlog: Backlog::empty(),
             latest: count,
             sent: count,
-            positions: options.positions.then(|| Positions::before(&batch, window)),
+            positions: options.positions.then(|| Positions::before(batch, window)),
             version: options.resume.then(|| match batch.changes.is_empty() {
                 true => mark.text(window.version, options.positions),
                 false => since,
             }),
             mark,
             id_bytes: text_len(id),
-        };
-        let commit = batch.version;
-        stream.push(batch, commit, options, limits, folded);
-        stream
+        }
     }
 
     /// The client has come to `version` by other ways.

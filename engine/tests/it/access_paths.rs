@@ -97,14 +97,14 @@ fn variants() -> Vec<(&'static str, EngineLimits)> {
     vec![
         ("by itself", usual.clone()),
         ("by scan", tuned(Tuning { scan_only: true, ..Tuning::default() })),
-        ("by the first", tuned(Tuning { alternative: Some(0), ..eager.clone() })),
-        ("by the second", tuned(Tuning { alternative: Some(1), no_stretches: true, ..eager.clone() })),
+        ("by the first", tuned(Tuning { alternative: Some(0), ..eager })),
+        ("by the second", tuned(Tuning { alternative: Some(1), no_stretches: true, ..eager })),
         ("by the third", tuned(Tuning { alternative: Some(2), ..Tuning::default() })),
-        ("as slices", tuned(Tuning { stretches: true, ..eager.clone() })),
-        ("with node timers", tuned(Tuning { node_timers: true, ..eager.clone() })),
+        ("as slices", tuned(Tuning { stretches: true, ..eager })),
+        ("with node timers", tuned(Tuning { node_timers: true, ..eager })),
         (
             "in small slices",
-            EngineLimits { slice_rows: 7, ..tuned(Tuning { small_slices: true, ..eager.clone() }) },
+            EngineLimits { slice_rows: 7, ..tuned(Tuning { small_slices: true, ..eager }) },
         ),
         ("in three shards", EngineLimits { shards: 3, ..tuned(eager) }),
     ]

@@ -105,7 +105,7 @@ fn no_output_depends_on_the_seed() {
     let eager = Tuning { eager_indexes: true, ..Tuning::default() };
     for limits in [
         EngineLimits::default(),
-        EngineLimits { slice_rows: 7, ..tuned(Tuning { small_slices: true, ..eager.clone() }) },
+        EngineLimits { slice_rows: 7, ..tuned(Tuning { small_slices: true, ..eager }) },
         EngineLimits { shards: 3, ..tuned(eager) },
     ] {
         let fixed = run(HashSeed::FIXED, &limits);
