@@ -120,7 +120,7 @@ pub fn step_shapes() -> Vec<StepShape> {
         ("one comparison", "a == 1".into(), "{\"a\":5}".into()),
     ];
     let now = Instant::UNIX_EPOCH;
-    let limits = QueryLimits { expression_bytes: 1 << 20, ..QueryLimits::default() };
+    let limits = QueryLimits::default().expression_bytes(1 << 20);
     let shape = |(name, filter, node): (&'static str, String, String)| {
         let filter = Filter::parse(&filter, &limits).expect("a filter");
         let node = json::parse(node.as_bytes(), &JsonLimits::default()).expect("JSON");

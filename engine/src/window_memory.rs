@@ -35,7 +35,7 @@ fn orders(count: u64) -> Vec<Op> {
 fn the_count_agrees_with_a_recount_whatever_happens() {
     for (seed, shards, slice_rows) in [(1, 1, 16_384), (2, 1, 7), (3, 4, 50), (4, 1, 50)] {
         let mut random = Random(seed);
-        let mut engine = engine(EngineLimits { shards, slice_rows, ..EngineLimits::default() });
+        let mut engine = engine(EngineLimits::default().shards(shards).slice_rows(slice_rows));
         engine.commit(NOW, orders(300)).expect("good nodes");
         let mut open: Vec<FeedId> = Vec::new();
         let mut most = 0;
@@ -114,7 +114,7 @@ fn of_customer(engine: &mut Engine, customer: u64) -> Result<(FeedId, bool), Ope
 #[test]
 fn a_new_window_that_might_be_too_much_is_refused() {
     for (max_window_bytes, is_let) in [(0, false), (1, false), (ONE - 1, false), (ONE, true)] {
-        let mut engine = engine(EngineLimits { max_window_bytes, ..EngineLimits::default() });
+        let mut engine = engine(EngineLimits::default().max_window_bytes(max_window_bytes));
         engine.commit(NOW, orders(100)).expect("good nodes");
         let opened = of_customer(&mut engine, 1);
         assert_eq!(opened.is_ok(), is_let, "{max_window_bytes}");
@@ -128,7 +128,7 @@ fn a_new_window_that_might_be_too_much_is_refused() {
 
 #[test]
 fn windows_grow_beyond_the_limit_and_then_there_is_no_new_one() {
-    let mut engine = engine(EngineLimits { max_window_bytes: 2 * ONE, ..EngineLimits::default() });
+    let mut engine = engine(EngineLimits::default().max_window_bytes(2 * ONE));
     engine.commit(NOW, orders(100)).expect("good nodes");
     let (first, _) = of_customer(&mut engine, 1).expect("room");
     assert!(engine.stats().window_bytes < ONE as u64, "counted as what it holds once it is there");
@@ -146,7 +146,7 @@ fn windows_grow_beyond_the_limit_and_then_there_is_no_new_one() {
 
 #[test]
 fn so_many_are_made_in_slices_at_once() {
-    let limits = EngineLimits { max_filling: 2, slice_rows: 10, ..EngineLimits::default() };
+    let limits = EngineLimits::default().max_filling(2).slice_rows(10);
     let mut engine = engine(limits);
     engine.commit(NOW, orders(100)).expect("good nodes");
     let opened: Vec<_> = (0..2).map(|customer| of_customer(&mut engine, customer)).collect();

@@ -32,7 +32,7 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
 /// An answer that is an object, read by the rules that hold for all JSON here.
 pub(crate) fn object(answer: &[u8]) -> Option<Object> {
-    match json::parse(answer, &JsonLimits { nesting: usize::MAX }) {
+    match json::parse(answer, &JsonLimits::default().nesting(usize::MAX)) {
         Ok(Value::Object(object)) => Some(object),
         _ => None,
     }

@@ -122,8 +122,7 @@ mod tests {
         let mut all = one.clone();
         all.add(&keeping);
         assert_eq!((all.bytes(), all.standing_steps()), (2 * keeping.bytes, 2 * keeping.standing_steps));
-        let limits =
-            HubLimits { standing_steps_per_subject: 3 * keeping.standing_steps, ..HubLimits::default() };
+        let limits = HubLimits::default().standing_steps_per_subject(3 * keeping.standing_steps);
         assert_eq!(all.allowance(&one, keeping.set, &limits).standing_steps.left, keeping.standing_steps);
         all.remove(&keeping);
         all.remove(&keeping);

@@ -93,7 +93,7 @@ fn decode(part: &str) -> Result<Vec<u8>, Refusal> {
 
 /// Reads an object by the rules that hold for all JSON here: each key once, exact numbers, bounded depth, nothing behind.
 pub(crate) fn object(json: &[u8]) -> Option<Object> {
-    match json::parse(json, &JsonLimits { nesting: 16 }) {
+    match json::parse(json, &JsonLimits::default().nesting(16)) {
         Ok(Value::Object(object)) => Some(object),
         _ => None,
     }

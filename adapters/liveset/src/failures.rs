@@ -126,12 +126,12 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn failures(failures_per_address: u32, addresses: usize) -> Failures {
-        Failures::new(AuthLimits {
-            failures_per_address,
-            failure_interval: SECOND,
-            addresses,
-            ..AuthLimits::default()
-        })
+        Failures::new(
+            AuthLimits::default()
+                .failures_per_address(failures_per_address)
+                .failure_interval(SECOND)
+                .addresses(addresses),
+        )
     }
 
     fn at(seconds: u64) -> Moment {
@@ -186,7 +186,7 @@ mod tests {
         assert!(strict.count(from("192.0.2.1"), at(0)));
         assert_eq!(strict.check(from("192.0.2.1"), at(0)), Err(Wait(SECOND)));
 
-        let off = Failures::new(AuthLimits { failure_interval: Duration::ZERO, ..strict.limits.clone() });
+        let off = Failures::new(strict.limits.clone().failure_interval(Duration::ZERO));
         for _ in 0..100 {
             assert!(!off.count(from("192.0.2.1"), at(0)));
         }

@@ -117,7 +117,7 @@ impl Part<'_> {
         for (number, changes) in self.changes {
             let Some((_, set)) = self.sets.get_index(*number) else { continue };
             let rows = set.during(changes);
-            let tuning = self.limits.tuning();
+            let tuning = self.limits.tuning;
             let moment = AsOf { rows, now: self.now, version: self.version, tuning };
             self.shard.apply(*number, moment, &mut self.left, &mut self.for_scans);
         }
@@ -175,7 +175,7 @@ impl Engine {
         })?;
         let name = def.name.as_str().into();
         let mut set = Set::new(def, Arc::new(schema), self.keyed);
-        set.indexes.eager = self.limits.tuning().eager_indexes;
+        set.indexes.eager = self.limits.tuning.eager_indexes;
         self.sets.insert(name, set);
         Ok(())
     }

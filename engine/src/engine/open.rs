@@ -264,7 +264,7 @@ impl Engine {
             moments: asked.filter(is_first).count() as u64,
         };
         let mut spent = 0;
-        let (keeping, own) = prepared.keeping(set, plan, first, self.now, limits.tuning(), &mut spent);
+        let (keeping, own) = prepared.keeping(set, plan, first, self.now, limits.tuning, &mut spent);
         self.stats.work.steps += spent;
         *left = left.saturating_sub(spent);
         let showing = own.of(showing_cost(plan).of(set.average_row_bytes()));
@@ -277,7 +277,7 @@ impl Engine {
             return Err(OpenError::TooManyViews { max: limits.max_views });
         };
         let held: usize = self.shards.iter().map(Shard::window_bytes).sum();
-        let more = prepared.most_window_bytes(set, plan.cap, limits.tuning());
+        let more = prepared.most_window_bytes(set, plan.cap, limits.tuning);
         if more > 0 && held.saturating_add(more) > limits.max_window_bytes {
             return Err(OpenError::TooMuchMemory { max: limits.max_window_bytes });
         }
@@ -297,8 +297,8 @@ impl Engine {
         self.stats.work.steps += filing;
         *left = left.saturating_sub(filing);
         let prepared = (prepared, keeping, own);
-        let view = self.shards[shard].create(set, identity, prepared, tests, self.now, limits.tuning());
-        if limits.tuning().stretches {
+        let view = self.shards[shard].create(set, identity, prepared, tests, self.now, limits.tuning);
+        if limits.tuning.stretches {
             // Every index was built at once, also those that tests over time wait for.
             self.moments.rearm_all(plan.set, set, self.now);
         }

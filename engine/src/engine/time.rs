@@ -44,7 +44,7 @@ impl Engine {
         let (turned, flooded) = self.moments.turn(then, now, &self.sets, &mut left);
         self.stats.work.steps += most - left;
         self.stats.deadlines_fired += 1;
-        let (version, tuning) = (self.version, self.limits.tuning());
+        let (version, tuning) = (self.version, self.limits.tuning);
         let before = Hold { steps: hold, version: version - 1, now: then, tuning };
         for shard in &mut self.shards {
             for (number, (_, set)) in self.sets.iter().enumerate() {

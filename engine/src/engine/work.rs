@@ -137,7 +137,7 @@ impl Engine {
     /// What a slice of work looks at.
     pub(super) fn hold(&self) -> Hold {
         let (steps, version, now) = (self.limits.enforced_hold(), self.version, self.now);
-        Hold { steps, version, now, tuning: self.limits.tuning() }
+        Hold { steps, version, now, tuning: self.limits.tuning }
     }
 
     /// Whether there is [`work`](Self::work) to be done between inputs.

@@ -88,13 +88,11 @@ fn limits(first: u8) -> EngineLimits {
         4 => Tuning { no_stretches: true, eager_indexes: true, ..Tuning::default() },
         _ => Tuning::default(),
     };
-    EngineLimits {
-        hold_steps: holds[usize::from(first % 3)],
-        max_behind_rows: if first & 64 == 0 { 200 } else { 40 },
-        max_behind_bytes: if first & 128 == 0 { 64 * 1024 } else { 1024 * 1024 },
-        tuning,
-        ..EngineLimits::default()
-    }
+    EngineLimits::default()
+        .hold_steps(holds[usize::from(first % 3)])
+        .max_behind_rows(if first & 64 == 0 { 200 } else { 40 })
+        .max_behind_bytes(if first & 128 == 0 { 64 * 1024 } else { 1024 * 1024 })
+        .tuning(tuning)
 }
 
 /// A live query as its watcher knows it.

@@ -35,7 +35,7 @@ fn expression(data: &[u8]) -> Option<(&str, Vec<Value>)> {
 
 /// What was printed may be longer than what was written (white space, doubled quotes).
 fn printed() -> QueryLimits {
-    QueryLimits { expression_bytes: 1 << 20, ..QueryLimits::default() }
+    QueryLimits::default().expression_bytes(1 << 20)
 }
 
 /// A filter that can be read prints as itself, its canonical form means the same, and it tells in time when a node enters

@@ -198,15 +198,14 @@ impl Setup {
             15 => (20, 10),
             _ => (usual.hold_steps, usual.max_behind_rows),
         };
-        EngineLimits {
-            hold_steps,
-            max_behind_rows,
-            shards: if self.0 & 4 != 0 { 3 } else { 1 },
-            slice_rows: if self.in_slices() { 1 } else { usual.slice_rows },
-            max_window: if self.0 & 8 != 0 { 2 } else { usual.max_window },
-            tuning,
-            ..usual
-        }
+        let limits = usual.clone();
+        limits
+            .hold_steps(hold_steps)
+            .max_behind_rows(max_behind_rows)
+            .shards(if self.0 & 4 != 0 { 3 } else { 1 })
+            .slice_rows(if self.in_slices() { 1 } else { usual.slice_rows })
+            .max_window(if self.0 & 8 != 0 { 2 } else { usual.max_window })
+            .tuning(tuning)
     }
 }
 

@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn nesting_is_that_of_the_limit() {
         for nesting in 0..4 {
-            let limits = JsonLimits { nesting };
+            let limits = JsonLimits::default().nesting(nesting);
             for depth in 0..5 {
                 let (lists, objects) = ("[".repeat(depth), "{\"a\":".repeat(depth));
                 for text in

@@ -122,7 +122,7 @@ fn nesting_is_bounded_and_costs_no_stack() {
     assert!(parse(&nested(64)).is_ok());
     assert!(refused(&nested(65)).contains("nested deeper than 64"));
     assert!(refused(&"{\"a\":".repeat(100_000)).contains("nested deeper than 64"));
-    let none = JsonLimits { nesting: 0 };
+    let none = JsonLimits::default().nesting(0);
     assert!(parse_with_limits(b"1", &none).is_ok());
     assert!(parse_with_limits(b"[]", &none).is_err());
 }

@@ -351,7 +351,7 @@ mod tests {
         let fields = ["a".to_string(), "b..c".to_string()];
         let error = Projection::parse(&fields, "id", &QueryLimits::default()).unwrap_err();
         assert_eq!(error.to_string(), "field 'b..c': line 1, column 3: found '.', expected a name");
-        let limits = QueryLimits { fields: 1, ..QueryLimits::default() };
+        let limits = QueryLimits::default().fields(1);
         assert!(Projection::parse(&fields, "id", &limits).is_err());
         assert!(Projection::parse(&[String::new()], "id", &QueryLimits::default()).is_err());
     }

@@ -77,7 +77,7 @@ impl Prepared {
         limits: &EngineLimits,
         steps: &mut u64,
     ) -> Option<Self> {
-        let tuning = limits.tuning();
+        let tuning = limits.tuning;
         *steps += planning_steps(plan);
         let reads = set.reads(&plan.filter, &plan.order);
         if !set.has_room_for(&reads, limits.max_columns) {

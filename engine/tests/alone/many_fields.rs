@@ -8,7 +8,7 @@ const NOW: Instant = Instant::UNIX_EPOCH;
 const NODES: u64 = 500;
 
 fn engine(max_columns: usize) -> Engine {
-    let mut engine = Engine::new(EngineLimits { max_columns, ..EngineLimits::default() }, HashSeed::FIXED);
+    let mut engine = Engine::new(EngineLimits::default().max_columns(max_columns), HashSeed::FIXED);
     engine.define_set(SetDef::new("s")).expect("a set");
     let node = |id: u64| {
         let fields: Vec<String> = (0..40).map(|field| format!(r#""f{field}":"{field} of {id}""#)).collect();

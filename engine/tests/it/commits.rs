@@ -10,7 +10,7 @@ fn now() -> Instant {
 
 fn engine(max_nodes_per_set: usize) -> Engine {
     let mut engine =
-        Engine::new(EngineLimits { max_nodes_per_set, ..EngineLimits::default() }, HashSeed::FIXED);
+        Engine::new(EngineLimits::default().max_nodes_per_set(max_nodes_per_set), HashSeed::FIXED);
     engine.define_set(SetDef::new("s")).unwrap();
     engine
 }

@@ -85,7 +85,7 @@ fn one_shot_queries_make_and_use_the_same_indexes() {
 
 #[test]
 fn queries_that_are_made_in_slices_leave_indexes_behind_too() {
-    let mut engine = orders(NODES, EngineLimits { slice_rows: 10, ..EngineLimits::default() });
+    let mut engine = orders(NODES, EngineLimits::default().slice_rows(10));
     let mut visited = Vec::new();
     for customer in 0..4 {
         let before = engine.stats();
@@ -150,7 +150,7 @@ fn windows_are_refilled_from_an_order_at_the_cost_of_few_rows() {
 
 #[test]
 fn queries_beyond_a_limit_are_told_which() {
-    let limits = EngineLimits { max_unindexed_views: 1, max_columns: 2, ..EngineLimits::default() };
+    let limits = EngineLimits::default().max_unindexed_views(1).max_columns(2);
     let mut engine = orders(10, limits);
     let (scanned, ..) = open(&mut engine, &Query::new("orders").filter("not (total == 1)"));
     let other = engine.prepare(&Query::new("orders").filter("total != 2")).expect("a query");
@@ -174,7 +174,7 @@ fn queries_beyond_a_limit_are_told_which() {
 /// Fields count that live queries read, not those that others have read before.
 #[test]
 fn fields_of_queries_that_are_gone_count_no_more() {
-    let mut engine = orders(10, EngineLimits { max_columns: 2, ..EngineLimits::default() });
+    let mut engine = orders(10, EngineLimits::default().max_columns(2));
     for field in 0..300 {
         let query = Query::new("orders").filter("open").order_by(format!("field{field} desc"));
         let (feed, ..) = open(&mut engine, &query);
@@ -220,7 +220,7 @@ fn a_query_tells_how_it_is_kept() {
 
 #[test]
 fn a_query_that_is_made_while_commits_go_on_has_the_result_of_all_of_them() {
-    let mut engine = orders(5_000, EngineLimits { slice_rows: 300, ..EngineLimits::default() });
+    let mut engine = orders(5_000, EngineLimits::default().slice_rows(300));
     let mut model: Vec<Option<(u64, bool)>> =
         (0..5_000_u64).map(|id| Some((id * 7_919 % 10_007, id.is_multiple_of(2)))).collect();
     let query = Query::new("orders").filter("open and total > 500").order_by("total").limit(40);
@@ -278,7 +278,7 @@ fn a_query_that_is_made_while_commits_go_on_has_the_result_of_all_of_them() {
 /// A view that is closed while it is being made leaves its number to the next.
 #[test]
 fn a_query_that_is_closed_while_it_is_made_leaves_no_work_behind() {
-    let mut engine = orders(NODES, EngineLimits { slice_rows: 100, ..EngineLimits::default() });
+    let mut engine = orders(NODES, EngineLimits::default().slice_rows(100));
     for customer in 0..20 {
         let plan = engine.prepare(&by_customer(customer).order_by("total")).expect("a query");
         let (feed, _) = engine.begin_open(NOW, &plan).expect("room for a view");
@@ -298,7 +298,7 @@ fn a_query_that_is_closed_while_it_is_made_leaves_no_work_behind() {
 /// All rows go while an index and a view are half made, and others come in their places.
 #[test]
 fn a_set_that_is_emptied_while_a_query_is_made_starts_anew() {
-    let mut engine = orders(NODES, EngineLimits { slice_rows: 100, ..EngineLimits::default() });
+    let mut engine = orders(NODES, EngineLimits::default().slice_rows(100));
     // Over time, so its order is not given up when many rows go.
     let timed = engine.prepare(&Query::new("orders").filter("at > now + 7 days")).expect("a query");
     let (timed, is_there) = engine.begin_open(NOW, &timed).expect("room for a view");

@@ -48,7 +48,7 @@ impl Counted {
     }
 
     fn with_hold(hold_steps: u64) -> Self {
-        Self::new(EngineLimits { hold_steps, ..EngineLimits::default() })
+        Self::new(EngineLimits::default().hold_steps(hold_steps))
     }
 
     /// A call that may take so many steps besides a hold and the dearest row.
@@ -369,11 +369,11 @@ fn many_tests_over_time_that_are_due_at_once() {
 #[test]
 fn large_indexes_are_used_built_and_dropped_in_slices() {
     for hold in HOLDS {
-        let mut counted = Counted::new(EngineLimits {
-            hold_steps: hold,
-            tuning: liveset_engine::Tuning { eager_indexes: true, ..Default::default() },
-            ..EngineLimits::default()
-        });
+        let mut counted = Counted::new(
+            EngineLimits::default()
+                .hold_steps(hold)
+                .tuning(liveset_engine::Tuning { eager_indexes: true, ..Default::default() }),
+        );
         let row = |id: u64| {
             put(format!(r#"{{"id":{id},"open":{},"n":{id},"t":["a",{id}]}}"#, !id.is_multiple_of(20)))
         };
@@ -412,8 +412,7 @@ fn large_indexes_are_used_built_and_dropped_in_slices() {
 #[test]
 fn results_that_are_computed_again_tell_why_within_a_hold() {
     for hold in HOLDS {
-        let mut counted =
-            Counted::new(EngineLimits { hold_steps: hold, max_behind_rows: 100, ..EngineLimits::default() });
+        let mut counted = Counted::new(EngineLimits::default().hold_steps(hold).max_behind_rows(100));
         let row = |id: u64, n: u64| put(format!(r#"{{"id":{id},"n":{n},"nums":[{id},{n}]}}"#));
         counted.commit((0..3_000).map(|id| row(id, 1)).collect());
         let dear = format!("not (nums anyof [{}])", list(1_000, |n| (50_000 + n).to_string()));
@@ -434,7 +433,7 @@ fn results_that_are_computed_again_tell_why_within_a_hold() {
 /// after the other.
 #[test]
 fn very_many_large_windows_are_given_up_in_slices() {
-    let limits = EngineLimits { hold_steps: 2_000, max_behind_rows: 600, ..EngineLimits::default() };
+    let limits = EngineLimits::default().hold_steps(2_000).max_behind_rows(600);
     let mut counted = Counted::new(limits);
     let row = |id: u64, n: u64| {
         put(format!(r#"{{"id":{id},"n":{n},"born":"2025-01-01T00:00:00Z","text":"{}"}}"#, "t".repeat(100)))
@@ -510,7 +509,7 @@ fn tests_over_time_and_projections_count_as_long_as_they_are_kept() {
 /// A row that came since a result was complete is said to be created, also where that is computed again as a whole.
 #[test]
 fn a_result_that_is_computed_again_says_what_was_created() {
-    let limits = EngineLimits { hold_steps: 500, max_behind_rows: 10, ..EngineLimits::default() };
+    let limits = EngineLimits::default().hold_steps(500).max_behind_rows(10);
     let mut counted = Counted::new(limits);
     let row = |id: u64, n: u64| put(format!(r#"{{"id":{id},"n":{n}}}"#));
     counted.commit((0..300).map(|id| row(id, id % 10)).collect());

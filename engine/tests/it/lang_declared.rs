@@ -1,6 +1,8 @@
 //! What a set declares is minded by its queries and its commits, sentence by sentence.
 
-use liveset_engine::{Engine, EngineLimits, FieldKind, HashSeed, Instant, Op, Query, QueryError, SetDef};
+use liveset_engine::{
+    Engine, EngineLimits, FieldKind, HashSeed, Instant, Op, Query, QueryError, SetDef, Tuning,
+};
 
 const NOW: Instant = Instant::UNIX_EPOCH;
 
@@ -217,8 +219,7 @@ fn row_filters_mind_what_is_declared() {
 fn a_limit_of_nothing_is_a_live_count() {
     for eager in [false, true] {
         for (filter, order) in [("", ""), ("total > 5", ""), ("total > 5", "total"), ("", "total desc")] {
-            let mut limits = EngineLimits::default();
-            limits.tuning.stretches = eager;
+            let limits = EngineLimits::default().tuning(Tuning { stretches: eager, ..Tuning::default() });
             let mut engine = Engine::new(limits, HashSeed::FIXED);
             engine.define_set(SetDef::new("orders")).expect("a set");
             let query = Query::new("orders").filter(filter).order_by(order).limit(0);

@@ -297,7 +297,7 @@ fn limits_are_clear_errors() {
         let error = refused(&over).to_string();
         assert!(error.contains(part), "{error}");
     }
-    let none = QueryLimits { nesting: 0, list_items: 0, path_names: 0, ..QueryLimits::default() };
+    let none = QueryLimits::default().nesting(0).list_items(0).path_names(0);
     for text in ["(true)", "not true", "a", "a in [1]"] {
         assert!(Filter::parse(text, &none).is_err(), "{text}");
     }
@@ -307,7 +307,7 @@ fn limits_are_clear_errors() {
 /// A host may raise the nesting, but never beyond what the stack of a small thread bears.
 #[test]
 fn nesting_never_costs_more_stack_than_there_is() {
-    let limits = QueryLimits { nesting: usize::MAX, ..QueryLimits::default() };
+    let limits = QueryLimits::default().nesting(usize::MAX);
     let small = std::thread::Builder::new().stack_size(1 << 20);
     let nested = |open: &str, inner: &str, close: &str, depth: usize| {
         format!("{}{inner}{}", open.repeat(depth), close.repeat(depth))

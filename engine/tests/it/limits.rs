@@ -19,7 +19,7 @@ fn upsert(node: &str) -> Op {
 #[test]
 fn a_window_holds_one_node_at_least() {
     for (max_window, held) in [(0, 1), (1, 1), (2, 2)] {
-        let mut engine = engine(EngineLimits { max_window, ..EngineLimits::default() });
+        let mut engine = engine(EngineLimits::default().max_window(max_window));
         for limit in [1, 7, u64::MAX] {
             let plan = engine.prepare(&Query::new("s").limit(limit)).unwrap();
             assert_eq!(plan.cap(), held.min(usize::try_from(limit).unwrap_or(usize::MAX)));
@@ -39,19 +39,17 @@ fn a_window_holds_one_node_at_least() {
 #[test]
 fn a_limit_may_be_as_large_as_can_be() {
     let max = usize::MAX;
-    let limits = EngineLimits {
-        max_window: max,
-        max_nodes_per_set: max,
-        max_node_bytes: max,
-        max_views: max,
-        max_unindexed_views: max,
-        max_filling: max,
-        max_window_bytes: max,
-        max_columns: max,
-        slice_rows: max,
-        shards: max,
-        ..EngineLimits::default()
-    };
+    let limits = EngineLimits::default()
+        .max_window(max)
+        .max_nodes_per_set(max)
+        .max_node_bytes(max)
+        .max_views(max)
+        .max_unindexed_views(max)
+        .max_filling(max)
+        .max_window_bytes(max)
+        .max_columns(max)
+        .slice_rows(max)
+        .shards(max);
     let mut engine = engine(limits);
     for filter in ["", "a > 1", "not (a <= 1)"] {
         for order in ["", "a desc"] {
@@ -71,17 +69,14 @@ fn a_limit_may_be_as_large_as_can_be() {
 fn nothing_is_accepted_where_a_limit_is_none() {
     let default = EngineLimits::default;
     let node = || vec![upsert(r#"{"id":1}"#)];
-    let refused = [
-        EngineLimits { max_nodes_per_set: 0, ..default() },
-        EngineLimits { max_node_bytes: 0, ..default() },
-        EngineLimits { max_ops_per_commit: 0, ..default() },
-    ];
+    let refused =
+        [default().max_nodes_per_set(0), default().max_node_bytes(0), default().max_ops_per_commit(0)];
     for limits in refused {
         let mut engine = engine(limits);
         assert!(engine.commit(now(), node()).is_err());
         assert_eq!(engine.commit(now(), Vec::new()).unwrap().commit, 1);
     }
-    let mut engine = engine(EngineLimits { max_views: 0, ..default() });
+    let mut engine = engine(default().max_views(0));
     let plan = engine.prepare(&Query::new("s")).unwrap();
     assert!(engine.open(now(), &plan).is_err());
     assert_eq!((engine.stats().views, engine.stats().feeds), (0, 0));

@@ -101,12 +101,12 @@ fn run(seed: HashSeed, limits: &EngineLimits) -> String {
 
 #[test]
 fn no_output_depends_on_the_seed() {
-    let tuned = |tuning| EngineLimits { tuning, ..EngineLimits::default() };
+    let tuned = |tuning| EngineLimits::default().tuning(tuning);
     let eager = Tuning { eager_indexes: true, ..Tuning::default() };
     for limits in [
         EngineLimits::default(),
-        EngineLimits { slice_rows: 7, ..tuned(Tuning { small_slices: true, ..eager }) },
-        EngineLimits { shards: 3, ..tuned(eager) },
+        tuned(Tuning { small_slices: true, ..eager }).slice_rows(7),
+        tuned(eager).shards(3),
     ] {
         let fixed = run(HashSeed::FIXED, &limits);
         assert!(fixed.matches("before: ").count() > 1_000, "there is something to compare");

@@ -10,7 +10,8 @@ use crate::support::Random;
 
 /// Whether they agree, and whether they take it.
 fn agree(text: &str, nesting: usize) -> bool {
-    let engine = json::check(text.as_bytes(), &JsonLimits { nesting }).map_err(|error| error.offset());
+    let engine =
+        json::check(text.as_bytes(), &JsonLimits::default().nesting(nesting)).map_err(|error| error.offset());
     let core = liveset_core::fuzzing::refused_at(text, nesting);
     assert_eq!(core, engine.err(), "{text}");
     core.is_none()

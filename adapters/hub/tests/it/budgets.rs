@@ -17,13 +17,11 @@ const ROWS: u32 = 2_000;
 /// Few steps a second, and small holds.
 fn slow(rate: u64) -> HubConfig {
     HubConfig {
-        engine: EngineLimits { hold_steps: 1_000, ..EngineLimits::default() },
-        hub: HubLimits {
-            steps_per_second_per_connection: rate,
-            steps_per_second_per_subject: rate,
-            overdraft: Duration::from_secs(2),
-            ..HubLimits::default()
-        },
+        engine: EngineLimits::default().hold_steps(1_000),
+        hub: HubLimits::default()
+            .steps_per_second_per_connection(rate)
+            .steps_per_second_per_subject(rate)
+            .overdraft(Duration::from_secs(2)),
         ..HubConfig::default()
     }
 }
@@ -179,10 +177,7 @@ fn queries_that_are_asked_once_are_on_the_account_of_their_subject() {
 /// Whatever was sent before the token was accepted is handled with the verdict.
 #[test]
 fn what_was_held_is_handled_within_one_hold() {
-    let config = HubConfig {
-        engine: EngineLimits { hold_steps: 20_000, ..EngineLimits::default() },
-        ..slow(10_000_000)
-    };
+    let config = HubConfig { engine: EngineLimits::default().hold_steps(20_000), ..slow(10_000_000) };
     let mut world = filled(config);
     world.set_auth_delay(Duration::from_millis(5)..=Duration::from_millis(5));
     let client = world.connect("a");
@@ -222,7 +217,7 @@ fn live_queries_of_all_subjects_together_are_bounded_in_bytes() {
         assert_eq!(world.hub().stats().query_bytes, held);
         held
     };
-    let hub = HubLimits { query_bytes: 3 * one + one / 2, ..HubLimits::default() };
+    let hub = HubLimits::default().query_bytes(3 * one + one / 2);
     let mut world = filled(HubConfig { hub, ..HubConfig::default() });
     let clients: Vec<_> = (0..5).map(|n| client(&mut world, &format!("subject {n}"))).collect();
     // What all have counts once.
@@ -275,9 +270,9 @@ fn subscriptions_are_bounded_in_bytes_for_a_connection_a_subject_and_all() {
     };
     assert!(one > 2 * 100);
     for (limits, most) in [
-        (HubLimits { query_bytes_per_connection: 5 * one, ..HubLimits::default() }, [5, 5, 5]),
-        (HubLimits { query_bytes_per_subject: 5 * one, ..HubLimits::default() }, [5, 0, 5]),
-        (HubLimits { query_bytes: 5 * one, ..HubLimits::default() }, [5, 0, 0]),
+        (HubLimits::default().query_bytes_per_connection(5 * one), [5, 5, 5]),
+        (HubLimits::default().query_bytes_per_subject(5 * one), [5, 0, 5]),
+        (HubLimits::default().query_bytes(5 * one), [5, 0, 0]),
     ] {
         let mut world = world(HubConfig { hub: limits, ..HubConfig::default() });
         let clients = ["a", "a", "b"].map(|token| client(&mut world, token));

@@ -100,7 +100,7 @@ fn large_diffs_are_not_overtaken() {
 
 /// One whose commits of many orders take several slices for whatever tries them all.
 fn slow_world() -> World {
-    let engine = EngineLimits { hold_steps: 1_500, ..EngineLimits::default() };
+    let engine = EngineLimits::default().hold_steps(1_500);
     let mut world = two_sets(HubConfig { engine, ..HubConfig::default() });
     world.set_slice_time(SLICE..=SLICE);
     world
@@ -268,7 +268,7 @@ fn what_is_held_is_bounded_and_comes_to_the_result() {
 #[test]
 fn a_commit_that_time_came_before_tells_one_count() {
     for hold_steps in [EngineLimits::default().hold_steps, 20] {
-        let engine = EngineLimits { hold_steps, ..EngineLimits::default() };
+        let engine = EngineLimits::default().hold_steps(hold_steps);
         let mut world = world(HubConfig { engine, ..HubConfig::default() });
         world.set_slice_time(SLICE..=SLICE);
         let c = client(&mut world, "a");

@@ -52,27 +52,23 @@ impl Policy for Narrow {
 
 fn config() -> HubConfig {
     let mut config = HubConfig { policy: Box::new(Narrow), ..HubConfig::default() };
-    config.engine = EngineLimits {
-        hold_steps: HOLD,
-        filter_steps: FILTER,
-        standing_steps: 40_000,
-        max_behind_rows: 400,
-        max_behind_bytes: 200_000,
-        slice_rows: 100,
-        max_columns: 60,
-        ..EngineLimits::default()
-    };
-    config.hub = HubLimits {
-        standing_steps_per_subject: 10_000,
-        columns_per_subject: 30,
-        query_bytes_per_connection: 400_000,
-        query_bytes_per_subject: 600_000,
-        query_bytes: 1_200_000,
-        resume_log_bytes: 200_000,
-        resume_log_bytes_per_subject: 100_000,
-        overdraft: Duration::from_secs(1),
-        ..HubLimits::default()
-    };
+    config.engine = EngineLimits::default()
+        .hold_steps(HOLD)
+        .filter_steps(FILTER)
+        .standing_steps(40_000)
+        .max_behind_rows(400)
+        .max_behind_bytes(200_000)
+        .slice_rows(100)
+        .max_columns(60);
+    config.hub = HubLimits::default()
+        .standing_steps_per_subject(10_000)
+        .columns_per_subject(30)
+        .query_bytes_per_connection(400_000)
+        .query_bytes_per_subject(600_000)
+        .query_bytes(1_200_000)
+        .resume_log_bytes(200_000)
+        .resume_log_bytes_per_subject(100_000)
+        .overdraft(Duration::from_secs(1));
     // Virtual time stands still while as much is sent as one likes.
     config.session.messages_per_second = 1_000_000;
     config.session.message_burst = 1_000_000;

@@ -9,15 +9,12 @@ use crate::support::{client, create, messages, world};
 fn one_query_too_many_is_refused_with_the_reason() {
     let defaults = EngineLimits::default;
     for (limits, text) in [
-        (EngineLimits { max_views: 1, ..defaults() }, "no more than 1 different live queries"),
+        (defaults().max_views(1), "no more than 1 different live queries"),
         (
-            EngineLimits { max_unindexed_views: 0, ..defaults() },
+            defaults().max_unindexed_views(0),
             "no more than 0 live queries are kept that every change has to be tried on",
         ),
-        (
-            EngineLimits { max_columns: 1, ..defaults() },
-            "live queries read no more than 1 different fields of a set",
-        ),
+        (defaults().max_columns(1), "live queries read no more than 1 different fields of a set"),
     ] {
         let mut world = world(HubConfig { engine: limits, ..HubConfig::default() });
         let client = client(&mut world, "a");

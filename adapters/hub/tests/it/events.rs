@@ -138,7 +138,7 @@ fn what_is_not_declared_or_not_json_is_not_published() {
 #[test]
 fn data_larger_than_the_limit_is_not_published() {
     for limit in [0, 1, 1024 * 1024] {
-        let hub = HubLimits { event_data_bytes: limit, ..HubLimits::default() };
+        let hub = HubLimits::default().event_data_bytes(limit);
         let mut world = world(HubConfig { hub, ..HubConfig::default() });
         let number = |digits: usize| format!("{}1", " ".repeat(digits.saturating_sub(1)));
         if limit > 0 {

@@ -137,7 +137,7 @@ fn what_waits_for_room_ends_with_its_query_or_connection() {
 
 #[test]
 fn what_the_engine_has_no_room_for_is_refused_and_the_connection_stays() {
-    let engine = EngineLimits { max_window_bytes: 1_000, ..EngineLimits::default() };
+    let engine = EngineLimits::default().max_window_bytes(1_000);
     let mut world = world(HubConfig { engine, ..HubConfig::default() });
     world.commit((0..100).map(|n| order(n, n)).collect()).unwrap();
     let a = client(&mut world, "a");
@@ -162,7 +162,7 @@ fn what_the_engine_has_no_room_for_is_refused_and_the_connection_stays() {
 
 #[test]
 fn too_many_first_results_at_once_are_refused_and_the_connection_stays() {
-    let engine = EngineLimits { max_filling: 1, slice_rows: 10, ..EngineLimits::default() };
+    let engine = EngineLimits::default().max_filling(1).slice_rows(10);
     let mut world = world(HubConfig { engine, ..HubConfig::default() });
     let second = std::time::Duration::from_secs(1);
     world.set_slice_time(second..=second);

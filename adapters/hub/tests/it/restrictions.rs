@@ -454,7 +454,7 @@ fn counts_are_of_the_moment_whoever_reads_slowly() {
 
 #[test]
 fn a_refusal_says_nothing_of_the_row_filter() {
-    let engine = liveset_engine::EngineLimits { max_unindexed_views: 0, ..Default::default() };
+    let engine = liveset_engine::EngineLimits::default().max_unindexed_views(0);
     let mut world = world(HubConfig { policy: Box::new(Hiding), engine, ..HubConfig::default() });
     world.set_authenticator(|token| Ok(principal(token)));
     let client = client(&mut world, ACME);
@@ -485,8 +485,8 @@ impl Policy for Hiding {
 #[test]
 fn a_result_that_is_too_large_for_the_new_principal_ends_at_once() {
     let tuning = liveset_engine::Tuning { small_slices: true, ..Default::default() };
-    let engine = liveset_engine::EngineLimits { slice_rows: 1, tuning, ..Default::default() };
-    let hub = liveset_hub::HubLimits { initial_bytes: 200, ..Default::default() };
+    let engine = liveset_engine::EngineLimits::default().slice_rows(1).tuning(tuning);
+    let hub = liveset_hub::HubLimits::default().initial_bytes(200);
     let mut world = world(HubConfig { policy: Box::new(Tenants), engine, hub, ..HubConfig::default() });
     world.set_authenticator(|token| Ok(principal(token)));
     world
@@ -504,7 +504,7 @@ fn a_result_that_is_too_large_for_the_new_principal_ends_at_once() {
 
 #[test]
 fn what_waits_for_room_waits_once_whoever_asks_for_it() {
-    let hub = liveset_hub::HubLimits { initial_backlog_bytes: 0, ..Default::default() };
+    let hub = liveset_hub::HubLimits::default().initial_backlog_bytes(0);
     let mut world = world(HubConfig { policy: Box::new(Tenants), hub, ..HubConfig::default() });
     world.set_authenticator(|token| Ok(principal(token)));
     world.set_room(1);

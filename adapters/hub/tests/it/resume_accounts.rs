@@ -123,11 +123,7 @@ fn changes_of_another_set_do_not_count() {
 #[test]
 fn one_subject_ends_its_own_that_would_end_first() {
     for limit in [0, 1, 2] {
-        let hub = HubLimits {
-            resume_linger_feeds_per_subject: limit,
-            resume_linger_feeds: 4,
-            ..HubLimits::default()
-        };
+        let hub = HubLimits::default().resume_linger_feeds_per_subject(limit).resume_linger_feeds(4);
         let mut world = world(with(hub));
         world.commit(orders(10)).expect("rows");
         let honest = client(&mut world, "honest");
@@ -158,7 +154,7 @@ fn one_subject_ends_its_own_that_would_end_first() {
 /// A log counts for each subject that it is kept for; one who has used up their share takes nothing from others who have room.
 #[test]
 fn logs_are_on_the_account_of_their_subject() {
-    let hub = HubLimits { resume_log_changes_per_subject: 10, ..HubLimits::default() };
+    let hub = HubLimits::default().resume_log_changes_per_subject(10);
     let mut world = world(with(hub));
     world.commit(orders(4)).expect("rows");
     let (greedy, modest) = (client(&mut world, "greedy"), client(&mut world, "modest"));
@@ -189,7 +185,7 @@ fn logs_are_on_the_account_of_their_subject() {
 
 #[test]
 fn what_more_than_eight_subjects_wait_for_is_on_nobodys_account() {
-    let hub = HubLimits { resume_log_changes_per_subject: 2, ..HubLimits::default() };
+    let hub = HubLimits::default().resume_log_changes_per_subject(2);
     let mut world = world(with(hub));
     world.commit(orders(1)).expect("rows");
     let clients: Vec<_> = (0..9).map(|n| client(&mut world, &format!("c{n}"))).collect();
@@ -213,7 +209,7 @@ fn what_more_than_eight_subjects_wait_for_is_on_nobodys_account() {
 
 #[test]
 fn an_account_follows_the_connection_to_another_subject() {
-    let hub = HubLimits { resume_log_changes_per_subject: 2, ..HubLimits::default() };
+    let hub = HubLimits::default().resume_log_changes_per_subject(2);
     let mut world = world(with(hub));
     world.commit(orders(2)).expect("rows");
     let a = client(&mut world, "a");

@@ -138,13 +138,13 @@ fn what_is_not_known_any_more_is_answered_by_a_snapshot() {
 
     // Too much happened, for the feed and for all of them.
     for hub in [
-        HubLimits { resume_log_changes: 3, ..HubLimits::default() },
-        HubLimits { resume_log_changes: 0, ..HubLimits::default() },
-        HubLimits { resume_log_changes_total: 2, ..HubLimits::default() },
-        HubLimits { resume_log_bytes: 0, ..HubLimits::default() },
-        HubLimits { resume_log_bytes: 1, ..HubLimits::default() },
-        HubLimits { resume_linger_feeds: 0, ..HubLimits::default() },
-        HubLimits { resume_linger: Duration::ZERO, ..HubLimits::default() },
+        HubLimits::default().resume_log_changes(3),
+        HubLimits::default().resume_log_changes(0),
+        HubLimits::default().resume_log_changes_total(2),
+        HubLimits::default().resume_log_bytes(0),
+        HubLimits::default().resume_log_bytes(1),
+        HubLimits::default().resume_linger_feeds(0),
+        HubLimits::default().resume_linger(Duration::ZERO),
     ] {
         let (mut world, client, result) = lost(with(hub.clone()));
         world.run_for(Duration::from_millis(1));
@@ -161,7 +161,7 @@ fn what_is_not_known_any_more_is_answered_by_a_snapshot() {
 #[test]
 fn the_bytes_of_all_logs_have_a_limit() {
     let changed = |limit: usize| {
-        let hub = HubLimits { resume_log_bytes: limit, ..HubLimits::default() };
+        let hub = HubLimits::default().resume_log_bytes(limit);
         let (mut world, client, result) = lost(HubConfig { hub, ..HubConfig::default() });
         change(&mut world);
         world.settle();
@@ -238,7 +238,7 @@ fn any_text_is_a_version_that_is_not_known() {
 
 #[test]
 fn only_so_many_feeds_linger() {
-    let hub = HubLimits { resume_linger_feeds: 2, ..HubLimits::default() };
+    let hub = HubLimits::default().resume_linger_feeds(2);
     let mut world = world(HubConfig { hub, ..HubConfig::default() });
     for n in 0..5 {
         let client = client(&mut world, "a");
@@ -269,10 +269,10 @@ fn a_destroyed_live_query_does_not_linger() {
 #[test]
 fn where_nothing_is_remembered_no_result_is_kept() {
     let limits = [
-        HubLimits { resume_log_changes: 0, ..HubLimits::default() },
-        HubLimits { resume_log_changes_total: 0, ..HubLimits::default() },
-        HubLimits { resume_log_bytes: 0, ..HubLimits::default() },
-        HubLimits { resume_linger_feeds: 0, ..HubLimits::default() },
+        HubLimits::default().resume_log_changes(0),
+        HubLimits::default().resume_log_changes_total(0),
+        HubLimits::default().resume_log_bytes(0),
+        HubLimits::default().resume_linger_feeds(0),
     ];
     for (hub, kept) in limits.into_iter().map(|limits| (limits, 0)).chain([(HubLimits::default(), 1)]) {
         let mut world = world(HubConfig { hub, ..HubConfig::default() });
@@ -287,9 +287,9 @@ fn where_nothing_is_remembered_no_result_is_kept() {
 #[test]
 fn where_nothing_is_remembered_nothing_is_resumed() {
     for (hub, resumed) in [
-        (HubLimits { resume_log_changes: 0, ..HubLimits::default() }, 0),
-        (HubLimits { resume_log_changes_total: 0, ..HubLimits::default() }, 0),
-        (HubLimits { resume_log_bytes: 0, ..HubLimits::default() }, 0),
+        (HubLimits::default().resume_log_changes(0), 0),
+        (HubLimits::default().resume_log_changes_total(0), 0),
+        (HubLimits::default().resume_log_bytes(0), 0),
         (HubLimits::default(), 1),
     ] {
         let mut world = world(HubConfig { hub, ..HubConfig::default() });

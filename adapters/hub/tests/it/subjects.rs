@@ -13,12 +13,10 @@ use serde_json::Value;
 use crate::support::{client, create, messages, order, request, types, world};
 
 fn limited(connections: usize, subscriptions: usize, live_queries: usize) -> HubConfig {
-    let hub = HubLimits {
-        connections_per_subject: connections,
-        subscriptions_per_subject: subscriptions,
-        live_queries_per_subject: live_queries,
-        ..HubLimits::default()
-    };
+    let hub = HubLimits::default()
+        .connections_per_subject(connections)
+        .subscriptions_per_subject(subscriptions)
+        .live_queries_per_subject(live_queries);
     HubConfig { hub, ..HubConfig::default() }
 }
 
@@ -293,7 +291,7 @@ fn the_counts_agree_with_a_recount_whatever_happens() {
 /// What many connections of one subject share costs the subject once.
 #[test]
 fn a_live_query_that_many_connections_share_is_charged_once() {
-    let hub = HubLimits { columns_per_subject: 1, unindexed_views_per_subject: 1, ..HubLimits::default() };
+    let hub = HubLimits::default().columns_per_subject(1).unindexed_views_per_subject(1);
     let mut world = world(HubConfig { hub, ..HubConfig::default() });
     world.commit((0..20).map(|n| order(n, n)).collect()).unwrap();
     let clients: Vec<_> = (0..5).map(|_| client(&mut world, "a")).collect();

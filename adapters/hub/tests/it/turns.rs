@@ -17,12 +17,7 @@ const SLICES: u64 = ROWS as u64 / 16;
 
 /// Tokens are a subject, or a subject and an address.
 fn crowd() -> World {
-    let engine = EngineLimits {
-        slice_rows: 16,
-        max_filling: 100_000,
-        max_unindexed_views: 100_000,
-        ..EngineLimits::default()
-    };
+    let engine = EngineLimits::default().slice_rows(16).max_filling(100_000).max_unindexed_views(100_000);
     let mut world = world(HubConfig { engine, ..HubConfig::default() });
     world.set_authenticator(|token| Ok(Principal::new(token)));
     world.commit((0..ROWS).map(|n| order(n, n)).collect()).expect("rows");

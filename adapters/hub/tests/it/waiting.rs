@@ -17,7 +17,7 @@ const SLICE: Duration = Duration::from_millis(10);
 
 fn config() -> HubConfig {
     let tuning = Tuning { small_slices: true, ..Tuning::default() };
-    let engine = EngineLimits { slice_rows: 10, tuning, ..EngineLimits::default() };
+    let engine = EngineLimits::default().slice_rows(10).tuning(tuning);
     HubConfig { engine, ..HubConfig::default() }
 }
 

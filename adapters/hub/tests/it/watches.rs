@@ -59,7 +59,7 @@ fn a_snapshot_then_every_commit() {
 #[test]
 fn a_watch_that_is_not_polled_folds() {
     for limit in [0, 1, 10] {
-        let hub = HubLimits { watch_backlog_changes: limit, ..HubLimits::default() };
+        let hub = HubLimits::default().watch_backlog_changes(limit);
         let mut world = world(HubConfig { hub, ..HubConfig::default() });
         let id = watch(&mut world, r#"{"edge":"orders","orderBy":"total","limit":3}"#);
         let mut rows = BTreeMap::new();

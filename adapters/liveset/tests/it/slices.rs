@@ -10,7 +10,8 @@ use crate::support::{authenticated, limited, listen};
 fn liveset() -> Liveset {
     let liveset = limited(|limits| {
         limits.engine.slice_rows = 20;
-        limits.engine.tuning = Tuning { small_slices: true, ..Tuning::default() };
+        limits.engine =
+            std::mem::take(&mut limits.engine).tuning(Tuning { small_slices: true, ..Tuning::default() });
     });
     let fill = |tx: &mut liveset::Tx| (0..2_000).for_each(|id| tx.upsert("orders", &json!({ "id": id })));
     liveset.commit(fill).unwrap();

@@ -10,8 +10,7 @@ use crate::path::Path;
 use crate::value::Value as Json;
 
 fn filter(text: &str) -> Filter {
-    Filter::parse(text, &QueryLimits { expression_bytes: 1 << 20, ..QueryLimits::default() })
-        .expect("a filter")
+    Filter::parse(text, &QueryLimits::default().expression_bytes(1 << 20)).expect("a filter")
 }
 
 fn compiled(text: &str) -> (Compiled<Column>, Vec<Column>) {

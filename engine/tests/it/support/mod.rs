@@ -47,7 +47,7 @@ pub fn node(text: &str) -> Value {
 
 /// Limits for text that was printed: white space and quotes may have made it longer than its source.
 pub fn printed_limits() -> QueryLimits {
-    QueryLimits { expression_bytes: 1 << 20, ..QueryLimits::default() }
+    QueryLimits::default().expression_bytes(1 << 20)
 }
 
 pub const INSTANTS: &[&str] = &[

@@ -120,9 +120,9 @@ impl World {
             .event_queue(2)
             .message_burst(100_000)
             .ping_interval(Duration::from_secs(10_000_000));
-        let hub = HubLimits { resume_log_changes: 8, resume_linger_feeds: 3, ..HubLimits::default() };
+        let hub = HubLimits::default().resume_log_changes(8).resume_linger_feeds(3);
         let slice_rows = if rules.in_slices { 1 } else { 1_000 };
-        let engine = EngineLimits { max_window: CAP, slice_rows, ..EngineLimits::default() };
+        let engine = EngineLimits::default().max_window(CAP).slice_rows(slice_rows);
         let config = HubConfig { session, hub, engine, policy: Box::new(rules), ..HubConfig::default() };
         let mut hub = Hub::new(config);
         hub.define_set(SetDef::new(SET).field("at", FieldKind::Instant)).expect("a set");

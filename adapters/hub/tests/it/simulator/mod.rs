@@ -97,7 +97,7 @@ fn in_slices() {
     for (seed, rows) in [(500, 3), (501, 5), (502, 10)] {
         let tuning = Tuning { small_slices: true, eager_indexes: true, ..Tuning::default() };
         let setup = Setup {
-            engine: EngineLimits { slice_rows: rows, tuning, ..EngineLimits::default() },
+            engine: EngineLimits::default().slice_rows(rows).tuning(tuning),
             slice_time: Duration::from_millis(20),
             latency: Duration::from_millis(20),
             settle: 15,
@@ -119,7 +119,8 @@ fn behind_their_sets() {
         (904, 100, 4_096, 3),
         (905, 400, 4_096, 1),
     ] {
-        let engine = EngineLimits { hold_steps, max_behind_rows, shards, ..EngineLimits::default() };
+        let engine =
+            EngineLimits::default().hold_steps(hold_steps).max_behind_rows(max_behind_rows).shards(shards);
         let setup = Setup {
             engine,
             slice_time: Duration::from_millis(8),
@@ -142,14 +143,14 @@ fn by_every_way_of_the_engine() {
         Tuning { node_timers: true, no_stretches: true, ..Tuning::default() },
     ];
     for (seed, tuning) in (600..).zip(ways) {
-        let engine = EngineLimits { tuning, ..EngineLimits::default() };
+        let engine = EngineLimits::default().tuning(tuning);
         simulate("by_every_way_of_the_engine", seed..seed + 1, Setup { engine, ..setup(500) });
     }
 }
 
 #[test]
 fn in_shards() {
-    let engine = EngineLimits { shards: 3, ..EngineLimits::default() };
+    let engine = EngineLimits::default().shards(3);
     let setup = Setup { latency: Duration::from_millis(5), settle: 60, engine, ..setup(500) };
     simulate("in_shards", 700..702, setup);
 }
@@ -166,11 +167,11 @@ fn no_byte_depends_on_the_seed_of_the_tables() {
     let busy = Setup { settle: 20, latency: Duration::from_millis(7), ids: 300, queries: 30, ..setup(700) };
     let eager = Tuning { small_slices: true, eager_indexes: true, ..Tuning::default() };
     let by_index = Setup {
-        engine: EngineLimits { slice_rows: 5, tuning: eager, ..EngineLimits::default() },
+        engine: EngineLimits::default().slice_rows(5).tuning(eager),
         slice_time: Duration::from_millis(5),
         ..busy.clone()
     };
-    let in_shards = Setup { engine: EngineLimits { shards: 3, ..EngineLimits::default() }, ..busy.clone() };
+    let in_shards = Setup { engine: EngineLimits::default().shards(3), ..busy.clone() };
     for (seed, setup) in (800..).zip([busy, by_index, in_shards]) {
         let run = |hashes| Sim::new(seed, Setup { seed: hashes, ..setup.clone() }).run();
         let tally = run(HashSeed::FIXED);

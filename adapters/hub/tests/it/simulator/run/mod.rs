@@ -166,7 +166,7 @@ impl Sim {
         config.seed = setup.seed;
         // The order of commits over all live queries of a client is told by them.
         config.open_versions = true;
-        config.engine = EngineLimits { max_window: setup.cap, ..setup.engine.clone() };
+        config.engine = setup.engine.clone().max_window(setup.cap);
         config.hub.watch_backlog_changes = setup.backlog;
         let mut world = World::new(seed, config);
         world.set_latency(Duration::ZERO..=setup.latency);
