@@ -142,7 +142,7 @@ liveset_core::model::limits! {
         max_behind_bytes: usize = 64 * 1024 * 1024,
             "bytes of these" => "those that are furthest behind are computed again as a whole";
         shards: usize = 1, One,
-            "parts that the live queries are spread over; at least 1, at most 256" => "";
+            "parts that the live queries are spread over; at most 256" => "";
     }
     with {
         /// Limits of filters, orders and projections.

@@ -155,7 +155,6 @@ mod subjects;
 #[cfg(feature = "test-kit")]
 pub mod test_kit;
 mod timers;
-mod totals;
 pub mod turns;
 mod updates;
 mod watches;

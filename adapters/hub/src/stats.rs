@@ -3,7 +3,7 @@
 use liveset_core::{Backlog, SessionStats};
 use liveset_engine::OpenError;
 
-use crate::{Hub, delays::Delays, holds::Holds, totals::Totals};
+use crate::{Hub, connections::totals::Totals, delays::Delays, holds::Holds};
 
 /// How often each limit of the hub has refused something, since the hub was made. Those of a session are in `SessionStats`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -209,7 +209,7 @@ pub enum BuildError {
     NoTimer,
     /// A limit, named as `engine.max_window`, is 0 and has to be at least 1.
     #[error("the limit {0} has to be at least 1")]
-    Limit(&'static str),
+    Limit(String),
     /// The threads for several shards could not be started.
     #[error("the threads of the shards could not be started: {0}")]
     Threads(String),
@@ -231,7 +231,7 @@ mod tests {
         );
         let mut limits = Limits::default();
         limits.transport.batch_bytes = 0;
-        assert_eq!(build(limits), Err(BuildError::Limit("transport.batch_bytes")));
+        assert_eq!(build(limits), Err(BuildError::Limit("transport.batch_bytes".into())));
         let key = |key: &str| Builder::default().set(SetDef::new("orders").key(key)).build().map(drop);
         let refused = key("b.c").unwrap_err().to_string();
         assert_eq!(refused, "set 'orders': the key 'b.c' is a path; it has to be one of a node's own fields");

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use liveset_core::SessionLimits;
+use liveset_core::model::{Floor, Limit, LimitSet, LimitValue};
 use liveset_engine::EngineLimits;
 use liveset_hub::HubLimits;
 
@@ -30,25 +31,36 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// A limit that is 0, with which nothing would go on.
-    pub(crate) fn zero(&self) -> Option<&'static str> {
+    /// The limits of every part, by name.
+    pub fn parts(&self) -> [&dyn LimitSet; 7] {
         let Limits { engine, session, hub, transport, auth } = self;
-        let zeros = [
-            ("engine.max_window", engine.max_window == 0),
-            ("engine.slice_rows", engine.slice_rows == 0),
-            ("engine.hold_steps", engine.hold_steps == 0),
-            ("engine.shards", engine.shards == 0),
-            ("session.rate_limited_in_a_row", session.rate_limited_in_a_row == 0),
-            ("session.invalid_in_a_row", session.invalid_in_a_row == 0),
-            ("session.event_queue", session.event_queue == 0),
-            ("session.chunk_rows", session.chunk_rows == 0),
-            ("hub.filling_per_subject", hub.filling_per_subject == 0),
-            ("transport.max_fragments", transport.max_fragments == 0),
-            ("transport.batch_bytes", transport.batch_bytes == 0),
-            ("transport.write_bytes", transport.write_bytes == 0),
-            ("auth.failures_per_address", auth.failures_per_address == 0),
-        ];
-        zeros.into_iter().find_map(|(name, is_zero)| is_zero.then_some(name))
+        [auth, transport, session, hub, engine, &engine.json, &engine.query]
+    }
+
+    /// The limits of one part, to set them by name; `None` where there is no such part.
+    pub fn part_mut(&mut self, part: &str) -> Option<&mut dyn LimitSet> {
+        let Limits { engine, session, hub, transport, auth } = self;
+        Some(match part {
+            "auth" => auth,
+            "transport" => transport,
+            "session" => session,
+            "hub" => hub,
+            "engine" => engine,
+            "json" => &mut engine.json,
+            "query" => &mut engine.query,
+            _ => return None,
+        })
+    }
+
+    /// A limit that is 0, with which nothing would go on.
+    pub(crate) fn zero(&self) -> Option<String> {
+        self.parts().into_iter().find_map(|part| {
+            let is_zero = |limit: &&Limit| {
+                limit.floor == Floor::One && part.value(limit.name).is_some_and(LimitValue::is_zero)
+            };
+            let limit = part.declared().iter().find(is_zero)?;
+            Some(format!("{}.{}", part.part(), limit.name))
+        })
     }
 }
 

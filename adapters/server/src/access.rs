@@ -3,7 +3,7 @@
 use liveset::{AuthError, Authenticator, BoxFuture, Grant, StaticTokens, Token};
 
 use crate::config::Config;
-use crate::serve::ServeError;
+use crate::error::ServeError;
 
 /// The tokens of the configuration first, then JSON Web Tokens. A clone shares them.
 #[derive(Clone)]
@@ -83,7 +83,7 @@ mod jwt {
     use liveset_jwt::{Jwks, JwtAuthenticator, KeyError, KeySet, KeySource, UrlFetcher};
 
     use crate::config::{JwtConfig, JwtLimits};
-    use crate::serve::ServeError;
+    use crate::error::ServeError;
 
     pub(super) async fn authenticator(
         config: &JwtConfig,

@@ -9,11 +9,11 @@ const OTHERS: usize = 64;
 pub fn fit(limits: AcceptLimits) -> AcceptLimits {
     let Some(files) = raise() else { return limits };
     let fitting = fitting(limits.clone(), files);
-    if fitting.max_connections < limits.max_connections {
+    if fitting.http.max_connections < limits.http.max_connections {
         tracing::warn!(
             files,
-            max_connections = limits.max_connections,
-            taken = fitting.max_connections,
+            max_connections = limits.http.max_connections,
+            taken = fitting.http.max_connections,
             "the process may not open as many files as `max_connections` needs: raise its limit (`ulimit -n`, `LimitNOFILE`)"
         );
     }
@@ -22,11 +22,11 @@ pub fn fit(limits: AcceptLimits) -> AcceptLimits {
 
 fn fitting(mut limits: AcceptLimits, files: usize) -> AcceptLimits {
     let connections = files.saturating_sub(OTHERS).max(files / 2);
-    if limits.max_connections.saturating_add(limits.max_turned_away) > connections {
+    if limits.http.max_connections.saturating_add(limits.max_turned_away) > connections {
         limits.max_turned_away = limits.max_turned_away.min(connections / 16);
-        limits.max_connections = limits.max_connections.min(connections - limits.max_turned_away);
+        limits.http.max_connections = limits.http.max_connections.min(connections - limits.max_turned_away);
         // Connections that say nothing are not to have all places.
-        limits.max_handshakes = limits.max_handshakes.min(limits.max_connections.div_ceil(2));
+        limits.http.max_handshakes = limits.http.max_handshakes.min(limits.http.max_connections.div_ceil(2));
     }
     limits
 }
@@ -59,6 +59,7 @@ pub fn raise() -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::HttpLimits;
 
     #[test]
     fn connections_fit_into_the_limit_of_files() {
@@ -67,12 +68,12 @@ mod tests {
         assert_eq!(fitting(limits.clone(), 11_088), limits);
         for files in [0, 1, 2, 20, 64, 65, 128, 256, 1_024, 11_087] {
             let fitting = fitting(limits.clone(), files);
-            let all = fitting.max_connections + fitting.max_turned_away;
+            let all = fitting.http.max_connections + fitting.max_turned_away;
             assert!(all <= files.saturating_sub(OTHERS).max(files / 2), "{files}: {all}");
-            assert!(fitting.max_connections >= files / 3, "{files}");
-            assert!(fitting.max_handshakes <= fitting.max_connections, "{files}");
+            assert!(fitting.http.max_connections >= files / 3, "{files}");
+            assert!(fitting.http.max_handshakes <= fitting.http.max_connections, "{files}");
         }
-        let few = AcceptLimits { max_connections: 10, ..limits };
-        assert_eq!(fitting(few.clone(), 256).max_connections, 10);
+        let few = AcceptLimits::from(HttpLimits::default().max_connections(10));
+        assert_eq!(fitting(few.clone(), 256).http.max_connections, 10);
     }
 }

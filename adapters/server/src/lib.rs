@@ -10,11 +10,13 @@ pub mod accept;
 mod access;
 pub mod changes;
 pub mod config;
+mod error;
 pub mod files;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod http;
+pub mod limits;
 pub mod load;
 pub mod log;
 pub mod ndjson;
@@ -23,7 +25,6 @@ pub mod proxies;
 mod rate;
 pub mod serve;
 pub mod signals;
-mod slots;
 pub mod terminal;
 pub mod tls;
 mod watchdog;

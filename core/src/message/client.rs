@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::declare::{kind, messages, object, options};
+use super::field::read::{Members, Refused, shortened};
 use super::field::{Id, Plain};
-use super::read::{Members, Refused, shortened};
 use super::{ObjectWriter, SubscriptionSpec};
 use crate::error::ErrorCode;
 use crate::json::utf8;

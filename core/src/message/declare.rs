@@ -76,9 +76,9 @@ macro_rules! messages {
             #[allow(unused_variables)] // Some messages have no fields.
             fn read<'m $(: $lt)?>(
                 kind: &str,
-                members: &$crate::message::read::Members<'m>,
+                members: &$crate::message::field::read::Members<'m>,
                 id_bytes: usize,
-            ) -> Result<Option<Self>, $crate::message::read::Refused> {
+            ) -> Result<Option<Self>, $crate::message::field::read::Refused> {
                 Ok(Some(match kind {
                     $(
                         $wire => {
@@ -86,7 +86,7 @@ macro_rules! messages {
                                 let $field: $type = members.take::<_, kind!($($kind)?)>($field_wire, id_bytes)?;
                                 $(
                                     if !($check) {
-                                        return Err($crate::message::read::Refused::new($wrong).within($field_wire));
+                                        return Err($crate::message::field::read::Refused::new($wrong).within($field_wire));
                                     }
                                 )?
                             )*)?
@@ -140,22 +140,22 @@ macro_rules! object {
     }) => {
         impl<'a> $crate::message::field::Field<'a, $crate::message::field::Plain> for $name {
             #[allow(unused_variables)]
-            fn read(piece: &'a str, id_bytes: usize) -> Result<Self, $crate::message::read::Refused> {
+            fn read(piece: &'a str, id_bytes: usize) -> Result<Self, $crate::message::field::read::Refused> {
                 const NAMES: &[&str] = &[$($wire),*];
-                let members = $crate::message::read::Members::inside(piece, NAMES)?;
+                let members = $crate::message::field::read::Members::inside(piece, NAMES)?;
                 let read = || {
                     $(members.$strict(NAMES)?;)?
                     $(
                         let $field: $type = members.take::<_, kind!($($kind)?)>($wire, id_bytes)?;
                         $(
                             if !($check) {
-                                return Err($crate::message::read::Refused::new($wrong).within($wire));
+                                return Err($crate::message::field::read::Refused::new($wrong).within($wire));
                             }
                         )?
                     )*
                     Ok($name { $($field),* })
                 };
-                let read: Result<_, $crate::message::read::Refused> = read();
+                let read: Result<_, $crate::message::field::read::Refused> = read();
                 $($(let read = read.map_err(|refused| refused.with($crate::ErrorCode::$code));)?)?
                 read
             }

@@ -9,21 +9,19 @@ mod declare;
 mod field;
 mod parsed;
 mod query;
-mod read;
 mod server;
-mod write;
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 pub use client::{AuthOptions, ClientBody, ClientMessage, ClientMessageError, LiveQueryOptions};
+pub(crate) use field::read::{Members, shortened, text};
+pub(crate) use field::write::{ObjectWriter, text_len, write_text};
 pub(crate) use parsed::Content;
 pub use parsed::{Ahead, ParsedMessage};
 pub use query::InvalidQuery;
-pub(crate) use read::{Members, shortened, text};
 pub use server::{ServerMessage, ServerMessageError};
-pub(crate) use write::{ObjectWriter, text_len, write_text};
 
 /// A JSON text that is passed through as it stands.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use super::ObjectWriter;
 use super::declare::{kind, object};
+use super::field::read::{Members, Refused};
 use super::field::{Field, Node, Plain};
-use super::read::{Members, Refused};
 use crate::json::utf8;
 use crate::limits::MESSAGE_NESTING;
 use crate::model::Query;

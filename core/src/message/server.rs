@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::declare::{kind, messages, object};
 use super::field::Plain;
-use super::read::{Members, Refused};
+use super::field::read::{Members, Refused};
 use super::{ObjectWriter, Raw, SubscriptionSpec};
 use crate::json::utf8;
 use crate::limits::SERVER_MESSAGE_NESTING;

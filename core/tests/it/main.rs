@@ -13,6 +13,7 @@ mod diffs_written_once;
 mod errors_are_counted;
 mod event_overflow;
 mod events;
+mod file_circles;
 mod fold_model;
 mod held_back;
 mod initial_bytes;

@@ -23,14 +23,13 @@ mod compact;
 mod digest;
 mod extract;
 mod guess;
-mod scan;
 #[cfg(test)]
 mod tests;
 
 pub use compact::compact;
+use extract::scan::Scan;
 pub(crate) use extract::{Wanted, extract, find, is_same, select};
 pub(crate) use guess::{guess_text_field, text_of};
-use scan::Scan;
 
 /// Reads one JSON value with nothing but white space around it.
 ///

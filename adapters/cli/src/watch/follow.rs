@@ -2,9 +2,7 @@
 
 use std::time::Instant;
 
-use liveset_core::{
-    ClientEvent, ClientLimits, ClientSession, ErrorCode, LiveQueryRequest, LiveResult, Moment,
-};
+use liveset_core::{ClientEvent, ClientLimits, ClientSession, ErrorCode, LiveQueryRequest, Moment};
 use liveset_server::signals::Stop;
 
 use super::Wanted;
@@ -177,10 +175,4 @@ async fn sleep(time: Option<std::time::Duration>) {
         Some(time) => tokio::time::sleep(time).await,
         None => std::future::pending().await,
     }
-}
-
-/// Rows as the table takes them.
-pub(super) fn rows(result: Option<&LiveResult>) -> Vec<(&str, &[u8])> {
-    let Some(ordered) = result.and_then(LiveResult::ordered) else { return Vec::new() };
-    ordered.map(|(id, data)| (&**id, &**data)).collect()
 }

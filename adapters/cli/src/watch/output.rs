@@ -9,7 +9,6 @@ use liveset_engine::{Filter, Order, QueryLimits};
 use liveset_server::terminal;
 
 use super::WatchArgs;
-use super::follow::rows;
 use super::table::{self, Column, Columns, Mark, Marks, Size, Status};
 
 /// The table is drawn at most this often.
@@ -282,4 +281,10 @@ fn title(args: &WatchArgs) -> String {
         title.push_str(&format!(", first {limit}"));
     }
     title
+}
+
+/// Rows as the table takes them.
+pub(super) fn rows(result: Option<&LiveResult>) -> Vec<(&str, &[u8])> {
+    let Some(ordered) = result.and_then(LiveResult::ordered) else { return Vec::new() };
+    ordered.map(|(id, data)| (&**id, &**data)).collect()
 }

@@ -16,7 +16,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
 }
 
 /// Writes a length of time.
-pub(crate) fn print(duration: Duration) -> String {
+pub fn print(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()
 }
 

@@ -70,11 +70,9 @@ use liveset::{FieldKind, SetDef};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::accept::AcceptLimits;
-use crate::proxies::Proxies;
-
+pub use crate::limits::{HttpLimits, JwtLimits};
 pub use jwt::JwtConfig;
-pub use limits::{JwtLimits, LimitsConfig, ServerLimits};
+pub use limits::LimitsConfig;
 pub use overrides::{Overrides, token};
 pub use validate::Problem;
 
@@ -443,26 +441,6 @@ impl Config {
             }
         }
         toml::to_string(&shown)
-    }
-
-    /// What the accept loop allows.
-    pub fn accept(&self) -> AcceptLimits {
-        let http = &self.limits.http;
-        AcceptLimits {
-            max_connections: http.max_connections,
-            max_connections_per_address: http.max_connections_per_address,
-            max_handshakes: http.max_handshakes,
-            max_handshakes_per_address: http.max_handshakes_per_address,
-            count_loopback: http.count_loopback,
-            // Checked when the configuration was read.
-            trusted_proxies: Proxies::new(&self.trusted_proxies).unwrap_or_default(),
-            connections_per_second: http.connections_per_second,
-            connection_burst: http.connection_burst,
-            header_timeout: http.header_timeout,
-            max_header_bytes: http.max_header_bytes,
-            write_timeout: http.write_timeout,
-            max_turned_away: AcceptLimits::default().max_turned_away,
-        }
     }
 
     /// Which pages may open `/ws`.

@@ -159,7 +159,7 @@ fn raise_descriptors() {
 async fn storm(row: Row) -> Line {
     raise_descriptors();
     let limits = liveset_server::accept::AcceptLimits::default();
-    assert_eq!((limits.connections_per_second, limits.connection_burst), (2_000, 10_000));
+    assert_eq!((limits.http.connections_per_second, limits.http.connection_burst), (2_000, 10_000));
     let config = "[limits.http]\nmax_connections = 20000\nmax_handshakes = 200\nconnections_per_second = 500\nconnection_burst = 300\n\
                   [limits.session]\nauth_timeout = \"1h\"\nping_interval = \"1h\"\n[limits.hub]\nconnections_per_subject = 20000\n";
     let mut case = Case::start(row, config).await;

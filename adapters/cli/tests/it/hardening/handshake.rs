@@ -17,7 +17,7 @@ use crate::support::raw::{Raw, narrow, rest, stream_from, upgrade};
 const DEADLINE: Duration = Duration::from_secs(1);
 
 pub async fn silent_tcp(row: Row) -> Line {
-    assert_eq!(AcceptLimits::default().header_timeout, Duration::from_secs(5));
+    assert_eq!(AcceptLimits::default().http.header_timeout, Duration::from_secs(5));
     const CAP: usize = 40;
     let config =
         format!("[limits.http]\nheader_timeout = \"{}ms\"\nmax_handshakes = {CAP}\n", DEADLINE.as_millis());
@@ -115,7 +115,7 @@ async fn of_one_address(row: Row) -> Line {
 /// Requests by the thousand, of which no answer is read: without a token, and for nothing.
 async fn unread_answers(row: Row) -> Line {
     const CLIENTS: u64 = 5;
-    assert_eq!(AcceptLimits::default().write_timeout, Duration::from_secs(10));
+    assert_eq!(AcceptLimits::default().http.write_timeout, Duration::from_secs(10));
     let config =
         format!("[limits.http]\nwrite_timeout = \"{}ms\"\nheader_timeout = \"1h\"\n", DEADLINE.as_millis());
     let mut case = Case::start(row, &config).await;

@@ -6,7 +6,7 @@ use std::fmt;
 
 use smallvec::SmallVec;
 
-use super::field::Field;
+use super::Field;
 use crate::error::ErrorCode;
 use crate::json::{JsonError, read, read_leniently};
 pub(crate) use crate::json::{items, text};

@@ -1,11 +1,14 @@
 //! How the fields of messages stand in JSON.
 
+pub(crate) mod read;
+pub(crate) mod write;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use self::read::{Refused, items, shortened, text};
+use self::write::write_text;
 use super::Raw;
-use super::read::{Refused, items, shortened, text};
-use super::write::write_text;
 use crate::model::Reason;
 use crate::token::Token;
 

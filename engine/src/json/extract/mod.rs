@@ -1,8 +1,10 @@
 //! Reading only what is wanted of a JSON text, and checking all of it.
 
+pub(super) mod scan;
+
 use smallvec::SmallVec;
 
-use super::scan::Scan;
+use self::scan::Scan;
 use super::{JsonError, compact, digest, parse, whole};
 use crate::limits::JsonLimits;
 use crate::path::Path;

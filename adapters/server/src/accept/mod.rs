@@ -4,6 +4,8 @@
 //! the head of each request, and no more than so many connections are open, in all and from one address, or come a
 //! second. Who is over a cap is told so (503, and when to try again), as far as that costs little.
 
+mod slots;
+
 use std::convert::Infallible;
 use std::io;
 use std::mem::MaybeUninit;
@@ -30,60 +32,45 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Sleep, timeout};
 
+use crate::config::Config;
 use crate::http::ApiError;
+use crate::limits::HttpLimits;
 use crate::proxies::Proxies;
 use crate::rate::Bucket;
-use crate::slots::{Full, Open, Slot};
 use crate::tls::ServerTls;
 use crate::watchdog::Watchdog;
+use slots::{Full, Open, Slot};
 
 /// What the accept loop allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcceptLimits {
-    /// Connections open at once, those that became WebSockets included. With all places taken, a newcomer has that of the HTTP connection that is idle for longest.
-    pub max_connections: usize,
-    /// Connections open at once from one address (one /64 of IPv6).
-    pub max_connections_per_address: usize,
-    /// Connections that have not sent the head of a request yet.
-    pub max_handshakes: usize,
-    /// Of these, from one address (one /64 of IPv6).
-    pub max_handshakes_per_address: usize,
-    /// Whether loopback is an address like others; otherwise it is not counted, because a proxy on this machine speaks for many.
-    pub count_loopback: bool,
+    /// `[limits.http]`
+    pub http: HttpLimits,
     /// Proxies that are believed when they say for whom they call. They count as no address, but as the addresses of their clients, and
     /// their WebSockets as connections of these.
     pub trusted_proxies: Proxies,
-    /// Connections that may be opened each second on the long run. Those that are open stay.
-    pub connections_per_second: u32,
-    /// How many of them may come at once.
-    pub connection_burst: u32,
-    /// How long a connection may take for the handshake of TLS, to send the head of a request, and how long it may be idle
-    /// before one.
-    pub header_timeout: Duration,
-    /// The largest head of a request, in bytes; at least 8 KiB.
-    pub max_header_bytes: usize,
-    /// How long a connection may take no byte of its answers. WebSockets have a limit of their own.
-    pub write_timeout: Duration,
     /// Connections that are turned away, and waited for so that they see why.
     pub max_turned_away: usize,
 }
 
+impl From<HttpLimits> for AcceptLimits {
+    fn from(http: HttpLimits) -> Self {
+        Self { http, trusted_proxies: Proxies::default(), max_turned_away: 1_024 }
+    }
+}
+
 impl Default for AcceptLimits {
     fn default() -> Self {
-        AcceptLimits {
-            max_connections: 10_000,
-            max_connections_per_address: 256,
-            max_handshakes: 1_024,
-            max_handshakes_per_address: 64,
-            count_loopback: false,
-            trusted_proxies: Proxies::default(),
-            connections_per_second: 2_000,
-            connection_burst: 10_000,
-            header_timeout: Duration::from_secs(5),
-            max_header_bytes: 16 * 1024,
-            write_timeout: Duration::from_secs(10),
-            max_turned_away: 1_024,
-        }
+        HttpLimits::default().into()
+    }
+}
+
+impl Config {
+    /// What the accept loop allows.
+    pub fn accept(&self) -> AcceptLimits {
+        // Checked when the configuration was read.
+        let trusted_proxies = Proxies::new(&self.trusted_proxies).unwrap_or_default();
+        AcceptLimits { trusted_proxies, ..self.limits.http.clone().into() }
     }
 }
 
@@ -105,7 +92,8 @@ pub async fn serve(
     // Tells connections to finish; each holds a receiver for as long as it lasts.
     let stopping = watch::Sender::new(false);
     let open = Arc::new(Open::default());
-    let mut rate = Bucket::full(limits.connections_per_second, limits.connection_burst, Instant::now());
+    let mut rate =
+        Bucket::full(limits.http.connections_per_second, limits.http.connection_burst, Instant::now());
     let mut stop = std::pin::pin!(stop);
     let mut backoff = Backoff::default();
     let refusals = Refusals::new(tls.is_none(), &limits, Arc::clone(&open));
@@ -162,14 +150,14 @@ fn spawn(
         tracing::debug!(%address, %error, "cannot set TCP_NODELAY or what may wait in the kernel");
     }
     let in_http = Arc::new(AtomicBool::new(true));
-    let writes = Writes { timeout: limits.write_timeout, waiting: None, in_http: Arc::clone(&in_http) };
+    let writes = Writes { timeout: limits.http.write_timeout, waiting: None, in_http: Arc::clone(&in_http) };
     let stream = Counted { stream, writes, _slot: Arc::clone(&slot) };
     let limits = limits.clone();
     tokio::spawn(async move {
         let Some(tls) = tls else {
             return answer(stream, address, router, &limits, stopping, slot, &in_http).await;
         };
-        match timeout(limits.header_timeout, tls.acceptor().accept(stream)).await {
+        match timeout(limits.http.header_timeout, tls.acceptor().accept(stream)).await {
             Ok(Ok(stream)) => answer(stream, address, router, &limits, stopping, slot, &in_http).await,
             Ok(Err(error)) => {
                 metrics::counter!("liveset_tls_failures_total").increment(1);
@@ -238,8 +226,8 @@ async fn answer<IO>(
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
-        .max_buf_size(limits.max_header_bytes.max(MIN_HEADER_BYTES))
+        .header_read_timeout(limits.http.header_timeout)
+        .max_buf_size(limits.http.max_header_bytes.max(MIN_HEADER_BYTES))
         // Who has sent its request and closed its sending side still wants the answer. Whether it is gone, `Counted` finds out.
         .half_close(true)
         .serve_connection(TokioIo::new(io), service)

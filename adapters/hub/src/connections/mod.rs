@@ -1,5 +1,7 @@
 //! The connections: each a session, whom it acts for, and what it holds.
 
+pub(crate) mod totals;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
@@ -17,8 +19,8 @@ use crate::{
     budgets::{Kept, StepBudget},
     plans::{Scope, Scopes},
     subjects::{Holding, Share, Subjects},
-    totals::Totals,
 };
+use totals::Totals;
 
 /// All connections, in an order that is a function of what was done.
 #[derive(Debug, Default)]

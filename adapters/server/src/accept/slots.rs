@@ -86,23 +86,23 @@ impl Open {
     /// connection that is idle for longest.
     pub(crate) fn enter(open: &Arc<Open>, address: IpAddr, limits: &AcceptLimits) -> Result<Slot, Full> {
         let is_proxy = limits.trusted_proxies.contains(address);
-        let address = ClientAddress(address).counted(limits.count_loopback).filter(|_| !is_proxy);
+        let address = ClientAddress(address).counted(limits.http.count_loopback).filter(|_| !is_proxy);
         let mut counts = open.counts();
-        if counts.all.handshakes >= limits.max_handshakes {
+        if counts.all.handshakes >= limits.http.max_handshakes {
             return Err(Full::Handshakes);
         }
         if let Some(address) = address {
             let of_address = counts.by_address.get(&address).copied().unwrap_or_default();
-            if of_address.open >= limits.max_connections_per_address {
+            if of_address.open >= limits.http.max_connections_per_address {
                 return Err(Full::ConnectionsOfAddress);
             }
-            if of_address.handshakes >= limits.max_handshakes_per_address {
+            if of_address.handshakes >= limits.http.max_handshakes_per_address {
                 return Err(Full::HandshakesOfAddress);
             }
         }
         // Last, so that nobody goes for a newcomer that does not come in.
-        let is_full = counts.all.open - counts.leaving >= limits.max_connections;
-        if is_full && (limits.max_connections == 0 || !counts.make_room(Duration::ZERO)) {
+        let is_full = counts.all.open - counts.leaving >= limits.http.max_connections;
+        if is_full && (limits.http.max_connections == 0 || !counts.make_room(Duration::ZERO)) {
             return Err(Full::Connections);
         }
         counts.change(address, |count| {
@@ -228,7 +228,7 @@ impl Slot {
     /// A proxy's connection counts for this client from here on, and no more for whom it was counted before.
     pub(crate) fn speak_for(&self, client: Option<IpAddr>, limits: &AcceptLimits) -> Result<(), Full> {
         let mut held = self.client.lock().unwrap_or_else(PoisonError::into_inner);
-        let address = client.and_then(|client| ClientAddress(client).counted(limits.count_loopback));
+        let address = client.and_then(|client| ClientAddress(client).counted(limits.http.count_loopback));
         if *held == address {
             return Ok(());
         }
@@ -238,7 +238,7 @@ impl Slot {
         }
         let (Some(client), Some(address)) = (client, address) else { return Ok(()) };
         let open = counts.by_address.get(&address).map_or(0, |count| count.open);
-        if open >= limits.max_connections_per_address {
+        if open >= limits.http.max_connections_per_address {
             drop((counts, held));
             self.open.tell_refused(client, Full::ConnectionsOfAddress);
             return Err(Full::ConnectionsOfAddress);
@@ -266,6 +266,7 @@ impl Drop for Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::HttpLimits;
     use crate::proxies::Proxies;
 
     fn enter(open: &Arc<Open>, address: &str, limits: &AcceptLimits) -> Result<Slot, Full> {
@@ -275,7 +276,7 @@ mod tests {
     #[test]
     fn connections_are_capped_in_all_and_by_address() {
         let limits =
-            AcceptLimits { max_connections: 4, max_connections_per_address: 1, ..AcceptLimits::default() };
+            AcceptLimits::from(HttpLimits::default().max_connections(4).max_connections_per_address(1));
         let open = Arc::new(Open::default());
         let first = enter(&open, "192.0.2.1", &limits).unwrap();
         let mapped = enter(&open, "::ffff:192.0.2.1", &limits);
@@ -296,7 +297,7 @@ mod tests {
 
     #[test]
     fn who_is_idle_for_longest_goes_for_a_newcomer() {
-        let limits = AcceptLimits { max_connections: 3, ..AcceptLimits::default() };
+        let limits = AcceptLimits::from(HttpLimits::default().max_connections(3));
         let open = Arc::new(Open::default());
         let slots: Vec<_> = (0..3).map(|_| enter(&open, "127.0.0.1", &limits).unwrap()).collect();
         assert_eq!(enter(&open, "127.0.0.1", &limits).unwrap_err(), Full::Connections, "none is idle");
@@ -322,7 +323,7 @@ mod tests {
     #[test]
     fn loopback_is_counted_where_that_is_asked_for() {
         let limits =
-            AcceptLimits { max_connections_per_address: 1, count_loopback: true, ..AcceptLimits::default() };
+            AcceptLimits::from(HttpLimits::default().max_connections_per_address(1).count_loopback(true));
         let open = Arc::new(Open::default());
         let _first = enter(&open, "127.0.0.1", &limits).unwrap();
         assert_eq!(enter(&open, "127.0.0.1", &limits).unwrap_err(), Full::ConnectionsOfAddress);
@@ -332,7 +333,7 @@ mod tests {
     #[test]
     fn handshakes_are_capped_in_all_and_by_address_until_they_end() {
         let limits =
-            AcceptLimits { max_handshakes: 3, max_handshakes_per_address: 2, ..AcceptLimits::default() };
+            AcceptLimits::from(HttpLimits::default().max_handshakes(3).max_handshakes_per_address(2));
         let open = Arc::new(Open::default());
         let first = enter(&open, "192.0.2.1", &limits).unwrap();
         let second = enter(&open, "192.0.2.1", &limits).unwrap();
@@ -353,9 +354,8 @@ mod tests {
     #[test]
     fn a_proxy_counts_as_its_clients() {
         let limits = AcceptLimits {
-            max_connections_per_address: 2,
             trusted_proxies: Proxies::new(["192.0.2.1"]).unwrap(),
-            ..AcceptLimits::default()
+            ..HttpLimits::default().max_connections_per_address(2).into()
         };
         let open = Arc::new(Open::default());
         let [client, other, local] =
@@ -392,14 +392,14 @@ mod tests {
     fn caps_of_zero_let_nobody_in_and_keep_nothing() {
         let open = Arc::new(Open::default());
         for (limits, expected) in [
-            (AcceptLimits { max_connections: 0, ..AcceptLimits::default() }, Full::Connections),
+            (AcceptLimits::from(HttpLimits::default().max_connections(0)), Full::Connections),
             (
-                AcceptLimits { max_connections_per_address: 0, ..AcceptLimits::default() },
+                AcceptLimits::from(HttpLimits::default().max_connections_per_address(0)),
                 Full::ConnectionsOfAddress,
             ),
-            (AcceptLimits { max_handshakes: 0, ..AcceptLimits::default() }, Full::Handshakes),
+            (AcceptLimits::from(HttpLimits::default().max_handshakes(0)), Full::Handshakes),
             (
-                AcceptLimits { max_handshakes_per_address: 0, ..AcceptLimits::default() },
+                AcceptLimits::from(HttpLimits::default().max_handshakes_per_address(0)),
                 Full::HandshakesOfAddress,
             ),
         ] {

@@ -1,6 +1,6 @@
 //! Writing JSON: one object, field by field, into the caller's buffer.
 
-use super::field::Field;
+use super::Field;
 
 /// Writes the fields of one object. Close it with [`ObjectWriter::end`].
 pub(crate) struct ObjectWriter<'o> {

@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use liveset_core::json::{Lexed, Lexer};
 use smallvec::SmallVec;
 
+use super::Node;
 use super::digest;
-use super::extract::Node;
 use crate::value::{Object, Value};
 
 /// What a pass makes of the values that it reads: [`Value`]s, or nothing.
-pub(super) trait Build: Sized {
+pub(in crate::json) trait Build: Sized {
     type Member;
 
     fn scalar(value: Value) -> Self;
@@ -56,29 +56,29 @@ impl Build for () {
 }
 
 /// A pass over a text.
-pub(super) struct Scan<'a> {
+pub(in crate::json) struct Scan<'a> {
     lexer: Lexer<'a>,
     /// The hashes of the keys of the open objects.
     keys: SmallVec<[u64; 32]>,
 }
 
 impl<'a> Scan<'a> {
-    pub(super) fn new(text: &'a str, nesting: usize) -> Scan<'a> {
+    pub(in crate::json) fn new(text: &'a str, nesting: usize) -> Scan<'a> {
         Scan { lexer: Lexer::new(text, nesting), keys: SmallVec::new() }
     }
 
     /// Whether there was white space on the way.
-    pub(super) fn is_spaced(&self) -> bool {
+    pub(in crate::json) fn is_spaced(&self) -> bool {
         self.lexer.is_spaced()
     }
 
     /// Nothing is left but white space.
-    pub(super) fn end(&mut self) -> Lexed<()> {
+    pub(in crate::json) fn end(&mut self) -> Lexed<()> {
         self.lexer.end()
     }
 
     /// Takes a value with its digest. What `wanted` asks for goes to `keep`.
-    pub(super) fn select<'w>(
+    pub(in crate::json) fn select<'w>(
         &mut self,
         wanted: &'w Node,
         keep: &mut impl FnMut(&'w Node, Value),
@@ -98,7 +98,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Takes a value as far as its member of this name, whose value comes next; `None` where there is none.
-    pub(super) fn enter_member(&mut self, name: &str) -> Option<()> {
+    pub(in crate::json) fn enter_member(&mut self, name: &str) -> Option<()> {
         if self.lexer.peek()? != b'{' {
             return None;
         }
@@ -116,7 +116,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Takes a value with its digest.
-    pub(super) fn value<B: Build>(&mut self) -> Lexed<(B, u64)> {
+    pub(in crate::json) fn value<B: Build>(&mut self) -> Lexed<(B, u64)> {
         match self.lexer.peek() {
             Some(b'"') => {
                 let text = self.lexer.string()?;
