@@ -179,8 +179,10 @@ impl<'a> Lexer<'a> {
     #[inline]
     pub fn number(&mut self) -> Lexed<Number> {
         let rest = &self.text[self.place..];
-        let Some(numeral) = Numeral::read(rest.as_bytes()).filter(|numeral| !numeral.has_leading_zeros)
-        else {
+        // A point or an exponent without digits makes it none.
+        let goes_on = |length| matches!(rest.as_bytes().get(length), Some(b'.' | b'e' | b'E'));
+        let numeral = Numeral::read(rest.as_bytes());
+        let Some(numeral) = numeral.filter(|it| !it.has_leading_zeros && !goes_on(it.length)) else {
             return Err(self.unexpected("a number"));
         };
         let value = match numeral.value(rest) {

@@ -115,37 +115,51 @@ pub fn utf8(bytes: &[u8]) -> Result<&str, JsonError> {
 /// The way to what stands at a byte of a text that is right up to there.
 fn path_to(text: &str, offset: usize) -> String {
     enum Open<'a> {
+        /// How many items are whole.
         Array(usize),
+        /// The key whose value is not.
         Object(Option<Cow<'a, str>>),
+    }
+    fn end_value(open: Option<&mut Open<'_>>) {
+        match open {
+            Some(Open::Array(whole)) => *whole += 1,
+            Some(Open::Object(key)) => *key = None,
+            None => {}
+        }
     }
     let mut lexer = Lexer::lenient(text);
     let mut open = Vec::new();
     while let Some(next) = lexer.peek()
         && lexer.place() < offset
     {
-        let passed = match (next, open.last_mut()) {
-            (b'"', Some(Open::Object(key @ None))) => lexer.string().map(|text| *key = Some(text)),
-            (b',', Some(Open::Object(key))) => {
-                *key = None;
-                lexer.pass_sign()
-            }
-            (b',', Some(Open::Array(index))) => {
-                *index += 1;
-                lexer.pass_sign()
+        let is_value = match (next, open.last_mut()) {
+            (b'"', Some(Open::Object(key @ None))) => {
+                let Ok(text) = lexer.string() else { break };
+                *key = Some(text);
+                continue;
             }
             (b'{' | b'[', _) => {
                 open.push(if next == b'{' { Open::Object(None) } else { Open::Array(0) });
-                lexer.pass_sign()
+                false
             }
             (b'}' | b']', _) => {
                 open.pop();
-                lexer.pass_sign()
+                true
             }
-            (b':', _) => lexer.pass_sign(),
-            _ => lexer.pass_scalar(),
+            (b',' | b':', _) => false,
+            _ => {
+                if lexer.pass_scalar().is_err() || lexer.place() > offset {
+                    break;
+                }
+                end_value(open.last_mut());
+                continue;
+            }
         };
-        if passed.is_err() {
+        if lexer.pass_sign().is_err() {
             break;
+        }
+        if is_value {
+            end_value(open.last_mut());
         }
     }
     let mut path = String::new();

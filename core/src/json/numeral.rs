@@ -33,8 +33,9 @@ impl Numeral {
             return None;
         }
         let has_leading_zeros = whole > 1 && text[start] == b'0';
+        // Of more digits it may have wrapped.
         let short =
-            (whole <= 18).then_some(Number::Int(if is_negative { -(digits as i64) } else { digits as i64 }));
+            (whole <= 18).then(|| Number::Int(if is_negative { -(digits as i64) } else { digits as i64 }));
         let integer = Numeral { length, is_integer: true, has_leading_zeros, short };
         match text.get(length) {
             Some(b'.') => {}

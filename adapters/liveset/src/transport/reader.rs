@@ -20,7 +20,8 @@ const READ_BYTES: usize = 8 * 1024;
 /// The server's reading side of one connection.
 pub(crate) struct ServerReader<R> {
     stream: R,
-    frames: Frames,
+    /// Boxed: a future that awaits inside of others has room for it more than once.
+    frames: Box<Frames>,
     /// When the connection was opened.
     begun: Instant,
 }
@@ -28,7 +29,7 @@ pub(crate) struct ServerReader<R> {
 impl<R: AsyncRead + Unpin + Send> ServerReader<R> {
     /// Reads from `stream`, whose handshake is done.
     pub(crate) fn new(stream: R, max_message_bytes: usize, limits: &TransportLimits) -> Self {
-        let frames = Frames::new(max_message_bytes, limits, Moment::ZERO);
+        let frames = Box::new(Frames::new(max_message_bytes, limits, Moment::ZERO));
         Self { stream, frames, begun: Instant::now() }
     }
 
