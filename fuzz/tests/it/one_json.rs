@@ -1,5 +1,5 @@
-//! The two readers of JSON refuse the same texts at the same byte: core's, which checks what peers say, and the engine's, which
-//! reads nodes. Neither package knows the other, so that nothing but this keeps their policy one.
+//! The two readers of JSON refuse the same texts at the same byte: core's, which cuts messages into members, and the engine's,
+//! which makes values. They share a lexer, and each has its own rule for where an array or an object goes on.
 
 use std::fs;
 
