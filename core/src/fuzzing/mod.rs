@@ -1,8 +1,12 @@
 //! The bodies of the fuzz targets: arbitrary bytes in, no panic out, and what must hold holds.
 
+#[cfg(test)]
+mod sample;
 mod session;
 pub mod text;
 
+#[cfg(test)]
+pub(crate) use sample::Sample;
 pub use session::{session, session_reached};
 
 use crate::{

@@ -108,18 +108,17 @@ macro_rules! messages {
                     )*
                 }
             }
+        }
 
-            /// Some message, for fuzz targets.
-            #[cfg(any(test, feature = "fuzzing"))]
-            #[doc(hidden)]
-            #[allow(unused_variables)]
-            pub fn sample(random: &mut fastrand::Rng) -> Self {
-                #[allow(unused_imports)] // Some have no fields.
-                use $crate::message::field::Field;
+        #[cfg(test)]
+        impl $(<$lt>)? $crate::fuzzing::Sample<$crate::message::field::Plain> for $name $(<$lt>)? {
+            #[allow(unused_imports)] // Some have no fields.
+            fn sample(random: &mut fastrand::Rng) -> Self {
+                use $crate::fuzzing::Sample;
                 match Self::TYPES[random.usize(..Self::TYPES.len())].0 {
                     $(
                         $wire => Self::$variant $({
-                            $($field: <$type as Field<'_, kind!($($kind)?)>>::sample(random),)*
+                            $($field: Sample::<kind!($($kind)?)>::sample(random),)*
                         })?,
                     )*
                     // Every type is above.
@@ -176,13 +175,13 @@ macro_rules! object {
                     *self == $default
                 }
             )?
+        }
 
-            #[cfg(any(test, feature = "fuzzing"))]
+        #[cfg(test)]
+        impl $crate::fuzzing::Sample<$crate::message::field::Plain> for $name {
             #[allow(unused_variables)]
             fn sample(random: &mut fastrand::Rng) -> Self {
-                $name {
-                    $($field: <$type as $crate::message::field::Field<'_, kind!($($kind)?)>>::sample(random),)*
-                }
+                $name { $($field: $crate::fuzzing::Sample::<kind!($($kind)?)>::sample(random),)* }
             }
         }
     };

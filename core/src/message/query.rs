@@ -43,11 +43,6 @@ impl<'a> Field<'a, Node> for Option<Vec<String>> {
     fn is_absent(&self) -> bool {
         self.is_none()
     }
-
-    #[cfg(any(test, feature = "fuzzing"))]
-    fn sample(random: &mut fastrand::Rng) -> Self {
-        <Self as Field<'_, Plain>>::sample(random)
-    }
 }
 
 impl Query {

@@ -38,8 +38,6 @@ const BELOW_SANS_IO: &[&str] = &[
     "cfg-if",
     "compact_str",
     "equivalent",
-    // Only with the feature `fuzzing`, and never with a seed of its own.
-    "fastrand",
     "foldhash",
     "hashbrown",
     "indexmap",

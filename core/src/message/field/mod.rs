@@ -29,10 +29,6 @@ pub(crate) trait Field<'a, Kind>: Sized {
     fn is_absent(&self) -> bool {
         false
     }
-
-    /// Some value, for fuzz targets.
-    #[cfg(any(test, feature = "fuzzing"))]
-    fn sample(random: &mut fastrand::Rng) -> Self;
 }
 
 /// What has one form only.
@@ -59,11 +55,6 @@ macro_rules! strings {
                 fn write(&self, out: &mut Vec<u8>) {
                     write_text(out, self);
                 }
-
-                #[cfg(any(test, feature = "fuzzing"))]
-                fn sample(random: &mut fastrand::Rng) -> Self {
-                    samples::string(random).into()
-                }
             }
 
             impl<'a> Field<'a, Id> for $type {
@@ -77,11 +68,6 @@ macro_rules! strings {
 
                 fn write(&self, out: &mut Vec<u8>) {
                     write_text(out, self);
-                }
-
-                #[cfg(any(test, feature = "fuzzing"))]
-                fn sample(random: &mut fastrand::Rng) -> Self {
-                    samples::id(random).into()
                 }
             }
         )*
@@ -102,11 +88,6 @@ impl<'a> Field<'a, Plain> for Token {
     fn write(&self, out: &mut Vec<u8>) {
         write_text(out, self.expose());
     }
-
-    #[cfg(any(test, feature = "fuzzing"))]
-    fn sample(random: &mut fastrand::Rng) -> Token {
-        Token::new(samples::string(random))
-    }
 }
 
 impl<'a> Field<'a, Plain> for bool {
@@ -120,11 +101,6 @@ impl<'a> Field<'a, Plain> for bool {
 
     fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(if *self { b"true" } else { b"false" });
-    }
-
-    #[cfg(any(test, feature = "fuzzing"))]
-    fn sample(random: &mut fastrand::Rng) -> bool {
-        random.bool()
     }
 }
 
@@ -144,11 +120,6 @@ impl<'a> Field<'a, Flag> for bool {
     fn is_absent(&self) -> bool {
         !self
     }
-
-    #[cfg(any(test, feature = "fuzzing"))]
-    fn sample(random: &mut fastrand::Rng) -> bool {
-        random.bool()
-    }
 }
 
 impl<'a> Field<'a, Plain> for u64 {
@@ -163,11 +134,6 @@ impl<'a> Field<'a, Plain> for u64 {
         use std::io::Write as _;
         // Writing to a `Vec` cannot fail.
         let _ = write!(out, "{self}");
-    }
-
-    #[cfg(any(test, feature = "fuzzing"))]
-    fn sample(random: &mut fastrand::Rng) -> u64 {
-        random.u64(..) >> random.u32(..64)
     }
 }
 
@@ -184,14 +150,6 @@ impl<'a> Field<'a, Plain> for Raw<'a> {
     fn absent() -> Option<Raw<'a>> {
         Some(Raw(b"null"))
     }
-
-    #[cfg(any(test, feature = "fuzzing"))]
-    fn sample(random: &mut fastrand::Rng) -> Raw<'a> {
-        Raw(random
-            .choice(["{}", r#"{"id":"n"}"#, r#"{"id":2}"#, "[null]", "null", "7"])
-            .unwrap_or("0")
-            .as_bytes())
-    }
 }
 
 macro_rules! reasons {
@@ -205,11 +163,6 @@ macro_rules! reasons {
 
                 fn write(&self, out: &mut Vec<u8>) {
                     write_text(out, self.as_str($entered));
-                }
-
-                #[cfg(any(test, feature = "fuzzing"))]
-                fn sample(random: &mut fastrand::Rng) -> Reason {
-                    *random.choice(Reason::all($entered)).unwrap_or(&Reason::Filter)
                 }
             }
         )*
@@ -237,11 +190,6 @@ impl<'a, Kind, T: Field<'a, Kind>> Field<'a, Kind> for Option<T> {
     fn is_absent(&self) -> bool {
         self.is_none()
     }
-
-    #[cfg(any(test, feature = "fuzzing"))]
-    fn sample(random: &mut fastrand::Rng) -> Option<T> {
-        random.bool().then(|| T::sample(random))
-    }
 }
 
 impl<'a, Kind, T: Field<'a, Kind>> Field<'a, Kind> for Vec<T> {
@@ -260,23 +208,5 @@ impl<'a, Kind, T: Field<'a, Kind>> Field<'a, Kind> for Vec<T> {
             item.write(out);
         }
         out.push(b']');
-    }
-
-    #[cfg(any(test, feature = "fuzzing"))]
-    fn sample(random: &mut fastrand::Rng) -> Vec<T> {
-        // Most lists may not be empty.
-        (0..=random.usize(..3)).map(|_| T::sample(random)).collect()
-    }
-}
-
-/// Values for fuzz targets: few ids, so that messages meet, and whatever a string can hold.
-#[cfg(any(test, feature = "fuzzing"))]
-mod samples {
-    pub(super) fn id(random: &mut fastrand::Rng) -> &'static str {
-        random.choice(["a", "b", "c", "q", "r", "\u{0}\"\\é🦀\u{2028}"]).unwrap_or_default()
-    }
-
-    pub(super) fn string(random: &mut fastrand::Rng) -> &'static str {
-        random.choice(["t", "jobs", "jobStarted", "e", "1", "", "\u{1}\n\"\\é🦀\u{2029}"]).unwrap_or_default()
     }
 }
