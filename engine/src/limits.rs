@@ -106,23 +106,27 @@ liveset_core::model::limits! {
         /// At least 1.
         slice_rows: usize = 16_384, One,
             "rows looked at in one go for a new live query" => "the next slice";
-        /// Steps of work that one hold of the lock may take: a commit or a moment of time that costs more is
-        /// brought to the queries in slices, between which other inputs are taken; so is all other work that
-        /// was put off. At least 1. A commit spends at most a quarter of it on queries that
-        /// no index finds, the cheapest first, and another quarter on moments of time that are due before it:
-        /// the diffs of queries that an index finds leave first. Every call of [`Engine`](crate::Engine)
-        /// keeps to it, time that passes before a commit or a query included. What may come on top: - one
-        /// row, which is not cut: its filter is asked up to four times, and once for its next flip, its
-        /// fields are read from its text, and it is moved in the windows that it is in; - planning a query:
-        /// about five steps for each byte of its filter and its order, 128 for each test over `now` that no
-        /// other query asks, and a look at up to 48 rows, of 8,192 steps for each of three purposes at most;
-        /// closing one takes as much as filing it did; - for a commit, storing it, 64 steps for each changed
-        /// row, two for each field that the row is looked up by, and one for each query that it is found by;
-        /// with several shards a hold for each of them; - a result that is computed again as a whole: eight
-        /// steps for each row that its window may hold; - a clock that is set back, for which all queries
-        /// over time are looked at; - [`Engine::open`](crate::Engine::open) and
-        /// [`OneShot::run`](crate::OneShot::run), which do all at once, and writing a
-        /// [`snapshot`](crate::Engine::snapshot).
+        /// A commit or a moment of time that costs more is brought to the queries in slices, between which other
+        /// inputs are taken; so is all other work that was put off.
+        ///
+        /// A commit spends at most a quarter of it on moments of time that are due before it, a quarter on
+        /// queries that an index finds, and a quarter on those that none finds; of each, those that cost least
+        /// have their turn first. The diffs of queries that an index finds leave before those of others.
+        ///
+        /// Every call of [`Engine`](crate::Engine) keeps to it, time that passes before a commit or a query
+        /// included. What may come on top:
+        ///
+        /// - one row, which is not cut: its filter is asked up to four times, and once for its next flip, its
+        ///   fields are read from its text, and it is moved in the windows that it is in;
+        /// - planning a query: about five steps for each byte of its filter and its order, 128 for each test
+        ///   over `now` that no other query asks, and a look at up to 48 rows, of 8,192 steps for each of three
+        ///   purposes at most; closing one takes as much as filing it did;
+        /// - for a commit, storing it, 64 steps for each changed row, two for each field that the row is looked
+        ///   up by, and one for each query that it is found by; with several shards a hold for each of them;
+        /// - a result that is computed again as a whole: eight steps for each row that its window may hold;
+        /// - a clock that is set back, for which all queries over time are looked at;
+        /// - [`Engine::open`](crate::Engine::open) and [`OneShot::run`](crate::OneShot::run), which do all at
+        ///   once, and writing a [`snapshot`](crate::Engine::snapshot).
         hold_steps: u64 = 100_000, One,
             "steps of work in one hold of the lock; a step is at most one comparison of two values or 16 bytes of JSON read" => "slices: a commit or a moment of `now` that costs more reaches the queries that it costs most a little later";
         /// Steps that a filter may take for the largest row of its set; a live query with a dearer one is
