@@ -408,6 +408,30 @@ fn large_indexes_are_used_built_and_dropped_in_slices() {
     }
 }
 
+/// Queries of others that an index finds and that cost much keep nobody waiting whose query costs little.
+#[test]
+fn what_an_index_finds_cheaply_is_told_before_what_it_finds_dearly() {
+    let mut counted = Counted::new(EngineLimits::default());
+    let row = |id: u64, n: u64| {
+        put(format!(r#"{{"id":{id},"customer":"c{}","n":{n},"text":"{}"}}"#, id % 50, "t".repeat(2_000)))
+    };
+    counted.commit((0..500).map(|id| row(id, 1)).collect());
+    for n in 0..200 {
+        let parts = list(30, |part| format!("'x{n}y{part}'")).replace(',', " or text contains ");
+        counted.open(&over(format!("customer == 'c7' and (n > 1 or text contains {parts})")).limit(50));
+    }
+    let cheap = counted.open(&over("customer == 'c7' and n > 1".into()).limit(50));
+    counted.work();
+    let before = counted.engine.steps();
+    counted.commit(vec![row(7, 2)]);
+    let taken = counted.engine.steps() - before;
+    assert!(counted.engine.is_behind(), "the others cost more than their share");
+    assert_eq!(counted.engine.complete(cheap), None, "it is not behind");
+    // A quarter for these, and what is left of the quarter for scans on those that are behind.
+    assert!(taken <= counted.engine.hold_steps() / 2 + 1_000, "{taken} steps");
+    counted.check();
+}
+
 /// A window of very many rows that is computed again: why each of them came and went is told within a hold too.
 #[test]
 fn results_that_are_computed_again_tell_why_within_a_hold() {
