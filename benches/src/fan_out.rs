@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use liveset_core::{Moment, Transmit};
+use liveset_core::{Monotonic, Transmit};
 use liveset_engine::{Op, Query};
 use liveset_hub::{Hub, HubConfig, Now, Output, Principal, Stats};
 
@@ -27,7 +27,7 @@ impl FanOut {
     pub fn new(orders: &[Arc<OrderRow>], now: i64, query: &Query, sessions: usize) -> Self {
         let mut hub = Hub::new(HubConfig::default());
         hub.define_set(orders_set()).expect("a set");
-        let now = Now { monotonic: Moment::default(), wall: instant(now) };
+        let now = Now { monotonic: Monotonic::default(), wall: instant(now) };
         let ops = orders.iter().map(|order| json_op(&Step::Put(order.clone()))).collect();
         hub.commit(now, ops).expect("orders are sound");
         let buffers = vec![Vec::new(); sessions];

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use liveset_engine::{
-    Engine, EngineLimits, FeedId, FieldKind, HashSeed, Instant, Op, Plan, Query, SetDef, Stats, Update,
+    Engine, EngineLimits, FeedId, FieldKind, HashSeed, Op, Plan, Query, SetDef, Stats, Timestamp, Update,
 };
 
 use crate::{OrderRow, Step};
@@ -14,7 +14,7 @@ const SET: &str = "orders";
 #[derive(Debug)]
 pub struct Live {
     engine: Engine,
-    now: Instant,
+    now: Timestamp,
     feeds: Vec<FeedId>,
 }
 
@@ -24,8 +24,8 @@ pub fn orders_set() -> SetDef {
 }
 
 /// A moment of a workload, as the engine has it.
-pub fn instant(seconds: i64) -> Instant {
-    Instant::from_unix_nanos(i128::from(seconds) * 1_000_000_000).expect("a moment of our time")
+pub fn instant(seconds: i64) -> Timestamp {
+    Timestamp::from_unix_nanos(i128::from(seconds) * 1_000_000_000).expect("a moment of our time")
 }
 
 /// A change with its order as JSON.

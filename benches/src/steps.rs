@@ -1,6 +1,6 @@
 //! Filters that make one kind of step each.
 
-use liveset_engine::{Filter, Instant, JsonLimits, QueryLimits, Value, json};
+use liveset_engine::{Filter, JsonLimits, QueryLimits, Timestamp, Value, json};
 
 /// A filter, a node, and the steps that trying the one on the other takes.
 #[derive(Debug)]
@@ -12,7 +12,7 @@ pub struct StepShape {
     /// The node.
     pub node: Value,
     /// The moment.
-    pub now: Instant,
+    pub now: Timestamp,
     /// How many steps it takes.
     pub steps: u64,
 }
@@ -119,7 +119,7 @@ pub fn step_shapes() -> Vec<StepShape> {
         ),
         ("one comparison", "a == 1".into(), "{\"a\":5}".into()),
     ];
-    let now = Instant::UNIX_EPOCH;
+    let now = Timestamp::UNIX_EPOCH;
     let limits = QueryLimits::default().expression_bytes(1 << 20);
     let shape = |(name, filter, node): (&'static str, String, String)| {
         let filter = Filter::parse(&filter, &limits).expect("a filter");

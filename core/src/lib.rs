@@ -13,7 +13,7 @@
 //! [`Session`] is the server's end: states, deadlines, every message and error code, event queues that drop the
 //! oldest and say how many, live queries that fold for a slow client. [`ClientSession`] is the client's end. Both
 //! read and write the same messages ([`ClientMessage`], [`ServerMessage`]), in place and without an intermediate
-//! tree. Neither knows a socket, a clock, a task, a filter or a row: time is an argument ([`Moment`]), what needs
+//! tree. Neither knows a socket, a clock, a task, a filter or a row: time is an argument ([`Monotonic`]), what needs
 //! the world is an output ([`Request`]) answered later, and a row is opaque JSON with an order key ([`Row`]).
 //!
 //! # The run loop
@@ -24,11 +24,11 @@
 //! use std::sync::Arc;
 //! use std::time::Duration;
 //! use liveset_core::{
-//!     ClientLimits, ClientSession, Count, LiveQueryRequest, Moment, Query, Request, Session,
+//!     ClientLimits, ClientSession, Count, LiveQueryRequest, Monotonic, Query, Request, Session,
 //!     SessionLimits, Snapshot, Token, Transmit, Verdict,
 //! };
 //!
-//! let now = Moment::ZERO;
+//! let now = Monotonic::ZERO;
 //! let mut server = Session::new(Arc::new(SessionLimits::default()), now);
 //! let mut client = ClientSession::new(ClientLimits::default(), now);
 //!
@@ -134,6 +134,6 @@ pub use session::{
     About, Attempt, Backlog, Event, Refusal, Request, Session, SessionState, SessionStats, Ticket, Transmit,
     Verdict,
 };
-pub use time::{Moment, Rate, TokenBucket};
+pub use time::{Monotonic, Rate, TokenBucket};
 pub use token::Token;
 pub use version::{VersionCode, VersionKey};

@@ -94,11 +94,11 @@ crate::model::limits! {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use liveset_core::{ClientLimits, ClientSession, Moment};
+    /// use liveset_core::{ClientLimits, ClientSession, Monotonic};
     ///
     /// let limits = ClientLimits::default().silence(Duration::from_secs(20));
-    /// let session = ClientSession::new(limits, Moment::ZERO);
-    /// assert_eq!(session.poll_timeout(), Some(Moment::from_epoch(Duration::from_secs(20))));
+    /// let session = ClientSession::new(limits, Monotonic::ZERO);
+    /// assert_eq!(session.poll_timeout(), Some(Monotonic::from_epoch(Duration::from_secs(20))));
     /// ```
     pub struct ClientLimits in "client" {
         /// A server that was silent for longer than this is lost. It pings every 30 s and waits 30 s for the

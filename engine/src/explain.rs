@@ -14,7 +14,7 @@ use crate::{
     },
     steps::Cost,
     store::set::Set,
-    time::Instant,
+    time::Timestamp,
 };
 
 /// How changes find a query, and what its window is: and what a node costs at most. Displays as a few lines.
@@ -60,7 +60,7 @@ impl Explain {
         identity: &Identity,
         plan: &Plan,
         prepared: &Prepared,
-        now: Instant,
+        now: Timestamp,
     ) -> Self {
         let view = shard.view_of(identity).and_then(|id| shard.view(id));
         let kept: Option<&SharedFilter> = view.and_then(|view| match &view.shape {

@@ -11,9 +11,9 @@
 //! in memory only; the host is the truth.**
 //!
 //! ```
-//! use liveset_engine::{Engine, EngineLimits, HashSeed, Instant, Op, Query, SetDef};
+//! use liveset_engine::{Engine, EngineLimits, HashSeed, Timestamp, Op, Query, SetDef};
 //!
-//! let mut now = Instant::parse_rfc3339("2025-12-07T21:45:00Z").unwrap();
+//! let mut now = Timestamp::parse_rfc3339("2025-12-07T21:45:00Z").unwrap();
 //! let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
 //! engine.define_set(SetDef::new("orders"))?;
 //!
@@ -75,8 +75,8 @@
 //! what a node costs at most, in steps ([`Cost`]).
 //!
 //! ```
-//! # use liveset_engine::{Engine, EngineLimits, HashSeed, Instant, Query, SetDef};
-//! # let now = Instant::parse_rfc3339("2025-12-07T21:45:00Z").unwrap();
+//! # use liveset_engine::{Engine, EngineLimits, HashSeed, Timestamp, Query, SetDef};
+//! # let now = Timestamp::parse_rfc3339("2025-12-07T21:45:00Z").unwrap();
 //! # let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
 //! # engine.define_set(SetDef::new("orders"))?;
 //! let query = Query::new("orders").filter("customer == 7 and total != 0").order_by("createdAt desc").limit(50);
@@ -156,6 +156,6 @@ pub use steps::Cost;
 pub use store::reader::{Op, ReadRow, RowReader};
 pub use suggest::{hint, nearest};
 pub use syntax::ExprError;
-pub use time::{Instant, Span, Unit};
+pub use time::{Span, Timestamp, Unit};
 pub use update::{FeedId, Update};
 pub use value::{DuplicateKey, Number, Object, Timed, Value};

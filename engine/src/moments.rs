@@ -21,7 +21,7 @@ use crate::{
         set::{RowChange, Set},
         sorting::Sorting,
     },
-    time::Instant,
+    time::Timestamp,
     value::Value,
 };
 
@@ -30,7 +30,7 @@ use crate::{
 pub(crate) struct Moments {
     tests: slab::Slab<Waiting>,
     by_test: HashMap<(usize, u32, TimeTest), usize, Keyed>,
-    by_time: BTreeSet<(Instant, usize)>,
+    by_time: BTreeSet<(Timestamp, usize)>,
     /// By set and column: few, however many tests there are.
     heeded: Vec<Heeded>,
     /// How many tests each set has.
@@ -64,7 +64,7 @@ struct Waiting {
     order: Arc<Sorting>,
     /// How many filters ask it.
     users: usize,
-    next: Option<Instant>,
+    next: Option<Timestamp>,
     /// The keys of the values that may move the next moment by coming or going.
     heeds: (u128, u128),
 }
@@ -88,7 +88,7 @@ impl Moments {
         set: &mut Set,
         column: &Column,
         test: &TimeTest,
-        now: Instant,
+        now: Timestamp,
     ) -> u32 {
         let name = (number, column.id(), test.clone());
         if let Some(id) = self.by_test.get(&name) {
@@ -132,7 +132,7 @@ impl Moments {
         }
     }
 
-    pub(crate) fn next(&self) -> Option<Instant> {
+    pub(crate) fn next(&self) -> Option<Timestamp> {
         self.by_time.first().map(|(at, _)| *at)
     }
 
@@ -149,8 +149,8 @@ impl Moments {
     /// Of tests that turn for more rows than there are steps `left` only the numbers are told, sorted, in the second list.
     pub(crate) fn turn(
         &mut self,
-        then: Instant,
-        now: Instant,
+        then: Timestamp,
+        now: Timestamp,
         sets: &Sets,
         left: &mut u64,
     ) -> (Vec<TurnedRows>, Vec<(usize, u32)>) {
@@ -189,7 +189,7 @@ impl Moments {
 
     /// A commit may have brought a value that flips earlier, or taken the next one away. Costs a look-up for each change and each
     /// column that tests are of; and to arm the tests anew that may wait for another one then. Returns the steps of it.
-    pub(crate) fn note(&mut self, number: usize, set: &Set, changes: &[RowChange], now: Instant) -> u64 {
+    pub(crate) fn note(&mut self, number: usize, set: &Set, changes: &[RowChange], now: Timestamp) -> u64 {
         let mut moved: Vec<u32> = Vec::new();
         let mut steps = 0;
         for Heeded { column, values, .. } in self.heeded.iter().filter(|heeded| heeded.set == number) {
@@ -221,13 +221,13 @@ impl Moments {
     }
 
     /// An order that tests wait for may be there now.
-    pub(crate) fn rearm_all(&mut self, number: usize, set: &Set, now: Instant) {
+    pub(crate) fn rearm_all(&mut self, number: usize, set: &Set, now: Timestamp) {
         let ids: Vec<usize> =
             self.tests.iter().filter(|(_, it)| it.set == number).map(|(id, _)| id).collect();
         ids.into_iter().for_each(|id| self.rearm(id, set, now));
     }
 
-    fn rearm(&mut self, id: usize, set: &Set, now: Instant) {
+    fn rearm(&mut self, id: usize, set: &Set, now: Timestamp) {
         let waiting = &mut self.tests[id];
         let order = set.indexes.order(&waiting.order);
         let (next, heeds) = order.map_or((None, NONE), |order| next_flip(waiting, order, set, now));
@@ -272,8 +272,8 @@ fn next_flip(
     waiting: &Waiting,
     order: &OrderIndex,
     set: &Set,
-    now: Instant,
-) -> (Option<Instant>, (u128, u128)) {
+    now: Timestamp,
+) -> (Option<Timestamp>, (u128, u128)) {
     let edge = waiting.test.next_edge(now);
     let (first, hi) = waiting.test.upcoming(now);
     let mut lo = first;

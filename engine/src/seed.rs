@@ -73,7 +73,7 @@ mod tests {
     use foldhash::fast::FixedState;
 
     use super::*;
-    use crate::{Engine, EngineLimits, Instant, Op, Query, SetDef};
+    use crate::{Engine, EngineLimits, Op, Query, SetDef, Timestamp};
 
     thread_local! {
         /// How many keys look-ups have compared so far.
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn chosen_texts_cost_no_more_comparisons_than_others() {
         let texts = flood(20_000);
-        let now = Instant::MIN;
+        let now = Timestamp::MIN;
         for seed in [HashSeed::FIXED, OTHER] {
             let mut engine = Engine::new(EngineLimits::default(), seed);
             engine.define_set(SetDef::new("orders")).expect("a set");

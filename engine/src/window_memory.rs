@@ -1,8 +1,8 @@
 //! What windows hold is counted as they change, and bounded.
 
-use crate::{Engine, EngineLimits, FeedId, HashSeed, Instant, Op, OpenError, Query, SetDef};
+use crate::{Engine, EngineLimits, FeedId, HashSeed, Op, OpenError, Query, SetDef, Timestamp};
 
-const NOW: Instant = Instant::MIN;
+const NOW: Timestamp = Timestamp::MIN;
 
 /// A small pseudo-random generator: the same seed gives the same test.
 struct Random(u64);

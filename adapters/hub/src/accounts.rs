@@ -7,7 +7,7 @@ use std::{
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use liveset_core::Moment;
+use liveset_core::Monotonic;
 use liveset_engine::FeedId;
 
 use crate::{HubLimits, resume::Cost};
@@ -24,7 +24,7 @@ struct Owner {
     /// Its watchers that may come back.
     watchers: usize,
     /// Until when the feed is kept for one that was lost.
-    lingers: Option<Moment>,
+    lingers: Option<Monotonic>,
 }
 
 /// What is remembered for each subject. None is kept for which nothing is.
@@ -32,7 +32,7 @@ struct Owner {
 pub(crate) struct Accounts {
     by_subject: HashMap<Arc<str>, Account, FixedState>,
     /// Every feed that lingers, for every subject; the first to end first.
-    lingering: BTreeSet<(Moment, FeedId, Arc<str>)>,
+    lingering: BTreeSet<(Monotonic, FeedId, Arc<str>)>,
 }
 
 #[derive(Debug, Default)]
@@ -40,7 +40,7 @@ struct Account {
     /// Of the logs that count for it.
     log: Cost,
     /// The feeds that linger for it, the first to end first.
-    lingering: BTreeSet<(Moment, FeedId)>,
+    lingering: BTreeSet<(Monotonic, FeedId)>,
 }
 
 impl Owners {
@@ -119,7 +119,7 @@ impl Accounts {
         feed: FeedId,
         owners: &mut Owners,
         subject: &Arc<str>,
-        until: Moment,
+        until: Monotonic,
         limits: &HubLimits,
     ) -> Vec<(FeedId, Arc<str>)> {
         let owner = owners.0.entry(subject.clone()).or_default();
@@ -163,7 +163,7 @@ impl Accounts {
     }
 
     /// The feed that ends first, for whom, and when.
-    pub(crate) fn first(&self) -> Option<&(Moment, FeedId, Arc<str>)> {
+    pub(crate) fn first(&self) -> Option<&(Monotonic, FeedId, Arc<str>)> {
         self.lingering.first()
     }
 

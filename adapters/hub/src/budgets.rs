@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use liveset_core::{Moment, Rate, TokenBucket};
+use liveset_core::{Monotonic, Rate, TokenBucket};
 use liveset_engine::{Allowance, Keeping, Share};
 
 use crate::HubLimits;
@@ -83,21 +83,21 @@ impl Kept {
 pub(crate) struct StepBudget(TokenBucket);
 
 impl StepBudget {
-    pub(crate) fn full(rate: u64, now: Moment) -> Self {
+    pub(crate) fn full(rate: u64, now: Monotonic) -> Self {
         Self(TokenBucket::full(Rate::per_second(rate), now))
     }
 
-    pub(crate) fn spend(&mut self, rate: u64, now: Moment, steps: u64) {
+    pub(crate) fn spend(&mut self, rate: u64, now: Monotonic, steps: u64) {
         self.0.spend(Rate::per_second(rate), now, steps);
     }
 
     /// For how long nothing more may be spent.
-    pub(crate) fn wait(&mut self, rate: u64, now: Moment) -> Duration {
+    pub(crate) fn wait(&mut self, rate: u64, now: Monotonic) -> Duration {
         self.0.wait(Rate::per_second(rate), now)
     }
 
     /// When it is as if nothing had ever been spent.
-    pub(crate) fn full_at(&self, rate: u64) -> Moment {
+    pub(crate) fn full_at(&self, rate: u64) -> Monotonic {
         self.0.full_at(Rate::per_second(rate))
     }
 }
@@ -112,7 +112,7 @@ mod tests {
         engine.define_set(liveset_engine::SetDef::new("orders")).expect("a set");
         let query = liveset_engine::Query::new("orders").filter("total != 5");
         let plan = engine.prepare(&query).expect("a query");
-        let now = liveset_engine::Instant::UNIX_EPOCH;
+        let now = liveset_engine::Timestamp::UNIX_EPOCH;
         let keeping = engine.begin_open_within(now, &plan, &Allowance::UNLIMITED).expect("room").keeping;
         assert!(
             keeping.standing_steps > 0 && keeping.bytes > 0 && keeping.columns == 1 && keeping.is_unindexed

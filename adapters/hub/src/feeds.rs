@@ -8,7 +8,7 @@ use std::{
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use indexmap::IndexMap;
-use liveset_core::{Batch, Moment, Pending, Snapshot, Ticket, VersionCode};
+use liveset_core::{Batch, Monotonic, Pending, Snapshot, Ticket, VersionCode};
 use liveset_engine::FeedId;
 
 use crate::{
@@ -265,7 +265,7 @@ impl Feeds {
     /// feeds that had to end for that, by the limits on their number.
     pub(crate) fn lose(
         &mut self,
-        now: Moment,
+        now: Monotonic,
         feed: FeedId,
         watcher: Watcher,
         limits: &HubLimits,
@@ -290,13 +290,13 @@ impl Feeds {
     }
 
     /// When [`take_lingered`](Self::take_lingered) has something to do.
-    pub(crate) fn next_linger(&self) -> Option<Moment> {
+    pub(crate) fn next_linger(&self) -> Option<Monotonic> {
         self.accounts.first().map(|(until, ..)| *until)
     }
 
     /// Ends the first wait that is over at `now`; the engine is to close the feed in `Some(Some(_))`. `None` where no
     /// wait is over.
-    pub(crate) fn take_lingered(&mut self, now: Moment) -> Option<Option<FeedId>> {
+    pub(crate) fn take_lingered(&mut self, now: Monotonic) -> Option<Option<FeedId>> {
         let (until, feed, subject) = self.accounts.first()?.clone();
         (until <= now).then(|| self.end_linger(feed, &subject))
     }

@@ -5,12 +5,12 @@ use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 use indexmap::IndexSet;
 use liveset_core::{
-    Attempt, Batch, Diffs, ErrorCode, Event, Moment, ParsedMessage, Refusal, Row, Session, SessionLimits,
+    Attempt, Batch, Diffs, ErrorCode, Event, Monotonic, ParsedMessage, Refusal, Row, Session, SessionLimits,
     Transmit, Verdict, Violation,
 };
 use liveset_engine::{
-    CommitError, Committed, DefineError, Engine, EngineLimits, FeedId, HashSeed, Instant, JsonLimits, Op,
-    Part, QueryLimits, RowReader, SetDef, json,
+    CommitError, Committed, DefineError, Engine, EngineLimits, FeedId, HashSeed, JsonLimits, Op, Part,
+    QueryLimits, RowReader, SetDef, Timestamp, json,
 };
 
 use crate::{
@@ -41,19 +41,19 @@ const STEPS_PER_DELIVERY: u64 = 4;
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
-/// use liveset_core::Moment;
+/// use liveset_core::Monotonic;
 /// use liveset_hub::Now;
 ///
 /// let started = std::time::Instant::now();
-/// let now = Now { monotonic: Moment::from_epoch(started.elapsed()), wall: SystemTime::now().into() };
-/// assert!(now.monotonic < Moment::from_epoch(Duration::from_secs(60)));
+/// let now = Now { monotonic: Monotonic::from_epoch(started.elapsed()), wall: SystemTime::now().into() };
+/// assert!(now.monotonic < Monotonic::from_epoch(Duration::from_secs(60)));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
     /// For deadlines: never goes back.
-    pub monotonic: Moment,
+    pub monotonic: Monotonic,
     /// For `now` in queries and for the timestamps of events: may be set, also back.
-    pub wall: Instant,
+    pub wall: Timestamp,
 }
 
 /// Everything a [`Hub`] is made with.
@@ -455,7 +455,7 @@ impl Hub {
         path: &str,
         event_type: &str,
         data: Bytes,
-        timestamp: Option<Instant>,
+        timestamp: Option<Timestamp>,
     ) -> Result<usize, PublishError> {
         self.resources.declares_event(path, event_type)?;
         let (bytes, max) = (data.len(), self.limits.event_data_bytes);

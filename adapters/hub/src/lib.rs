@@ -29,8 +29,8 @@
 //! ```
 //! use std::{collections::BTreeMap, time::Duration};
 //!
-//! use liveset_core::{Moment, Transmit};
-//! use liveset_engine::{Instant, Op, SetDef};
+//! use liveset_core::{Monotonic, Transmit};
+//! use liveset_engine::{Timestamp, Op, SetDef};
 //! use liveset_hub::{ConnectionId, Hub, HubConfig, Now, Output, Principal};
 //!
 //! /// Carries out what the hub asks for. `sockets` stands for what the network took.
@@ -81,8 +81,8 @@
 //! hub.define_set(SetDef::new("orders"))?;
 //! let order = |node: &'static str| Op::Upsert { set: "orders".into(), node: node.as_bytes().into() };
 //! let mut sockets = BTreeMap::new();
-//! let start = Moment::default();
-//! let wall = Instant::parse_rfc3339("2025-12-07T21:45:05Z").expect("an instant");
+//! let start = Monotonic::default();
+//! let wall = Timestamp::parse_rfc3339("2025-12-07T21:45:05Z").expect("an instant");
 //! let mut now = Now { monotonic: start, wall };
 //!
 //! hub.commit(now, vec![order(r#"{"id":1}"#), order(r#"{"id":2}"#), order(r#"{"id":3}"#)])?;

@@ -2,8 +2,8 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use liveset_core::{Attempt, ErrorCode, Moment, Token};
-use liveset_engine::Instant;
+use liveset_core::{Attempt, ErrorCode, Monotonic, Token};
+use liveset_engine::Timestamp;
 
 use crate::{ConnectionId, WatchId};
 
@@ -88,9 +88,9 @@ pub enum LiveQueryStage {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timeouts {
     /// Deadlines of connections.
-    pub monotonic: Option<Moment>,
+    pub monotonic: Option<Monotonic>,
     /// The next moment at which time alone changes the result of a live query.
-    pub wall: Option<Instant>,
+    pub wall: Option<Timestamp>,
 }
 
 /// Bounded by what exists and what was asked for: one `Transmit` a connection, one `Watch` a watch, as many `Verify` and at most as

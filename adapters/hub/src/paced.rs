@@ -4,14 +4,14 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use liveset_core::Moment;
+use liveset_core::Monotonic;
 
 use crate::feeds::Watcher;
 
 /// Watchers by the moment at which work for them may go on.
 #[derive(Debug, Default)]
 pub(crate) struct Paced {
-    by_moment: BTreeMap<(Moment, u64), Watcher>,
+    by_moment: BTreeMap<(Monotonic, u64), Watcher>,
     waits: HashMap<Watcher, Wait, FixedState>,
     /// How many are of each subject.
     of_subject: HashMap<Arc<str>, usize, FixedState>,
@@ -20,13 +20,13 @@ pub(crate) struct Paced {
 
 #[derive(Debug)]
 struct Wait {
-    at: (Moment, u64),
+    at: (Monotonic, u64),
     subject: Option<Arc<str>>,
 }
 
 impl Paced {
     /// A watcher waits until then. Of those of one moment, who came first goes on first.
-    pub(crate) fn push(&mut self, at: Moment, watcher: Watcher, subject: Option<Arc<str>>) {
+    pub(crate) fn push(&mut self, at: Monotonic, watcher: Watcher, subject: Option<Arc<str>>) {
         self.remove(watcher);
         self.so_far += 1;
         let at = (at, self.so_far);
@@ -53,7 +53,7 @@ impl Paced {
     }
 
     /// Takes out the next that may go on at `now`.
-    pub(crate) fn pop_due(&mut self, now: Moment) -> Option<Watcher> {
+    pub(crate) fn pop_due(&mut self, now: Monotonic) -> Option<Watcher> {
         let ((at, _), watcher) = self.by_moment.first_key_value()?;
         let watcher = (*at <= now).then_some(*watcher)?;
         self.remove(watcher);
@@ -61,7 +61,7 @@ impl Paced {
     }
 
     /// When the next may go on.
-    pub(crate) fn next(&self) -> Option<Moment> {
+    pub(crate) fn next(&self) -> Option<Monotonic> {
         self.by_moment.first_key_value().map(|((at, _), _)| *at)
     }
 
@@ -89,7 +89,7 @@ mod tests {
     fn who_waits_goes_on_in_time_and_is_counted_meanwhile() {
         let mut paced = Paced::default();
         let [a, b]: [Arc<str>; 2] = ["a".into(), "b".into()];
-        let at = Moment::from_nanos;
+        let at = Monotonic::from_nanos;
         paced.push(at(20), watcher(1), Some(a.clone()));
         paced.push(at(10), watcher(2), Some(a.clone()));
         paced.push(at(10), watcher(3), Some(b.clone()));

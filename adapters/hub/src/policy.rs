@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use liveset_core::{ErrorCode, Moment, Query, Refusal};
+use liveset_core::{ErrorCode, Monotonic, Query, Refusal};
 use liveset_engine::{
     ExprError, Filter, JsonLimits, Literal, Parameter, Projection, QueryLimits, SetDef, json,
 };
@@ -27,7 +27,7 @@ pub struct Principal {
     /// May read and subscribe, but not write.
     pub read_only: bool,
     /// When the token stops being good; the connection is closed then. `None`: never.
-    pub expires: Option<Moment>,
+    pub expires: Option<Monotonic>,
     /// What else the token says, for [row filters](Restriction::rows) and for the policy.
     pub claims: Arc<Map<String, Value>>,
     /// By what the owner knows which credential let it in, where it wants to; 0 for none. Means nothing here.

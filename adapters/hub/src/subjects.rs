@@ -8,7 +8,7 @@ use std::{
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use liveset_core::Moment;
+use liveset_core::Monotonic;
 use liveset_engine::{self as engine, Allowance, FeedId, Keeping, Keyed};
 
 use crate::{
@@ -52,7 +52,7 @@ struct Account {
 pub(crate) struct Subjects {
     by_name: HashMap<Arc<str>, Account, Keyed>,
     /// Those without a connection, each with the moment at which it may be forgotten.
-    leaving: VecDeque<(Moment, Arc<str>)>,
+    leaving: VecDeque<(Monotonic, Arc<str>)>,
     /// Steps a second of each.
     rate: u64,
     /// Of the feeds of all subjects, how many of these have it, and its bytes.
@@ -83,7 +83,7 @@ pub(crate) struct Share {
 }
 
 impl Account {
-    fn new(rate: u64, now: Moment) -> Self {
+    fn new(rate: u64, now: Monotonic) -> Self {
         Self {
             held: SubjectUse::default(),
             feeds: HashMap::default(),
@@ -228,7 +228,7 @@ impl Subjects {
     }
 
     /// Steps were spent for a subject, whether or not it has a connection. Returns for how long nothing more may be.
-    pub(crate) fn charge(&mut self, subject: &Arc<str>, now: Moment, steps: u64) -> Duration {
+    pub(crate) fn charge(&mut self, subject: &Arc<str>, now: Monotonic, steps: u64) -> Duration {
         self.forget_full(now);
         let rate = self.rate;
         let leaving = &mut self.leaving;
@@ -241,7 +241,7 @@ impl Subjects {
     }
 
     /// Forgets subjects without a connection that have made up for what they spent: as if they had never spent anything.
-    fn forget_full(&mut self, now: Moment) {
+    fn forget_full(&mut self, now: Monotonic) {
         while self.leaving.front().is_some_and(|(until, _)| *until <= now) {
             let Some((_, subject)) = self.leaving.pop_front() else { break };
             let Some(account) = self.by_name.get(&subject) else { continue };
@@ -300,7 +300,7 @@ impl Subjects {
     }
 
     /// For how long nothing more may be spent for a subject.
-    pub(crate) fn wait(&mut self, subject: &str, now: Moment) -> Duration {
+    pub(crate) fn wait(&mut self, subject: &str, now: Monotonic) -> Duration {
         self.by_name.get_mut(subject).map_or(Duration::ZERO, |account| account.steps.wait(self.rate, now))
     }
 
@@ -311,7 +311,13 @@ impl Subjects {
 
     /// Counts a connection as what it is now, in place of what it was counted as: for whom it acts, if its conversation is not over,
     /// and how much it holds. O(1), and O(feeds) where it acts for another subject than before.
-    pub(crate) fn set(&mut self, share: &mut Share, now: Moment, subject: Option<&Arc<str>>, holds: Holding) {
+    pub(crate) fn set(
+        &mut self,
+        share: &mut Share,
+        now: Monotonic,
+        subject: Option<&Arc<str>>,
+        holds: Holding,
+    ) {
         let is_same = share.subject.as_deref() == subject.map(|subject| &**subject);
         if is_same && share.holds == holds {
             return;
@@ -395,7 +401,7 @@ mod tests {
     #[test]
     fn a_connection_waits_once_for_room_of_the_subject_that_it_acts_for() {
         let (now, conn, other) =
-            (Moment::ZERO, ConnectionId { made: 1, slot: 0 }, ConnectionId { made: 2, slot: 1 });
+            (Monotonic::ZERO, ConnectionId { made: 1, slot: 0 }, ConnectionId { made: 2, slot: 1 });
         let [a, b]: [Arc<str>; 2] = ["a".into(), "b".into()];
         let mut subjects = Subjects::new(HashSeed::FIXED.keyed(), 1);
         let [mut share, mut of_other] = [Share::default(), Share::default()];

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use liveset_core::Moment;
+use liveset_core::Monotonic;
 
 use crate::ConnectionId;
 
@@ -22,13 +22,13 @@ pub(crate) enum Timer {
 /// Invariant: `queue` and `armed` hold the same pairs.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
-    queue: BTreeSet<(Moment, Timer)>,
-    armed: HashMap<Timer, Moment, FixedState>,
+    queue: BTreeSet<(Monotonic, Timer)>,
+    armed: HashMap<Timer, Monotonic, FixedState>,
 }
 
 impl Timers {
     /// Sets, moves or clears one deadline: O(log n), nothing where it stays as it was.
-    pub(crate) fn set(&mut self, timer: Timer, at: Option<Moment>) {
+    pub(crate) fn set(&mut self, timer: Timer, at: Option<Monotonic>) {
         let before = match at {
             Some(at) => self.armed.insert(timer, at),
             None => self.armed.remove(&timer),
@@ -44,12 +44,12 @@ impl Timers {
         }
     }
 
-    pub(crate) fn next(&self) -> Option<Moment> {
+    pub(crate) fn next(&self) -> Option<Monotonic> {
         self.queue.first().map(|(at, _)| *at)
     }
 
     /// Takes every timer that is due at `now`, in the order of their moments.
-    pub(crate) fn take_due(&mut self, now: Moment) -> Vec<Timer> {
+    pub(crate) fn take_due(&mut self, now: Monotonic) -> Vec<Timer> {
         let mut due = Vec::new();
         while let Some(&(at, timer)) = self.queue.first() {
             if at > now {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use liveset_core::{Moment, Ticket};
+use liveset_core::{Monotonic, Ticket};
 use liveset_engine::{Allowance, FeedId, Plan, Share};
 
 use crate::{
@@ -119,10 +119,10 @@ impl Hub {
     }
 
     /// When a live query was asked for, or something was last done for its first result.
-    fn worked_at(&self, conn: ConnectionId, ticket: Ticket) -> Moment {
+    fn worked_at(&self, conn: ConnectionId, ticket: Ticket) -> Monotonic {
         let connection = self.connections.find(conn);
         let held = connection.and_then(|connection| connection.held.queries.get(&ticket));
-        held.map_or(Moment::MAX, |held| held.worked_at)
+        held.map_or(Monotonic::MAX, |held| held.worked_at)
     }
 
     /// What a watcher may take of things that all share.

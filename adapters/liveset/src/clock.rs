@@ -2,15 +2,15 @@
 
 use std::time::{Duration, SystemTime};
 
-use liveset_engine::Instant;
+use liveset_engine::Timestamp;
 
 /// Where the `now` of queries comes from. Deadlines of connections go by a monotonic clock of their own, always.
 ///
 /// ```
-/// use liveset::{Clock, Instant, Liveset, Query, SetDef};
+/// use liveset::{Clock, Timestamp, Liveset, Query, SetDef};
 ///
 /// let liveset = Liveset::builder().set(SetDef::new("flights")).clock(Clock::Commits).build()?;
-/// let at = Instant::parse_rfc3339("2013-01-01T05:15:00Z");
+/// let at = Timestamp::parse_rfc3339("2013-01-01T05:15:00Z");
 /// liveset.at(at.unwrap()).commit(|tx| tx.upsert("flights", &serde_json::json!({ "id": "UA1545" })))?;
 /// assert_eq!(liveset.query(Query::new("flights").filter("now == 2013-01-01T05:15:00Z"))?.count.total, 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -32,27 +32,27 @@ const WALL_CHECK: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) enum WallClock {
     System,
-    Commits { latest: Instant },
+    Commits { latest: Timestamp },
 }
 
 impl WallClock {
     pub(crate) fn new(clock: Clock) -> Self {
         match clock {
             Clock::System => Self::System,
-            Clock::Commits => Self::Commits { latest: Instant::UNIX_EPOCH },
+            Clock::Commits => Self::Commits { latest: Timestamp::UNIX_EPOCH },
         }
     }
 
-    pub(crate) fn now(&self) -> Instant {
+    pub(crate) fn now(&self) -> Timestamp {
         match self {
-            Self::System => Instant::from(SystemTime::now()),
+            Self::System => Timestamp::from(SystemTime::now()),
             Self::Commits { latest } => *latest,
         }
     }
 
     /// The `now` of an input for which the data names a moment. The system's clock is not moved by it; a moment before
     /// the latest moves nothing.
-    pub(crate) fn now_with(&self, at: Option<Instant>) -> Instant {
+    pub(crate) fn now_with(&self, at: Option<Timestamp>) -> Timestamp {
         let now = self.now();
         match (self, at) {
             (Self::Commits { .. }, Some(at)) => at.max(now),
@@ -61,18 +61,18 @@ impl WallClock {
     }
 
     /// The input was taken, and its `now` counts.
-    pub(crate) fn advance(&mut self, now: Instant) {
+    pub(crate) fn advance(&mut self, now: Timestamp) {
         if let Self::Commits { latest } = self {
             *latest = now;
         }
     }
 
     /// How long to sleep before looking whether `at` has come; `None` where sleeping does not help.
-    pub(crate) fn until(&self, at: Instant) -> Option<Duration> {
+    pub(crate) fn until(&self, at: Timestamp) -> Option<Duration> {
         match self {
             Self::Commits { .. } => None,
             Self::System => {
-                let left = at.saturating_duration_since(Instant::from(SystemTime::now()));
+                let left = at.saturating_duration_since(Timestamp::from(SystemTime::now()));
                 Some(left.min(WALL_CHECK))
             }
         }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use liveset_core::{Moment, Token};
+use liveset_core::{Monotonic, Token};
 use liveset_hub::Principal;
 
 use crate::address::ClientAddress;
@@ -34,8 +34,8 @@ impl Door {
         Self { authenticator, failures, patience, start, epoch: AtomicU64::new(0) }
     }
 
-    fn now(&self) -> Moment {
-        Moment::from_epoch(self.start.elapsed())
+    fn now(&self) -> Monotonic {
+        Monotonic::from_epoch(self.start.elapsed())
     }
 
     /// What was verified up to now is verified again.

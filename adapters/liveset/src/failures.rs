@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use liveset_core::Moment;
+use liveset_core::Monotonic;
 
 use crate::address::ClientAddress;
 use crate::limits::AuthLimits;
@@ -23,9 +23,9 @@ pub(crate) struct Failures {
 
 #[derive(Debug, Default)]
 struct Table {
-    full_at: HashMap<IpAddr, Moment>,
+    full_at: HashMap<IpAddr, Monotonic>,
     /// The same, the first to be full first.
-    by_time: BTreeSet<(Moment, IpAddr)>,
+    by_time: BTreeSet<(Monotonic, IpAddr)>,
 }
 
 /// Bursts of failures that are held against an address at most.
@@ -41,14 +41,14 @@ impl Failures {
     }
 
     /// Whether tokens of this address may be looked at. O(1).
-    pub(crate) fn check(&self, from: Option<ClientAddress>, now: Moment) -> Result<(), Wait> {
+    pub(crate) fn check(&self, from: Option<ClientAddress>, now: Monotonic) -> Result<(), Wait> {
         let Some(address) = self.counted(from) else { return Ok(()) };
         let full_at = self.table().full_at.get(&address).copied();
         full_at.and_then(|full_at| self.wait(full_at, now)).map_or(Ok(()), Err)
     }
 
     /// A token of this address was refused. True where it was the one too many. O(log addresses).
-    pub(crate) fn count(&self, from: Option<ClientAddress>, now: Moment) -> bool {
+    pub(crate) fn count(&self, from: Option<ClientAddress>, now: Monotonic) -> bool {
         let (Some(address), false) = (self.counted(from), self.limits.failure_interval.is_zero()) else {
             return false;
         };
@@ -76,7 +76,7 @@ impl Failures {
     }
 
     /// How long a bucket that will be full at a moment has nothing.
-    fn wait(&self, full_at: Moment, now: Moment) -> Option<Wait> {
+    fn wait(&self, full_at: Monotonic, now: Monotonic) -> Option<Wait> {
         let AuthLimits { failures_per_address, failure_interval, .. } = self.limits;
         // With one failure's worth in it, so much is missing.
         let bearable = failure_interval.saturating_mul(failures_per_address.max(1) - 1);
@@ -90,7 +90,7 @@ impl Failures {
 }
 
 impl Table {
-    fn set(&mut self, address: IpAddr, full_at: Moment) {
+    fn set(&mut self, address: IpAddr, full_at: Monotonic) {
         if let Some(before) = self.full_at.insert(address, full_at) {
             self.by_time.remove(&(before, address));
         }
@@ -98,7 +98,7 @@ impl Table {
     }
 
     /// Each is forgotten once for each time that it was remembered.
-    fn forget_forgiven(&mut self, now: Moment) {
+    fn forget_forgiven(&mut self, now: Monotonic) {
         while self.by_time.first().is_some_and(|(full_at, _)| *full_at <= now) {
             self.forget_first();
         }
@@ -134,8 +134,8 @@ mod tests {
         )
     }
 
-    fn at(seconds: u64) -> Moment {
-        Moment::from_epoch(Duration::from_secs(seconds))
+    fn at(seconds: u64) -> Monotonic {
+        Monotonic::from_epoch(Duration::from_secs(seconds))
     }
 
     fn from(address: &str) -> Option<ClientAddress> {

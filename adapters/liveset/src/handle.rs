@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use liveset_core::{ErrorCode, Query, Refusal, Row, Snapshot, Token};
-use liveset_engine::{Explain, Instant, Op};
+use liveset_engine::{Explain, Op, Timestamp};
 use liveset_hub::{Hub, OneShot, Principal, SubjectUse};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -103,7 +103,7 @@ impl Liveset {
     }
 
     /// The handle for changes that were made at a known moment; without one it is now.
-    pub fn at(&self, moment: impl Into<Option<Instant>>) -> At<'_> {
+    pub fn at(&self, moment: impl Into<Option<Timestamp>>) -> At<'_> {
         At { liveset: self, moment: moment.into() }
     }
 
@@ -127,7 +127,7 @@ impl Liveset {
 
     fn commit_as_of<R: Outcome>(
         &self,
-        at: Option<Instant>,
+        at: Option<Timestamp>,
         gather: impl FnOnce(&mut Tx) -> R,
     ) -> Result<Committed<R::Value>, CommitError<R::Error>> {
         // Gathered before the lock is taken: the closure is the host's and may take its time.
@@ -161,7 +161,7 @@ impl Liveset {
 
     fn commit_ops(
         &self,
-        at: Option<Instant>,
+        at: Option<Timestamp>,
         mut ops: Vec<Op>,
     ) -> Result<Result<liveset_engine::Committed, liveset_engine::CommitError>, Panicked> {
         let started = std::time::Instant::now();
@@ -184,7 +184,7 @@ impl Liveset {
 
     /// Moves the `now` of [`Clock::Commits`](crate::Clock::Commits) forward, without a change to the data: live queries
     /// over `now` change as they must. A moment before the latest, or the machine's clock, changes nothing.
-    pub fn set_now(&self, at: Instant) {
+    pub fn set_now(&self, at: Timestamp) {
         let moved = self.shared.run_at(Some(at), |hub, now| {
             hub.handle_timeout(now);
             Ok::<_, Infallible>(())
@@ -212,7 +212,7 @@ impl Liveset {
 
     fn publish_as_of(
         &self,
-        at: Option<Instant>,
+        at: Option<Timestamp>,
         path: &str,
         event_type: &str,
         data: impl IntoJson,
@@ -476,7 +476,7 @@ impl Liveset {
 #[derive(Clone, Copy, Debug)]
 pub struct At<'a> {
     liveset: &'a Liveset,
-    moment: Option<Instant>,
+    moment: Option<Timestamp>,
 }
 
 impl At<'_> {

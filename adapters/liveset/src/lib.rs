@@ -169,7 +169,7 @@ pub use liveset_core::model::{Batch, Change, Count, LiveUpdate, Query, Reason, R
 pub use liveset_core::{ErrorCode, InvalidQuery, SessionLimits, Token};
 #[doc(inline)]
 pub use liveset_engine::{
-    Cost, EngineLimits, Explain, FieldDef, FieldKind, Instant, Op, QueryLimits, SetDef,
+    Cost, EngineLimits, Explain, FieldDef, FieldKind, Op, QueryLimits, SetDef, Timestamp,
 };
 #[doc(inline)]
 pub use liveset_hub::{

@@ -13,7 +13,7 @@ use std::cell::Cell;
 use std::fmt;
 
 use bytes::Bytes;
-use liveset_engine::{Instant, Op};
+use liveset_engine::{Op, Timestamp};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -21,7 +21,7 @@ use serde_json::value::RawValue;
 #[derive(Debug)]
 pub struct Changes {
     /// The moment at which it happened, where one was written.
-    pub at: Option<Instant>,
+    pub at: Option<Timestamp>,
     /// What changes, in order.
     pub ops: Vec<Op>,
 }
@@ -75,7 +75,7 @@ impl Changes {
             .and_then(|commit| json.end().map(|()| commit))
             .map_err(|error| ChangesError { op: at.op.get(), message: error.to_string() })?;
         let at = match commit.at {
-            Some(text) => Some(Instant::parse_rfc3339(&text).ok_or_else(|| {
+            Some(text) => Some(Timestamp::parse_rfc3339(&text).ok_or_else(|| {
                 ChangesError::whole(format!("`at` must be an RFC 3339 date or date-time, it is {text:?}"))
             })?),
             None => None,

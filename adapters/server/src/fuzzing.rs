@@ -8,7 +8,7 @@ use bytes::Bytes;
 use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 use liveset::{Liveset, SetDef};
 use liveset_core::fuzzing::text::{Json, Kind};
-use liveset_engine::{Engine, EngineLimits, FieldKind, HashSeed, Instant, Op, Query};
+use liveset_engine::{Engine, EngineLimits, FieldKind, HashSeed, Op, Query, Timestamp};
 use serde_json::value::RawValue;
 
 use crate::changes::{Changes, looks_like_commit};
@@ -115,7 +115,7 @@ fn check_load(
     }
     for set in ["s", "t"] {
         let plan = engine.prepare(&Query::new(set)).expect("a query");
-        let expected = engine.evaluate(Instant::UNIX_EPOCH, &plan).expect("nothing is read");
+        let expected = engine.evaluate(Timestamp::UNIX_EPOCH, &plan).expect("nothing is read");
         let held = liveset.query(Query::new(set)).expect("a query");
         assert_eq!(held.count, expected.count, "{set}: nothing is half applied");
         assert_eq!(held.rows, expected.rows);
@@ -143,7 +143,7 @@ fn follow(
             })?;
             check_written(&ops);
             commit_nodes(engine, nodes)?;
-            engine.commit(Instant::UNIX_EPOCH, ops).map_err(|_| {
+            engine.commit(Timestamp::UNIX_EPOCH, ops).map_err(|_| {
                 reached.insert("a commit that is refused");
                 *line
             })?;
@@ -169,7 +169,7 @@ fn commit_nodes(engine: &mut Engine, nodes: &mut Vec<(u64, Bytes)>) -> Result<()
         return Ok(());
     }
     let ops = nodes.iter().map(|(_, node)| Op::Upsert { set: "s".into(), node: node.clone() });
-    match engine.commit(Instant::UNIX_EPOCH, ops.collect()) {
+    match engine.commit(Timestamp::UNIX_EPOCH, ops.collect()) {
         Ok(_) => Ok(()),
         Err(error) => Err(nodes[error.index].0),
     }
@@ -195,7 +195,7 @@ fn ops_of(text: &str) -> Option<Vec<Op>> {
     let [at, ops] = fields(&json, ["at", "ops"])?;
     match at.map(|at| &at.kind) {
         None | Some(Kind::Null) => {}
-        Some(Kind::Text(Some(at))) => drop(Instant::parse_rfc3339(at)?),
+        Some(Kind::Text(Some(at))) => drop(Timestamp::parse_rfc3339(at)?),
         Some(_) => return None,
     }
     let op = |op: &Json<'_>| {

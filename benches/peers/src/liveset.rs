@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, fmt::Write};
 
-use liveset_engine::{Engine, EngineLimits, FeedId, FieldKind, HashSeed, Instant, Op, Query, SetDef, Snapshot};
+use liveset_engine::{Engine, EngineLimits, FeedId, FieldKind, HashSeed, Timestamp, Op, Query, SetDef, Snapshot};
 
 use crate::{
     Peer,
@@ -99,8 +99,8 @@ fn money(hundredths: u32) -> String {
     format!("{}.{:02}", hundredths / 100, hundredths % 100)
 }
 
-fn instant(seconds: u32) -> Instant {
-    Instant::from_unix_nanos(i128::from(seconds) * 1_000_000_000).expect("a moment of our time")
+fn instant(seconds: u32) -> Timestamp {
+    Timestamp::from_unix_nanos(i128::from(seconds) * 1_000_000_000).expect("a moment of our time")
 }
 
 fn json(order: &Order) -> String {

@@ -11,7 +11,7 @@ use liveset_cli::load::{
     link::{Link, NARROW, Way},
     lock,
 };
-use liveset_core::{ClientEvent, ClientLimits, ClientSession, Moment};
+use liveset_core::{ClientEvent, ClientLimits, ClientSession, Monotonic};
 
 /// What others may look at while the client goes on.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ pub(super) fn way(port: u16, http: bool, narrow: bool) -> Way<'static> {
 
 impl Client {
     pub(super) async fn connect(way: Way<'_>) -> io::Result<Self> {
-        let session = ClientSession::new(ClientLimits::default(), Moment::default());
+        let session = ClientSession::new(ClientLimits::default(), Monotonic::default());
         let held = Held { session, end: None, messages: 0, bytes: 0 };
         Ok(Self { link: way.connect().await?, held: Arc::new(Mutex::new(held)), began: Instant::now() })
     }
@@ -87,7 +87,7 @@ impl Client {
     /// Waits for something and takes it in, and answers what is to be answered. False at the end. May be dropped while it
     /// waits.
     pub(super) async fn read(&mut self, mut see: impl FnMut(&ClientSession, ClientEvent)) -> bool {
-        let now = Moment::from_epoch(self.began.elapsed());
+        let now = Monotonic::from_epoch(self.began.elapsed());
         let held = &self.held;
         let read = self.link.read(|bytes, frames, _| {
             let held = &mut *lock(held);

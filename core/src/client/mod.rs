@@ -18,7 +18,7 @@ use crate::message::{
 };
 use crate::model::Query;
 use crate::session::Event;
-use crate::time::Moment;
+use crate::time::Monotonic;
 use crate::token::Token;
 
 /// The client's end of one connection: says what its owner wants, answers pings, folds live queries.
@@ -42,9 +42,9 @@ use crate::token::Token;
 /// not fit is an error, never a panic.
 ///
 /// ```
-/// use liveset_core::{ClientEvent, ClientLimits, ClientSession, LiveQueryRequest, Moment, Query, Token};
+/// use liveset_core::{ClientEvent, ClientLimits, ClientSession, LiveQueryRequest, Monotonic, Query, Token};
 ///
-/// let mut session = ClientSession::new(ClientLimits::default(), Moment::ZERO);
+/// let mut session = ClientSession::new(ClientLimits::default(), Monotonic::ZERO);
 /// session.authenticate(&Token::new("s3cret"));
 /// let query = Query { set: "orders".into(), ..Query::default() };
 /// session.create_live_query(LiveQueryRequest::new("open", query));
@@ -61,7 +61,7 @@ use crate::token::Token;
 ///     r#"{"type":"liveQueryData","id":"open","data":[{"id":"a","total":3}],"hasMore":false,"capped":false}"#,
 ///     r#"{"type":"liveQueryUpdatedNode","id":"open","nodeId":"a","data":{"id":"a","total":4}}"#,
 /// ] {
-///     session.handle_text(Moment::ZERO, text.as_bytes())?;
+///     session.handle_text(Monotonic::ZERO, text.as_bytes())?;
 ///     while let Some(event) = session.poll_event() {
 ///         assert!(!matches!(event, ClientEvent::Error { .. }));
 ///     }
@@ -87,7 +87,7 @@ pub struct ClientSession {
 #[derive(Debug)]
 enum Link {
     /// It was last heard of then.
-    Up { heard: Moment },
+    Up { heard: Monotonic },
     /// It was silent for too long.
     Lost,
 }
@@ -144,7 +144,7 @@ impl LiveQueryRequest {
 
 impl ClientSession {
     /// A connection that opened at `now`.
-    pub fn new(limits: ClientLimits, now: Moment) -> ClientSession {
+    pub fn new(limits: ClientLimits, now: Monotonic) -> ClientSession {
         ClientSession {
             limits,
             link: Link::Up { heard: now },
@@ -223,7 +223,7 @@ impl ClientSession {
     /// # Errors
     ///
     /// What the server may not say: it is no message, or does not fit what was said before.
-    pub fn handle_text(&mut self, now: Moment, text: &[u8]) -> Result<(), ClientError> {
+    pub fn handle_text(&mut self, now: Monotonic, text: &[u8]) -> Result<(), ClientError> {
         if let Link::Up { heard } = &mut self.link {
             *heard = now.max(*heard);
         }
@@ -235,7 +235,7 @@ impl ClientSession {
     }
 
     /// The time is `now`: notices that the server is gone.
-    pub fn handle_timeout(&mut self, now: Moment) {
+    pub fn handle_timeout(&mut self, now: Monotonic) {
         if self.poll_timeout().is_some_and(|deadline| deadline <= now) {
             self.link = Link::Lost;
             self.events.push_back(ClientEvent::Lost);
@@ -261,7 +261,7 @@ impl ClientSession {
     }
 
     /// When to call [`handle_timeout`](ClientSession::handle_timeout).
-    pub fn poll_timeout(&self) -> Option<Moment> {
+    pub fn poll_timeout(&self) -> Option<Monotonic> {
         match self.link {
             Link::Up { heard } => Some(heard + self.limits.silence),
             Link::Lost => None,

@@ -10,7 +10,7 @@ pub(crate) use sample::Sample;
 pub use session::{session, session_reached};
 
 use crate::{
-    ClientLimits, ClientMessage, ClientSession, LiveQueryOptions, LiveQueryRequest, Moment, Query,
+    ClientLimits, ClientMessage, ClientSession, LiveQueryOptions, LiveQueryRequest, Monotonic, Query,
     ServerMessage, SubscriptionSpec, Token,
 };
 
@@ -40,7 +40,7 @@ pub fn messages(data: &[u8]) {
 
 /// Feeds arbitrary lines to a client's session that has asked for everything.
 pub fn client_session(data: &[u8]) {
-    let mut client = ClientSession::new(ClientLimits::default(), Moment::ZERO);
+    let mut client = ClientSession::new(ClientLimits::default(), Monotonic::ZERO);
     client.authenticate(&Token::new("t"));
     let spec = SubscriptionSpec { id: "a".into(), path: "jobs".into(), events: vec!["jobStarted".into()] };
     client.subscribe(vec![spec]);
@@ -51,7 +51,7 @@ pub fn client_session(data: &[u8]) {
     client.create_live_query(LiveQueryRequest { id: "r".into(), ..request });
     client.ping();
     for line in data.split(|byte| *byte == b'\n') {
-        drop(client.handle_text(Moment::ZERO, line));
+        drop(client.handle_text(Monotonic::ZERO, line));
         while client.poll_event().is_some() {}
         for (_, result) in client.live_queries() {
             assert!(result.ordered().is_none_or(|rows| rows.len() == result.len()));

@@ -16,11 +16,11 @@ use crate::message::{
     shortened,
 };
 use crate::model::Query;
-use crate::time::Moment;
+use crate::time::Monotonic;
 
 impl Session {
     /// A message that size, encoding and rate let pass. `text` is there where it may be held instead.
-    pub(super) fn take_message(&mut self, now: Moment, read: Read, text: Option<Box<str>>) {
+    pub(super) fn take_message(&mut self, now: Monotonic, read: Read, text: Option<Box<str>>) {
         match &mut self.state {
             State::AwaitingAuth { deadline } => {
                 let deadline = *deadline;
@@ -53,7 +53,7 @@ impl Session {
     }
 
     /// "`auth` must be the first message. Anything else first: `error` `NOT_AUTHENTICATED`, close 1008."
-    fn take_first(&mut self, deadline: Moment, message: Result<ClientMessage, ClientMessageError>) {
+    fn take_first(&mut self, deadline: Monotonic, message: Result<ClientMessage, ClientMessageError>) {
         let (request_id, token) = match message {
             Ok(ClientMessage { request_id, body: ClientBody::Auth { token, .. } }) => (request_id, token),
             Err(error) if error.is_auth => return self.refuse_malformed(&error),
@@ -78,7 +78,7 @@ impl Session {
     }
 
     /// Handles messages that were held, up to the first that still has to wait.
-    pub(super) fn replay(&mut self, now: Moment) {
+    pub(super) fn replay(&mut self, now: Monotonic) {
         while let State::Active(active) = &mut self.state {
             let Some(read) = active.held.pop(&self.limits) else { return };
             if matches!(&*read.message, Ok(message) if must_wait(active, &message.body)) {
@@ -89,7 +89,7 @@ impl Session {
         }
     }
 
-    fn handle_message(&mut self, now: Moment, read: Read) {
+    fn handle_message(&mut self, now: Monotonic, read: Read) {
         let ahead = read.ahead;
         let ClientMessage { request_id, body } = match *read.message {
             Ok(message) => message,

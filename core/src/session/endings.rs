@@ -6,11 +6,11 @@ use super::state::{Active, State};
 use super::{MAX_ERRORS, Session};
 use crate::error::{CloseCode, ErrorCode, Violation};
 use crate::message::ServerMessage;
-use crate::time::Moment;
+use crate::time::Monotonic;
 
 impl Session {
     /// The transport saw something that no conversation survives.
-    pub fn handle_violation(&mut self, now: Moment, violation: Violation) {
+    pub fn handle_violation(&mut self, now: Monotonic, violation: Violation) {
         self.handle_timeout(now);
         if !self.listens() && !matches!(self.state, State::Draining { .. }) {
             return;
@@ -31,7 +31,7 @@ impl Session {
 
     /// Takes nothing more, sends what is queued, closes with 1001. How long that may take is the owner's to
     /// bound: drop the session when it is too long.
-    pub fn shutdown(&mut self, now: Moment) {
+    pub fn shutdown(&mut self, now: Monotonic) {
         self.handle_timeout(now);
         self.requests.clear();
         match std::mem::replace(&mut self.state, State::Closing(CloseCode::GoingAway)) {
@@ -49,7 +49,7 @@ impl Session {
     /// The owner gives up on this connection ([`ErrorCode::Internal`] for a fault of ours,
     /// [`ErrorCode::Overloaded`] for one that cannot be served or stayed unwritable for too long): an `error`,
     /// then the close that the code stands for. What waits in streams is dropped.
-    pub fn fail(&mut self, now: Moment, code: ErrorCode, message: &str) {
+    pub fn fail(&mut self, now: Monotonic, code: ErrorCode, message: &str) {
         self.handle_timeout(now);
         if self.listens() || matches!(self.state, State::Draining { .. }) {
             self.close_with(code, message, None);

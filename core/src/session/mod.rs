@@ -33,7 +33,7 @@ use crate::error::{CloseCode, Consequence, ErrorCode, Violation};
 use crate::limits::SessionLimits;
 use crate::message::{Content, ParsedMessage, ServerMessage, SubscriptionSpec};
 use crate::model::{Batch, Count, Snapshot};
-use crate::time::{Moment, TokenBucket};
+use crate::time::{Monotonic, TokenBucket};
 use crate::version::VersionCode;
 
 /// The server's end of one connection: states, deadlines, answers, queues.
@@ -58,9 +58,9 @@ use crate::version::VersionCode;
 ///
 /// ```
 /// use std::sync::Arc;
-/// use liveset_core::{Moment, Session, SessionLimits, Transmit};
+/// use liveset_core::{Monotonic, Session, SessionLimits, Transmit};
 ///
-/// let now = Moment::ZERO;
+/// let now = Monotonic::ZERO;
 /// let mut session = Session::new(Arc::new(SessionLimits::default()), now);
 /// session.handle_text(now, br#"{"type":"ping"}"#);
 /// let mut text = Vec::new();
@@ -106,7 +106,7 @@ pub enum SessionState {
 
 impl Session {
     /// A connection that opened at `now`.
-    pub fn new(limits: Arc<SessionLimits>, now: Moment) -> Session {
+    pub fn new(limits: Arc<SessionLimits>, now: Monotonic) -> Session {
         Session {
             state: State::AwaitingAuth { deadline: now + limits.auth_timeout },
             control: Control::default(),
@@ -124,7 +124,7 @@ impl Session {
     // ---- inputs ----
 
     /// A text message came: [read](ParsedMessage) here, then [handled](Session::handle_parsed).
-    pub fn handle_text(&mut self, now: Moment, text: &[u8]) {
+    pub fn handle_text(&mut self, now: Monotonic, text: &[u8]) {
         let parsed = match self.state {
             State::AwaitingAuth { .. } | State::Verifying { .. } => ParsedMessage::early(text, &self.limits),
             _ => ParsedMessage::new(text, &self.limits),
@@ -133,7 +133,7 @@ impl Session {
     }
 
     /// A text message came, which was read already.
-    pub fn handle_parsed(&mut self, now: Moment, parsed: ParsedMessage) {
+    pub fn handle_parsed(&mut self, now: Monotonic, parsed: ParsedMessage) {
         self.handle_timeout(now);
         if !self.listens() {
             return;
@@ -175,7 +175,7 @@ impl Session {
     }
 
     /// The time is `now`: steps over every deadline that has come. Cheap, and harmless when nothing is due.
-    pub fn handle_timeout(&mut self, now: Moment) {
+    pub fn handle_timeout(&mut self, now: Monotonic) {
         while self.poll_timeout().is_some_and(|deadline| deadline <= now) {
             match &mut self.state {
                 State::AwaitingAuth { .. } | State::Verifying { .. } => self.time_out_auth(None),
@@ -203,7 +203,7 @@ impl Session {
 
     /// What was [handed out](Session::poll_transmit) has left only now: the wait for the pong to a ping among it begins with that.
     /// For transports that take their time; without it the wait begins when the ping is handed out.
-    pub fn handle_sent(&mut self, now: Moment) {
+    pub fn handle_sent(&mut self, now: Monotonic) {
         if let State::Active(active) = &mut self.state {
             active.keep_alive.sent(&self.limits, now);
         }
@@ -212,12 +212,13 @@ impl Session {
     /// The owner stood still until now (its process was stopped, its machine slept), and has not read what the client sent
     /// meanwhile. Before any other input: no token and no pong is missed until `grace` has passed, in which it is read. Once for
     /// each ping, so that a client is missed at last by an owner that is often late. A principal expires when it does.
-    pub fn handle_pause(&mut self, now: Moment, grace: Duration) {
+    pub fn handle_pause(&mut self, now: Monotonic, grace: Duration) {
         if self.was_put_off {
             return;
         }
         let at_least = now + grace;
-        let put_off = |deadline: &mut Moment| std::mem::replace(deadline, at_least.max(*deadline)) < at_least;
+        let put_off =
+            |deadline: &mut Monotonic| std::mem::replace(deadline, at_least.max(*deadline)) < at_least;
         self.was_put_off = match &mut self.state {
             State::AwaitingAuth { deadline } | State::Verifying { deadline, .. } => put_off(deadline),
             State::Active(active) => {
@@ -233,7 +234,7 @@ impl Session {
     /// live query against it, ending those that it may no longer have.
     ///
     /// An `expires` that has passed already closes with `TOKEN_EXPIRED`.
-    pub fn handle_verdict(&mut self, now: Moment, attempt: Attempt, verdict: Verdict) -> bool {
+    pub fn handle_verdict(&mut self, now: Monotonic, attempt: Attempt, verdict: Verdict) -> bool {
         self.handle_timeout(now);
         let Some(request_id) = self.take_attempt(attempt) else { return false };
         let Verdict::Accepted { expires } = verdict else {
@@ -261,7 +262,7 @@ impl Session {
     /// Ends an attempt for a reason that is not the token: the address has failed too often ([`ErrorCode::RateLimited`]), or there
     /// is no room for one more connection ([`ErrorCode::LimitExceeded`]). An `error` that carries the request's mark, then the
     /// close that the code stands for. False, and without a consequence, where the session waits for no such attempt.
-    pub fn deny(&mut self, now: Moment, attempt: Attempt, code: ErrorCode, message: &str) -> bool {
+    pub fn deny(&mut self, now: Monotonic, attempt: Attempt, code: ErrorCode, message: &str) -> bool {
         self.handle_timeout(now);
         let Some(request_id) = self.take_attempt(attempt) else { return false };
         self.close_with(code, message, request_id.as_deref());
@@ -285,7 +286,7 @@ impl Session {
 
     /// Answers [`Request::Subscribe`]: nothing is wrong with them. True when all of them are there from now on;
     /// false when none is, because the client's list went on with an entry that cannot be.
-    pub fn accept_subscriptions(&mut self, now: Moment, ticket: Ticket) -> bool {
+    pub fn accept_subscriptions(&mut self, now: Monotonic, ticket: Ticket) -> bool {
         let State::Active(active) = &mut self.state else { return false };
         let Some(request) = active.streams.subscriptions.answered(ticket) else { return false };
         if let Some(Wrong { refusal: Refusal { code, message, id }, too_many }) = request.wrong {
@@ -308,7 +309,7 @@ impl Session {
     /// Answers [`Request::Subscribe`] or [`Request::CreateLiveQuery`]: no. The ids are free again. A code
     /// that closes the connection by the protocol's table closes it; to refuse no more than one live query for load,
     /// [end](Session::end_live_query) it.
-    pub fn refuse(&mut self, now: Moment, ticket: Ticket, refusal: Refusal) {
+    pub fn refuse(&mut self, now: Monotonic, ticket: Ticket, refusal: Refusal) {
         let State::Active(active) = &mut self.state else { return };
         let Refusal { code, message, id } = refusal;
         let (id, request_id) = match active.streams.subscriptions.answered(ticket) {
@@ -329,14 +330,14 @@ impl Session {
     ///
     /// From now on every change of the result after the snapshot goes to
     /// [`live_query_changed`](Session::live_query_changed) with the same ticket.
-    pub fn accept_live_query(&mut self, now: Moment, ticket: Ticket, snapshot: Arc<Snapshot>) {
+    pub fn accept_live_query(&mut self, now: Monotonic, ticket: Ticket, snapshot: Arc<Snapshot>) {
         self.accept_and_tell(now, ticket, snapshot, About::default());
     }
 
     /// Like [`accept_live_query`](Session::accept_live_query); a client that has asked for extensions is also told about its query.
     pub fn accept_and_tell(
         &mut self,
-        now: Moment,
+        now: Monotonic,
         ticket: Ticket,
         snapshot: Arc<Snapshot>,
         about: About<'_>,
@@ -361,14 +362,20 @@ impl Session {
     /// Answers [`Request::CreateLiveQuery`] that named a version: `liveQueryResumed`, then the net changes
     /// since that version as one batch. `window` is the result after the batch; its rows are looked at only
     /// where the client asked for `positions`.
-    pub fn resume_live_query(&mut self, now: Moment, ticket: Ticket, batch: Arc<Batch>, window: &Snapshot) {
+    pub fn resume_live_query(
+        &mut self,
+        now: Monotonic,
+        ticket: Ticket,
+        batch: Arc<Batch>,
+        window: &Snapshot,
+    ) {
         self.resume_and_tell(now, ticket, batch, window, About::default());
     }
 
     /// Like [`resume_live_query`](Session::resume_live_query); the client is also told about its query.
     pub fn resume_and_tell(
         &mut self,
-        now: Moment,
+        now: Monotonic,
         ticket: Ticket,
         batch: Arc<Batch>,
         window: &Snapshot,
@@ -475,7 +482,7 @@ impl Session {
     }
 
     /// The principal is good until then, or for ever. One that has passed closes with `TOKEN_EXPIRED`.
-    pub fn renew(&mut self, now: Moment, expires: Option<Moment>) {
+    pub fn renew(&mut self, now: Monotonic, expires: Option<Monotonic>) {
         match &mut self.state {
             State::Active(active) => active.expires = expires,
             State::Draining { expires: until, .. } => *until = expires,
@@ -499,7 +506,7 @@ impl Session {
 
     /// Ends a live query from the server's side: an `error` that names it, nothing of it follows. One that
     /// was not answered is refused. The connection stays, whatever the code.
-    pub fn end_live_query(&mut self, now: Moment, ticket: Ticket, code: ErrorCode, message: &str) {
+    pub fn end_live_query(&mut self, now: Monotonic, ticket: Ticket, code: ErrorCode, message: &str) {
         let State::Active(active) = &mut self.state else { return };
         if let Some((id, request_id)) = active.streams.live_queries.remove(ticket) {
             self.error(code, message, request_id.as_deref(), Some(&id));
@@ -540,7 +547,7 @@ impl Session {
     /// Answers and other control messages go first, in the order in which they arose; then events and live
     /// queries take turns; of live queries, the diffs of the earliest commit take turns with first rows and folds. Rows and diffs become messages only here, so
     /// what the transport does not ask for costs (almost) nothing.
-    pub fn poll_transmit(&mut self, now: Moment, out: &mut Vec<u8>) -> Option<Transmit> {
+    pub fn poll_transmit(&mut self, now: Monotonic, out: &mut Vec<u8>) -> Option<Transmit> {
         // Nothing of a stream goes out to a principal that has expired.
         self.handle_timeout(now);
         let is_control = self.control.pop(out);
@@ -584,7 +591,7 @@ impl Session {
     }
 
     /// When to call [`handle_timeout`](Session::handle_timeout).
-    pub fn poll_timeout(&self) -> Option<Moment> {
+    pub fn poll_timeout(&self) -> Option<Monotonic> {
         match &self.state {
             State::AwaitingAuth { deadline } | State::Verifying { deadline, .. } => Some(*deadline),
             State::Active(active) => active.deadline(),

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::error::{CloseCode, ErrorCode};
 use crate::message::{Ahead, LiveQueryOptions, SubscriptionSpec};
 use crate::model::{Hint, Query};
-use crate::time::Moment;
+use crate::time::Monotonic;
 use crate::token::Token;
 use crate::version::VersionCode;
 
@@ -81,7 +81,7 @@ pub enum Verdict {
     /// The token is good, until `expires` where that is given.
     Accepted {
         /// When the principal expires.
-        expires: Option<Moment>,
+        expires: Option<Monotonic>,
     },
     /// The token is not good. The client is not told why.
     Refused,

@@ -2,7 +2,7 @@
 
 use crate::error::CloseCode;
 use crate::limits::SessionLimits;
-use crate::time::Moment;
+use crate::time::Monotonic;
 
 use super::held::Held;
 use super::keep_alive::KeepAlive;
@@ -25,13 +25,13 @@ use super::subscriptions::Subscriptions;
 #[derive(Debug)]
 pub(super) enum State {
     /// Nothing came yet.
-    AwaitingAuth { deadline: Moment },
+    AwaitingAuth { deadline: Monotonic },
     /// The owner has the token.
-    Verifying { deadline: Moment, attempt: Attempt, request_id: Option<Box<str>>, held: Held },
+    Verifying { deadline: Monotonic, attempt: Attempt, request_id: Option<Box<str>>, held: Held },
     /// The conversation proper.
     Active(Box<Active>),
     /// Shutting down: what was queued goes out, nothing comes in.
-    Draining { expires: Option<Moment>, streams: Box<Streams> },
+    Draining { expires: Option<Monotonic>, streams: Box<Streams> },
     /// What was answered goes out, then the close frame.
     Closing(CloseCode),
     /// The close frame was handed out.
@@ -43,7 +43,7 @@ pub(super) enum State {
 pub(super) struct Active {
     pub(super) keep_alive: KeepAlive,
     /// When the principal expires.
-    pub(super) expires: Option<Moment>,
+    pub(super) expires: Option<Monotonic>,
     /// A later `auth` that the owner is verifying; until it is answered the old principal serves.
     pub(super) reauth: Option<Reauth>,
     /// Messages behind one that needs an answer of the owner first.
@@ -53,7 +53,7 @@ pub(super) struct Active {
 
 #[derive(Debug)]
 pub(super) struct Reauth {
-    pub(super) deadline: Moment,
+    pub(super) deadline: Monotonic,
     pub(super) attempt: Attempt,
     pub(super) request_id: Option<Box<str>>,
 }
@@ -67,7 +67,7 @@ pub(super) struct Streams {
 }
 
 impl Active {
-    pub(super) fn new(limits: &SessionLimits, now: Moment, expires: Option<Moment>) -> Active {
+    pub(super) fn new(limits: &SessionLimits, now: Monotonic, expires: Option<Monotonic>) -> Active {
         Active {
             keep_alive: KeepAlive::start(limits, now),
             expires,
@@ -78,7 +78,7 @@ impl Active {
     }
 
     /// What comes first: the next ping or the end of the wait for its pong, the principal's expiry, the end of the wait for a verdict.
-    pub(super) fn deadline(&self) -> Option<Moment> {
+    pub(super) fn deadline(&self) -> Option<Monotonic> {
         let verdict = self.reauth.as_ref().map(|reauth| reauth.deadline);
         [self.expires, verdict, self.keep_alive.deadline()].into_iter().flatten().min()
     }

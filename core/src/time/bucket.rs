@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Moment;
+use super::Monotonic;
 
 /// What a [`TokenBucket`] allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,9 +33,9 @@ const TOKEN: i128 = 1_000_000_000;
 ///
 /// ```
 /// use std::time::Duration;
-/// use liveset_core::{Moment, Rate, TokenBucket};
+/// use liveset_core::{Monotonic, Rate, TokenBucket};
 ///
-/// let (rate, now) = (Rate { per_second: 2, burst: 3 }, Moment::ZERO);
+/// let (rate, now) = (Rate { per_second: 2, burst: 3 }, Monotonic::ZERO);
 /// let mut bucket = TokenBucket::full(rate, now);
 /// assert_eq!((0..5).filter(|_| bucket.take(rate, now)).count(), 3);
 /// assert!(bucket.take(rate, now + Duration::from_millis(500)));
@@ -44,16 +44,16 @@ const TOKEN: i128 = 1_000_000_000;
 pub struct TokenBucket {
     /// Below zero it is in debt.
     level: i128,
-    at: Moment,
+    at: Monotonic,
 }
 
 impl TokenBucket {
     /// A bucket that nothing was taken from.
-    pub fn full(rate: Rate, now: Moment) -> TokenBucket {
+    pub fn full(rate: Rate, now: Monotonic) -> TokenBucket {
         TokenBucket { level: rate.full(), at: now }
     }
 
-    fn earn(&mut self, rate: Rate, now: Moment) {
+    fn earn(&mut self, rate: Rate, now: Monotonic) {
         // At most 2^64 nanoseconds at 2^64 tokens each.
         let earned = now.saturating_since(self.at).as_nanos().min(u128::from(u64::MAX)) as i128;
         let earned = earned.saturating_mul(i128::from(rate.per_second));
@@ -62,7 +62,7 @@ impl TokenBucket {
     }
 
     /// Takes one token, if it is there.
-    pub fn take(&mut self, rate: Rate, now: Moment) -> bool {
+    pub fn take(&mut self, rate: Rate, now: Monotonic) -> bool {
         self.earn(rate, now);
         let is_there = self.level >= TOKEN;
         if is_there {
@@ -72,13 +72,13 @@ impl TokenBucket {
     }
 
     /// Takes tokens, those that are not there as a debt.
-    pub fn spend(&mut self, rate: Rate, now: Moment, tokens: u64) {
+    pub fn spend(&mut self, rate: Rate, now: Monotonic, tokens: u64) {
         self.earn(rate, now);
         self.level = self.level.saturating_sub(i128::from(tokens) * TOKEN);
     }
 
     /// How long it takes until there is no debt.
-    pub fn wait(&mut self, rate: Rate, now: Moment) -> Duration {
+    pub fn wait(&mut self, rate: Rate, now: Monotonic) -> Duration {
         self.earn(rate, now);
         let debt = -self.level.min(0);
         let nanos = match i128::from(rate.per_second) {
@@ -89,7 +89,7 @@ impl TokenBucket {
     }
 
     /// When it is as if nothing had ever been taken.
-    pub fn full_at(&self, rate: Rate) -> Moment {
+    pub fn full_at(&self, rate: Rate) -> Monotonic {
         let missing = (rate.full() - self.level).max(0);
         let nanos = missing / i128::from(rate.per_second.max(1)) + 1;
         self.at.saturating_add(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
@@ -100,14 +100,14 @@ impl TokenBucket {
 mod tests {
     use super::*;
 
-    fn taken(bucket: &mut TokenBucket, rate: Rate, now: Moment) -> u32 {
+    fn taken(bucket: &mut TokenBucket, rate: Rate, now: Monotonic) -> u32 {
         (0..1_000).map(|_| u32::from(bucket.take(rate, now))).sum()
     }
 
     #[test]
     fn a_burst_then_the_rate() {
         let rate = Rate { per_second: 2, burst: 3 };
-        let start = Moment::from_nanos(5);
+        let start = Monotonic::from_nanos(5);
         let mut bucket = TokenBucket::full(rate, start);
         assert_eq!(taken(&mut bucket, rate, start), 3);
         let half = start + Duration::from_millis(500);
@@ -116,26 +116,26 @@ mod tests {
         assert!(!bucket.take(rate, half));
         assert!(!bucket.take(rate, start), "a clock that goes back gives nothing");
         assert_eq!(taken(&mut bucket, rate, half + Duration::from_secs(1)), 2);
-        assert_eq!(taken(&mut bucket, rate, Moment::MAX), 3, "no more than the burst");
+        assert_eq!(taken(&mut bucket, rate, Monotonic::MAX), 3, "no more than the burst");
     }
 
     #[test]
     fn zero_lets_nothing_happen() {
         let none = Rate { per_second: 100, burst: 0 };
-        assert!(!TokenBucket::full(none, Moment::ZERO).take(none, Moment::MAX));
+        assert!(!TokenBucket::full(none, Monotonic::ZERO).take(none, Monotonic::MAX));
         let once = Rate { per_second: 0, burst: 2 };
-        assert_eq!(taken(&mut TokenBucket::full(once, Moment::ZERO), once, Moment::MAX), 2);
+        assert_eq!(taken(&mut TokenBucket::full(once, Monotonic::ZERO), once, Monotonic::MAX), 2);
         let still = Rate::per_second(0);
-        let mut bucket = TokenBucket::full(still, Moment::ZERO);
-        assert_eq!(bucket.wait(still, Moment::ZERO), Duration::ZERO);
-        bucket.spend(still, Moment::ZERO, 1);
-        assert!(bucket.wait(still, Moment::MAX) > Duration::ZERO);
+        let mut bucket = TokenBucket::full(still, Monotonic::ZERO);
+        assert_eq!(bucket.wait(still, Monotonic::ZERO), Duration::ZERO);
+        bucket.spend(still, Monotonic::ZERO, 1);
+        assert!(bucket.wait(still, Monotonic::MAX) > Duration::ZERO);
     }
 
     #[test]
     fn a_debt_is_waited_for() {
         let rate = Rate::per_second(1_000);
-        let start = Moment::from_nanos(7);
+        let start = Monotonic::from_nanos(7);
         let mut bucket = TokenBucket::full(rate, start);
         bucket.spend(rate, start, 1_000);
         assert_eq!(bucket.wait(rate, start), Duration::ZERO, "it is used up, and not overdrawn");
@@ -144,6 +144,6 @@ mod tests {
         assert!(wait >= Duration::from_millis(500) && wait < Duration::from_millis(501), "{wait:?}");
         assert_eq!(bucket.wait(rate, start + wait), Duration::ZERO);
         assert!(bucket.full_at(rate) > start + Duration::from_millis(1_500));
-        assert_eq!(bucket.wait(rate, Moment::MAX), Duration::ZERO);
+        assert_eq!(bucket.wait(rate, Monotonic::MAX), Duration::ZERO);
     }
 }

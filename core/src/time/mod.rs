@@ -11,33 +11,33 @@ pub use bucket::{Rate, TokenBucket};
 /// A point on the owner's monotonic clock: nanoseconds since an epoch of the owner's choice.
 ///
 /// Moments of different owners must not be mixed. Arithmetic saturates, so that no deadline can overflow
-/// (`Moment::MAX` is "never": 584 years after the epoch).
+/// (`Monotonic::MAX` is "never": 584 years after the epoch).
 ///
 /// ```
 /// use std::time::Duration;
-/// use liveset_core::Moment;
+/// use liveset_core::Monotonic;
 ///
-/// let start = Moment::ZERO;
+/// let start = Monotonic::ZERO;
 /// let later = start.saturating_add(Duration::from_secs(30));
 /// assert_eq!(later.saturating_since(start), Duration::from_secs(30));
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Moment(u64);
+pub struct Monotonic(u64);
 
-impl Moment {
+impl Monotonic {
     /// The owner's epoch.
-    pub const ZERO: Moment = Moment(0);
+    pub const ZERO: Monotonic = Monotonic(0);
     /// Later than every other moment.
-    pub const MAX: Moment = Moment(u64::MAX);
+    pub const MAX: Monotonic = Monotonic(u64::MAX);
 
     /// The moment `nanos` nanoseconds after the epoch.
-    pub const fn from_nanos(nanos: u64) -> Moment {
-        Moment(nanos)
+    pub const fn from_nanos(nanos: u64) -> Monotonic {
+        Monotonic(nanos)
     }
 
-    /// The moment `since_epoch` after the epoch; saturates at [`Moment::MAX`].
-    pub fn from_epoch(since_epoch: Duration) -> Moment {
-        Moment::ZERO.saturating_add(since_epoch)
+    /// The moment `since_epoch` after the epoch; saturates at [`Monotonic::MAX`].
+    pub fn from_epoch(since_epoch: Duration) -> Monotonic {
+        Monotonic::ZERO.saturating_add(since_epoch)
     }
 
     /// Nanoseconds since the epoch.
@@ -45,35 +45,35 @@ impl Moment {
         self.0
     }
 
-    /// This moment plus `duration`, or `None` where that is past [`Moment::MAX`].
-    pub fn checked_add(self, duration: Duration) -> Option<Moment> {
+    /// This moment plus `duration`, or `None` where that is past [`Monotonic::MAX`].
+    pub fn checked_add(self, duration: Duration) -> Option<Monotonic> {
         let nanos = u64::try_from(duration.as_nanos()).ok()?;
-        self.0.checked_add(nanos).map(Moment)
+        self.0.checked_add(nanos).map(Monotonic)
     }
 
-    /// This moment plus `duration`, at most [`Moment::MAX`].
-    pub fn saturating_add(self, duration: Duration) -> Moment {
-        self.checked_add(duration).unwrap_or(Moment::MAX)
+    /// This moment plus `duration`, at most [`Monotonic::MAX`].
+    pub fn saturating_add(self, duration: Duration) -> Monotonic {
+        self.checked_add(duration).unwrap_or(Monotonic::MAX)
     }
 
     /// How long after `earlier` this is; zero where it is not after it.
-    pub fn saturating_since(self, earlier: Moment) -> Duration {
+    pub fn saturating_since(self, earlier: Monotonic) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 }
 
-impl Add<Duration> for Moment {
-    type Output = Moment;
+impl Add<Duration> for Monotonic {
+    type Output = Monotonic;
 
-    /// Saturates at [`Moment::MAX`].
-    fn add(self, duration: Duration) -> Moment {
+    /// Saturates at [`Monotonic::MAX`].
+    fn add(self, duration: Duration) -> Monotonic {
         self.saturating_add(duration)
     }
 }
 
-impl fmt::Debug for Moment {
+impl fmt::Debug for Monotonic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Moment({:?})", Duration::from_nanos(self.0))
+        write!(f, "Monotonic({:?})", Duration::from_nanos(self.0))
     }
 }
 
@@ -83,10 +83,10 @@ mod tests {
 
     #[test]
     fn arithmetic_saturates() {
-        assert_eq!(Moment::MAX + Duration::from_nanos(1), Moment::MAX);
-        assert_eq!(Moment::ZERO + Duration::MAX, Moment::MAX);
-        assert_eq!(Moment::ZERO.saturating_since(Moment::MAX), Duration::ZERO);
-        assert_eq!(Moment::MAX.checked_add(Duration::from_nanos(1)), None);
-        assert_eq!(Moment::from_epoch(Duration::from_secs(2)).as_nanos(), 2_000_000_000);
+        assert_eq!(Monotonic::MAX + Duration::from_nanos(1), Monotonic::MAX);
+        assert_eq!(Monotonic::ZERO + Duration::MAX, Monotonic::MAX);
+        assert_eq!(Monotonic::ZERO.saturating_since(Monotonic::MAX), Duration::ZERO);
+        assert_eq!(Monotonic::MAX.checked_add(Duration::from_nanos(1)), None);
+        assert_eq!(Monotonic::from_epoch(Duration::from_secs(2)).as_nanos(), 2_000_000_000);
     }
 }

@@ -1,7 +1,7 @@
 //! The client's end: answers pings, notices a silent server, correlates, and takes no nonsense.
 
 use liveset_core::{
-    ClientError, ClientEvent, ClientLimits, ClientSession, Ended, ErrorCode, LiveQueryRequest, Moment,
+    ClientError, ClientEvent, ClientLimits, ClientSession, Ended, ErrorCode, LiveQueryRequest, Monotonic,
     NodeChange, Query, Request, SessionLimits, SubscriptionSpec,
 };
 
@@ -33,14 +33,14 @@ fn it_answers_pings_and_lives_on() {
 
 #[test]
 fn a_server_silent_for_a_minute_is_lost_once() {
-    let mut client = ClientSession::new(ClientLimits::default(), Moment::ZERO);
+    let mut client = ClientSession::new(ClientLimits::default(), Monotonic::ZERO);
     let ping = br#"{"type":"ping"}"#;
-    client.handle_text(Moment::ZERO + seconds(10), ping).unwrap();
-    assert_eq!(client.poll_timeout(), Some(Moment::ZERO + seconds(70)));
-    client.handle_timeout(Moment::ZERO + seconds(69));
+    client.handle_text(Monotonic::ZERO + seconds(10), ping).unwrap();
+    assert_eq!(client.poll_timeout(), Some(Monotonic::ZERO + seconds(70)));
+    client.handle_timeout(Monotonic::ZERO + seconds(69));
     assert_eq!(client.poll_event(), None);
-    client.handle_timeout(Moment::ZERO + seconds(70));
-    client.handle_timeout(Moment::ZERO + seconds(80));
+    client.handle_timeout(Monotonic::ZERO + seconds(70));
+    client.handle_timeout(Monotonic::ZERO + seconds(80));
     assert_eq!((client.poll_event(), client.poll_event()), (Some(ClientEvent::Lost), None));
     assert_eq!(client.poll_timeout(), None);
 }
@@ -125,9 +125,9 @@ fn errors_say_which_request_failed_and_what_ended() {
 #[test]
 fn a_server_that_contradicts_itself_is_an_error() {
     let started = || {
-        let mut client = ClientSession::new(ClientLimits::default(), Moment::ZERO);
+        let mut client = ClientSession::new(ClientLimits::default(), Monotonic::ZERO);
         client.create_live_query(live_query("q"));
-        let mut say = move |text: &str| client.handle_text(Moment::ZERO, text.as_bytes());
+        let mut say = move |text: &str| client.handle_text(Monotonic::ZERO, text.as_bytes());
         say(r#"{"type":"liveQueryCreated","requestId":"1","id":"q","totalCount":1,"capped":false}"#).unwrap();
         say(r#"{"type":"liveQueryData","id":"q","data":[{"id":"a"}],"hasMore":false,"capped":false}"#)
             .unwrap();

@@ -4,21 +4,21 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use liveset_core::{
-    ClientError, ClientEvent, ClientLimits, ClientSession, Moment, Request, Session, SessionLimits, Snapshot,
-    Ticket, Token, Transmit, Verdict,
+    ClientError, ClientEvent, ClientLimits, ClientSession, Monotonic, Request, Session, SessionLimits,
+    Snapshot, Ticket, Token, Transmit, Verdict,
 };
 
 pub(crate) struct Pair {
     pub(crate) client: ClientSession,
     pub(crate) server: Session,
-    pub(crate) now: Moment,
+    pub(crate) now: Monotonic,
     wire: VecDeque<Vec<u8>>,
 }
 
 impl Pair {
     /// An authenticated connection.
     pub(crate) fn new(limits: SessionLimits) -> Pair {
-        let now = Moment::ZERO;
+        let now = Monotonic::ZERO;
         let mut pair = Pair {
             client: ClientSession::new(ClientLimits::default(), now),
             server: Session::new(Arc::new(limits), now),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use liveset_core::{
-    About, Batch, Change, CloseCode, Count, Event, Moment, Reason, Request, Row, Session, SessionLimits,
+    About, Batch, Change, CloseCode, Count, Event, Monotonic, Reason, Request, Row, Session, SessionLimits,
     Snapshot, SubscriptionSpec, Ticket, Transmit, Verdict,
 };
 
@@ -12,13 +12,13 @@ pub(crate) const AUTH: &str = r#"{"type":"auth","token":"secret"}"#;
 
 pub(crate) struct Server {
     pub(crate) session: Session,
-    pub(crate) now: Moment,
+    pub(crate) now: Monotonic,
     pub(crate) closed: Option<CloseCode>,
 }
 
 impl Server {
     pub(crate) fn open(limits: SessionLimits) -> Server {
-        let now = Moment::from_nanos(1_000);
+        let now = Monotonic::from_nanos(1_000);
         Server { session: Session::new(Arc::new(limits), now), now, closed: None }
     }
 

@@ -6,7 +6,7 @@ use super::{ColumnInfo, Key, KeyRef, TimeTest};
 use crate::filter::Fields;
 use crate::order::rank;
 use crate::steps::halves;
-use crate::time::Instant;
+use crate::time::Timestamp;
 use crate::value::Value;
 
 /// A condition that an index can look up. A filter that is found by probes holds only of rows that hit one of them.
@@ -102,7 +102,7 @@ impl<'a, C: ColumnInfo> Sieve<'a, C> {
 
     /// Whether a row hits one of the probes at the moment `now`. Costs a search by halves for each column, and one for each item of
     /// a list there; adds the steps of that, about.
-    pub(crate) fn hits(&self, row: &impl Fields<C>, now: Instant, steps: &mut u64) -> bool {
+    pub(crate) fn hits(&self, row: &impl Fields<C>, now: Timestamp, steps: &mut u64) -> bool {
         let [of_values, of_items, of_ranges, of_beginnings] = &self.columns;
         *steps += of_values.len() as u64 * halves(self.values.len())
             + of_ranges.len() as u64 * halves(self.ranges.len())

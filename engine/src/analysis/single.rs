@@ -3,7 +3,7 @@
 use super::{Class, ColumnInfo, Found, Key, Probe, TimeTest, reads_instants};
 use crate::filter::{Asked, Comparison, Compiled, Member, Piece, Ref, Seen, View};
 use crate::order::rank;
-use crate::time::Instant;
+use crate::time::Timestamp;
 
 /// `None` for a test that can hold of any row, and for what is no single test.
 pub(super) fn find<C: ColumnInfo>(filter: &Compiled<C>, test: Ref) -> Option<Found<C>> {
@@ -100,17 +100,17 @@ impl Place {
 
 /// Where the rows are that equal a constant; `None` where no index tells.
 fn equal(column: &impl ColumnInfo, constant: Member<'_>) -> Option<Place> {
-    let instant = |at: Instant| {
+    let instant = |at: Timestamp| {
         let key = rank::key_of_instant(at);
         Place::Range { lo: key, hi: key, whole: true }
     };
     match constant {
         // What is declared as an instant is compared in time.
         Member::Text(text) if column.is_declared_instant() => {
-            Some(Instant::parse_rfc3339(text).map_or(Place::Nowhere, instant))
+            Some(Timestamp::parse_rfc3339(text).map_or(Place::Nowhere, instant))
         }
         // Elsewhere text that reads as an instant may be one in time or by its spelling; other text is what it is.
-        Member::Text(text) if reads_instants(column) && Instant::parse_rfc3339(text).is_some() => None,
+        Member::Text(text) if reads_instants(column) && Timestamp::parse_rfc3339(text).is_some() => None,
         Member::Instant(at) => reads_instants(column).then(|| instant(at)),
         other => Key::of(other).map(Place::Key),
     }
@@ -130,7 +130,7 @@ fn ordered(column: &impl ColumnInfo, operator: Comparison, constant: Member<'_>)
             range(operator, rank::key_of_number(number), true, rank::range_of_numbers())
         }
         Member::Text(text) if column.is_declared_instant() => {
-            Instant::parse_rfc3339(text).map_or(Place::Nowhere, instants)
+            Timestamp::parse_rfc3339(text).map_or(Place::Nowhere, instants)
         }
         Member::Text(_) if reads_instants(column) => return None,
         Member::Text(text) => {

@@ -7,7 +7,7 @@ use crate::limits::QueryLimits;
 use crate::order::rank;
 use crate::path::Path;
 use crate::value::{Timed, Value};
-use crate::{filter::Fields as _, time::Instant};
+use crate::{filter::Fields as _, time::Timestamp};
 
 impl ColumnInfo for Column {
     fn is_declared_instant(&self) -> bool {
@@ -171,11 +171,11 @@ fn every_way_finds_what_passes_and_only_that() {
     }
 }
 
-fn key(at: Instant) -> u128 {
+fn key(at: Timestamp) -> u128 {
     rank::key(&Value::Instant(Box::new(Timed { text: "".into(), at })))
 }
 
-fn within(range: (u128, u128), at: Instant) -> bool {
+fn within(range: (u128, u128), at: Timestamp) -> bool {
     (range.0..=range.1).contains(&key(at))
 }
 
@@ -197,14 +197,14 @@ fn time_tests_hold_and_turn_where_they_say() {
         let Some((filter, test)) = time_test(random) else { continue };
         let (now, later) = (random::moment(random), random::moment(random));
         let (now, later) = (now.min(later), now.max(later));
-        let mut values: Vec<Instant> = (0..8).map(|_| random::moment(random)).collect();
+        let mut values: Vec<Timestamp> = (0..8).map(|_| random::moment(random)).collect();
         // Those near to the ends matter most.
         let near = [now, later].into_iter().filter_map(|at| test.threshold(at));
         let nanosecond = std::time::Duration::from_nanos(1);
         values.extend(near.flat_map(|at| [at.saturating_sub(nanosecond), at, at.saturating_add(nanosecond)]));
         values.sort_unstable();
 
-        let holds = |value: Instant, at| {
+        let holds = |value: Timestamp, at| {
             let entries = vec![("a".into(), Value::Instant(Box::new(Timed { text: "".into(), at: value })))];
             filter
                 .matches(&Value::Object(crate::value::Object::from_entries(entries).expect("an object")), at)

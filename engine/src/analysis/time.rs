@@ -9,7 +9,7 @@ use std::{cmp::Ordering, fmt};
 use super::{ColumnInfo, each_once, reads_instants};
 use crate::filter::{Asked, Comparison, Compiled, Seen, View, next_change_at};
 use crate::order::rank;
-use crate::time::{Instant, Steps};
+use crate::time::{Steps, Timestamp};
 
 /// A range of keys with nothing in it.
 const EMPTY: (u128, u128) = (u128::MAX, 0);
@@ -26,7 +26,7 @@ pub(crate) struct TimeTest {
 enum Moved {
     /// Before the calendar.
     Before,
-    To(Instant),
+    To(Timestamp),
     /// Behind the calendar.
     Behind,
 }
@@ -44,7 +44,7 @@ impl TimeTest {
         self.operator
     }
 
-    fn moved(&self, now: Instant) -> Moved {
+    fn moved(&self, now: Timestamp) -> Moved {
         match self.steps.apply(now) {
             Some(at) => Moved::To(at),
             None if self.steps.first_inside().is_some_and(|first| first <= now) => Moved::Behind,
@@ -55,12 +55,12 @@ impl TimeTest {
     /// What the column is compared with at the moment `now`; `None` where the steps leave the calendar, and the test is false.
     ///
     /// It never goes back as time goes on.
-    pub(crate) fn threshold(&self, now: Instant) -> Option<Instant> {
+    pub(crate) fn threshold(&self, now: Timestamp) -> Option<Timestamp> {
         self.steps.apply(now)
     }
 
     /// The keys of the instants for which the test holds at the moment `now`, exactly; `lo > hi` where there are none.
-    pub(crate) fn range(&self, now: Instant) -> (u128, u128) {
+    pub(crate) fn range(&self, now: Timestamp) -> (u128, u128) {
         let Some(at) = self.threshold(now) else { return EMPTY };
         let (key, (lowest, highest)) = (rank::key_of_instant(at), rank::range_of_instants());
         match self.operator {
@@ -76,7 +76,7 @@ impl TimeTest {
     /// not to be touched as time goes on looks up. `lo > hi` where there are none.
     ///
     /// For `createdAt > now - 7 days` it is [`range`](TimeTest::range); for `createdAt < now - 7 days` it is all instants.
-    pub(crate) fn lasting_range(&self, now: Instant) -> (u128, u128) {
+    pub(crate) fn lasting_range(&self, now: Timestamp) -> (u128, u128) {
         let start = match self.moved(now) {
             Moved::To(_) => Some(now),
             Moved::Before => self.steps.first_inside(),
@@ -92,7 +92,7 @@ impl TimeTest {
     }
 
     /// The next moment after `now` at which the test changes for this value of the column, exactly.
-    pub(crate) fn next_flip(&self, value: Instant, now: Instant) -> Option<Instant> {
+    pub(crate) fn next_flip(&self, value: Timestamp, now: Timestamp) -> Option<Timestamp> {
         next_change_at(&self.steps, self.operator, value, now)
     }
 
@@ -101,7 +101,7 @@ impl TimeTest {
     ///
     /// Under `==` steps over months may pass over a value, which then has no [`next_flip`](TimeTest::next_flip): the next value
     /// has, or the one behind it.
-    pub(crate) fn upcoming(&self, now: Instant) -> (u128, u128) {
+    pub(crate) fn upcoming(&self, now: Timestamp) -> (u128, u128) {
         let Some(at) = self.threshold(now) else { return EMPTY };
         let (key, (_, highest)) = (rank::key_of_instant(at), rank::range_of_instants());
         match self.operator {
@@ -113,7 +113,7 @@ impl TimeTest {
 
     /// The next moment after `now` at which the steps enter or leave the calendar, where the test may change for every value.
     /// `None` for nearly every test that is of use.
-    pub(crate) fn next_edge(&self, now: Instant) -> Option<Instant> {
+    pub(crate) fn next_edge(&self, now: Timestamp) -> Option<Timestamp> {
         let edges = [self.steps.first_inside(), self.steps.first_beyond()];
         edges.into_iter().flatten().filter(|edge| *edge > now).min()
     }
@@ -124,7 +124,7 @@ impl TimeTest {
     /// From threshold `a` to threshold `b`: `a < v <= b` for `<` and `>=` (of `now` against the column), `a <= v < b` for `<=` and
     /// `>`, all of them exactly, and `a <= v <= b` for `==`, where only the ends differ. Where one threshold is outside of the
     /// calendar, those for which the test holds at the other one.
-    pub(crate) fn turned(&self, one: Instant, other: Instant) -> (u128, u128) {
+    pub(crate) fn turned(&self, one: Timestamp, other: Timestamp) -> (u128, u128) {
         let (from, to) = (one.min(other), one.max(other));
         let (a, b) = match (self.moved(from), self.moved(to)) {
             (Moved::To(a), Moved::To(b)) => (rank::key_of_instant(a), rank::key_of_instant(b)),

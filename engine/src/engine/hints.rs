@@ -17,7 +17,7 @@ use crate::{
     schema::{FieldKind, Schema},
     suggest,
     syntax::{ExprError, KEYWORDS, Lexer, Literal, Symbol, Token, excerpt},
-    time::Instant,
+    time::Timestamp,
     value::Value,
 };
 
@@ -216,7 +216,7 @@ impl Engine {
     /// What is probably a mistake in a query that was [prepared](Engine::prepare) before, as far as nodes that pass `rows` and their
     /// `visible` fields tell it: names that none of at least 100 nodes has, comparisons of two names of which none has one, sums that look
     /// like dates. Looks at 1 000 nodes at most, and stops where every name was found.
-    pub fn hints(&self, now: Instant, query: &Query, rows: &Filter, visible: &Projection) -> Hints {
+    pub fn hints(&self, now: Timestamp, query: &Query, rows: &Filter, visible: &Projection) -> Hints {
         let Some((_, _, set)) = self.sets.get_full(&*query.set) else { return Hints::default() };
         let found = Found::of(query);
         let schema = &*set.schema;
@@ -254,7 +254,7 @@ impl Seen {
     fn look_at(
         &mut self,
         raw: &[u8],
-        now: Instant,
+        now: Timestamp,
         schema: &Schema,
         rows: &Filter,
         visible: &Projection,
@@ -362,7 +362,7 @@ mod tests {
             );
             Op::Upsert { set: "orders".into(), node: node.into() }
         };
-        engine.commit(Instant::UNIX_EPOCH, (0..nodes).map(node).collect()).unwrap();
+        engine.commit(Timestamp::UNIX_EPOCH, (0..nodes).map(node).collect()).unwrap();
         engine
     }
 
@@ -374,7 +374,7 @@ mod tests {
             let fields: Vec<String> = fields.iter().map(|field| field.to_string()).collect();
             Projection::parse(&fields, "id", &limits).unwrap()
         });
-        let hints = engine.hints(Instant::UNIX_EPOCH, query, &rows, &visible).hints;
+        let hints = engine.hints(Timestamp::UNIX_EPOCH, query, &rows, &visible).hints;
         hints.iter().map(|hint| format!("{}:{} {}", hint.line, hint.column, hint.text)).collect()
     }
 
@@ -451,20 +451,20 @@ mod tests {
         let engine = engine(5_000);
         let names: Vec<String> = (0..100).map(|n| format!("elephant{n} == 1")).collect();
         let query = Query::new("orders").filter(names.join(" and "));
-        let found = engine.hints(Instant::UNIX_EPOCH, &query, &Filter::all(), &Projection::whole());
+        let found = engine.hints(Timestamp::UNIX_EPOCH, &query, &Filter::all(), &Projection::whole());
         assert_eq!(found.hints.len(), 8);
         // Of a name that was not looked for nothing is said.
         let names = (0..70).map(|n| format!("(status != 'x' or elephant{n} == 1)")).collect::<Vec<_>>();
         let query = Query::new("orders").filter(format!("{} and tenant == 1", names.join(" and ")));
-        let few = engine.hints(Instant::UNIX_EPOCH, &query, &Filter::all(), &Projection::whole());
+        let few = engine.hints(Timestamp::UNIX_EPOCH, &query, &Filter::all(), &Projection::whole());
         assert!(few.hints.iter().all(|hint| hint.text.contains("elephant")), "{few:?}");
         assert!(found.steps < STEPS + 10_000, "{}", found.steps);
         let known = Query::new("orders").filter("status == 'x'");
-        let found = engine.hints(Instant::UNIX_EPOCH, &known, &Filter::all(), &Projection::whole());
+        let found = engine.hints(Timestamp::UNIX_EPOCH, &known, &Filter::all(), &Projection::whole());
         assert!(found.hints.is_empty() && found.steps < 50, "{}", found.steps);
         let nowhere = Query::new("nowhere").filter("statu == 1");
         assert_eq!(
-            engine.hints(Instant::UNIX_EPOCH, &nowhere, &Filter::all(), &Projection::whole()),
+            engine.hints(Timestamp::UNIX_EPOCH, &nowhere, &Filter::all(), &Projection::whole()),
             Hints::default()
         );
     }

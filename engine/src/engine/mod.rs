@@ -33,7 +33,7 @@ use crate::{
     },
     suggest,
     syntax::shortened,
-    time::Instant,
+    time::Timestamp,
     update::{FeedId, Shown, Update},
 };
 
@@ -85,7 +85,7 @@ pub struct Engine {
     /// Those of them that now have a result.
     opened: VecDeque<FeedId>,
     /// The last `now` given.
-    now: Instant,
+    now: Timestamp,
     version: u64,
     next_feed: u64,
     /// Empty buffers for the changes of a commit.
@@ -100,7 +100,7 @@ pub struct Part<'a> {
     sets: &'a Sets,
     changes: &'a [(usize, Vec<RowChange>)],
     limits: &'a EngineLimits,
-    now: Instant,
+    now: Timestamp,
     version: u64,
     /// Steps that it may take, and how many of them for queries that no index finds.
     left: u64,
@@ -138,7 +138,7 @@ impl Engine {
             filling: VecDeque::new(),
             waiting: HashSet::default(),
             opened: VecDeque::new(),
-            now: Instant::MIN,
+            now: Timestamp::MIN,
             version: 0,
             next_feed: 0,
             spare: Vec::new(),
@@ -205,7 +205,7 @@ impl Engine {
     /// Moments of time up to `now` that are due are applied first, as a step of their own. Costs the reading of the nodes,
     /// a look-up for each field that queries are found by, and O(log window) for each window that a change touches;
     /// queries that no index finds cost an evaluation of their filter each.
-    pub fn commit(&mut self, now: Instant, ops: Vec<Op>) -> Result<Committed, CommitError> {
+    pub fn commit(&mut self, now: Timestamp, ops: Vec<Op>) -> Result<Committed, CommitError> {
         self.commit_with(now, ops, |_| ())
     }
 
@@ -213,7 +213,7 @@ impl Engine {
     /// order and on whatever threads. What it leaves undone is done here.
     pub fn commit_with(
         &mut self,
-        now: Instant,
+        now: Timestamp,
         ops: Vec<Op>,
         spread: impl FnOnce(&mut [Part<'_>]),
     ) -> Result<Committed, CommitError> {
@@ -475,7 +475,7 @@ impl Engine {
 
     /// Whether a node passes the filter of a feed whose result is there, at its place in the window or behind it. Costs O(log nodes), or an
     /// evaluation of the filter, and a pass over the node's text where it does not hold what that reads.
-    pub fn matches(&self, feed: FeedId, id: &str, now: Instant) -> bool {
+    pub fn matches(&self, feed: FeedId, id: &str, now: Timestamp) -> bool {
         let found = || {
             let shard = &self.shards[self.shard_of_feed(feed)];
             let view = *shard.feeds.get(&feed)?;

@@ -23,7 +23,7 @@ use crate::{
         row::Row,
         slots::Slots,
     },
-    time::Instant,
+    time::Timestamp,
     update::Shown,
 };
 
@@ -42,7 +42,7 @@ enum State {
 #[derive(Debug)]
 struct Asked {
     version: u64,
-    now: Instant,
+    now: Timestamp,
     cap: usize,
     compiled: Compiled<Column>,
     shown: Shown,
@@ -188,7 +188,7 @@ impl Engine {
     /// # Errors
     ///
     /// More fields of the set would be read than the limits allow.
-    pub fn one_shot(&mut self, now: Instant, plan: &Plan) -> Result<OneShot, OpenError> {
+    pub fn one_shot(&mut self, now: Timestamp, plan: &Plan) -> Result<OneShot, OpenError> {
         let left = self.pass(now, self.limits.enforced_hold());
         self.take_again();
         let identity = identity(plan);
@@ -253,7 +253,7 @@ impl Engine {
     /// # Errors
     ///
     /// As [`one_shot`](Self::one_shot).
-    pub fn evaluate(&mut self, now: Instant, plan: &Plan) -> Result<Snapshot, OpenError> {
+    pub fn evaluate(&mut self, now: Timestamp, plan: &Plan) -> Result<Snapshot, OpenError> {
         self.one_shot(now, plan).map(OneShot::run)
     }
 
@@ -262,7 +262,7 @@ impl Engine {
     /// # Errors
     ///
     /// As [`one_shot`](Self::one_shot).
-    pub fn explain(&mut self, now: Instant, plan: &Plan) -> Result<Explain, OpenError> {
+    pub fn explain(&mut self, now: Timestamp, plan: &Plan) -> Result<Explain, OpenError> {
         let identity = identity(plan);
         let shard = &self.shards[self.shard_of(&identity)];
         let Some((_, set)) = self.sets.get_index_mut(plan.set) else { return Ok(Explain::default()) };

@@ -17,7 +17,7 @@ use crate::{
     },
     store::columns::Column,
     syntax::shortened,
-    time::Instant,
+    time::Timestamp,
     update::FeedId,
 };
 
@@ -31,7 +31,7 @@ impl Engine {
     /// # Errors
     ///
     /// There are as many live queries as the limits allow, or as many of a kind that costs more.
-    pub fn open(&mut self, now: Instant, plan: &Plan) -> Result<(FeedId, Snapshot), OpenError> {
+    pub fn open(&mut self, now: Timestamp, plan: &Plan) -> Result<(FeedId, Snapshot), OpenError> {
         let mut left = u64::MAX;
         let Filed { feed, shard, view, .. } = self.file(now, plan, &Allowance::UNLIMITED, &mut left)?;
         while !self.is_filled(shard, view) {
@@ -47,7 +47,7 @@ impl Engine {
     /// # Errors
     ///
     /// As [`open`](Self::open).
-    pub fn begin_open(&mut self, now: Instant, plan: &Plan) -> Result<(FeedId, bool), OpenError> {
+    pub fn begin_open(&mut self, now: Timestamp, plan: &Plan) -> Result<(FeedId, bool), OpenError> {
         self.begin_open_within(now, plan, &Allowance::UNLIMITED).map(|opened| (opened.feed, opened.is_there))
     }
 
@@ -58,7 +58,7 @@ impl Engine {
     /// As [`open`](Self::open); and more would be taken than is allowed ([`OpenError::NoShare`]). Nothing is kept then.
     pub fn begin_open_within(
         &mut self,
-        now: Instant,
+        now: Timestamp,
         plan: &Plan,
         allowance: &Allowance,
     ) -> Result<Opened, OpenError> {
@@ -170,7 +170,7 @@ impl Engine {
     /// Makes a view, or finds it, and a feed on it; takes the steps of that from `left`.
     fn file(
         &mut self,
-        now: Instant,
+        now: Timestamp,
         plan: &Plan,
         allowance: &Allowance,
         left: &mut u64,

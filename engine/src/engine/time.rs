@@ -4,13 +4,13 @@ use super::Engine;
 use crate::{
     shard::{AsOf, Shard, behind::Hold},
     store::set::history::HistoryEntry,
-    time::Instant,
+    time::Timestamp,
 };
 
 impl Engine {
     /// Makes every result true as of `now`. A `now` before the last one is a clock set back: the queries over time
     /// are evaluated again for what that may have changed.
-    pub fn handle_timeout(&mut self, now: Instant) {
+    pub fn handle_timeout(&mut self, now: Timestamp) {
         let then = self.now;
         let left = self.pass(now, self.limits.enforced_hold());
         if now != then {
@@ -19,7 +19,7 @@ impl Engine {
     }
 
     /// Makes every result true as of `now`, as far as `most` steps of a hold allow. Returns the steps that are left of the hold.
-    pub(super) fn pass(&mut self, now: Instant, most: u64) -> u64 {
+    pub(super) fn pass(&mut self, now: Timestamp, most: u64) -> u64 {
         let hold = self.limits.enforced_hold();
         let then = std::mem::replace(&mut self.now, now);
         if now == then {
@@ -32,7 +32,7 @@ impl Engine {
                 return hold;
             }
         } else {
-            let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+            let due = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
             let is_due = |shard: &Shard| due(shard.next_timer()) || shard.is_due_behind(now);
             if !due(self.moments.next()) && !self.shards.iter().any(is_due) {
                 return hold;
@@ -92,7 +92,7 @@ impl Engine {
 
     /// When time alone may next change a result; `None` while no query waits for time. The moment is that at which the next
     /// node flips in a test of some query, which the rest of that query may leave without a consequence.
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
         let timers = self.shards.iter().filter_map(Shard::next_timer);
         timers.chain(self.moments.next()).min()
     }

@@ -15,7 +15,7 @@
 use super::ast::{Comparison, Sign};
 use crate::schema::FieldKind;
 use crate::syntax::Literal;
-use crate::time::{Instant, Span, Step, Unit};
+use crate::time::{Span, Step, Timestamp, Unit};
 use crate::value::Number;
 
 /// What is known of a sum without a node.
@@ -66,7 +66,7 @@ pub(super) enum Origin {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Constant {
     Number(Number),
-    Instant(Instant),
+    Instant(Timestamp),
     Duration(Span),
 }
 
@@ -131,7 +131,7 @@ impl Known {
             Literal::Nothing => (Kind::Nothing, None),
             Literal::Bool(_) => (Kind::Bool, None),
             Literal::Number(number) => (Kind::Number, Some(Constant::Number(*number))),
-            Literal::Text(text) => (Kind::Text { instant: Instant::parse_rfc3339(text).is_some() }, None),
+            Literal::Text(text) => (Kind::Text { instant: Timestamp::parse_rfc3339(text).is_some() }, None),
             Literal::Instant(at) => (Kind::Instant, Some(Constant::Instant(*at))),
             Literal::Duration(span) => (Kind::Duration(span.unit), Some(Constant::Duration(*span))),
         };

@@ -16,7 +16,7 @@ use super::ast::{Expr, Membership, Sum, Term};
 use super::program::Compiled;
 use crate::path::Path;
 use crate::syntax::Literal;
-use crate::time::Instant;
+use crate::time::Timestamp;
 
 /// How a column reads its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -81,7 +81,7 @@ fn beside(side: &Sum) -> Reading {
 fn before(operator: Membership, list: &[Literal]) -> Reading {
     let instant = |item: &Literal| matches!(item, Literal::Instant(_));
     let spelled =
-        |item: &Literal| matches!(item, Literal::Text(text) if Instant::parse_rfc3339(text).is_some());
+        |item: &Literal| matches!(item, Literal::Text(text) if Timestamp::parse_rfc3339(text).is_some());
     if operator == Membership::In && list.iter().any(instant) && !list.iter().any(spelled) {
         Reading::Instant
     } else {

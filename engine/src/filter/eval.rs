@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 
 use super::ast::{Comparison, Sign, TextTest};
 use crate::syntax::Literal;
-use crate::time::{Instant, Span, Step};
+use crate::time::{Span, Step, Timestamp};
 use crate::value::{Number, Object, Value};
 
 /// The value of a sum, borrowed from the node or the filter.
@@ -18,7 +18,7 @@ pub(crate) enum Operand<'a> {
     Number(Number),
     Text(&'a str),
     /// An instant, with its text where it has one.
-    Instant(Instant, Option<&'a str>),
+    Instant(Timestamp, Option<&'a str>),
     Duration(Span),
     List(&'a [Value]),
     Object(&'a Object),
@@ -35,7 +35,7 @@ pub(super) fn plus<'a>(left: Operand<'a>, sign: Sign, right: Operand<'a>) -> Ope
         (Operand::Instant(at, _), Operand::Duration(span)) => moved(at, sign, span),
         // A path ± a duration reads the text of the path as an instant.
         (Operand::Text(text), Operand::Duration(span)) => {
-            Instant::parse_rfc3339(text).and_then(|at| moved(at, sign, span))
+            Timestamp::parse_rfc3339(text).and_then(|at| moved(at, sign, span))
         }
         (Operand::Duration(a), Operand::Duration(b)) => {
             if sign == Sign::Plus { a.checked_add(b) } else { a.checked_sub(b) }.map(Operand::Duration)
@@ -45,7 +45,7 @@ pub(super) fn plus<'a>(left: Operand<'a>, sign: Sign, right: Operand<'a>) -> Ope
     sum.unwrap_or(Operand::Invalid)
 }
 
-fn moved<'a>(at: Instant, sign: Sign, span: Span) -> Option<Operand<'a>> {
+fn moved<'a>(at: Timestamp, sign: Sign, span: Span) -> Option<Operand<'a>> {
     Step::new(sign == Sign::Plus, span).apply(at).map(|at| Operand::Instant(at, None))
 }
 
@@ -73,7 +73,7 @@ pub(super) fn equal(left: Operand<'_>, right: Operand<'_>) -> bool {
         (Operand::Text(a), Operand::Text(b)) => a == b,
         (Operand::Instant(a, _), Operand::Instant(b, _)) => a == b,
         (Operand::Instant(at, _), Operand::Text(text)) | (Operand::Text(text), Operand::Instant(at, _)) => {
-            Instant::parse_rfc3339(text) == Some(at)
+            Timestamp::parse_rfc3339(text) == Some(at)
         }
         (Operand::List(a), Operand::List(b)) => a == b,
         (Operand::Object(a), Operand::Object(b)) => a == b,
@@ -89,8 +89,8 @@ fn order(left: Operand<'_>, right: Operand<'_>) -> Option<Ordering> {
         // The bytes of UTF-8 sort by code point.
         (Operand::Text(a), Operand::Text(b)) => Some(a.cmp(b)),
         (Operand::Instant(a, _), Operand::Instant(b, _)) => Some(a.cmp(&b)),
-        (Operand::Instant(a, _), Operand::Text(text)) => Instant::parse_rfc3339(text).map(|b| a.cmp(&b)),
-        (Operand::Text(text), Operand::Instant(b, _)) => Instant::parse_rfc3339(text).map(|a| a.cmp(&b)),
+        (Operand::Instant(a, _), Operand::Text(text)) => Timestamp::parse_rfc3339(text).map(|b| a.cmp(&b)),
+        (Operand::Text(text), Operand::Instant(b, _)) => Timestamp::parse_rfc3339(text).map(|a| a.cmp(&b)),
         _ => None,
     }
 }

@@ -8,16 +8,16 @@
 
 use super::ast::Comparison;
 use super::eval::{self, Operand};
-use crate::time::{Instant, Steps};
+use crate::time::{Steps, Timestamp};
 
 /// The first moment after `at` at which the comparison of the moved `now` with `target` changes. It can only where the moved `now`
 /// reaches or passes the target, or enters or leaves the calendar.
 pub(crate) fn next_change_at(
     now: &Steps,
     operator: Comparison,
-    target: Instant,
-    at: Instant,
-) -> Option<Instant> {
+    target: Timestamp,
+    at: Timestamp,
+) -> Option<Timestamp> {
     let holds = |at| {
         let left = now.apply(at).map_or(Operand::Invalid, |at| Operand::Instant(at, None));
         eval::compare(left, operator, Operand::Instant(target, None))
@@ -30,19 +30,19 @@ pub(crate) fn next_change_at(
 }
 
 /// The first moment after `at` at which the moved `now` enters or leaves the calendar.
-pub(super) fn next_edge(now: &Steps, at: Instant) -> Option<Instant> {
+pub(super) fn next_edge(now: &Steps, at: Timestamp) -> Option<Timestamp> {
     [now.first_inside(), now.first_beyond()].into_iter().flatten().filter(|edge| *edge > at).min()
 }
 
 /// The same of a comparison of `now` with `now`, each moved by its own steps.
-pub(super) fn next_change_of_race(left: &Steps, right: &Steps, at: Instant) -> Option<Instant> {
+pub(super) fn next_change_of_race(left: &Steps, right: &Steps, at: Timestamp) -> Option<Timestamp> {
     let edges = [left.first_inside(), left.first_beyond(), right.first_inside(), right.first_beyond()];
     let edge = edges.into_iter().flatten().filter(|edge| *edge > at).min();
     let (Some(left_piece), Some(right_piece)) = (left.piece(at), right.piece(at)) else {
         // Outside of the calendar the test is false until the calendar is entered.
         return edge;
     };
-    let until = Instant::from_unix_nanos(left_piece.until.min(right_piece.until));
+    let until = Timestamp::from_unix_nanos(left_piece.until.min(right_piece.until));
     let meeting = match (left.apply(at)?, right.apply(at)?) {
         (l, r) if left_piece.moves && !right_piece.moves => meeting(at, l, r),
         (l, r) if right_piece.moves && !left_piece.moves => meeting(at, r, l),
@@ -53,11 +53,11 @@ pub(super) fn next_change_of_race(left: &Steps, right: &Steps, at: Instant) -> O
 }
 
 /// When `moving`, which advances with time, meets `waiting`; or, where they are one already, leaves it.
-fn meeting(at: Instant, moving: Instant, waiting: Instant) -> Option<Instant> {
+fn meeting(at: Timestamp, moving: Timestamp, waiting: Timestamp) -> Option<Timestamp> {
     let gap = waiting.unix_nanos() - moving.unix_nanos();
     match gap {
-        1.. => Instant::from_unix_nanos(at.unix_nanos() + gap),
-        0 => Instant::from_unix_nanos(at.unix_nanos() + 1),
+        1.. => Timestamp::from_unix_nanos(at.unix_nanos() + gap),
+        0 => Timestamp::from_unix_nanos(at.unix_nanos() + 1),
         _ => None,
     }
 }

@@ -22,7 +22,7 @@ use crate::limits::QueryLimits;
 use crate::path::Path;
 use crate::schema::{Schema, SetDef};
 use crate::steps::Cost;
-use crate::time::Instant;
+use crate::time::Timestamp;
 use crate::value::Value;
 
 mod ast;
@@ -52,14 +52,14 @@ pub(crate) use program::{Asked, Compiled, Member, Piece, Ref, Rest, Seen, View};
 /// Two filters are equal when their canonical forms are.
 ///
 /// ```
-/// use liveset_engine::{Filter, Instant, JsonLimits, QueryLimits, json};
+/// use liveset_engine::{Filter, Timestamp, JsonLimits, QueryLimits, json};
 ///
 /// let limits = QueryLimits::default();
 /// let filter = Filter::parse("status == 'open' and createdAt > now - 7 days", &limits).unwrap();
 ///
 /// let node = br#"{ "status": "open", "createdAt": "2025-12-01T10:00:00Z" }"#;
 /// let node = json::parse(node, &JsonLimits::default()).unwrap();
-/// let now = Instant::parse_rfc3339("2025-12-07T21:45:05Z").unwrap();
+/// let now = Timestamp::parse_rfc3339("2025-12-07T21:45:05Z").unwrap();
 /// assert!(filter.matches(&node, now));
 ///
 /// // The node leaves as time passes, at an exact moment.
@@ -199,12 +199,12 @@ impl Filter {
 
     /// Whether a node passes at the moment `now`. Costs at most [`cost`](Filter::cost); allocates only where a filter of many parts
     /// keeps much for one node.
-    pub fn matches(&self, node: &Value, now: Instant) -> bool {
+    pub fn matches(&self, node: &Value, now: Timestamp) -> bool {
         self.compiled().matches(node, now)
     }
 
     /// Like [`matches`](Filter::matches), and adds the steps that it took: at most [`cost`](Filter::cost) of the node's JSON.
-    pub fn test(&self, node: &Value, now: Instant, steps: &mut u64) -> bool {
+    pub fn test(&self, node: &Value, now: Timestamp, steps: &mut u64) -> bool {
         self.compiled().test(node, now, steps)
     }
 
@@ -224,7 +224,7 @@ impl Filter {
     /// The moment is exact but for filters that combine many tests over `now` which change without changing the whole, or that
     /// race `now` against itself (`now - 1 months < now - 30 days`): there it may be a moment at which nothing changes, from which
     /// the next call goes on. Costs a few evaluations of the filter.
-    pub fn next_flip(&self, node: &Value, now: Instant) -> Option<Instant> {
+    pub fn next_flip(&self, node: &Value, now: Timestamp) -> Option<Timestamp> {
         self.compiled().next_flip(node, now, &mut 0)
     }
 

@@ -4,11 +4,11 @@ use super::ast::{Expr, Membership, Sum, Term};
 use super::eval::{self, Operand};
 use super::fields::Fields;
 use crate::syntax::Literal;
-use crate::time::Instant;
+use crate::time::Timestamp;
 use crate::value::Value;
 
 /// Whether `node` passes at the moment `now`.
-pub(crate) fn matches<P, N: Fields<P> + ?Sized>(expr: &Expr<P>, node: &N, now: Instant) -> bool {
+pub(crate) fn matches<P, N: Fields<P> + ?Sized>(expr: &Expr<P>, node: &N, now: Timestamp) -> bool {
     match expr {
         Expr::Constant(value) => *value,
         Expr::Field(path) => matches!(node.at(path), Value::Bool(true)),
@@ -28,7 +28,7 @@ pub(crate) fn matches<P, N: Fields<P> + ?Sized>(expr: &Expr<P>, node: &N, now: I
     }
 }
 
-fn evaluate<'a, P, N: Fields<P> + ?Sized>(sum: &'a Sum<P>, node: &'a N, now: Instant) -> Operand<'a> {
+fn evaluate<'a, P, N: Fields<P> + ?Sized>(sum: &'a Sum<P>, node: &'a N, now: Timestamp) -> Operand<'a> {
     let term = |term: &'a Term<P>| match term {
         Term::Literal(literal) => Operand::from(literal),
         Term::Now => Operand::Instant(now, None),

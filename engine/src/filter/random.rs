@@ -6,7 +6,7 @@ use super::{Compiled, Filter};
 use crate::json;
 use crate::limits::{JsonLimits, QueryLimits};
 use crate::path::Path;
-use crate::time::Instant;
+use crate::time::Timestamp;
 use crate::value::Value;
 
 pub(crate) struct Random(u64);
@@ -207,8 +207,8 @@ pub(crate) fn filter_of(text: String) -> Option<Filter> {
 }
 
 /// A moment near to those in nodes and filters.
-pub(crate) fn moment(random: &mut Random) -> Instant {
-    let at = Instant::parse_rfc3339(random.pick(INSTANTS)).expect("an instant");
+pub(crate) fn moment(random: &mut Random) -> Timestamp {
+    let at = Timestamp::parse_rfc3339(random.pick(INSTANTS)).expect("an instant");
     let step = std::time::Duration::from_nanos(random.next() % 200_000_000_000_000);
     match random.below(5) {
         0 => at,

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::{
-    Allowance, Change, Engine, EngineLimits, FeedId, FieldKind, HashSeed, Instant, JsonLimits, Op, Plan,
-    Query, SetDef, Snapshot, Stats, Tuning, Value, json,
+    Allowance, Change, Engine, EngineLimits, FeedId, FieldKind, HashSeed, JsonLimits, Op, Plan, Query,
+    SetDef, Snapshot, Stats, Timestamp, Tuning, Value, json,
 };
 
 /// 2024-01-01T00:00:00Z.
@@ -19,8 +19,8 @@ const MAX_OPS: usize = 64;
 /// Ids are below it.
 const NODES: u32 = 90;
 
-fn instant(milliseconds: i64) -> Instant {
-    Instant::from_unix_nanos(START + i128::from(milliseconds) * MILLISECOND).unwrap_or(Instant::MAX)
+fn instant(milliseconds: i64) -> Timestamp {
+    Timestamp::from_unix_nanos(START + i128::from(milliseconds) * MILLISECOND).unwrap_or(Timestamp::MAX)
 }
 
 fn list(count: usize, item: impl Fn(usize) -> String) -> String {
@@ -153,7 +153,7 @@ impl World {
     }
 
     /// A call that may take a hold, a row, and so many steps more.
-    fn call<T>(&mut self, what: &str, more: u64, call: impl FnOnce(&mut Engine, Instant) -> T) -> T {
+    fn call<T>(&mut self, what: &str, more: u64, call: impl FnOnce(&mut Engine, Timestamp) -> T) -> T {
         let before = self.engine.steps();
         let result = call(&mut self.engine, instant(self.now));
         let taken = self.engine.steps() - before;

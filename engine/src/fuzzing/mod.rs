@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use crate::json::{Wanted, extract, find, is_same};
 use crate::{
-    Filter, Instant, JsonError, JsonLimits, Number, Order, Path, Projection, QueryLimits, Value, json,
+    Filter, JsonError, JsonLimits, Number, Order, Path, Projection, QueryLimits, Timestamp, Value, json,
 };
 
 mod holds;
@@ -59,7 +59,7 @@ pub fn filter(data: &[u8]) {
     assert_eq!(canonical.uses_now(), filter.uses_now());
     assert!(canonical.paths().eq(filter.paths()));
 
-    let start = Instant::parse_rfc3339("2024-02-29T12:00:00Z").expect("an instant");
+    let start = Timestamp::parse_rfc3339("2024-02-29T12:00:00Z").expect("an instant");
     let nanosecond = Duration::from_nanos(1);
     for node in &nodes {
         let mut now = start;
@@ -67,7 +67,7 @@ pub fn filter(data: &[u8]) {
             let matches = filter.matches(node, now);
             assert_eq!(canonical.matches(node, now), matches, "the canonical form means the same at {now}");
             let Some(flip) = filter.next_flip(node, now) else {
-                assert_eq!(filter.matches(node, Instant::MAX), matches, "nothing changes after {now}");
+                assert_eq!(filter.matches(node, Timestamp::MAX), matches, "nothing changes after {now}");
                 break;
             };
             assert!(flip > now, "a flip is to come: {flip} at {now}");

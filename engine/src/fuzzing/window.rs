@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::{
-    Count, Engine, EngineLimits, FeedId, FieldKind, HashSeed, Instant, Op, Query, Row, SetDef, Snapshot,
-    Stats, Tuning, Update,
+    Count, Engine, EngineLimits, FeedId, FieldKind, HashSeed, Op, Query, Row, SetDef, Snapshot, Stats,
+    Timestamp, Tuning, Update,
 };
 
 /// 2024-01-01T00:00:00Z, hour 0 of the model.
@@ -52,8 +52,8 @@ impl Node {
     }
 }
 
-fn instant(hour: i64) -> Instant {
-    Instant::from_unix_nanos(START + i128::from(hour) * HOUR).unwrap_or(Instant::MAX)
+fn instant(hour: i64) -> Timestamp {
+    Timestamp::from_unix_nanos(START + i128::from(hour) * HOUR).unwrap_or(Timestamp::MAX)
 }
 
 type Test = fn(&Node, i64) -> bool;
@@ -236,7 +236,7 @@ impl World {
         Self { engine, setup, nodes, staged, watches: Vec::new(), hour: 0, past }
     }
 
-    fn now(&self) -> Instant {
+    fn now(&self) -> Timestamp {
         instant(self.hour)
     }
 

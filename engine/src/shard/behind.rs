@@ -21,7 +21,7 @@ use crate::{
         set::history::{History, HistoryEntry},
         set::{Rows, Set},
     },
-    time::Instant,
+    time::Timestamp,
 };
 
 /// What a slice of work may cost.
@@ -32,7 +32,7 @@ pub(crate) struct Hold {
     /// The newest version.
     pub(crate) version: u64,
     /// The newest moment.
-    pub(crate) now: Instant,
+    pub(crate) now: Timestamp,
     pub(crate) tuning: crate::limits::Tuning,
 }
 
@@ -46,7 +46,7 @@ impl Shard {
     }
 
     /// A filter takes what its set does now, and what it does later, out of the set's history. Its results are as of `then`.
-    pub(super) fn fall_behind(&mut self, id: u32, then: Instant, moment: AsOf<'_>) {
+    pub(super) fn fall_behind(&mut self, id: u32, then: Timestamp, moment: AsOf<'_>) {
         let filter = &mut self.filters[id as usize];
         if !filter.is_current() {
             return;
@@ -74,7 +74,7 @@ impl Shard {
     }
 
     /// The views of a filter are to look at all rows once more, when there is a slice for that.
-    pub(crate) fn give_up(&mut self, id: u32, then: Instant, moment: AsOf<'_>) {
+    pub(crate) fn give_up(&mut self, id: u32, then: Timestamp, moment: AsOf<'_>) {
         self.fall_behind(id, then, moment);
         if let Some(SharedFilter { pace: Pace::Behind(behind), .. }) = self.filters.get_mut(id as usize) {
             behind.is_hopeless = true;
@@ -116,7 +116,7 @@ impl Shard {
     }
 
     /// Whether a row of one that is behind flips up to a moment: time that passes is an entry for it then.
-    pub(crate) fn is_due_behind(&self, now: Instant) -> bool {
+    pub(crate) fn is_due_behind(&self, now: Timestamp) -> bool {
         let next = |id: &u32| match &self.filters.get(*id as usize)?.timed {
             Timed::ByNode(timers) => timers.next(),
             Timed::No | Timed::ByOrder(_) => None,
@@ -283,7 +283,7 @@ impl Shard {
     }
 
     /// A filter has taken an entry: says how far its views are, and where that was the last that it is up to date.
-    fn tell_pace(&mut self, id: u32, set: &Set, now: Instant) {
+    fn tell_pace(&mut self, id: u32, set: &Set, now: Timestamp) {
         let Some(filter) = self.filters.get_mut(id as usize) else { return };
         let Pace::Behind(behind) = &filter.pace else { return };
         let complete = set.history.entry(behind.entry).map(|entry| entry.version - 1);

@@ -26,7 +26,7 @@ use crate::{
     },
     steps::Cost,
     store::{columns::Column, row::Reader, set::Set, set::index::Wish, sorting::Sorting},
-    time::Instant,
+    time::Timestamp,
     tree::Entry,
     update::FeedId,
 };
@@ -73,7 +73,7 @@ impl Prepared {
     pub(crate) fn new(
         set: &mut Set,
         plan: &Plan,
-        now: Instant,
+        now: Timestamp,
         limits: &EngineLimits,
         steps: &mut u64,
     ) -> Option<Self> {
@@ -121,7 +121,7 @@ impl Ways {
         mut self,
         set: &Set,
         columns: &[Column],
-        now: Instant,
+        now: Timestamp,
         tuning: Tuning,
         steps: &mut u64,
     ) -> (Alternative<Column>, Option<(usize, usize)>) {
@@ -159,7 +159,7 @@ impl Prepared {
         set: &Set,
         plan: &Plan,
         first: First,
-        now: Instant,
+        now: Timestamp,
         tuning: Tuning,
         steps: &mut u64,
     ) -> (Keeping, Own) {
@@ -212,7 +212,7 @@ impl Shard {
         identity: Identity,
         (prepared, keeping, own): (Prepared, Keeping, Own),
         mut tests: Vec<u32>,
-        now: Instant,
+        now: Timestamp,
         tuning: Tuning,
     ) -> u32 {
         let stretch = prepared.stretch(tuning);
@@ -597,7 +597,7 @@ impl Shard {
     }
 
     /// Puts a filter where changes find it.
-    fn file(&mut self, id: u32, now: Instant) {
+    fn file(&mut self, id: u32, now: Timestamp) {
         let Some(filter) = self.filters.get_mut(id as usize) else { return };
         let predicates = &mut self.predicates[filter.set];
         if filter.is_scanned() {

@@ -39,7 +39,7 @@ use crate::{
     },
     stats::Account,
     store::{set::Rows, sorting::Sorting},
-    time::Instant,
+    time::Timestamp,
     update::{FeedId, Shown, Update},
 };
 
@@ -56,7 +56,7 @@ pub(crate) struct Shard {
     /// By the number of the set.
     predicates: Vec<Predicates>,
     /// The next timer of each filter that has a timer for each node.
-    deadlines: BTreeSet<(Instant, u32)>,
+    deadlines: BTreeSet<(Timestamp, u32)>,
     pub(crate) updates: VecDeque<Update>,
     pub(crate) work: Account,
     /// Windows whose reserve is low.
@@ -85,7 +85,7 @@ pub(crate) struct Shard {
 #[derive(Clone, Copy)]
 pub(crate) struct AsOf<'a> {
     pub(crate) rows: Rows<'a>,
-    pub(crate) now: Instant,
+    pub(crate) now: Timestamp,
     pub(crate) version: u64,
     pub(crate) tuning: Tuning,
 }

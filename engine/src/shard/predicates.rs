@@ -18,7 +18,7 @@ use crate::{
         row::Row,
         set::index::{Spot, keys},
     },
-    time::Instant,
+    time::Timestamp,
     tree::Entry,
     value::Value,
 };
@@ -164,7 +164,7 @@ impl Predicates {
 
     /// Files a filter; with no probes it is one that no node passes. Returns the lower ends of the ranges that move with time,
     /// which are needed to take it out again. O(log filters) for each probe.
-    pub(crate) fn insert(&mut self, filter: u32, probes: &[Probe<Column>], now: Instant) -> Box<[u128]> {
+    pub(crate) fn insert(&mut self, filter: u32, probes: &[Probe<Column>], now: Timestamp) -> Box<[u128]> {
         let mut moving = Vec::new();
         for probe in probes {
             match probe {

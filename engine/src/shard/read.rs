@@ -9,7 +9,7 @@ use crate::{
         view::{Filling, Shape, SharedFilter, View},
     },
     store::{row::Row, set::Set, set::index::ties},
-    time::Instant,
+    time::Timestamp,
 };
 
 impl Shard {
@@ -53,7 +53,7 @@ impl Shard {
     }
 
     /// Whether a row passes the filter of a view.
-    pub(crate) fn matches(&self, id: u32, set: &Set, row: &Row, handle: u32, now: Instant) -> Option<bool> {
+    pub(crate) fn matches(&self, id: u32, set: &Set, row: &Row, handle: u32, now: Timestamp) -> Option<bool> {
         let view = self.views.get(id as usize)?;
         match &view.shape {
             Shape::Window { filter, .. } => {

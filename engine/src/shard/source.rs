@@ -11,16 +11,16 @@ use crate::{
         set::index::{Spot, Wish},
         sorting::Sorting,
     },
-    time::Instant,
+    time::Timestamp,
 };
 
 /// Which rows an access over time is to find.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Span {
     /// Those that match at a moment.
-    At(Instant),
+    At(Timestamp),
     /// Those that match at a moment or later.
-    From(Instant),
+    From(Timestamp),
 }
 
 impl Span {
@@ -175,7 +175,7 @@ pub(crate) fn sample(
     set: &Set,
     accesses: &[Alternative<Column>],
     columns: &[Column],
-    now: Instant,
+    now: Timestamp,
     steps: &mut u64,
 ) -> (Vec<usize>, usize) {
     let mut hits = vec![0; accesses.len()];

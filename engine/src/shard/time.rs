@@ -13,7 +13,7 @@ use crate::{
     },
     store::row::Row,
     store::set::history::Turned,
-    time::Instant,
+    time::Timestamp,
 };
 
 impl Timed {
@@ -35,12 +35,12 @@ impl Timed {
 
 impl Shard {
     /// When the first timer of a node is due.
-    pub(crate) fn next_timer(&self) -> Option<Instant> {
+    pub(crate) fn next_timer(&self) -> Option<Timestamp> {
         self.deadlines.first().map(|(at, _)| *at)
     }
 
     /// The first timer of a filter is another.
-    pub(super) fn rearm(&mut self, id: u32, old: Option<Instant>) {
+    pub(super) fn rearm(&mut self, id: u32, old: Option<Timestamp>) {
         if !self.filters[id as usize].is_current() {
             return;
         }
@@ -59,7 +59,7 @@ impl Shard {
         &mut self,
         set: usize,
         turned: &[Turned],
-        then: Instant,
+        then: Timestamp,
         moment: AsOf<'_>,
         left: &mut u64,
     ) {
@@ -119,7 +119,7 @@ impl Shard {
         &mut self,
         set: usize,
         turned: &[Turned],
-        then: Instant,
+        then: Timestamp,
         moment: AsOf<'_>,
         left: &mut u64,
     ) {
@@ -143,7 +143,7 @@ impl Shard {
         &mut self,
         id: u32,
         rows: &[u32],
-        then: Instant,
+        then: Timestamp,
         moment: AsOf<'_>,
         left: &mut u64,
     ) {
@@ -155,7 +155,7 @@ impl Shard {
     }
 
     /// Fires the timers of nodes that are due.
-    pub(crate) fn fire(&mut self, id: u32, then: Instant, moment: AsOf<'_>, left: &mut u64) {
+    pub(crate) fn fire(&mut self, id: u32, then: Timestamp, moment: AsOf<'_>, left: &mut u64) {
         let Some(filter) = self.filters.get(id as usize) else { return };
         let set = filter.set;
         let Timed::ByNode(timers) = &filter.timed else { return };
@@ -188,7 +188,7 @@ impl Shard {
     }
 
     /// The filter of a set whose first timer is due at `now`.
-    pub(crate) fn due(&self, now: Instant) -> Option<(u32, usize)> {
+    pub(crate) fn due(&self, now: Timestamp) -> Option<(u32, usize)> {
         let (_, id) = self.deadlines.first().filter(|(at, _)| *at <= now)?;
         Some((*id, self.filters[*id as usize].set))
     }
@@ -198,7 +198,7 @@ impl Shard {
         &mut self,
         id: u32,
         handles: impl Iterator<Item = u32>,
-        then: Instant,
+        then: Timestamp,
         moment: AsOf<'_>,
         left: &mut u64,
     ) {
@@ -223,7 +223,7 @@ impl Shard {
     }
 
     /// The clock was set back: what was filed for times to come is filed anew. Costs O(filters over time).
-    pub(crate) fn refile(&mut self, set: usize, now: Instant) {
+    pub(crate) fn refile(&mut self, set: usize, now: Timestamp) {
         let Some(predicates) = self.predicates.get_mut(set) else { return };
         for (id, filter) in self.filters.iter_mut().filter(|(_, filter)| filter.set == set) {
             if filter.access.moves && !filter.is_scanned() {

@@ -17,7 +17,7 @@ use crate::{
     },
     steps::Cost,
     store::{columns::Column, row::Row, sorting::Sorting},
-    time::Instant,
+    time::Timestamp,
     update::WindowChange,
     update::{self, FeedId},
     value::Value,
@@ -77,7 +77,7 @@ pub(crate) struct Behind {
     /// How many changes and turned rows of that it has looked at.
     pub(crate) place: usize,
     /// The moment as of which its results are.
-    pub(crate) now: Instant,
+    pub(crate) now: Timestamp,
     /// The rows of the entry that its views are to be told of.
     pub(crate) taken: Vec<Taken>,
     /// Whether to take all that it has missed would cost too much, or keep too much waiting: its views look at all rows once more.
@@ -245,7 +245,7 @@ pub(crate) struct Shown {
     /// The version of this result.
     pub(crate) version: u64,
     /// The moment as of which it is.
-    pub(crate) now: Instant,
+    pub(crate) now: Timestamp,
     /// The number of the set's last commit that it has seen.
     pub(crate) commit: u64,
     /// Another result that whoever watches is being told of, where that takes more than one slice.

@@ -23,14 +23,14 @@ use crate::{
 /// One write of a commit.
 ///
 /// ```
-/// use liveset_engine::{Engine, EngineLimits, HashSeed, Instant, Op, SetDef};
+/// use liveset_engine::{Engine, EngineLimits, HashSeed, Timestamp, Op, SetDef};
 ///
 /// let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
 /// engine.define_set(SetDef::new("orders"))?;
 /// let node = br#"{"id":"a","total":12.5}"#;
 /// let put = Op::Upsert { set: "orders".into(), node: node[..].into() };
 /// let remove = Op::Remove { set: "orders".into(), id: "b".into() };
-/// assert_eq!(engine.commit(Instant::UNIX_EPOCH, vec![put, remove])?.changed, 1);
+/// assert_eq!(engine.commit(Timestamp::UNIX_EPOCH, vec![put, remove])?.changed, 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub enum Op {
 /// [`Engine::row_reader`](crate::Engine::row_reader). Cloning shares it.
 ///
 /// ```
-/// use liveset_engine::{Engine, EngineLimits, HashSeed, Instant, Op, SetDef};
+/// use liveset_engine::{Engine, EngineLimits, HashSeed, Timestamp, Op, SetDef};
 ///
 /// let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
 /// engine.define_set(SetDef::new("orders"))?;
@@ -65,7 +65,7 @@ pub enum Op {
 /// let mut ops = vec![Op::Upsert { set: "orders".into(), node: node[..].into() }];
 /// // Without the engine's lock, if it has one:
 /// engine.row_reader(["orders"]).read(&mut ops);
-/// assert_eq!(engine.commit(Instant::UNIX_EPOCH, ops)?.changed, 1);
+/// assert_eq!(engine.commit(Timestamp::UNIX_EPOCH, ops)?.changed, 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]

@@ -17,7 +17,7 @@ use nom::{IResult, Parser};
 use super::error::excerpt;
 use super::habits::{self, leading_word};
 use super::{ExprError, KEYWORDS, Literal, begins_name, continues_name};
-use crate::time::{Instant, Span, Unit};
+use crate::time::{Span, Timestamp, Unit};
 use crate::value::Number;
 
 /// A sign.
@@ -255,7 +255,7 @@ impl<'a> Lexer<'a> {
 
     fn instant(&mut self, rest: &'a str) -> Result<Token<'a>, Box<ExprError>> {
         if let Ok((after, text)) = instant(rest)
-            && let Some(at) = Instant::parse_rfc3339(text)
+            && let Some(at) = Timestamp::parse_rfc3339(text)
         {
             if let Some(joined) = with_blank(text, after) {
                 let found = excerpt(&rest[..joined.len()]);

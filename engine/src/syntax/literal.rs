@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::time::{Instant, Span};
+use crate::time::{Span, Timestamp};
 use crate::value::Number;
 
 /// A value written in an expression. Prints as it is written, so that it reads back as the same literal.
@@ -17,7 +17,7 @@ pub enum Literal {
     /// Text, and a uuid, which is text in lower case.
     Text(Box<str>),
     /// A date or a date-time.
-    Instant(Instant),
+    Instant(Timestamp),
     /// A duration.
     Duration(Span),
 }

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use jiff::civil::Date;
 
-use super::{Instant, NANOS_PER_DAY};
+use super::{NANOS_PER_DAY, Timestamp};
 
 const EPOCH: Date = Date::constant(1970, 1, 1);
 
@@ -11,8 +11,8 @@ const EPOCH: Date = Date::constant(1970, 1, 1);
 pub(super) const FIRST_MONTH: i128 = 0;
 /// The last month of the calendar: December of the year 9999.
 pub(super) const LAST_MONTH: i128 = 9_999 * 12 + 11;
-/// The nanosecond after the last of the calendar: January 10000 begins, which no [`Instant`] can say.
-pub(super) const END: i128 = Instant::MAX.0 + 1;
+/// The nanosecond after the last of the calendar: January 10000 begins, which no [`Timestamp`] can say.
+pub(super) const END: i128 = Timestamp::MAX.0 + 1;
 
 /// A moment as the calendar has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +71,7 @@ pub(super) fn start_of_day(month: i128, day: i8) -> i128 {
         return END;
     }
     let parts = i16::try_from(month.div_euclid(12)).ok().zip(i8::try_from(month.rem_euclid(12) + 1).ok());
-    parts.and_then(|(year, month)| start_of_date(year, month, day)).unwrap_or(Instant::MIN.0)
+    parts.and_then(|(year, month)| start_of_date(year, month, day)).unwrap_or(Timestamp::MIN.0)
 }
 
 /// How many days a month has; `month` counts from January of the year 0.
@@ -120,8 +120,11 @@ mod tests {
 
     #[test]
     fn the_ends_have_their_months() {
-        assert_eq!(Civil::of(Instant::MIN.0), Civil { month: FIRST_MONTH, day: 1, nanos: 0 });
-        assert_eq!(Civil::of(Instant::MAX.0), Civil { month: LAST_MONTH, day: 31, nanos: NANOS_PER_DAY - 1 });
+        assert_eq!(Civil::of(Timestamp::MIN.0), Civil { month: FIRST_MONTH, day: 1, nanos: 0 });
+        assert_eq!(
+            Civil::of(Timestamp::MAX.0),
+            Civil { month: LAST_MONTH, day: 31, nanos: NANOS_PER_DAY - 1 }
+        );
         assert_eq!(start_of_day(LAST_MONTH + 1, 1), END);
     }
 }

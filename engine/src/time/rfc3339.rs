@@ -2,15 +2,15 @@
 
 use std::fmt;
 
-use super::{Instant, NANOS_PER_DAY, NANOS_PER_SECOND, calendar};
+use super::{NANOS_PER_DAY, NANOS_PER_SECOND, Timestamp, calendar};
 
-/// Reads a date or a date-time; see [`Instant::parse_rfc3339`].
-pub(super) fn parse(text: &str) -> Option<Instant> {
+/// Reads a date or a date-time; see [`Timestamp::parse_rfc3339`].
+pub(super) fn parse(text: &str) -> Option<Timestamp> {
     let [a, b, c, d, b'-', e, f, b'-', g, h, rest @ ..] = text.as_bytes() else { return None };
     let (year, month, day) = (digits([a, b, c, d])?, digits([e, f])?, digits([g, h])?);
     let midnight = calendar::start_of_date(year as i16, month as i8, day as i8)?;
     if rest.is_empty() {
-        return Some(Instant(midnight));
+        return Some(Timestamp(midnight));
     }
 
     let [b'T' | b't', a, b, b':', c, d, b':', e, f, rest @ ..] = rest else { return None };
@@ -27,7 +27,7 @@ pub(super) fn parse(text: &str) -> Option<Instant> {
 
     let seconds = i64::from(hour * 3600 + minute * 60 + second) - i64::from(offset);
     let nanos = midnight + i128::from(seconds * 1_000_000_000 + i64::from(fraction));
-    Instant::from_unix_nanos(nanos)
+    Timestamp::from_unix_nanos(nanos)
 }
 
 /// The number that the digits make.
@@ -59,7 +59,7 @@ fn offset(text: &[u8]) -> Option<i32> {
 }
 
 /// Writes the shortest date-time in UTC.
-pub(super) fn write(at: Instant, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+pub(super) fn write(at: Timestamp, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write_to_the_second(at, f)?;
     let fraction = at.0.rem_euclid(NANOS_PER_SECOND);
     if fraction != 0 {
@@ -70,7 +70,7 @@ pub(super) fn write(at: Instant, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 /// Writes an instant with milliseconds.
-pub(super) struct Millis(pub(super) Instant);
+pub(super) struct Millis(pub(super) Timestamp);
 
 impl fmt::Display for Millis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -79,7 +79,7 @@ impl fmt::Display for Millis {
     }
 }
 
-fn write_to_the_second(at: Instant, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn write_to_the_second(at: Timestamp, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let date = calendar::date_of(at.0);
     let seconds = at.0.rem_euclid(NANOS_PER_DAY) / NANOS_PER_SECOND;
     write!(

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use super::calendar::{self, Civil, END};
 use super::span::Length;
-use super::{Instant, Span, Unit};
+use super::{Span, Timestamp, Unit};
 
 /// One `+ span` or `- span`. 16 bytes: queries over time hold many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,10 +30,10 @@ impl Step {
     }
 
     /// The instant moved, or `None` where that leaves the calendar.
-    pub(crate) fn apply(self, at: Instant) -> Option<Instant> {
+    pub(crate) fn apply(self, at: Timestamp) -> Option<Timestamp> {
         match self.span().length() {
             Length::Nanos(nanos) => {
-                Instant::from_unix_nanos(if self.forward { at.0 + nanos } else { at.0 - nanos })
+                Timestamp::from_unix_nanos(if self.forward { at.0 + nanos } else { at.0 - nanos })
             }
             Length::Months(months) => {
                 let civil = Civil::of(at.0);
@@ -42,9 +42,9 @@ impl Step {
                     return None;
                 }
                 if civil.day <= calendar::days_in_month(month) {
-                    Some(Instant(calendar::start_of_day(month, civil.day) + civil.nanos))
+                    Some(Timestamp(calendar::start_of_day(month, civil.day) + civil.nanos))
                 } else {
-                    Some(Instant(calendar::start_of_day(month + 1, 1) - 1))
+                    Some(Timestamp(calendar::start_of_day(month + 1, 1) - 1))
                 }
             }
         }
@@ -57,13 +57,13 @@ impl Step {
         match self.span().length() {
             Length::Nanos(nanos) => {
                 let start = if self.forward { target - nanos } else { target + nanos };
-                start.clamp(Instant::MIN.0, END)
+                start.clamp(Timestamp::MIN.0, END)
             }
             Length::Months(months) => {
                 let civil = Civil::of(target);
                 let month = if self.forward { civil.month - months } else { civil.month + months };
                 if month < calendar::FIRST_MONTH {
-                    Instant::MIN.0
+                    Timestamp::MIN.0
                 } else if month > calendar::LAST_MONTH {
                     END
                 } else if civil.day <= calendar::days_in_month(month) {
@@ -77,7 +77,7 @@ impl Step {
     }
 
     /// How the step moves the instants from `at` on: by a constant or all to one instant, and until when.
-    fn piece(self, at: Instant) -> Piece {
+    fn piece(self, at: Timestamp) -> Piece {
         let Length::Months(months) = self.span().length() else {
             return Piece { moves: true, until: END };
         };
@@ -109,36 +109,36 @@ pub(crate) struct Steps(pub(crate) SmallVec<[Step; 1]>);
 
 impl Steps {
     /// The instant moved by all steps, or `None` where one of them leaves the calendar.
-    pub(crate) fn apply(&self, at: Instant) -> Option<Instant> {
+    pub(crate) fn apply(&self, at: Timestamp) -> Option<Timestamp> {
         self.0.iter().try_fold(at, |at, step| step.apply(at))
     }
 
     /// The first moment that is moved to `target` or behind it; `None` where there is none.
-    pub(crate) fn first_reaching(&self, target: Instant) -> Option<Instant> {
+    pub(crate) fn first_reaching(&self, target: Timestamp) -> Option<Timestamp> {
         self.first_reaching_nanos(target.0)
     }
 
     /// The first moment that is moved behind `target`, be it out of the calendar; `None` where there is none.
-    pub(crate) fn first_passing(&self, target: Instant) -> Option<Instant> {
+    pub(crate) fn first_passing(&self, target: Timestamp) -> Option<Timestamp> {
         self.first_reaching_nanos(target.0 + 1)
     }
 
     /// The first moment that no step moves before the calendar; `None` where there is none.
-    pub(crate) fn first_inside(&self) -> Option<Instant> {
-        self.first_reaching_nanos(Instant::MIN.0)
+    pub(crate) fn first_inside(&self) -> Option<Timestamp> {
+        self.first_reaching_nanos(Timestamp::MIN.0)
     }
 
     /// The first moment that a step moves behind the calendar; `None` where there is none.
-    pub(crate) fn first_beyond(&self) -> Option<Instant> {
+    pub(crate) fn first_beyond(&self) -> Option<Timestamp> {
         self.first_reaching_nanos(END)
     }
 
-    fn first_reaching_nanos(&self, target: i128) -> Option<Instant> {
-        Instant::from_unix_nanos(pull_back(&self.0, target))
+    fn first_reaching_nanos(&self, target: i128) -> Option<Timestamp> {
+        Timestamp::from_unix_nanos(pull_back(&self.0, target))
     }
 
     /// The stretch of time from `at` on over which the chain behaves alike; `None` where it leaves the calendar at `at`.
-    pub(crate) fn piece(&self, at: Instant) -> Option<Piece> {
+    pub(crate) fn piece(&self, at: Timestamp) -> Option<Piece> {
         let mut whole = Piece { moves: true, until: END };
         let mut moved = at;
         for (place, step) in self.0.iter().enumerate() {
@@ -160,8 +160,8 @@ fn pull_back(steps: &[Step], target: i128) -> i128 {
 mod tests {
     use super::*;
 
-    fn at(text: &str) -> Instant {
-        Instant::parse_rfc3339(text).unwrap()
+    fn at(text: &str) -> Timestamp {
+        Timestamp::parse_rfc3339(text).unwrap()
     }
 
     fn step(forward: bool, count: u64, unit: Unit) -> Step {
@@ -188,19 +188,19 @@ mod tests {
 
     #[test]
     fn leaving_the_calendar_is_none() {
-        assert_eq!(step(true, 1, Unit::Ticks).apply(Instant::MAX), None);
-        assert_eq!(step(false, 1, Unit::Months).apply(Instant::MIN), None);
-        assert_eq!(step(true, u64::MAX, Unit::Years).apply(Instant::UNIX_EPOCH), None);
-        assert_eq!(step(false, u64::MAX, Unit::Weeks).apply(Instant::UNIX_EPOCH), None);
-        assert_eq!(step(true, 0, Unit::Months).apply(Instant::MAX), Some(Instant::MAX));
+        assert_eq!(step(true, 1, Unit::Ticks).apply(Timestamp::MAX), None);
+        assert_eq!(step(false, 1, Unit::Months).apply(Timestamp::MIN), None);
+        assert_eq!(step(true, u64::MAX, Unit::Years).apply(Timestamp::UNIX_EPOCH), None);
+        assert_eq!(step(false, u64::MAX, Unit::Weeks).apply(Timestamp::UNIX_EPOCH), None);
+        assert_eq!(step(true, 0, Unit::Months).apply(Timestamp::MAX), Some(Timestamp::MAX));
     }
 
     /// The closed form against its definition: at the answer the step has got there, and a nanosecond before it has not.
     #[test]
     fn the_first_moment_is_the_first() {
         let targets = [
-            Instant::MIN,
-            Instant::MAX,
+            Timestamp::MIN,
+            Timestamp::MAX,
             at("2023-02-28"),
             at("2023-02-28T23:59:59.999999999Z"),
             at("2023-03-01"),
@@ -224,25 +224,25 @@ mod tests {
                 let chain = Steps(SmallVec::from_slice(&[first, second]));
                 for target in targets {
                     // Below the calendar sorts first, behind it last.
-                    let reached = |from: Instant| match chain.apply(from) {
+                    let reached = |from: Timestamp| match chain.apply(from) {
                         Some(to) => to >= target,
                         None => leaves_behind(&chain, from),
                     };
                     match chain.first_reaching(target) {
                         Some(from) => {
                             assert!(reached(from), "{chain:?} {target} {from}");
-                            if from > Instant::MIN {
-                                assert!(!reached(Instant(from.0 - 1)), "{chain:?} {target} {from}");
+                            if from > Timestamp::MIN {
+                                assert!(!reached(Timestamp(from.0 - 1)), "{chain:?} {target} {from}");
                             }
                         }
-                        None => assert!(!reached(Instant::MAX), "{chain:?} {target}"),
+                        None => assert!(!reached(Timestamp::MAX), "{chain:?} {target}"),
                     }
                 }
             }
         }
     }
 
-    fn leaves_behind(chain: &Steps, from: Instant) -> bool {
+    fn leaves_behind(chain: &Steps, from: Timestamp) -> bool {
         let mut moved = from;
         for step in &chain.0 {
             match step.apply(moved) {
@@ -268,11 +268,11 @@ mod tests {
                 assert!(piece.until > now.0);
                 let base = chain.apply(now).unwrap();
                 for inside in [now.0 + 1, (now.0 + piece.until) / 2, piece.until - 1] {
-                    let moved = chain.apply(Instant(inside)).unwrap();
+                    let moved = chain.apply(Timestamp(inside)).unwrap();
                     let expected = if piece.moves { base.0 + (inside - now.0) } else { base.0 };
                     assert_eq!(moved.0, expected);
                 }
-                now = Instant(piece.until);
+                now = Timestamp(piece.until);
             }
         }
     }

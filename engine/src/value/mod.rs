@@ -10,7 +10,7 @@ use compact_str::CompactString;
 pub use liveset_core::json::Number;
 
 use crate::path::Path;
-use crate::time::Instant;
+use crate::time::Timestamp;
 
 /// A JSON value as queries see it.
 ///
@@ -145,7 +145,7 @@ impl Eq for Value {}
 pub struct Timed {
     // Private outside, so that the moment is always the one that the text names.
     pub(crate) text: CompactString,
-    pub(crate) at: Instant,
+    pub(crate) at: Timestamp,
 }
 
 impl Timed {
@@ -155,7 +155,7 @@ impl Timed {
     ///
     /// Hands the text back where it is no instant.
     pub fn new(text: CompactString) -> Result<Timed, CompactString> {
-        match Instant::parse_rfc3339(&text) {
+        match Timestamp::parse_rfc3339(&text) {
             Some(at) => Ok(Timed { text, at }),
             None => Err(text),
         }
@@ -167,7 +167,7 @@ impl Timed {
     }
 
     /// The moment that the text names.
-    pub fn at(&self) -> Instant {
+    pub fn at(&self) -> Timestamp {
         self.at
     }
 }

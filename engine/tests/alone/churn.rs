@@ -1,13 +1,13 @@
 //! Queries that come and go leave nothing behind: neither what the engine counts nor what it does not.
 
-use liveset_engine::{Engine, EngineLimits, FieldKind, HashSeed, Instant, Op, Query, SetDef, Stats};
+use liveset_engine::{Engine, EngineLimits, FieldKind, HashSeed, Op, Query, SetDef, Stats, Timestamp};
 
 use crate::{HEAP, alone};
 
 const NODES: u64 = 2_000;
 
-fn now() -> Instant {
-    Instant::parse_rfc3339("2025-01-01T00:00:00Z").expect("a moment")
+fn now() -> Timestamp {
+    Timestamp::parse_rfc3339("2025-01-01T00:00:00Z").expect("a moment")
 }
 
 fn orders() -> Engine {

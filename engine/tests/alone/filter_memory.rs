@@ -1,7 +1,7 @@
 //! What a kept query holds for each byte of its filter: the program, what finds it, and its canonical text. Where a filter has
 //! very many tests of columns over `now`, the engine's list of the moments that they wait for comes on top, and is counted as well.
 
-use liveset_engine::{Engine, EngineLimits, HashSeed, Instant, Op, Query, SetDef};
+use liveset_engine::{Engine, EngineLimits, HashSeed, Op, Query, SetDef, Timestamp};
 
 use crate::{HEAP, alone};
 
@@ -32,7 +32,7 @@ fn list(count: usize, item: impl Fn(usize) -> String) -> String {
 fn held(shape: &dyn Fn(usize) -> String) -> (f64, f64) {
     let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
     engine.define_set(SetDef::new("orders")).expect("a set");
-    let now = Instant::parse_rfc3339("2025-01-01").expect("a moment");
+    let now = Timestamp::parse_rfc3339("2025-01-01").expect("a moment");
     let row = Op::Upsert { set: "orders".into(), node: r#"{"id":1,"a":1}"#.into() };
     engine.commit(now, vec![row]).expect("a node");
     let open = |engine: &mut Engine, filter: &str| {

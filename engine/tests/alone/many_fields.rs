@@ -1,10 +1,10 @@
 //! Queries that read many fields: refused before anything is made of them, and nothing of one that is asked once is left behind.
 
-use liveset_engine::{Engine, EngineLimits, HashSeed, Instant, Op, OpenError, Query, SetDef};
+use liveset_engine::{Engine, EngineLimits, HashSeed, Op, OpenError, Query, SetDef, Timestamp};
 
 use crate::{HEAP, alone};
 
-const NOW: Instant = Instant::UNIX_EPOCH;
+const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 const NODES: u64 = 500;
 
 fn engine(max_columns: usize) -> Engine {

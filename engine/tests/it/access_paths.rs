@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use liveset_engine::{
-    Count, Engine, EngineLimits, FeedId, FieldKind, Filter, HashSeed, Instant, JsonLimits, Op, Order, Query,
-    QueryLimits, Row, SetDef, Tuning, Value, json,
+    Count, Engine, EngineLimits, FeedId, FieldKind, Filter, HashSeed, JsonLimits, Op, Order, Query,
+    QueryLimits, Row, SetDef, Timestamp, Tuning, Value, json,
 };
 
 use crate::support::Random;
@@ -13,8 +13,8 @@ use crate::support::Random;
 const START: i128 = 1_700_000_000_000_000_000;
 const MINUTE: i128 = 60_000_000_000;
 
-fn moment(minute: i128) -> Instant {
-    Instant::from_unix_nanos(START + minute * MINUTE).expect("a moment of our time")
+fn moment(minute: i128) -> Timestamp {
+    Timestamp::from_unix_nanos(START + minute * MINUTE).expect("a moment of our time")
 }
 
 fn node(random: &mut Random, id: u64, minute: i128) -> String {
@@ -148,7 +148,7 @@ impl Side {
         self.name == "in small slices"
     }
 
-    fn open(&mut self, now: Instant, query: &Query, follows_count: bool) {
+    fn open(&mut self, now: Timestamp, query: &Query, follows_count: bool) {
         let plan = self.engine.prepare(query).expect("queries are sound");
         let plan = if follows_count { plan } else { plan.without_counts() };
         let (feed, snapshot) = match self.in_slices() {
@@ -222,7 +222,7 @@ impl Watch {
 }
 
 /// The ids of all nodes that match a query, in its order: by evaluating the filter on every node.
-fn recompute(query: &Query, nodes: &BTreeMap<String, Value>, now: Instant) -> Vec<String> {
+fn recompute(query: &Query, nodes: &BTreeMap<String, Value>, now: Timestamp) -> Vec<String> {
     let limits = QueryLimits::default();
     let filter = Filter::parse(query.filter.as_deref().unwrap_or(""), &limits).expect("a filter");
     let order = Order::parse(query.order_by.as_deref().unwrap_or(""), &limits).expect("an order");

@@ -2,10 +2,10 @@
 
 use std::time::Instant as Stopwatch;
 
-use liveset_engine::{Engine, EngineLimits, HashSeed, Instant, Op, OpProblem, Query, SetDef};
+use liveset_engine::{Engine, EngineLimits, HashSeed, Op, OpProblem, Query, SetDef, Timestamp};
 
-fn now() -> Instant {
-    Instant::parse_rfc3339("2024-01-01").unwrap()
+fn now() -> Timestamp {
+    Timestamp::parse_rfc3339("2024-01-01").unwrap()
 }
 
 fn engine(max_nodes_per_set: usize) -> Engine {

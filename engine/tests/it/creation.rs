@@ -1,8 +1,8 @@
 //! What it costs to make a query: the rows that it looks at, and the indexes that this leaves behind for the next one.
 
-use liveset_engine::{Engine, EngineLimits, FeedId, HashSeed, Instant, Op, Query, SetDef, Snapshot, Work};
+use liveset_engine::{Engine, EngineLimits, FeedId, HashSeed, Op, Query, SetDef, Snapshot, Timestamp, Work};
 
-const NOW: Instant = Instant::MIN;
+const NOW: Timestamp = Timestamp::MIN;
 const NODES: u64 = 2_000;
 
 fn order(id: u64) -> String {

@@ -4,16 +4,16 @@
 use std::collections::BTreeMap;
 
 use liveset_engine::{
-    Allowance, Cost, Engine, EngineLimits, FeedId, HashSeed, Instant, Keeping, Op, Plan, Query, Reason,
-    SetDef, Snapshot,
+    Allowance, Cost, Engine, EngineLimits, FeedId, HashSeed, Keeping, Op, Plan, Query, Reason, SetDef,
+    Snapshot, Timestamp,
 };
 
 const HOLDS: [u64; 2] = [2_000, 100_000];
 const SECOND: i128 = 1_000_000_000;
 
-fn moment(seconds: i128) -> Instant {
-    let start = Instant::parse_rfc3339("2025-01-01T00:00:00Z").expect("a moment").unix_nanos();
-    Instant::from_unix_nanos(start + seconds * SECOND).expect("a moment")
+fn moment(seconds: i128) -> Timestamp {
+    let start = Timestamp::parse_rfc3339("2025-01-01T00:00:00Z").expect("a moment").unix_nanos();
+    Timestamp::from_unix_nanos(start + seconds * SECOND).expect("a moment")
 }
 
 fn put(node: String) -> Op {
@@ -31,7 +31,7 @@ fn joined(count: usize, word: &str, piece: impl Fn(usize) -> String) -> String {
 /// An engine whose calls are counted, and what its queries cost.
 struct Counted {
     engine: Engine,
-    now: Instant,
+    now: Timestamp,
     /// What the dearest row may take on top of a hold: a row is not cut into slices.
     row: u64,
     largest: usize,
@@ -52,7 +52,7 @@ impl Counted {
     }
 
     /// A call that may take so many steps besides a hold and the dearest row.
-    fn call<T>(&mut self, what: &str, more: u64, call: impl FnOnce(&mut Engine, Instant) -> T) -> T {
+    fn call<T>(&mut self, what: &str, more: u64, call: impl FnOnce(&mut Engine, Timestamp) -> T) -> T {
         let before = self.engine.steps();
         let result = call(&mut self.engine, self.now);
         let taken = self.engine.steps() - before;

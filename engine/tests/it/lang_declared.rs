@@ -1,10 +1,10 @@
 //! What a set declares is minded by its queries and its commits, sentence by sentence.
 
 use liveset_engine::{
-    Engine, EngineLimits, FieldKind, HashSeed, Instant, Op, Query, QueryError, SetDef, Tuning,
+    Engine, EngineLimits, FieldKind, HashSeed, Op, Query, QueryError, SetDef, Timestamp, Tuning,
 };
 
-const NOW: Instant = Instant::UNIX_EPOCH;
+const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
 fn orders() -> SetDef {
     SetDef::new("orders")

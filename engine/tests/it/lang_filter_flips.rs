@@ -1,6 +1,6 @@
 //! The next moment at which time alone changes a filter's result: never late, and exact where nothing races.
 
-use liveset_engine::{Filter, Instant, Value};
+use liveset_engine::{Filter, Timestamp, Value};
 
 use crate::support::{
     INSTANTS, Random, Shape, at, node, now_test, printed_limits, random_filter, random_node,
@@ -10,13 +10,13 @@ fn parse(text: &str) -> Filter {
     Filter::parse(text, &printed_limits()).unwrap_or_else(|error| panic!("{text}\n{error}"))
 }
 
-fn plus(at: Instant, nanos: i128) -> Option<Instant> {
-    Instant::from_unix_nanos(at.unix_nanos() + nanos)
+fn plus(at: Timestamp, nanos: i128) -> Option<Timestamp> {
+    Timestamp::from_unix_nanos(at.unix_nanos() + nanos)
 }
 
 /// Moments at which something may happen that `next_flip` missed: around every instant that occurs, moved by all kinds of
 /// durations, the ends of months, and random ones.
-fn suspects(random: &mut Random, from: Instant, until: Option<Instant>) -> Vec<Instant> {
+fn suspects(random: &mut Random, from: Timestamp, until: Option<Timestamp>) -> Vec<Timestamp> {
     const HOUR: i128 = 3_600_000_000_000;
     let mut moments = Vec::new();
     for text in INSTANTS {
@@ -43,11 +43,11 @@ fn suspects(random: &mut Random, from: Instant, until: Option<Instant>) -> Vec<I
         let start = from.unix_nanos() - from.unix_nanos().rem_euclid(24 * HOUR) + day * 24 * HOUR;
         moments.extend([start, start - 1]);
     }
-    let after = |moment: &Instant| *moment > from && until.is_none_or(|until| *moment < until);
-    moments.into_iter().filter_map(Instant::from_unix_nanos).filter(after).collect()
+    let after = |moment: &Timestamp| *moment > from && until.is_none_or(|until| *moment < until);
+    moments.into_iter().filter_map(Timestamp::from_unix_nanos).filter(after).collect()
 }
 
-fn check(random: &mut Random, text: &str, raw: &str, now: Instant) {
+fn check(random: &mut Random, text: &str, raw: &str, now: Timestamp) {
     let filter = parse(text);
     let value = node(raw);
     let mut from = now;
@@ -237,7 +237,7 @@ fn the_opposite_flips_at_the_same_moment() {
 fn what_does_not_read_the_clock_never_flips() {
     let filter = parse("a == 1 and t > 2024-01-01 - 1 months");
     assert!(!filter.uses_now());
-    assert_eq!(filter.next_flip(&Value::Nothing, Instant::MIN), None);
+    assert_eq!(filter.next_flip(&Value::Nothing, Timestamp::MIN), None);
     assert!(parse("`now` == 1 or a.now").paths().len() == 2);
     assert!(!parse("`now` == 1 or a.now").uses_now());
 }
@@ -251,7 +251,7 @@ fn the_ends_of_the_calendar_are_no_trap() {
         "now + 1 months > now + 30 days",
         "now == now",
     ] {
-        for now in [Instant::MIN, Instant::MAX, at("9999-12-31T23:59:59Z")] {
+        for now in [Timestamp::MIN, Timestamp::MAX, at("9999-12-31T23:59:59Z")] {
             let filter = parse(text);
             let value = node("{\"t\":\"9999-12-31T23:59:59.999999999Z\"}");
             let mut from = now;

@@ -1,6 +1,6 @@
 //! Printing and parsing a filter gives the same filter; its canonical form gives the same results.
 
-use liveset_engine::{Filter, Instant, QueryLimits};
+use liveset_engine::{Filter, QueryLimits, Timestamp};
 
 use crate::support::{Random, Shape, at, node, printed_limits, random_filter, random_node};
 
@@ -112,7 +112,7 @@ fn filters_join_as_and_does() {
     assert!(all.is_all() && all.and(&all).is_all() && parse("").is_all());
     assert!(!a.is_all());
     assert_eq!(all.to_string(), "true");
-    assert!(all.matches(&node("{}"), Instant::UNIX_EPOCH));
+    assert!(all.matches(&node("{}"), Timestamp::UNIX_EPOCH));
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Limits at 0 and 1, and what is said of input beyond every limit.
 
-use liveset_engine::{Engine, EngineLimits, HashSeed, Instant, Op, Query, SetDef};
+use liveset_engine::{Engine, EngineLimits, HashSeed, Op, Query, SetDef, Timestamp};
 
-fn now() -> Instant {
-    Instant::parse_rfc3339("2024-01-01").unwrap()
+fn now() -> Timestamp {
+    Timestamp::parse_rfc3339("2024-01-01").unwrap()
 }
 
 fn engine(limits: EngineLimits) -> Engine {

@@ -1,9 +1,9 @@
 //! The work of a commit follows the queries that it may touch, not the queries that there are.
 
-use liveset_engine::{Engine, EngineLimits, FieldKind, HashSeed, Instant, Op, Query, SetDef, Work};
+use liveset_engine::{Engine, EngineLimits, FieldKind, HashSeed, Op, Query, SetDef, Timestamp, Work};
 
-fn now() -> Instant {
-    Instant::parse_rfc3339("2025-01-01T00:00:00Z").expect("a moment")
+fn now() -> Timestamp {
+    Timestamp::parse_rfc3339("2025-01-01T00:00:00Z").expect("a moment")
 }
 
 fn engine() -> Engine {

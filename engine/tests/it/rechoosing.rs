@@ -1,8 +1,8 @@
 //! A query that is found in vain too often is filed under another part of its filter.
 
-use liveset_engine::{Engine, EngineLimits, HashSeed, Instant, Op, Query, SetDef};
+use liveset_engine::{Engine, EngineLimits, HashSeed, Op, Query, SetDef, Timestamp};
 
-const NOW: Instant = Instant::MIN;
+const NOW: Timestamp = Timestamp::MIN;
 
 fn put(engine: &mut Engine, id: u64, a: u64, b: u64) {
     let node = format!(r#"{{"id":{id},"a":{a},"b":{b}}}"#);

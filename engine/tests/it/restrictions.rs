@@ -1,11 +1,11 @@
 //! Queries over what somebody may see: parameters, row filters, hidden fields.
 
 use liveset_engine::{
-    Engine, EngineLimits, Filter, HashSeed, Instant, Literal, Op, Parameter, Plan, Projection, Query,
-    QueryLimits, SetDef,
+    Engine, EngineLimits, Filter, HashSeed, Literal, Op, Parameter, Plan, Projection, Query, QueryLimits,
+    SetDef, Timestamp,
 };
 
-const NOW: Instant = Instant::MIN;
+const NOW: Timestamp = Timestamp::MIN;
 
 fn text(text: &str) -> Parameter {
     Parameter::One(Literal::Text(text.into()))

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use liveset_engine::{
-    Engine, EngineLimits, FeedId, FieldKind, HashSeed, Instant, Op, Query, SetDef, Stats, Tuning,
+    Engine, EngineLimits, FeedId, FieldKind, HashSeed, Op, Query, SetDef, Stats, Timestamp, Tuning,
 };
 
 use crate::support::Random;
@@ -11,8 +11,8 @@ use crate::support::Random;
 const START: i128 = 1_700_000_000_000_000_000;
 const MINUTE: i128 = 60_000_000_000;
 
-fn moment(minute: u64) -> Instant {
-    Instant::from_unix_nanos(START + i128::from(minute) * MINUTE).expect("a moment of our time")
+fn moment(minute: u64) -> Timestamp {
+    Timestamp::from_unix_nanos(START + i128::from(minute) * MINUTE).expect("a moment of our time")
 }
 
 fn upsert(random: &mut Random, minute: u64) -> Op {

@@ -1,14 +1,14 @@
 //! A test over time that an order of values serves waits for one moment, however many nodes will flip, and looks at none but
 //! those that do.
 
-use liveset_engine::{Engine, EngineLimits, FieldKind, HashSeed, Instant, Op, Query, SetDef};
+use liveset_engine::{Engine, EngineLimits, FieldKind, HashSeed, Op, Query, SetDef, Timestamp};
 
 const NODES: u64 = 50_000;
 const SECOND: i128 = 1_000_000_000;
 const WEEK: i128 = 7 * 24 * 3_600;
 
-fn at(second: i128) -> Instant {
-    Instant::from_unix_nanos((1_700_000_000 + second) * SECOND).expect("a moment of our time")
+fn at(second: i128) -> Timestamp {
+    Timestamp::from_unix_nanos((1_700_000_000 + second) * SECOND).expect("a moment of our time")
 }
 
 fn put(id: u64, created: i128) -> Op {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use liveset_core::{
-    AuthOptions, ClientBody, ClientLimits, ClientMessage, ClientSession, LiveQueryRequest, Moment, Query,
+    AuthOptions, ClientBody, ClientLimits, ClientMessage, ClientSession, LiveQueryRequest, Monotonic, Query,
     ServerMessage, SubscriptionSpec, Token,
 };
 use tokio::sync::watch;
@@ -292,7 +292,7 @@ impl Reader {
         let Some(sample) = self.sample.clone() else { return };
         let mut session = lock(&sample);
         let was_authenticated = session.is_authenticated();
-        if let Err(error) = session.handle_text(Moment::from_epoch(Duration::from_nanos(now)), text) {
+        if let Err(error) = session.handle_text(Monotonic::from_epoch(Duration::from_nanos(now)), text) {
             self.shared.meter.trouble(|| format!("what the server said does not fit: {error}"));
         }
         while session.poll_event().is_some() {}
@@ -357,5 +357,5 @@ pub(super) fn query_id(query: u32) -> String {
 pub(super) fn sample() -> Sample {
     // The meter sees by itself what is silent.
     let limits = ClientLimits::default().silence(Duration::from_secs(24 * 3600));
-    Arc::new(Mutex::new(ClientSession::new(limits, Moment::ZERO)))
+    Arc::new(Mutex::new(ClientSession::new(limits, Monotonic::ZERO)))
 }

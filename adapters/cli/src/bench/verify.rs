@@ -137,7 +137,7 @@ fn is_same(wanted: &str, held: &[u8]) -> bool {
 mod tests {
     use super::*;
     use crate::bench::receiver::sample;
-    use liveset_core::{LiveQueryRequest, Moment, Query};
+    use liveset_core::{LiveQueryRequest, Monotonic, Query};
 
     #[test]
     fn every_kind_of_difference_is_found() {
@@ -148,7 +148,7 @@ mod tests {
             r#"{"type":"liveQueryCreated","requestId":"1","id":"q0","totalCount":2,"capped":false}"#,
             r#"{"type":"liveQueryData","id":"q0","data":[{"id":"a","x":1},{"id":"b","x":2}],"hasMore":false,"capped":false}"#,
         ] {
-            session.handle_text(Moment::ZERO, text.as_bytes()).unwrap();
+            session.handle_text(Monotonic::ZERO, text.as_bytes()).unwrap();
         }
         let held = session.live_query("q0").unwrap();
         let wanted = |nodes: &[(&str, &str)]| {

@@ -59,7 +59,7 @@ pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
 
 /// `2025-12-07T21:45:05.000Z`.
 pub(super) fn stamp(at: Millis) -> String {
-    liveset_engine::Instant::from_unix_nanos(i128::from(at) * 1_000_000)
-        .unwrap_or(liveset_engine::Instant::MAX)
+    liveset_engine::Timestamp::from_unix_nanos(i128::from(at) * 1_000_000)
+        .unwrap_or(liveset_engine::Timestamp::MAX)
         .to_millis_string()
 }

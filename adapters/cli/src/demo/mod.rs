@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::Router;
 use axum::routing::get;
 use clap::Args;
-use liveset::{AnyToken, FieldKind, Instant, Json, Limits, Liveset, SetDef, Tx};
+use liveset::{AnyToken, FieldKind, Json, Limits, Liveset, SetDef, Timestamp, Tx};
 use liveset_server::accept::AcceptLimits;
 use liveset_server::files;
 use liveset_server::http::{self, HttpOptions};
@@ -176,7 +176,7 @@ fn stage(tx: &mut Tx, happening: &Happening) {
 }
 
 fn publish(liveset: &Liveset, happening: &Happening) {
-    let at = Instant::from_unix_nanos(i128::from(happening.at) * 1_000_000);
+    let at = Timestamp::from_unix_nanos(i128::from(happening.at) * 1_000_000);
     for event in &happening.events {
         let data = Json::new(event.data.clone());
         if let Err(error) = liveset.at(at).publish(&event.path, event.event_type, data) {

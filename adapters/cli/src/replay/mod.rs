@@ -18,7 +18,7 @@ use clap::Args;
 use hyper::StatusCode;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use liveset_core::Token;
-use liveset_engine::{Instant, Number, Value};
+use liveset_engine::{Number, Timestamp, Value};
 use liveset_server::config;
 use liveset_server::ndjson::{FileError, Progress};
 use liveset_server::signals::{Kind, Signal};
@@ -90,7 +90,7 @@ pub enum From {
     /// This line of the file, from 1.
     Line(u64),
     /// The first commit at or after this moment.
-    At(Instant),
+    At(Timestamp),
 }
 
 impl FromStr for From {
@@ -100,7 +100,7 @@ impl FromStr for From {
         if let Ok(line) = text.parse() {
             return Ok(From::Line(line));
         }
-        let at = Instant::parse_rfc3339(text);
+        let at = Timestamp::parse_rfc3339(text);
         at.map(From::At).ok_or_else(|| "write a line number, or a moment as 2013-01-01T05:15:00Z".into())
     }
 }
@@ -201,7 +201,7 @@ struct Replay {
 struct Skipped {
     commits: u64,
     last_line: u64,
-    last_at: Option<Instant>,
+    last_at: Option<Timestamp>,
 }
 
 /// Whether to go on.
@@ -398,7 +398,7 @@ struct Sent {
     changed: u64,
     repeated: u64,
     last_line: u64,
-    last: Option<Instant>,
+    last: Option<Timestamp>,
     started: Option<Clock>,
     is_partial: bool,
 }

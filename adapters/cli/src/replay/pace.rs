@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant as Clock};
 
-use liveset_engine::Instant;
+use liveset_engine::Timestamp;
 
 use super::Speed;
 
@@ -10,7 +10,7 @@ use super::Speed;
 #[derive(Debug)]
 pub(super) struct Pace {
     speed: Speed,
-    start: Option<(Instant, Clock)>,
+    start: Option<(Timestamp, Clock)>,
     paused: Option<Clock>,
 }
 
@@ -28,7 +28,7 @@ impl Pace {
     }
 
     /// How long it is until `at`; nothing where it is due.
-    pub(super) fn left(&mut self, at: Instant) -> Option<Duration> {
+    pub(super) fn left(&mut self, at: Timestamp) -> Option<Duration> {
         let Speed::Times(times) = self.speed else { return None };
         let (first, began) = *self.start.get_or_insert_with(|| (at, Clock::now()));
         let nanos = at.unix_nanos().saturating_sub(first.unix_nanos()).max(0) as f64 / times;
@@ -53,8 +53,8 @@ impl Pace {
 mod tests {
     use super::*;
 
-    fn at(text: &str) -> Instant {
-        Instant::parse_rfc3339(text).unwrap()
+    fn at(text: &str) -> Timestamp {
+        Timestamp::parse_rfc3339(text).unwrap()
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::Path;
 
 use bytes::Bytes;
-use liveset_engine::Instant;
+use liveset_engine::Timestamp;
 use liveset_server::ndjson::{FileError, Lines, Progress};
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use tokio::sync::mpsc;
@@ -17,7 +17,7 @@ const AHEAD: usize = 256;
 #[derive(Debug)]
 pub(super) struct Commit {
     pub(super) line: u64,
-    pub(super) at: Option<Instant>,
+    pub(super) at: Option<Timestamp>,
     pub(super) ops: u64,
     pub(super) text: Bytes,
 }
@@ -48,7 +48,7 @@ fn next(lines: &mut Lines) -> Result<Option<Commit>, FileError> {
     let head: Head<'_> = serde_json::from_slice(&text)
         .map_err(|error| lines.wrong(format!("is not a commit {{\"at\", \"ops\"}}: {error}")))?;
     let at = match &head.at {
-        Some(at) => Some(Instant::parse_rfc3339(at).ok_or_else(|| {
+        Some(at) => Some(Timestamp::parse_rfc3339(at).ok_or_else(|| {
             lines.wrong(format!("`at` must be an RFC 3339 date or date-time, it is {at:?}"))
         })?),
         None => None,

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use liveset_core::{ClientEvent, ClientLimits, ClientSession, ErrorCode, LiveQueryRequest, Moment};
+use liveset_core::{ClientEvent, ClientLimits, ClientSession, ErrorCode, LiveQueryRequest, Monotonic};
 use liveset_server::signals::Stop;
 
 use super::Wanted;
@@ -63,7 +63,7 @@ struct Connection {
 
 impl Connection {
     fn new(socket: Socket, wanted: &Wanted) -> Connection {
-        let mut session = ClientSession::new(ClientLimits::default(), Moment::ZERO);
+        let mut session = ClientSession::new(ClientLimits::default(), Monotonic::ZERO);
         session.authenticate(&wanted.token);
         // The server holds it until the token is judged, so there is no need to wait.
         let wanted = LiveQueryRequest {
@@ -75,8 +75,8 @@ impl Connection {
         Connection { socket, session, opened: Instant::now(), trouble: None }
     }
 
-    fn now(&self) -> Moment {
-        Moment::from_epoch(self.opened.elapsed())
+    fn now(&self) -> Monotonic {
+        Monotonic::from_epoch(self.opened.elapsed())
     }
 
     async fn run(&mut self, wanted: &Wanted, output: &mut Output, backoff: &mut Backoff, stop: &Stop) -> End {

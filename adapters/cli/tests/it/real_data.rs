@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use liveset_core::{
-    ClientEvent, ClientLimits, ClientSession, LiveQueryOptions, LiveQueryRequest, Moment, NodeChange, Token,
+    ClientEvent, ClientLimits, ClientSession, LiveQueryOptions, LiveQueryRequest, Monotonic, NodeChange,
+    Token,
 };
 use liveset_server::ndjson::Lines;
 use oracle::build::{all, any, at, flag, not, nothing, now, num, path, text, texts};
@@ -367,7 +368,7 @@ struct Client {
 impl Client {
     /// Connects, and waits until every query is there.
     async fn connect(address: &str, queries: &[(&'static str, Query)]) -> Client {
-        let mut session = ClientSession::new(ClientLimits::default(), Moment::ZERO);
+        let mut session = ClientSession::new(ClientLimits::default(), Monotonic::ZERO);
         session.authenticate(&Token::new(TOKEN));
         for (index, (name, query)) in queries.iter().enumerate() {
             let json = query.json(&mut |_| 0).to_string();
@@ -493,7 +494,7 @@ async fn follow(mut socket: Socket, state: Arc<Mutex<(ClientSession, Seen)>>) {
             Some(Ok(Message::Text(text))) => {
                 let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
                 state.1.messages += 1;
-                let now = Moment::from_epoch(opened.elapsed());
+                let now = Monotonic::from_epoch(opened.elapsed());
                 state.0.handle_text(now, text.as_bytes()).expect("the server does not contradict itself");
             }
             Some(Ok(Message::Close(frame))) => panic!("the server closed: {frame:?}"),

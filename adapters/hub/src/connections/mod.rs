@@ -10,7 +10,7 @@ use std::{
 use foldhash::fast::FixedState;
 use indexmap::{IndexMap, IndexSet};
 use liveset_core::{
-    Hint, LiveQueryOptions, Moment, Query, Session, SessionState, Snapshot, SubscriptionSpec, Ticket,
+    Hint, LiveQueryOptions, Monotonic, Query, Session, SessionState, Snapshot, SubscriptionSpec, Ticket,
 };
 use liveset_engine::{FeedId, Keeping};
 
@@ -138,7 +138,7 @@ pub(crate) struct HeldQuery {
     /// It is among those that are to be planned again.
     pub(crate) is_unchecked: bool,
     /// When it was asked for, or something was last done for its first result.
-    pub(crate) worked_at: Moment,
+    pub(crate) worked_at: Monotonic,
     /// Where the principal may see something else than before: what the client has, until the new result is there.
     pub(crate) had: Option<Arc<Snapshot>>,
     /// The version from which the client wants to resume; until it is answered.
@@ -178,7 +178,7 @@ impl Connection {
     }
 
     /// Counts what it holds for its subject, after whatever may have changed that.
-    pub(crate) fn count(&mut self, now: Moment, subjects: &mut Subjects) {
+    pub(crate) fn count(&mut self, now: Monotonic, subjects: &mut Subjects) {
         let who = self.principal.as_ref().filter(|_| !self.is_over()).map(|who| &who.subject);
         let Held { subscriptions, queries, subscription_bytes, .. } = &self.held;
         let holds = Holding {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use liveset_core::{ClientEvent, ClientSession, CloseCode, Moment};
+use liveset_core::{ClientEvent, ClientSession, CloseCode, Monotonic};
 
 use crate::ConnectionId;
 
@@ -55,12 +55,12 @@ pub(super) struct Link {
     /// Arrived and not read.
     pub(super) held: VecDeque<Frame>,
     /// When the last frame in each direction arrives: frames do not overtake.
-    pub(super) up: Moment,
-    pub(super) down: Moment,
+    pub(super) up: Monotonic,
+    pub(super) down: Monotonic,
 }
 
 impl Link {
-    pub(super) fn new(conn: ConnectionId, now: Moment) -> Self {
+    pub(super) fn new(conn: ConnectionId, now: Monotonic) -> Self {
         Self {
             conn,
             ready: false,

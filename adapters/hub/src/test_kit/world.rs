@@ -7,8 +7,10 @@ use std::{
     time::Duration,
 };
 
-use liveset_core::{Attempt, ClientEvent, ClientLimits, ClientSession, CloseCode, Moment, Token, Transmit};
-use liveset_engine::{CommitError, Committed, Instant, Op};
+use liveset_core::{
+    Attempt, ClientEvent, ClientLimits, ClientSession, CloseCode, Monotonic, Token, Transmit,
+};
+use liveset_engine::{CommitError, Committed, Op, Timestamp};
 
 use super::{
     clients::{Client, ClientId, Frame, Link},
@@ -28,8 +30,8 @@ const STEPS_AT_ONE_MOMENT: usize = 1_000_000;
 /// [`settle`](World::settle) (until all that is under way has arrived) or [`run_for`](World::run_for).
 pub struct World {
     hub: Hub,
-    monotonic: Moment,
-    wall: Instant,
+    monotonic: Monotonic,
+    wall: Timestamp,
     prng: Prng,
     latency: RangeInclusive<Duration>,
     auth_delay: RangeInclusive<Duration>,
@@ -40,14 +42,14 @@ pub struct World {
     slice_time: RangeInclusive<Duration>,
     working: bool,
     /// Connections of which nothing more is heard, and when their transport gives them up.
-    vanished: VecDeque<(Moment, ConnectionId)>,
+    vanished: VecDeque<(Monotonic, ConnectionId)>,
     authenticator: Authenticator,
     clients: Vec<Client>,
     by_connection: BTreeMap<ConnectionId, ClientId>,
     /// Clients whose session may have something to send.
     talking: BTreeSet<ClientId>,
     /// What is under way, by the moment of its arrival, then by the order of its sending.
-    agenda: BTreeMap<(Moment, u64), Arrival>,
+    agenda: BTreeMap<(Monotonic, u64), Arrival>,
     sent: u64,
     watches: BTreeSet<WatchId>,
     fingerprint: u64,
@@ -87,8 +89,8 @@ impl World {
             working: false,
             vanished: VecDeque::new(),
             hub: Hub::new(config),
-            monotonic: Moment::default(),
-            wall: Instant::from_unix_nanos(1_704_067_200_000_000_000).unwrap_or(Instant::MIN),
+            monotonic: Monotonic::default(),
+            wall: Timestamp::from_unix_nanos(1_704_067_200_000_000_000).unwrap_or(Timestamp::MIN),
             prng: Prng::new(seed),
             latency: Duration::ZERO..=Duration::ZERO,
             auth_delay: Duration::ZERO..=Duration::ZERO,
@@ -143,7 +145,7 @@ impl World {
     }
 
     /// Sets the wall clock, forwards or back, and tells the hub.
-    pub fn set_wall(&mut self, wall: Instant) {
+    pub fn set_wall(&mut self, wall: Timestamp) {
         self.wall = wall;
         let now = self.now();
         self.hub.handle_timeout(now);
@@ -325,7 +327,7 @@ impl World {
     }
 
     /// The earliest moment at which anything happens.
-    fn next_moment(&self) -> Option<Moment> {
+    fn next_moment(&self) -> Option<Monotonic> {
         let under_way = self.agenda.first_key_value().map(|((at, _), _)| *at);
         let timeouts = self.hub.poll_timeout();
         let by_wall = timeouts.wall.map(|at| {
@@ -341,7 +343,7 @@ impl World {
     }
 
     /// Moves both clocks.
-    fn advance(&mut self, to: Moment) {
+    fn advance(&mut self, to: Monotonic) {
         let passed = to.saturating_since(self.monotonic);
         self.monotonic = self.monotonic.max(to);
         self.wall = self.wall.saturating_add(passed);
@@ -355,7 +357,7 @@ impl World {
     }
 
     /// Everything that is due at one moment.
-    fn step(&mut self, at: Moment) {
+    fn step(&mut self, at: Monotonic) {
         self.advance(at);
         let now = self.now();
         if self.is_due(now) {
@@ -567,7 +569,7 @@ impl World {
         self.send(at, Arrival::AtHub(conn, text));
     }
 
-    fn send(&mut self, at: Moment, arrival: Arrival) {
+    fn send(&mut self, at: Monotonic, arrival: Arrival) {
         self.sent += 1;
         self.agenda.insert((at, self.sent), arrival);
     }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use liveset_core::{Query, SubscriptionSpec};
-use liveset_engine::{EngineLimits, Instant};
+use liveset_engine::{EngineLimits, Timestamp};
 use liveset_hub::{
     Access, AuthRefused, HubConfig, HubLimits, Input, Policy, Principal, Restriction,
     test_kit::{ClientId, World, upsert},
@@ -393,7 +393,7 @@ fn the_documented_example_fits_every_default_limit() {
     );
     let node = |n: u32, status: &str| {
         let id = format!("550e8400-e29b-41d4-a716-{n:012}");
-        let at = Instant::from_unix_nanos(1_765_143_905_000_000_000 + i128::from(n)).expect("an instant");
+        let at = Timestamp::from_unix_nanos(1_765_143_905_000_000_000 + i128::from(n)).expect("an instant");
         let node =
             json!({ "id": id, "status": status, "createdAt": at.to_string(), "note": "x".repeat(500) });
         upsert("orders", &node.to_string())

@@ -9,7 +9,7 @@
 use std::{collections::BTreeMap, ops::ControlFlow, time::Duration};
 
 use liveset_core::{LiveQueryOptions, Query, SubscriptionSpec, Token};
-use liveset_engine::{EngineLimits, FieldKind, Instant, Op, SetDef};
+use liveset_engine::{EngineLimits, FieldKind, Op, SetDef, Timestamp};
 use liveset_hub::{
     Access, HubConfig, HubLimits, Policy, Principal, Restriction,
     test_kit::{ClientId, Prng, World, upsert},
@@ -132,7 +132,7 @@ impl Sim {
 
     fn at(&self, seconds: usize) -> String {
         let nanos = self.world.now().wall.unix_nanos() + 1_000_000_000 * seconds as i128;
-        Instant::from_unix_nanos(nanos).expect("an instant").to_string()
+        Timestamp::from_unix_nanos(nanos).expect("an instant").to_string()
     }
 
     /// As dear as a few kilobytes can be.

@@ -1,7 +1,7 @@
 //! Diffs that go past the sessions are those that the sessions would have sent.
 
-use liveset_core::{Diffs, Moment, Transmit};
-use liveset_engine::{Instant, Op, SetDef};
+use liveset_core::{Diffs, Monotonic, Transmit};
+use liveset_engine::{Op, SetDef, Timestamp};
 use liveset_hub::{ConnectionId, Hub, HubConfig, Now, Output, Principal};
 
 use crate::support::order;
@@ -15,13 +15,13 @@ struct Desk {
     sent: Vec<(ConnectionId, String)>,
     /// Messages of those that went past the sessions.
     past: usize,
-    expires: Option<Moment>,
+    expires: Option<Monotonic>,
 }
 
 impl Desk {
     fn new() -> Self {
-        let wall = Instant::parse_rfc3339("2025-12-07T21:45:05Z").unwrap();
-        let now = Now { monotonic: Moment::default(), wall };
+        let wall = Timestamp::parse_rfc3339("2025-12-07T21:45:05Z").unwrap();
+        let now = Now { monotonic: Monotonic::default(), wall };
         let mut hub = Hub::new(HubConfig::default());
         hub.define_set(SetDef::new("orders")).unwrap();
         Self { hub, now, slow: Vec::new(), sent: Vec::new(), past: 0, expires: None }

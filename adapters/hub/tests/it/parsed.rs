@@ -1,13 +1,13 @@
 //! Messages and queries are read without the hub, and the hub then reads none of their texts.
 
 use liveset_core::{Query, SessionState};
-use liveset_engine::{Instant, SetDef};
+use liveset_engine::{SetDef, Timestamp};
 use liveset_hub::{AuthRefused, ConnectionId, Hub, HubConfig, Now, Output, Principal};
 
 use crate::support;
 
 fn now() -> Now {
-    let wall = Instant::parse_rfc3339("2025-12-07T21:45:05Z").expect("an instant");
+    let wall = Timestamp::parse_rfc3339("2025-12-07T21:45:05Z").expect("an instant");
     Now { monotonic: Default::default(), wall }
 }
 

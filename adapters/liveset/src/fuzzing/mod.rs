@@ -3,7 +3,7 @@
 mod frames;
 mod reference;
 
-use liveset_core::Moment;
+use liveset_core::Monotonic;
 
 use crate::limits::TransportLimits;
 use crate::transport::frames::Frames;
@@ -31,14 +31,14 @@ pub fn assembler_outcomes(data: &[u8]) -> Vec<&'static str> {
         control_burst: setup.control_frames,
         ..TransportLimits::default()
     };
-    let mut frames = Frames::new(setup.max_bytes, &limits, Moment::ZERO);
+    let mut frames = Frames::new(setup.max_bytes, &limits, Monotonic::ZERO);
     if setup.takes_binary {
         frames.take_binary();
     }
     let (mut seen, mut there) = (0, 0);
     let mut pieces = script.pieces();
     loop {
-        let Some(received) = frames.poll(Moment::ZERO) else {
+        let Some(received) = frames.poll(Monotonic::ZERO) else {
             let due = expected.iter().filter(|(_, at)| *at <= there).count();
             assert_eq!(seen, due, "after {there} bytes there is more: {expected:?}");
             frames.rest();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use liveset_core::{Attempt, ErrorCode, Moment, Token};
+use liveset_core::{Attempt, ErrorCode, Monotonic, Token};
 use liveset_hub::{LiveQueryStage, Now, Output};
 
 use super::{Shared, State};
@@ -78,7 +78,7 @@ impl State {
     pub(super) fn drain(
         &mut self,
         at: tokio::time::Instant,
-        monotonic: Moment,
+        monotonic: Monotonic,
         room: usize,
         effects: &mut Effects,
     ) {

@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
-use liveset_core::{CloseCode, Moment};
-use liveset_engine::Instant;
+use liveset_core::{CloseCode, Monotonic};
+use liveset_engine::Timestamp;
 use liveset_hub::{ConnectionId, Hub, Now, Parser, Timeouts, WatchId};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
@@ -129,8 +129,8 @@ impl Shared {
         self.state.lock()
     }
 
-    fn monotonic(&self) -> Moment {
-        Moment::from_epoch(self.start.elapsed())
+    fn monotonic(&self) -> Monotonic {
+        Monotonic::from_epoch(self.start.elapsed())
     }
 
     /// Gives the hub one input and carries out what comes of it. A panic of the hub (or of a host's policy in it) is
@@ -145,7 +145,7 @@ impl Shared {
     /// The same, with a moment that the data itself names; it counts where the input is taken, see [`WallClock`].
     pub(crate) fn run_at<T, E>(
         self: &Arc<Self>,
-        at: Option<Instant>,
+        at: Option<Timestamp>,
         input: impl FnOnce(&mut Hub, Now) -> Result<T, E>,
     ) -> Result<Result<T, E>, Panicked> {
         self.run_locked(|state, monotonic| {
@@ -158,12 +158,15 @@ impl Shared {
         })
     }
 
-    fn run_locked<T>(self: &Arc<Self>, input: impl FnOnce(&mut State, Moment) -> T) -> Result<T, Panicked> {
+    fn run_locked<T>(
+        self: &Arc<Self>,
+        input: impl FnOnce(&mut State, Monotonic) -> T,
+    ) -> Result<T, Panicked> {
         let mut effects = Effects::default();
         let result = {
             let mut state = self.lock();
             let at = tokio::time::Instant::now();
-            let now = Moment::from_epoch(at.saturating_duration_since(self.start));
+            let now = Monotonic::from_epoch(at.saturating_duration_since(self.start));
             let _ = contain(|| state.notice_pause(now));
             let result = contain(|| input(&mut state, now));
             if state.hub.has_work() && !has_runtime() {
@@ -319,14 +322,14 @@ impl Shared {
 }
 
 impl State {
-    fn work(&mut self, monotonic: Moment, rows: usize) {
+    fn work(&mut self, monotonic: Monotonic, rows: usize) {
         let now = Now { monotonic, wall: self.wall.now() };
         self.hub.work(now, rows);
     }
 
     /// A timer that is much too late means that nobody has read the sockets in time either: the process was stopped, or had no turn.
-    fn notice_pause(&mut self, monotonic: Moment) {
-        let is_late = |due: Moment| monotonic.saturating_since(due) > PAUSE;
+    fn notice_pause(&mut self, monotonic: Monotonic) {
+        let is_late = |due: Monotonic| monotonic.saturating_since(due) > PAUSE;
         if !self.armed.monotonic.is_some_and(is_late) {
             return;
         }

@@ -18,7 +18,7 @@
 //! Pings are handed to the owner, who answers the latest one when the socket can be written.
 
 use bytes::{Buf, BytesMut};
-use liveset_core::{Moment, Rate, TokenBucket};
+use liveset_core::{Monotonic, Rate, TokenBucket};
 
 use super::assembler::{Assembler, Kind, Message};
 use super::head::{Head, Opcode, unmask};
@@ -61,7 +61,7 @@ struct OpenFrame {
 
 impl Frames {
     /// Reads from the first frame on; `now` is the moment of the connection's opening.
-    pub(crate) fn new(max_message_bytes: usize, limits: &TransportLimits, now: Moment) -> Self {
+    pub(crate) fn new(max_message_bytes: usize, limits: &TransportLimits, now: Monotonic) -> Self {
         let control_rate =
             Rate { per_second: limits.control_frames_per_second.into(), burst: limits.control_burst.into() };
         Self {
@@ -100,7 +100,7 @@ impl Frames {
 
     /// The next message or control frame that matters to the owner; `None` where too little was pushed for that. After
     /// [`Received::Close`] there is nothing more.
-    pub(crate) fn poll(&mut self, now: Moment) -> Option<Received> {
+    pub(crate) fn poll(&mut self, now: Monotonic) -> Option<Received> {
         if self.state == State::Closed {
             return Some(Received::Close(None));
         }
@@ -150,7 +150,7 @@ impl Frames {
     }
 
     /// A piece of its payload, maybe the last. `frame` goes back to its place before anything can go wrong.
-    fn go_on(&mut self, mut frame: OpenFrame, left: u64, now: Moment) -> Result<Option<Received>, Fault> {
+    fn go_on(&mut self, mut frame: OpenFrame, left: u64, now: Monotonic) -> Result<Option<Received>, Fault> {
         let piece_bytes = usize::try_from(left).unwrap_or(usize::MAX).min(self.ahead.len());
         let head = frame.head;
         let at = frame.taken;
@@ -189,7 +189,12 @@ impl Frames {
         }
     }
 
-    fn control(&mut self, opcode: Opcode, payload: Vec<u8>, now: Moment) -> Result<Option<Received>, Fault> {
+    fn control(
+        &mut self,
+        opcode: Opcode,
+        payload: Vec<u8>,
+        now: Monotonic,
+    ) -> Result<Option<Received>, Fault> {
         if opcode == Opcode::Close {
             return match close_code(&payload) {
                 Ok(code) => Ok(Some(Received::Close(code))),

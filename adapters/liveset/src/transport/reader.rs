@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Poll, ready};
 
-use liveset_core::Moment;
+use liveset_core::Monotonic;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Instant;
 
@@ -29,7 +29,7 @@ pub(crate) struct ServerReader<R> {
 impl<R: AsyncRead + Unpin + Send> ServerReader<R> {
     /// Reads from `stream`, whose handshake is done.
     pub(crate) fn new(stream: R, max_message_bytes: usize, limits: &TransportLimits) -> Self {
-        let frames = Box::new(Frames::new(max_message_bytes, limits, Moment::ZERO));
+        let frames = Box::new(Frames::new(max_message_bytes, limits, Monotonic::ZERO));
         Self { stream, frames, begun: Instant::now() }
     }
 
@@ -57,7 +57,7 @@ impl<R: AsyncRead + Unpin + Send> ServerReader<R> {
 impl<R: AsyncRead + Unpin + Send> Receive for ServerReader<R> {
     async fn receive(&mut self) -> Received {
         loop {
-            if let Some(received) = self.frames.poll(Moment::from_epoch(self.begun.elapsed())) {
+            if let Some(received) = self.frames.poll(Monotonic::from_epoch(self.begun.elapsed())) {
                 return received;
             }
             if !matches!(self.read_more().await, Ok(true)) {

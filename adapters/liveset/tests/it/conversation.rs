@@ -74,7 +74,7 @@ async fn events_reach_subscribers_of_the_path_and_of_its_ancestors() {
         client.send(json!({ "type": "subscribeEvents", "subscriptions": [subscription] })).await;
         assert_eq!(client.receive().await["type"], "subscribedEvents");
     }
-    let at = liveset::Instant::parse_rfc3339("2025-12-07T21:45:05Z").unwrap();
+    let at = liveset::Timestamp::parse_rfc3339("2025-12-07T21:45:05Z").unwrap();
     let delivered = liveset.at(at).publish("jobs/7", "jobCompleted", &json!({ "jobId": 7 })).unwrap();
     assert_eq!(delivered, 2);
     assert_eq!(liveset.publish("jobs/8", "jobStarted", &json!({})).unwrap(), 0);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use liveset::{Clock, Instant, LiveQuery, LiveRows, LiveUpdate, Liveset, Query};
+use liveset::{Clock, LiveQuery, LiveRows, LiveUpdate, Liveset, Query, Timestamp};
 use serde_json::json;
 
 use crate::support::{self, Random, builder, limited};
@@ -130,7 +130,7 @@ fn dropping_frees_what_was_kept() {
 #[test]
 fn time_of_the_data_changes_results() {
     let liveset = builder().clock(Clock::Commits).build().unwrap();
-    let at = |text| Instant::parse_rfc3339(text).unwrap();
+    let at = |text| Timestamp::parse_rfc3339(text).unwrap();
     let query = Query::new("orders").filter("createdAt > now - 1 days");
     let mut live = liveset.live(&query).unwrap();
     let mut rows = LiveRows::default();
@@ -153,7 +153,7 @@ fn time_of_the_data_changes_results() {
 #[tokio::test]
 async fn time_of_the_machine_changes_results_while_nothing_happens() {
     let liveset = builder().build().unwrap();
-    let soon = Instant::from(std::time::SystemTime::now()).saturating_add(Duration::from_millis(300));
+    let soon = Timestamp::from(std::time::SystemTime::now()).saturating_add(Duration::from_millis(300));
     liveset.commit(|tx| tx.upsert("orders", &json!({ "id": 1, "due": soon.to_string() }))).unwrap();
     let mut live = liveset.live(Query::new("orders").filter("due <= now")).unwrap();
     assert!(matches!(live.next().await, Some(LiveUpdate::Snapshot(result)) if result.rows.is_empty()));
@@ -162,7 +162,7 @@ async fn time_of_the_machine_changes_results_while_nothing_happens() {
         matches!(&update, Some(LiveUpdate::Batch(batch)) if batch.count.is_some_and(|count| count.total == 1)),
         "{update:?}"
     );
-    assert!(Instant::from(std::time::SystemTime::now()) >= soon);
+    assert!(Timestamp::from(std::time::SystemTime::now()) >= soon);
 }
 
 #[tokio::test]

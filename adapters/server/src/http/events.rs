@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
 use liveset::{Json, PublishError};
-use liveset_engine::Instant;
+use liveset_engine::Timestamp;
 use liveset_hub::ResourceError;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -28,7 +28,7 @@ pub(super) async fn publish(
     let event: EventText<'_> =
         serde_json::from_slice(&text).map_err(|error| ApiError::invalid_message(error.to_string()))?;
     let timestamp = match &event.timestamp {
-        Some(text) => Some(Instant::parse_rfc3339(text).ok_or_else(|| {
+        Some(text) => Some(Timestamp::parse_rfc3339(text).ok_or_else(|| {
             ApiError::invalid_message(format!(
                 "`timestamp` must be an RFC 3339 date or date-time, it is {text:?}"
             ))

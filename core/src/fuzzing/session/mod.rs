@@ -19,7 +19,7 @@ use op::Op;
 use world::{View, World, difference, version_text};
 
 use crate::{
-    About, Batch, CloseCode, Count, ErrorCode, Event, Moment, Refusal, Request, Session, SessionLimits,
+    About, Batch, CloseCode, Count, ErrorCode, Event, Monotonic, Refusal, Request, Session, SessionLimits,
     SessionState, Ticket, Transmit, Verdict,
 };
 
@@ -49,7 +49,7 @@ struct Run {
     session: Session,
     model: Model,
     world: World,
-    now: Moment,
+    now: Monotonic,
     chunk_rows: usize,
     published: u64,
     /// What the owner has not answered, the oldest first.
@@ -59,7 +59,7 @@ struct Run {
 
 impl Run {
     fn new() -> Run {
-        let now = Moment::from_nanos(1);
+        let now = Monotonic::from_nanos(1);
         let limits = SessionLimits::default()
             .message_bytes(600)
             .id_bytes(16)

@@ -9,24 +9,24 @@ use super::{
     live::Live,
 };
 use crate::{
-    CloseCode, ErrorCode, LiveQueryOptions, Moment, Query, SessionLimits, SubscriptionSpec, Verdict,
+    CloseCode, ErrorCode, LiveQueryOptions, Monotonic, Query, SessionLimits, SubscriptionSpec, Verdict,
     Violation,
 };
 
 #[derive(Debug)]
 pub(super) enum Stand {
     Awaiting {
-        deadline: Moment,
+        deadline: Monotonic,
     },
     Verifying {
-        deadline: Moment,
+        deadline: Monotonic,
         request_id: RequestId,
         held: VecDeque<String>,
     },
     Active(Box<Active>),
     /// `expires` is the principal's.
     Draining {
-        expires: Option<Moment>,
+        expires: Option<Monotonic>,
         streams: Box<Streams>,
     },
     Closing(CloseCode),
@@ -35,12 +35,12 @@ pub(super) enum Stand {
 
 #[derive(Debug)]
 pub(super) struct Active {
-    expires: Option<Moment>,
-    ping_at: Option<Moment>,
+    expires: Option<Monotonic>,
+    ping_at: Option<Monotonic>,
     /// None while the ping waits to be handed out.
-    pong_until: Option<Moment>,
+    pong_until: Option<Monotonic>,
     /// Until when it is waited for, and its mark.
-    reauth: Option<(Moment, RequestId)>,
+    reauth: Option<(Monotonic, RequestId)>,
     held: VecDeque<String>,
     subscribing: Vec<Subscribing>,
     creating: BTreeMap<String, Creating>,
@@ -85,13 +85,13 @@ pub(super) struct Model {
     pub(super) answers: VecDeque<Answer>,
     pub(super) asked: VecDeque<Asked>,
     /// Of messages that may be sent at once: what is left, in billionths, and since when.
-    allowance: (u128, Moment),
+    allowance: (u128, Monotonic),
     rate_limited: u32,
     invalid: u32,
 }
 
 impl Model {
-    pub(super) fn new(limits: &SessionLimits, now: Moment) -> Model {
+    pub(super) fn new(limits: &SessionLimits, now: Monotonic) -> Model {
         Model {
             stand: Stand::Awaiting { deadline: now + limits.auth_timeout },
             answers: VecDeque::new(),
@@ -122,7 +122,7 @@ impl Model {
         matches!(self.stand, Stand::Awaiting { .. } | Stand::Verifying { .. } | Stand::Active(_))
     }
 
-    pub(super) fn deadline(&self) -> Option<Moment> {
+    pub(super) fn deadline(&self) -> Option<Monotonic> {
         match &self.stand {
             Stand::Awaiting { deadline } | Stand::Verifying { deadline, .. } => Some(*deadline),
             Stand::Active(active) => {
@@ -137,7 +137,7 @@ impl Model {
 
     // --- what happens ---
 
-    pub(super) fn pass(&mut self, now: Moment) {
+    pub(super) fn pass(&mut self, now: Monotonic) {
         while self.deadline().is_some_and(|deadline| deadline <= now) {
             match &mut self.stand {
                 Stand::Awaiting { .. } | Stand::Verifying { .. } => {
@@ -162,14 +162,14 @@ impl Model {
     }
 
     /// A ping was handed out.
-    pub(super) fn pinged(&mut self, now: Moment) {
+    pub(super) fn pinged(&mut self, now: Monotonic) {
         if let Stand::Active(active) = &mut self.stand {
             active.pong_until = Some(now + self.limits.pong_timeout);
         }
         self.pass(now);
     }
 
-    pub(super) fn text(&mut self, now: Moment, text: &[u8]) {
+    pub(super) fn text(&mut self, now: Monotonic, text: &[u8]) {
         self.pass(now);
         if !self.listens() {
             return;
@@ -242,7 +242,7 @@ impl Model {
     }
 
     /// Messages that were held, up to one that still has to wait.
-    fn replay(&mut self, now: Moment) {
+    fn replay(&mut self, now: Monotonic) {
         while let Stand::Active(active) = &mut self.stand {
             let Some(text) = active.held.front().cloned() else { return };
             let said = Said::read(&text, self.limits.id_bytes);
@@ -254,7 +254,7 @@ impl Model {
         }
     }
 
-    fn message(&mut self, now: Moment, said: Said) {
+    fn message(&mut self, now: Monotonic, said: Said) {
         let Said { request_id, body, .. } = said;
         let body = match body {
             Ok(body) => body,
@@ -357,7 +357,7 @@ impl Model {
         }
     }
 
-    pub(super) fn violate(&mut self, now: Moment, violation: Violation) {
+    pub(super) fn violate(&mut self, now: Monotonic, violation: Violation) {
         self.pass(now);
         if matches!(self.stand, Stand::Closing(_) | Stand::Closed) {
             return;
@@ -373,7 +373,7 @@ impl Model {
     // --- what the owner does ---
 
     /// `current` tells whether the verdict is on the attempt that the session waits for. Returns what the session has to.
-    pub(super) fn verdict(&mut self, now: Moment, current: bool, verdict: Verdict) -> bool {
+    pub(super) fn verdict(&mut self, now: Monotonic, current: bool, verdict: Verdict) -> bool {
         self.pass(now);
         let request_id = match &mut self.stand {
             Stand::Verifying { request_id, .. } if current => request_id.take(),
@@ -413,7 +413,7 @@ impl Model {
     }
 
     /// The owner's answer to a `subscribeEvents`, named by the first of its ids. Returns what the session has to.
-    pub(super) fn subscribed(&mut self, now: Moment, first: &str, refusal: Option<ErrorCode>) -> bool {
+    pub(super) fn subscribed(&mut self, now: Monotonic, first: &str, refusal: Option<ErrorCode>) -> bool {
         let Some(active) = self.active() else { return false };
         let Some(at) = active.subscribing.iter().position(|request| *request.entries[0].id == *first) else {
             return false;
@@ -441,7 +441,7 @@ impl Model {
         self.active()?.creating.remove(id)
     }
 
-    pub(super) fn refused(&mut self, now: Moment, id: &str, creating: Creating, code: ErrorCode) {
+    pub(super) fn refused(&mut self, now: Monotonic, id: &str, creating: Creating, code: ErrorCode) {
         self.answer(Answer::error(code, creating.request_id, Some(id)));
         if code == ErrorCode::Overloaded {
             self.close(close_code(code));
@@ -449,7 +449,7 @@ impl Model {
         self.replay(now);
     }
 
-    pub(super) fn live(&mut self, now: Moment, id: &str, live: Live, answer: Answer) {
+    pub(super) fn live(&mut self, now: Monotonic, id: &str, live: Live, answer: Answer) {
         if let Some(active) = self.active() {
             active.streams.live.insert(id.to_owned(), live);
         }
@@ -469,7 +469,7 @@ impl Model {
         }
     }
 
-    pub(super) fn renew(&mut self, now: Moment, expires: Option<Moment>) {
+    pub(super) fn renew(&mut self, now: Monotonic, expires: Option<Monotonic>) {
         match &mut self.stand {
             Stand::Active(active) => active.expires = expires,
             Stand::Draining { expires: until, .. } => *until = expires,
@@ -485,7 +485,7 @@ impl Model {
         }
     }
 
-    pub(super) fn shutdown(&mut self, now: Moment) {
+    pub(super) fn shutdown(&mut self, now: Monotonic) {
         self.pass(now);
         self.asked.clear();
         self.stand = match std::mem::replace(&mut self.stand, Stand::Closed) {
@@ -498,7 +498,7 @@ impl Model {
         };
     }
 
-    pub(super) fn fail(&mut self, now: Moment, code: ErrorCode) {
+    pub(super) fn fail(&mut self, now: Monotonic, code: ErrorCode) {
         self.pass(now);
         if !matches!(self.stand, Stand::Closing(_) | Stand::Closed) {
             self.close_with(code, None);

@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, btree_map::Entry};
 use crate::filter::ast::{Comparison, Expr, Membership, Sign, Sum, Term, TextTest};
 use crate::filter::eval::{self, Operand};
 use crate::syntax::Literal;
-use crate::time::{Instant, Span, Unit};
+use crate::time::{Span, Timestamp, Unit};
 use crate::value::Number;
 
 /// A test by its number, or the opposite of it.
@@ -64,7 +64,7 @@ pub(super) enum Const {
     Bool(bool),
     Number(Number),
     Text(Box<str>),
-    Instant(Instant),
+    Instant(Timestamp),
     Span(Span),
     /// A sum that overflows or does not add up.
     Invalid,

@@ -118,7 +118,7 @@ struct Emitter<'a, C> {
     timed_from: u32,
     operands: Vec<Ref>,
     numbers: Vec<crate::value::Number>,
-    instants: Vec<crate::time::Instant>,
+    instants: Vec<crate::time::Timestamp>,
     spans: Vec<crate::time::Span>,
     sets: Collected,
     groups: Vec<Group>,

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use crate::filter::fields::Fields;
 use crate::steps::Cost;
-use crate::time::{Instant, Span, Step, Steps};
+use crate::time::{Span, Step, Steps, Timestamp};
 use crate::value::Number;
 
 mod build;
@@ -61,7 +61,7 @@ struct Program<C> {
     /// Single tests with `now`.
     now_tests: Box<[u32]>,
     numbers: Box<[Number]>,
-    instants: Box<[Instant]>,
+    instants: Box<[Timestamp]>,
     spans: Box<[Span]>,
     texts: sets::Texts,
     sets: sets::Sets,
@@ -228,12 +228,12 @@ impl<C: Clone + Ord> Compiled<C> {
 
 impl<C> Compiled<C> {
     /// Whether a row passes at the moment `now`; see [`Filter::matches`](crate::Filter::matches).
-    pub(crate) fn matches<R: Fields<C> + ?Sized>(&self, row: &R, now: Instant) -> bool {
+    pub(crate) fn matches<R: Fields<C> + ?Sized>(&self, row: &R, now: Timestamp) -> bool {
         self.test(row, now, &mut 0)
     }
 
     /// Whether a row passes at the moment `now`. Adds the steps that it took, at most those of [`cost`](Self::cost).
-    pub(crate) fn test<R: Fields<C> + ?Sized>(&self, row: &R, now: Instant, steps: &mut u64) -> bool {
+    pub(crate) fn test<R: Fields<C> + ?Sized>(&self, row: &R, now: Timestamp, steps: &mut u64) -> bool {
         run::test(&self.0, row, now, steps)
     }
 
@@ -242,7 +242,7 @@ impl<C> Compiled<C> {
         &self,
         rest: &Rest,
         row: &R,
-        now: Instant,
+        now: Timestamp,
         steps: &mut u64,
     ) -> bool {
         run::test_rest(&self.0, rest, row, now, steps)
@@ -254,8 +254,8 @@ impl<C> Compiled<C> {
     pub(crate) fn test_both<R: Fields<C> + ?Sized>(
         &self,
         row: &R,
-        then: Instant,
-        now: Instant,
+        then: Timestamp,
+        now: Timestamp,
         steps: &mut u64,
     ) -> (bool, bool) {
         run::test_both(&self.0, row, then, now, steps)
@@ -266,8 +266,8 @@ impl<C> Compiled<C> {
     pub(crate) fn turn<R: Fields<C> + ?Sized>(
         &self,
         row: &R,
-        then: Instant,
-        now: Instant,
+        then: Timestamp,
+        now: Timestamp,
         steps: &mut u64,
     ) -> Option<bool> {
         run::turn(&self.0, row, then, now, steps)
@@ -278,9 +278,9 @@ impl<C> Compiled<C> {
     pub(crate) fn next_flip<R: Fields<C> + ?Sized>(
         &self,
         row: &R,
-        now: Instant,
+        now: Timestamp,
         steps: &mut u64,
-    ) -> Option<Instant> {
+    ) -> Option<Timestamp> {
         if !self.uses_now() {
             return None;
         }

@@ -14,13 +14,13 @@ use crate::filter::eval::{self, Operand};
 use crate::filter::fields::Fields;
 use crate::filter::flips;
 use crate::steps::blocks;
-use crate::time::Instant;
+use crate::time::Timestamp;
 use crate::value::{Number, Object, Value as Json};
 
 pub(super) fn test<C, R: Fields<C> + ?Sized>(
     program: &Program<C>,
     row: &R,
-    now: Instant,
+    now: Timestamp,
     steps: &mut u64,
 ) -> bool {
     let mut run = Run::new(program, row, [now, now], 1);
@@ -33,7 +33,7 @@ pub(super) fn test_rest<C, R: Fields<C> + ?Sized>(
     program: &Program<C>,
     rest: &Rest,
     row: &R,
-    now: Instant,
+    now: Timestamp,
     steps: &mut u64,
 ) -> bool {
     let mut run = Run::new(program, row, [now, now], 1);
@@ -55,8 +55,8 @@ pub(super) fn test_rest<C, R: Fields<C> + ?Sized>(
 pub(super) fn test_both<C, R: Fields<C> + ?Sized>(
     program: &Program<C>,
     row: &R,
-    then: Instant,
-    now: Instant,
+    then: Timestamp,
+    now: Timestamp,
     steps: &mut u64,
 ) -> (bool, bool) {
     let mut run = Run::new(program, row, [then, now], 2);
@@ -68,8 +68,8 @@ pub(super) fn test_both<C, R: Fields<C> + ?Sized>(
 pub(super) fn turn<C, R: Fields<C> + ?Sized>(
     program: &Program<C>,
     row: &R,
-    then: Instant,
-    now: Instant,
+    then: Timestamp,
+    now: Timestamp,
     steps: &mut u64,
 ) -> Option<bool> {
     let mut run = Run::new(program, row, [then, now], 2);
@@ -83,14 +83,14 @@ pub(super) fn turn<C, R: Fields<C> + ?Sized>(
 }
 
 /// A test with `now`, by its place, and the moment at which it changes next.
-type Change = (Instant, u32);
+type Change = (Timestamp, u32);
 
 pub(super) fn next_flip<C, R: Fields<C> + ?Sized>(
     program: &Program<C>,
     row: &R,
-    now: Instant,
+    now: Timestamp,
     steps: &mut u64,
-) -> Option<Instant> {
+) -> Option<Timestamp> {
     let mut run = Run::new(program, row, [now, now], 1);
     let flip = run.next_flip(now);
     *steps += run.steps;
@@ -102,7 +102,7 @@ pub(super) fn next_flip<C, R: Fields<C> + ?Sized>(
 enum Known {
     Unknown,
     Number(Number),
-    Instant(Instant),
+    Instant(Timestamp),
     Invalid,
 }
 
@@ -115,19 +115,19 @@ struct Run<'a, C, R: ?Sized> {
     row: &'a R,
     steps: u64,
     /// The moments that are asked about, and the one of them that is asked about just now.
-    moments: [Instant; 2],
+    moments: [Timestamp; 2],
     moment: usize,
     /// Of each test that is kept two bits: whether its answer is known, and which it is. Those with `now` have two for each moment.
     tests: SmallVec<[u64; 4]>,
     sums: SmallVec<[Known; 2]>,
     /// What the text in a column reads as, where that is known.
-    parsed: SmallVec<[Option<Option<Instant>>; 2]>,
+    parsed: SmallVec<[Option<Option<Timestamp>>; 2]>,
     groups: SmallVec<[Heard; 2]>,
     heard: SmallVec<[u64; 2]>,
 }
 
 impl<'a, C, R: Fields<C> + ?Sized> Run<'a, C, R> {
-    fn new(program: &'a Program<C>, row: &'a R, moments: [Instant; 2], count: u32) -> Self {
+    fn new(program: &'a Program<C>, row: &'a R, moments: [Timestamp; 2], count: u32) -> Self {
         let tests = (program.kept_tests.free + count * program.kept_tests.timed).div_ceil(32);
         let sums = program.kept_sums.free + count * program.kept_sums.timed;
         Run {
@@ -394,20 +394,20 @@ impl<'a, C, R: Fields<C> + ?Sized> Run<'a, C, R> {
     }
 
     /// The instant that text reads as: the value's own, if it is not known.
-    fn read(&mut self, value: u32, text: &str) -> Option<Instant> {
+    fn read(&mut self, value: u32, text: &str) -> Option<Timestamp> {
         let program = self.program;
         let column = match program.values[value as usize] {
             Value::Column(column) if column < program.parsed => column as usize,
             Value::Text(text) => return program.texts.instant(text),
             _ => {
                 self.steps += PARSE + blocks(text.len());
-                return Instant::parse_rfc3339(text);
+                return Timestamp::parse_rfc3339(text);
             }
         };
         if self.parsed[column].is_none() {
             self.steps += PARSE + blocks(text.len());
         }
-        *self.parsed[column].get_or_insert_with(|| Instant::parse_rfc3339(text))
+        *self.parsed[column].get_or_insert_with(|| Timestamp::parse_rfc3339(text))
     }
 
     /// A sum, from the left: from the first value, or from a sum on the way that is known.
@@ -498,7 +498,7 @@ impl<'a, C, R: Fields<C> + ?Sized> Run<'a, C, R> {
     // --- time ---
 
     /// Forgets what depends on `now`, and goes to another moment.
-    fn go_to(&mut self, now: Instant) {
+    fn go_to(&mut self, now: Timestamp) {
         self.moments = [now, now];
         let Program { kept_tests, kept_sums, .. } = self.program;
         for test in kept_tests.free..kept_tests.all() {
@@ -508,7 +508,7 @@ impl<'a, C, R: Fields<C> + ?Sized> Run<'a, C, R> {
         self.sums[free..all].fill(Known::Unknown);
     }
 
-    fn next_flip(&mut self, now: Instant) -> Option<Instant> {
+    fn next_flip(&mut self, now: Timestamp) -> Option<Timestamp> {
         let program = self.program;
         let passes = self.test(program.root);
         // Each test is asked once, and again only when its moment has come: a filter may have a thousand of them.
@@ -539,7 +539,7 @@ impl<'a, C, R: Fields<C> + ?Sized> Run<'a, C, R> {
     }
 
     /// The earliest moment after `at` at which a test itself may change.
-    fn next_change(&mut self, test: u32, at: Instant) -> Option<Instant> {
+    fn next_change(&mut self, test: u32, at: Timestamp) -> Option<Timestamp> {
         let program = self.program;
         self.steps += cost::of_moments(program, test as usize);
         match program.tests[test as usize] {
@@ -560,7 +560,13 @@ impl<'a, C, R: Fields<C> + ?Sized> Run<'a, C, R> {
     }
 
     /// When the comparison of a moved `now` with another value may change next.
-    fn next_change_of(&mut self, now: u32, operator: Comparison, other: u32, at: Instant) -> Option<Instant> {
+    fn next_change_of(
+        &mut self,
+        now: u32,
+        operator: Comparison,
+        other: u32,
+        at: Timestamp,
+    ) -> Option<Timestamp> {
         let steps = self.program.steps(now);
         match self.instant(other) {
             Some(other) => flips::next_change_at(&steps, operator, other, at),
@@ -571,7 +577,7 @@ impl<'a, C, R: Fields<C> + ?Sized> Run<'a, C, R> {
     }
 
     /// The instant that a value is beside an instant.
-    fn instant(&mut self, value: u32) -> Option<Instant> {
+    fn instant(&mut self, value: u32) -> Option<Timestamp> {
         match self.operand(value) {
             Operand::Instant(at, _) => Some(at),
             Operand::Text(text) => self.read(value, text),

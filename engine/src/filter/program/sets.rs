@@ -9,7 +9,7 @@ use super::build;
 use super::cost::PARSE;
 use crate::filter::eval::Operand;
 use crate::steps::blocks;
-use crate::time::Instant;
+use crate::time::Timestamp;
 use crate::value::Number;
 
 /// Different texts in the order of their bytes.
@@ -19,7 +19,7 @@ pub(super) struct Texts {
     /// Where each ends.
     ends: Box<[u32]>,
     /// Those that read as instants, by their numbers.
-    spelled: Box<[(u32, Instant)]>,
+    spelled: Box<[(u32, Timestamp)]>,
 }
 
 impl Texts {
@@ -29,7 +29,7 @@ impl Texts {
         for (number, text) in (0..).zip(texts) {
             all.push_str(text);
             ends.push(all.len() as u32);
-            spelled.extend(Instant::parse_rfc3339(text).map(|at| (number, at)));
+            spelled.extend(Timestamp::parse_rfc3339(text).map(|at| (number, at)));
         }
         Texts { all: all.into(), ends: ends.into(), spelled: spelled.into() }
     }
@@ -40,7 +40,7 @@ impl Texts {
     }
 
     /// The instant that a text reads as.
-    pub(super) fn instant(&self, text: u32) -> Option<Instant> {
+    pub(super) fn instant(&self, text: u32) -> Option<Timestamp> {
         let place = self.spelled.binary_search_by_key(&text, |(text, _)| *text).ok()?;
         Some(self.spelled[place].1)
     }
@@ -57,7 +57,7 @@ pub(crate) enum Member<'a> {
     Bool(bool),
     Number(Number),
     Text(&'a str),
-    Instant(Instant),
+    Instant(Timestamp),
 }
 
 /// The sets of a program.
@@ -69,7 +69,7 @@ pub(super) struct Sets {
     numbers: Box<[Number]>,
     /// Numbers of texts.
     texts: Box<[u32]>,
-    instants: Box<[Instant]>,
+    instants: Box<[Timestamp]>,
     /// Of the texts of a set those that read as instants, in the order of these; as places among the texts' instants.
     spelled: Box<[u32]>,
 }
@@ -95,7 +95,7 @@ pub(super) struct Collected {
     small: Vec<i32>,
     numbers: Vec<Number>,
     texts: Vec<u32>,
-    instants: Vec<Instant>,
+    instants: Vec<Timestamp>,
     spelled: Vec<u32>,
 }
 
@@ -210,7 +210,7 @@ pub(super) struct Set<'a> {
     pub(super) small: &'a [i32],
     pub(super) numbers: &'a [Number],
     pub(super) texts: &'a [u32],
-    pub(super) instants: &'a [Instant],
+    pub(super) instants: &'a [Timestamp],
     pub(super) spelled: &'a [u32],
 }
 
@@ -261,7 +261,7 @@ impl Sets {
         &self,
         set: u32,
         value: Operand<'_>,
-        read: Option<Option<Instant>>,
+        read: Option<Option<Timestamp>>,
         texts: &Texts,
         steps: &mut u64,
         each: &mut impl FnMut(u32) -> bool,
@@ -270,7 +270,7 @@ impl Sets {
         let after_small = PLAIN + set.small.len() as u32;
         let after_numbers = after_small + set.numbers.len() as u32;
         let after_texts = after_numbers + set.texts.len() as u32;
-        let instants = |at: Instant, steps: &mut u64| {
+        let instants = |at: Timestamp, steps: &mut u64| {
             let found = search(set.instants, steps, |other, _| other.cmp(&at)).ok();
             found.map(|place| after_texts + place)
         };
@@ -306,7 +306,7 @@ impl Sets {
                 }
                 let read = read.unwrap_or_else(|| {
                     *steps += PARSE + blocks(text.len());
-                    Instant::parse_rfc3339(text)
+                    Timestamp::parse_rfc3339(text)
                 });
                 read.and_then(|at| instants(at, steps))
             }

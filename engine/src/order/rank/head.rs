@@ -1,6 +1,6 @@
 //! The first 16 bytes of an encoding, in a register.
 
-use crate::time::Instant;
+use crate::time::Timestamp;
 use crate::value::{Number, Value};
 
 /// Ends a list: less than every kind, so that a list comes before the longer ones that begin with it.
@@ -135,8 +135,8 @@ pub(super) fn head_of_number(number: Number) -> Head {
 
 /// Seconds since the year 0 in 5 bytes, the milliseconds and the nanoseconds behind them only where there are some: 7 bytes
 /// for whole seconds, at most 11.
-pub(super) fn head_of_instant(at: Instant) -> Head {
-    let nanos = (at.unix_nanos() - Instant::MIN.unix_nanos()) as u128;
+pub(super) fn head_of_instant(at: Timestamp) -> Head {
+    let nanos = (at.unix_nanos() - Timestamp::MIN.unix_nanos()) as u128;
     // 10^9 is 2^9 times 5^9, and without 9 bits the nanoseconds of 10 000 years fit a word, which is faster to divide.
     let seconds = (nanos >> 9) as u64 / 1_953_125;
     let rest = (nanos as u64).wrapping_sub(seconds.wrapping_mul(1_000_000_000));

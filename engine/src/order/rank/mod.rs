@@ -6,7 +6,7 @@
 //! Most comparisons are decided by the first 16 bytes. They are computed in a register ([`key`], [`prefix`]), without writing the
 //! rest, and the encodings are short so that as much as possible stands in them: a number and an instant always stand there whole.
 
-use crate::time::Instant;
+use crate::time::Timestamp;
 use crate::value::{Number, Value};
 
 mod head;
@@ -63,7 +63,7 @@ pub(crate) fn key_of_number(number: Number) -> u128 {
 }
 
 /// The [`key`] of an instant: all of it.
-pub(crate) fn key_of_instant(at: Instant) -> u128 {
+pub(crate) fn key_of_instant(at: Timestamp) -> u128 {
     head_of_instant(at).bits
 }
 
@@ -280,7 +280,7 @@ mod tests {
             }
         }
 
-        fn instant(&mut self) -> Instant {
+        fn instant(&mut self) -> Timestamp {
             let seconds = self.below(315_569_520_000);
             let nanos = match self.below(4) {
                 0 => 0,
@@ -290,7 +290,7 @@ mod tests {
             };
             let seconds = if self.below(2) == 0 { 200_000_000_000 + seconds % 3 } else { seconds };
             let nanos = i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
-            Instant::from_unix_nanos(Instant::MIN.unix_nanos() + nanos).unwrap()
+            Timestamp::from_unix_nanos(Timestamp::MIN.unix_nanos() + nanos).unwrap()
         }
 
         fn text(&mut self) -> String {
@@ -333,8 +333,8 @@ mod tests {
     #[test]
     fn random_instants_sort_in_time() {
         let mut random = Random(2);
-        let ends = [Instant::MIN, Instant::UNIX_EPOCH, Instant::MAX];
-        let some: Vec<Instant> = ends.into_iter().chain((0..800).map(|_| random.instant())).collect();
+        let ends = [Timestamp::MIN, Timestamp::UNIX_EPOCH, Timestamp::MAX];
+        let some: Vec<Timestamp> = ends.into_iter().chain((0..800).map(|_| random.instant())).collect();
         for &a in &some {
             for &b in &some {
                 assert_eq!(key_of_instant(a).cmp(&key_of_instant(b)), a.cmp(&b), "{a} against {b}");

@@ -8,7 +8,7 @@ use super::{
     range_of_numbers, range_of_texts,
 };
 use crate::syntax::{Literal, shortened};
-use crate::time::Instant;
+use crate::time::Timestamp;
 use crate::value::Number;
 
 /// What the values of a field are whose keys lie between two, as the end of a sentence: `is 5`, `from 10 and below 20`,
@@ -108,12 +108,12 @@ fn number(key: u128) -> Option<Number> {
     (key_of_number(number) == key).then_some(number)
 }
 
-fn instant(key: u128) -> Option<Instant> {
+fn instant(key: u128) -> Option<Timestamp> {
     let bytes = behind(key);
     let seconds = bytes[..5].iter().fold(0_i128, |value, byte| value << 8 | i128::from(*byte));
     let fraction = sevens(&bytes[5..]);
     let nanos = i128::from(fraction >> 54) * 1_000_000 + i128::from(fraction >> 34 & 0xf_ffff);
-    let at = Instant::from_unix_nanos(Instant::MIN.unix_nanos() + seconds * 1_000_000_000 + nanos)?;
+    let at = Timestamp::from_unix_nanos(Timestamp::MIN.unix_nanos() + seconds * 1_000_000_000 + nanos)?;
     (key_of_instant(at) == key).then_some(at)
 }
 
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn every_instant_is_read_back() {
         for text in ["0000-01-01", "2023-01-31T15:14:13.123456789Z", "9999-12-31T23:59:59.999999999Z"] {
-            let at = Instant::parse_rfc3339(text).unwrap();
+            let at = Timestamp::parse_rfc3339(text).unwrap();
             assert_eq!(instant(key_of_instant(at)), Some(at));
         }
     }
@@ -172,7 +172,7 @@ mod tests {
     fn ranges_are_shown_by_their_ends() {
         let number = |number: i64| key_of_number(Number::Int(number));
         let text = |text: &str| key(&Value::Text(text.into()));
-        let at = |text: &str| key_of_instant(Instant::parse_rfc3339(text).unwrap());
+        let at = |text: &str| key_of_instant(Timestamp::parse_rfc3339(text).unwrap());
         let (numbers, texts, instants) = (range_of_numbers(), range_of_texts(), range_of_instants());
         let cases = [
             ((number(5), number(5)), "is 5"),

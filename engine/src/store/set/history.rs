@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 
 use crate::{
     store::{row::Row, set::RowChange},
-    time::Instant,
+    time::Timestamp,
 };
 
 /// One commit, or one passing of time, as one set saw it.
@@ -22,7 +22,7 @@ pub(crate) struct HistoryEntry {
     /// The version of results that have taken it.
     pub(crate) version: u64,
     /// The moment up to which time has passed with it.
-    pub(crate) now: Instant,
+    pub(crate) now: Timestamp,
     /// The number of the set's last commit before it.
     pub(crate) before: u64,
     /// Each of a different row.
@@ -35,7 +35,7 @@ pub(crate) struct HistoryEntry {
 
 impl HistoryEntry {
     /// What a set did, or what time did to it, after its commit of number `before`.
-    pub(crate) fn new(version: u64, now: Instant, before: u64) -> Self {
+    pub(crate) fn new(version: u64, now: Timestamp, before: u64) -> Self {
         Self { version, now, before, changes: Vec::new(), turned: Vec::new(), weight: Weight::default() }
     }
 }

@@ -2,7 +2,7 @@
 
 #![allow(unreachable_pub, reason = "a test has no outside")]
 
-use liveset_engine::{Instant, JsonLimits, QueryLimits, Value, json};
+use liveset_engine::{JsonLimits, QueryLimits, Timestamp, Value, json};
 
 /// A small generator of numbers (SplitMix64).
 pub struct Random(u64);
@@ -37,8 +37,8 @@ impl Random {
     }
 }
 
-pub fn at(text: &str) -> Instant {
-    Instant::parse_rfc3339(text).unwrap_or_else(|| panic!("{text} is no instant"))
+pub fn at(text: &str) -> Timestamp {
+    Timestamp::parse_rfc3339(text).unwrap_or_else(|| panic!("{text} is no instant"))
 }
 
 pub fn node(text: &str) -> Value {

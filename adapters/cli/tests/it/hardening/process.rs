@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use liveset_engine::Instant as Moment;
+use liveset_engine::Timestamp;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -63,7 +63,7 @@ async fn clock_of_the_wall(row: Row, library: &Path) -> Line {
     );
     let mut case = Case::start_as(row, command, &config).await;
     // A node of the moment.
-    let at = Moment::from(SystemTime::now()).to_string();
+    let at = Timestamp::from(SystemTime::now()).to_string();
     let node = json!({ "id": "now", "at": at, "x": "s3cret" });
     Writer::new(&case.address).commit(&json!([{ "op": "upsert", "set": "orders", "node": node }])).await;
     case.rounds(1, SLACK, async |case: &mut Case| {

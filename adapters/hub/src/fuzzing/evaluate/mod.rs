@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use liveset_core::fuzzing::text::Json;
 use liveset_engine::{
-    Engine, EngineLimits, FeedId, FieldKind, Filter, HashSeed, Instant, JsonLimits, Op, Path, Plan,
-    QueryLimits, SetDef, Value, json,
+    Engine, EngineLimits, FeedId, FieldKind, Filter, HashSeed, JsonLimits, Op, Path, Plan, QueryLimits,
+    SetDef, Timestamp, Value, json,
 };
 
 use case::Case;
@@ -68,9 +68,9 @@ pub fn evaluate_tally(data: &[u8]) -> Option<(usize, usize)> {
 /// Until the moment that the filter names, time changes nothing.
 fn check_flip(filter: &Filter, value: &Value, query: &Query, val: &Val, now: Nanos, text: &str) {
     let passes = query.matches(val, now);
-    let flip = filter.next_flip(value, at(now)).map(Instant::unix_nanos);
+    let flip = filter.next_flip(value, at(now)).map(Timestamp::unix_nanos);
     assert!(flip.is_none_or(|flip| flip > now), "{text}");
-    let end = flip.unwrap_or(now + 40 * 366 * 86_400_000_000_000).min(Instant::MAX.unix_nanos());
+    let end = flip.unwrap_or(now + 40 * 366 * 86_400_000_000_000).min(Timestamp::MAX.unix_nanos());
     let mut steps: Vec<Nanos> = (1..8).map(|part| (end - 1 - now) * part / 8).collect();
     steps.extend([1, 1_000_000_000, 3_600_000_000_000, 86_400_000_000_000, end - 1 - now]);
     for step in steps.into_iter().filter(|step| (1..end - now).contains(step)) {
@@ -130,7 +130,7 @@ fn check_results(case: &Case, text: &str, nodes: &[String], declared: &[&str]) {
     }
     // The clock is set back, and goes on from there.
     let hours = i128::from([1, 25, 24 * 31, 24 * 366][(case.spelling >> 40) as usize % 4]);
-    let Some(back) = Instant::from_unix_nanos(now - hours * 3_600_000_000_000) else { return };
+    let Some(back) = Timestamp::from_unix_nanos(now - hours * 3_600_000_000_000) else { return };
     let mut due = Some(back);
     for _ in 0..3 {
         let Some(moment) = due else { break };
@@ -209,6 +209,6 @@ fn is_sound(node: &str) -> bool {
     is_sound
 }
 
-fn at(nanos: Nanos) -> Instant {
-    Instant::from_unix_nanos(nanos).expect("the oracle's instants exist")
+fn at(nanos: Nanos) -> Timestamp {
+    Timestamp::from_unix_nanos(nanos).expect("the oracle's instants exist")
 }

@@ -7,7 +7,7 @@ use std::{
 
 use liveset_core::{
     Attempt, ClientEvent, ClientLimits, ClientSession, CloseCode, Ended, ErrorCode, LiveQueryRequest,
-    LiveResult, Moment, RequestId, SubscriptionSpec, Token,
+    LiveResult, Monotonic, RequestId, SubscriptionSpec, Token,
 };
 use serde_json::Value;
 
@@ -81,11 +81,11 @@ const TO_AUTHENTICATE: std::time::Duration = std::time::Duration::from_secs(10);
 pub(super) struct Peer {
     pub(super) conn: Option<ConnectionId>,
     /// When the verdict that it needs, or has asked for, has to be there.
-    due: Moment,
+    due: Monotonic,
     pub(super) client: ClientSession,
     /// For whom it acts, and until when, by the verdicts, renewals and revocations that were given.
     pub(super) role: Option<Role>,
-    expires: Option<Moment>,
+    expires: Option<Monotonic>,
     pub(super) end: Option<End>,
     /// It had read all when it ended, so that there is no answer on its way.
     was_idle: bool,
@@ -111,8 +111,8 @@ impl Peer {
     pub(super) fn new() -> Self {
         Self {
             conn: None,
-            due: Moment::ZERO,
-            client: ClientSession::new(ClientLimits::default(), Moment::ZERO),
+            due: Monotonic::ZERO,
+            client: ClientSession::new(ClientLimits::default(), Monotonic::ZERO),
             role: None,
             expires: None,
             end: None,
@@ -130,7 +130,7 @@ impl Peer {
         }
     }
 
-    pub(super) fn connected(&mut self, now: Moment, conn: ConnectionId) {
+    pub(super) fn connected(&mut self, now: Monotonic, conn: ConnectionId) {
         let kept = std::mem::take(&mut self.kept);
         *self = Self { conn: Some(conn), due: now + TO_AUTHENTICATE, kept, ..Self::new() };
     }
@@ -154,7 +154,7 @@ impl Peer {
     }
 
     /// An attempt, whose verdict is the only one that counts from now on.
-    pub(super) fn asks(&mut self, now: Moment, attempt: Attempt, token: Token) {
+    pub(super) fn asks(&mut self, now: Monotonic, attempt: Attempt, token: Token) {
         if self.role.is_some() {
             self.due = now + TO_AUTHENTICATE;
         }
@@ -163,7 +163,12 @@ impl Peer {
     }
 
     /// A verdict on an attempt is given.
-    pub(super) fn judged(&mut self, now: Moment, attempt: Attempt, verdict: Option<(Role, Option<Moment>)>) {
+    pub(super) fn judged(
+        &mut self,
+        now: Monotonic,
+        attempt: Attempt,
+        verdict: Option<(Role, Option<Monotonic>)>,
+    ) {
         if self.end.is_some() || self.attempt != Some(attempt) {
             return;
         }
@@ -176,7 +181,7 @@ impl Peer {
     }
 
     /// Its principal is another one, or good for another time.
-    pub(super) fn renewed(&mut self, role: Role, expires: Option<Moment>) {
+    pub(super) fn renewed(&mut self, role: Role, expires: Option<Monotonic>) {
         if let Some(End::Shutdown { withheld }) = &mut self.end {
             *withheld |= (self.role, self.expires) != (Some(role), expires);
         }
@@ -195,7 +200,7 @@ impl Peer {
     }
 
     /// Ends it where its time is over.
-    pub(super) fn time_passed(&mut self, now: Moment) {
+    pub(super) fn time_passed(&mut self, now: Monotonic) {
         if self.is_served() && self.expires.is_some_and(|expires| expires <= now) {
             self.revoked();
         } else if self.conn.is_some()
@@ -270,7 +275,7 @@ impl Peer {
     // --- what it is told ---
 
     /// Reads one message. What is over for good, or acts for another since, is answered, and told nothing else.
-    pub(super) fn read(&mut self, now: Moment, text: &[u8], tally: &mut Tally) {
+    pub(super) fn read(&mut self, now: Monotonic, text: &[u8], tally: &mut Tally) {
         let about = String::from_utf8_lossy(text);
         let message: Value = serde_json::from_slice(text).expect("a message");
         let kind = message["type"].as_str().expect("a type");

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use liveset_core::{LiveQueryOptions, Moment};
+use liveset_core::{LiveQueryOptions, Monotonic};
 use serde_json::{Value, json};
 
 use crate::{
@@ -71,7 +71,7 @@ impl Role {
         }
     }
 
-    pub(super) fn principal(self, expires: Option<Moment>) -> Principal {
+    pub(super) fn principal(self, expires: Option<Monotonic>) -> Principal {
         let claims = match self {
             Self::A | Self::B => json!({ "tenant": self.marker(), "tenants": [self.marker()] }),
             Self::Staff => json!({ "staff": true }),

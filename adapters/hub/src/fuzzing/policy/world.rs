@@ -2,8 +2,8 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use liveset_core::{Attempt, ErrorCode, LiveResult, Moment, SessionLimits, Token, Transmit};
-use liveset_engine::{EngineLimits, FieldKind, Instant, SetDef};
+use liveset_core::{Attempt, ErrorCode, LiveResult, Monotonic, SessionLimits, Token, Transmit};
+use liveset_engine::{EngineLimits, FieldKind, SetDef, Timestamp};
 
 use super::{
     op::{Op, PEERS, Write},
@@ -128,7 +128,7 @@ impl World {
         hub.define_set(SetDef::new(SET).field("at", FieldKind::Instant)).expect("a set");
         let mut store = Store::default();
         store.define(SET, "id", &["at"]);
-        let now = Now { monotonic: Moment::from_nanos(1), wall: wall(START) };
+        let now = Now { monotonic: Monotonic::from_nanos(1), wall: wall(START) };
         let peers = (0..PEERS).map(|_| Peer::new()).collect();
         let mut world = Self { hub, rules, store, now, peers, written: 0, tally: Tally::default() };
         for (peer, role) in [Role::A, Role::B, Role::A, Role::B].into_iter().enumerate() {
@@ -311,7 +311,7 @@ impl World {
         self.tally.revoked += revoked as u64;
     }
 
-    fn renew(&mut self, into: impl Fn(Role) -> Role, expires: Option<Moment>) {
+    fn renew(&mut self, into: impl Fn(Role) -> Role, expires: Option<Monotonic>) {
         let ended = self.hub.reauthorize(self.now, |who| Some(into(Role::of(who)).principal(expires)));
         assert_eq!(ended, 0, "all are renewed");
         for peer in 0..PEERS {
@@ -332,7 +332,7 @@ impl World {
     }
 
     /// The moment in so many quarters of a minute; none where there are none.
-    fn in_quarters(&self, quarters: u8) -> Option<Moment> {
+    fn in_quarters(&self, quarters: u8) -> Option<Monotonic> {
         (quarters > 0).then(|| self.now.monotonic + QUARTER * u32::from(quarters))
     }
 
@@ -525,20 +525,20 @@ fn live_id(id: u8) -> String {
     format!("q{id}")
 }
 
-fn wall(nanos: i128) -> Instant {
-    Instant::from_unix_nanos(nanos).unwrap_or(Instant::MAX)
+fn wall(nanos: i128) -> Timestamp {
+    Timestamp::from_unix_nanos(nanos).unwrap_or(Timestamp::MAX)
 }
 
 /// What stands for a principal: the name of its role, and the moment at which it ends.
-fn token(role: Role, expires: Option<Moment>) -> String {
+fn token(role: Role, expires: Option<Monotonic>) -> String {
     expires.map_or_else(|| role.name().into(), |expires| format!("{} {}", role.name(), expires.as_nanos()))
 }
 
-fn read_token(token: &str) -> Option<(Role, Option<Moment>)> {
+fn read_token(token: &str) -> Option<(Role, Option<Monotonic>)> {
     let (name, expires) =
         token.split_once(' ').map_or((token, None), |(name, expires)| (name, Some(expires)));
     let role = (0..4).map(Role::new).find(|role| role.name() == name)?;
-    Some((role, expires.map(|nanos| Moment::from_nanos(nanos.parse().expect("a moment")))))
+    Some((role, expires.map(|nanos| Monotonic::from_nanos(nanos.parse().expect("a moment")))))
 }
 
 /// A row of a tenant. Every value that is the tenant's own has its marker or its digits, every hidden one the mark of the hidden too.

@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-use liveset::{AnyToken, Clock, FieldKind, Instant, Limits, Liveset, Op, Query, SetDef};
+use liveset::{AnyToken, Clock, FieldKind, Limits, Liveset, Op, Query, SetDef, Timestamp};
 use serde_json::{Value, json};
 
 use crate::support::Random;
@@ -92,8 +92,8 @@ fn key_value(set: usize, id: &str) -> Value {
     if SETS[set].1 == "no" { json!(id.parse::<i64>().expect("a number")) } else { json!(id) }
 }
 
-fn instant(seconds: i64) -> Instant {
-    Instant::parse_rfc3339(&instant_text(seconds)).expect("an instant")
+fn instant(seconds: i64) -> Timestamp {
+    Timestamp::parse_rfc3339(&instant_text(seconds)).expect("an instant")
 }
 
 /// Within January 2024.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use liveset_core::{LiveQueryOptions, LiveQueryRequest, SessionLimits, SubscriptionSpec, Token};
-use liveset_engine::{EngineLimits, FieldKind, Instant, Part, SetDef};
+use liveset_engine::{EngineLimits, FieldKind, Part, SetDef, Timestamp};
 use liveset_hub::{
     Access, AllowAll, AuthRefused, HashSeed, Hub, HubConfig, Policy, Principal, Restriction, WatchId,
     test_kit::{ClientId, Prng, World},
@@ -712,10 +712,10 @@ fn engine_ops(ops: &[oracle::Op]) -> Vec<liveset_engine::Op> {
     ops.iter().map(op).collect()
 }
 
-fn instant_of(nanos: Nanos) -> Instant {
-    Instant::from_unix_nanos(nanos).expect("an instant")
+fn instant_of(nanos: Nanos) -> Timestamp {
+    Timestamp::from_unix_nanos(nanos).expect("an instant")
 }
 
-fn nanos_of(instant: Instant) -> Nanos {
+fn nanos_of(instant: Timestamp) -> Nanos {
     instant.unix_nanos()
 }

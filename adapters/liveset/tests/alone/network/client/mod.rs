@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use liveset::{Liveset, Token};
 use liveset_core::{
-    ClientLimits, ClientSession, LiveQueryOptions, LiveQueryRequest, LiveResult, Moment, SubscriptionSpec,
+    ClientLimits, ClientSession, LiveQueryOptions, LiveQueryRequest, LiveResult, Monotonic, SubscriptionSpec,
 };
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -128,7 +128,7 @@ impl Client {
             async move { liveset.serve(server, None).await }
         });
         let started = Instant::now();
-        let mut session = ClientSession::new(ClientLimits::default(), Moment::ZERO);
+        let mut session = ClientSession::new(ClientLimits::default(), Monotonic::ZERO);
         session.authenticate(&Token::new("t"));
         let state = Arc::new(Mutex::new(State {
             session,
@@ -236,8 +236,8 @@ impl State {
         }
     }
 
-    fn now(&self) -> Moment {
-        Moment::from_epoch(self.started.elapsed())
+    fn now(&self) -> Monotonic {
+        Monotonic::from_epoch(self.started.elapsed())
     }
 
     // --- frames ---
