@@ -75,17 +75,17 @@ impl LimitsConfig {
         let Some(set) = self.part_mut(part) else {
             return Err(format!("--limit {name}: write PART.NAME=VALUE, where PART is one of {parts}"));
         };
+        let Some(kind) = set.value(limit) else {
+            return Err(format!("--limit {name}: {part} has {}", names(set).join(", ")));
+        };
         let value = match (value.replace('_', "").parse(), value.parse()) {
             (Ok(number), _) => Ok(LimitValue::Number(number)),
             (_, Ok(flag)) => Ok(LimitValue::Flag(flag)),
-            _ => read_text(value),
+            _ => read_text(value, kind),
         };
-        let result = value.map(|value| set.set(limit, value));
-        match result {
-            Ok(None) => Err(format!("--limit {name}: {part} has {}", names(set).join(", "))),
-            Ok(Some(result)) => result.map_err(|error| format!("--limit {name}: {error}")),
-            Err(error) => Err(format!("--limit {name}: {error}")),
-        }
+        let result = value
+            .and_then(|value| set.set(limit, value).unwrap_or(Ok(())).map_err(|error| error.to_string()));
+        result.map_err(|error| format!("--limit {name}: {error}"))
     }
 
     pub(super) fn validate(&self) -> Result<(), Problem> {
@@ -114,11 +114,12 @@ fn names(part: &dyn LimitSet) -> Vec<&'static str> {
     part.declared().iter().map(|limit| limit.name).collect()
 }
 
-/// A value that is written as a string.
-fn read_text(text: &str) -> Result<LimitValue, String> {
-    match text.starts_with(|first: char| first.is_ascii_digit()) {
-        true => duration::parse(text).map(LimitValue::Time),
-        false => Err(format!("{text:?} is not a number, nor a length of time as \"10s\"")),
+/// A value that is written as a string, for a limit that has a value of this kind.
+fn read_text(text: &str, kind: LimitValue) -> Result<LimitValue, String> {
+    match kind {
+        LimitValue::Time(_) => duration::parse(text).map(LimitValue::Time),
+        LimitValue::Number(_) => Err(format!("{text:?} is not a number")),
+        LimitValue::Flag(_) => Err("write true or false".to_owned()),
     }
 }
 
@@ -221,12 +222,14 @@ impl<'de> DeserializeSeed<'de> for Value<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        let value = deserializer.deserialize_any(ValueVisitor)?;
+        let Some(kind) = self.part.value(self.name) else { return Ok(()) };
+        let value = deserializer.deserialize_any(ValueVisitor(kind))?;
         self.part.set(self.name, value).unwrap_or(Ok(())).map_err(D::Error::custom)
     }
 }
 
-struct ValueVisitor;
+/// With a value of the kind that is wanted.
+struct ValueVisitor(LimitValue);
 
 impl Visitor<'_> for ValueVisitor {
     type Value = LimitValue;
@@ -244,7 +247,7 @@ impl Visitor<'_> for ValueVisitor {
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<LimitValue, E> {
-        read_text(text).map_err(E::custom)
+        read_text(text, self.0).map_err(E::custom)
     }
 
     fn visit_bool<E: serde::de::Error>(self, flag: bool) -> Result<LimitValue, E> {
