@@ -9,21 +9,21 @@ const LONGEST: usize = 64;
 /// letter missing, added, changed or swapped with its neighbour; or one the beginning of the other, from three letters on. The
 /// nearest wins, and of equally near ones the first. Costs the product of the lengths for each known word.
 pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    let word: Vec<char> = word.chars().flat_map(char::to_lowercase).take(LONGEST + 1).collect();
-    if word.is_empty() || word.len() > LONGEST {
+    let (word, length) = lowered(word);
+    if length == 0 || length > LONGEST {
         return None;
     }
-    let allowed = if word.len() >= 5 { 2 } else { 1 };
+    let allowed = if length >= 5 { 2 } else { 1 };
     let mut best: Option<(usize, &str)> = None;
     for candidate in known {
-        let letters: Vec<char> = candidate.chars().flat_map(char::to_lowercase).take(LONGEST + 1).collect();
-        if letters.len() > LONGEST {
+        let (letters, count) = lowered(candidate);
+        if count > LONGEST {
             continue;
         }
-        let mut distance = edits(&word, &letters);
+        let mut distance = strsim::osa_distance(&word, &letters);
         // A word of one or two letters is one edit away from half of all short words.
-        let short = letters.len().min(word.len()) < 3;
-        if distance > allowed || (short && distance > 0 && letters.len() != word.len() + 1) {
+        let short = count.min(length) < 3;
+        if distance > allowed || (short && distance > 0 && count != length + 1) {
             let begins = !short && (word.starts_with(&letters) || letters.starts_with(&word));
             if !begins {
                 continue;
@@ -42,23 +42,11 @@ pub fn hint<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> String 
     nearest(word, known).map(|word| format!(" (did you mean '{word}'?)")).unwrap_or_default()
 }
 
-/// How many letters must be added, dropped, changed or swapped with their neighbour.
-fn edits(a: &[char], b: &[char]) -> usize {
-    let mut before_last: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=b.len()).collect();
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let change = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            let mut least = change.min(last[j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                least = least.min(before_last[j - 2] + 1);
-            }
-            row.push(least);
-        }
-        before_last = std::mem::replace(&mut last, row);
-    }
-    last[b.len()]
+/// The word in lower case, cut to one letter more than is compared, and its letters.
+fn lowered(word: &str) -> (String, usize) {
+    let lowered: String = word.chars().flat_map(char::to_lowercase).take(LONGEST + 1).collect();
+    let letters = lowered.chars().count();
+    (lowered, letters)
 }
 
 #[cfg(test)]

@@ -55,6 +55,7 @@ const BELOW_SANS_IO: &[&str] = &[
     "slab",
     "smallvec",
     "static_assertions",
+    "strsim",
     "thiserror",
     "zmij",
 ];
