@@ -182,7 +182,7 @@ fn data_nested_deeper_than_a_node_may_be_is_not_published() {
                 .to_string()
                 .split(" at ")
                 .next(),
-            Some("the data of an event is refused: lists and objects nested deeper than 64")
+            Some("the data of an event is refused: arrays and objects nested deeper than 64")
         );
     }
     // Brackets in texts are no nesting, and closed ones do not add up.
