@@ -109,9 +109,9 @@ liveset_core::model::limits! {
         /// A commit or a moment of time that costs more is brought to the queries in slices, between which other
         /// inputs are taken; so is all other work that was put off.
         ///
-        /// A commit spends at most a quarter of it on moments of time that are due before it, a quarter on
-        /// queries that an index finds, and a quarter on those that none finds; of each, those that cost least
-        /// have their turn first. The diffs of queries that an index finds leave before those of others.
+        /// A commit spends at most a quarter of it on moments of time that are due before it, and a quarter on
+        /// queries that no index finds; of these, and of those that an index finds, the cheapest have their turn
+        /// first.
         ///
         /// Every call of [`Engine`](crate::Engine) keeps to it, time that passes before a commit or a query
         /// included. What may come on top:

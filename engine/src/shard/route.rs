@@ -21,12 +21,11 @@ impl Shard {
         if changes.is_empty() || self.predicates.get(set).is_none_or(Predicates::is_empty) {
             return;
         }
-        // What an index finds costs a change little, however many changes there are: it has its turn first. Those that cost more have
-        // a share of the hold as well, and wait for the others.
+        // What an index finds costs a change little, however many changes there are: it has its turn first. Those that cost more
+        // wait for the others.
         let columns = LOOK_UP_STEPS * self.predicates[set].columns() as u64;
         let own = (INDEXED_STEPS + columns).saturating_mul(changes.len() as u64);
-        let most = (*left).min(*for_scans);
-        let mut indexed = most.saturating_add(own);
+        let mut indexed = left.saturating_add(own);
         let mut dear: SmallVec<[(u64, u32); 4]> = SmallVec::new();
         self.step += 1;
         let mut scratch = std::mem::take(&mut self.scratch);
@@ -94,7 +93,7 @@ impl Shard {
             let touches = touches.map(|touch| (&changes[touch.change as usize], touch.sides));
             self.apply_to_filter(filter, touches, moment, &mut indexed);
         }
-        *left = left.saturating_sub(most.saturating_sub(indexed));
+        *left = (*left).min(indexed);
         let before = *for_scans;
         let mut scanned: SmallVec<[u32; 8]> = self.predicates[set].scanned().collect();
         let all = Tried::of_changes(changes.iter());
@@ -146,7 +145,7 @@ impl Shard {
 
 /// A query that takes more steps for the changes of a commit waits for those that take fewer.
 const DEAR_STEPS: u64 = 1_000;
-/// Steps that a changed row may cost the queries that an index finds, on top of a quarter of a hold.
+/// Steps that a changed row may cost the queries that an index finds, on top of one hold.
 const INDEXED_STEPS: u64 = 64;
 /// The steps that it takes to look up a changed row by a column that filters are found by, before and after.
 pub(crate) const LOOK_UP_STEPS: u64 = 2;
