@@ -110,8 +110,8 @@ liveset_core::model::limits! {
         /// inputs are taken; so is all other work that was put off.
         ///
         /// A commit spends at most a quarter of it on moments of time that are due before it, and a quarter on
-        /// queries that no index finds; of these, and of those that an index finds, the cheapest have their turn
-        /// first.
+        /// the queries that no index finds and on those that cost more than 256 steps for each row that an index
+        /// finds them by, the cheapest first. The diffs of the other queries leave first.
         ///
         /// Every call of [`Engine`](crate::Engine) keeps to it, time that passes before a commit or a query
         /// included. What may come on top:

@@ -14,19 +14,19 @@ use crate::{
 };
 
 impl Shard {
-    /// Brings the views up to a commit's changes of one set: those that an index finds as far as `left` steps allow, and the others
-    /// as far as `for_scans` does, which are theirs whatever else there was to do. What is beyond falls behind.
+    /// Brings the views up to a commit's changes of one set: those that an index finds and that cost little as far as `left` steps
+    /// allow, and the others as far as `for_scans` does, whatever else there was to do. What is beyond falls behind.
     pub(crate) fn apply(&mut self, set: usize, moment: AsOf<'_>, left: &mut u64, for_scans: &mut u64) {
         let changes = moment.rows.changes;
         if changes.is_empty() || self.predicates.get(set).is_none_or(Predicates::is_empty) {
             return;
         }
-        // What an index finds costs a change little, however many changes there are: it has its turn first. Those that cost more
-        // wait for the others.
+        // What an index finds mostly costs a change little, however many changes there are: it has its turn first. Those that cost more
+        // share the part of the scans, or a few of them would make all others wait.
         let columns = LOOK_UP_STEPS * self.predicates[set].columns() as u64;
         let own = (INDEXED_STEPS + columns).saturating_mul(changes.len() as u64);
         let mut indexed = left.saturating_add(own);
-        let mut dear: SmallVec<[(u64, u32); 4]> = SmallVec::new();
+        let mut dear: SmallVec<[Dear; 8]> = SmallVec::new();
         self.step += 1;
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.touches.clear();
@@ -66,9 +66,10 @@ impl Shard {
                 Found::Filter(filter) => {
                     let first = self.filters[filter as usize].touches.first;
                     let touched = scratch.chain(first).map(|touch| &changes[touch.change as usize]);
-                    let steps = self.most_steps(filter, Tried::of_changes(touched));
-                    if steps > DEAR_STEPS || steps > indexed {
-                        dear.push((steps, filter));
+                    let tried = Tried::of_changes(touched);
+                    let steps = self.most_steps(filter, tried);
+                    if steps > DEAR_STEPS.saturating_mul(tried.rows) || steps > indexed {
+                        dear.push(Dear { steps, filter, is_found: true });
                         continue;
                     }
                     let touches = scratch.chain(first);
@@ -83,37 +84,35 @@ impl Shard {
                 }
             }
         }
-        dear.sort_unstable();
-        for (steps, filter) in dear {
-            if steps > indexed {
-                self.fall_behind(filter, moment.now, moment);
-                continue;
-            }
-            let touches = scratch.chain(self.filters[filter as usize].touches.first);
-            let touches = touches.map(|touch| (&changes[touch.change as usize], touch.sides));
-            self.apply_to_filter(filter, touches, moment, &mut indexed);
-        }
         *left = (*left).min(indexed);
         let before = *for_scans;
-        let mut scanned: SmallVec<[u32; 8]> = self.predicates[set].scanned().collect();
         let all = Tried::of_changes(changes.iter());
-        if scanned.iter().map(|filter| self.most_steps(*filter, all)).fold(0, u64::saturating_add)
-            > *for_scans
-        {
+        let scanned =
+            self.predicates[set].scanned().filter(|filter| self.filters[*filter as usize].is_current());
+        dear.extend(scanned.map(|filter| Dear {
+            steps: self.most_steps(filter, all),
+            filter,
+            is_found: false,
+        }));
+        if dear.iter().map(|dear| dear.steps).fold(0, u64::saturating_add) > *for_scans {
             // Who costs little does not wait for who costs much.
-            scanned.sort_by_cached_key(|filter| self.most_steps(*filter, all));
+            dear.sort_unstable_by_key(|dear| (dear.steps, dear.filter));
         }
-        for filter in scanned {
+        for Dear { steps, filter, is_found } in dear {
             if !self.filters[filter as usize].is_current() {
                 continue;
             }
-            if self.most_steps(filter, all) > *for_scans {
+            if steps > *for_scans {
                 self.fall_behind(filter, moment.now, moment);
-                continue;
+            } else if is_found {
+                let touches = scratch.chain(self.filters[filter as usize].touches.first);
+                let touches = touches.map(|touch| (&changes[touch.change as usize], touch.sides));
+                self.apply_to_filter(filter, touches, moment, for_scans);
+            } else {
+                self.work.candidates_scanned += changes.len() as u64;
+                let touches = changes.iter().map(|change| (change, Sides::BOTH));
+                self.apply_to_filter(filter, touches, moment, for_scans);
             }
-            self.work.candidates_scanned += changes.len() as u64;
-            let touches = changes.iter().map(|change| (change, Sides::BOTH));
-            self.apply_to_filter(filter, touches, moment, for_scans);
         }
         *left = left.saturating_sub(before - *for_scans);
         self.scratch = scratch;
@@ -143,8 +142,16 @@ impl Shard {
     }
 }
 
-/// A query that takes more steps for the changes of a commit waits for those that take fewer.
-const DEAR_STEPS: u64 = 1_000;
+/// A filter whose steps for a commit come out of the part of the scans: it is tried on every change, or it is dear for those that it
+/// is found by.
+struct Dear {
+    steps: u64,
+    filter: u32,
+    is_found: bool,
+}
+
+/// A filter that takes more steps for each row that it is found by waits for those that take fewer.
+const DEAR_STEPS: u64 = 256;
 /// Steps that a changed row may cost the queries that an index finds, on top of one hold.
 const INDEXED_STEPS: u64 = 64;
 /// The steps that it takes to look up a changed row by a column that filters are found by, before and after.

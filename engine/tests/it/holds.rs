@@ -427,7 +427,8 @@ fn what_an_index_finds_cheaply_is_told_before_what_it_finds_dearly() {
     let taken = counted.engine.steps() - before;
     assert!(counted.engine.is_behind(), "the others cost more than their share");
     assert_eq!(counted.engine.complete(cheap), None, "it is not behind");
-    assert!(taken <= counted.engine.hold_steps() + 5_000, "{taken} steps");
+    // A quarter for these, and what is left of the quarter for scans on those that are behind.
+    assert!(taken <= counted.engine.hold_steps() / 2 + 1_000, "{taken} steps");
     counted.check();
 }
 
