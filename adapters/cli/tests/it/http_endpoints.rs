@@ -437,18 +437,23 @@ async fn only_allowed_origins_may_read() {
         ]
     };
     let allowed = http.request("OPTIONS", "/batch", &preflight("https://shop.example"), b"").await;
-    assert_eq!(allowed.status, 200);
+    assert_eq!(allowed.status, 204);
     assert_eq!(allowed.header("access-control-allow-origin"), Some("https://shop.example"));
     assert!(
         allowed.header("access-control-allow-headers").is_some_and(|value| value.contains("authorization"))
     );
     for other in ["https://shop.example.evil", "http://shop.example", "null"] {
         let refused = http.request("OPTIONS", "/batch", &preflight(other), b"").await;
+        assert_eq!(refused.status, 403, "{other}");
+        assert_eq!(refused.header("vary"), Some("origin"));
         assert_eq!(refused.header("access-control-allow-origin"), None);
         let answer = http.request("GET", "/healthz", &[("origin", other)], b"").await;
         assert_eq!(answer.header("access-control-allow-origin"), None);
         assert_eq!(answer.header("vary"), Some("origin"));
     }
+    // This is no preflight, and no route answers it.
+    let other = http.request("OPTIONS", "/batch", &[("origin", "https://shop.example")], b"").await;
+    assert_eq!(other.status, 405);
     // An error too must be readable.
     let unauthorized = http.request("POST", "/batch", &[("origin", "https://shop.example")], b"[]").await;
     assert_eq!(unauthorized.status, 401);

@@ -5,22 +5,59 @@
 
 use std::time::Duration;
 
-use axum::http::Method;
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, ORIGIN};
+use axum::Router;
+use axum::extract::Request;
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONTENT_TYPE, HeaderValue,
+    ORIGIN, VARY,
+};
+use axum::http::{Method, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use tower::ServiceExt as _;
 use tower_http::cors::CorsLayer;
+
+use super::ApiError;
 
 /// How long a browser may remember what was allowed.
 const MAX_AGE: Duration = Duration::from_secs(600);
 
-/// Answers preflights, and marks the answers that a page of an allowed origin may read; nothing where none is allowed. Origins are
-/// written as browsers send them. One that cannot be a header is never sent by a browser, and so is left out.
-pub(super) fn layer(origins: &[String]) -> Option<CorsLayer> {
+/// Has the preflights of a router answered, and the answers marked that a page of an allowed origin may read; where no origin is
+/// allowed, the router stays as it is. Origins are written as browsers send them. One that cannot be a header is never sent by a
+/// browser, and so is left out.
+pub(super) fn apply(router: Router, origins: &[String]) -> Router {
     let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| origin.parse().ok()).collect();
+    if origins.is_empty() {
+        return router;
+    }
     let layer = CorsLayer::new()
+        .allow_origin(origins)
         .allow_methods([Method::GET, Method::POST])
         .allow_headers([AUTHORIZATION, CONTENT_TYPE])
         .max_age(MAX_AGE)
         // A cache must not hand one origin's answer to another.
         .vary([ORIGIN]);
-    (!origins.is_empty()).then(|| layer.allow_origin(origins))
+    let without = router.clone();
+    router
+        .layer(layer)
+        .layer(middleware::from_fn(move |request, next| options(request, next, without.clone())))
+}
+
+/// The layer answers each `OPTIONS` with 200, whoever asks: a page that may not call is told so, and what is no preflight goes to the
+/// routes.
+async fn options(request: Request, next: Next, without: Router) -> Response {
+    if request.method() != Method::OPTIONS {
+        return next.run(request).await;
+    }
+    if !request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
+        return without.oneshot(request).await.into_response();
+    }
+    let mut answer = next.run(request).await;
+    if answer.headers().contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
+        *answer.status_mut() = StatusCode::NO_CONTENT;
+        return answer;
+    }
+    let mut refused = ApiError::forbidden("this origin is not allowed").into_response();
+    refused.headers_mut().insert(VARY, HeaderValue::from_static("origin"));
+    refused
 }

@@ -122,7 +122,7 @@ pub(crate) struct App {
 /// `/ws` and the endpoints. `more` is merged in below the common layers, so that its routes are counted and
 /// its errors look the same.
 pub fn router(liveset: Liveset, options: HttpOptions, more: Router) -> Router {
-    let cors = cors::layer(&options.cors_origins);
+    let cors_origins = options.cors_origins.clone();
     let origins = options.websocket_origins.clone();
     let has_metrics = options.metrics.is_some();
     let rates = Arc::new(Rates::new(options.requests_per_second, options.request_burst));
@@ -139,13 +139,13 @@ pub fn router(liveset: Liveset, options: HttpOptions, more: Router) -> Router {
     if has_metrics {
         routes = routes.route("/metrics", get(metrics::render));
     }
-    Router::new()
+    let router = Router::new()
         .merge(routes.with_state(app))
         .route("/ws", liveset_axum::websocket_from(liveset, origins))
         .merge(more)
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
-        .fallback(async |uri: Uri| ApiError::not_found(uri.path()))
-        .layer(tower::util::option_layer(cors))
+        .fallback(async |uri: Uri| ApiError::not_found(uri.path()));
+    cors::apply(router, &cors_origins)
         .layer(middleware::from_fn(linger::apply))
         .layer(middleware::from_fn(count))
 }
