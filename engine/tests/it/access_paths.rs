@@ -89,21 +89,36 @@ fn query(random: &mut Random) -> (Query, bool) {
 }
 
 /// How one engine is made to differ.
-fn variants() -> Vec<(&'static str, EngineLimits)> {
+struct Variant {
+    name: &'static str,
+    limits: EngineLimits,
+    /// It builds its indexes at once. The others do when they have looked at enough rows.
+    eager: bool,
+}
+
+fn variants() -> Vec<Variant> {
     // Results that are computed again as a whole tell other reasons: nothing here is too dear for a hold.
     let usual = EngineLimits::default().hold_steps(1_000_000);
-    let tuned = |tuning| usual.clone().tuning(tuning);
+    let tuned = |name, tuning: Tuning| Variant {
+        name,
+        limits: usual.clone().tuning(tuning),
+        eager: tuning.eager_indexes,
+    };
     let eager = Tuning { eager_indexes: true, ..Tuning::default() };
+    let mut small = tuned("in small slices", Tuning { small_slices: true, ..eager });
+    small.limits = small.limits.slice_rows(7);
+    let mut three = tuned("in three shards", eager);
+    three.limits = three.limits.shards(3);
     vec![
-        ("by itself", usual.clone()),
-        ("by scan", tuned(Tuning { scan_only: true, ..Tuning::default() })),
-        ("by the first", tuned(Tuning { alternative: Some(0), ..eager })),
-        ("by the second", tuned(Tuning { alternative: Some(1), no_stretches: true, ..eager })),
-        ("by the third", tuned(Tuning { alternative: Some(2), ..Tuning::default() })),
-        ("as slices", tuned(Tuning { stretches: true, ..eager })),
-        ("with node timers", tuned(Tuning { node_timers: true, ..eager })),
-        ("in small slices", tuned(Tuning { small_slices: true, ..eager }).slice_rows(7)),
-        ("in three shards", tuned(eager).shards(3)),
+        tuned("by itself", Tuning::default()),
+        tuned("by scan", Tuning { scan_only: true, ..Tuning::default() }),
+        tuned("by the first", Tuning { alternative: Some(0), ..eager }),
+        tuned("by the second", Tuning { alternative: Some(1), no_stretches: true, ..eager }),
+        tuned("by the third", Tuning { alternative: Some(2), ..Tuning::default() }),
+        tuned("as slices", Tuning { stretches: true, ..eager }),
+        tuned("with node timers", Tuning { node_timers: true, ..eager }),
+        small,
+        three,
     ]
 }
 
@@ -132,9 +147,7 @@ struct Side {
 type Diff = Vec<String>;
 
 impl Side {
-    fn new(name: &'static str, limits: EngineLimits, declared: bool) -> Self {
-        // Those that are not forced to be build their indexes when they have looked at enough rows.
-        let eager = !["by itself", "by scan", "by the third"].contains(&name);
+    fn new(Variant { name, limits, eager }: Variant, declared: bool) -> Self {
         let mut engine = Engine::new(limits, HashSeed::FIXED);
         let mut set = SetDef::new("nodes");
         if declared {
@@ -238,8 +251,7 @@ fn recompute(query: &Query, nodes: &BTreeMap<String, Value>, now: Timestamp) -> 
 
 fn run(seed: u64, declared: bool, steps: usize) -> (u64, u64) {
     let mut random = Random::new(seed);
-    let mut sides: Vec<Side> =
-        variants().into_iter().map(|(name, limits)| Side::new(name, limits, declared)).collect();
+    let mut sides: Vec<Side> = variants().into_iter().map(|variant| Side::new(variant, declared)).collect();
     let mut nodes: BTreeMap<String, Value> = BTreeMap::new();
     let mut queries: Vec<(Query, bool)> = Vec::new();
     let mut minute = 0;
