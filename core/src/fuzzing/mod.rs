@@ -68,8 +68,14 @@ mod tests {
     use super::*;
     use crate::ClientBody;
 
-    /// A message of a client.
+    /// What no client may send.
+    const WRONG: [&str; 3] = [r#"{"type":"other"}"#, r#"{"type":["#, "[[[[{}"];
+
+    /// A message of a client; now and then what is none.
     fn client(random: &mut Rng) -> Vec<u8> {
+        if random.usize(..16) == 0 {
+            return WRONG[random.usize(..WRONG.len())].into();
+        }
         let mut text = Vec::new();
         let request_id = random.bool().then(|| "r".into());
         ClientMessage { request_id, body: ClientBody::sample(random) }.write(&mut text);

@@ -7,13 +7,15 @@
 //! 80# 21 e2 82    with `#` the payload is hexadecimal too
 //! ```
 
-/// What a reader is made with.
+/// What a reader is made with, and how its stream ends.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Setup {
     pub(super) max_bytes: usize,
     pub(super) max_fragments: usize,
     pub(super) control_frames: u32,
     pub(super) takes_binary: bool,
+    /// The stream ends in an error.
+    pub(super) fails: bool,
 }
 
 pub(super) struct Script {
@@ -32,6 +34,7 @@ impl Script {
             max_fragments: [8, 0, 1, 2, 3][usize::from(choice(1)) % 5],
             control_frames: [100, 0, 1, 3][usize::from(choice(2)) % 4],
             takes_binary: choice(3) & 1 != 0,
+            fails: choice(3) & 2 != 0,
         };
         let mut stream = Vec::new();
         for line in lines.take(64) {

@@ -3,11 +3,22 @@
 mod frames;
 mod reference;
 
-use liveset_core::Monotonic;
+use std::{
+    future::Future as _,
+    io,
+    pin::{Pin, pin},
+    task::{Context, Poll, Waker},
+};
 
-use crate::limits::TransportLimits;
-use crate::transport::frames::Frames;
-use crate::transport::{Fault, Received};
+use tokio::io::{AsyncRead, ReadBuf};
+
+use crate::{
+    limits::TransportLimits,
+    transport::{
+        Fault, Receive as _, Received,
+        reader::{READ_BYTES, ServerReader},
+    },
+};
 
 /// The most bytes that a head of a frame can have.
 const HEAD_BYTES: usize = 14;
@@ -31,28 +42,40 @@ pub fn assembler_outcomes(data: &[u8]) -> Vec<&'static str> {
         control_burst: setup.control_frames,
         ..TransportLimits::default()
     };
-    let mut frames = Frames::new(setup.max_bytes, &limits, Monotonic::ZERO);
+    let stream = Pieces { bytes: &script.stream, at: 0, there: 0, end: None };
+    let mut reader = ServerReader::new(stream, setup.max_bytes, &limits);
     if setup.takes_binary {
-        frames.take_binary();
+        reader.take_binary();
     }
-    let (mut seen, mut there) = (0, 0);
+    let mut seen = 0;
     let mut pieces = script.pieces();
     loop {
-        let Some(received) = frames.poll(Monotonic::ZERO) else {
+        // A call that has to wait is dropped, and another made: nothing is lost.
+        let Poll::Ready(received) =
+            pin!(reader.receive()).as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        else {
+            let there = reader.stream().there;
             let due = expected.iter().filter(|(_, at)| *at <= there).count();
             assert_eq!(seen, due, "after {there} bytes there is more: {expected:?}");
-            frames.rest();
-            let (ahead, room) = frames.held_bytes();
-            assert!(ahead < HEAD_BYTES, "{ahead} bytes are pushed and not looked at");
+            let held = reader.held_bytes();
+            assert!(held.ahead < HEAD_BYTES, "{} bytes are read and not looked at", held.ahead);
             // Room is doubled as it is needed.
-            let pushed = 2 * script.stream.len();
-            assert!(room <= 2 * setup.max_bytes + pushed + 128, "{room} bytes are held");
-            let Some(piece) = pieces.next().filter(|_| there < script.stream.len()) else { break };
-            let next = script.stream.len().min(there.saturating_add(piece));
-            frames.push(&script.stream[there..next]);
-            there = next;
+            assert!(held.message <= 2 * setup.max_bytes + 64, "{} bytes are held", held.message);
+            assert!(held.room <= 2 * (READ_BYTES + HEAD_BYTES), "room for {} bytes is held", held.room);
+            let stream = reader.stream();
+            match pieces.next() {
+                Some(piece) if there < stream.bytes.len() => {
+                    stream.there = stream.bytes.len().min(there + piece);
+                }
+                _ => stream.end = Some(setup.fails),
+            }
             continue;
         };
+        if received == Received::Gone {
+            assert_eq!(seen, expected.len(), "{expected:?}");
+            break;
+        }
+        let there = reader.stream().there;
         let (next, at) = expected.get(seen).unwrap_or_else(|| panic!("nothing is left, {received:?}"));
         assert_eq!(received, *next, "the {seen}th of {expected:?}");
         assert!(*at <= there, "{received:?} cannot be known after {there} bytes");
@@ -61,7 +84,6 @@ pub fn assembler_outcomes(data: &[u8]) -> Vec<&'static str> {
             break;
         }
     }
-    assert_eq!(seen, expected.len(), "{expected:?}");
     expected.iter().map(|(received, _)| name(received)).collect()
 }
 
@@ -78,5 +100,35 @@ fn name(received: &Received) -> &'static str {
         Received::Fault(Fault::Binary) => "no binary",
         Received::Fault(Fault::Flood) => "flood",
         Received::Gone => "gone",
+    }
+}
+
+/// A stream of which more and more is there.
+struct Pieces<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    there: usize,
+    /// It is over after what is there: it fails, or ends.
+    end: Option<bool>,
+}
+
+impl AsyncRead for Pieces<'_> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let piece = &self.bytes[self.at..self.there];
+        if piece.is_empty() {
+            return match self.end {
+                None => Poll::Pending,
+                Some(false) => Poll::Ready(Ok(())),
+                Some(true) => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+            };
+        }
+        let piece = &piece[..piece.len().min(buffer.remaining())];
+        buffer.put_slice(piece);
+        self.at += piece.len();
+        Poll::Ready(Ok(()))
     }
 }

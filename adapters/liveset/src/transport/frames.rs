@@ -59,6 +59,17 @@ struct OpenFrame {
     control: Vec<u8>,
 }
 
+/// The memory of [`Frames`].
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) struct HeldBytes {
+    /// Pushed, and not yet looked at.
+    pub(crate) ahead: usize,
+    /// The room for these.
+    pub(crate) room: usize,
+    /// The room for a message that is not whole.
+    pub(crate) message: usize,
+}
+
 impl Frames {
     /// Reads from the first frame on; `now` is the moment of the connection's opening.
     pub(crate) fn new(max_message_bytes: usize, limits: &TransportLimits, now: Monotonic) -> Self {
@@ -80,10 +91,13 @@ impl Frames {
         self.assembler.take_binary();
     }
 
-    /// Bytes that are pushed and not looked at, and the room that is taken for those and for a message.
     #[cfg(any(test, feature = "fuzzing"))]
-    pub(crate) fn held_bytes(&self) -> (usize, usize) {
-        (self.ahead.len(), self.ahead.capacity() + self.assembler.held_bytes())
+    pub(crate) fn held_bytes(&self) -> HeldBytes {
+        HeldBytes {
+            ahead: self.ahead.len(),
+            room: self.ahead.capacity(),
+            message: self.assembler.held_bytes(),
+        }
     }
 
     /// Adds what came from the peer.

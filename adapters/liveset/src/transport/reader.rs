@@ -11,11 +11,13 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Instant;
 
 use super::frames::Frames;
+#[cfg(any(test, feature = "fuzzing"))]
+use super::frames::HeldBytes;
 use super::{Receive, Received};
 use crate::limits::TransportLimits;
 
 /// How much is read at once.
-const READ_BYTES: usize = 8 * 1024;
+pub(crate) const READ_BYTES: usize = 8 * 1024;
 
 /// The server's reading side of one connection.
 pub(crate) struct ServerReader<R> {
@@ -34,9 +36,19 @@ impl<R: AsyncRead + Unpin + Send> ServerReader<R> {
     }
 
     /// Lets binary messages through, which the endpoint refuses.
-    #[cfg(feature = "testing")]
+    #[cfg(any(feature = "testing", feature = "fuzzing"))]
     pub(crate) fn take_binary(&mut self) {
         self.frames.take_binary();
+    }
+
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn stream(&mut self) -> &mut R {
+        &mut self.stream
+    }
+
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn held_bytes(&self) -> HeldBytes {
+        self.frames.held_bytes()
     }
 
     /// Reads more; whether there was any.
@@ -198,7 +210,8 @@ mod tests {
                 let waits = poll_fn(|cx| Poll::Ready(more.as_mut().poll(cx).is_pending())).await;
                 assert!(waits);
             }
-            let (_, held) = reader.frames.held_bytes();
+            let held = reader.held_bytes();
+            let held = held.room + held.message;
             assert!(held <= cut * 4 + 64, "{held} bytes are held for {cut}");
             tokio::io::AsyncWriteExt::write_all(&mut sending, &next[cut..]).await.unwrap();
             assert_eq!(reader.receive().await, Received::Text(BytesMut::from(&[b'y'; 200][..])));

@@ -119,6 +119,7 @@ impl World {
             .chunk_rows(2)
             .event_queue(2)
             .message_burst(100_000)
+            // That a client that does not read is lost has nothing to do with what it may see.
             .ping_interval(Duration::from_secs(10_000_000));
         let hub = HubLimits::default().resume_log_changes(8).resume_linger_feeds(3);
         let slice_rows = if rules.in_slices { 1 } else { 1_000 };
