@@ -1,9 +1,12 @@
 //! The table of limits names every limit there is, with its default, and nothing else.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use liveset_core::model::{Floor, LimitSet, LimitValue};
 use liveset_server::config::{LimitsConfig, duration};
+
+use crate::support::run;
 
 const GUIDE: &str = include_str!("../../../server/guide/limits.md");
 const TABLE: &str = include_str!("../../../liveset/src/limits.md");
@@ -67,6 +70,37 @@ fn the_table_of_limits_is_that_of_the_declarations() {
     for (line, declared) in TABLE.lines().zip(written.lines()) {
         assert_eq!(line, declared, "run this test with LIVESET_WRITE_LIMITS=1, and commit limits.md");
     }
+}
+
+/// Name and default of each row of the table; the latter without separators of thousands, and without what it means in other units.
+fn documented() -> BTreeMap<String, String> {
+    let mut rows = BTreeMap::new();
+    for row in TABLE.lines().filter_map(|line| line.strip_prefix("| `")) {
+        let (name, rest) = row.split_once("` | ").expect("a name");
+        let cells: Vec<&str> = rest.split(" | ").collect();
+        assert_eq!(cells.len(), 3, "name, default, of what, beyond it: {row}");
+        let default = cells[0].split(" (").next().expect("a default").replace(',', "");
+        assert!(!cells[1].is_empty(), "{name} is said to be of something");
+        assert_eq!(rows.insert(name.to_owned(), default), None, "{name} stands there twice");
+    }
+    rows
+}
+
+/// The program prints what it does without a configuration.
+#[test]
+fn every_limit_is_in_the_table_with_its_default() {
+    let (ok, printed, stderr) = run(&["serve", "--print-config"]);
+    assert!(ok, "{stderr}");
+    let printed: toml::Table = toml::from_str(&printed).expect("TOML");
+    let mut printed_limits = BTreeMap::new();
+    for (part, limits) in printed["limits"].as_table().expect("[limits]") {
+        for (name, value) in limits.as_table().expect("a part") {
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            printed_limits.insert(format!("{part}.{name}"), value);
+        }
+    }
+    assert!(printed_limits.len() > 70, "{printed_limits:?}");
+    assert_eq!(printed_limits, documented());
 }
 
 /// A row is one message: common clients refuse one of the size that a row may have.
