@@ -39,7 +39,7 @@ const NO_ID: &str = "\"\"";
 /// What stands in the `version` of the messages of a batch, for live queries with `resume`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiffVersions<'a> {
-    /// How versions of the result are written.
+    /// The mark in the versions of the result.
     pub mark: &'a VersionCode,
     /// To which version the client has come before the batch: a batch that is cut in the middle takes it no further.
     pub before: u64,

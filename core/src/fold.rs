@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::model::{Batch, Change, Count};
 
-/// What a slow reader of one live query still has to be told, one net change per row.
+/// The changes that a slow reader of one live query has not seen, one net change per row.
 ///
 /// The rule of the protocol ("added + updated = added; added + removed = nothing; updated + updated = the
 /// last; updated + removed = removed; removed + added = updated if it differs from what was sent, else
@@ -37,7 +37,7 @@ pub struct Pending {
     /// By id. Ordered, not hashed: writers choose the ids, and there is no seed here.
     changes: BTreeMap<Arc<str>, Change>,
     order: Order,
-    /// What the changes weigh.
+    /// The bytes of the changes.
     bytes: usize,
     version: u64,
     count: Option<Count>,

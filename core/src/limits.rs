@@ -83,7 +83,7 @@ crate::model::limits! {
 }
 
 impl SessionLimits {
-    /// How fast a client may send.
+    /// The rate at which a client may send.
     pub(crate) fn rate(&self) -> Rate {
         Rate { per_second: self.messages_per_second.into(), burst: self.message_burst.into() }
     }

@@ -1,7 +1,7 @@
 //! Every number that bounds what this package accepts.
 
 liveset_core::model::limits! {
-    /// How large a filter, an order or a list of fields may be.
+    /// Limits of a filter, an order and a list of fields.
     ///
     /// Whatever exceeds one of these is refused with an [`ExprError`](crate::ExprError) that points at the place where the limit
     /// was crossed; nothing is cut short silently. All of them are counted while parsing, so that an expression over a limit costs
@@ -16,7 +16,7 @@ liveset_core::model::limits! {
     pub struct QueryLimits in "query" {
         expression_bytes: usize = 16 * 1024,
             "a filter, an order, or a field of a projection" => "`INVALID_QUERY`";
-        /// How deep parentheses and chains of `not` may nest. Values above 128 count as 128,
+        /// The depth to which parentheses and chains of `not` may nest. Values above 128 count as 128,
         /// because an expression is checked, evaluated and dropped by recursion.
         nesting: usize = 64,
             "parentheses and `not` in each other; at most 128" => "`INVALID_QUERY`";
@@ -39,7 +39,7 @@ impl QueryLimits {
 }
 
 liveset_core::model::limits! {
-    /// How large the JSON of a node may be. Its bytes are bounded by whoever receives them.
+    /// The limit on the depth of a node's JSON. Its bytes are bounded where it is received.
     ///
     /// ```
     /// use liveset_engine::{JsonLimits, json};
@@ -47,7 +47,7 @@ liveset_core::model::limits! {
     /// assert!(json::parse(b"[[[1]]]", &JsonLimits::default().nesting(2)).is_err());
     /// ```
     pub struct JsonLimits in "json" {
-        /// How deep lists and objects may nest; the node itself is the first level. Values above
+        /// The depth to which lists and objects may nest; the node itself is the first level. Values above
         /// 128 count as 128, because values are compared and dropped by recursion.
         nesting: usize = 64,
             "arrays and objects in each other; at most 128" => "the commit is refused, 422; the event 400";
@@ -101,7 +101,7 @@ liveset_core::model::limits! {
             "memory of all windows: about 32 bytes for each row of a result and of its reserve" => "`OVERLOADED` with the `id` for new ones. Existing windows grow up to their caps";
         max_columns: usize = 1_024,
             "different fields of one set that live queries read, with those of a query that is asked once" => "`LIMIT_EXCEEDED` with the `id`; over HTTP 422";
-        /// How many nodes are looked at in one go for a query that is being made: what takes more is done in
+        /// Nodes that are looked at in one go for a query that is being made: what takes more is done in
         /// slices, between which other inputs are taken ([`Engine::begin_open`](crate::Engine::begin_open)).
         /// At least 1.
         slice_rows: usize = 16_384, One,
@@ -153,7 +153,7 @@ liveset_core::model::limits! {
         pub query: QueryLimits,
         /// Limits of the JSON of nodes.
         pub json: JsonLimits,
-        /// What tests force.
+        /// Choices that tests force.
         pub(crate) tuning: Tuning,
     }
 }

@@ -1,4 +1,4 @@
-//! What comes out of the engine: snapshots and net changes.
+//! The outputs of the engine: snapshots and net changes.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub struct Update {
     pub feed: FeedId,
     /// Strictly increasing over commits and steps of time.
     pub version: u64,
-    /// How many rows match now. Always there where the query [follows its count](crate::Plan::without_counts); else it may
+    /// The count as of now. Always there if the query [follows its count](crate::Plan::without_counts); else it may
     /// be unknown, because to know it would be work of its own.
     pub count: Option<Count>,
     pub(crate) changes: Vec<WindowChange>,
@@ -25,7 +25,7 @@ pub struct Update {
 }
 
 impl Update {
-    /// How many rows changed. None where only the count did.
+    /// The number of rows that changed; 0 if only the count did.
     pub fn len(&self) -> usize {
         self.changes.len()
     }
@@ -58,7 +58,7 @@ pub(crate) struct WindowChange {
     pub(crate) reason: Option<Reason>,
 }
 
-/// What the rows of a feed are rendered with.
+/// The renderer for the rows of a feed.
 #[derive(Debug)]
 pub(crate) struct Shown {
     pub(crate) sorting: Arc<Sorting>,

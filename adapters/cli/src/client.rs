@@ -38,13 +38,13 @@ pub(crate) fn object(answer: &[u8]) -> Option<Object> {
     }
 }
 
-/// What a server says about a request that it refuses: a code and a message.
+/// A server's refusal: a code and a message.
 pub(crate) fn refusal(answer: &[u8]) -> Option<String> {
     let answer = object(answer)?;
     Some(format!("{}: {}", answer.field("code")?.as_text()?, answer.field("message")?.as_text()?))
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// It was answered.

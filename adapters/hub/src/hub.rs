@@ -437,7 +437,7 @@ impl Hub {
         committed
     }
 
-    /// What reads rows of these sets ahead of their commit, without the hub. O(sets named).
+    /// A reader that reads rows of these sets ahead of their commit, without the hub. O(sets named).
     pub fn row_reader<'a>(&self, sets: impl IntoIterator<Item = &'a str>) -> RowReader {
         self.engine.row_reader(sets)
     }

@@ -34,18 +34,18 @@ liveset_core::model::limits! {
         /// `initial_bytes`. 0 answers one after the other.
         initial_backlog_bytes: usize = 16 * 1024 * 1024,
             "first rows held for a connection that has not taken them" => "its next live queries are answered once it has";
-        /// The same for all connections of one subject: with so many, the next results of more than 256 KiB
+        /// Such bytes over all connections of one subject: with so many, the next results of more than 256 KiB
         /// wait until some were taken. Results that several connections are sent at once count for each.
         /// 0 gives one connection of a subject after the other its rows.
         initial_backlog_bytes_per_subject: usize = 64 * 1024 * 1024,
             "the same, over all connections of a subject" => "its next live queries with more than 256 KiB are answered once some were taken";
-        /// How many changes wait unfolded for a watcher inside the process; more, and everything that waits
+        /// Changes that may wait unfolded for a watcher inside the process; with more, everything that waits
         /// is folded per node into one batch. 0 always folds.
         watch_backlog_changes: usize = 256,
             "changes that wait for a live query inside the process" => "folded per row";
         resume_log_changes: usize = 4_096,
             "changes that a result remembers for clients that resume; 0 turns resuming off, here and in the limits below" => "the oldest are dropped: a resume is answered by a snapshot";
-        /// How many changes all feeds together remember for clients that resume. A feed that would exceed it
+        /// Changes that all feeds together remember for clients that resume. A feed that would exceed it
         /// forgets its own oldest batches. 0 turns resuming off.
         resume_log_changes_total: usize = 262_144,
             "of these, of all results" => "the oldest are dropped: a resume is answered by a snapshot";
@@ -63,7 +63,7 @@ liveset_core::model::limits! {
             "bytes of these" => "the oldest of a result are dropped, if no other subject has room for it";
         resume_linger: Duration = Duration::from_secs(60),
             "the time for which a result is kept for a client that may resume" => "";
-        /// How many feeds are kept that way; one more, and the one that would end first ends now. 0 keeps
+        /// Feeds that are kept that way; with one more, the one that would end first ends now. 0 keeps
         /// none. One that nobody watches and no index finds ends before its time, when as many rows of its
         /// set were changed as are in it: making it again costs less.
         resume_linger_feeds: usize = 1_024,
@@ -94,7 +94,7 @@ liveset_core::model::limits! {
             "compiled filters, the most that windows may hold, and event subscriptions, of one connection" => "the same; subscriptions `LIMIT_EXCEEDED` with the `id`";
         query_bytes_per_subject: u64 = 64 * 1024 * 1024,
             "the same, over all connections of a subject" => "the same; subscriptions `LIMIT_EXCEEDED` with the `id`";
-        /// The same for all subjects together: a live query that several of them have counts once. Beyond it
+        /// Such bytes over all subjects: a live query that several of them have counts once. Beyond it
         /// there is no new one, and no new subscription, for anybody: a subject has its share of it.
         query_bytes: u64 = 1024 * 1024 * 1024,
             "the same, over all subjects; queries that several share count once" => "the same; subscriptions `LIMIT_EXCEEDED` with the `id`";

@@ -1,4 +1,4 @@
-//! What those are told whom the hub refuses something.
+//! The answers to refused requests.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use liveset_engine::{OpenError, QueryError, Share};
 use crate::{Hub, HubLimits, error::open_error_code};
 
 impl Hub {
-    /// What is answered where there is no room for a live query.
+    /// The answer where there is no room for a live query.
     pub(crate) fn no_room(&mut self, error: &OpenError) -> Refusal {
         self.counts.refusals.count(error);
         // The filter that it names has the policy's row filter in it.

@@ -39,8 +39,8 @@ impl Tx {
     /// Puts a row into a set, in place of the one with the same key if there is one. The set is a name, or a
     /// [`Set`](crate::Set), which knows what its rows are; the row is a reference to something serializable, or [`Json`](crate::Json).
     ///
-    /// Where the row cannot be written as JSON, the commit says so: a float that is no number (`NaN`, an infinity) cannot. JSON has no
-    /// word for it, and `null` would be another value.
+    /// JSON has no word for `NaN` and the infinities, and `null` would be another value: the commit of a row with such a float is
+    /// refused, as is one that fails to serialize.
     pub fn upsert<R: IntoJson>(&mut self, set: impl Target<R>, row: R) {
         match row.into_json() {
             Ok(node) => self.ops.push(Op::Upsert { set: set.into_name(), node }),
@@ -79,11 +79,11 @@ impl Extend<Op> for Tx {
     }
 }
 
-/// What the closure of a commit may return: nothing, or a result, of which an error gives the commit up.
+/// The return type of a commit's closure: nothing, or a result, whose error gives the commit up.
 pub trait Outcome {
-    /// What [`Committed`] carries.
+    /// The value in [`Committed`].
     type Value;
-    /// What [`CommitError::Aborted`] carries.
+    /// The error in [`CommitError::Aborted`].
     type Error;
 
     /// The closure's result.
@@ -108,17 +108,17 @@ impl<T, E> Outcome for Result<T, E> {
     }
 }
 
-/// What a commit did.
+/// The outcome of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Committed<T = ()> {
     /// The number of this commit: 1 for the first, one more for each that was accepted.
     pub commit: u64,
-    /// How many rows have another value than before, rows that came or went included.
+    /// The number of rows that came, went, or have another value than before.
     pub changed: u64,
     /// The version of the results that include it.
     pub version: u64,
-    /// What the closure returned.
+    /// The value that the closure returned.
     pub value: T,
 }
 

@@ -1,4 +1,4 @@
-//! Who judges tokens, and how often that went wrong.
+//! The authenticator, and the count of its refusals.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -38,7 +38,7 @@ impl Door {
         Monotonic::from_epoch(self.start.elapsed())
     }
 
-    /// What was verified up to now is verified again.
+    /// Has everything verified again that was verified before.
     pub(crate) fn begin_epoch(&self) {
         self.epoch.fetch_add(1, Ordering::AcqRel);
     }
@@ -113,7 +113,7 @@ impl Door {
         Some(replaced)
     }
 
-    /// How often principals were asked for anew.
+    /// Counts revocations and renewals.
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
     }
@@ -133,7 +133,7 @@ impl Door {
     }
 }
 
-/// What came of a token.
+/// The answer to a token.
 pub(crate) enum Judged {
     Verdict(Result<Principal, AuthError>),
     /// The client is told the same as of a refusal, but it is not to blame.

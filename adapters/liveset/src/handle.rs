@@ -503,7 +503,7 @@ impl At<'_> {
     }
 }
 
-/// What a principal asks once; made by [`Liveset::as_principal`].
+/// One-shot questions of one principal; made by [`Liveset::as_principal`].
 #[derive(Clone, Copy, Debug)]
 pub struct AsPrincipal<'a> {
     liveset: &'a Liveset,

@@ -10,13 +10,13 @@ use crate::finite;
 pub struct Json(Bytes);
 
 impl Json {
-    /// Whether the text is JSON is seen where it is used.
+    /// Nothing is checked here: text that is no JSON is refused with the commit.
     pub fn new(text: impl Into<Bytes>) -> Self {
         Self(text.into())
     }
 }
 
-/// What can be written as JSON: a reference to a value that can be serialized, or [`Json`].
+/// A source of JSON: a reference to a serializable value, or [`Json`].
 pub trait IntoJson {
     /// The text.
     ///

@@ -65,7 +65,7 @@ impl Limits {
 }
 
 liveset_core::model::limits! {
-    /// How often tokens from one address may be refused before no more are looked at for a while: guessing is slowed down, and so is a
+    /// Refusals of tokens from one address before no more are looked at for a while: guessing is slowed down, and so is a
     /// client that comes back with a bad token again and again.
     ///
     /// Only refusals count. Beyond the limit every token of the address is refused unseen: `RATE_LIMITED`, close 1008; over HTTP, 429
@@ -105,7 +105,7 @@ liveset_core::model::limits! {
             "of these, at once" => "1008";
         batch_bytes: usize = 32 * 1024, One,
             "bytes of one write; a single message may be larger" => "the next write";
-        /// How many bytes of diffs are copied for a connection while its socket is still taking what came
+        /// Bytes of diffs that are copied for a connection while its socket is still taking what came
         /// before; with more they wait in its session, where they fold. 0 sends everything by way of the
         /// session.
         outbox_bytes: usize = 32 * 1024,
@@ -119,7 +119,7 @@ liveset_core::model::limits! {
         /// small, as the front page of this crate says. At least 1.
         write_bytes: usize = 16 * 1024, One,
             "the bytes it has to take in that time" => "1013";
-        /// How long each step of closing a connection may take: for what was queued when the peer closed, for
+        /// The time that each step of closing a connection may take: for what was queued when the peer closed, for
         /// our close frame, and for the answer to it, while what still arrives is read and thrown away.
         close_timeout: Duration = Duration::from_secs(2),
             "each step of closing" => "the socket is closed";

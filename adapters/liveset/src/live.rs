@@ -143,7 +143,7 @@ impl LiveRows {
         self.rows.is_empty()
     }
 
-    /// How many rows match, and whether that is more than are here.
+    /// The number of rows that match, and whether the result is capped.
     pub fn count(&self) -> Count {
         self.count
     }

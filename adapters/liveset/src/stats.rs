@@ -1,6 +1,6 @@
 //! Counts of an endpoint.
 
-/// What an endpoint holds now, and what it has done.
+/// Gauges and counters of an endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {

@@ -34,7 +34,7 @@ pub enum TlsError {
     /// The system's list of authorities was not found.
     #[error("no list of certificate authorities was found: name one with --ca FILE")]
     NoAuthorities,
-    /// What was asked for is not to be had.
+    /// The cryptography offers no version of TLS that is safe.
     #[error("TLS cannot be set up: {0}")]
     Setup(#[from] rustls::Error),
 }
@@ -113,11 +113,11 @@ pub fn authorities(ca: Option<&Path>) -> Result<RootCertStore, TlsError> {
     Ok(roots)
 }
 
-/// What a client of a server needs, who trusts these authorities.
+/// The TLS of a client that trusts these authorities.
 ///
 /// # Errors
 ///
-/// What was asked for is not to be had.
+/// The cryptography offers no version of TLS that is safe.
 pub fn client(authorities: RootCertStore) -> Result<ClientConfig, TlsError> {
     let config = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
     Ok(config.with_root_certificates(authorities).with_no_client_auth())

@@ -1,4 +1,4 @@
-//! What the system says of this process; 0 where it does not say.
+//! The figures of this process, as the system tells them; 0 where it does not.
 
 use std::time::Duration;
 

@@ -68,7 +68,7 @@ mod tests {
     use super::*;
     use crate::ClientBody;
 
-    /// What no client may send.
+    /// Wrong messages of a client.
     const WRONG: [&str; 3] = [r#"{"type":"other"}"#, r#"{"type":["#, "[[[[{}"];
 
     /// A message of a client; now and then what is none.

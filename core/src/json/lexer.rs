@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::string::{plain_length, token_length, unescape};
 use super::{JsonError, Number, Numeral, Problem, read};
 
-/// What a [`Lexer`] has read, or why it cannot. Errors are rare, and small to pass on.
+/// The result of a [`Lexer`]. Errors are rare, and small to pass on.
 pub type Lexed<T> = Result<T, Box<JsonError>>;
 
 /// Reads the tokens of a JSON text by the policy of this [module](super). It keeps the place, and how many arrays and objects may
@@ -14,9 +14,9 @@ pub type Lexed<T> = Result<T, Box<JsonError>>;
 pub struct Lexer<'a> {
     text: &'a str,
     place: usize,
-    /// How deep arrays and objects may nest.
+    /// The depth to which arrays and objects may nest.
     limit: usize,
-    /// How many more may open.
+    /// The depth that is left.
     free: usize,
     is_spaced: bool,
     is_strict: bool,
@@ -39,7 +39,7 @@ impl<'a> Lexer<'a> {
         self.text
     }
 
-    /// How many bytes were taken.
+    /// The number of bytes that were taken.
     #[inline]
     pub fn place(&self) -> usize {
         self.place

@@ -1,4 +1,4 @@
-//! JSON read in place, by one policy for whatever is read: messages and queries of either side, rows, the data of events, tokens.
+//! Reads JSON in place. One policy holds for messages, queries, rows, the data of events, and tokens.
 //!
 //! | | taken | refused |
 //! | --- | --- | --- |
@@ -65,7 +65,7 @@ impl JsonError {
         &self.path
     }
 
-    /// The same error with its path in the text. One more pass over the text before the trouble.
+    /// Adds the path of the error in the text, by one more pass over the text in front of it.
     #[must_use]
     pub fn located(mut self, text: &str) -> JsonError {
         self.path = path_to(text, self.offset);
@@ -115,7 +115,7 @@ pub fn utf8(bytes: &[u8]) -> Result<&str, JsonError> {
 /// The way to what stands at a byte of a text that is right up to there.
 fn path_to(text: &str, offset: usize) -> String {
     enum Open<'a> {
-        /// How many items are whole.
+        /// The number of items that are complete.
         Array(usize),
         /// The key whose value is not.
         Object(Option<Cow<'a, str>>),
@@ -184,12 +184,12 @@ fn path_to(text: &str, offset: usize) -> String {
 ///
 /// # Errors
 ///
-/// What is wrong and where.
+/// A syntax error and its place.
 pub fn read<'a>(text: &'a str, nesting: usize, member: impl FnMut(&str, &'a str)) -> Result<(), JsonError> {
     Reader::new(Lexer::new(text, nesting)).read(member).map_err(|error| *error)
 }
 
-/// The same of a text that [`read`] refused, as far as it can be: the grammar of RFC 8259 is all that counts.
+/// Reads a text that [`read`] has refused, as far as the grammar of RFC 8259 lets it be read.
 pub(crate) fn read_leniently<'a>(text: &'a str, member: impl FnMut(&str, &'a str)) -> Result<(), JsonError> {
     Reader::new(Lexer::lenient(text)).read(member).map_err(|error| *error)
 }

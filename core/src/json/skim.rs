@@ -43,7 +43,7 @@ impl<'a> Skim<'a> {
         Some(key)
     }
 
-    /// Takes one value, whatever it is, without the white space around it.
+    /// Takes one value of any type, without the white space around it.
     pub fn value(&mut self) -> &'a [u8] {
         self.peek();
         let start = self.place.min(self.raw.len());

@@ -22,7 +22,7 @@ pub struct ClientMessage {
 }
 
 messages! {
-    /// What a [`ClientMessage`] says.
+    /// The content of a [`ClientMessage`].
     #[derive(Debug, Clone, PartialEq, Eq)]
     pub enum ClientBody("requestId") {
         /// `auth`: here is a token.
@@ -56,7 +56,7 @@ messages! {
             /// The version from which to resume.
             since: Option<String> = "since"
                 where since.is_none() || options.resume, else "needs 'options.resume' to be true",
-            /// What it asks for.
+            /// The query.
             query: Query = "query",
         },
         /// `destroyLiveQuery`.
@@ -126,7 +126,7 @@ impl ClientMessage {
     pub fn parse(json: &[u8], id_bytes: usize) -> Result<ClientMessage, ClientMessageError> {
         let json = utf8(json).map_err(|error| ClientMessageError::new(error.into(), None, None))?;
         let members = Members::read(json, ClientBody::NAMES, MESSAGE_NESTING).map_err(|refused| {
-            // Who is refused is told which of their requests it was, where the grammar lets that be read.
+            // A refusal names the request, if the grammar lets its id be read.
             let members = Members::of_refused(json, ClientBody::NAMES);
             let request_id = members.take::<_, Id>("requestId", id_bytes).unwrap_or_default();
             ClientMessageError::about(refused, &members, request_id, id_bytes)
@@ -168,7 +168,7 @@ impl ClientMessageError {
         ClientMessageError { code: refused.code, message: refused.to_string(), request_id, id: None, is_auth }
     }
 
-    /// The same, with the id of the message if one of its type has any.
+    /// The error of a message whose type is known. It names the id of the message, for types that have one.
     fn about(
         refused: Refused,
         members: &Members<'_>,

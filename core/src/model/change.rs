@@ -1,4 +1,4 @@
-//! How a result changes.
+//! The changes of a result.
 
 use std::sync::Arc;
 
@@ -144,7 +144,7 @@ impl Change {
         Change::between(before, after, reason)
     }
 
-    /// What it weighs where it waits.
+    /// The bytes that it counts for in a backlog.
     pub(crate) fn bytes(&self) -> usize {
         text_len(self.id()) + self.before().map_or(0, Row::bytes) + self.after().map_or(0, Row::bytes)
     }
@@ -156,7 +156,7 @@ impl Change {
 pub struct Batch {
     /// The number of the commit or step, strictly increasing from batch to batch of one result.
     pub version: u64,
-    /// How many rows match after it. It may be unknown where nobody who gets the batch follows the count.
+    /// The count after the batch. `None` is allowed where no receiver of the batch follows the count.
     pub count: Option<Count>,
     /// Removals first, then additions and updates in the order of the result. Empty where only the count changed.
     pub changes: Vec<Change>,
@@ -169,12 +169,12 @@ impl Batch {
     }
 }
 
-/// What the reader of a live query is given: one snapshot, then batches. Applying the batches to the rows of the snapshot gives
+/// An update of a live query: one snapshot, then batches. Applying the batches to the rows of the snapshot gives
 /// the query's result of the batch's version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LiveUpdate {
     /// The whole result. The first update, and only that.
     Snapshot(Arc<super::Snapshot>),
-    /// What a commit, a moment of time, or several of them since the last update changed.
+    /// The changes since the last update, by one or several commits or moments of time.
     Batch(Arc<Batch>),
 }

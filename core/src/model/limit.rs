@@ -11,9 +11,9 @@ pub struct Limit {
     pub name: &'static str,
     /// Whether it may be 0.
     pub floor: Floor,
-    /// What there may be so much of.
+    /// The thing that is bounded.
     pub what: &'static str,
-    /// What is answered or done beyond it; empty where it is nothing that can be exceeded.
+    /// The consequence of exceeding it; empty where that is impossible.
     pub beyond: &'static str,
 }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
 
-/// What a [`Row`] shares: at least an id and JSON. What else its allocation holds is its maker's.
+/// The shared part of a [`Row`]: an id and JSON. An implementation may hold more in the same allocation.
 pub trait StoredRow: Send + Sync {
     /// The key field's value as text.
     fn id(&self) -> &str;
@@ -73,7 +73,7 @@ impl Row {
         serde_json::from_slice(self.json())
     }
 
-    /// What it weighs where it waits.
+    /// The bytes that it counts for in a backlog.
     pub(crate) fn bytes(&self) -> usize {
         self.json().len() + self.order_key.len()
     }
@@ -84,7 +84,7 @@ impl Row {
     }
 }
 
-/// The same id, JSON and place.
+/// Rows are equal with equal id, JSON and order key.
 impl PartialEq for Row {
     fn eq(&self, other: &Row) -> bool {
         self.order_key == other.order_key

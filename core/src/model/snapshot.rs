@@ -7,14 +7,14 @@ use serde::de::DeserializeOwned;
 
 use super::Row;
 
-/// How many rows match, and whether that is more than the window holds.
+/// The number of rows that match, and whether the window is capped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Count {
     /// Rows that match, whatever the cap.
     #[serde(rename = "totalCount")]
     pub total: u64,
-    /// Whether they are more than the cap.
+    /// Whether the number is above the cap.
     pub capped: bool,
 }
 
@@ -31,7 +31,7 @@ impl Count {
 pub struct Snapshot {
     /// The number of the last commit or step of time that it includes.
     pub version: u64,
-    /// How many rows match.
+    /// The number of rows that match.
     #[serde(flatten)]
     pub count: Count,
     /// The window: the first rows, in the query's order, at most the cap.

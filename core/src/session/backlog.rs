@@ -23,11 +23,11 @@ pub(super) enum Backlog {
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     batches: VecDeque<Queued>,
-    /// How many changes of the first batch were sent.
+    /// The number of changes of the first batch that were sent.
     sent: usize,
     /// Changes that were not sent.
     changes: usize,
-    /// The same; each batch counts as one at least, so that the number of batches is bounded too.
+    /// Changes that were not sent, where a batch counts as one at least: the number of batches is bounded too.
     weight: usize,
     /// Bytes of the batches; one that is being sent counts whole.
     bytes: usize,

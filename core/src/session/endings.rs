@@ -1,4 +1,4 @@
-//! How a conversation ends: violations, deadlines that were missed, limits that were exceeded, the owner's wish.
+//! The ends of a conversation: violations, missed deadlines, exceeded limits, the owner's wish.
 
 use std::borrow::Cow;
 
@@ -56,16 +56,16 @@ impl Session {
         }
     }
 
-    /// Whether the client's messages are taken.
+    /// Whether messages of the client are taken.
     pub(super) fn listens(&self) -> bool {
         matches!(self.state, State::AwaitingAuth { .. } | State::Verifying { .. } | State::Active(_))
     }
 
-    /// What waits for a connection is bounded in bytes: it is folded, and if that does not help the connection goes.
+    /// Bounds the bytes that wait for the connection: folds them, and closes the connection if that is not enough.
     pub(super) fn bound_backlog(&mut self) {
         let State::Active(active) = &mut self.state else { return };
         let live_queries = &mut active.streams.live_queries;
-        // What is held is not the client's fault: there is to be room for what it cannot take besides.
+        // Held results are not the client's fault: a slow client has the whole room besides.
         let share = if live_queries.holds_commits() { 2 } else { 1 };
         if live_queries.bytes() <= self.limits.backlog_bytes / share {
             return;

@@ -32,11 +32,11 @@ pub(super) struct Message {
 pub(super) struct Name {
     pub(super) place: u64,
     pub(super) id: Arc<str>,
-    /// What it adds to the message.
+    /// The bytes that it adds to the message.
     pub(super) bytes: usize,
 }
 
-/// What an event message has in any case. Each id brings a comma, one more than there are.
+/// The bytes of an event message without ids. Each id is counted with a comma, which is one too many.
 const FRAME: usize =
     r#"{"type":"event","subscriptionIds":[],"eventType":,"path":,"data":,"timestamp":}"#.len() - 1;
 

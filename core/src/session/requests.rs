@@ -98,10 +98,10 @@ pub struct Refusal {
     pub id: Option<Arc<str>>,
 }
 
-/// What a client is told about its live query besides the result: where it has asked for an extension.
+/// Details that a client gets about its live query if it has asked for the extension.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct About<'a> {
-    /// How the versions are written that a client which resumes is given.
+    /// The mark in the versions that a client resumes from.
     pub mark: VersionCode,
     /// The key field of the set.
     pub key: Option<&'a str>,

@@ -1,10 +1,10 @@
-//! How much may happen in how much time.
+//! Rates, and the bucket of tokens that enforces them.
 
 use std::time::Duration;
 
 use super::Monotonic;
 
-/// What a [`TokenBucket`] allows.
+/// The rate and the burst of a [`TokenBucket`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     /// Tokens a second on the long run.
@@ -77,7 +77,7 @@ impl TokenBucket {
         self.level = self.level.saturating_sub(i128::from(tokens) * TOKEN);
     }
 
-    /// How long it takes until there is no debt.
+    /// The time until the debt is paid.
     pub fn wait(&mut self, rate: Rate, now: Monotonic) -> Duration {
         self.earn(rate, now);
         let debt = -self.level.min(0);

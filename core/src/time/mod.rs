@@ -56,7 +56,7 @@ impl Monotonic {
         self.checked_add(duration).unwrap_or(Monotonic::MAX)
     }
 
-    /// How long after `earlier` this is; zero where it is not after it.
+    /// The time since `earlier`; zero if that is later.
     pub fn saturating_since(self, earlier: Monotonic) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }

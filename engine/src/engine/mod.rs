@@ -43,7 +43,7 @@ pub use one_shot::OneShot;
 /// The writes of a commit to one set, each with the place of its operation.
 type Staged = SmallVec<[(usize, Write); 1]>;
 
-/// What a commit did.
+/// The outcome of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Committed {
     /// The number of this commit: 1 for the first, one more for each that was accepted.
@@ -187,7 +187,7 @@ impl Engine {
 
     // --- writing ---
 
-    /// What reads rows of these sets ahead of their commit. O(sets named).
+    /// A reader that reads rows of these sets ahead of their commit. O(sets named).
     pub fn row_reader<'a>(&self, sets: impl IntoIterator<Item = &'a str>) -> RowReader {
         let mut known: Vec<(usize, Shape)> = Vec::new();
         for name in sets {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use liveset_core::json::{Skim, text};
 
-/// What a node that was refused probably has in its key field, to name it in the error: the text in single quotes, or the number;
+/// The probable key of a node that was refused, to name it in the error: the text in single quotes, or the number;
 /// `?` where there is none. Shortened, on one line.
 pub(crate) fn guess_text_field(node: &[u8], key: &str) -> String {
     let mut skim = Skim::new(node);

@@ -1,4 +1,4 @@
-//! What is refused, and where.
+//! Refusals and their places.
 
 use super::parse as parse_with_limits;
 use super::*;

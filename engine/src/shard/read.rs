@@ -72,7 +72,7 @@ impl Shard {
         }
     }
 
-    /// How many nodes match a view.
+    /// The number of nodes that match a view.
     pub(crate) fn total(&self, id: u32, set: &Set) -> u64 {
         let Some(view) = self.views.get(id as usize) else { return 0 };
         match &view.shape {

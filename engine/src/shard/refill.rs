@@ -1,4 +1,4 @@
-//! How windows that have used up their reserve come by more rows.
+//! Gives more rows to windows that have used up their reserve.
 
 use std::{cmp::Ordering, sync::Arc};
 

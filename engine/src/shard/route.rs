@@ -21,8 +21,8 @@ impl Shard {
         if changes.is_empty() || self.predicates.get(set).is_none_or(Predicates::is_empty) {
             return;
         }
-        // What an index finds mostly costs a change little, however many changes there are: it has its turn first. Those that cost more
-        // share the part of the scans, or a few of them would make all others wait.
+        // Most filters that an index finds are cheap for each change, and have their turn first. The dear ones share the part of the
+        // scans, or a few of them would make all others wait.
         let columns = LOOK_UP_STEPS * self.predicates[set].columns() as u64;
         let own = (INDEXED_STEPS + columns).saturating_mul(changes.len() as u64);
         let mut indexed = left.saturating_add(own);
@@ -95,7 +95,7 @@ impl Shard {
             is_found: false,
         }));
         if dear.iter().map(|dear| dear.steps).fold(0, u64::saturating_add) > *for_scans {
-            // Who costs little does not wait for who costs much.
+            // A cheap filter does not wait for a dear one.
             dear.sort_unstable_by_key(|dear| (dear.steps, dear.filter));
         }
         for Dear { steps, filter, is_found } in dear {

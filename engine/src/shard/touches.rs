@@ -28,7 +28,7 @@ const END: u32 = u32::MAX;
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     pub(super) touches: Vec<Touch>,
-    /// What was touched, in the order of the first touch.
+    /// The touched filters and stretches, in the order of the first touch.
     pub(super) touched: Vec<Found>,
 }
 
@@ -71,7 +71,7 @@ impl Scratch {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tried {
     pub(super) rows: u64,
-    /// How often a version of one of them is looked at.
+    /// The number of looks at a version of one of them.
     pub(super) sides: u64,
     /// Blocks of JSON in these.
     pub(super) blocks: u64,

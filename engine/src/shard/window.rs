@@ -135,7 +135,7 @@ impl Window {
         self.known.as_ref()
     }
 
-    /// How many more rows it would take before the reserve is as it should be, once it is nearly used up.
+    /// The rows that are missing from a full reserve, once it is nearly used up.
     pub(crate) fn wants(&self) -> Option<usize> {
         let low = self.known.is_some() && self.tree.len() < self.cap + reserve(self.cap) / 4;
         low.then(|| self.cap + reserve(self.cap) - self.tree.len())

@@ -109,7 +109,7 @@ pub struct ReadRow {
     pub(crate) row: Arc<Row>,
 }
 
-/// The same row of the same set, written alike.
+/// Rows of one set are equal if their texts are.
 impl PartialEq for ReadRow {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.schema, &other.schema) && self.row.raw == other.row.raw
@@ -132,7 +132,7 @@ impl RowLimits {
     }
 }
 
-/// What it takes to read rows of a set. A row of an older layout is laid out again when it is asked for more.
+/// The layout by which rows of a set are read. A row of an older layout is laid out again when more fields are asked for.
 #[derive(Clone, Debug)]
 pub(crate) struct Shape {
     pub(crate) name: Arc<str>,
@@ -181,7 +181,7 @@ impl Shape {
             let field = shortened(&field.to_string());
             return Err(OpProblem::Undeclared { set: set(), node: id.into(), field, hint });
         }
-        // What only the checks have asked for goes.
+        // Columns that only the checks have asked for go.
         for (value, (_, wanted)) in slots.iter_mut().zip(layout.slots()) {
             if !wanted {
                 *value = Value::Nothing;

@@ -16,8 +16,8 @@ const NANOS_PER_DAY: i128 = 86_400 * NANOS_PER_SECOND;
 
 /// A moment of wall time in UTC with the precision of a nanosecond, in the years 0 to 9999.
 ///
-/// It is what `now` is, what instants in a query are, and what text in RFC 3339 form is read as. Reading it from a system
-/// clock is the business of whoever owns one: `Timestamp::from(std::time::SystemTime::now())`.
+/// `now`, the instants in a query, and texts in RFC 3339 form have this type. The engine reads no clock: a host passes
+/// `Timestamp::from(std::time::SystemTime::now())`.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};

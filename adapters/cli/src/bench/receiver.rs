@@ -148,7 +148,7 @@ impl Connection {
     }
 }
 
-/// What a connection does with what it reads.
+/// A handler of the frames of a connection.
 struct Reader {
     index: u32,
     side: Side,

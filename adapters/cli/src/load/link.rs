@@ -23,7 +23,7 @@ pub const NO_MASK: u32 = 0;
 /// What the system is asked to hold for a connection that stalls; it makes it as small as it can.
 pub const NARROW: u32 = 4 * 1024;
 
-/// How a client connects.
+/// The way by which a client connects.
 #[derive(Debug, Clone, Copy)]
 pub struct Way<'a> {
     /// Where to.

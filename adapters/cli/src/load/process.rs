@@ -1,4 +1,4 @@
-//! What the system tells about processes: memory, CPU, and who listens on a port. All of it is read from
+//! Memory, CPU and the listeners on a port, as the system tells them about processes. All of it is read from
 //! `/proc`; where there is none, nothing is known.
 
 use std::fs;

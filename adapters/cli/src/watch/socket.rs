@@ -25,7 +25,7 @@ const READ_BYTES: usize = 64 * 1024;
 
 type Io = TokioIo<Upgraded>;
 
-/// What came from the server.
+/// An answer of the server: a frame, or the end of the connection.
 #[derive(Debug)]
 pub(super) enum Incoming {
     /// A message.
@@ -60,7 +60,7 @@ impl Socket {
         })
     }
 
-    /// What comes next. Can be dropped and called again.
+    /// The next frame. Can be dropped and called again.
     pub(super) async fn next(&mut self) -> Incoming {
         let Socket { io, frames, read, incoming } = self;
         loop {

@@ -1,4 +1,4 @@
-//! What sessions ask for, checked and answered.
+//! Checks and answers the requests of sessions.
 
 mod events;
 mod live_queries;
@@ -99,7 +99,7 @@ impl Hub {
         self.outputs.push(Output::LiveQuery { conn, id: id.clone(), stage });
     }
 
-    /// What the host knows of a connection could not be had: it ends, whatever it may see.
+    /// Ends a connection because a call of the host about it has panicked.
     pub(crate) fn panicked(&mut self, now: Now, conn: ConnectionId) {
         if let Some(connection) = self.connections.find_mut(conn) {
             connection.session.fail(now.monotonic, ErrorCode::Internal, "internal error");

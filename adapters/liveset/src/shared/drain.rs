@@ -1,4 +1,4 @@
-//! What comes out of the hub after an input, and what is done about it without the lock.
+//! Takes the outputs of the hub after an input, and acts on them without the lock.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -11,7 +11,7 @@ use crate::outbox::Offered;
 use crate::peer::Peer;
 use crate::telemetry;
 
-/// What is to be done after the lock was let go: it may call code that is not ours, or take the lock again.
+/// Work for after the lock: it may call foreign code, or take the lock again.
 #[derive(Default)]
 pub(super) struct Effects {
     wakers: Vec<Waker>,
@@ -20,7 +20,7 @@ pub(super) struct Effects {
     rearm: bool,
 }
 
-/// What is logged of a connection, outside of the lock: whoever subscribes to logs may do anything.
+/// A line of the log about a connection. It is written without the lock, because a subscriber of the log may call back.
 enum Note {
     LiveQuery(Arc<str>, LiveQueryStage),
     Error(ErrorCode),

@@ -53,7 +53,7 @@ enum State {
 
 struct OpenFrame {
     head: Head,
-    /// How much of the payload was taken.
+    /// The bytes of the payload that were taken.
     taken: u64,
     /// The body of a control frame. Others go to the assembler as they come.
     control: Vec<u8>,

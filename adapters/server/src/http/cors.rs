@@ -19,7 +19,7 @@ use tower_http::cors::CorsLayer;
 
 use super::ApiError;
 
-/// How long a browser may remember what was allowed.
+/// The time for which a browser may remember the answer.
 const MAX_AGE: Duration = Duration::from_secs(600);
 
 /// Has the preflights of a router answered, and the answers marked that a page of an allowed origin may read; where no origin is

@@ -1,4 +1,4 @@
-//! How the fields of messages stand in JSON.
+//! The forms of the fields of messages in JSON.
 
 pub(crate) mod read;
 pub(crate) mod write;
@@ -31,7 +31,7 @@ pub(crate) trait Field<'a, Kind>: Sized {
     }
 }
 
-/// What has one form only.
+/// A kind with one form only.
 pub(crate) struct Plain;
 /// An id, or a request's: a string of limited length.
 pub(crate) struct Id;
@@ -41,7 +41,7 @@ pub(crate) struct Entered;
 pub(crate) struct Left;
 /// The fields of a query's nodes.
 pub(crate) struct Node;
-/// What is off where it is absent.
+/// A flag that is off if it is absent.
 pub(crate) struct Flag;
 
 macro_rules! strings {

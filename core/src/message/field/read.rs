@@ -1,6 +1,6 @@
 //! The members of one object as pieces of its text.
 //!
-//! What JSON is taken is the policy of [`json`](crate::json); here an object is an object (never an array), and null is absent.
+//! The policy of [`json`](crate::json) decides which JSON is taken; an array is never an object here, and null is absent.
 
 use std::fmt;
 
@@ -30,7 +30,7 @@ impl Refused {
         Refused { code, ..self }
     }
 
-    /// The same, of a member with this name.
+    /// Puts the name of the member in front of the path.
     pub(crate) fn within(mut self, name: &str) -> Refused {
         if !(self.path.is_empty() || self.path.starts_with('[')) {
             self.path.insert(0, '.');
@@ -39,7 +39,7 @@ impl Refused {
         self
     }
 
-    /// The same, of an item of an array.
+    /// Puts the index of the item in front of the path.
     pub(crate) fn in_item(self, index: usize) -> Refused {
         self.within(&format!("[{index}]"))
     }

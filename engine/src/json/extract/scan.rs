@@ -9,7 +9,7 @@ use super::Node;
 use super::digest;
 use crate::value::{Object, Value};
 
-/// What a pass makes of the values that it reads: [`Value`]s, or nothing.
+/// The output of a pass over a text: [`Value`]s, or nothing.
 pub(in crate::json) trait Build: Sized {
     type Member;
 

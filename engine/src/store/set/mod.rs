@@ -315,7 +315,7 @@ impl Set {
 
     // --- writes ---
 
-    /// What it takes to read rows of this set.
+    /// The layout by which rows of this set are read.
     pub(crate) fn shape(&self) -> Shape {
         Shape {
             name: self.name.clone(),
