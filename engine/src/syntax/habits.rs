@@ -3,43 +3,32 @@
 use super::{ExprError, begins_name, continues_name};
 use crate::time::Unit;
 
-/// An operator of another language: how it is spelled, what could stand there, and what to write in its place.
+/// A sign that is none here: what could stand there, unless its place says that, and what to write instead.
+#[derive(Debug, PartialEq)]
 pub(super) struct Foreign {
-    pub(super) sign: &'static str,
-    pub(super) expected: &'static str,
+    pub(super) expected: Option<&'static str>,
     pub(super) suggestion: Option<&'static str>,
 }
 
-const fn sign(sign: &'static str, suggestion: &'static str) -> Foreign {
-    Foreign { sign, expected: "an operator", suggestion: Some(suggestion) }
+/// An operator of another language.
+pub(super) const fn sign<T>(suggestion: &'static str) -> Result<T, Foreign> {
+    Err(Foreign { expected: Some("an operator"), suggestion: Some(suggestion) })
 }
 
-const fn none(sign: &'static str, expected: &'static str) -> Foreign {
-    Foreign { sign, expected, suggestion: None }
+/// An operator that has no like here.
+pub(super) const fn none<T>(expected: &'static str) -> Result<T, Foreign> {
+    Err(Foreign { expected: Some(expected), suggestion: None })
+}
+
+/// A sign written in another way.
+pub(super) const fn meant<T>(suggestion: &'static str) -> Result<T, Foreign> {
+    Err(Foreign { expected: None, suggestion: Some(suggestion) })
 }
 
 /// What there is instead of patterns.
-const NO_PATTERNS: &str = "'startswith', 'endswith' or 'contains' and a text, as there are no patterns";
-const NO_FACTORS: &str = "'+' or '-', as sums are all the arithmetic that there is";
-
-/// Longer signs before their beginnings.
-pub(super) const SIGNS: &[Foreign] = &[
-    sign("===", "=="),
-    sign("!==", "!="),
-    sign("<>", "!="),
-    sign("=<", "<="),
-    sign("=>", ">="),
-    none("=~", NO_PATTERNS),
-    none("!~", NO_PATTERNS),
-    sign("&&", "and"),
-    sign("||", "or"),
-    sign("&", "and"),
-    sign("|", "or"),
-    none("~", NO_PATTERNS),
-    none("*", NO_FACTORS),
-    none("/", NO_FACTORS),
-    none("%", NO_FACTORS),
-];
+pub(super) const NO_PATTERNS: &str =
+    "'startswith', 'endswith' or 'contains' and a text, as there are no patterns";
+pub(super) const NO_FACTORS: &str = "'+' or '-', as sums are all the arithmetic that there is";
 
 /// What to write where `word` stands as an operator, and behind it `rest` begins with that word: what is replaced, what could stand
 /// there, and what to put there.

@@ -4,18 +4,24 @@
 //! date and is none is an error rather than a subtraction. A minus belongs to a number only where no operand stands before it,
 //! so the lexer remembers whether one does. Every token is read once, looking ahead no further than one word behind it, so
 //! reading an expression takes time in proportion to its length.
+//!
+//! A parser here gives up (`nom::Err::Error`) where a token of another kind begins, and fails (`nom::Err::Failure`) where one of its own kind
+//! is wrong.
 
 use std::borrow::Cow;
 
 use liveset_core::json::Numeral;
-use nom::bytes::complete::{take_while, take_while_m_n};
+use nom::branch::alt;
+use nom::bytes::complete::{tag, take_until, take_while, take_while_m_n};
 use nom::character::complete::{char, digit1, one_of, satisfy};
-use nom::combinator::{not, opt, recognize};
-use nom::sequence::terminated;
+use nom::combinator::{cut, not, opt, recognize};
+use nom::error::{ErrorKind, ParseError};
+use nom::multi::many1_count;
+use nom::sequence::{delimited, terminated};
 use nom::{IResult, Parser};
 
 use super::error::excerpt;
-use super::habits::{self, leading_word};
+use super::habits::{self, Foreign, meant, none, sign};
 use super::{ExprError, KEYWORDS, Literal, begins_name, continues_name};
 use crate::time::{Span, Timestamp, Unit};
 use crate::value::Number;
@@ -41,22 +47,44 @@ pub(crate) enum Symbol {
     Dollar,
 }
 
-/// Two characters before one, so that the longest is found first.
-const SYMBOLS: &[(&str, Symbol)] = &[
-    ("==", Symbol::Equal),
-    ("!=", Symbol::NotEqual),
-    ("<=", Symbol::LessOrEqual),
-    (">=", Symbol::GreaterOrEqual),
-    ("<", Symbol::Less),
-    (">", Symbol::Greater),
-    ("+", Symbol::Plus),
-    ("-", Symbol::Minus),
-    (".", Symbol::Dot),
-    (",", Symbol::Comma),
-    ("(", Symbol::OpenParenthesis),
-    (")", Symbol::CloseParenthesis),
-    ("[", Symbol::OpenBracket),
-    ("]", Symbol::CloseBracket),
+/// Signs, and those of other languages; longer ones before their beginnings.
+const SIGNS: &[(&str, Result<Symbol, Foreign>)] = &[
+    (".", Ok(Symbol::Dot)),
+    (",", Ok(Symbol::Comma)),
+    ("(", Ok(Symbol::OpenParenthesis)),
+    (")", Ok(Symbol::CloseParenthesis)),
+    ("[", Ok(Symbol::OpenBracket)),
+    ("]", Ok(Symbol::CloseBracket)),
+    ("+", Ok(Symbol::Plus)),
+    ("-", Ok(Symbol::Minus)),
+    ("===", sign("==")),
+    ("==", Ok(Symbol::Equal)),
+    ("!==", sign("!=")),
+    ("!=", Ok(Symbol::NotEqual)),
+    ("<>", sign("!=")),
+    ("<=", Ok(Symbol::LessOrEqual)),
+    ("<", Ok(Symbol::Less)),
+    (">=", Ok(Symbol::GreaterOrEqual)),
+    (">", Ok(Symbol::Greater)),
+    ("$", Ok(Symbol::Dollar)),
+    ("=<", sign("<=")),
+    ("=>", sign(">=")),
+    ("=~", none(habits::NO_PATTERNS)),
+    ("!~", none(habits::NO_PATTERNS)),
+    ("~", none(habits::NO_PATTERNS)),
+    ("&&", sign("and")),
+    ("||", sign("or")),
+    ("&", sign("and")),
+    ("|", sign("or")),
+    ("*", none(habits::NO_FACTORS)),
+    ("/", none(habits::NO_FACTORS)),
+    ("%", none(habits::NO_FACTORS)),
+    ("=", meant("==")),
+    ("!", meant("not")),
+    ("‘", meant("'")),
+    ("’", meant("'")),
+    ("“", meant("\"")),
+    ("”", meant("\"")),
 ];
 
 /// A word, sign or literal.
@@ -76,7 +104,7 @@ pub(crate) enum Token<'a> {
 #[derive(Debug)]
 pub(crate) struct Lexer<'a> {
     text: &'a str,
-    place: usize,
+    rest: &'a str,
     /// Whether the last token was (the end of) an operand, so that a minus subtracts.
     after_operand: bool,
     /// Whether the last token was a dot, so that a name follows, whatever it looks like.
@@ -87,7 +115,7 @@ pub(crate) struct Lexer<'a> {
 
 impl<'a> Lexer<'a> {
     pub(crate) fn new(text: &'a str) -> Lexer<'a> {
-        Lexer { text, place: 0, after_operand: false, after_dot: false, parameters: false }
+        Lexer { text, rest: text, after_operand: false, after_dot: false, parameters: false }
     }
 
     /// The same, with parameters.
@@ -97,29 +125,16 @@ impl<'a> Lexer<'a> {
 
     /// The next token with the bytes from where to where it stands; [`Token::End`] for ever after the last.
     pub(crate) fn token(&mut self) -> Result<(Token<'a>, usize, usize), Box<ExprError>> {
-        let rest = &self.text[self.place..];
-        let rest = rest.trim_start_matches(char::is_whitespace);
+        let rest = self.rest.trim_start();
         let start = self.text.len() - rest.len();
-        self.place = start;
-
-        let token = match rest.chars().next() {
-            None => Token::End,
-            Some('\'' | '"') => Token::Literal(Literal::Text(self.quoted("text")?.into())),
-            Some('`') if rest.starts_with("``") && !rest.starts_with("```") => {
-                return Err(self.error("an empty name", "a name of one character or more"));
-            }
-            Some('`') => Token::Word { text: self.quoted("name")?, quoted: true },
-            Some(first) if self.after_dot && begins_name(first) => self.word(rest),
-            Some(first) if first.is_ascii_digit() => self.digits(rest)?,
-            Some('-') if !self.after_operand && rest[1..].starts_with(|c: char| c.is_ascii_digit()) => {
-                self.negative(rest)?
-            }
-            Some(first) if begins_name(first) => match uuid(rest) {
-                Ok((after, text)) => self.uuid(after, text),
-                Err(_) => self.word(rest),
-            },
-            Some(_) => self.symbol(rest)?,
-        };
+        let (rest, token) = self.read(rest).map_err(|error| {
+            let (found, expected, suggestion) = match error {
+                nom::Err::Failure(Wrong(Some(wrong))) => *wrong,
+                _ => (excerpt(rest), "a token".into(), None),
+            };
+            ExprError::at(self.text, start, found, expected).suggest(suggestion)
+        })?;
+        self.rest = rest;
 
         let name = std::mem::replace(&mut self.after_dot, token == Token::Symbol(Symbol::Dot));
         self.after_operand = match &token {
@@ -131,187 +146,122 @@ impl<'a> Lexer<'a> {
             Token::Symbol(symbol) => matches!(symbol, Symbol::CloseParenthesis | Symbol::CloseBracket),
             Token::End => false,
         };
-        Ok((token, start, self.place))
+        Ok((token, start, self.text.len() - rest.len()))
     }
 
-    fn error(&self, found: impl Into<String>, expected: impl Into<String>) -> Box<ExprError> {
-        ExprError::at(self.text, self.place, found, expected)
-    }
-
-    fn advance_to(&mut self, rest: &str) {
-        self.place = self.text.len() - rest.len();
-    }
-
-    /// `'…'`, `"…"` or `` `…` ``, the quote doubled to include it.
-    fn quoted(&mut self, what: &str) -> Result<Cow<'a, str>, Box<ExprError>> {
-        let rest = &self.text[self.place..];
-        let quote = &rest[..1];
-        let mut length = 1;
-        loop {
-            match rest[length..].find(quote) {
-                None => {
-                    return Err(self.error(
-                        format!(
-                            "{} that is not closed",
-                            if what == "text" { "text" } else { "a name in backticks" }
-                        ),
-                        format!("a closing {quote}"),
-                    ));
-                }
-                Some(place) => {
-                    length += place + 1;
-                    if !rest[length..].starts_with(quote) {
-                        break;
-                    }
-                    length += 1;
-                }
+    /// The token at the beginning. Its first character tells what it is, but for literals, which begin alike.
+    fn read(&self, input: &'a str) -> Lexed<'a, Token<'a>> {
+        match input.chars().next() {
+            None => Ok((input, Token::End)),
+            Some(first) if self.after_dot && begins_name(first) => word(input),
+            Some('0'..='9') => {
+                alt((uuid, instant_literal, duration_literal, number)).map(Token::Literal).parse(input)
             }
+            Some('a'..='f' | 'A'..='F') => alt((uuid.map(Token::Literal), word)).parse(input),
+            Some(first) if begins_name(first) => word(input),
+            Some('-') if !self.after_operand => {
+                alt((number.map(Token::Literal), |input| self.symbol(input))).parse(input)
+            }
+            Some('\'' | '"') => quoted.map(|text| Token::Literal(Literal::Text(text.into()))).parse(input),
+            Some('`') => name_in_backticks(input),
+            Some(_) => self.symbol(input),
         }
-        self.place += length;
-        let inside = &rest[1..length - 1];
-        Ok(if inside.contains(quote) {
-            Cow::Owned(inside.replace(&quote.repeat(2), quote))
-        } else {
-            Cow::Borrowed(inside)
-        })
     }
 
-    fn word(&mut self, rest: &'a str) -> Token<'a> {
-        let word = leading_word(rest);
-        self.place += word.len();
-        Token::Word { text: Cow::Borrowed(word), quoted: false }
-    }
-
-    fn uuid(&mut self, after: &str, text: &str) -> Token<'a> {
-        self.advance_to(after);
-        Token::Literal(Literal::Text(text.to_ascii_lowercase().into()))
-    }
-
-    fn symbol(&mut self, rest: &'a str) -> Result<Token<'a>, Box<ExprError>> {
-        if let Some(foreign) = habits::SIGNS.iter().find(|foreign| rest.starts_with(foreign.sign)) {
-            return Err(self.error(excerpt(foreign.sign), foreign.expected).suggest(foreign.suggestion));
-        }
-        if self.parameters && rest.starts_with('$') {
-            self.place += 1;
-            return Ok(Token::Symbol(Symbol::Dollar));
-        }
-        if let Some((sign, symbol)) = SYMBOLS.iter().find(|(sign, _)| rest.starts_with(sign)) {
-            self.place += sign.len();
-            return Ok(Token::Symbol(*symbol));
-        }
-        let first = rest.chars().next().map(String::from).unwrap_or_default();
-        let suggestion = match first.as_str() {
-            "=" => Some("=="),
-            "!" => Some("not"),
-            "‘" | "’" => Some("'"),
-            "“" | "”" => Some("\""),
-            _ => None,
+    fn symbol(&self, input: &'a str) -> Lexed<'a, Token<'a>> {
+        let first = input.bytes().next();
+        let begins = |(sign, _): &&(&str, _)| sign.bytes().next() == first && input.starts_with(sign);
+        let (found, expected, suggestion) = match SIGNS.iter().find(begins) {
+            Some((sign, Ok(symbol))) if self.parameters || *symbol != Symbol::Dollar => {
+                return Ok((&input[sign.len()..], Token::Symbol(*symbol)));
+            }
+            Some((sign, Err(foreign))) => (*sign, foreign.expected, foreign.suggestion),
+            _ => (&input[..input.chars().next().map_or(0, char::len_utf8)], None, None),
         };
-        let expected = if self.after_operand { "an operator or the end" } else { "a value or a path" };
-        Err(self.error(excerpt(&first), expected).suggest(suggestion))
-    }
-
-    /// What begins with a digit.
-    fn digits(&mut self, rest: &'a str) -> Result<Token<'a>, Box<ExprError>> {
-        if let Ok((after, text)) = uuid(rest) {
-            return Ok(self.uuid(after, text));
-        }
-        if date(rest).is_ok() {
-            return self.instant(rest);
-        }
-        if let Some((count, unit, after)) = duration(rest) {
-            let Ok(count) = count.parse() else {
-                let found = excerpt(&rest[..rest.len() - after.len()]);
-                return Err(self.error(found, format!("a duration of at most {} years", Span::MAX_YEARS)));
-            };
-            let span = Span { count, unit };
-            if !span.is_in_range() {
-                let found = excerpt(&rest[..rest.len() - after.len()]);
-                return Err(self.error(found, format!("a duration of at most {} years", Span::MAX_YEARS)));
-            }
-            self.advance_to(after);
-            return Ok(Token::Literal(Literal::Duration(span)));
-        }
-        if let Some(number) = Numeral::read(rest.as_bytes())
-            && let Some((found, expected, suggestion)) = habits::duration(&rest[..number.length], rest)
-        {
-            return Err(self.error(excerpt(found), expected).suggest(suggestion));
-        }
-        self.number(rest)
-    }
-
-    /// A minus with a digit behind it, where no operand stands before it.
-    fn negative(&mut self, rest: &'a str) -> Result<Token<'a>, Box<ExprError>> {
-        let behind = &rest[1..];
-        if date(behind).is_ok() {
-            return Err(self.error("a minus before an instant", "an instant, which has no sign"));
-        }
-        let is_duration = |number: Numeral| habits::duration(&behind[..number.length], behind).is_some();
-        if duration(behind).is_some() || Numeral::read(behind.as_bytes()).is_some_and(is_duration) {
-            return Err(self.error("a minus before a duration", "a duration, which has no sign"));
-        }
-        self.number(rest)
-    }
-
-    fn instant(&mut self, rest: &'a str) -> Result<Token<'a>, Box<ExprError>> {
-        if let Ok((after, text)) = instant(rest)
-            && let Some(at) = Timestamp::parse_rfc3339(text)
-        {
-            if let Some(joined) = with_blank(text, after) {
-                let found = excerpt(&rest[..joined.len()]);
-                let error = self.error(found, "'T' between the date and the time");
-                return Err(error.suggest(instant(&joined).is_ok().then_some(joined)));
-            }
-            self.advance_to(after);
-            return Ok(Token::Literal(Literal::Instant(at)));
-        }
-        let shape = rest.find(|c: char| !(c.is_alphanumeric() || "-:.+_".contains(c))).unwrap_or(rest.len());
-        Err(self.error(
-            excerpt(&rest[..shape]),
-            "a date such as 2023-01-31, or a date and time such as 2023-01-31T15:14:13.123Z",
-        ))
-    }
-
-    fn number(&mut self, rest: &'a str) -> Result<Token<'a>, Box<ExprError>> {
-        let Some(numeral) = Numeral::read(rest.as_bytes()) else {
-            return Err(self.error(excerpt(leading_word(rest)), "a number"));
-        };
-        let value = match numeral.value(rest) {
-            // There is no negative zero to tell apart: it equals zero everywhere.
-            Some(Number::Float(0.0)) => Number::Float(0.0),
-            Some(value) => value,
-            None => {
-                let found = excerpt(&rest[..numeral.length]);
-                return Err(self.error(found, "a number that 64 bits can hold (a constant overflows)"));
-            }
-        };
-        self.place += numeral.length;
-        Ok(Token::Literal(Literal::Number(value)))
+        let place = if self.after_operand { "an operator or the end" } else { "a value or a path" };
+        Err(wrong(excerpt(found), expected.unwrap_or(place), suggestion.map(Into::into)))
     }
 }
 
-fn hexadecimal(count: usize) -> impl Fn(&str) -> IResult<&str, &str> {
+type Lexed<'a, T> = IResult<&'a str, T, Wrong>;
+
+/// What is wrong with a token: what was found, what was expected, what was probably meant. `None`: it is of another kind.
+#[derive(Debug)]
+struct Wrong(Option<Box<(String, String, Option<String>)>>);
+
+impl ParseError<&str> for Wrong {
+    fn from_error_kind(_: &str, _: ErrorKind) -> Wrong {
+        Wrong(None)
+    }
+
+    fn append(_: &str, _: ErrorKind, other: Wrong) -> Wrong {
+        other
+    }
+}
+
+fn wrong(
+    found: impl Into<String>,
+    expected: impl Into<String>,
+    suggestion: Option<String>,
+) -> nom::Err<Wrong> {
+    nom::Err::Failure(Wrong(Some(Box::new((found.into(), expected.into(), suggestion)))))
+}
+
+/// The quote is doubled to include it, so pieces in quotes follow one another.
+fn quoted(input: &str) -> Lexed<'_, Cow<'_, str>> {
+    let quote = &input[..1];
+    let piece = delimited(tag(quote), cut(take_until(quote)), tag(quote));
+    let (rest, text) = recognize(many1_count(piece)).parse(input).map_err(|_: nom::Err<()>| {
+        let what = if quote == "`" { "a name in backticks" } else { "text" };
+        wrong(format!("{what} that is not closed"), format!("a closing {quote}"), None)
+    })?;
+    let inside = &text[1..text.len() - 1];
+    Ok((
+        rest,
+        match inside.contains(quote) {
+            true => inside.replace(&quote.repeat(2), quote).into(),
+            false => inside.into(),
+        },
+    ))
+}
+
+fn name_in_backticks(input: &str) -> Lexed<'_, Token<'_>> {
+    match quoted(input)? {
+        (_, text) if text.is_empty() => Err(wrong("an empty name", "a name of one character or more", None)),
+        (rest, text) => Ok((rest, Token::Word { text, quoted: true })),
+    }
+}
+
+fn word(input: &str) -> Lexed<'_, Token<'_>> {
+    take_while(continues_name)
+        .map(|word| Token::Word { text: Cow::Borrowed(word), quoted: false })
+        .parse(input)
+}
+
+fn hexadecimal<'a>(count: usize) -> impl FnMut(&'a str) -> Lexed<'a, &'a str> {
     move |input| take_while_m_n(count, count, |c: char| c.is_ascii_hexdigit()).parse(input)
 }
 
-fn decimal(count: usize) -> impl Fn(&str) -> IResult<&str, &str> {
+fn decimal<'a>(count: usize) -> impl FnMut(&'a str) -> Lexed<'a, &'a str> {
     move |input| take_while_m_n(count, count, |c: char| c.is_ascii_digit()).parse(input)
 }
 
-fn uuid(input: &str) -> IResult<&str, &str> {
+fn uuid(input: &str) -> Lexed<'_, Literal> {
     let dash = || char('-');
     let groups =
         (hexadecimal(8), dash(), hexadecimal(4), dash(), hexadecimal(4), dash(), hexadecimal(4), dash());
-    terminated(recognize((groups, hexadecimal(12))), not(satisfy(continues_name))).parse(input)
+    terminated(recognize((groups, hexadecimal(12))), not(satisfy(continues_name)))
+        .map(|text: &str| Literal::Text(text.to_ascii_lowercase().into()))
+        .parse(input)
 }
 
 /// What has the shape of a date, whatever follows it.
-fn date(input: &str) -> IResult<&str, &str> {
+fn date(input: &str) -> Lexed<'_, &str> {
     recognize((decimal(4), char('-'), decimal(2), char('-'), decimal(2))).parse(input)
 }
 
 /// A date or a date-time, its numbers not yet checked, with nothing behind it that would go on.
-fn instant(input: &str) -> IResult<&str, &str> {
+fn instant(input: &str) -> Lexed<'_, &str> {
     let clock = (decimal(2), char(':'), decimal(2), char(':'), decimal(2), opt((char('.'), digit1)));
     let offset = recognize((one_of("+-"), decimal(2), char(':'), decimal(2))).or(recognize(one_of("Zz")));
     let time = (one_of("Tt"), clock, opt(offset));
@@ -319,22 +269,74 @@ fn instant(input: &str) -> IResult<&str, &str> {
         .parse(input)
 }
 
+/// What has the shape of a date and is none is wrong.
+fn instant_literal(input: &str) -> Lexed<'_, Literal> {
+    date(input)?;
+    if let Ok((rest, text)) = instant(input)
+        && let Some(at) = Timestamp::parse_rfc3339(text)
+    {
+        let Some(joined) = with_blank(text, rest) else {
+            return Ok((rest, Literal::Instant(at)));
+        };
+        let found = excerpt(&input[..joined.len()]);
+        let suggestion = instant(&joined).is_ok().then_some(joined.clone());
+        return Err(wrong(found, "'T' between the date and the time", suggestion));
+    }
+    let shape = input.find(|c: char| !(c.is_alphanumeric() || "-:.+_".contains(c))).unwrap_or(input.len());
+    let expected = "a date such as 2023-01-31, or a date and time such as 2023-01-31T15:14:13.123Z";
+    Err(wrong(excerpt(&input[..shape]), expected, None))
+}
+
 /// A date with a time behind it, a blank between the two, with a `T` there instead.
 fn with_blank(date: &str, after: &str) -> Option<String> {
     let time = after.strip_prefix(' ').filter(|_| !date.contains(['T', 't']))?;
-    let clock: IResult<&str, _> = (decimal(2), char(':'), decimal(2)).parse(time);
+    let clock: Lexed<'_, _> = (decimal(2), char(':'), decimal(2)).parse(time);
     clock.ok()?;
     let end = time.find(|c: char| !(c.is_ascii_digit() || ":.+-Zz".contains(c))).unwrap_or(time.len());
     Some(format!("{date}T{}", &time[..end]))
 }
 
-/// An integer and a unit behind it: the digits, the unit, and what follows.
-fn duration(input: &str) -> Option<(&str, Unit, &str)> {
-    let word = take_while(continues_name);
-    let parsed: IResult<&str, (&str, &str)> =
-        (terminated(digit1, take_while(char::is_whitespace)), word).parse(input);
-    let (rest, (count, word)) = parsed.ok()?;
-    Some((count, Unit::from_word(word)?, rest))
+/// An integer and the unit behind it.
+fn duration(input: &str) -> Lexed<'_, (&str, Unit)> {
+    (terminated(digit1, take_while(char::is_whitespace)), take_while(continues_name).map_opt(Unit::from_word))
+        .parse(input)
+}
+
+fn duration_literal(input: &str) -> Lexed<'_, Literal> {
+    let (rest, (count, unit)) = duration(input)?;
+    match count.parse().map(|count| Span { count, unit }) {
+        Ok(span) if span.is_in_range() => Ok((rest, Literal::Duration(span))),
+        _ => {
+            let found = excerpt(&input[..input.len() - rest.len()]);
+            Err(wrong(found, format!("a duration of at most {} years", Span::MAX_YEARS), None))
+        }
+    }
+}
+
+/// A number, perhaps with a minus.
+fn number(input: &str) -> Lexed<'_, Literal> {
+    let is_negative = input.starts_with('-');
+    let Some(numeral) = Numeral::read(input.as_bytes()) else {
+        return Err(nom::Err::Error(Wrong(None)));
+    };
+    let (text, rest) = input.split_at(numeral.length);
+    let unsigned = &input[usize::from(is_negative)..];
+    let foreign = habits::duration(text.trim_start_matches('-'), unsigned);
+    if is_negative && date(unsigned).is_ok() {
+        return Err(wrong("a minus before an instant", "an instant, which has no sign", None));
+    }
+    if is_negative && (foreign.is_some() || duration(unsigned).is_ok()) {
+        return Err(wrong("a minus before a duration", "a duration, which has no sign", None));
+    }
+    if let Some((found, expected, suggestion)) = foreign {
+        return Err(wrong(excerpt(found), expected, suggestion));
+    }
+    match numeral.value(input) {
+        // There is no negative zero to tell apart: it equals zero everywhere.
+        Some(Number::Float(0.0)) => Ok((rest, Literal::Number(Number::Float(0.0)))),
+        Some(value) => Ok((rest, Literal::Number(value))),
+        None => Err(wrong(excerpt(text), "a number that 64 bits can hold (a constant overflows)", None)),
+    }
 }
 
 #[cfg(test)]
@@ -355,7 +357,7 @@ mod tests {
             Token::Word { text, quoted: true } => format!("`{text}`"),
             Token::Word { text, .. } => text.to_string(),
             Token::Literal(literal) => format!("<{literal}>"),
-            Token::Symbol(symbol) => SYMBOLS.iter().find(|(_, s)| s == symbol).unwrap().0.to_string(),
+            Token::Symbol(symbol) => SIGNS.iter().find(|(_, it)| *it == Ok(*symbol)).unwrap().0.to_string(),
             Token::End => String::new(),
         };
         tokens(text).iter().map(show).collect::<Vec<_>>().join(" ")
