@@ -17,6 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("liveset", &["liveset-core", "liveset-engine", "liveset-hub"]),
     ("liveset-axum", &["liveset"]),
     ("liveset-jwt", &["liveset"]),
+    ("liveset-store", &[]),
     (
         "liveset-server",
         &["liveset-core", "liveset-engine", "liveset-hub", "liveset", "liveset-axum", "liveset-jwt"],

@@ -6,10 +6,8 @@ use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use liveset::{ClientAddress, Denied, Principal, Token};
-use liveset_core::model::limit;
 
 use super::{ApiError, App};
-use crate::limits::{HttpLimits, count_refusal};
 
 /// When to come again where tokens cannot be judged.
 const RETRY_UNAVAILABLE: Duration = Duration::from_secs(10);
@@ -44,7 +42,8 @@ impl FromRequestParts<App> for Caller {
         match app.rates.take(&caller.who.subject, Instant::now()) {
             Ok(()) => Ok(caller),
             Err(retry_after) => {
-                count_refusal(limit!(HttpLimits.requests_per_second));
+                metrics::counter!("liveset_limit_refusals_total", "limit" => "http.requests_per_second")
+                    .increment(1);
                 Err(ApiError::rate_limited("too many requests of this subject", retry_after))
             }
         }
