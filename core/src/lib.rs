@@ -98,14 +98,14 @@
 //! # Determinism
 //!
 //! The same inputs give the same outputs, byte for byte. There is no randomness and no iteration over a randomly
-//! seeded map. The package has no features for users: `fuzzing` makes the bodies of the fuzz targets
-//! public, and is no part of the interface.
+//! seeded map. The package has no features for users: `fuzzing` makes messages
+//! by chance, for tests, and is no part of the interface.
 
 mod client;
 mod diffs;
 mod error;
 mod fold;
-#[cfg(any(test, feature = "fuzzing"))]
+#[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod json;

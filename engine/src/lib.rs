@@ -106,7 +106,7 @@ mod engine;
 mod error;
 mod explain;
 pub mod filter;
-#[cfg(any(fuzzing, test, feature = "fuzzing"))]
+#[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod intervals;

@@ -131,9 +131,6 @@ mod delays;
 mod direct;
 mod error;
 mod feeds;
-#[cfg(feature = "fuzzing")]
-#[doc(hidden)]
-pub mod fuzzing;
 mod holds;
 mod hub;
 mod ids;

@@ -64,9 +64,6 @@
 mod algorithm;
 mod authenticator;
 mod claims;
-#[cfg(any(fuzzing, feature = "fuzzing"))]
-#[doc(hidden)]
-pub mod fuzzing;
 mod jwks;
 mod keys;
 mod refusal;

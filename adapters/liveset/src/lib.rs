@@ -122,9 +122,13 @@ mod contain;
 mod door;
 mod failures;
 mod finite;
+/// The reader of frames, for its fuzz target. Not a part of the public interface.
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
-pub mod fuzzing;
+pub mod fuzzing {
+    pub use crate::transport::reader::{READ_BYTES, ServerReader};
+    pub use crate::transport::{Fault, Receive, Received};
+}
 mod handle;
 #[cfg(feature = "hyper")]
 pub mod http;

@@ -12,9 +12,6 @@ pub mod changes;
 pub mod config;
 mod error;
 pub mod files;
-#[cfg(feature = "fuzzing")]
-#[doc(hidden)]
-pub mod fuzzing;
 pub mod http;
 pub mod limits;
 pub mod load;

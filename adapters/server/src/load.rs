@@ -31,7 +31,12 @@ pub fn load(liveset: &Liveset, set: &SetConfig) -> Result<Loaded, FileError> {
     load_lines(liveset, &set.name, &mut Lines::open(file)?, NODES_PER_COMMIT)
 }
 
-pub(crate) fn load_lines(
+/// Fills a set from lines, so many nodes in each commit.
+///
+/// # Errors
+///
+/// Like [`load`].
+pub fn load_lines(
     liveset: &Liveset,
     set: &str,
     lines: &mut Lines,

@@ -91,7 +91,16 @@ impl Lines {
         Ok(Lines::named(file, opened, progress))
     }
 
-    /// What a file of this name holds: its extension says whether it is gzip.
+    /// Reads what a file of this name would hold: its extension says whether it is gzip.
+    pub fn read(file: &Path, input: impl Read + Send + 'static) -> Lines {
+        Lines::named(file, input, Progress::default())
+    }
+
+    /// Sets how long a line may be, in bytes without its line end; [`MAX_LINE_BYTES`] is the default.
+    pub fn max_line_bytes(self, max_line_bytes: usize) -> Lines {
+        Lines { max_line_bytes, ..self }
+    }
+
     fn named(file: &Path, opened: impl Read + Send + 'static, progress: Progress) -> Lines {
         match file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz")) {
             true => Lines::over(file, Box::new(MultiGzDecoder::new(opened)), progress),
@@ -105,16 +114,8 @@ impl Lines {
         Lines { file: file.into(), input, buffer: Vec::new(), line: 0, max_line_bytes, progress }
     }
 
-    /// The same from memory, with a limit of its own.
-    #[cfg(feature = "fuzzing")]
-    pub(crate) fn in_memory(file: &Path, bytes: Vec<u8>, max_line_bytes: usize) -> Lines {
-        let lines = Lines::named(file, std::io::Cursor::new(bytes), Progress::default());
-        Lines { max_line_bytes, ..lines }
-    }
-
     /// The room that is taken for a line.
-    #[cfg(feature = "fuzzing")]
-    pub(crate) fn held_bytes(&self) -> usize {
+    pub fn held_bytes(&self) -> usize {
         self.buffer.capacity()
     }
 
@@ -211,7 +212,7 @@ mod tests {
         for end in ["", "\n", "\r\n"] {
             let read = |bytes: usize| {
                 let line = format!("{}{end}", "1".repeat(bytes)).into_bytes();
-                let lines = Lines::named(Path::new("a"), std::io::Cursor::new(line), Progress::default());
+                let lines = Lines::read(Path::new("a"), std::io::Cursor::new(line));
                 Lines { max_line_bytes: 5, ..lines }.next_line().map(|line| line.map(|(_, text)| text.len()))
             };
             assert_eq!(read(5).unwrap(), Some(5), "{end:?}");

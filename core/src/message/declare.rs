@@ -110,7 +110,7 @@ macro_rules! messages {
             }
         }
 
-        #[cfg(test)]
+        #[cfg(feature = "fuzzing")]
         impl $(<$lt>)? $crate::fuzzing::Sample<$crate::message::field::Plain> for $name $(<$lt>)? {
             #[allow(unused_imports)] // Some have no fields.
             fn sample(random: &mut fastrand::Rng) -> Self {
@@ -177,7 +177,7 @@ macro_rules! object {
             )?
         }
 
-        #[cfg(test)]
+        #[cfg(feature = "fuzzing")]
         impl $crate::fuzzing::Sample<$crate::message::field::Plain> for $name {
             #[allow(unused_variables)]
             fn sample(random: &mut fastrand::Rng) -> Self {

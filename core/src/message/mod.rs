@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub use client::{AuthOptions, ClientBody, ClientMessage, ClientMessageError, LiveQueryOptions};
 pub(crate) use field::read::{Members, shortened, text};
 pub(crate) use field::write::{ObjectWriter, text_len, write_text};
-#[cfg(test)]
+#[cfg(feature = "fuzzing")]
 pub(crate) use field::{Entered, Left};
 pub(crate) use parsed::Content;
 pub use parsed::{Ahead, ParsedMessage};

@@ -39,6 +39,8 @@ const BELOW_SANS_IO: &[&str] = &[
     "cfg-if",
     "compact_str",
     "equivalent",
+    // With seeds alone, and only behind features for tests.
+    "fastrand",
     "foldhash",
     "hashbrown",
     "indexmap",

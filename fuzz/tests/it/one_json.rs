@@ -3,16 +3,15 @@
 
 use std::fs;
 
+use fastrand::Rng;
 use liveset_engine::{JsonLimits, json};
 use liveset_fuzz::corpus;
-
-use crate::support::Random;
 
 /// Whether they agree, and whether they take it.
 fn agree(text: &str, nesting: usize) -> bool {
     let engine =
         json::check(text.as_bytes(), &JsonLimits::default().nesting(nesting)).map_err(|error| error.offset());
-    let core = liveset_core::fuzzing::refused_at(text, nesting);
+    let core = liveset_core::json::read(text, nesting, |_, _| {}).err().map(|error| error.offset());
     assert_eq!(core, engine.err(), "{text}");
     core.is_none()
 }
@@ -62,20 +61,20 @@ fn on_the_corpora_and_changes_of_them() {
         .flat_map(|name| corpus(name).expect("a corpus"))
         .filter_map(|file| String::from_utf8(fs::read(file).expect("a seed")).ok())
         .collect();
-    let mut random = Random(1);
+    let mut random = Rng::with_seed(1);
     let mut taken = 0;
     for round in 0..30_000 {
-        let mut text: Vec<char> = seeds[random.below(seeds.len())].chars().take(2_000).collect();
+        let mut text: Vec<char> = seeds[random.usize(..seeds.len())].chars().take(2_000).collect();
         for _ in 0..round % 4 {
-            let (a, b) = (random.below(text.len() + 1), random.below(text.len() + 1));
+            let (a, b) = (random.usize(..=text.len()), random.usize(..=text.len()));
             let (from, to) = (a.min(b), a.max(b).min(a.min(b) + 6));
-            let new = match random.below(3) {
+            let new = match random.usize(..3) {
                 0 => text[from..to].to_vec(),
-                _ => pieces[random.below(pieces.len())].chars().collect(),
+                _ => pieces[random.usize(..pieces.len())].chars().collect(),
             };
-            text.splice(if random.below(2) == 0 { from..to } else { a..a }, new);
+            text.splice(if random.bool() { from..to } else { a..a }, new);
         }
-        taken += usize::from(agree(&text.into_iter().collect::<String>(), 1 + random.below(8)));
+        taken += usize::from(agree(&text.into_iter().collect::<String>(), 1 + random.usize(..8)));
     }
     assert!((3_000..27_000).contains(&taken), "both verdicts are tried: {taken} of 30000");
 }
@@ -83,9 +82,9 @@ fn on_the_corpora_and_changes_of_them() {
 #[test]
 fn on_random_pieces() {
     let alphabet: Vec<char> = "{}[]:,\"\\u0123d8e+-. ntrueflas\u{1}é".chars().collect();
-    let mut random = Random(2);
+    let mut random = Rng::with_seed(2);
     for _ in 0..60_000 {
-        let text: String = (0..12).map(|_| alphabet[random.below(alphabet.len())]).collect();
+        let text: String = (0..12).map(|_| alphabet[random.usize(..alphabet.len())]).collect();
         agree(&text, 3);
     }
 }

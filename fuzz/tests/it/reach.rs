@@ -4,7 +4,9 @@ use std::{collections::BTreeSet, fs};
 
 use liveset_core::ErrorCode;
 use liveset_fuzz::corpus;
-use liveset_hub::fuzzing::{evaluate_tally, policy_tally};
+use liveset_fuzz::evaluate::evaluate_tally;
+use liveset_fuzz::policy::policy_tally;
+use liveset_fuzz::session::session_reached;
 
 /// The committed seeds of a target: those with an extension.
 fn seeds(target: &str) -> Vec<Vec<u8>> {
@@ -24,8 +26,7 @@ fn assert_reached(reached: &BTreeSet<String>, expected: impl IntoIterator<Item =
 
 #[test]
 fn session() {
-    let reached =
-        seeds("session").iter().flat_map(|seed| liveset_core::fuzzing::session_reached(seed)).collect();
+    let reached = seeds("session").iter().flat_map(|seed| session_reached(seed)).collect();
     assert_reached(&reached, words("o p a b c d e s m f g h i k r w"));
     assert_reached(
         &reached,
@@ -64,10 +65,12 @@ fn evaluate_tells_nodes_apart() {
     }
 }
 
+#[cfg(feature = "transport")]
 #[test]
 fn assembler() {
     let seeds = seeds("assembler");
-    let reached = seeds.iter().flat_map(|seed| liveset::fuzzing::assembler_outcomes(seed)).map(str::to_owned);
+    let reached =
+        seeds.iter().flat_map(|seed| liveset_fuzz::assembler::assembler_outcomes(seed)).map(str::to_owned);
     let expected = [
         "text",
         "binary",
@@ -86,7 +89,7 @@ fn assembler() {
 #[cfg(feature = "jwt")]
 #[test]
 fn jwt() {
-    let reached = seeds("jwt").iter().filter_map(|seed| liveset_jwt::fuzzing::jwt_reached(seed)).collect();
+    let reached = seeds("jwt").iter().filter_map(|seed| liveset_fuzz::jwt::jwt_reached(seed)).collect();
     assert_reached(
         &reached,
         words(
@@ -94,4 +97,25 @@ fn jwt() {
              UnknownKey AmbiguousKey Signature ClaimsJson Issuer Audience Subject NoExpiry Time Expired NotYetValid",
         ),
     );
+}
+
+#[cfg(feature = "server")]
+#[test]
+fn ndjson() {
+    let reached: BTreeSet<_> =
+        seeds("ndjson").iter().flat_map(|seed| liveset_fuzz::ndjson::ndjson_reached(seed)).collect();
+    let expected = [
+        "plain",
+        "a byte order mark",
+        "gzip",
+        "loaded",
+        "a commit",
+        "a commit that is none",
+        "a commit that is refused",
+        "a commit of nodes",
+        "a node that is refused",
+        "a line that is too long",
+        "a file that cannot be read",
+    ];
+    assert_eq!(reached, BTreeSet::from(expected));
 }

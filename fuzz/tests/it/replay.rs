@@ -2,10 +2,9 @@
 
 use std::{collections::BTreeSet, fs};
 
+use fastrand::Rng;
 use liveset_engine::{Filter, Order, QueryLimits};
 use liveset_fuzz::{Body, TARGETS, corpora, corpus, replay};
-
-use crate::support::Random;
 
 /// The body and the corpus of a target.
 fn target(name: &str) -> (Body, Vec<Vec<u8>>) {
@@ -15,23 +14,23 @@ fn target(name: &str) -> (Body, Vec<Vec<u8>>) {
 }
 
 /// A seed with a few of its bytes replaced, cut out, doubled, or put together with another seed.
-fn changed(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
-    let mut text = seeds[random.below(seeds.len())].clone();
-    for _ in 0..=random.below(3) {
-        let (a, b) = (random.below(text.len() + 1), random.below(text.len() + 1));
+fn changed(random: &mut Rng, seeds: &[Vec<u8>]) -> Vec<u8> {
+    let mut text = seeds[random.usize(..seeds.len())].clone();
+    for _ in 0..=random.usize(..3) {
+        let (a, b) = (random.usize(..=text.len()), random.usize(..=text.len()));
         let (from, to) = (a.min(b), a.max(b).min(a.min(b) + 12));
-        match random.below(5) {
-            0 if from < text.len() => text[from] = random.next() as u8,
-            1 if from < text.len() => text[from] ^= 1 << random.below(8),
+        match random.usize(..5) {
+            0 if from < text.len() => text[from] = random.u8(..),
+            1 if from < text.len() => text[from] ^= 1 << random.usize(..8),
             2 => drop(text.drain(from..to)),
             3 => {
                 let piece = text[from..to].to_vec();
                 text.splice(a..a, piece);
             }
             _ => {
-                let other = &seeds[random.below(seeds.len())];
+                let other = &seeds[random.usize(..seeds.len())];
                 text.truncate(a);
-                text.extend_from_slice(&other[random.below(other.len() + 1)..]);
+                text.extend_from_slice(&other[random.usize(..=other.len())..]);
             }
         }
     }
@@ -41,7 +40,7 @@ fn changed(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
 fn run(name: &str) {
     let (body, seeds) = target(name);
     replay(body, corpus(name).expect("a corpus")).expect("seeds can be read");
-    let mut random = Random(seeds.len() as u64);
+    let mut random = Rng::with_seed(seeds.len() as u64);
     // Those that drive a whole hub take their time, or queries that are as dear as can be.
     for _ in 0..if matches!(name, "policy" | "ndjson" | "holds") { 300 } else { 2_000 } {
         body(&changed(&mut random, &seeds));
@@ -88,6 +87,7 @@ fn policy() {
     run("policy");
 }
 
+#[cfg(feature = "transport")]
 #[test]
 fn assembler() {
     run("assembler");
@@ -115,12 +115,37 @@ fn holds() {
     run("holds");
 }
 
+/// All beginnings of the seeds are tokens that are cut short.
+#[cfg(feature = "jwt")]
+#[test]
+fn every_beginning_of_a_token() {
+    let (body, seeds) = target("jwt");
+    seeds.iter().for_each(|seed| (0..seed.len()).for_each(|end| body(&seed[..end])));
+}
+
+/// Each byte is changed, and the file is cut short at it.
+#[cfg(feature = "server")]
+#[test]
+fn every_byte_of_a_file() {
+    let (body, seeds) = target("ndjson");
+    for mut seed in seeds {
+        for at in 0..seed.len() {
+            body(&seed[..at]);
+            for change in [0x01, 0x10, 0x22] {
+                seed[at] ^= change;
+                body(&seed);
+                seed[at] ^= change;
+            }
+        }
+    }
+}
+
 /// A target that was forgotten somewhere would be fuzzed or replayed by no one.
 #[test]
 fn targets_binaries_tests_and_corpora_are_the_same() {
     let built = TARGETS.iter().map(|(name, _)| (*name).to_owned());
     // Of those that are behind a feature the files are there all the same.
-    let targets: BTreeSet<String> = built.chain(["jwt", "ndjson"].map(str::to_owned)).collect();
+    let targets: BTreeSet<String> = built.chain(["assembler", "jwt", "ndjson"].map(str::to_owned)).collect();
     let names = |folder: &str| -> BTreeSet<String> {
         let path = corpora().with_file_name(folder);
         let entries = fs::read_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

@@ -1,9 +1,6 @@
 //! Real change streams, replayed whole through a running server while a client holds live queries over them. At
 //! checkpoints and at the end what the client folded equals what the oracle computes from scratch.
 
-#[path = "../../../hub/src/test_kit/oracle/mod.rs"]
-mod oracle;
-
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,9 +9,9 @@ use liveset_core::{
     ClientEvent, ClientLimits, ClientSession, LiveQueryOptions, LiveQueryRequest, Monotonic, NodeChange,
     Token,
 };
+use liveset_fuzz::oracle::build::{all, any, at, flag, not, nothing, now, num, path, text, texts};
+use liveset_fuzz::oracle::{self, Direction::Asc, Direction::Desc, Nanos, Op, Query, Store, Unit, Val, same};
 use liveset_server::ndjson::Lines;
-use oracle::build::{all, any, at, flag, not, nothing, now, num, path, text, texts};
-use oracle::{Direction::Asc, Direction::Desc, Nanos, Op, Query, Store, Unit, Val, same};
 use serde_json::Value;
 use tokio_tungstenite::tungstenite::Message;
 

@@ -30,8 +30,6 @@
 //! ```
 
 mod clients;
-#[doc(hidden)]
-pub mod oracle;
 mod prng;
 mod world;
 

@@ -2,14 +2,10 @@
 
 use liveset_core::ErrorCode;
 use liveset_engine::{FieldKind, SetDef};
-use liveset_hub::{
-    HubConfig, OneShot,
-    test_kit::{
-        World,
-        oracle::{self, Cmp, Direction, Expr, Lit, Op, Query, Store, Sum, TextOp, Unit, build::names},
-        upsert,
-    },
-};
+use liveset_fuzz::oracle::build::names;
+use liveset_fuzz::oracle::{self, Cmp, Direction, Expr, Lit, Op, Query, Store, Sum, TextOp, Unit};
+use liveset_hub::test_kit::{World, upsert};
+use liveset_hub::{HubConfig, OneShot};
 
 const NUMBERS: [&str; 20] = [
     "0",

@@ -26,6 +26,7 @@ use super::{Fault, Received, is_close_code_allowed};
 use crate::limits::TransportLimits;
 
 /// Reads the frames of a client. [`push`](Frames::push) bytes as they come, then [`poll`](Frames::poll) until there is nothing.
+#[derive(Debug)]
 pub(crate) struct Frames {
     /// Pushed, and not yet looked at.
     ahead: BytesMut,
@@ -41,7 +42,7 @@ pub(crate) struct Frames {
 /// Open ──a rule is broken──► Broken
 ///   └─────a wrong close frame─────► Closed
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// Everything counts.
     Open,
@@ -51,6 +52,7 @@ enum State {
     Closed,
 }
 
+#[derive(Debug)]
 struct OpenFrame {
     head: Head,
     /// The bytes of the payload that were taken.
@@ -61,13 +63,15 @@ struct OpenFrame {
 
 /// The memory of [`Frames`].
 #[cfg(any(test, feature = "fuzzing"))]
-pub(crate) struct HeldBytes {
+#[allow(unreachable_pub)] // With the feature `fuzzing` it is not.
+#[derive(Debug)]
+pub struct HeldBytes {
     /// Pushed, and not yet looked at.
-    pub(crate) ahead: usize,
+    pub ahead: usize,
     /// The room for these.
-    pub(crate) room: usize,
+    pub room: usize,
     /// The room for a message that is not whole.
-    pub(crate) message: usize,
+    pub message: usize,
 }
 
 impl Frames {

@@ -16,8 +16,9 @@ use std::future::Future;
 use bytes::BytesMut;
 
 /// What arrived next on a connection.
+#[allow(unreachable_pub)] // With the feature `fuzzing` it is not.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Received {
+pub enum Received {
     /// A whole text message, all its fragments joined; valid UTF-8, within the limit.
     Text(BytesMut),
     /// A whole binary message within the limit; only from a reader that lets any through.
@@ -33,8 +34,9 @@ pub(crate) enum Received {
 }
 
 /// A rule of the transport that the peer broke.
+#[allow(unreachable_pub)] // With the feature `fuzzing` it is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// RFC 6455 was violated: close 1002.
     Protocol,
     /// Text that is not UTF-8: close 1007.
@@ -48,7 +50,8 @@ pub(crate) enum Fault {
 }
 
 /// Reads what a peer sends. A call that is dropped before it is done loses nothing.
-pub(crate) trait Receive: Send {
+#[allow(unreachable_pub)] // With the feature `fuzzing` it is not.
+pub trait Receive: Send {
     /// The next message or control frame that matters to the owner.
     fn receive(&mut self) -> impl Future<Output = Received> + Send;
 }

@@ -1,5 +1,7 @@
 //! Frames from a socket.
 
+#![allow(unreachable_pub)] // With the feature `fuzzing` they are not.
+
 use std::future::poll_fn;
 use std::io;
 use std::mem::MaybeUninit;
@@ -17,10 +19,11 @@ use super::{Receive, Received};
 use crate::limits::TransportLimits;
 
 /// How much is read at once.
-pub(crate) const READ_BYTES: usize = 8 * 1024;
+pub const READ_BYTES: usize = 8 * 1024;
 
 /// The server's reading side of one connection.
-pub(crate) struct ServerReader<R> {
+#[derive(Debug)]
+pub struct ServerReader<R> {
     stream: R,
     /// Boxed: a future that awaits inside of others has room for it more than once.
     frames: Box<Frames>,
@@ -30,24 +33,26 @@ pub(crate) struct ServerReader<R> {
 
 impl<R: AsyncRead + Unpin + Send> ServerReader<R> {
     /// Reads from `stream`, whose handshake is done.
-    pub(crate) fn new(stream: R, max_message_bytes: usize, limits: &TransportLimits) -> Self {
+    pub fn new(stream: R, max_message_bytes: usize, limits: &TransportLimits) -> Self {
         let frames = Box::new(Frames::new(max_message_bytes, limits, Monotonic::ZERO));
         Self { stream, frames, begun: Instant::now() }
     }
 
     /// Lets binary messages through, which the endpoint refuses.
     #[cfg(any(feature = "testing", feature = "fuzzing"))]
-    pub(crate) fn take_binary(&mut self) {
+    pub fn take_binary(&mut self) {
         self.frames.take_binary();
     }
 
+    /// What it reads from.
     #[cfg(feature = "fuzzing")]
-    pub(crate) fn stream(&mut self) -> &mut R {
+    pub fn stream(&mut self) -> &mut R {
         &mut self.stream
     }
 
+    /// The memory that it holds.
     #[cfg(any(test, feature = "fuzzing"))]
-    pub(crate) fn held_bytes(&self) -> HeldBytes {
+    pub fn held_bytes(&self) -> HeldBytes {
         self.frames.held_bytes()
     }
 

@@ -1,12 +1,10 @@
 //! Random nodes, commits, filters and queries: few values, so that everything collides.
 
-use liveset_hub::test_kit::{
-    Prng,
-    oracle::{
-        Cmp, Direction, Expr, Lit, Nanos, Op, Path, Query, Sum, TextOp, Unit, build::names, format_instant,
-        step,
-    },
+use liveset_fuzz::oracle::build::names;
+use liveset_fuzz::oracle::{
+    Cmp, Direction, Expr, Lit, Nanos, Op, Path, Query, Sum, TextOp, Unit, format_instant, step,
 };
+use liveset_hub::test_kit::Prng;
 
 /// Without declared fields, ids are text.
 pub(crate) const THINGS: &str = "things";

@@ -9,10 +9,8 @@ use std::{
 };
 
 use liveset_core::LiveResult;
-use liveset_hub::test_kit::{
-    Frame,
-    oracle::{Query, Shown, Val, same},
-};
+use liveset_fuzz::oracle::{Query, Shown, Val, same};
+use liveset_hub::test_kit::Frame;
 use serde_json::Value;
 
 #[derive(Clone, Copy, Debug, Default)]

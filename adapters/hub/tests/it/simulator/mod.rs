@@ -14,7 +14,8 @@ mod run;
 use std::{panic::AssertUnwindSafe, time::Duration};
 
 use liveset_engine::{EngineLimits, Tuning};
-use liveset_hub::{HashSeed, test_kit::oracle};
+use liveset_fuzz::oracle;
+use liveset_hub::HashSeed;
 use run::{Setup, Sim, Tally};
 
 fn setup(ops: usize) -> Setup {
