@@ -1,5 +1,9 @@
 //! What a live query costs while it is kept, and what whoever asks for one may still take.
 
+use liveset_core::model::{Limit, limit};
+
+use crate::EngineLimits;
+
 /// What a live query costs while it is kept. A result that several share costs each of them all of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -41,17 +45,14 @@ pub struct Share {
     pub of: u64,
     /// What is left of it.
     pub left: u64,
+    /// The limit that says how much it is.
+    pub limit: &'static Limit,
 }
 
 impl Share {
-    /// A share of which nothing is taken.
-    pub const fn whole(of: u64) -> Self {
-        Self { of, left: of }
-    }
-
     /// A share of which something is taken.
-    pub const fn after(of: u64, taken: u64) -> Self {
-        Self { of, left: of.saturating_sub(taken) }
+    pub const fn after(limit: &'static Limit, of: u64, taken: u64) -> Self {
+        Self { of, left: of.saturating_sub(taken), limit }
     }
 
     /// The smaller of two, by what is left.
@@ -64,10 +65,10 @@ impl Share {
 impl Allowance {
     /// Whatever the engine's own limits let: for the host itself.
     pub const UNLIMITED: Allowance = Allowance {
-        standing_steps: Share::whole(u64::MAX),
-        bytes: Share::whole(u64::MAX),
-        columns: Share::whole(u64::MAX),
-        unindexed: Share::whole(u64::MAX),
+        standing_steps: Share::after(limit!(EngineLimits.standing_steps), u64::MAX, 0),
+        bytes: Share::after(limit!(EngineLimits.max_window_bytes), u64::MAX, 0),
+        columns: Share::after(limit!(EngineLimits.max_columns), u64::MAX, 0),
+        unindexed: Share::after(limit!(EngineLimits.max_unindexed_views), u64::MAX, 0),
         is_bounded: false,
         steps_at_once: u64::MAX,
     };

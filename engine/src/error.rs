@@ -1,8 +1,9 @@
 //! Errors, by whose fault they are: all of these are the caller's.
 
+use liveset_core::model::{Limit, limit};
 use thiserror::Error;
 
-use crate::{json::JsonError, syntax::ExprError};
+use crate::{EngineLimits, json::JsonError, syntax::ExprError};
 
 /// Why a set could not be defined.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -184,6 +185,19 @@ impl OpenError {
             | OpenError::TooDear { .. } => false,
         }
     }
+
+    /// The limit that refuses it.
+    pub fn limit(&self) -> &'static Limit {
+        match self {
+            OpenError::TooManyViews { .. } => limit!(EngineLimits.max_views),
+            OpenError::TooManyUnindexed { .. } => limit!(EngineLimits.max_unindexed_views),
+            OpenError::TooManyFilling { .. } => limit!(EngineLimits.max_filling),
+            OpenError::TooMuchMemory { .. } => limit!(EngineLimits.max_window_bytes),
+            OpenError::TooDear { .. } => limit!(EngineLimits.filter_steps),
+            OpenError::NoShare { limit, .. } => limit,
+            OpenError::TooManyColumns { .. } => limit!(EngineLimits.max_columns),
+        }
+    }
 }
 
 /// Why a live query could not be opened although the query is right.
@@ -234,6 +248,8 @@ pub enum OpenError {
     /// What is asked for is more than the asker may take of something that is shared, or more than is left of it.
     #[error("the live query would take {cost} {what}; {left} of {of} are left")]
     NoShare {
+        /// The limit that says how much there is.
+        limit: &'static Limit,
         /// Of what: `steps for each changed row`, `bytes`, `fields that no other reads`, `live queries that every change is tried on`.
         what: &'static str,
         /// What it would take.

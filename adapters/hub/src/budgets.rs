@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use liveset_core::{Monotonic, Rate, TokenBucket};
-use liveset_engine::{Allowance, Keeping, Share};
+use liveset_engine::{Allowance, Keeping};
 
-use crate::HubLimits;
+use crate::{HubLimits, limits::share};
 
 /// What some live queries cost while they are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,20 +57,20 @@ impl Kept {
 
     /// What a connection that keeps so much may still take where its subject has the same live query already.
     pub(crate) fn allowance_of_more(of_connection: &Kept, limits: &HubLimits) -> Allowance {
-        let bytes = Share::after(limits.query_bytes_per_connection, of_connection.bytes);
+        let bytes = share!(limits.query_bytes_per_connection, of_connection.bytes);
         Allowance { bytes, is_bounded: true, ..Allowance::UNLIMITED }
     }
 
     /// What may still be taken: by a connection that keeps so much, of a subject that keeps all of this.
     pub(crate) fn allowance(&self, of_connection: &Kept, set: usize, limits: &HubLimits) -> Allowance {
         let (steps, columns) = self.by_set.get(&set).copied().unwrap_or_default();
-        let bytes = Share::after(limits.query_bytes_per_subject, self.bytes)
-            .min(Share::after(limits.query_bytes_per_connection, of_connection.bytes));
+        let bytes = share!(limits.query_bytes_per_subject, self.bytes)
+            .min(share!(limits.query_bytes_per_connection, of_connection.bytes));
         Allowance {
-            standing_steps: Share::after(limits.standing_steps_per_subject, steps),
+            standing_steps: share!(limits.standing_steps_per_subject, steps),
             bytes,
-            columns: Share::after(limits.columns_per_subject, columns),
-            unindexed: Share::after(limits.unindexed_views_per_subject, self.unindexed),
+            columns: share!(limits.columns_per_subject, columns),
+            unindexed: share!(limits.unindexed_views_per_subject, self.unindexed),
             is_bounded: true,
             steps_at_once: u64::MAX,
         }

@@ -7,6 +7,7 @@ use indexmap::IndexSet;
 use liveset_core::{
     Attempt, Batch, Diffs, ErrorCode, Event, Monotonic, ParsedMessage, Refusal, Row, Session, SessionLimits,
     Transmit, Verdict, Violation,
+    model::{Refusals, limit},
 };
 use liveset_engine::{
     CommitError, Committed, DefineError, Engine, EngineLimits, FeedId, HashSeed, JsonLimits, Op, Part,
@@ -15,7 +16,7 @@ use liveset_engine::{
 
 use crate::{
     AllowAll, AuthRefused, ConnectionId, HubLimits, Origin, Output, Parser, Policy, Principal, PublishError,
-    Refusals, Resources, SubjectUse, Timeouts,
+    Resources, SubjectUse, Timeouts,
     budgets::StepBudget,
     connections::Connections,
     connections::totals::Totals,
@@ -342,7 +343,7 @@ impl Hub {
                 format!("A subject may have at most {} connections", self.limits.connections_per_subject);
             let code = ErrorCode::LimitExceeded;
             if connection.session.deny(now.monotonic, attempt, code, &message) {
-                self.counts.refusals.connections_per_subject += 1;
+                self.counts.refusals.count(limit!(HubLimits.connections_per_subject));
                 self.outputs.push(Output::Crowded { conn, subject: subject.clone() });
             }
             return self.settle(now, conn);

@@ -172,5 +172,5 @@ pub use output::{LiveQueryStage, Output, Timeouts};
 pub use parser::{Parser, PreparedQuery};
 pub use policy::{Access, AllowAll, AuthRefused, Policy, Principal, Restriction};
 pub use resources::{DeclareError, ResourceError, Resources};
-pub use stats::{Refusals, Stats};
+pub use stats::Stats;
 pub use subjects::SubjectUse;

@@ -120,6 +120,14 @@ impl HubLimits {
     }
 }
 
+/// What is left of one of the hub's limits when something is taken of it.
+macro_rules! share {
+    ($limits:ident . $name:ident, $taken:expr) => {
+        liveset_engine::Share::after(liveset_core::model::limit!(HubLimits.$name), $limits.$name, $taken)
+    };
+}
+pub(crate) use share;
+
 /// How many batches wait for [`Hub::fan_out`](crate::Hub::fan_out) at most; with more they go to the sessions.
 pub(crate) const UNHANDED_BATCHES: usize = 1_024;
 

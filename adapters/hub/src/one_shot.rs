@@ -2,12 +2,12 @@
 
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
-use liveset_core::{Query, Refusal, Snapshot};
+use liveset_core::{Query, Refusal, Snapshot, model::limit};
 use liveset_engine::{Explain, Filter, ParsedQuery, Plan, Projection};
 
 use crate::{
-    Access, Hub, Now, PreparedQuery, Principal,
-    refusals::{invalid, overdrawn, query_forbidden},
+    Access, Hub, HubLimits, Now, PreparedQuery, Principal,
+    refusals::{invalid, query_forbidden},
 };
 
 /// A query that is answered once; see [`Hub::query`](crate::Hub::query). It may run on another thread, without the hub.
@@ -116,8 +116,7 @@ impl Hub {
         self.as_query(|hub| {
             let Some(who) = who else { return ask(hub) };
             if hub.subjects.wait(&who.subject, now.monotonic) > hub.limits.overdraft {
-                hub.counts.refusals.steps_per_second += 1;
-                return Err(overdrawn(&hub.limits));
+                return Err(hub.overdrawn(limit!(HubLimits.steps_per_second_per_subject)));
             }
             let answer = ask(hub);
             hub.pay(now, &who.subject, hub.steps() - hub.hold_from);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use liveset_core::{ErrorCode, Query, Refusal, Snapshot, SubscriptionSpec};
+use liveset_core::{ErrorCode, Query, Refusal, Snapshot, SubscriptionSpec, model::Limit};
 use liveset_engine::{OpenError, QueryError, Share};
 
 use crate::{Hub, HubLimits, error::open_error_code};
@@ -10,7 +10,7 @@ use crate::{Hub, HubLimits, error::open_error_code};
 impl Hub {
     /// The answer where there is no room for a live query.
     pub(crate) fn no_room(&mut self, error: &OpenError) -> Refusal {
-        self.counts.refusals.count(error);
+        self.counts.refusals.count(error.limit());
         // The filter that it names has the policy's row filter in it.
         let message = match error {
             OpenError::TooManyUnindexed { max, .. } => format!(
@@ -21,15 +21,17 @@ impl Hub {
         };
         Refusal { code: open_error_code(error), message, id: None }
     }
-}
 
-pub(crate) fn overdrawn(limits: &HubLimits) -> Refusal {
-    let HubLimits { steps_per_second_per_connection, steps_per_second_per_subject, .. } = limits;
-    let message = format!(
-        "Queries were asked for faster than {steps_per_second_per_connection} steps of work a second for a connection, or \
-         {steps_per_second_per_subject} for a subject, allow: try again later"
-    );
-    Refusal { code: ErrorCode::Overloaded, message, id: None }
+    /// The answer where more was spent than `limit` lets.
+    pub(crate) fn overdrawn(&mut self, limit: &Limit) -> Refusal {
+        self.counts.refusals.count(limit);
+        let HubLimits { steps_per_second_per_connection, steps_per_second_per_subject, .. } = self.limits;
+        let message = format!(
+            "Queries were asked for faster than {steps_per_second_per_connection} steps of work a second for a connection, or \
+             {steps_per_second_per_subject} for a subject, allow: try again later"
+        );
+        Refusal { code: ErrorCode::Overloaded, message, id: None }
+    }
 }
 
 pub(crate) fn subscription_forbidden(subscription: &SubscriptionSpec) -> Refusal {
@@ -61,7 +63,7 @@ pub(crate) fn too_many_of_subject(limit: usize, what: &str, id: Option<&Arc<str>
 }
 
 pub(crate) fn no_bytes(bytes: u64, room: Share, id: &Arc<str>) -> Refusal {
-    let Share { of, left } = room;
+    let Share { of, left, .. } = room;
     Refusal {
         code: ErrorCode::LimitExceeded,
         message: format!("the subscription would take {bytes} bytes; {left} of {of} are left"),

@@ -1,61 +1,11 @@
 //! Counts for metrics, and for tests that assert on work instead of time.
 
-use liveset_core::{Backlog, SessionStats};
-use liveset_engine::OpenError;
+use liveset_core::{Backlog, SessionStats, model::Refusals};
 
 use crate::{Hub, connections::totals::Totals, delays::Delays, holds::Holds};
 
-/// How often each limit of the hub has refused something, since the hub was made. Those of a session are in `SessionStats`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Refusals {
-    /// Connections, by `HubLimits::connections_per_subject`.
-    pub connections_per_subject: u64,
-    /// Requests for subscriptions, by `HubLimits::subscriptions_per_subject`.
-    pub subscriptions_per_subject: u64,
-    /// Live queries, by `HubLimits::live_queries_per_subject`.
-    pub live_queries_per_subject: u64,
-    /// Live queries, by `HubLimits::initial_bytes`.
-    pub initial_bytes: u64,
-    /// Live queries, by `EngineLimits::max_views`.
-    pub views: u64,
-    /// Live queries, by `EngineLimits::max_unindexed_views`.
-    pub unindexed_views: u64,
-    /// Live queries, by `EngineLimits::max_columns`.
-    pub columns: u64,
-    /// Live queries, by `EngineLimits::max_filling`.
-    pub filling: u64,
-    /// Live queries, by `EngineLimits::max_window_bytes`.
-    pub window_bytes: u64,
-    /// Live queries, by `EngineLimits::filter_steps`.
-    pub filter_steps: u64,
-    /// Live queries, by a share of a subject or a connection of what all share, or by `EngineLimits::standing_steps`.
-    pub shares: u64,
-    /// Live queries and requests for subscriptions, by `HubLimits::query_bytes`, `…_per_subject` or `…_per_connection`.
-    pub query_bytes: u64,
-    /// Live queries and queries asked once, by `HubLimits::steps_per_second_per_connection` or `…_per_subject`.
-    pub steps_per_second: u64,
-}
-
-impl Refusals {
-    pub(crate) fn count(&mut self, error: &OpenError) {
-        let count = match error {
-            OpenError::TooManyViews { .. } => &mut self.views,
-            OpenError::TooManyUnindexed { .. } => &mut self.unindexed_views,
-            OpenError::TooManyColumns { .. } => &mut self.columns,
-            OpenError::TooManyFilling { .. } => &mut self.filling,
-            OpenError::TooMuchMemory { .. } => &mut self.window_bytes,
-            OpenError::TooDear { .. } => &mut self.filter_steps,
-            OpenError::NoShare { what: "bytes", .. } => &mut self.query_bytes,
-            OpenError::NoShare { .. } => &mut self.shares,
-            _ => return,
-        };
-        *count += 1;
-    }
-}
-
 /// What a hub holds now, and what its engine has done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
     /// Connections, in whatever state.
@@ -91,7 +41,7 @@ pub struct Stats {
     pub subjects: usize,
     /// Bytes of compiled filters, windows and subscriptions of all subjects, as `HubLimits::query_bytes` counts them.
     pub query_bytes: u64,
-    /// What was refused because of limits.
+    /// How often each limit has refused something, since the hub was made: of sessions, of the hub, and of the engine where a live query was asked for.
     pub refusals: Refusals,
     /// Monotonic deadlines waited for.
     pub deadlines: usize,
@@ -148,7 +98,7 @@ impl Hub {
             resume_log_bytes: self.feeds.log_cost().bytes,
             subjects: self.subjects.len(),
             query_bytes: self.subjects.bytes(),
-            refusals: self.counts.refusals,
+            refusals: self.counts.refusals.clone(),
             holds: self.counts.holds,
             delays: self.counts.delays,
             deadlines: self.timers.len(),

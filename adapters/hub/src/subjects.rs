@@ -14,6 +14,7 @@ use liveset_engine::{self as engine, Allowance, FeedId, Keeping, Keyed};
 use crate::{
     ConnectionId, Delay, HubLimits,
     budgets::{Kept, StepBudget},
+    limits::share,
 };
 
 /// What one subject holds at a moment, over all connections that act for it.
@@ -161,9 +162,9 @@ impl Subjects {
     pub(crate) fn room(&self, share: &Share, of_connection: &Kept, limits: &HubLimits) -> engine::Share {
         let account = share.subject.as_ref().and_then(|subject| self.by_name.get(subject));
         let of_subject = account.map_or(0, |account| account.kept.bytes());
-        engine::Share::after(limits.query_bytes_per_connection, of_connection.bytes())
-            .min(engine::Share::after(limits.query_bytes_per_subject, of_subject))
-            .min(engine::Share::after(limits.query_bytes, self.bytes))
+        share!(limits.query_bytes_per_connection, of_connection.bytes())
+            .min(share!(limits.query_bytes_per_subject, of_subject))
+            .min(share!(limits.query_bytes, self.bytes))
     }
 
     /// A live query of a connection is of a feed from here on.

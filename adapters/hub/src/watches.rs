@@ -40,7 +40,7 @@ impl Hub {
         let watcher = Watcher::Process(watch);
         let mark = self.marks.of(&identity(query, &plan));
         let opened = self.open(now, &plan, &mark, watcher, None, None);
-        let opened = opened.inspect_err(|error| self.counts.refusals.count(error))?;
+        let opened = opened.inspect_err(|error| self.counts.refusals.count(error.limit()))?;
         let Opened { feed, is_there, .. } = opened;
         self.watches.insert(watch, feed);
         self.opened(now, feed, is_there);

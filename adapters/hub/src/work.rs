@@ -2,14 +2,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use liveset_core::{Monotonic, Ticket};
-use liveset_engine::{Allowance, FeedId, Plan, Share};
+use liveset_core::{
+    Monotonic, Ticket,
+    model::{Limit, limit},
+};
+use liveset_engine::{Allowance, FeedId, Plan};
 
 use crate::{
-    ConnectionId, Hub, Now, Origin,
+    ConnectionId, Hub, HubLimits, Now, Origin,
     budgets::Kept,
     feeds::Watcher,
     holds::Input,
+    limits::share,
     timers::Timer,
     turns::{Line, Ring, Turns},
 };
@@ -82,11 +86,11 @@ impl Hub {
         if let Watcher::Connection(conn, ticket) = watcher
             && self.engine.is_being_made(feed)
         {
-            let wait = self.wait(now, conn);
+            let (wait, limit) = self.wait(now, conn);
             if !wait.is_zero() {
                 let at = now.monotonic.saturating_add(wait);
                 match self.worked_at(conn, ticket).saturating_add(self.limits.overdraft) < at {
-                    true => self.give_up_query(now, conn, ticket),
+                    true => self.give_up_query(now, conn, ticket, limit),
                     false => {
                         self.paced.push(at, watcher, place.0);
                         self.timers.set(Timer::Paced, self.paced.next());
@@ -128,7 +132,7 @@ impl Hub {
     /// What a watcher may take of things that all share.
     pub(crate) fn allowance(&mut self, now: Now, watcher: Watcher, plan: &Plan) -> Allowance {
         let Watcher::Connection(conn, _) = watcher else { return Allowance::UNLIMITED };
-        let steps_at_once = if self.wait(now, conn).is_zero() { self.left_of_hold() } else { 0 };
+        let steps_at_once = if self.wait(now, conn).0.is_zero() { self.left_of_hold() } else { 0 };
         let Some(connection) = self.connections.find(conn) else { return Allowance::UNLIMITED };
         let who = connection.principal.as_ref().map_or("", |who| &who.subject);
         let kept = &connection.held.kept;
@@ -138,8 +142,8 @@ impl Hub {
             false => self.subjects.allowance(who, kept, plan.set_number(), &self.limits),
         };
         if !feed.is_some_and(|feed| self.subjects.is_held(feed)) {
-            let of_all = Share::after(self.limits.query_bytes, self.subjects.bytes());
-            allowance.bytes = allowance.bytes.min(of_all);
+            let limits = &self.limits;
+            allowance.bytes = allowance.bytes.min(share!(limits.query_bytes, self.subjects.bytes()));
         }
         Allowance { steps_at_once, ..allowance }
     }
@@ -154,13 +158,19 @@ impl Hub {
         }
     }
 
-    /// For how long nothing more may be spent for a connection.
-    pub(crate) fn wait(&mut self, now: Now, conn: ConnectionId) -> Duration {
-        let Some(connection) = self.connections.find_mut(conn) else { return Duration::ZERO };
+    /// For how long nothing more may be spent for a connection, and the limit by which.
+    pub(crate) fn wait(&mut self, now: Now, conn: ConnectionId) -> (Duration, &'static Limit) {
+        let limit = limit!(HubLimits.steps_per_second_per_connection);
+        let Some(connection) = self.connections.find_mut(conn) else { return (Duration::ZERO, limit) };
         let own = connection.steps.wait(self.limits.steps_per_second_per_connection, now.monotonic);
         let of_subject =
             connection.principal.as_ref().map(|who| self.subjects.wait(&who.subject, now.monotonic));
-        own.max(of_subject.unwrap_or_default())
+        match of_subject {
+            Some(of_subject) if of_subject > own => {
+                (of_subject, limit!(HubLimits.steps_per_second_per_subject))
+            }
+            _ => (own, limit),
+        }
     }
 
     fn feed_of(&self, watcher: Watcher) -> Option<FeedId> {

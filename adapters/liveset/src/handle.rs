@@ -4,12 +4,11 @@ use std::convert::Infallible;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use liveset_core::{ErrorCode, Query, Refusal, Row, Snapshot, Token};
+use liveset_core::{ErrorCode, Query, Refusal, Row, Snapshot, Token, model::limit};
 use liveset_engine::{Explain, Op, Timestamp};
-use liveset_hub::{Hub, OneShot, Principal, SubjectUse};
+use liveset_hub::{Hub, HubLimits, OneShot, Principal, SubjectUse};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::address::ClientAddress;
@@ -456,7 +455,7 @@ impl Liveset {
     /// What is held now, and what was done. Visits no connection.
     pub fn stats(&self) -> Stats {
         let mut hub = self.shared.look(|hub| hub.stats());
-        hub.refusals.initial_bytes += self.shared.queries_too_large.load(Ordering::Relaxed);
+        hub.refusals += self.shared.refusals.lock().clone();
         Stats { connections: self.shared.serving(), hub }
     }
 
@@ -614,7 +613,7 @@ fn overdrawn() -> QueryError {
 fn fitting(shared: &Shared, snapshot: Snapshot, most: Option<usize>) -> Result<Snapshot, QueryError> {
     let bytes = snapshot.bytes();
     let Some(limit) = most.filter(|most| bytes > *most) else { return Ok(snapshot) };
-    shared.queries_too_large.fetch_add(1, Ordering::Relaxed);
+    shared.refusals.lock().count(limit!(HubLimits.initial_bytes));
     let message =
         format!("the rows have {bytes} bytes and may have at most {limit}: ask for fewer rows or fields");
     Err(QueryError::new(ErrorCode::LimitExceeded, message))

@@ -1,7 +1,7 @@
 //! Counts of an endpoint.
 
 /// Gauges and counters of an endpoint.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
     /// Connections that are being served, those that are closing included.

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use liveset_core::ErrorCode;
+use liveset_core::{ErrorCode, model::limit};
 use metrics::{counter, gauge, histogram};
 use tokio::time::Instant;
 
+use crate::limits::AuthLimits;
 use crate::stats::Stats;
 use crate::transport::Fault;
 
@@ -125,11 +126,7 @@ pub(crate) fn authenticated(outcome: &'static str, took: Duration) {
 /// A token was not looked at, because too many from its address were refused.
 pub(crate) fn unauthenticated() {
     counter!("liveset_authentications_total", "outcome" => "limited").increment(1);
-    refused("auth.failures_per_address");
-}
-
-/// Something was refused by a limit, named as the configuration of the server names it.
-pub(crate) fn refused(limit: &'static str) {
+    let limit = limit!(AuthLimits.failures_per_address).full_name;
     counter!("liveset_limit_refusals_total", "limit" => limit).increment(1);
 }
 
@@ -168,30 +165,10 @@ pub(crate) fn record(stats: &Stats) {
     gauge!("liveset_initial_bytes_waiting").set(hub.backlog.initial_bytes as f64);
     counter!("liveset_changes_folded_total").absolute(hub.sessions.changes_folded);
     counter!("liveset_events_dropped_total").absolute(hub.sessions.events_dropped);
-    counter!("liveset_messages_rate_limited_total").absolute(hub.sessions.rate_limited);
     counter!("liveset_messages_invalid_total").absolute(hub.sessions.invalid);
     counter!("liveset_restrictions_broken_total").absolute(hub.broken_restrictions);
     counter!("liveset_diffs_written_once_total").absolute(hub.handed_past);
-    let refusals = &hub.refusals;
-    for (limit, count) in [
-        ("session.messages_per_second", hub.sessions.rate_limited),
-        ("session.subscriptions", hub.sessions.subscriptions_refused),
-        ("session.subscription_events", hub.sessions.subscription_events_refused),
-        ("session.live_queries", hub.sessions.live_queries_refused),
-        ("hub.connections_per_subject", refusals.connections_per_subject),
-        ("hub.subscriptions_per_subject", refusals.subscriptions_per_subject),
-        ("hub.live_queries_per_subject", refusals.live_queries_per_subject),
-        ("hub.initial_bytes", refusals.initial_bytes),
-        ("engine.max_views", refusals.views),
-        ("engine.max_unindexed_views", refusals.unindexed_views),
-        ("engine.max_columns", refusals.columns),
-        ("engine.max_filling", refusals.filling),
-        ("engine.max_window_bytes", refusals.window_bytes),
-        ("engine.filter_steps", refusals.filter_steps),
-        ("engine.standing_steps", refusals.shares),
-        ("hub.query_bytes", refusals.query_bytes),
-        ("hub.steps_per_second_per_connection", refusals.steps_per_second),
-    ] {
+    for (limit, count) in hub.refusals.iter() {
         counter!("liveset_limit_refusals_total", "limit" => limit).absolute(count);
     }
     gauge!("liveset_subjects").set(hub.subjects as f64);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use liveset_core::model::limits;
+use liveset_core::model::{Limit, limits};
 
 limits! {
     /// `[limits.http]`: the limits of the service's own sockets.
@@ -58,4 +58,9 @@ limits! {
         keys_timeout: Duration = Duration::from_secs(5), Needed,
             "a fetch" => "`OVERLOADED`. Keep it under `session.auth_timeout`, or `AUTH_TIMEOUT` comes first";
     }
+}
+
+/// A request was refused by a limit of the service's own.
+pub(crate) fn count_refusal(limit: &Limit) {
+    metrics::counter!("liveset_limit_refusals_total", "limit" => limit.full_name).increment(1);
 }

@@ -157,7 +157,7 @@ pub(super) fn wait_empty(liveset: &Liveset) -> Outcome {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let stats = liveset.stats();
-        let hub = stats.hub;
+        let hub = &stats.hub;
         if [stats.connections, hub.connections, hub.live_queries, hub.subscriptions, hub.waiting, hub.feeds]
             .iter()
             .all(|count| *count == 0)

@@ -1,5 +1,6 @@
 //! Limits: bounds with a name, a default, and an answer when they are exceeded. Each is declared once.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -9,6 +10,8 @@ use std::time::Duration;
 pub struct Limit {
     /// Its name, within its part.
     pub name: &'static str,
+    /// Its name with its part, as `hub.initial_bytes`.
+    pub full_name: &'static str,
     /// Whether it may be 0.
     pub floor: Floor,
     /// The thing that is bounded.
@@ -19,8 +22,71 @@ pub struct Limit {
 
 impl Limit {
     #[doc(hidden)]
-    pub const fn new(name: &'static str, floor: Floor, what: &'static str, beyond: &'static str) -> Limit {
-        Limit { name, floor, what, beyond }
+    pub const fn new(
+        name: &'static str,
+        full_name: &'static str,
+        floor: Floor,
+        what: &'static str,
+        beyond: &'static str,
+    ) -> Limit {
+        Limit { name, full_name, floor, what, beyond }
+    }
+
+    /// The one of that name, for [`limit!`](crate::limit).
+    #[doc(hidden)]
+    pub const fn find(declared: &'static [Limit], name: &str) -> &'static Limit {
+        let mut at = 0;
+        while !is_same(declared[at].name.as_bytes(), name.as_bytes()) {
+            at += 1;
+        }
+        &declared[at]
+    }
+}
+
+/// `==`, for the compiler.
+const fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let mut at = 0;
+    while at < one.len() && at < other.len() && one[at] == other[at] {
+        at += 1;
+    }
+    at == one.len() && at == other.len()
+}
+
+/// How often each limit has refused something, by its [full name](Limit::full_name). One that has refused nothing is not in it.
+///
+/// ```
+/// use liveset_core::{SessionLimits, model::{Refusals, limit}};
+///
+/// let mut refusals = Refusals::default();
+/// refusals.count(limit!(SessionLimits.live_queries));
+/// assert_eq!(refusals.of("session.live_queries"), 1);
+/// assert_eq!(refusals.of("session.subscriptions"), 0);
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Refusals(BTreeMap<&'static str, u64>);
+
+impl Refusals {
+    /// The limit has refused something once more.
+    pub fn count(&mut self, limit: &Limit) {
+        *self.0.entry(limit.full_name).or_default() += 1;
+    }
+
+    /// How often the limit of that full name has refused something.
+    pub fn of(&self, full_name: &str) -> u64 {
+        self.0.get(full_name).copied().unwrap_or(0)
+    }
+
+    /// Full names and counts, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.0.iter().map(|(name, count)| (*name, *count))
+    }
+}
+
+impl std::ops::AddAssign for Refusals {
+    fn add_assign(&mut self, other: Refusals) {
+        for (name, count) in other.0 {
+            *self.0.entry(name).or_default() += count;
+        }
     }
 }
 
@@ -140,7 +206,7 @@ impl LimitType for bool {
 
 /// Declares the limits of one part: of each its name, type and default, whether it may be 0, what there may be so much of, and what is
 /// answered beyond it. The struct, its `Default`, a setter for each, and its [`LimitSet`] come from that; so do its setting, its row in
-/// the table of limits and its documentation.
+/// the table of limits, the counter of its [`Refusals`] and its documentation.
 ///
 /// ```
 /// use liveset_core::model::LimitSet as _;
@@ -201,6 +267,17 @@ macro_rules! limits {
         }
 
         impl $Limits {
+            /// All of them as they are declared, in their order.
+            pub const DECLARED: &'static [$crate::model::Limit] = &[$(
+                $crate::model::Limit::new(
+                    stringify!($name),
+                    concat!($part, ".", stringify!($name)),
+                    $crate::floor!($($floor)?),
+                    $what,
+                    $beyond,
+                ),
+            )*];
+
             $(
                 #[doc = concat!("Sets [`", stringify!($name), "`](field@Self::", stringify!($name), ").")]
                 #[must_use]
@@ -217,10 +294,7 @@ macro_rules! limits {
             }
 
             fn declared(&self) -> &'static [$crate::model::Limit] {
-                const DECLARED: &[$crate::model::Limit] = &[$(
-                    $crate::model::Limit::new(stringify!($name), $crate::floor!($($floor)?), $what, $beyond),
-                )*];
-                DECLARED
+                Self::DECLARED
             }
 
             fn value(&self, name: &str) -> Option<$crate::model::LimitValue> {
@@ -243,6 +317,14 @@ macro_rules! limits {
                 }
             }
         }
+    };
+}
+
+/// One limit of a struct that [`limits!`](crate::limits) declares, as `limit!(SessionLimits.live_queries)`: a `&'static` [`Limit`].
+#[macro_export]
+macro_rules! limit {
+    ($Limits:ident . $name:ident) => {
+        const { $crate::model::Limit::find($Limits::DECLARED, stringify!($name)) }
     };
 }
 

@@ -8,12 +8,12 @@ mod row;
 mod snapshot;
 
 #[doc(inline)]
-pub use crate::limits;
+pub use crate::{limit, limits};
 pub use change::{Batch, Change, LiveUpdate, Reason};
 pub use hint::Hint;
 #[doc(hidden)]
 pub use limit::LimitType;
-pub use limit::{Floor, Limit, LimitSet, LimitValue, WrongLimit};
+pub use limit::{Floor, Limit, LimitSet, LimitValue, Refusals, WrongLimit};
 pub use query::Query;
 pub use row::{Row, StoredRow};
 pub use snapshot::{Count, Snapshot};

@@ -8,14 +8,14 @@ use super::Session;
 use super::held::{HeldMessage, Read};
 use super::requests::{Refusal, Request};
 use super::state::{Active, Reauth, State, Streams};
-use super::subscriptions::{TooMany, Unanswered, Wrong};
+use super::subscriptions::{Unanswered, Wrong};
 use crate::error::ErrorCode;
 use crate::limits::SessionLimits;
 use crate::message::{
     Ahead, ClientBody, ClientMessage, ClientMessageError, LiveQueryOptions, ServerMessage, SubscriptionSpec,
     shortened,
 };
-use crate::model::Query;
+use crate::model::{Query, limit};
 use crate::time::Monotonic;
 
 impl Session {
@@ -122,21 +122,20 @@ impl Session {
     fn subscribe(&mut self, request_id: Option<Box<str>>, mut entries: Vec<SubscriptionSpec>) {
         let State::Active(active) = &mut self.state else { return };
         let subscriptions = &mut active.streams.subscriptions;
-        let SessionLimits { subscriptions: limit, subscription_events, path_bytes, .. } = *self.limits;
-        let free = limit.saturating_sub(subscriptions.len());
+        let SessionLimits { subscriptions: most, subscription_events, path_bytes, .. } = *self.limits;
+        let free = most.saturating_sub(subscriptions.len());
         let mut named = BTreeSet::new();
         let mut wrong = None;
         for (index, entry) in entries.iter().enumerate() {
-            let (code, message, too_many) = if subscriptions.contains(&entry.id) || !named.insert(&*entry.id)
-            {
+            let (code, message, limit) = if subscriptions.contains(&entry.id) || !named.insert(&*entry.id) {
                 let message = format!("Subscription id '{}' is in use on this connection", entry.id);
                 (ErrorCode::DuplicateId, message, None)
             } else if index >= free {
-                let message = format!("A connection may have at most {limit} subscriptions");
-                (ErrorCode::LimitExceeded, message, Some(TooMany::Subscriptions))
+                let message = format!("A connection may have at most {most} subscriptions");
+                (ErrorCode::LimitExceeded, message, Some(limit!(SessionLimits.subscriptions)))
             } else if entry.events.len() > subscription_events {
                 let message = format!("A subscription may list at most {subscription_events} event types");
-                (ErrorCode::LimitExceeded, message, Some(TooMany::Events))
+                (ErrorCode::LimitExceeded, message, Some(limit!(SessionLimits.subscription_events)))
             } else if entry.path.len() > path_bytes {
                 let (path, has) = (shortened(&entry.path), entry.path.len());
                 let message = format!(
@@ -147,11 +146,11 @@ impl Session {
                 continue;
             };
             if index == 0 {
-                self.stats.count_refused(too_many);
+                limit.into_iter().for_each(|limit| self.refusals.count(limit));
                 return self.error(code, &message, request_id.as_deref(), Some(&entry.id));
             }
             let refusal = Refusal { code, message, id: Some(entry.id.clone()) };
-            wrong = Some((index, Wrong { refusal, too_many }));
+            wrong = Some((index, Wrong { refusal, limit }));
             break;
         }
         let wrong = wrong.map(|(index, wrong)| {
@@ -194,7 +193,7 @@ impl Session {
         let limit = self.limits.live_queries;
         if live_queries.len() >= limit {
             let message = format!("A connection may have at most {limit} live queries");
-            self.stats.live_queries_refused += 1;
+            self.refusals.count(limit!(SessionLimits.live_queries));
             return self.error(ErrorCode::LimitExceeded, &message, request_id.as_deref(), Some(&id));
         }
         let ticket = self.requests.ticket();
@@ -237,7 +236,7 @@ impl Session {
         let message = format!("More than {limit} messages a second; this one was not handled");
         let code = ErrorCode::RateLimited;
         self.error(code, &message, request_id.as_deref(), None);
-        self.stats.rate_limited += 1;
+        self.refusals.count(limit!(SessionLimits.messages_per_second));
         self.rate_limited_in_a_row += 1;
         if self.rate_limited_in_a_row >= self.limits.rate_limited_in_a_row {
             self.close(code.close_code());

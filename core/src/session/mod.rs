@@ -32,7 +32,7 @@ use subscriptions::{Room, Wrong};
 use crate::error::{CloseCode, Consequence, ErrorCode, Violation};
 use crate::limits::SessionLimits;
 use crate::message::{Content, ParsedMessage, ServerMessage, SubscriptionSpec};
-use crate::model::{Batch, Count, Snapshot};
+use crate::model::{Batch, Count, Refusals, Snapshot};
 use crate::time::{Monotonic, TokenBucket};
 use crate::version::VersionCode;
 
@@ -47,7 +47,8 @@ use crate::version::VersionCode;
 ///   `None` and answer each request (at once or later), and drain
 ///   [`poll_transmit`](Session::poll_transmit) as far as the transport can take it. Any number of inputs and
 ///   commands between two drains is legal.
-/// * [`poll_error`](Session::poll_error) names the errors that the client is told of, for whoever counts them.
+/// * [`poll_error`](Session::poll_error) names the errors that the client is told of, and
+///   [`take_refusals`](Session::take_refusals) the limits that refused something, for whoever counts them.
 /// * [`poll_timeout`](Session::poll_timeout) says when to call [`handle_timeout`](Session::handle_timeout).
 ///   After that call the next deadline is later than the moment given, or there is none.
 /// * Time never runs backwards between two calls; all moments are of one clock.
@@ -82,6 +83,8 @@ pub struct Session {
     /// Codes of errors that were queued, for the owner.
     errors: VecDeque<ErrorCode>,
     stats: SessionStats,
+    /// Since the owner last took them.
+    refusals: Refusals,
 }
 
 /// So many of them are kept for an owner that does not ask.
@@ -117,6 +120,7 @@ impl Session {
             was_put_off: false,
             errors: VecDeque::new(),
             stats: SessionStats::default(),
+            refusals: Refusals::default(),
             limits,
         }
     }
@@ -289,8 +293,8 @@ impl Session {
     pub fn accept_subscriptions(&mut self, now: Monotonic, ticket: Ticket) -> bool {
         let State::Active(active) = &mut self.state else { return false };
         let Some(request) = active.streams.subscriptions.answered(ticket) else { return false };
-        if let Some(Wrong { refusal: Refusal { code, message, id }, too_many }) = request.wrong {
-            self.stats.count_refused(too_many);
+        if let Some(Wrong { refusal: Refusal { code, message, id }, limit }) = request.wrong {
+            limit.into_iter().for_each(|limit| self.refusals.count(limit));
             self.error(code, &message, request.request_id.as_deref(), id.as_deref());
             self.replay(now);
             return false;
@@ -588,6 +592,11 @@ impl Session {
             self.errors = VecDeque::new();
         }
         code
+    }
+
+    /// What limits have refused since this was last called: to be counted, nothing needs to be done.
+    pub fn take_refusals(&mut self) -> Refusals {
+        std::mem::take(&mut self.refusals)
     }
 
     /// When to call [`handle_timeout`](Session::handle_timeout).

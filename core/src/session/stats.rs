@@ -1,7 +1,5 @@
 //! Counts of a session: what happened, and what waits.
 
-use super::subscriptions::TooMany;
-
 /// What happened in a [`Session`](super::Session) so far: counts that only grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -14,74 +12,28 @@ pub struct SessionStats {
     pub events_dropped: u64,
     /// Changes of live queries that were folded because the client was slow.
     pub changes_folded: u64,
-    /// Messages that the rate limit refused.
-    pub rate_limited: u64,
     /// Messages answered with `INVALID_MESSAGE`.
     pub invalid: u64,
-    /// Requests refused because the connection would have had too many subscriptions.
-    pub subscriptions_refused: u64,
-    /// Requests refused because a subscription lists too many event types.
-    pub subscription_events_refused: u64,
-    /// Requests refused because the connection has as many live queries as it may.
-    pub live_queries_refused: u64,
-}
-
-impl SessionStats {
-    pub(super) fn count_refused(&mut self, too_many: Option<TooMany>) {
-        match too_many {
-            Some(TooMany::Subscriptions) => self.subscriptions_refused += 1,
-            Some(TooMany::Events) => self.subscription_events_refused += 1,
-            None => {}
-        }
-    }
 }
 
 impl std::ops::SubAssign for SessionStats {
     fn sub_assign(&mut self, other: SessionStats) {
-        let SessionStats {
-            messages_in,
-            messages_out,
-            events_dropped,
-            changes_folded,
-            rate_limited,
-            invalid,
-            subscriptions_refused,
-            subscription_events_refused,
-            live_queries_refused,
-        } = other;
-        self.subscriptions_refused -= subscriptions_refused;
-        self.subscription_events_refused -= subscription_events_refused;
-        self.live_queries_refused -= live_queries_refused;
+        let SessionStats { messages_in, messages_out, events_dropped, changes_folded, invalid } = other;
         self.messages_in -= messages_in;
         self.messages_out -= messages_out;
         self.events_dropped -= events_dropped;
         self.changes_folded -= changes_folded;
-        self.rate_limited -= rate_limited;
         self.invalid -= invalid;
     }
 }
 
 impl std::ops::AddAssign for SessionStats {
     fn add_assign(&mut self, other: SessionStats) {
-        let SessionStats {
-            messages_in,
-            messages_out,
-            events_dropped,
-            changes_folded,
-            rate_limited,
-            invalid,
-            subscriptions_refused,
-            subscription_events_refused,
-            live_queries_refused,
-        } = other;
-        self.subscriptions_refused += subscriptions_refused;
-        self.subscription_events_refused += subscription_events_refused;
-        self.live_queries_refused += live_queries_refused;
+        let SessionStats { messages_in, messages_out, events_dropped, changes_folded, invalid } = other;
         self.messages_in += messages_in;
         self.messages_out += messages_out;
         self.events_dropped += events_dropped;
         self.changes_folded += changes_folded;
-        self.rate_limited += rate_limited;
         self.invalid += invalid;
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::event_queue::{EventQueue, Message, Name};
 use super::requests::{Event, Refusal, Ticket};
 use crate::message::{Raw, ServerMessage, SubscriptionSpec, text_len};
+use crate::model::Limit;
 
 /// Subscriptions by id and by path, and one queue of event messages in publish order.
 ///
@@ -63,15 +64,8 @@ pub(super) struct Unanswered {
 #[derive(Debug)]
 pub(super) struct Wrong {
     pub(super) refusal: Refusal,
-    /// Of what there are too many, where that is it.
-    pub(super) too_many: Option<TooMany>,
-}
-
-/// What there can be too many of.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum TooMany {
-    Subscriptions,
-    Events,
+    /// The limit that it exceeds, where that is it.
+    pub(super) limit: Option<&'static Limit>,
 }
 
 impl Subscriptions {

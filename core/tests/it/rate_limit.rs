@@ -20,7 +20,7 @@ fn a_burst_of_three_hundred_then_a_hundred_a_second() {
         assert_eq!(server.ask(r#"{"type":"ping"}"#), [r#"{"type":"pong"}"#]);
     }
     assert_error(&server.ask(r#"{"type":"ping"}"#), "RATE_LIMITED");
-    assert_eq!(server.session.stats().rate_limited, 2);
+    assert_eq!(server.session.take_refusals().of("session.messages_per_second"), 2);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! "`subscribeEvents` and `unsubscribeEvents` are all or nothing: if any entry is invalid, nothing is changed and one
 //! `error` names the first bad one." `subscribedEvents` carries the same list.
 
+use liveset_core::model::{Refusals, limit};
 use liveset_core::{ErrorCode, Refusal, Request, SessionLimits};
 
 use crate::util::*;
@@ -136,6 +137,8 @@ fn subscribe_entries(entries: &[String]) -> String {
 fn more_event_types_than_the_limit_are_limit_exceeded() {
     let different = |count: usize| (0..count).map(|number| format!("\"t{number}\"")).collect::<Vec<_>>();
     let same = |count: usize| vec![String::from("\"x\""); count];
+    let mut refused = Refusals::default();
+    refused.count(limit!(SessionLimits.subscription_events));
     for limit in [0, 1, 64] {
         for types in [different, same] {
             let limits = SessionLimits::default().subscription_events(limit);
@@ -150,7 +153,7 @@ fn more_event_types_than_the_limit_are_limit_exceeded() {
                 )]
             );
             assert_eq!(server.requests(), [], "the owner is not asked");
-            assert_eq!(server.session.stats().subscription_events_refused, 1);
+            assert_eq!(server.session.take_refusals(), refused);
             if limit > 0 {
                 let good = of_types("good", &types(limit));
                 server.send(&subscribe_entries(&[good.clone(), many]));
@@ -159,13 +162,13 @@ fn more_event_types_than_the_limit_are_limit_exceeded() {
                 assert_error(&texts, "LIMIT_EXCEEDED");
                 assert!(texts[0].ends_with(r#","id":"many"}"#), "{texts:?}");
                 assert_eq!(server.session.subscriptions().count(), 0, "all or nothing");
-                assert_eq!(server.session.stats().subscription_events_refused, 2);
+                assert_eq!(server.session.take_refusals(), refused);
                 server.send(&subscribe_entries(&[good]));
                 server.accept_subscriptions();
                 assert_eq!(server.texts().len(), 1);
                 assert_eq!(server.session.subscriptions().count(), 1);
             }
-            assert_eq!(server.session.stats().subscriptions_refused, 0);
+            assert_eq!(server.session.take_refusals(), Refusals::default());
             assert_eq!(server.closed, None);
         }
     }

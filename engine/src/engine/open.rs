@@ -1,9 +1,10 @@
 //! Live queries: opened, shared, closed.
 
-use super::{Engine, identity, trim};
-use liveset_core::model::Snapshot;
+use liveset_core::model::{Snapshot, limit};
 
+use super::{Engine, identity, trim};
 use crate::{
+    EngineLimits,
     allowance::{Allowance, Keeping, Opened, Share},
     analysis::TimeTest,
     error::OpenError,
@@ -220,7 +221,7 @@ impl Engine {
         let views: u64 = self.shards.iter().map(|shard| shard.standing_steps(set)).sum();
         // Whoever was the first to ask a test over time may be gone.
         let moments = MOMENT_STEPS * self.moments.count(set) as u64;
-        Share::after(self.limits.standing_steps, views.max(moments))
+        Share::after(limit!(EngineLimits.standing_steps), self.limits.standing_steps, views.max(moments))
     }
 
     fn create(
@@ -328,6 +329,6 @@ fn admit(keeping: &Keeping, allowance: &Allowance) -> Result<(), OpenError> {
     take("live queries that every change is tried on", keeping.is_unindexed.into(), allowance.unindexed)
 }
 
-fn take(what: &'static str, cost: u64, Share { of, left }: Share) -> Result<(), OpenError> {
-    if cost > left { Err(OpenError::NoShare { what, cost, left, of }) } else { Ok(()) }
+fn take(what: &'static str, cost: u64, Share { of, left, limit }: Share) -> Result<(), OpenError> {
+    if cost > left { Err(OpenError::NoShare { limit, what, cost, left, of }) } else { Ok(()) }
 }

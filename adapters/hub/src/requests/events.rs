@@ -1,9 +1,9 @@
 //! Subscriptions, checked, granted, taken back.
 
-use liveset_core::{ErrorCode, Refusal, SubscriptionSpec, Ticket};
+use liveset_core::{ErrorCode, Refusal, SubscriptionSpec, Ticket, model::limit};
 
 use crate::{
-    ConnectionId, Hub, Now, Output, Principal, ResourceError,
+    ConnectionId, Hub, HubLimits, Now, Output, Principal, ResourceError,
     connections::subscription_bytes,
     policy::Guard,
     refusals::{no_bytes, subscription_forbidden, too_many_of_subject},
@@ -19,20 +19,20 @@ impl Hub {
         subscriptions: Vec<SubscriptionSpec>,
     ) {
         let Some(connection) = self.connections.find_mut(conn) else { return };
-        let limit = self.limits.subscriptions_per_subject;
+        let most = self.limits.subscriptions_per_subject;
         let held = connection.share.subject().map_or(0, |subject| self.subjects.of(subject).subscriptions);
-        let free = limit.saturating_sub(held);
+        let free = most.saturating_sub(held);
         let mut room = self.subjects.room(&connection.share, &connection.held.kept, &self.limits);
         for (index, subscription) in subscriptions.iter().enumerate() {
             if index >= free {
-                self.counts.refusals.subscriptions_per_subject += 1;
-                let refusal = too_many_of_subject(limit, "subscriptions", Some(&subscription.id));
+                self.counts.refusals.count(limit!(HubLimits.subscriptions_per_subject));
+                let refusal = too_many_of_subject(most, "subscriptions", Some(&subscription.id));
                 connection.session.refuse(now.monotonic, ticket, refusal);
                 return;
             }
             let bytes = subscription_bytes(subscription);
             if bytes > room.left {
-                self.counts.refusals.query_bytes += 1;
+                self.counts.refusals.count(room.limit);
                 let refusal = no_bytes(bytes, room, &subscription.id);
                 connection.session.refuse(now.monotonic, ticket, refusal);
                 return;

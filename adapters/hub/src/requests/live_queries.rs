@@ -8,16 +8,17 @@ use std::{
 use liveset_core::{
     About, Ahead, Batch, Change, ErrorCode, LiveQueryOptions, Query, Reason, Refusal, Row, Snapshot, Ticket,
     VersionCode,
+    model::{Limit, limit},
 };
 use liveset_engine::{FeedId, Keeping, OpenError, Opened, Plan};
 
 use crate::{
-    ConnectionId, Hub, LiveQueryStage, Now, Output,
+    ConnectionId, Hub, HubLimits, LiveQueryStage, Now, Output,
     connections::{Connection, HeldQuery},
     direct::Direct,
     feeds::{Feeds, Watcher},
     plans::{Scope, planning_steps},
-    refusals::{overdrawn, query_forbidden, too_large, too_many_of_subject},
+    refusals::{query_forbidden, too_large, too_many_of_subject},
     updates::identity,
 };
 
@@ -38,14 +39,14 @@ impl Hub {
         let Some(who) = connection.principal.clone() else { return Err(query_forbidden(&asked.query)) };
         let limit = self.limits.live_queries_per_subject;
         if self.subjects.of(&who.subject).live_queries >= limit {
-            self.counts.refusals.live_queries_per_subject += 1;
+            self.counts.refusals.count(limit!(HubLimits.live_queries_per_subject));
             return Err(too_many_of_subject(limit, "live queries", None));
         }
         let steps = planning_steps(&asked.query, self.query_limits.expression_bytes);
         self.spend(now, Watcher::Connection(conn, asked.ticket), steps);
-        if self.wait(now, conn) > self.limits.overdraft {
-            self.counts.refusals.steps_per_second += 1;
-            return Err(overdrawn(&self.limits));
+        let (wait, limit) = self.wait(now, conn);
+        if wait > self.limits.overdraft {
+            return Err(self.overdrawn(limit));
         }
         let limit = self.limits.filling_per_subject;
         // A connection that waits for nothing is let in, whatever others wait for that act for the same subject.
@@ -53,7 +54,7 @@ impl Hub {
         let held = self.connections.find(conn).map(|connection| &connection.held.queries);
         let is_waiting = held.is_some_and(|queries| queries.values().any(waits));
         if self.filling_of(&who.subject) >= limit.max(1) && is_waiting {
-            self.counts.refusals.filling += 1;
+            self.counts.refusals.count(limit!(HubLimits.filling_per_subject));
             let message = format!(
                 "The first results of {limit} live queries of the subject are being made already; try again later"
             );
@@ -122,9 +123,8 @@ impl Hub {
     }
 
     /// A live query of a connection has waited for its result until nothing more may be spent on it in time: it ends.
-    pub(crate) fn give_up_query(&mut self, now: Now, conn: ConnectionId, ticket: Ticket) {
-        let refusal = overdrawn(&self.limits);
-        self.counts.refusals.steps_per_second += 1;
+    pub(crate) fn give_up_query(&mut self, now: Now, conn: ConnectionId, ticket: Ticket, limit: &Limit) {
+        let refusal = self.overdrawn(limit);
         let held = self.connections.find(conn).and_then(|connection| connection.held.queries.get(&ticket));
         match held.map(|held| (held.had.is_some(), held.id.clone())) {
             Some((true, _)) => self.end_query(now, conn, ticket, &refusal),
@@ -151,7 +151,7 @@ impl Hub {
         let mark = self.feeds.mark(held.feed).unwrap_or_default();
         if let Some(had) = held.had.take() {
             if snapshot.bytes() > limit {
-                self.counts.refusals.initial_bytes += 1;
+                self.counts.refusals.count(limit!(HubLimits.initial_bytes));
                 self.end_query(now, conn, ticket, &too_large(snapshot, limit));
                 return self.unsettled.push_back(conn);
             }
@@ -178,7 +178,7 @@ impl Hub {
         let net = net.filter(|net| connection.session.has_room_for(ticket, net));
         if net.is_none() && snapshot.bytes() > limit {
             let id = held.id.clone();
-            self.counts.refusals.initial_bytes += 1;
+            self.counts.refusals.count(limit!(HubLimits.initial_bytes));
             self.refuse_query(now, conn, ticket, &id, too_large(snapshot, limit));
             self.forget_query(now, conn, ticket);
             return self.unsettled.push_back(conn);

@@ -68,6 +68,7 @@ impl Hub {
             connection.signal(conn, &mut self.outputs);
             connection.count_initial(&mut self.subjects);
             self.totals.count(connection);
+            self.counts.refusals += connection.session.take_refusals();
             self.begin_deferred_beside(now, conn);
         }
     }

@@ -70,7 +70,8 @@ fn first_results_beyond_the_budget_wait_and_are_then_refused_with_their_id() {
     assert_eq!(early.len() + late.len() + refused.len(), 20);
     let stats = world.hub().stats();
     assert_eq!((stats.waiting, stats.live_queries), (0, early.len() + late.len()));
-    assert_eq!(stats.refusals.steps_per_second, refused.len() as u64);
+    let steps = ["hub.steps_per_second_per_connection", "hub.steps_per_second_per_subject"];
+    assert_eq!(steps.map(|limit| stats.refusals.of(limit)).iter().sum::<u64>(), refused.len() as u64);
     // The connection stays, and when it has made up for it there is room again.
     let one = refused.first().expect("one");
     create(&mut world, client, one, &scan(77_777));
@@ -246,7 +247,7 @@ fn live_queries_of_all_subjects_together_are_bounded_in_bytes() {
     create(&mut world, clients[2], "again", &scan(1));
     assert_eq!(types(&mut world, clients[2]), ["liveQueryCreated", "liveQueryData"]);
     let stats = world.hub().stats();
-    assert_eq!((stats.refusals.query_bytes, stats.query_bytes), (1, 3 * one));
+    assert_eq!((stats.refusals.of("hub.query_bytes"), stats.query_bytes), (1, 3 * one));
     // A connection that acts for another moves what it holds, and nobody's is forgotten.
     world.session(clients[0]).authenticate(&liveset_core::Token::new("subject 1"));
     world.settle();
@@ -292,7 +293,9 @@ fn subscriptions_are_bounded_in_bytes_for_a_connection_a_subject_and_all() {
         }
         let made: usize = most.iter().sum();
         assert_eq!(world.hub().stats().query_bytes, made as u64 * one);
-        assert_eq!(world.hub().stats().refusals.query_bytes, 24 - made as u64);
+        let refusals = world.hub().stats().refusals;
+        let refused = refusals.iter().filter(|(limit, _)| limit.starts_with("hub.query_bytes"));
+        assert_eq!(refused.map(|(_, count)| count).sum::<u64>(), 24 - made as u64);
         // All or nothing, and what is taken back is free again.
         world.session(clients[0]).unsubscribe([&*long(0), &*long(1)]);
         world.session(clients[0]).subscribe(subscriptions((10..13).map(long)));

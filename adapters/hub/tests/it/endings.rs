@@ -12,7 +12,7 @@ use crate::support::{self, client, create, messages, order, orders, request, typ
 
 fn nothing_is_held(world: &World) {
     let stats = world.hub().stats();
-    let mut held = stats;
+    let mut held = stats.clone();
     held.engine = Default::default();
     (held.resumed, held.resumes_missed, held.events, held.batches, held.handed_past) = (0, 0, 0, 0, 0);
     (held.planned, held.parsed, held.given_up) = (0, 0, 0);

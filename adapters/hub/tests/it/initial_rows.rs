@@ -42,7 +42,7 @@ fn a_live_query_with_too_many_bytes_is_refused_by_name() {
     assert!(message.contains("400 bytes") && message.contains("at most 300"), "{message}");
     let stats = world.hub().stats();
     assert_eq!((stats.live_queries, stats.feeds, stats.engine.views), (0, 0, 0), "nothing is left of it");
-    assert_eq!(stats.refusals.initial_bytes, 1);
+    assert_eq!(stats.refusals.of("hub.initial_bytes"), 1);
 
     // Fewer rows, or fewer fields, and the id is free.
     create(&mut world, a, "q", r#"{"edge":"orders","limit":3}"#);
@@ -151,7 +151,7 @@ fn what_the_engine_has_no_room_for_is_refused_and_the_connection_stays() {
     assert_eq!(world.close_code(a), None);
     create(&mut world, a, "q", r#"{"edge":"orders","filter":"total > 3","limit":5}"#);
     assert_eq!(types(&mut world, a), ["liveQueryCreated", "liveQueryData"]);
-    assert_eq!(world.hub().stats().refusals.window_bytes, 1);
+    assert_eq!(world.hub().stats().refusals.of("engine.max_window_bytes"), 1);
 
     let now = world.now();
     let query = liveset_core::Query::parse(br#"{"edge":"orders","filter":"total > 4"}"#).unwrap();
@@ -175,7 +175,7 @@ fn too_many_first_results_at_once_are_refused_and_the_connection_stays() {
     }
     let error = only_error(&mut world, a);
     assert_eq!((&error["code"], &error["id"]), (&"OVERLOADED".into(), &"q1".into()));
-    assert_eq!(world.hub().stats().refusals.filling, 1);
+    assert_eq!(world.hub().stats().refusals.of("engine.max_filling"), 1);
     world.settle();
     assert_eq!(types(&mut world, a), ["liveQueryCreated", "liveQueryData"]);
     create(&mut world, a, "q1", r#"{"edge":"orders","filter":"total != 1"}"#);

@@ -57,7 +57,7 @@ fn live_queries_are_bounded_over_all_connections_of_a_subject() {
     let (code, id, has_request) = error(&mut world, a);
     assert_eq!((code.as_str(), id.as_deref(), has_request), ("LIMIT_EXCEEDED", Some("r"), true));
     assert_eq!(holds(&world, "a"), (2, 0, 3));
-    assert_eq!(world.hub().stats().refusals.live_queries_per_subject, 1);
+    assert_eq!(world.hub().stats().refusals.of("hub.live_queries_per_subject"), 1);
     create(&mut world, other, "q", ALL);
     assert_eq!(types(&mut world, other), ["liveQueryCreated", "liveQueryData"], "others are not concerned");
 
@@ -104,7 +104,7 @@ fn one_connection_too_many_is_told_and_closed() {
     assert_eq!((code.as_str(), id), ("LIMIT_EXCEEDED", None));
     assert_eq!(world.close_code(third), Some(CloseCode::Policy));
     client(&mut world, "b");
-    assert_eq!(world.hub().stats().refusals.connections_per_subject, 1);
+    assert_eq!(world.hub().stats().refusals.of("hub.connections_per_subject"), 1);
 
     // A second `auth` of one that is counted is no further connection.
     world.session(first).authenticate(&liveset_core::Token::new("a"));

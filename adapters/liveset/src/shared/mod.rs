@@ -9,11 +9,11 @@ mod verify;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
-use liveset_core::{CloseCode, Monotonic};
+use liveset_core::{CloseCode, Monotonic, model::Refusals};
 use liveset_engine::Timestamp;
 use liveset_hub::{ConnectionId, Hub, Now, Parser, Timeouts, WatchId};
 use parking_lot::{Mutex, MutexGuard};
@@ -45,8 +45,8 @@ pub(crate) struct Shared {
     pub(crate) door: Door,
     pub(crate) transport: TransportLimits,
     pub(crate) sizes: Sizes,
-    /// Queries asked for a principal whose rows were too large.
-    pub(crate) queries_too_large: AtomicU64,
+    /// What was refused by limits without the lock on the hub.
+    pub(crate) refusals: Mutex<Refusals>,
     pub(crate) shards: Shards,
     /// Where the monotonic clock begins.
     start: tokio::time::Instant,
@@ -115,7 +115,7 @@ impl Shared {
             door,
             transport,
             sizes,
-            queries_too_large: AtomicU64::new(0),
+            refusals: Mutex::default(),
             shards,
             start,
             timer: Arc::new(Timer::default()),

@@ -6,8 +6,10 @@ use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use liveset::{ClientAddress, Denied, Principal, Token};
+use liveset_core::model::limit;
 
 use super::{ApiError, App};
+use crate::limits::{HttpLimits, count_refusal};
 
 /// When to come again where tokens cannot be judged.
 const RETRY_UNAVAILABLE: Duration = Duration::from_secs(10);
@@ -42,8 +44,7 @@ impl FromRequestParts<App> for Caller {
         match app.rates.take(&caller.who.subject, Instant::now()) {
             Ok(()) => Ok(caller),
             Err(retry_after) => {
-                metrics::counter!("liveset_limit_refusals_total", "limit" => "http.requests_per_second")
-                    .increment(1);
+                count_refusal(limit!(HttpLimits.requests_per_second));
                 Err(ApiError::rate_limited("too many requests of this subject", retry_after))
             }
         }

@@ -7,12 +7,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use liveset::{QueryError, Snapshot};
-use liveset_core::{ErrorCode, Query};
+use liveset_core::{ErrorCode, Query, model::limit};
 use liveset_engine::{JsonLimits, json};
 
 use super::auth::Caller;
 use super::queue::{Full, Turn};
 use super::{ApiError, App, body, error};
+use crate::limits::{HttpLimits, count_refusal};
 
 pub(super) async fn run(State(app): State<App>, caller: Caller, body: Body) -> Result<Response, ApiError> {
     let query = read(&app, body).await?;
@@ -38,7 +39,7 @@ const NODES_A_TURN: usize = 512;
 /// dropped: a query that waits leaves the queue, and one that has a turn ends with it.
 async fn answer(app: &App, caller: Caller, query: Query) -> Result<Result<Snapshot, QueryError>, ApiError> {
     let mut request = app.queries.enter(&caller.who.subject).map_err(|Full(most)| {
-        metrics::counter!("liveset_limit_refusals_total", "limit" => "http.queries_per_subject").increment(1);
+        count_refusal(limit!(HttpLimits.queries_per_subject));
         ApiError::overloaded(format!("a subject may have at most {most} queries under way"))
     })?;
     let mut turn = request.turn().await;

@@ -65,7 +65,7 @@ async fn flood(row: Row) -> Line {
     })
     .await;
     case.moved("liveset_errors_total{code=\"LIMIT_EXCEEDED\"}").await;
-    case.moved("liveset_messages_rate_limited_total").await;
+    case.moved("liveset_limit_refusals_total{limit=\"session.messages_per_second\"}").await;
     case.logged("the client is told of an error code=\"LIMIT_EXCEEDED\"");
     case.logged("the client is told of an error code=\"RATE_LIMITED\"");
     case.finish(
