@@ -34,7 +34,7 @@ pub struct Allowance {
     /// Whether the budget of the set counts, which all share.
     pub is_bounded: bool,
     /// Steps that may be spent on the first result at once, one hold of the lock at most; the rest is left to
-    /// [`Engine::work`](crate::Engine::work).
+    /// [`Engine::handle_timeout`](crate::Engine::handle_timeout).
     pub steps_at_once: u64,
 }
 

@@ -58,7 +58,7 @@ fn the_count_agrees_with_a_recount_whatever_happens() {
                     let place = random.below(open.len() as u64) as usize;
                     engine.close(open.swap_remove(place));
                 }
-                4 => drop(engine.work(1 + random.below(40) as usize)),
+                4 => drop(engine.slice(1 + random.below(40) as usize)),
                 _ => {
                     let ops = (0..=random.below(60)).map(|_| match random.below(3) {
                         0 => Op::Remove { set: "orders".into(), id: random.below(500).to_string() },
@@ -74,7 +74,7 @@ fn the_count_agrees_with_a_recount_whatever_happens() {
             most = most.max(recounted);
         }
         assert!(most > 50_000, "the windows held something: {most}");
-        while engine.work(1_000) {}
+        while engine.slice(1_000) {}
         let (counted, held) = engine.recounted_window_bytes();
         assert!(held <= counted * 3 && counted <= held * 3, "{counted} bytes stand for {held}");
         open.into_iter().for_each(|feed| engine.close(feed));
@@ -156,6 +156,6 @@ fn so_many_are_made_in_slices_at_once() {
     assert_eq!((engine.stats().views, engine.stats().window_bytes), (before.views, before.window_bytes));
     // Whoever asks the same waits along.
     assert!(matches!(of_customer(&mut engine, 1), Ok((_, false))));
-    while engine.work(1_000) {}
+    while engine.slice(1_000) {}
     assert!(of_customer(&mut engine, 2).is_ok());
 }

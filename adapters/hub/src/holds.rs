@@ -35,7 +35,7 @@ impl Hub {
     /// Makes every result true as of now.
     pub(crate) fn pass_time(&mut self, now: Now) {
         let before = self.engine.version();
-        self.engine.handle_timeout(now.wall);
+        self.engine.pass_time(now.wall);
         self.note_versions(before);
     }
 

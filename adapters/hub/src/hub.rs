@@ -123,17 +123,19 @@ impl fmt::Debug for HubConfig {
 /// All connections of an endpoint over one engine, without IO: the owner brings bytes, commits and the time, and carries
 /// out what comes back.
 ///
-/// - **Inputs**: `connect`, `handle_*`, and the host's verbs `commit`, `publish`, `query`, `watch`, `unwatch`, `shutdown`.
-/// - **Outputs**: after inputs, drain [`poll_output`](Hub::poll_output) until `None`, and each connection it names by
-///   [`poll_transmit`](Hub::poll_transmit) as fast as that connection takes it. Where many watch the same,
-///   [`fan_out`](Hub::fan_out) before that saves most of the work.
-/// - **Time**: call [`handle_timeout`](Hub::handle_timeout) no later than [`poll_timeout`](Hub::poll_timeout) says. Inputs
-///   may change what it says.
-/// - **Work in slices**: a live query over more nodes than fit in a slice (`EngineLimits::slice_rows`) is answered when it is
-///   made, for which [`work`](Hub::work) is called between inputs while [`has_work`](Hub::has_work). Turns go round by subject, then
-///   by [`Origin`], then by connection.
+/// What an owner calls, in this order:
 ///
-/// Several inputs without a drain between them are legal. A connection that takes nothing costs a bounded amount of
+/// 1. An input: `connect`, one of `handle_*`, or a verb of the host: `commit`, `publish`, `query`, `watch`, `unwatch`, `shutdown`. Several
+///    without what follows are legal.
+/// 2. [`fan_out`](Hub::fan_out), which saves most of the work where many watch the same. It may be left out.
+/// 3. [`poll_output`](Hub::poll_output) until `None`, and what each [`Output`] says: a verdict, a connection that is to be written to
+///    ([`poll_transmit`](Hub::poll_transmit), as fast as that takes it), a watch with updates ([`poll_watch`](Hub::poll_watch)).
+/// 4. [`poll_timeout`](Hub::poll_timeout), and no later than it says [`handle_timeout`](Hub::handle_timeout), which is an input again.
+///    Where [something is due already](Timeouts::is_due_already) that is at once, but for inputs that wait: they have their turn between
+///    two slices of work. A live query over more rows than a slice has (`EngineLimits::slice_rows`) is answered after as many slices
+///    as it takes. Turns go round by subject, then by [`Origin`], then by connection.
+///
+/// A connection that takes nothing costs a bounded amount of
 /// memory: events are dropped with a warning, live queries are folded. The same inputs give the same outputs, byte for
 /// byte. The [crate's front page](crate) shows the run loop.
 pub struct Hub {
@@ -172,6 +174,10 @@ pub struct Hub {
     /// Inputs taken so far, and the steps done before the one that is being taken.
     pub(crate) inputs: u64,
     pub(crate) hold_from: u64,
+    /// Rows of one slice of work.
+    pub(crate) slice_rows: usize,
+    /// What was due took more than half of a hold: the next call is for a slice of work, if there is any.
+    owes_slice: bool,
     shutting_down: bool,
 }
 
@@ -206,6 +212,7 @@ impl Hub {
         let subject_rate = config.hub.steps_per_second_per_subject;
         Self {
             event_limits: config.engine.json.clone(),
+            slice_rows: config.engine.slice_rows.max(1),
             query_limits: config.engine.query.clone(),
             engine: Engine::new(config.engine, config.seed).starting_at(config.epoch.min(u64::MAX / 2)),
             session_limits: Arc::new(config.session),
@@ -230,6 +237,7 @@ impl Hub {
             makers: Makers::default(),
             inputs: 0,
             hold_from: 0,
+            owes_slice: false,
             shutting_down: false,
         }
     }
@@ -250,7 +258,7 @@ impl Hub {
         self.connect_from(now, Origin::default())
     }
 
-    /// A connection was opened that comes from somewhere: see [`work`](Self::work) for what follows from that.
+    /// A connection was opened that comes from somewhere: work for it has its turns by that, see [`Hub`].
     pub fn connect_from(&mut self, now: Now, origin: Origin) -> ConnectionId {
         let session = Session::new(self.session_limits.clone(), now.monotonic);
         let steps = StepBudget::full(self.limits.steps_per_second_per_connection, now.monotonic);
@@ -323,7 +331,7 @@ impl Hub {
     /// Answers an [`Output::Verify`]. An answer that comes too late is ignored. When a connection re-authenticates,
     /// everything it holds is asked of the policy again: what is not allowed any more ends with `FORBIDDEN`, and a live query that
     /// is over other nodes or fields now is changed by diffs into what it is for the new principal. Only those are planned again, a few
-    /// at a time where they are many ([`work`](Self::work) does the rest): until then nothing of any live query of the connection is sent.
+    /// at a time where they are many ([`handle_timeout`](Self::handle_timeout) does the rest): until then nothing of any live query of the connection is sent.
     ///
     /// Where the principal's subject has as many connections as it may, this one is told so and closed.
     pub fn handle_verdict(
@@ -518,21 +526,18 @@ impl Hub {
     /// there, all that is of later ones goes there as well, of whichever live query, until it was taken.
     ///
     /// Call it before [`poll_output`](Self::poll_output), which otherwise brings everything to the sessions: that is as right, and
-    /// several times the work for each live query. Cost: O(1) and what `take` does for each live query that is abreast.
-    pub fn fan_out(&mut self, now: Now, take: impl FnMut(ConnectionId, &str, &Diffs) -> bool) {
+    /// several times the work for each live query. Cost: O(1) and what `take` does for each live query that is abreast. Tells whether there
+    /// was anything to hand out.
+    pub fn fan_out(&mut self, now: Now, take: impl FnMut(ConnectionId, &str, &Diffs) -> bool) -> bool {
         if self.unhanded.is_empty() {
-            return;
+            return false;
         }
         // "expiry … closes before the next diff"
         if self.timers.next().is_some_and(|at| at <= now.monotonic) {
             self.fire(now);
         }
         self.hand_out_with(take);
-    }
-
-    /// Whether there is something for [`fan_out`](Self::fan_out).
-    pub fn has_diffs(&self) -> bool {
-        !self.unhanded.is_empty()
+        true
     }
 
     /// The next thing for the owner to do; drain until `None` after inputs.
@@ -624,15 +629,22 @@ impl Hub {
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
     pub fn poll_timeout(&self) -> Timeouts {
-        Timeouts { monotonic: self.timers.next(), wall: self.engine.poll_timeout() }
+        let (monotonic, wall) = (self.timers.next(), self.engine.next_flip());
+        Timeouts { is_due_already: self.has_work(), monotonic, wall }
     }
 
-    /// Does what is due at `now`, by either clock. Calling it early or often is harmless; call it also when the wall
-    /// clock was set.
+    /// Does what is due at `now`, by either clock; where nothing is, one slice of what was put off. Calling it early or often is
+    /// harmless; call it also when the wall clock was set.
     pub fn handle_timeout(&mut self, now: Now) {
+        let owes_slice = std::mem::take(&mut self.owes_slice);
+        if self.has_work() && (owes_slice || !self.poll_timeout().has_come(now)) {
+            return self.slice(now);
+        }
         self.begin_hold();
         self.fire(now);
         self.pass_time(now);
+        // Where deadlines alone could fill every call, slices have every other one.
+        self.owes_slice = self.left_of_hold() < self.engine.hold_steps() / 2;
         self.distribute(now);
         self.note_hold(Input::Timeout);
     }

@@ -63,39 +63,35 @@
 //!     }
 //! }
 //!
-//! /// Does what the hub has put off: without it a live query over more rows than a slice is never answered. A real owner takes other
-//! /// inputs between two slices.
+//! /// After an input: what the hub asks for, and what is due already. A real owner takes the inputs that wait between two slices.
 //! fn settle(hub: &mut Hub, now: Now, sockets: &mut BTreeMap<ConnectionId, Vec<String>>) {
 //!     drain(hub, now, sockets);
-//!     while hub.has_work() {
-//!         hub.work(now, SLICE_ROWS);
+//!     while hub.poll_timeout().is_due_already {
+//!         hub.handle_timeout(now);
 //!         drain(hub, now, sockets);
 //!     }
 //! }
 //!
-//! const SLICE_ROWS: usize = 2;
-//!
-//! let mut config = HubConfig::default();
-//! config.engine.slice_rows = SLICE_ROWS;
-//! let mut hub = Hub::new(config);
+//! let mut hub = Hub::new(HubConfig::default());
 //! hub.define_set(SetDef::new("orders"))?;
-//! let order = |node: &'static str| Op::Upsert { set: "orders".into(), node: node.as_bytes().into() };
+//! let order = |node: String| Op::Upsert { set: "orders".into(), node: node.into_bytes().into() };
 //! let mut sockets = BTreeMap::new();
 //! let start = Monotonic::default();
-//! let wall = Timestamp::parse_rfc3339("2025-12-07T21:45:05Z").expect("an instant");
+//! let wall = Timestamp::parse_rfc3339("2025-12-07T21:45:05Z").expect("a time");
 //! let mut now = Now { monotonic: start, wall };
 //!
-//! hub.commit(now, vec![order(r#"{"id":1}"#), order(r#"{"id":2}"#), order(r#"{"id":3}"#)])?;
+//! // More rows than a slice of work has.
+//! hub.commit(now, (0..20_000).map(|id| order(format!(r#"{{"id":{id}}}"#))).collect())?;
 //!
 //! let conn = hub.connect(now);
 //! hub.handle_text(now, conn, br#"{"type":"auth","token":"t"}"#);
 //! settle(&mut hub, now, &mut sockets);
-//! hub.handle_text(now, conn, br#"{"type":"createLiveQuery","id":"q","query":{"edge":"orders","filter":"open"}}"#);
+//! hub.handle_text(now, conn, br#"{"type":"createLiveQuery","id":"q","query":{"edge":"orders","filter":"id != 7 and open"}}"#);
 //! settle(&mut hub, now, &mut sockets);
-//! hub.commit(now, vec![order(r#"{"id":7,"open":true}"#)])?;
+//! hub.commit(now, vec![order(r#"{"id":8,"open":true}"#.to_owned())])?;
 //! settle(&mut hub, now, &mut sockets);
 //!
-//! // Whichever of the two clocks comes first.
+//! // A real owner sleeps until the next input, or until the earlier one of the two clocks' deadlines.
 //! let deadline = hub.poll_timeout().monotonic.expect("the next ping");
 //! assert_eq!(deadline, start.saturating_add(Duration::from_secs(30)));
 //! now.monotonic = deadline;
@@ -106,7 +102,7 @@
 //!     r#"{"type":"authenticated"}"#,
 //!     r#"{"type":"liveQueryCreated","id":"q","totalCount":0,"capped":false}"#,
 //!     r#"{"type":"liveQueryData","id":"q","data":[],"hasMore":false,"capped":false}"#,
-//!     r#"{"type":"liveQueryAddedNode","id":"q","nodeId":"7","data":{"id":7,"open":true}}"#,
+//!     r#"{"type":"liveQueryAddedNode","id":"q","nodeId":"8","data":{"id":8,"open":true}}"#,
 //!     r#"{"type":"ping"}"#,
 //! ]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())

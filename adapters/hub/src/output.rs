@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use liveset_core::{Attempt, ErrorCode, Monotonic, Token};
 use liveset_engine::Timestamp;
 
-use crate::{ConnectionId, WatchId};
+use crate::{ConnectionId, Now, WatchId};
 
 /// Something for the owner to do; see [`Hub::poll_output`](crate::Hub::poll_output).
 #[derive(Debug)]
@@ -83,14 +83,22 @@ pub enum LiveQueryStage {
     Ended,
 }
 
-/// When [`Hub::handle_timeout`](crate::Hub::handle_timeout) wants to be called, by each of the two clocks; the earlier
-/// counts. `None` waits for nothing.
+/// When [`Hub::handle_timeout`](crate::Hub::handle_timeout) wants to be called; the earliest counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timeouts {
+    /// Whether work was put off: it is due already, whatever the clocks say, and a slice of it is done between two inputs.
+    pub is_due_already: bool,
     /// Deadlines of connections.
     pub monotonic: Option<Monotonic>,
-    /// The next moment at which time alone changes the result of a live query.
+    /// When time alone next changes the result of a live query.
     pub wall: Option<Timestamp>,
+}
+
+impl Timeouts {
+    /// Whether a deadline of either clock has come.
+    pub fn has_come(&self, now: Now) -> bool {
+        self.monotonic.is_some_and(|at| at <= now.monotonic) || self.wall.is_some_and(|at| at <= now.wall)
+    }
 }
 
 /// Bounded by what exists and what was asked for: one `Transmit` a connection, one `Watch` a watch, as many `Verify` and at most as

@@ -38,16 +38,16 @@ pub(crate) enum Task {
 }
 
 impl Hub {
-    /// Whether there is [`work`](Self::work) to be done between inputs: live queries over many nodes wait for their result, or a
-    /// connection that acts for somebody else waits for what that one may see.
-    pub fn has_work(&self) -> bool {
+    /// Whether something was put off: live queries over many rows wait for their result, or a connection that acts for somebody else
+    /// waits for what that one may see.
+    pub(crate) fn has_work(&self) -> bool {
         !self.tasks.is_empty() || self.engine.is_behind() || self.engine.is_building()
     }
 
-    /// Goes on with what was put off, for one hold of the lock (`EngineLimits::hold_steps`) and over about `rows` nodes at most: first
-    /// with the live queries that are behind their set, then with the work of whose turn it is. Turns go round by subject, then by
-    /// [`Origin`], then by connection, so that nobody waits longer because somebody else asks for more. Tells whether there is more.
-    pub fn work(&mut self, now: Now, rows: usize) -> bool {
+    /// One slice of what was put off, for one hold of the lock: first of the live queries that are behind their set, then of the work of
+    /// whose turn it is. Turns go round by subject, then by [`Origin`], then by connection, so that nobody waits longer because
+    /// somebody else asks for more.
+    pub(crate) fn slice(&mut self, now: Now) {
         self.begin_hold();
         let mut left = self.engine.hold_steps();
         if self.engine.is_behind() {
@@ -56,7 +56,7 @@ impl Hub {
             left -= self.engine.catch_up(share);
             self.note_versions(before);
         }
-        let mut rows = rows.max(1);
+        let mut rows = self.slice_rows;
         while left > 0 && rows > 0 {
             let Some((place, task)) = self.tasks.next() else {
                 self.engine.build(left);
@@ -77,7 +77,6 @@ impl Hub {
         }
         self.distribute(now);
         self.note_hold(Input::Work);
-        self.has_work()
     }
 
     /// Works on the first result that a watcher waits for. Returns for how many steps.

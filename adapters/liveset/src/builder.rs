@@ -144,7 +144,6 @@ impl Builder {
         let sizes = Sizes {
             message_bytes: session.message_bytes,
             initial_bytes: hub.initial_bytes,
-            slice_rows: engine.slice_rows,
             hold_steps: engine.hold_steps.max(1),
             overdraft: hub.overdraft,
         };

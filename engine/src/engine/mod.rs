@@ -57,14 +57,47 @@ pub struct Committed {
 
 /// Sets of nodes and live queries over them, without a clock: time is an argument.
 ///
-/// Inputs are [`commit`](Engine::commit) and [`handle_timeout`](Engine::handle_timeout); after each, and after
-/// [`open`](Engine::open), drain [`poll_update`](Engine::poll_update) until `None`, and call `handle_timeout` no later
-/// than [`poll_timeout`](Engine::poll_timeout) says. Two inputs without a drain between them are legal: updates queue
-/// in order. A feed's snapshot and its updates of a higher version splice without loss or repetition.
+/// What an owner calls, in this order:
 ///
-/// **Work in slices.** Making a query over a large set that no index serves can take long. [`open`](Engine::open) does it
-/// at once; [`begin_open`](Engine::begin_open) does a slice of it, and [`work`](Engine::work), called between inputs while
-/// [`has_work`](Engine::has_work), the rest, while commits go on.
+/// 1. An input: [`commit`](Engine::commit), [`open`](Engine::open), [`begin_open`](Engine::begin_open), [`close`](Engine::close) or
+///    [`handle_timeout`](Engine::handle_timeout). Times given may be equal; an earlier one than before is a clock set back.
+/// 2. [`poll_update`](Engine::poll_update) until `None`, then [`poll_opened`](Engine::poll_opened) until `None`, whose
+///    [`snapshot`](Engine::snapshot)s are there now. Two inputs without a drain between them are legal: updates queue in order. A feed's
+///    snapshot and its updates of a higher version splice without loss or repetition.
+/// 3. [`poll_timeout`](Engine::poll_timeout), and no later than it says, [`handle_timeout`](Engine::handle_timeout) with the time that it
+///    is then, or with the deadline where that is later. Work that was put off is a deadline that is due: making a query over a large
+///    set, bringing a dear commit to the queries, building an index. Each call does a slice of it; other inputs have their turn between
+///    two slices.
+///
+/// ```
+/// use liveset_engine::{Engine, EngineLimits, HashSeed, Op, Query, SetDef, Timestamp};
+///
+/// let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
+/// engine.define_set(SetDef::new("orders"))?;
+/// let mut now = Timestamp::parse_rfc3339("2025-12-07T21:45:00Z").unwrap();
+/// let order = |n: u32| Op::Upsert { set: "orders".into(), node: format!(r#"{{"id":{n},"total":{n}}}"#).into_bytes().into() };
+/// engine.commit(now, (0..20_000).map(order).collect())?;
+///
+/// let plan = engine.prepare(&Query::new("orders").filter("total != 7").limit(10))?;
+/// let (feed, is_there) = engine.begin_open(now, &plan)?;
+/// assert!(!is_there); // more rows than a slice has
+/// let mut totals = Vec::new();
+/// loop {
+///     while let Some(update) = engine.poll_update() {
+///         totals.push(update.count.map(|count| count.total));
+///     }
+///     while let Some(opened) = engine.poll_opened() {
+///         assert_eq!(opened, feed);
+///         totals.push(engine.snapshot(opened).map(|snapshot| snapshot.count.total));
+///     }
+///     // An owner takes other inputs here, and sleeps until the deadline. Nothing is due any more: the example ends.
+///     let Some(deadline) = engine.poll_timeout() else { break };
+///     now = now.max(deadline);
+///     engine.handle_timeout(now);
+/// }
+/// assert_eq!(totals, [Some(19_999)]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// **Shards.** The queries can be spread over several shards, each with its part of them ([`EngineLimits::shards`]).
 /// [`commit_with`](Engine::commit_with) hands their parts of a commit to the caller, who may run them on several threads.
@@ -86,6 +119,8 @@ pub struct Engine {
     opened: VecDeque<FeedId>,
     /// The last `now` given.
     now: Timestamp,
+    /// The last call for time took more than half of a hold while something was put off: the next one is a slice.
+    owes_slice: bool,
     version: u64,
     next_feed: u64,
     /// Empty buffers for the changes of a commit.
@@ -139,6 +174,7 @@ impl Engine {
             waiting: HashSet::default(),
             opened: VecDeque::new(),
             now: Timestamp::MIN,
+            owes_slice: false,
             version: 0,
             next_feed: 0,
             spare: Vec::new(),

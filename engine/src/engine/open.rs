@@ -42,7 +42,7 @@ impl Engine {
     }
 
     /// The same, without a snapshot, and where the result cannot be had within a slice of work it is not there yet. Tells whether
-    /// it is. [`work`](Self::work) goes on with it, [`poll_opened`](Self::poll_opened) tells when it is there, and
+    /// it is. [`handle_timeout`](Self::handle_timeout) goes on with it, [`poll_opened`](Self::poll_opened) tells when it is there, and
     /// [`snapshot`](Self::snapshot) is it.
     ///
     /// # Errors

@@ -8,14 +8,34 @@ use crate::{
 };
 
 impl Engine {
-    /// Makes every result true as of `now`. A `now` before the last one is a clock set back: the queries over time
-    /// are evaluated again for what that may have changed.
+    /// Makes every result true as of `now`, or where that changes none does one slice of what was put off, over about
+    /// [`slice_rows`](crate::EngineLimits::slice_rows) rows. Either takes [one hold](crate::EngineLimits::hold_steps) at most.
+    ///
+    /// A `now` before the last one is a clock set back: the queries over time are evaluated again for what that may have changed.
     pub fn handle_timeout(&mut self, now: Timestamp) {
+        let is_due = now < self.now || self.next_flip().is_some_and(|at| at <= now);
+        let owes_slice = std::mem::take(&mut self.owes_slice);
+        if !self.has_work() || (is_due && !owes_slice) {
+            let left = self.pass_time(now);
+            // Where time alone could fill every call, slices have every other one.
+            self.owes_slice = left < self.limits.enforced_hold() / 2;
+            return;
+        }
+        if !is_due {
+            self.now = now;
+        }
+        self.slice(self.limits.slice_rows);
+    }
+
+    /// Makes every result true as of `now`, for an owner that says itself whose turn it is to have a slice. Returns the steps that are
+    /// left of a hold.
+    pub fn pass_time(&mut self, now: Timestamp) -> u64 {
         let then = self.now;
         let left = self.pass(now, self.limits.enforced_hold());
         if now != then {
             self.follow_up(left);
         }
+        left
     }
 
     /// Makes every result true as of `now`, as far as `most` steps of a hold allow. Returns the steps that are left of the hold.
@@ -90,9 +110,15 @@ impl Engine {
         hold - (most - left)
     }
 
-    /// When time alone may next change a result; `None` while no query waits for time. The moment is that at which the next
-    /// node flips in a test of some query, which the rest of that query may leave without a consequence.
+    /// When to call [`handle_timeout`](Self::handle_timeout): the last `now` where something was put off, which is due already, else
+    /// the [next flip](Self::next_flip).
     pub fn poll_timeout(&self) -> Option<Timestamp> {
+        if self.has_work() { Some(self.now) } else { self.next_flip() }
+    }
+
+    /// When time alone may next change a result; `None` while no query waits for time. It is when the next row flips in a test of some
+    /// query, which the rest of that query may leave without a consequence.
+    pub fn next_flip(&self) -> Option<Timestamp> {
         let timers = self.shards.iter().filter_map(Shard::next_timer);
         timers.chain(self.moments.next()).min()
     }

@@ -140,15 +140,15 @@ impl Engine {
         Hold { steps, version, now, tuning: self.limits.tuning }
     }
 
-    /// Whether there is [`work`](Self::work) to be done between inputs.
-    pub fn has_work(&self) -> bool {
+    /// Whether something was put off.
+    pub(super) fn has_work(&self) -> bool {
         !self.filling.is_empty() || self.shards.iter().any(Shard::is_behind) || self.is_building()
     }
 
-    /// Goes on with what was put off: commits and moments that queries have not taken yet, results of new queries, and indexes; over
-    /// about `rows` rows, for [one hold](crate::EngineLimits::hold_steps) at most. Tells whether there is more. Results are as of the
-    /// last `now`.
-    pub fn work(&mut self, rows: usize) -> bool {
+    /// One slice of what was put off, over about `rows` rows: commits and times that queries have not taken yet, results of new
+    /// queries, and indexes. Tells whether there is more. Tests choose `rows`.
+    #[doc(hidden)]
+    pub fn slice(&mut self, rows: usize) -> bool {
         self.work_on(rows.max(1), self.limits.enforced_hold(), None);
         self.has_work()
     }

@@ -212,7 +212,7 @@ impl Side {
 
     /// Does some work, and takes the results that are there.
     fn work(&mut self, rows: usize) {
-        self.engine.work(rows);
+        self.engine.slice(rows);
         self.take_opened();
     }
 

@@ -78,7 +78,7 @@ fn one_shot_queries_make_and_use_the_same_indexes() {
         let plan = engine.prepare(&by_customer(customer)).expect("a query");
         assert_eq!(engine.evaluate(NOW, &plan).unwrap().count.total, 20);
         visited.push(engine.stats().since(&before).rows_visited);
-        engine.work(usize::MAX);
+        engine.slice(usize::MAX);
     }
     assert_eq!((visited, engine.stats().indexes), (vec![2_000, 2_000, 20, 20], 1));
 }
@@ -92,7 +92,7 @@ fn queries_that_are_made_in_slices_leave_indexes_behind_too() {
         let plan = engine.prepare(&by_customer(customer)).expect("a query");
         let (feed, is_there) = engine.begin_open(NOW, &plan).expect("room for a view");
         assert!(!is_there);
-        while engine.work(10) {}
+        while engine.slice(10) {}
         assert_eq!(engine.poll_opened(), Some(feed));
         assert_eq!(engine.snapshot(feed).map(|snapshot| snapshot.count.total), Some(20));
         visited.push(engine.stats().since(&before).rows_visited);
@@ -137,7 +137,7 @@ fn windows_are_refilled_from_an_order_at_the_cost_of_few_rows() {
     for removed in 1..=500 {
         let first = rest.remove(0).1.to_string();
         engine.commit(NOW, vec![remove(&first)]).expect("no node is needed");
-        while engine.work(usize::MAX) {}
+        while engine.slice(usize::MAX) {}
         if removed % 50 == 0 {
             let expected: Vec<u64> = rest[..10].iter().map(|(_, id)| *id).collect();
             assert_eq!(ids(&engine.snapshot(feed).expect("it is open")), expected);
@@ -226,7 +226,7 @@ fn a_query_that_is_made_while_commits_go_on_has_the_result_of_all_of_them() {
     let query = Query::new("orders").filter("open and total > 500").order_by("total").limit(40);
     let plan = engine.prepare(&query).expect("a query");
     let (feed, is_there) = engine.begin_open(NOW, &plan).expect("room for a view");
-    assert!(!is_there && engine.has_work() && engine.poll_opened().is_none());
+    assert!(!is_there && engine.poll_timeout() == Some(NOW) && engine.poll_opened().is_none());
 
     let mut slices = 0;
     let mut seed = 88_172_645_463_325_252_u64;
@@ -252,7 +252,7 @@ fn a_query_that_is_made_while_commits_go_on_has_the_result_of_all_of_them() {
         engine.commit(NOW, ops).expect("good nodes");
         assert!(engine.poll_update().is_none(), "there is nothing to be told before there is a result");
         assert!(engine.snapshot(feed).is_none());
-        engine.work(300);
+        engine.slice(300);
         slices += 1;
     }
     assert!(slices > 10);
@@ -286,13 +286,13 @@ fn a_query_that_is_closed_while_it_is_made_leaves_no_work_behind() {
     }
     let plan = engine.prepare(&by_customer(50)).expect("a query");
     let (feed, _) = engine.begin_open(NOW, &plan).expect("room for a view");
-    while engine.work(100) {}
+    while engine.slice(100) {}
     assert_eq!(engine.poll_opened().or(Some(feed)), Some(feed));
     assert_eq!(
         engine.snapshot(feed).map(|snapshot| ids(&snapshot)),
         Some(vec![1_050, 1_150, 1_250, 1_350, 1_450])
     );
-    assert!(!engine.has_work());
+    assert_eq!(engine.poll_timeout(), None);
 }
 
 /// All rows go while an index and a view are half made, and others come in their places.
@@ -304,16 +304,16 @@ fn a_set_that_is_emptied_while_a_query_is_made_starts_anew() {
     let (timed, is_there) = engine.begin_open(NOW, &timed).expect("room for a view");
     assert!(!is_there);
     for _ in 0..25 {
-        engine.work(100);
+        engine.slice(100);
     }
     let plan = engine.prepare(&Query::new("orders").filter("not (total < 500)")).expect("a query");
     let (feed, _) = engine.begin_open(NOW, &plan).expect("room for a view");
     for _ in 0..3 {
-        engine.work(900);
+        engine.slice(900);
     }
     engine.commit(NOW, (0..NODES).map(|id| remove(&id.to_string())).collect()).expect("no node is needed");
     engine.commit(NOW, (3_000..3_300).map(|id| put(order(id))).collect()).expect("good nodes");
-    while engine.work(70) {}
+    while engine.slice(70) {}
     let matching = (3_000..3_300_u64).filter(|id| id * 7_919 % 10_007 >= 500).count() as u64;
     let mut opened: Vec<FeedId> = std::iter::from_fn(|| engine.poll_opened()).collect();
     opened.sort();

@@ -108,7 +108,7 @@ impl Counted {
     fn work(&mut self) {
         for round in 0.. {
             assert!(round < 500_000, "work comes to an end");
-            if !self.call("work", 0, |engine, _| engine.work(16_384)) {
+            if !self.call("work", 0, |engine, _| engine.slice(16_384)) {
                 break;
             }
         }
@@ -162,7 +162,7 @@ impl Counted {
         }
         for query in queries {
             self.open(query);
-            self.call("work", 0, |engine, _| engine.work(16_384));
+            self.call("work", 0, |engine, _| engine.slice(16_384));
         }
         self.check();
         for query in queries {
@@ -298,7 +298,7 @@ fn very_many_scanning_queries() {
         counted.commit((0..1_000).map(row).collect());
         for n in 0..250 {
             counted.open(&over(format!("n != {n} and not (t contains 'x{n}')")).limit(10));
-            counted.call("work", 0, |engine, _| engine.work(16_384));
+            counted.call("work", 0, |engine, _| engine.slice(16_384));
         }
         counted.work();
         for round in 0..6 {
@@ -322,7 +322,7 @@ fn a_storm_of_queries_over_fields_that_were_never_named() {
             let feed = counted.open(&over(filter));
             match round % 3 {
                 0 => counted.work(),
-                1 => drop(counted.call("work", 0, |engine, _| engine.work(16_384))),
+                1 => drop(counted.call("work", 0, |engine, _| engine.slice(16_384))),
                 _ => drop(counted.ask(&over(format!("never{round} != 1")))),
             }
             counted.commit(vec![row(round)]);
@@ -473,11 +473,11 @@ fn very_many_large_windows_are_given_up_in_slices() {
     counted.work();
     let again = counted.engine.stats().made_again;
     counted.pass(100);
-    counted.call("work", 0, |engine, _| engine.work(16_384));
+    counted.call("work", 0, |engine, _| engine.slice(16_384));
     for round in 0..20 {
         counted.commit((0..50).map(|n| row(round * 50 + n, 2 + round % 3)).collect());
         for _ in 0..10 {
-            counted.call("work", 0, |engine, _| engine.work(16_384));
+            counted.call("work", 0, |engine, _| engine.slice(16_384));
         }
         let waiting = counted.engine.stats().behind_rows;
         assert!(waiting <= 600, "{waiting} rows wait");
@@ -546,7 +546,7 @@ fn a_result_that_is_computed_again_says_what_was_created() {
     let gone =
         (0..300).filter(|id| id % 10 == 5).map(|id| Op::Remove { set: "s".into(), id: id.to_string() });
     counted.commit(ops.chain(new).chain(gone).collect());
-    while counted.engine.work(10_000) {}
+    while counted.engine.slice(10_000) {}
     assert!(counted.engine.stats().made_again > again);
     let mut reasons: BTreeMap<&str, u64> = BTreeMap::new();
     while let Some(update) = counted.engine.poll_update() {

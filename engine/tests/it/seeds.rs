@@ -83,7 +83,7 @@ fn run(seed: HashSeed, limits: &EngineLimits) -> String {
         }
         engine.handle_timeout(moment(minute));
         if random.below(2) == 0 {
-            engine.work(50);
+            engine.slice(50);
         }
         while let Some(feed) = engine.poll_opened() {
             writeln!(out, "{feed:?} {:?}", engine.snapshot(feed)).unwrap();

@@ -331,10 +331,10 @@ pub fn holds_stats(data: &[u8]) -> Stats {
                 world.call("handle_timeout", more, Engine::handle_timeout);
             }
             _ => match a % 4 {
-                0 => drop(world.call("work", 0, |engine, _| engine.work(1 + usize::from(b)))),
+                0 => drop(world.call("work", 0, |engine, _| engine.slice(1 + usize::from(b)))),
                 1 => drop(world.call("catch_up", 0, |engine, _| engine.catch_up(engine.hold_steps()))),
                 2 => world.call("build", 0, |engine, _| engine.build(1 + u64::from(b))),
-                _ => drop(world.call("work", 0, |engine, _| engine.work(16_384))),
+                _ => drop(world.call("work", 0, |engine, _| engine.slice(16_384))),
             },
         }
         if place % 4 == 3 {
@@ -342,8 +342,7 @@ pub fn holds_stats(data: &[u8]) -> Stats {
         }
     }
     let mut rounds = 0;
-    while world.engine.has_work() {
-        world.call("work", 0, |engine, _| engine.work(16_384));
+    while world.call("work", 0, |engine, _| engine.slice(16_384)) {
         rounds += 1;
         assert!(rounds < 1_000_000, "work comes to an end");
     }
@@ -352,9 +351,7 @@ pub fn holds_stats(data: &[u8]) -> Stats {
     while !world.watches.is_empty() {
         world.close(0);
     }
-    while world.engine.has_work() {
-        world.call("work", 0, |engine, _| engine.work(16_384));
-    }
+    while world.call("work", 0, |engine, _| engine.slice(16_384)) {}
     let stats = world.engine.stats();
     assert_eq!((stats.views, stats.feeds, stats.deadlines), (0, 0, 0), "closed queries leave nothing behind");
     assert_eq!((stats.behind, stats.behind_rows, stats.behind_bytes), (0, 0, 0));

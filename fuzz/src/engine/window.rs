@@ -286,16 +286,16 @@ impl World {
     }
 
     /// Goes on with what was put off, over so many rows, and takes the results that are there then.
-    fn work(&mut self, rows: usize) {
-        self.engine.work(rows);
+    fn work(&mut self, rows: usize) -> bool {
+        self.engine.slice(rows)
     }
 
     /// Does all that was put off.
     fn finish(&mut self) {
-        while self.engine.has_work() {
-            self.work(100);
+        while self.work(100) {
             self.drain();
         }
+        self.drain();
     }
 
     fn close(&mut self, which: u8) {
@@ -395,7 +395,7 @@ pub fn window_stats(data: &[u8]) -> Stats {
             5 => world.close(value),
             6 => world.pass(i64::from(value % 6)),
             _ if value < 128 => world.pass(-i64::from(value % 4)),
-            _ => world.work(1 + usize::from(value % 4)),
+            _ => drop(world.work(1 + usize::from(value % 4))),
         }
         world.drain();
         world.check();

@@ -47,7 +47,7 @@ pub(super) enum Op {
     /// `o` role filter order limit fields edge: asks once.
     Ask { role: Role, choice: Choice },
     /// `g` n: works over so many nodes for the queries that wait.
-    Work(u8),
+    Work,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +102,7 @@ impl Op {
             b'o' => {
                 Self::Ask { role: Role::new(arg(0)), choice: Choice::new(args.get(1..).unwrap_or_default()) }
             }
-            b'g' => Self::Work(arg(0)),
+            b'g' => Self::Work,
             _ => return None,
         })
     }

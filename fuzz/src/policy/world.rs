@@ -200,7 +200,7 @@ impl World {
                     .expect("it is declared");
             }
             Op::Ask { role, choice } => self.ask(role, &choice),
-            Op::Work(rows) => drop(self.hub.work(now, usize::from(rows))),
+            Op::Work => self.hub.handle_timeout(now),
         }
         for peer in 0..PEERS {
             self.count(peer, Counts::Kept);
@@ -216,7 +216,9 @@ impl World {
             self.give_verdicts(peer);
         }
         self.drain();
-        while self.hub.work(self.now, 100) {}
+        while self.hub.poll_timeout().is_due_already {
+            self.hub.handle_timeout(self.now);
+        }
         self.drain();
         self.check();
         for peer in 0..PEERS {
@@ -388,7 +390,7 @@ impl World {
                 break;
             }
         }
-        self.tally.waited += u64::from(self.hub.has_work());
+        self.tally.waited += u64::from(self.hub.poll_timeout().is_due_already);
     }
 
     /// Diffs past the sessions.
@@ -484,7 +486,7 @@ impl World {
         for peer in &self.peers {
             peer.check(&self.hub);
         }
-        if self.hub.has_work() {
+        if self.hub.poll_timeout().is_due_already {
             return;
         }
         for peer in 0..PEERS {

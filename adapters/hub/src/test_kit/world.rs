@@ -38,7 +38,6 @@ pub struct World {
     room: usize,
     takes_diffs: bool,
     /// Nodes that the hub works over at a time, how long that takes, and whether it is at it.
-    slice_rows: usize,
     slice_time: RangeInclusive<Duration>,
     working: bool,
     /// Connections of which nothing more is heard, and when their transport gives them up.
@@ -84,7 +83,6 @@ impl World {
     /// accepted at once with itself as the subject, and 16 KiB are under way to a client before it counts as slow.
     pub fn new(seed: u64, config: HubConfig) -> Self {
         Self {
-            slice_rows: config.engine.slice_rows,
             slice_time: Duration::ZERO..=Duration::ZERO,
             working: false,
             vanished: VecDeque::new(),
@@ -351,17 +349,18 @@ impl World {
 
     /// Whether the hub has something to do at a moment.
     fn is_due(&self, now: Now) -> bool {
-        let timeouts = self.hub.poll_timeout();
-        timeouts.monotonic.is_some_and(|due| due <= now.monotonic)
-            || timeouts.wall.is_some_and(|due| due <= now.wall)
+        self.hub.poll_timeout().has_come(now)
     }
 
     /// Everything that is due at one moment.
     fn step(&mut self, at: Monotonic) {
         self.advance(at);
         let now = self.now();
-        if self.is_due(now) {
-            self.hub.handle_timeout(now);
+        // The first may be for work.
+        for _ in 0..2 {
+            if self.is_due(now) {
+                self.hub.handle_timeout(now);
+            }
         }
         for (i, client) in self.clients.iter_mut().enumerate() {
             if client.link.is_some() && client.session.poll_timeout().is_some_and(|due| due <= now.monotonic)
@@ -395,7 +394,7 @@ impl World {
             Arrival::Lost(conn) => self.hub.handle_disconnect(now, conn),
             Arrival::Worked => {
                 self.working = false;
-                self.hub.work(now, self.slice_rows);
+                self.hub.handle_timeout(now);
             }
             Arrival::AtClient(conn, frame) => {
                 let Some(&id) = self.by_connection.get(&conn) else { return };
@@ -449,7 +448,7 @@ impl World {
                 break;
             }
         }
-        if self.hub.has_work() && !self.working {
+        if self.hub.poll_timeout().is_due_already && !self.working {
             self.working = true;
             let time = some(&mut self.prng, &self.slice_time);
             self.send(self.monotonic.saturating_add(time), Arrival::Worked);

@@ -118,7 +118,7 @@ fn one_lagging(world: &mut World) -> ClientId {
 }
 
 fn lags(world: &World) -> bool {
-    world.hub().has_work()
+    world.hub().poll_timeout().is_due_already
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn what_lagged_and_was_not_handed_out_is_put_in_its_place() {
         assert!(lags(&world));
         while lags(&world) {
             let now = world.now();
-            world.hub_mut().work(now, 1_000);
+            world.hub_mut().handle_timeout(now);
         }
         world.settle();
         let seen = messages(&mut world, c);

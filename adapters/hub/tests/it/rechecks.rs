@@ -115,7 +115,7 @@ fn the_same_principal_again_plans_nothing() {
     // Nor does a reload after which everybody is who they were.
     let now = world.now();
     assert_eq!(world.hub_mut().reauthorize(now, |who| Some(who.clone())), 0);
-    assert!(!world.hub().has_work());
+    assert!(!world.hub().poll_timeout().is_due_already);
     assert_eq!(work(&world), before);
     // What was made of a row filter serves the next query too.
     create(&mut world, client, "new", r#"{"edge":"orders"}"#);
@@ -157,12 +157,12 @@ fn only_the_queries_of_a_set_that_is_seen_otherwise_are_planned_in_slices() {
         world.commit(vec![row(n, "acme", n + 50), row(n + 100, "umbrella", n)]).expect("rows");
     }
     assert!(longest > 0 && longest < 20, "{longest} in one go");
-    assert!(world.hub().has_work());
+    assert!(world.hub().poll_timeout().is_due_already);
     let told = types(&mut world, client);
     assert_eq!(told, ["authenticated"], "nothing of any live query");
     world.settle();
     assert_eq!(work(&world).0 - before, (QUERIES - NOTES) as u64, "each once");
-    assert!(!world.hub().has_work());
+    assert!(!world.hub().poll_timeout().is_due_already);
     shows_what_it_should(&mut world, client, UMBRELLA);
     // And all of them go on.
     world.commit(vec![row(7, "umbrella", 3)]).expect("a row");
@@ -197,10 +197,10 @@ fn what_is_destroyed_asked_or_taken_back_meanwhile() {
     // Gone in the middle of it.
     say(&mut world, client, ACME);
     world.run_for(Duration::from_millis(25));
-    assert!(world.hub().has_work());
+    assert!(world.hub().poll_timeout().is_due_already);
     world.cut(client);
     world.run_for(Duration::from_millis(25));
-    assert!(!world.hub().has_work());
+    assert!(!world.hub().poll_timeout().is_due_already);
     assert_eq!(world.hub().stats().feeds, 0);
 }
 
@@ -213,7 +213,7 @@ fn who_may_see_nothing_any_more_is_told_at_once() {
     let told = types(&mut world, client);
     assert_eq!(told.iter().filter(|kind| *kind == "error").count(), QUERIES);
     assert_eq!(work(&world).0, before);
-    assert_eq!((world.hub().stats().feeds, world.hub().has_work()), (0, false));
+    assert_eq!((world.hub().stats().feeds, world.hub().poll_timeout().is_due_already), (0, false));
 }
 
 /// Those that wait for their first result are answered with that of the new principal.

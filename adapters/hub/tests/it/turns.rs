@@ -134,7 +134,7 @@ fn where_all_are_one_subject_addresses_take_turns_and_then_connections() {
         hub.handle_text(now, conn, text);
         let mut slices = 0;
         while hub.session(conn).expect("it is there").live_queries().next().is_none() {
-            hub.work(now, 16);
+            hub.handle_timeout(now);
             slices += 1;
             assert!(slices <= most * SLICES + 4, "alone {SLICES}");
         }
@@ -159,6 +159,6 @@ fn who_is_gone_has_no_turns() {
     let visited = world.hub().stats().engine.rows_visited;
     // An index that was wished for is still built.
     world.run_for(1_000 * SLICE);
-    assert!(!world.hub().has_work());
+    assert!(!world.hub().poll_timeout().is_due_already);
     assert_eq!((world.hub().stats().waiting, world.hub().stats().engine.rows_visited), (0, visited));
 }

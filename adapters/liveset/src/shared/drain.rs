@@ -82,18 +82,18 @@ impl State {
         room: usize,
         effects: &mut Effects,
     ) {
-        if self.hub.has_diffs() {
-            let began = tokio::time::Instant::now();
-            let now = Now { monotonic, wall: self.wall.now() };
-            let peers = &self.peers;
-            self.hub.fan_out(now, |conn, id, diffs| {
-                let Some(Some(peer)) = peers.get(conn.slot()) else { return false };
-                match peer.outbox.offer(at, id, diffs, room) {
-                    Offered::Taken(waker) => effects.wakers.extend(waker),
-                    Offered::Refused => return false,
-                }
-                true
-            });
+        let began = tokio::time::Instant::now();
+        let now = Now { monotonic, wall: self.wall.now() };
+        let peers = &self.peers;
+        let has_diffs = self.hub.fan_out(now, |conn, id, diffs| {
+            let Some(Some(peer)) = peers.get(conn.slot()) else { return false };
+            match peer.outbox.offer(at, id, diffs, room) {
+                Offered::Taken(waker) => effects.wakers.extend(waker),
+                Offered::Refused => return false,
+            }
+            true
+        });
+        if has_diffs {
             telemetry::fanned_out(began.elapsed());
         }
         while let Some(output) = self.hub.poll_output() {
@@ -132,7 +132,7 @@ impl State {
             }
         }
         let timeouts = self.hub.poll_timeout();
-        effects.rearm = self.hub.has_work()
+        effects.rearm = timeouts.is_due_already
             || is_earlier(timeouts.monotonic, self.armed.monotonic)
             || is_earlier(timeouts.wall, self.armed.wall);
         if effects.rearm {

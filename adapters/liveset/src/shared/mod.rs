@@ -65,8 +65,6 @@ pub(crate) struct Sizes {
     pub(crate) message_bytes: usize,
     /// Bytes of the rows that answer a query.
     pub(crate) initial_bytes: usize,
-    /// Nodes that are worked over in one go.
-    pub(crate) slice_rows: usize,
     /// Steps of work in one go.
     pub(crate) hold_steps: u64,
     /// For how long work waits that was asked for beyond what may be spent.
@@ -169,9 +167,12 @@ impl Shared {
             let now = Monotonic::from_epoch(at.saturating_duration_since(self.start));
             let _ = contain(|| state.notice_pause(now));
             let result = contain(|| input(&mut state, now));
-            if state.hub.has_work() && !has_runtime() {
+            if !has_runtime() && state.hub.poll_timeout().is_due_already {
                 // Nobody else may come to do it.
-                let _ = contain(|| state.work(now, self.sizes.slice_rows));
+                let _ = contain(|| {
+                    let now = Now { monotonic: now, wall: state.wall.now() };
+                    state.hub.handle_timeout(now);
+                });
             }
             let drained = contain(|| state.drain(at, now, self.transport.outbox_bytes, &mut effects));
             if result.is_err() || drained.is_err() {
@@ -211,7 +212,7 @@ impl Shared {
         self.timer.require(self);
     }
 
-    /// Does what is due, and says after which time something is due again.
+    /// Does what is due, or a slice of what was put off, and says after which time something is due again.
     pub(crate) fn fire(self: &Arc<Self>) -> Option<Duration> {
         if self.run(|hub, now| hub.handle_timeout(now)).is_err() {
             tracing::error!("the hub panicked over what was due");
@@ -221,28 +222,17 @@ impl Shared {
         let mut state = self.lock();
         let timeouts = state.hub.poll_timeout();
         state.armed = timeouts;
+        if timeouts.is_due_already {
+            return Some(Duration::ZERO);
+        }
         let monotonic = timeouts.monotonic.map(|at| at.saturating_since(self.monotonic()));
         let wall = timeouts.wall.and_then(|at| state.wall.until(at));
         monotonic.into_iter().chain(wall).min()
     }
 
-    /// Does a slice of what the hub has put off, if there is anything. Tells whether there is more.
-    pub(crate) fn work(self: &Arc<Self>) -> bool {
-        if !self.look(Hub::has_work) {
-            return false;
-        }
-        let rows = self.sizes.slice_rows;
-        let more = self.run(|hub, now| hub.work(now, rows));
-        if more.is_err() {
-            tracing::error!("the hub panicked over work in slices");
-        }
-        // After a panic, not at once again.
-        more.unwrap_or(false)
-    }
-
-    /// The same where no task of ours may ever run: outside of a runtime, where every use does a slice.
+    /// Does a slice where no task of ours may ever run: outside of a runtime, where every use does a slice.
     pub(crate) fn work_here(self: &Arc<Self>) {
-        if !has_runtime() && self.look(Hub::has_work) {
+        if !has_runtime() && self.look(|hub| hub.poll_timeout().is_due_already) {
             let _ = self.run(|_, _| ());
         }
     }
@@ -322,11 +312,6 @@ impl Shared {
 }
 
 impl State {
-    fn work(&mut self, monotonic: Monotonic, rows: usize) {
-        let now = Now { monotonic, wall: self.wall.now() };
-        self.hub.work(now, rows);
-    }
-
     /// A timer that is much too late means that nobody has read the sockets in time either: the process was stopped, or had no turn.
     fn notice_pause(&mut self, monotonic: Monotonic) {
         let is_late = |due: Monotonic| monotonic.saturating_since(due) > PAUSE;

@@ -88,19 +88,11 @@ impl Drop for Running {
 /// Ends when the last handle does.
 async fn keep_time(running: Running, shared: Weak<Shared>) {
     loop {
-        let Some(next) = shared.upgrade().map(|shared| (shared.fire(), shared.work())) else {
-            return;
-        };
-        let wait = match next {
-            // One slice, and then whoever else wants the lock, or this thread.
-            (_, true) => {
-                tokio::task::yield_now().await;
-                continue;
-            }
-            (wait, false) => wait,
-        };
+        let Some(wait) = shared.upgrade().map(|shared| shared.fire()) else { return };
         let rearmed = running.0.rearm.notified();
         match wait {
+            // One slice, and then whoever else wants the lock, or this thread.
+            Some(Duration::ZERO) => tokio::task::yield_now().await,
             // Whether it was told or the time came, what is due is looked at.
             Some(wait) => drop(tokio::time::timeout(wait.min(LONGEST_SLEEP), rearmed).await),
             None => rearmed.await,
