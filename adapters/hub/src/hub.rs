@@ -637,7 +637,8 @@ impl Hub {
     /// harmless; call it also when the wall clock was set.
     pub fn handle_timeout(&mut self, now: Now) {
         let owes_slice = std::mem::take(&mut self.owes_slice);
-        if self.has_work() && (owes_slice || !self.poll_timeout().has_come(now)) {
+        let is_set_back = now.wall < self.engine.now();
+        if self.has_work() && !is_set_back && (owes_slice || !self.poll_timeout().has_come(now)) {
             return self.slice(now);
         }
         self.begin_hold();

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use liveset_core::SessionLimits;
-use liveset_core::model::{Floor, Limit, LimitSet, LimitValue};
+use liveset_core::model::{Floor, Limit, LimitParts, LimitSet, LimitValue, read_limit_parts};
 use liveset_engine::EngineLimits;
 use liveset_hub::HubLimits;
+use serde::{Deserialize, Deserializer};
 
 /// All limits of a [`Liveset`](crate::Liveset). The defaults are those that the documentation names.
 ///
@@ -30,15 +31,13 @@ pub struct Limits {
     pub auth: AuthLimits,
 }
 
-impl Limits {
-    /// The limits of every part, by name.
-    pub fn parts(&self) -> [&dyn LimitSet; 7] {
+impl LimitParts for Limits {
+    fn parts(&self) -> Vec<&dyn LimitSet> {
         let Limits { engine, session, hub, transport, auth } = self;
-        [auth, transport, session, hub, engine, &engine.json, &engine.query]
+        vec![auth, transport, session, hub, engine, &engine.json, &engine.query]
     }
 
-    /// The limits of one part, to set them by name; `None` where there is no such part.
-    pub fn part_mut(&mut self, part: &str) -> Option<&mut dyn LimitSet> {
+    fn part_mut(&mut self, part: &str) -> Option<&mut dyn LimitSet> {
         let Limits { engine, session, hub, transport, auth } = self;
         Some(match part {
             "auth" => auth,
@@ -51,7 +50,29 @@ impl Limits {
             _ => return None,
         })
     }
+}
 
+/// Each part under its name. What is missing has its default; a name that is none and a value that does not fit are errors that name the
+/// limit. Lengths of time are strings.
+///
+/// ```
+/// let limits: liveset::Limits =
+///     serde_json::from_str(r#"{"session": {"auth_timeout": "3s", "live_queries": 16}, "json": {"nesting": 8}}"#)?;
+/// assert_eq!((limits.session.auth_timeout.as_secs(), limits.session.live_queries), (3, 16));
+/// assert_eq!((limits.engine.json.nesting, limits.session.subscriptions), (8, 256));
+/// let error = serde_json::from_str::<liveset::Limits>(r#"{"session": {"live_querys": 16}}"#).unwrap_err();
+/// assert!(error.to_string().starts_with("unknown field `live_querys`, expected one of `auth_timeout`"));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+impl<'de> Deserialize<'de> for Limits {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Limits, D::Error> {
+        let mut limits = Limits::default();
+        read_limit_parts(&mut limits, deserializer)?;
+        Ok(limits)
+    }
+}
+
+impl Limits {
     /// A limit that is 0, with which nothing would go on.
     pub(crate) fn zero(&self) -> Option<String> {
         self.parts().into_iter().find_map(|part| {

@@ -1,5 +1,7 @@
 //! A query as one JSON object. What is a set and a row elsewhere is called `edge` and `node` there.
 
+use serde::de::{Deserialize, Deserializer, Error as _};
+
 use super::ObjectWriter;
 use super::declare::{kind, object};
 use super::field::read::{Members, Refused};
@@ -62,6 +64,22 @@ impl Query {
     }
 }
 
+/// The object that stands as `query` on the wire, by the same rules.
+///
+/// ```
+/// use liveset_core::Query;
+///
+/// let query: Query = serde_json::from_str(r#"{"edge": "orders", "filter": "open", "node": {"fields": ["total"]}}"#)?;
+/// assert_eq!(query, Query::new("orders").filter("open").fields(["total"]));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+impl<'de> Deserialize<'de> for Query {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Query, D::Error> {
+        let value = serde_json::Value::deserialize(deserializer)?;
+        Query::parse(value.to_string().as_bytes()).map_err(D::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +102,7 @@ mod tests {
         for query in [full, bare, key_only] {
             let mut out = Vec::new();
             query.write(&mut out);
+            assert_eq!(serde_json::from_slice::<Query>(&out).expect("a query"), query);
             assert_eq!(Query::parse(&out), Ok(query));
         }
     }
@@ -91,7 +110,9 @@ mod tests {
     #[test]
     fn null_is_absent() {
         let json = br#"{"edge":"a","filter":null,"orderBy":null,"limit":null,"node":{"fields":null}}"#;
-        assert_eq!(Query::parse(json), Ok(Query { set: "a".into(), ..Query::default() }));
+        let bare = Query { set: "a".into(), ..Query::default() };
+        assert_eq!(serde_json::from_slice::<Query>(json).expect("a query"), bare);
+        assert_eq!(Query::parse(json), Ok(bare));
     }
 
     #[test]

@@ -121,7 +121,7 @@ impl LimitValue {
 
 /// A value is of another kind than its limit, or too large.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WrongLimit(String);
+pub struct WrongLimit(pub(super) String);
 
 impl fmt::Display for WrongLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -206,7 +206,7 @@ impl LimitType for bool {
 
 /// Declares the limits of one part: of each its name, type and default, whether it may be 0, what there may be so much of, and what is
 /// answered beyond it. The struct, its `Default`, a setter for each, and its [`LimitSet`] come from that; so do its setting, its row in
-/// the table of limits, the counter of its [`Refusals`] and its documentation.
+/// the table of limits, the counter of its [`Refusals`] and its documentation. They are read by name, too, with serde.
 ///
 /// ```
 /// use liveset_core::model::LimitSet as _;
@@ -222,6 +222,12 @@ impl LimitType for bool {
 ///
 /// let limits = KitchenLimits::default().cooks(1);
 /// assert_eq!((limits.pans, limits.declared()[1].what), (12, "cooks"));
+///
+/// let limits: KitchenLimits = serde_json::from_str(r#"{"cooks": 2}"#)?;
+/// assert_eq!((limits.pans, limits.cooks), (12, 2));
+/// let error = serde_json::from_str::<KitchenLimits>(r#"{"cooks": "two"}"#).unwrap_err();
+/// assert!(error.to_string().starts_with("`cooks`: \"two\" is not a number"));
+/// # Ok::<(), serde_json::Error>(())
 /// ```
 #[macro_export]
 macro_rules! limits {
@@ -286,6 +292,19 @@ macro_rules! limits {
                     self
                 }
             )*
+        }
+
+        /// Limits that are not named have their defaults. A name that is none and a value that does not fit are errors that name the
+        /// limit. Lengths of time are strings, as `"10s"`.
+        impl<'de> $crate::model::serde::Deserialize<'de> for $Limits {
+            fn deserialize<D>(deserializer: D) -> Result<Self, D::Error>
+            where
+                D: $crate::model::serde::Deserializer<'de>,
+            {
+                let mut limits = Self::default();
+                $crate::model::read_limits(&mut limits, deserializer)?;
+                Ok(limits)
+            }
         }
 
         impl $crate::model::LimitSet for $Limits {

@@ -1,9 +1,11 @@
 //! The vocabulary: what the conversation, the engine and the hub all speak of, defined once.
 
 mod change;
+pub mod duration;
 mod hint;
 mod limit;
 mod query;
+mod read_limits;
 mod row;
 mod snapshot;
 
@@ -15,5 +17,8 @@ pub use hint::Hint;
 pub use limit::LimitType;
 pub use limit::{Floor, Limit, LimitSet, LimitValue, Refusals, WrongLimit};
 pub use query::Query;
+pub use read_limits::{LimitParts, limit_from_text, read_limit_parts, read_limits};
 pub use row::{Row, StoredRow};
+#[doc(hidden)]
+pub use serde;
 pub use snapshot::{Count, Snapshot};

@@ -13,9 +13,9 @@ impl Engine {
     ///
     /// A `now` before the last one is a clock set back: the queries over time are evaluated again for what that may have changed.
     pub fn handle_timeout(&mut self, now: Timestamp) {
-        let is_due = now < self.now || self.next_flip().is_some_and(|at| at <= now);
+        let is_due = self.next_flip().is_some_and(|at| at <= now);
         let owes_slice = std::mem::take(&mut self.owes_slice);
-        if !self.has_work() || (is_due && !owes_slice) {
+        if !self.has_work() || now < self.now || (is_due && !owes_slice) {
             let left = self.pass_time(now);
             // Where time alone could fill every call, slices have every other one.
             self.owes_slice = left < self.limits.enforced_hold() / 2;
@@ -108,6 +108,11 @@ impl Engine {
         (0..self.sets.len()).for_each(|number| self.bound_history(number));
         self.grant_wishes();
         hold - (most - left)
+    }
+
+    /// The last time given.
+    pub fn now(&self) -> Timestamp {
+        self.now
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout): the last `now` where something was put off, which is due already, else

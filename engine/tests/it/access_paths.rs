@@ -278,7 +278,7 @@ fn run(seed: u64, declared: bool, steps: usize) -> (u64, u64) {
             4 => {
                 // To the very moment at which something may happen, unless that is the end of time: `now + 7 minutes` ceases
                 // to be an instant seven minutes before it.
-                let next = sides[0].engine.poll_timeout().map(|at| (at.unix_nanos() - START) / MINUTE);
+                let next = sides[0].engine.next_flip().map(|at| (at.unix_nanos() - START) / MINUTE);
                 if let Some(next) = next.filter(|next| *next < minute + 1_000) {
                     minute = next;
                     sides.iter_mut().for_each(|side| side.engine.handle_timeout(moment(minute)));
@@ -379,7 +379,7 @@ fn run(seed: u64, declared: bool, steps: usize) -> (u64, u64) {
         let stats = side.engine.stats();
         assert_eq!((stats.views, stats.feeds, stats.deadlines), (0, 0, 0), "{}", side.name);
         assert_eq!(stats.window_bytes, 0, "{}", side.name);
-        assert_eq!(side.engine.poll_timeout(), None, "{}", side.name);
+        assert_eq!(side.engine.next_flip(), None, "{}", side.name);
     }
     (stats.iter().map(|stats| stats.refills).sum(), stats.iter().map(|stats| stats.flips).sum())
 }

@@ -9,12 +9,8 @@
 //! max_body_bytes = 8388608
 //! ```
 
-use std::fmt;
-
-use liveset_core::model::{Floor, LimitSet, LimitValue};
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor};
-use serde::ser::Serializer;
-use serde::{Deserialize, Serialize};
+use liveset_core::model::{Floor, LimitParts, LimitSet, LimitValue, limit_from_text, read_limit_parts};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Problem, duration};
 use crate::limits::{HttpLimits, JwtLimits};
@@ -48,12 +44,10 @@ enum Raw {
     Flag(bool),
 }
 
-impl LimitsConfig {
-    /// The limits of every part.
-    pub fn parts(&self) -> Vec<&dyn LimitSet> {
-        let mut parts: Vec<&dyn LimitSet> = vec![&self.http, &self.jwt];
-        parts.extend(self.liveset.parts());
-        parts
+impl LimitParts for LimitsConfig {
+    fn parts(&self) -> Vec<&dyn LimitSet> {
+        let own: [&dyn LimitSet; 2] = [&self.http, &self.jwt];
+        own.into_iter().chain(self.liveset.parts()).collect()
     }
 
     fn part_mut(&mut self, name: &str) -> Option<&mut dyn LimitSet> {
@@ -63,7 +57,9 @@ impl LimitsConfig {
             _ => self.liveset.part_mut(name),
         }
     }
+}
 
+impl LimitsConfig {
     /// Sets one limit from text, as `session.auth_timeout` and `10s`.
     ///
     /// # Errors
@@ -78,13 +74,8 @@ impl LimitsConfig {
         let Some(kind) = set.value(limit) else {
             return Err(format!("--limit {name}: {part} has {}", names(set).join(", ")));
         };
-        let value = match (value.replace('_', "").parse(), value.parse()) {
-            (Ok(number), _) => Ok(LimitValue::Number(number)),
-            (_, Ok(flag)) => Ok(LimitValue::Flag(flag)),
-            _ => read_text(value, kind),
-        };
-        let result = value
-            .and_then(|value| set.set(limit, value).unwrap_or(Ok(())).map_err(|error| error.to_string()));
+        let value = limit_from_text(value, kind);
+        let result = value.and_then(|value| set.set(limit, value).unwrap_or(Ok(())));
         result.map_err(|error| format!("--limit {name}: {error}"))
     }
 
@@ -114,15 +105,6 @@ fn names(part: &dyn LimitSet) -> Vec<&'static str> {
     part.declared().iter().map(|limit| limit.name).collect()
 }
 
-/// A value that is written as a string, for a limit that has a value of this kind.
-fn read_text(text: &str, kind: LimitValue) -> Result<LimitValue, String> {
-    match kind {
-        LimitValue::Time(_) => duration::parse(text).map(LimitValue::Time),
-        LimitValue::Number(_) => Err(format!("{text:?} is not a number")),
-        LimitValue::Flag(_) => Err("write true or false".to_owned()),
-    }
-}
-
 impl PartialEq for LimitsConfig {
     fn eq(&self, other: &Self) -> bool {
         let values = |of: &Self| -> Vec<Option<LimitValue>> {
@@ -148,109 +130,8 @@ impl Serialize for LimitsConfig {
 
 impl<'de> Deserialize<'de> for LimitsConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Parts;
-        impl<'de> Visitor<'de> for Parts {
-            type Value = LimitsConfig;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a table")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<LimitsConfig, A::Error> {
-                let mut limits = LimitsConfig::default();
-                let known = limits.parts().iter().map(|part| part.part()).collect();
-                while let Some(name) = map.next_key_seed(Name(&known))? {
-                    if let Some(part) = limits.part_mut(&name) {
-                        map.next_value_seed(Part(part))?;
-                    }
-                }
-                Ok(limits)
-            }
-        }
-        deserializer.deserialize_map(Parts)
-    }
-}
-
-/// One name out of a list. The error comes from here, so that it points at the name.
-struct Name<'a>(&'a Vec<&'static str>);
-
-impl<'de> DeserializeSeed<'de> for Name<'_> {
-    type Value = String;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        if self.0.contains(&&*name) {
-            return Ok(name);
-        }
-        let known = self.0.iter().map(|known| format!("`{known}`")).collect::<Vec<_>>().join(", ");
-        Err(D::Error::custom(format!("unknown field `{name}`, expected one of {known}")))
-    }
-}
-
-struct Part<'a>(&'a mut dyn LimitSet);
-
-impl<'de> DeserializeSeed<'de> for Part<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Part<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a table of limits")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let known = names(self.0);
-        while let Some(name) = map.next_key_seed(Name(&known))? {
-            map.next_value_seed(Value { part: self.0, name: &name })?;
-        }
-        Ok(())
-    }
-}
-
-struct Value<'a> {
-    part: &'a mut dyn LimitSet,
-    name: &'a str,
-}
-
-impl<'de> DeserializeSeed<'de> for Value<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        let Some(kind) = self.part.value(self.name) else { return Ok(()) };
-        let value = deserializer.deserialize_any(ValueVisitor(kind))?;
-        self.part.set(self.name, value).unwrap_or(Ok(())).map_err(D::Error::custom)
-    }
-}
-
-/// With a value of the kind that is wanted.
-struct ValueVisitor(LimitValue);
-
-impl Visitor<'_> for ValueVisitor {
-    type Value = LimitValue;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number, a length of time as \"10s\", or true or false")
-    }
-
-    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<LimitValue, E> {
-        u64::try_from(number).map(LimitValue::Number).map_err(|_| E::custom("a limit cannot be negative"))
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<LimitValue, E> {
-        Ok(LimitValue::Number(number))
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<LimitValue, E> {
-        read_text(text, self.0).map_err(E::custom)
-    }
-
-    fn visit_bool<E: serde::de::Error>(self, flag: bool) -> Result<LimitValue, E> {
-        Ok(LimitValue::Flag(flag))
+        let mut limits = LimitsConfig::default();
+        read_limit_parts(&mut limits, deserializer)?;
+        Ok(limits)
     }
 }

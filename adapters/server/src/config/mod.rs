@@ -54,7 +54,6 @@
 //! ```
 
 mod claims;
-pub mod duration;
 mod jwt;
 mod limits;
 mod locate;
@@ -71,6 +70,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use crate::limits::{HttpLimits, JwtLimits};
+pub use liveset_core::model::duration;
 pub use jwt::JwtConfig;
 pub use limits::LimitsConfig;
 pub use overrides::{Overrides, token};

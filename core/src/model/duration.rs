@@ -1,4 +1,4 @@
-//! Lengths of time as the configuration writes them: `"500ms"`, `"10s"`, `"1h 30m"`.
+//! Lengths of time as configuration writes them: `"500ms"`, `"10s"`, `"1h 30m"`.
 
 use std::time::Duration;
 
