@@ -147,6 +147,7 @@ impl World {
         self.wall = wall;
         let now = self.now();
         self.hub.handle_timeout(now);
+        self.handle_due(now);
     }
 
     // --- clients ---
@@ -298,7 +299,7 @@ impl World {
         loop {
             let at = self.agenda.first_key_value().map(|((at, _), _)| *at);
             // Work in slices may have found out what is due.
-            let due = || self.is_due(self.now()).then_some(self.monotonic);
+            let due = || self.hub.poll_timeout().has_come(self.now()).then_some(self.monotonic);
             let Some(at) = at.or_else(due) else { break };
             self.step(at);
         }
@@ -347,21 +348,20 @@ impl World {
         self.wall = self.wall.saturating_add(passed);
     }
 
-    /// Whether the hub has something to do at a moment.
-    fn is_due(&self, now: Now) -> bool {
-        self.hub.poll_timeout().has_come(now)
+    /// The deadlines of the hub that have come. The first call may be for work.
+    fn handle_due(&mut self, now: Now) {
+        for _ in 0..2 {
+            if self.hub.poll_timeout().has_come(now) {
+                self.hub.handle_timeout(now);
+            }
+        }
     }
 
     /// Everything that is due at one moment.
     fn step(&mut self, at: Monotonic) {
         self.advance(at);
         let now = self.now();
-        // The first may be for work.
-        for _ in 0..2 {
-            if self.is_due(now) {
-                self.hub.handle_timeout(now);
-            }
-        }
+        self.handle_due(now);
         for (i, client) in self.clients.iter_mut().enumerate() {
             if client.link.is_some() && client.session.poll_timeout().is_some_and(|due| due <= now.monotonic)
             {

@@ -70,9 +70,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use crate::limits::{HttpLimits, JwtLimits};
-pub use liveset_core::model::duration;
 pub use jwt::JwtConfig;
 pub use limits::LimitsConfig;
+pub use liveset_core::model::duration;
 pub use overrides::{Overrides, token};
 pub use validate::Problem;
 
