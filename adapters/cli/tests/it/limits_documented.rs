@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use liveset_core::model::{Floor, LimitSet, LimitValue};
+use liveset_core::model::{Floor, LimitParts as _, LimitSet, LimitValue};
 use liveset_server::config::{LimitsConfig, duration};
 
 use crate::support::run;

@@ -394,7 +394,9 @@ impl World {
             Arrival::Lost(conn) => self.hub.handle_disconnect(now, conn),
             Arrival::Worked => {
                 self.working = false;
-                self.hub.handle_timeout(now);
+                // A commit may have been given a later time than this world has: work does not set it back.
+                let wall = now.wall.max(self.hub.engine.now());
+                self.hub.handle_timeout(Now { wall, ..now });
             }
             Arrival::AtClient(conn, frame) => {
                 let Some(&id) = self.by_connection.get(&conn) else { return };
