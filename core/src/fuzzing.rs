@@ -1,12 +1,13 @@
 //! Messages by chance that can be repeated, made from their declarations. For tests; no part of the interface.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fastrand::Rng;
 
 use crate::message::{ClientMessage, Entered, Left, Raw, ServerMessage};
-use crate::model::Reason;
+use crate::model::{Param, Reason};
 use crate::token::Token;
 
 /// A message of a client.
@@ -62,6 +63,25 @@ impl<Kind> Sample<Kind> for bool {
 impl<Kind> Sample<Kind> for u64 {
     fn sample(random: &mut Rng) -> u64 {
         random.u64(..) >> random.u32(..64)
+    }
+}
+
+impl<Kind> Sample<Kind> for BTreeMap<String, Param> {
+    fn sample(random: &mut Rng) -> Self {
+        (0..random.usize(..3)).map(|_| (string(random).into(), param(random, true))).collect()
+    }
+}
+
+fn param(random: &mut Rng, may_be_list: bool) -> Param {
+    match random.u8(..if may_be_list { 7 } else { 6 }) {
+        0 => Param::Nothing,
+        1 => random.bool().into(),
+        2 => random.i64(..).into(),
+        3 => random.f64().into(),
+        4 => string(random).into(),
+        5 if random.bool() => Param::Instant(string(random).into()),
+        5 => Param::Duration(string(random).into()),
+        _ => Param::List((0..random.usize(..3)).map(|_| param(random, false)).collect()),
     }
 }
 

@@ -129,7 +129,7 @@ pub use message::{
     ParsedMessage, Raw, ServerMessage, ServerMessageError, SubscriptionSpec,
 };
 #[doc(no_inline)]
-pub use model::{Batch, Change, Count, Hint, LiveUpdate, Query, Reason, Row, Snapshot};
+pub use model::{Batch, Change, Count, Hint, LiveUpdate, Param, Query, Reason, Row, Snapshot};
 pub use session::{
     About, Attempt, Backlog, Event, Refusal, Request, Session, SessionState, SessionStats, Ticket, Transmit,
     Verdict,

@@ -165,6 +165,16 @@ pub enum QueryError {
     /// The filter is wrong.
     #[error("filter, {0}")]
     Filter(ExprError),
+    /// The value of a parameter is wrong, or none that the filter has.
+    #[error("params.{name}: found {found}, expected {expected}")]
+    Param {
+        /// The name, shortened.
+        name: String,
+        /// What is the matter with it.
+        found: String,
+        /// What could be there.
+        expected: String,
+    },
     /// The order is wrong.
     #[error("orderBy, {0}")]
     Order(ExprError),

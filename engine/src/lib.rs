@@ -144,7 +144,7 @@ pub use json::JsonError;
 pub use limits::Tuning;
 pub use limits::{EngineLimits, JsonLimits, QueryLimits};
 #[doc(no_inline)]
-pub use liveset_core::model::{Batch, Change, Count, Hint, Query, Reason, Row, Snapshot};
+pub use liveset_core::model::{Batch, Change, Count, Hint, Param, Query, Reason, Row, Snapshot};
 pub use order::Order;
 pub use path::Path;
 pub use projection::Projection;

@@ -22,6 +22,8 @@ liveset_core::model::limits! {
             "parentheses and `not` in each other; at most 128" => "`INVALID_QUERY`";
         list_items: usize = 1_000,
             "items of an array literal" => "`INVALID_QUERY`";
+        params: usize = 64,
+            "parameters of a query; their values, as often as they are used, take at most the bytes of an expression" => "`INVALID_QUERY`";
         order_keys: usize = 8,
             "keys of an order" => "`INVALID_QUERY`";
         path_names: usize = 16,

@@ -72,7 +72,7 @@ pub(crate) struct Parts {
 impl Parts {
     pub(crate) fn parse(query: &Query, schema: &Schema, limits: &QueryLimits) -> Result<Self, QueryError> {
         let filter = query.filter.as_deref().unwrap_or("");
-        let filter = Filter::parse_in(filter, limits, schema).map_err(QueryError::Filter)?;
+        let filter = Filter::bound_in(filter, &query.params, limits, Some(schema))?;
         let order = query.order_by.as_deref().unwrap_or("");
         let order = Order::parse_in(order, limits, Some(schema)).map_err(QueryError::Order)?;
         let projection = match &query.fields {

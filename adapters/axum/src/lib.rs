@@ -96,5 +96,6 @@ where
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 #[doc = include_str!("../../server/guide/embedding.md")]
+#[doc = include_str!("../../server/guide/queries.md")]
 #[doc = include_str!("../../server/guide/testing.md")]
 struct Readme;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use liveset_core::{ErrorCode, Hint, Query, Refusal};
+use liveset_core::{ErrorCode, Hint, Param, Query, Refusal};
 use liveset_engine::{Filter, Parameter, ParsedQuery, Plan, Projection, QueryError};
 use serde_json::{Map, Value};
 
@@ -216,7 +216,12 @@ impl Hub {
 pub(crate) fn planning_steps(query: &Query, most: usize) -> u64 {
     let texts = [&query.filter, &query.order_by].into_iter().flatten().map(String::len);
     let fields = query.fields.iter().flatten().map(String::len);
-    STEPS_PER_QUERY + STEPS_PER_BYTE * texts.chain(fields).map(|bytes| bytes.min(most)).sum::<usize>() as u64
+    // The values of parameters are read again wherever they are used.
+    let uses = query.filter.as_deref().unwrap_or_default().matches('$').count();
+    let values = uses.saturating_mul(query.params.values().map(Param::bytes).sum::<usize>());
+    STEPS_PER_QUERY
+        + STEPS_PER_BYTE
+            * texts.chain(fields).chain([values]).map(|bytes| bytes.min(most)).sum::<usize>() as u64
 }
 
 /// Steps that any query takes to be planned, and those for each byte of its texts.

@@ -168,7 +168,7 @@ pub use set::{Set, Target, UnknownSet};
 pub use stats::Stats;
 
 #[doc(inline)]
-pub use liveset_core::model::{Batch, Change, Count, LiveUpdate, Query, Reason, Row, Snapshot};
+pub use liveset_core::model::{Batch, Change, Count, LiveUpdate, Param, Query, Reason, Row, Snapshot};
 #[doc(inline)]
 pub use liveset_core::{ErrorCode, InvalidQuery, SessionLimits, Token};
 #[doc(inline)]

@@ -104,6 +104,7 @@ pub(super) fn spec(query: &BenchQuery, fields: bool) -> Query {
     Query {
         set: query.set,
         filter: query.filter,
+        params: query.params,
         order_by: query.order_by,
         limit: query.limit,
         fields: fields.then(|| vec!["status".into(), "total".into()]),

@@ -1,5 +1,7 @@
 //! A query as one JSON object. What is a set and a row elsewhere is called `edge` and `node` there.
 
+use std::collections::BTreeMap;
+
 use serde::de::{Deserialize, Deserializer, Error as _};
 
 use super::ObjectWriter;
@@ -8,7 +10,7 @@ use super::field::read::{Members, Refused};
 use super::field::{Field, Node, Plain};
 use crate::json::utf8;
 use crate::limits::MESSAGE_NESTING;
-use crate::model::Query;
+use crate::model::{Param, Query};
 
 /// What is wrong with a query object, and where: `INVALID_QUERY`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -19,6 +21,7 @@ pub struct InvalidQuery(String);
 object!(Query, strict, InvalidQuery => {
     set: String = "edge",
     filter: Option<String> = "filter",
+    params: BTreeMap<String, Param> = "params",
     order_by: Option<String> = "orderBy",
     limit: Option<u64> = "limit",
     fields: Option<Vec<String>> = "node" as Node,
@@ -93,6 +96,7 @@ mod tests {
         let full = Query {
             set: "orders".into(),
             filter: Some("status == \"a\\b\"".into()),
+            params: BTreeMap::new(),
             order_by: Some("createdAt desc".into()),
             limit: Some(50),
             fields: Some(vec!["id".into(), "customer.name".into()]),
@@ -119,7 +123,7 @@ mod tests {
     fn is_strict() {
         assert_eq!(
             refused(r#"{"edge":"a","filtr":"x"}"#),
-            "'query' has an unknown field 'filtr': expected one of 'edge', 'filter', 'orderBy', 'limit', 'node'"
+            "'query' has an unknown field 'filtr': expected one of 'edge', 'filter', 'params', 'orderBy', 'limit', 'node'"
         );
         assert_eq!(refused(r#"{"filter":"x"}"#), "'query.edge' is missing");
         assert_eq!(refused(r#"{"edge":null}"#), "'query.edge' is missing");

@@ -4,6 +4,7 @@ mod change;
 pub mod duration;
 mod hint;
 mod limit;
+mod param;
 mod query;
 mod read_limits;
 mod row;
@@ -16,6 +17,7 @@ pub use hint::Hint;
 #[doc(hidden)]
 pub use limit::LimitType;
 pub use limit::{Floor, Limit, LimitSet, LimitValue, Refusals, WrongLimit};
+pub use param::Param;
 pub use query::Query;
 pub use read_limits::{LimitParts, limit_from_text, read_limit_parts, read_limits};
 pub use row::{Row, StoredRow};

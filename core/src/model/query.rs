@@ -1,5 +1,9 @@
 //! A query as it is written.
 
+use std::collections::BTreeMap;
+
+use super::Param;
+
 /// Which set, which of its rows, in which order, how many, and which of their fields.
 ///
 /// Expressions are text here. Whoever runs the query checks them. On the wire the set is called `edge`.
@@ -20,6 +24,8 @@ pub struct Query {
     pub set: String,
     /// The filter expression; `None` or blank: every row.
     pub filter: Option<String>,
+    /// The values of the filter's `$name`s, by name. As many as there are names in it.
+    pub params: BTreeMap<String, Param>,
     /// The order expression; `None` or blank: by row id.
     pub order_by: Option<String>,
     /// The most rows wanted. 0: none, and the result is how many match. `None`: as many as the cap allows.
@@ -38,6 +44,13 @@ impl Query {
     #[must_use]
     pub fn filter(mut self, filter: impl Into<String>) -> Query {
         self.filter = Some(filter.into());
+        self
+    }
+
+    /// Gives a value to `$name` in the filter, in place of the one that it had. The query is the same as with the literal there.
+    #[must_use]
+    pub fn bind(mut self, name: impl Into<String>, value: impl Into<Param>) -> Query {
+        self.params.insert(name.into(), value.into());
         self
     }
 

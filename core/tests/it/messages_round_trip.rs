@@ -1,7 +1,7 @@
 //! Every message in both directions: the text that the protocol shows, and reading back what was written.
 
 use liveset_core::{
-    AuthOptions, ClientBody, ClientMessage, Hint, LiveQueryOptions, Query, Raw, Reason, ServerMessage,
+    AuthOptions, ClientBody, ClientMessage, Hint, LiveQueryOptions, Param, Query, Raw, Reason, ServerMessage,
     ServerMessageError, SubscriptionSpec, Token,
 };
 
@@ -20,7 +20,13 @@ fn entry() -> SubscriptionSpec {
 fn client_messages_read_back() {
     let query = Query {
         set: "orders".into(),
-        filter: Some("status == 'processing'".into()),
+        filter: Some("status == $status and at > $since".into()),
+        params: [
+            ("status".into(), EVIL.into()),
+            ("since".into(), Param::Instant("2025-12-07".into())),
+            (EVIL.into(), Param::from(vec![Some(1), None])),
+        ]
+        .into(),
         order_by: Some("createdAt desc".into()),
         limit: Some(50),
         fields: Some(vec!["id".into(), "customer.name".into()]),

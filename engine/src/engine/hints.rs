@@ -114,7 +114,7 @@ impl<'a> Found<'a> {
 
     /// Reads an expression that was parsed before.
     fn read(&mut self, part: Part, text: &'a str) {
-        let mut lexer = Lexer::with_parameters(text);
+        let mut lexer = Lexer::new(text);
         let mut tokens = Vec::new();
         while let Ok((token, start, end)) = lexer.token() {
             if token == Token::End {

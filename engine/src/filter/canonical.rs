@@ -163,7 +163,7 @@ fn other(text: String) -> Spelled {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{QueryLimits, filter::parse};
+    use crate::{Filter, QueryLimits};
 
     /// Bytes of all texts that are held with it.
     fn held(it: &Spelled) -> usize {
@@ -188,7 +188,7 @@ mod tests {
     fn where_words_alternate_no_level_is_held_twice() {
         for levels in [2, 10, 60] {
             let text = alternating(levels);
-            let it = spelled(&parse::parse(&text, &QueryLimits::default(), None).unwrap());
+            let it = spelled(Filter::parse(&text, &QueryLimits::default()).unwrap().expr());
             assert!(held(&it) < 2 * it.text.len(), "{levels}");
         }
     }
@@ -201,7 +201,7 @@ mod tests {
                 true => leaf.clone(),
                 false => format!("({inner}){word}{leaf}"),
             });
-            let of = |text: &str| spelled(&parse::parse(text, &QueryLimits::default(), None).unwrap());
+            let of = |text: &str| spelled(Filter::parse(text, &QueryLimits::default()).unwrap().expr());
             let (nested, flat) = (of(&nested), of(&leaves.join(word)));
             assert_eq!((&nested.text, held(&nested)), (&flat.text, held(&flat)));
             assert!(held(&nested) < 2 * nested.text.len());

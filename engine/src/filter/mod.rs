@@ -15,9 +15,14 @@
 //! Fields that are not declared may hold anything; what is of different kinds is not equal. Where the text is sound but the node is
 //! not (a sum that overflows or adds what does not add up), every test with that sum is false, `!=` too.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use liveset_core::model::Param;
+
+use self::params::{Params, Unbound};
+use crate::error::QueryError;
 use crate::limits::QueryLimits;
 use crate::path::Path;
 use crate::schema::{Schema, SetDef};
@@ -34,6 +39,7 @@ mod fields;
 mod flips;
 #[cfg(test)]
 pub(crate) mod oracle;
+mod params;
 mod parse;
 mod print;
 mod program;
@@ -115,12 +121,36 @@ impl Filter {
     ///
     /// Says what was found and what was expected, at which place, and which known word was probably meant.
     pub fn parse(text: &str, limits: &QueryLimits) -> Result<Filter, ExprError> {
-        Ok(Filter::of(parse::parse(text, limits, None)?))
+        let none = Params::none(limits);
+        Ok(Filter::of(parse::parse(text, limits, None, &|name| none.take(name))?))
     }
 
-    /// Reads a filter over a set, which it is held against what the set declares.
-    pub(crate) fn parse_in(text: &str, limits: &QueryLimits, schema: &Schema) -> Result<Filter, ExprError> {
-        Ok(Filter::of(parse::parse(text, limits, Some(schema))?))
+    /// Reads the filter of a query, with the values that it gives to its parameters: as if they had been written into the text.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse`](Filter::parse); a name without a value, a value without a name, a value that is none of the language, and values
+    /// that are together longer than an expression, each as often as it is used.
+    pub fn bound(
+        text: &str,
+        params: &BTreeMap<String, Param>,
+        limits: &QueryLimits,
+    ) -> Result<Filter, QueryError> {
+        Filter::bound_in(text, params, limits, None)
+    }
+
+    /// The same over a set, held against what that declares.
+    pub(crate) fn bound_in(
+        text: &str,
+        params: &BTreeMap<String, Param>,
+        limits: &QueryLimits,
+        schema: Option<&Schema>,
+    ) -> Result<Filter, QueryError> {
+        let params = Params::new(params, limits)?;
+        let expr = parse::parse(text, limits, schema, &|name| params.take(name));
+        let filter = Filter::of(expr.map_err(|error| QueryError::Filter(*error))?);
+        params.finish()?;
+        Ok(filter)
     }
 
     /// Reads a filter with parameters, over a set where there is one.
@@ -130,7 +160,8 @@ impl Filter {
         schema: Option<&Schema>,
         parameters: &dyn Fn(&str) -> Option<Parameter>,
     ) -> Result<Filter, ExprError> {
-        Ok(Filter::of(parse::parse_with(text, limits, schema, parameters)?))
+        let unknown = || Unbound { expected: "a parameter that there is".into(), suggestion: None };
+        Ok(Filter::of(parse::parse(text, limits, schema, &|name| parameters(name).ok_or_else(unknown))?))
     }
 
     /// Reads a filter with parameters: `$principal.tenant` stands wherever a literal may, and `in $principal.regions` where a list

@@ -7,11 +7,12 @@
 use super::Parameter;
 use super::ast::{Comparison, Expr, Membership, Sign, Sum, Term, TextTest};
 use super::check::{Incomparable, Known, Mismatch, Origin, declared, partner};
+use super::params::Unbound;
 use crate::limits::QueryLimits;
 use crate::path::Path;
 use crate::schema::{FieldKind, Schema};
 use crate::suggest;
-use crate::syntax::{Cursor, ExprError, Literal, Symbol, Token, excerpt, habits};
+use crate::syntax::{Cursor, ExprError, Literal, Symbol, Token, excerpt, habits, shortened};
 use crate::time::Unit;
 
 const OPERATORS: &[&str] = &["and", "or", "in", "anyof", "allof", "startswith", "endswith", "contains"];
@@ -43,24 +44,16 @@ struct FilterParser<'a> {
 }
 
 /// What stands for the parameters of a filter, by their names.
-pub(super) type Parameters<'a> = dyn Fn(&str) -> Option<Parameter> + 'a;
+pub(super) type Parameters<'a> = dyn Fn(&str) -> Result<Parameter, Unbound> + 'a;
 
 /// Reads a filter; a blank one is `true`. Where it is for a set, what that declares is minded.
-pub(super) fn parse(text: &str, limits: &QueryLimits, schema: Option<&Schema>) -> Parsed<Expr> {
-    read(FilterParser { cursor: Cursor::new(text, limits)?, depth: 0, parameters: &|_| None, schema })
-}
-
-/// The same, with parameters.
-pub(super) fn parse_with(
+pub(super) fn parse(
     text: &str,
     limits: &QueryLimits,
     schema: Option<&Schema>,
     parameters: &Parameters<'_>,
 ) -> Parsed<Expr> {
-    read(FilterParser { cursor: Cursor::with_parameters(text, limits)?, depth: 0, parameters, schema })
-}
-
-fn read(mut parser: FilterParser<'_>) -> Parsed<Expr> {
+    let mut parser = FilterParser { cursor: Cursor::new(text, limits)?, depth: 0, parameters, schema };
     if *parser.cursor.token() == Token::End {
         return Ok(Expr::Constant(true));
     }
@@ -346,8 +339,11 @@ impl FilterParser<'_> {
     fn parameter(&mut self, start: usize) -> Parsed<(String, Parameter)> {
         let name = self.cursor.path(true)?.names().collect::<Vec<_>>().join(".");
         match (self.parameters)(&name) {
-            Some(parameter) => Ok((name, parameter)),
-            None => Err(self.cursor.error(start, format!("${name}"), "a parameter that there is")),
+            Ok(parameter) => Ok((name, parameter)),
+            Err(Unbound { expected, suggestion }) => {
+                let found = shortened(&format!("${name}"));
+                Err(self.cursor.error(start, found, expected).suggest(suggestion))
+            }
         }
     }
 
@@ -550,6 +546,8 @@ impl FilterParser<'_> {
             }
             _ => None,
         };
+        // What a parameter stands for is changed where it is given.
+        let suggestion = suggestion.filter(|_| !self.cursor.slice(other.0, other.1).starts_with('$'));
         self.cursor.error(other.0, found, expected).suggest(suggestion)
     }
 

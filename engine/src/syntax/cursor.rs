@@ -22,22 +22,6 @@ pub(crate) struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     /// At the first token of an expression.
     pub(crate) fn new(text: &'a str, limits: &'a QueryLimits) -> Result<Cursor<'a>, Box<ExprError>> {
-        Cursor::of(text, limits, Lexer::new(text))
-    }
-
-    /// The same, with parameters.
-    pub(crate) fn with_parameters(
-        text: &'a str,
-        limits: &'a QueryLimits,
-    ) -> Result<Cursor<'a>, Box<ExprError>> {
-        Cursor::of(text, limits, Lexer::with_parameters(text))
-    }
-
-    fn of(
-        text: &'a str,
-        limits: &'a QueryLimits,
-        mut lexer: Lexer<'a>,
-    ) -> Result<Cursor<'a>, Box<ExprError>> {
         if text.len() > limits.expression_bytes {
             return Err(ExprError::at(
                 text,
@@ -46,6 +30,7 @@ impl<'a> Cursor<'a> {
                 format!("at most {} bytes", limits.expression_bytes),
             ));
         }
+        let mut lexer = Lexer::new(text);
         let (token, start, end) = lexer.token()?;
         Ok(Cursor { text, limits, lexer, token, start, end, before: 0 })
     }

@@ -43,7 +43,7 @@ pub(crate) enum Symbol {
     CloseParenthesis,
     OpenBracket,
     CloseBracket,
-    /// Begins the name of a parameter, where there are any.
+    /// Begins the name of a parameter.
     Dollar,
 }
 
@@ -109,18 +109,11 @@ pub(crate) struct Lexer<'a> {
     after_operand: bool,
     /// Whether the last token was a dot, so that a name follows, whatever it looks like.
     after_dot: bool,
-    /// Whether `$` begins the name of a parameter.
-    parameters: bool,
 }
 
 impl<'a> Lexer<'a> {
     pub(crate) fn new(text: &'a str) -> Lexer<'a> {
-        Lexer { text, rest: text, after_operand: false, after_dot: false, parameters: false }
-    }
-
-    /// The same, with parameters.
-    pub(crate) fn with_parameters(text: &'a str) -> Lexer<'a> {
-        Lexer { parameters: true, ..Lexer::new(text) }
+        Lexer { text, rest: text, after_operand: false, after_dot: false }
     }
 
     /// The next token with the bytes from where to where it stands; [`Token::End`] for ever after the last.
@@ -172,9 +165,7 @@ impl<'a> Lexer<'a> {
         let first = input.bytes().next();
         let begins = |(sign, _): &&(&str, _)| sign.bytes().next() == first && input.starts_with(sign);
         let (found, expected, suggestion) = match SIGNS.iter().find(begins) {
-            Some((sign, Ok(symbol))) if self.parameters || *symbol != Symbol::Dollar => {
-                return Ok((&input[sign.len()..], Token::Symbol(*symbol)));
-            }
+            Some((sign, Ok(symbol))) => return Ok((&input[sign.len()..], Token::Symbol(*symbol))),
             Some((sign, Err(foreign))) => (*sign, foreign.expected, foreign.suggestion),
             _ => (&input[..input.chars().next().map_or(0, char::len_utf8)], None, None),
         };

@@ -107,6 +107,13 @@ impl Span {
             .map(|count| Span { count, ..self })
     }
 
+    /// Reads what a span prints: digits and a unit. `None` for everything else, and where it is longer than the language allows.
+    pub(crate) fn parse(text: &str) -> Option<Span> {
+        let (count, unit) = text.split_at(text.bytes().take_while(u8::is_ascii_digit).count());
+        let span = Span { count: count.parse().ok()?, unit: Unit::from_word(unit.trim())? };
+        span.is_in_range().then_some(span)
+    }
+
     /// The longest duration of the language, in years.
     pub(crate) const MAX_YEARS: u32 = 10_000;
 

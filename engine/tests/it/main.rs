@@ -11,6 +11,7 @@ mod lang_filter_meaning;
 mod lang_filter_round_trip;
 mod lang_order_rank;
 mod limits;
+mod params;
 mod predicate_index;
 mod rechoosing;
 mod restrictions;

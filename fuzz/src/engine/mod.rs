@@ -6,7 +6,9 @@
 use std::cmp::Ordering;
 use std::time::Duration;
 
-use liveset_engine::{Filter, JsonLimits, Order, QueryLimits, Timestamp, Value, json};
+use liveset_engine::{
+    Filter, JsonLimits, Literal, Number, Order, Parameter, QueryLimits, Timestamp, Value, json,
+};
 
 mod holds;
 mod window;
@@ -35,7 +37,18 @@ fn printed() -> QueryLimits {
 /// or leaves it; one that cannot be read says so in one line.
 pub fn filter(data: &[u8]) {
     let Some((text, nodes)) = expression(data) else { return };
-    let filter = match Filter::parse(text, &QueryLimits::default()) {
+    // What a name stands for shows by its first letter.
+    let value = |name: &str| {
+        Some(match name.chars().next()? {
+            't' => Parameter::One(Literal::Text("it's $x".into())),
+            'n' => Parameter::One(Literal::Number(Number::Float(-7.5))),
+            'l' => {
+                Parameter::Many(vec![Literal::Nothing, Literal::Bool(true), Literal::Instant(Timestamp::MAX)])
+            }
+            _ => return None,
+        })
+    };
+    let filter = match Filter::parse_with(text, &QueryLimits::default(), &value) {
         Ok(filter) => filter,
         Err(error) => {
             assert!(error.line >= 1 && error.line <= text.split('\n').count(), "{error}");

@@ -9,7 +9,7 @@ use liveset_engine::{
     SetDef, Timestamp, Value, json,
 };
 
-use crate::oracle::{self, Nanos, Query, Store, Val, print_expr, print_path, same};
+use crate::oracle::{self, Nanos, Query, Store, Val, print_expr, same};
 use crate::text::Json;
 use case::Case;
 
@@ -30,10 +30,13 @@ pub fn evaluate_tally(data: &[u8]) -> Option<(usize, usize)> {
     let case = Case::read(data, SET);
     let mut spelling = case.spelling;
     let expr = case.query.filter.as_ref().expect("a filter");
-    let text = print_expr(expr, &mut |choices| {
+    let mut choice = |choices| {
         spelling = spelling.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         (spelling >> 33) as usize % choices
-    });
+    };
+    let text = print_expr(expr, &mut choice);
+    let bound = case.query.json(&mut choice).to_string();
+    let bound = liveset_engine::Query::parse(bound.as_bytes()).expect("a query");
     // What overflows, or has a sum of constants that does, is refused, and what compares different kinds.
     let filter = Filter::parse(&text, &QueryLimits::default());
     assert_eq!(filter.is_err(), expr.is_refused(&[]), "{text}: {:?}", filter.err());
@@ -59,8 +62,8 @@ pub fn evaluate_tally(data: &[u8]) -> Option<(usize, usize)> {
             check_flip(&filter, &value, &case.query, &val, case.now, &text);
         }
     }
-    check_results(&case, &text, &nodes, &[]);
-    check_results(&case, &text, &nodes, &DECLARED);
+    check_results(&case, &bound, &filter, &nodes, &[]);
+    check_results(&case, &bound, &filter, &nodes, &DECLARED);
     Some(tally)
 }
 
@@ -77,8 +80,14 @@ fn check_flip(filter: &Filter, value: &Value, query: &Query, val: &Val, now: Nan
     }
 }
 
-/// Once, and live: from an empty set on, through commits and time.
-fn check_results(case: &Case, text: &str, nodes: &[String], declared: &[&str]) {
+/// Once, and live: from an empty set on, through commits and time. `query` has parameters in place of literals of `filter`.
+fn check_results(
+    case: &Case,
+    query: &liveset_engine::Query,
+    filter: &Filter,
+    nodes: &[String],
+    declared: &[&str],
+) {
     let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
     let mut def = SetDef::new(SET);
     for path in declared {
@@ -87,20 +96,10 @@ fn check_results(case: &Case, text: &str, nodes: &[String], declared: &[&str]) {
     engine.define_set(def).expect("a set");
     let mut store = Store::default();
     store.define(SET, "id", declared);
-    let query = liveset_engine::Query {
-        set: SET.into(),
-        filter: Some(text.into()),
-        order_by: case.query.order_text(),
-        limit: case.query.limit,
-        fields: case
-            .query
-            .fields
-            .as_ref()
-            .map(|fields| fields.iter().map(|path| print_path(path, &mut |_| 0)).collect()),
-    };
-    let plan = engine.prepare(&query);
-    assert_eq!(plan.is_err(), store.refuses(&case.query), "{text}, {declared:?}");
+    let plan = engine.prepare(query);
+    assert_eq!(plan.is_err(), store.refuses(&case.query), "{query:?}, {declared:?}");
     let Ok(plan) = plan else { return };
+    assert_eq!(plan.filter(), filter, "the values of parameters are literals: {query:?}");
     let (feed, snapshot) = engine.open(at(case.now), &plan).expect("there is room");
     assert_eq!(snapshot.count.total, 0);
     let mut live = BTreeMap::new();

@@ -24,6 +24,6 @@ mod value;
 
 pub use calendar::{Nanos, Unit, format_instant, instant, step};
 pub use expr::{Cmp, Expr, Lit, Path, Sum, TextOp, build};
-pub use print::{Choice, plain, print_expr, print_path};
+pub use print::{Choice, plain, print_bound, print_expr, print_path};
 pub use store::{Direction, Fault, Op, Query, Shown, Store};
 pub use value::{Num, Val, order, same};

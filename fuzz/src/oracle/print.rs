@@ -1,5 +1,7 @@
 //! Trees as text of the query language. Only this text reaches the engine.
 
+use serde_json::{Map, Value, json};
+
 use super::expr::{Cmp, Expr, Lit, Path, Sum, TextOp};
 
 /// Where the printer has a choice of spelling it calls this with the number of choices.
@@ -28,9 +30,69 @@ pub fn plain(expr: &Expr) -> String {
 
 /// Some spelling of the tree: white space, redundant parentheses, quotes and backticks are a matter of choice.
 pub fn print_expr(expr: &Expr, choice: Choice<'_>) -> String {
-    let mut out = String::new();
+    let mut out = Text::default();
     or(expr, &mut out, choice);
-    out
+    out.text
+}
+
+/// Like [`print_expr`], with the same choices, and some of the literals and lists are parameters. Their values come with the text.
+pub fn print_bound(expr: &Expr, choice: Choice<'_>) -> (String, Map<String, Value>) {
+    let mut out = Text { params: Some(Map::new()), ..Text::default() };
+    or(expr, &mut out, choice);
+    (out.text, out.params.unwrap_or_default())
+}
+
+/// A text, and the values of its parameters where it may have some.
+#[derive(Default)]
+struct Text {
+    text: String,
+    params: Option<Map<String, Value>>,
+}
+
+impl Text {
+    fn push(&mut self, c: char) {
+        self.text.push(c);
+    }
+
+    fn push_str(&mut self, text: &str) {
+        self.text.push_str(text);
+    }
+
+    /// Whether what comes next becomes a parameter. What was written decides, so that no choice is taken for it.
+    fn binds(&self) -> bool {
+        let hash = self
+            .text
+            .bytes()
+            .rev()
+            .take(16)
+            .fold(self.text.len(), |hash, byte| hash * 31 % 65_521 + usize::from(byte));
+        hash % 4 == 1 && self.params.as_ref().is_some_and(|params| params.len() < 64)
+    }
+
+    /// Writes a parameter in place of what was written from `start` on.
+    fn bind(&mut self, start: usize, value: Value) {
+        if let Some(params) = &mut self.params {
+            let name = format!("p{}", params.len());
+            self.text.truncate(start);
+            self.text.push_str(&format!("${name}"));
+            params.insert(name, value);
+        }
+    }
+}
+
+/// As a parameter has it; `None` where JSON has no such number.
+fn value(lit: &Lit) -> Option<Value> {
+    Some(match lit {
+        Lit::Nothing => Value::Null,
+        Lit::Bool(b) => (*b).into(),
+        Lit::Num(text) if text.contains(['.', 'e', 'E']) => {
+            serde_json::Number::from_f64(text.parse().ok()?)?.into()
+        }
+        Lit::Num(text) => text.parse::<i64>().ok()?.into(),
+        Lit::Text(text) => text.as_str().into(),
+        Lit::Instant(text) => json!({ "instant": text }),
+        Lit::Duration(count, unit) => json!({ "duration": format!("{count} {}", unit.spellings()[0]) }),
+    })
 }
 
 pub fn print_path(path: &Path, choice: Choice<'_>) -> String {
@@ -52,16 +114,16 @@ pub fn print_path(path: &Path, choice: Choice<'_>) -> String {
     out
 }
 
-fn gap(out: &mut String, choice: Choice<'_>) {
+fn gap(out: &mut Text, choice: Choice<'_>) {
     out.push_str([" ", " ", " ", "  ", "\n", "\t", " \r\n "][choice(7)]);
 }
 
 /// White space where none is needed.
-fn spare(out: &mut String, choice: Choice<'_>) {
+fn spare(out: &mut Text, choice: Choice<'_>) {
     out.push_str(["", "", "", " ", "\n"][choice(5)]);
 }
 
-fn parenthesised(out: &mut String, choice: Choice<'_>, inner: impl FnOnce(&mut String, Choice<'_>)) {
+fn parenthesised(out: &mut Text, choice: Choice<'_>, inner: impl FnOnce(&mut Text, Choice<'_>)) {
     out.push('(');
     spare(out, choice);
     inner(out, choice);
@@ -69,7 +131,7 @@ fn parenthesised(out: &mut String, choice: Choice<'_>, inner: impl FnOnce(&mut S
     out.push(')');
 }
 
-fn or(expr: &Expr, out: &mut String, choice: Choice<'_>) {
+fn or(expr: &Expr, out: &mut Text, choice: Choice<'_>) {
     match expr {
         Expr::Or(any) if any.len() > 1 => joined(any, "or", out, choice, and),
         Expr::Or(any) if any.len() == 1 => or(&any[0], out, choice),
@@ -78,7 +140,7 @@ fn or(expr: &Expr, out: &mut String, choice: Choice<'_>) {
     }
 }
 
-fn and(expr: &Expr, out: &mut String, choice: Choice<'_>) {
+fn and(expr: &Expr, out: &mut Text, choice: Choice<'_>) {
     match expr {
         Expr::And(all) if all.len() > 1 => joined(all, "and", out, choice, unary),
         Expr::And(all) if all.len() == 1 => and(&all[0], out, choice),
@@ -90,9 +152,9 @@ fn and(expr: &Expr, out: &mut String, choice: Choice<'_>) {
 fn joined(
     operands: &[Expr],
     word: &str,
-    out: &mut String,
+    out: &mut Text,
     choice: Choice<'_>,
-    operand: impl Fn(&Expr, &mut String, Choice<'_>),
+    operand: impl Fn(&Expr, &mut Text, Choice<'_>),
 ) {
     for (i, e) in operands.iter().enumerate() {
         if i > 0 {
@@ -104,7 +166,7 @@ fn joined(
     }
 }
 
-fn unary(expr: &Expr, out: &mut String, choice: Choice<'_>) {
+fn unary(expr: &Expr, out: &mut Text, choice: Choice<'_>) {
     match expr {
         Expr::Not(inner) => {
             out.push_str("not");
@@ -119,7 +181,7 @@ fn unary(expr: &Expr, out: &mut String, choice: Choice<'_>) {
     }
 }
 
-fn test(expr: &Expr, out: &mut String, choice: Choice<'_>) {
+fn test(expr: &Expr, out: &mut Text, choice: Choice<'_>) {
     match expr {
         Expr::Const(b) => out.push_str(if *b { "true" } else { "false" }),
         Expr::And(_) => out.push_str("true"),
@@ -164,11 +226,13 @@ fn test(expr: &Expr, out: &mut String, choice: Choice<'_>) {
     }
 }
 
-fn member(a: &Sum, word: &str, items: &[Lit], out: &mut String, choice: Choice<'_>) {
+fn member(a: &Sum, word: &str, items: &[Lit], out: &mut Text, choice: Choice<'_>) {
     sum(a, out, choice);
     gap(out, choice);
     out.push_str(word);
     gap(out, choice);
+    let (start, binds) = (out.text.len(), out.binds());
+    let params = if binds { out.params.take() } else { None };
     out.push('[');
     spare(out, choice);
     for (i, item) in items.iter().enumerate() {
@@ -180,9 +244,15 @@ fn member(a: &Sum, word: &str, items: &[Lit], out: &mut String, choice: Choice<'
         spare(out, choice);
     }
     out.push(']');
+    if binds {
+        out.params = params;
+        if let Some(values) = items.iter().map(value).collect() {
+            out.bind(start, values);
+        }
+    }
 }
 
-fn sum(s: &Sum, out: &mut String, choice: Choice<'_>) {
+fn sum(s: &Sum, out: &mut Text, choice: Choice<'_>) {
     match s {
         Sum::Add(a, b) | Sum::Sub(a, b) => {
             // Sums go from left to right: only the right-hand side needs parentheses.
@@ -196,7 +266,7 @@ fn sum(s: &Sum, out: &mut String, choice: Choice<'_>) {
     }
 }
 
-fn atom(s: &Sum, out: &mut String, choice: Choice<'_>) {
+fn atom(s: &Sum, out: &mut Text, choice: Choice<'_>) {
     match s {
         Sum::Add(..) | Sum::Sub(..) => parenthesised(out, choice, |out, c| sum(s, out, c)),
         _ if choice(14) == 1 => parenthesised(out, choice, |out, c| sum(s, out, c)),
@@ -206,7 +276,8 @@ fn atom(s: &Sum, out: &mut String, choice: Choice<'_>) {
     }
 }
 
-fn literal(lit: &Lit, out: &mut String, choice: Choice<'_>) {
+fn literal(lit: &Lit, out: &mut Text, choice: Choice<'_>) {
+    let (start, binds) = (out.text.len(), out.binds());
     match lit {
         Lit::Nothing => out.push_str(["nothing", "null"][choice(2)]),
         Lit::Bool(b) => out.push_str(if *b { "true" } else { "false" }),
@@ -221,5 +292,8 @@ fn literal(lit: &Lit, out: &mut String, choice: Choice<'_>) {
             let spellings = unit.spellings();
             out.push_str(&format!("{count} {}", spellings[choice(spellings.len())]));
         }
+    }
+    if let Some(value) = value(lit).filter(|_| binds) {
+        out.bind(start, value);
     }
 }

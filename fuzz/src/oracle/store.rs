@@ -5,7 +5,7 @@ use std::{cmp::Ordering, collections::BTreeMap};
 use super::{
     calendar::Nanos,
     expr::{Expr, Path, build::names},
-    print::{Choice, plain, print_expr, print_path},
+    print::{Choice, plain, print_bound, print_path},
     value::{Num, Val, order, same},
 };
 
@@ -110,7 +110,11 @@ impl Query {
         let mut json = serde_json::Map::new();
         json.insert("edge".into(), self.set.clone().into());
         if let Some(filter) = &self.filter {
-            json.insert("filter".into(), print_expr(filter, choice).into());
+            let (filter, params) = print_bound(filter, choice);
+            json.insert("filter".into(), filter.into());
+            if !params.is_empty() {
+                json.insert("params".into(), params.into());
+            }
         }
         if !self.order.is_empty() {
             json.insert("orderBy".into(), self.print_order(choice).into());

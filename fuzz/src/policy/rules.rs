@@ -272,6 +272,7 @@ impl Choice {
         liveset_core::Query {
             set: query.set.clone(),
             filter: query.filter_text(),
+            params: Default::default(),
             order_by: query.order_text(),
             limit: query.limit,
             fields: query

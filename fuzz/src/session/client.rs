@@ -1,6 +1,9 @@
 //! What a client says, read from protocol.md.
 
-use liveset_core::{ErrorCode, LiveQueryOptions, Query, SubscriptionSpec};
+use std::collections::BTreeMap;
+
+use liveset_core::json::Numeral;
+use liveset_core::{ErrorCode, LiveQueryOptions, Param, Query, SubscriptionSpec};
 
 use super::answer::RequestId;
 use crate::text::{Json, Kind};
@@ -150,7 +153,7 @@ fn options(value: Option<&Json<'_>>) -> Option<LiveQueryOptions> {
 
 /// "Unknown fields inside `query` are `INVALID_QUERY`."
 fn query_spec(query: &Json<'_>) -> Option<Query> {
-    only(query, &["edge", "filter", "orderBy", "limit", "node"])?;
+    only(query, &["edge", "filter", "params", "orderBy", "limit", "node"])?;
     let text = |name: &str| match query.field(name) {
         None => Some(None),
         Some(value) => value.text().map(|text| Some(text.to_owned())),
@@ -172,7 +175,38 @@ fn query_spec(query: &Json<'_>) -> Option<Query> {
             }
         }
     };
-    Some(Query { set: text("edge")??, filter: text("filter")?, order_by: text("orderBy")?, limit, fields })
+    let params = match query.field("params") {
+        None => BTreeMap::new(),
+        Some(params) => {
+            let read =
+                |(name, value): &(Option<String>, Json<'_>)| Some((name.clone()?, param(value, true)?));
+            params.object()?.iter().map(read).collect::<Option<_>>()?
+        }
+    };
+    let set = text("edge")??;
+    Some(Query { set, filter: text("filter")?, params, order_by: text("orderBy")?, limit, fields })
+}
+
+/// "A string, number, boolean, null (nothing), an instant, a duration, or an array of these."
+fn param(value: &Json<'_>, may_be_list: bool) -> Option<Param> {
+    Some(match &value.kind {
+        Kind::Null => Param::Nothing,
+        Kind::Bool(value) => (*value).into(),
+        Kind::Text(text) => text.as_deref()?.into(),
+        Kind::Number => Param::Number(Numeral::read(value.raw.as_bytes())?.value(value.raw)?),
+        Kind::List(items) => {
+            let items = items.iter().map(|item| param(item, false)).collect::<Option<_>>();
+            Param::List(items.filter(|_| may_be_list)?)
+        }
+        Kind::Object(_) => {
+            only(value, &["instant", "duration"])?;
+            match (value.field("instant"), value.field("duration")) {
+                (Some(instant), None) => Param::Instant(instant.text()?.into()),
+                (None, Some(duration)) => Param::Duration(duration.text()?.into()),
+                _ => return None,
+            }
+        }
+    })
 }
 
 fn only(object: &Json<'_>, names: &[&str]) -> Option<()> {

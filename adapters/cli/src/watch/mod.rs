@@ -14,7 +14,7 @@ mod trouble;
 use std::path::PathBuf;
 
 use clap::Args;
-use liveset_core::{LiveQueryOptions, LiveResult, Query, Token};
+use liveset_core::{LiveQueryOptions, LiveResult, Param, Query, Token};
 use liveset_server::config;
 use liveset_server::signals::Stop;
 use liveset_server::terminal;
@@ -48,6 +48,10 @@ pub struct WatchArgs {
     #[arg(long, value_name = "EXPRESSION")]
     pub filter: Option<String>,
 
+    /// The value of a $name in the filter, as JSON, or else as text; may be repeated
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = param)]
+    pub params: Vec<(String, Param)>,
+
     /// In which order, as 'createdAt desc, id'
     #[arg(long, value_name = "KEYS")]
     pub order_by: Option<String>,
@@ -70,11 +74,24 @@ impl WatchArgs {
         Query {
             set: self.edge.clone(),
             filter: self.filter.clone(),
+            params: self.params.iter().cloned().collect(),
             order_by: self.order_by.clone(),
             limit: self.limit,
             fields: self.fields.clone(),
         }
     }
+}
+
+/// `customer=7`, `statuses=["new", "open"]`, `age={"duration":"7 days"}`, `name=o'hara`.
+fn param(text: &str) -> Result<(String, Param), String> {
+    let (name, value) = text.split_once('=').ok_or("expected a name, '=' and a value")?;
+    if serde_json::from_str::<serde::de::IgnoredAny>(value).is_err() {
+        return Ok((name.into(), value.into()));
+    }
+    let query = format!(r#"{{"edge":"","params":{{{}:{value}}}}}"#, serde_json::json!(name));
+    let query = Query::parse(query.as_bytes()).map_err(|error| error.to_string())?;
+    // `null` is a value too.
+    Ok(query.params.into_iter().next().unwrap_or((name.into(), Param::Nothing)))
 }
 
 /// Why a watch ended.

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use console::Term;
-use liveset_core::{ClientEvent, LiveResult, NodeChange, ServerMessage};
+use liveset_core::{ClientEvent, LiveResult, NodeChange, Query, ServerMessage};
 use liveset_engine::{Filter, Order, QueryLimits};
 use liveset_server::terminal;
 
@@ -257,7 +257,8 @@ fn columns(args: &WatchArgs, key: &str) -> Columns {
     // What cannot be read is the server's to refuse.
     let limits = QueryLimits::default();
     let order = args.order_by.as_deref().and_then(|text| Order::parse(text, &limits).ok());
-    let filter = args.filter.as_deref().and_then(|text| Filter::parse(text, &limits).ok());
+    let Query { filter, params, .. } = args.query();
+    let filter = filter.and_then(|text| Filter::bound(&text, &params, &limits).ok());
     let mut first = vec![key];
     let of_order = order.iter().flat_map(Order::paths);
     for path in of_order.chain(filter.iter().flat_map(Filter::paths)) {

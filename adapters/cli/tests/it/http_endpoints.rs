@@ -164,6 +164,14 @@ async fn what_is_refused_is_422() {
         ("/query", r#"{"edge":"orders","orderBy":"total up"}"#, "INVALID_QUERY", "line 1, column 7"),
         ("/query", r#"{"edge":"orders","limit":-1}"#, "INVALID_QUERY", "limit"),
         ("/query", r#"{"edge":"orders","filter":"total == 'ten'"}"#, "INVALID_QUERY", "declared as a number"),
+        ("/query", r#"{"edge":"orders","filter":"total > $least"}"#, "INVALID_QUERY", "line 1, column 9"),
+        ("/explain", r#"{"edge":"orders","params":{"x":1}}"#, "INVALID_QUERY", "params.x"),
+        (
+            "/query",
+            r#"{"edge":"orders","filter":"total > $x","params":{"x":"ten"}}"#,
+            "INVALID_QUERY",
+            "declared as a number",
+        ),
         ("/query", r#"{"edge":"strict","filter":"nam == 'x'"}"#, "INVALID_QUERY", "did you mean 'name'?"),
         ("/explain", r#"{"edge":"strict","orderBy":"nam"}"#, "INVALID_QUERY", "did you mean 'name'?"),
         (
@@ -270,6 +278,11 @@ async fn a_query_is_explained() {
     let scanned = http.post("/explain", r#"{"edge":"orders","filter":"total != 1"}"#).await.json();
     assert_eq!((&scanned["access"], &scanned["candidates"]), (&json!("scan"), &json!(10)), "{scanned}");
     assert_eq!(scanned["hints"], json!([]));
+
+    let bound = r#"{"edge":"orders","filter":"total == $total and id != $id","params":{"total":1,"id":"x"}}"#;
+    assert_eq!(http.post("/explain", bound).await.json(), found, "a bound value is the literal");
+    let nodes = &http.post("/query", bound).await.json()["nodes"];
+    assert_eq!(nodes.as_array().map(Vec::len), Some(5), "{nodes}");
 
     let range =
         http.post("/explain", r#"{"edge":"orders","filter":"total >= 10 and total < 20.5"}"#).await.json();

@@ -40,6 +40,8 @@ enum How {
     Page,
     /// Each line is a filter that a server takes.
     Filters,
+    /// A query that a server takes.
+    Query,
     /// Each line is what a server says of a filter, of these in order.
     Refusal(&'static [&'static str]),
     NotRun(&'static str),
@@ -58,6 +60,7 @@ const BLOCKS: &[(&str, &str, How)] = &[
     ("toml", "[jwt]", How::Jwt),
     ("toml", "", How::Section),
     ("text", "status == ", How::Filters),
+    ("json", "{\"edge\"", How::Query),
     (
         "text",
         "filter, line 1, column 6",
@@ -342,6 +345,11 @@ impl Walk {
                     let (status, answer) = ask(&server, filter).await;
                     assert_eq!(status, 200, "{at}: {filter}: {answer}");
                 }
+            }
+            How::Query => {
+                let server = self.serve(&self.config());
+                let (status, answer) = ask_for(&server, block.text.clone()).await;
+                assert_eq!(status, 200, "{at}: {answer}");
             }
             How::Refusal(filters) => {
                 let server = self.serve(&self.config());
@@ -664,8 +672,11 @@ fn installs(at: &str, text: &str) {
 }
 
 async fn ask(server: &Server, filter: &str) -> (u16, Value) {
+    ask_for(server, json!({ "edge": "orders", "filter": filter }).to_string()).await
+}
+
+async fn ask_for(server: &Server, body: String) -> (u16, Value) {
     let mut http = Http::connect(&server.address).await;
-    let body = json!({ "edge": "orders", "filter": filter }).to_string();
     let answer =
         http.request("POST", "/query", &[("authorization", "Bearer change-me")], body.as_bytes()).await;
     (answer.status, answer.json())

@@ -142,6 +142,28 @@ async fn the_key_the_order_and_the_filter_come_first() {
     );
 }
 
+#[tokio::test]
+async fn parameters_have_values() {
+    let server = Server::start(CONFIG);
+    let mut http = Http::connect(&server.address).await;
+    upsert(&mut http, r#"{"id":"a","name":"o'hara","delay":7}"#).await;
+    upsert(&mut http, r#"{"id":"b","name":"7","delay":3}"#).await;
+    let filter = ["--edge", "orders", "--filter", "delay in $delays and name == $name"];
+    let params = ["--param", "delays=[7, 8]", "--param", "name=o'hara"];
+    let watch = Watch::start(&server.address, &[&filter[..], &params].concat());
+    let table: Vec<_> = (0..4).map(|_| watch.line()).collect();
+    assert_eq!(table[1..], ["  id  delay  name", "  a   7      o'hara", "1 of 1 rows"]);
+
+    let url = format!("ws://{}/ws", server.address);
+    let refused = |param: &str| {
+        let args = [&["watch", &url, "--token", TOKEN][..], &filter, &["--param", param]].concat();
+        run(&args).2
+    };
+    assert!(refused("delays").contains("expected a name, '=' and a value"));
+    assert!(refused("delays={}").contains("must be a string, a number"));
+    assert!(refused("delays=[7]").contains("found $name, expected a name that 'params' has a value for"));
+}
+
 /// Answers whatever comes with this, and hangs up. Returns its address.
 fn answers(answer: &'static [u8]) -> String {
     use std::io::{Read, Write};

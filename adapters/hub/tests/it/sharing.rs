@@ -41,6 +41,51 @@ fn spelling_makes_no_difference() {
 }
 
 #[test]
+fn a_bound_value_is_the_literal() {
+    let mut world = world(HubConfig::default());
+    world.commit(vec![order(1, 6), order(2, 4)]).unwrap();
+    let client = client(&mut world, "a");
+    let queries = [
+        r#"{"edge":"orders","filter":"total > 5 and not (id in ['x', 3])"}"#,
+        r#"{"edge":"orders","filter":"total > $least and not (id in $not)","params":{"least":5,"not":["x",3]}}"#,
+        r#"{"edge":"orders","params":{"a":"x","least":5},"filter":"not (id in [3, $a]) and $least < total"}"#,
+    ];
+    for (i, query) in queries.iter().enumerate() {
+        create(&mut world, client, &format!("q{i}"), query);
+        assert_eq!(support::shown(&mut world, client, &format!("q{i}")), ["1"]);
+    }
+    let stats = world.hub().stats();
+    assert_eq!((stats.live_queries, stats.feeds, stats.engine.views), (3, 1, 1));
+}
+
+#[test]
+fn wrong_parameters_are_wrong_queries() {
+    let mut world = world(HubConfig::default());
+    let client = client(&mut world, "a");
+    let cases = [
+        (
+            r#""filter":"total > $least""#,
+            "filter, line 1, column 9: found $least, expected a name that 'params' has",
+        ),
+        (
+            r#""filter":"total > 5","params":{"least":5}"#,
+            "params.least: found a value, expected '$least' in the filter",
+        ),
+        (
+            r#""filter":"total > $principal.least""#,
+            "filter, line 1, column 9: found $principal.least, expected a value of",
+        ),
+        (r#""orderBy":"$x","params":{"x":"total"}"#, "params.x: found a value, expected '$x' in the filter"),
+    ];
+    for (fields, expected) in cases {
+        create(&mut world, client, "q", &format!(r#"{{"edge":"orders",{fields}}}"#));
+        let error = support::messages(&mut world, client).pop().unwrap();
+        assert_eq!((&error["code"], &error["id"]), (&"INVALID_QUERY".into(), &"q".into()), "{error}");
+        assert!(error["message"].as_str().unwrap().starts_with(expected), "{fields}: {error}");
+    }
+}
+
+#[test]
 fn projections_are_feeds_of_one_view() {
     let mut world = world(HubConfig::default());
     let client = client(&mut world, "a");

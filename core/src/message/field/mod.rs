@@ -1,5 +1,6 @@
 //! The forms of the fields of messages in JSON.
 
+mod param;
 pub(crate) mod read;
 pub(crate) mod write;
 

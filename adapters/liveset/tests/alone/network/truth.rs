@@ -143,6 +143,7 @@ impl Question {
         Query {
             set: SETS[self.set].0.to_owned(),
             filter,
+            params: Default::default(),
             order_by: order,
             limit: self.limit.map(|limit| limit as u64),
             fields: self.projected.then(|| vec!["rev".to_owned(), "total".to_owned()]),
