@@ -24,7 +24,7 @@ fn commit(criterion: &mut Criterion) {
         (Class::G, 1_000),
     ] {
         let size = format!("{class}, {count} queries");
-        let workload = if class.is_zipf() { Workload::zipf(nodes, 1) } else { Workload::new(nodes, 1) };
+        let workload = Workload::of_class(class, nodes, 1);
         let queries = class.queries(count, nodes);
 
         let mut live = Live::new(workload.orders(), workload.now());

@@ -3,6 +3,9 @@
 //! ```text
 //! cargo run --release -p liveset-benches    the tables: time per change, ratios to the baselines, growth for ×10
 //!                                           --small, --class B, --nodes 100000, --queries 1000 (no more than)
+//!                                           -- instructions: of a change of one class, counted by valgrind;
+//!                                           --class G, --nodes 100000, --queries 1000, --changes 500, --commit 1;
+//!                                           -- alone engine: the same work and nothing else, for a profiler
 //! cargo bench -p liveset-benches            the parts under criterion, for people who change them
 //! cargo test -p liveset-benches             counts of work instead of time: these can fail
 //! ```
@@ -35,6 +38,10 @@
 //! | E | 250 × `region == r and priority >= p` | `total desc`, 100 |
 //! | F | A1, watched by many connections, each under its own id | `createdAt desc`, 1,000 |
 //! | G | `and`, `or`, `in`, `anyof`, `not`, prefixes, `now - 7 days` in equal parts, and one in 500 over `now - m minutes` alone; the customers of orders and queries go by Zipf's law | mixed, 50 |
+//! | P | many × `note startswith 'aaa…abc'`, of notes that all begin with the same 30 letters | `createdAt desc`, 50 |
+//! | W | many × 100 alternatives `customer == X and priority == p` | `createdAt desc`, 50 |
+//!
+//! Moments at which many orders become too old, large commits and first results are measured once at a time.
 //!
 //! The queries of a class are all different. Those of B and C are spread evenly over all customers, so that of N orders with N/10
 //! customers, Q queries see 10 Q / N of all changes: their diffs grow with Q, and with them whatever has to be done.
@@ -58,6 +65,7 @@
 
 mod fan_out;
 pub mod hand;
+mod instructions;
 mod live;
 mod measure;
 mod queries;
@@ -72,6 +80,7 @@ mod window;
 mod workload;
 
 pub use fan_out::{Copies, FanOut};
+pub use instructions::Count;
 pub use live::{Live, instant, json_op, orders_set};
 pub use liveset_cli::load::random::Random;
 pub use queries::{BenchQuery, Class, Place, Shape, Sort, Test};

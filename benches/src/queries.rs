@@ -4,7 +4,7 @@ use std::{collections::HashSet, fmt, str::FromStr};
 
 use liveset_engine::Query;
 
-use crate::{OrderRow, PROCESSING, Random, STATUSES, Zipf, customers};
+use crate::{OrderRow, PROCESSING, Random, STATUSES, Zipf, customers, workload::ALIKE};
 
 const DAY: i64 = 86_400;
 const WEEK: i64 = 7 * DAY;
@@ -28,11 +28,16 @@ pub enum Class {
     F,
     /// Queries of mixed shapes.
     G,
+    /// Queries for a prefix each, all of which begin alike.
+    P,
+    /// Queries of a hundred alternatives each.
+    W,
 }
 
 impl Class {
     /// All of them.
-    pub const ALL: [Self; 8] = [Self::A1, Self::A2, Self::B, Self::C, Self::D, Self::E, Self::F, Self::G];
+    pub const ALL: [Self; 10] =
+        [Self::A1, Self::A2, Self::B, Self::C, Self::D, Self::E, Self::F, Self::G, Self::P, Self::W];
 
     /// As many different queries of this class as were asked for, or as there are.
     pub fn queries(self, count: usize, nodes: u32) -> Vec<BenchQuery> {
@@ -56,12 +61,21 @@ impl Class {
                 .map(|place| query(Shape::Region((place % 50) as u8, (place / 50) as u8), Sort::Dearest, 100))
                 .collect(),
             Self::G => mixed(count, customers),
+            Self::P => spread(26 * 26 * 26)
+                .map(|place| {
+                    let letter = |by: u32| b'a' + (place / by % 26) as u8;
+                    query(Shape::Alike([letter(676), letter(26), letter(1)]), Sort::Newest, 50)
+                })
+                .collect(),
+            Self::W => spread(customers)
+                .map(|first| {
+                    let one = |place: u32| ((first + place * 7) % customers, (place % 6) as u8);
+                    // Of fewer customers all would be in every query.
+                    let pairs = (customers / 2).clamp(1, 100);
+                    query(Shape::Wide((0..pairs).map(one).collect()), Sort::Newest, 50)
+                })
+                .collect(),
         }
-    }
-
-    /// Whether the orders per customer go by Zipf's law.
-    pub fn is_zipf(self) -> bool {
-        self == Self::G
     }
 }
 
@@ -173,6 +187,10 @@ pub enum Shape {
     RegionWeek(u8, u32),
     /// `createdAt > now - m minutes`.
     Minutes(u32),
+    /// `note startswith 'aa…abc'`: the letters behind those in which all notes begin alike.
+    Alike([u8; 3]),
+    /// `customer == X and priority == p or …`.
+    Wide(Box<[(u32, u8)]>),
 }
 
 impl Shape {
@@ -210,6 +228,15 @@ impl Shape {
                 format!("region == 'region-{region}' and createdAt > now - 7 days and total > {total}")
             }
             Self::Minutes(minutes) => format!("createdAt > now - {minutes} minutes"),
+            Self::Alike(letters) => {
+                format!("note startswith '{}{}'", "a".repeat(ALIKE), String::from_utf8_lossy(letters))
+            }
+            Self::Wide(pairs) => {
+                let one = |(who, priority): &(u32, u8)| {
+                    format!("customer == 'customer-{who}' and priority == {priority}")
+                };
+                pairs.iter().map(one).collect::<Vec<_>>().join(" or ")
+            }
         })
     }
 
@@ -237,6 +264,11 @@ impl Shape {
                 row.region == *region && row.total > *total && row.created > now - WEEK
             }
             Self::Minutes(minutes) => row.created > now - i64::from(*minutes) * 60,
+            Self::Alike(letters) => {
+                let (alike, rest) = row.note.as_bytes().split_at(ALIKE);
+                rest.starts_with(letters) && alike.iter().all(|letter| *letter == b'a')
+            }
+            Self::Wide(pairs) => pairs.contains(&(row.customer, row.priority)),
         }
     }
 

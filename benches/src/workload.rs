@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
-use crate::{NOTE, OrderRow, Random, Tags, Zipf};
+use bytes::Bytes;
+
+use crate::{Class, NOTE, OrderRow, Random, Tags, Zipf};
 
 /// The wall time at which every workload begins, in seconds since 1970: 2024-03-01T00:00:00Z.
 const START: i64 = 1_709_251_200;
 /// Ids have eight digits, so that their text sorts as they do.
 const FIRST_ID: u64 = 10_000_000;
 const TOTALS: u32 = 200_000;
+/// In so many letters the notes of class P begin alike.
+pub(crate) const ALIKE: usize = 30;
 
 /// One write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +21,28 @@ pub enum Step {
     Put(Arc<OrderRow>),
     /// The end of the order of this id.
     Remove(u64),
+}
+
+/// A change as it comes.
+pub(crate) enum Raw {
+    Put(Bytes),
+    Remove(u64),
+}
+
+impl Raw {
+    pub(crate) fn of(step: &Step) -> Self {
+        match step {
+            Step::Put(row) => Self::Put(row.json()),
+            Step::Remove(id) => Self::Remove(*id),
+        }
+    }
+
+    pub(crate) fn parsed(&self) -> Step {
+        match self {
+            Self::Put(json) => Step::Put(OrderRow::parse(json).expect("an order").into()),
+            Self::Remove(id) => Step::Remove(*id),
+        }
+    }
 }
 
 /// A set of orders and an endless stream of changes to them, both from a seed: of ten changes four give an order another
@@ -28,6 +54,8 @@ pub struct Workload {
     customers: u32,
     /// Where some customers have far more orders than others.
     zipf: Option<Arc<Zipf>>,
+    /// Letters in which all notes begin alike.
+    alike: usize,
     next_id: u64,
     now: i64,
 }
@@ -35,20 +63,23 @@ pub struct Workload {
 impl Workload {
     /// `nodes` orders of a tenth as many customers, all alike.
     pub fn new(nodes: u32, seed: u64) -> Self {
-        Self::of(nodes, seed, None)
+        Self::of(nodes, seed, None, 0)
     }
 
-    /// As [`new`](Self::new), with orders per customer by Zipf's law: the first has one in ten of 100,000.
-    pub fn zipf(nodes: u32, seed: u64) -> Self {
-        Self::of(nodes, seed, Some(Arc::new(Zipf::new(customers(nodes)))))
+    /// The orders that a class is measured over: in G orders per customer go by Zipf's law, the first has one in ten of 100,000; in P
+    /// all notes begin alike.
+    pub fn of_class(class: Class, nodes: u32, seed: u64) -> Self {
+        let zipf = (class == Class::G).then(|| Arc::new(Zipf::new(customers(nodes))));
+        Self::of(nodes, seed, zipf, if class == Class::P { ALIKE } else { 0 })
     }
 
-    fn of(nodes: u32, seed: u64, zipf: Option<Arc<Zipf>>) -> Self {
+    fn of(nodes: u32, seed: u64, zipf: Option<Arc<Zipf>>, alike: usize) -> Self {
         let mut workload = Self {
             orders: Vec::with_capacity(nodes as usize),
             random: Random::new(seed),
             customers: customers(nodes),
             zipf,
+            alike,
             next_id: FIRST_ID,
             now: START,
         };
@@ -108,7 +139,7 @@ impl Workload {
 
     /// A new order.
     fn order(&mut self, created: i64) -> Arc<OrderRow> {
-        let (id, random) = (self.next_id, &mut self.random);
+        let (id, alike, random) = (self.next_id, self.alike, &mut self.random);
         self.next_id += 1;
         let customer = match &self.zipf {
             Some(zipf) => zipf.draw(random),
@@ -117,7 +148,9 @@ impl Workload {
         Arc::new(OrderRow {
             id,
             created,
-            note: (0..NOTE).map(|_| char::from(b'a' + random.below(26) as u8)).collect(),
+            note: (0..NOTE)
+                .map(|place| if place < alike { 'a' } else { char::from(b'a' + random.below(26) as u8) })
+                .collect(),
             total: random.below(TOTALS),
             customer,
             tags: (0..random.below(4)).fold(Tags::default(), |tags, _| Tags(tags.0 | 1 << random.below(20))),

@@ -1,9 +1,11 @@
 //! How a change finds the queries that it touches, one way for each class.
 
+use std::hash::Hash;
+
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 
-use crate::{BenchQuery, OrderRow, PROCESSING, Shape};
+use crate::{BenchQuery, OrderRow, PROCESSING, Shape, workload::ALIKE};
 
 type Ids = HashSet<u64, FixedState>;
 /// Queries with their filters, beside each other: those that are found together are tested together.
@@ -106,6 +108,63 @@ impl<const PROCESSING_ONLY: bool> Index for OfCustomer<PROCESSING_ONLY> {
         if let Some(number) = after.and_then(|row| self.0.get(&row.customer)) {
             found(*number, false, true);
         }
+    }
+}
+
+/// P and W: queries by a value that an order has for them to match.
+pub(super) struct Keyed<K> {
+    key: fn(&OrderRow) -> K,
+    queries: HashMap<K, Vec<u32>, FixedState>,
+}
+
+impl<K: Hash + Eq> Keyed<K> {
+    fn new(key: fn(&OrderRow) -> K, all: impl Iterator<Item = (K, u32)>) -> Self {
+        let mut queries: HashMap<K, Vec<u32>, FixedState> = HashMap::default();
+        for (key, number) in all {
+            let of_key = queries.entry(key).or_default();
+            // A query may name one value twice.
+            if of_key.last() != Some(&number) {
+                of_key.push(number);
+            }
+        }
+        Self { key, queries }
+    }
+
+    fn of(&self, row: Option<&OrderRow>) -> &[u32] {
+        row.and_then(|row| self.queries.get(&(self.key)(row))).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// P: by the letters behind those in which all notes begin alike.
+pub(super) fn of_letters(queries: &[BenchQuery]) -> Keyed<[u8; 3]> {
+    let letters = |row: &OrderRow| [0, 1, 2].map(|place| row.note.as_bytes()[ALIKE + place]);
+    let all = (0..).zip(queries).filter_map(|(number, query)| match query.shape {
+        Shape::Alike(letters) => Some((letters, number)),
+        _ => None,
+    });
+    Keyed::new(letters, all)
+}
+
+/// W: by customer and priority.
+pub(super) fn of_pairs(queries: &[BenchQuery]) -> Keyed<(u32, u8)> {
+    let all = (0..).zip(queries).flat_map(|(number, query)| match &query.shape {
+        Shape::Wide(pairs) => pairs.iter().map(move |pair| (*pair, number)).collect(),
+        _ => Vec::new(),
+    });
+    Keyed::new(|row| (row.customer, row.priority), all)
+}
+
+impl<K: Hash + Eq> Index for Keyed<K> {
+    fn touched(
+        &self,
+        before: Option<&OrderRow>,
+        after: Option<&OrderRow>,
+        _: i64,
+        mut found: impl FnMut(u32, bool, bool),
+    ) {
+        let (was, is) = (self.of(before), self.of(after));
+        was.iter().for_each(|number| found(*number, true, is.contains(number)));
+        is.iter().filter(|number| !was.contains(number)).for_each(|number| found(*number, false, true));
     }
 }
 
@@ -255,7 +314,7 @@ impl Mixed {
                 | Shape::Region(region, _) => index.of_region[usize::from(region)].push(found),
                 Shape::Prefix(letters) => index.of_prefix.entry(letters).or_default().push(found),
                 Shape::Minutes(_) => index.of_time.push(found),
-                Shape::Every | Shape::Processing | Shape::Total(_) => {}
+                Shape::Every | Shape::Processing | Shape::Total(_) | Shape::Alike(_) | Shape::Wide(_) => {}
             }
         }
         index

@@ -7,6 +7,7 @@
 //! | D | the queries sorted by `a`: those that hold a total are a run, those that show it a prefix of the run | the place of its last row in one tree of all orders |
 //! | E | a table of the regions, the queries of each by priority | a window of twice the cap; refills look at the region's orders |
 //! | G | hashes of the customer, of the region, and of the first three letters of the note; orders whose time is up by a tree of all orders by creation | a window of twice the cap |
+//! | P, W | a hash of the letters behind the common beginning, a hash of customer and priority | a window of twice the cap |
 //!
 //! Refills look at all orders where nothing else is said. A commit of several changes applies one after the other and then makes one
 //! net change of what it did to each row of each window, as the engine does.
@@ -20,7 +21,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use self::{
-    index::{Everything, Index, Mixed, OfCustomer, OfRegion, OfTotal, Processing},
+    index::{Everything, Index, Mixed, OfCustomer, OfRegion, OfTotal, Processing, of_letters, of_pairs},
     ranges::Ranges,
 };
 use crate::{
@@ -63,6 +64,8 @@ pub fn hand(class: Class, rows: Rows, queries: Vec<BenchQuery>, now: i64) -> Box
         Class::D => Box::new(Ranges::new(rows, &queries)),
         Class::E => Box::new(Hand::new(OfRegion::new(&queries), rows, queries, now)),
         Class::G => Box::new(Hand::new(Mixed::new(&queries), rows, queries, now)),
+        Class::P => Box::new(Hand::new(of_letters(&queries), rows, queries, now)),
+        Class::W => Box::new(Hand::new(of_pairs(&queries), rows, queries, now)),
     }
 }
 
@@ -76,6 +79,8 @@ pub(crate) fn windows(class: Class, rows: &Rows, queries: &[BenchQuery], now: i6
         Class::D => fill(&OfTotal::new(queries), rows, queries, now),
         Class::E => fill(&OfRegion::new(queries), rows, queries, now),
         Class::G => fill(&Mixed::new(queries), rows, queries, now),
+        Class::P => fill(&of_letters(queries), rows, queries, now),
+        Class::W => fill(&of_pairs(queries), rows, queries, now),
     }
 }
 

@@ -1,14 +1,14 @@
 //! Measures the cases, the contestants of each in turn.
 
-use bytes::Bytes;
 use liveset_engine::{FeedId, Op};
 
 use super::Scale;
 use crate::{
-    BenchQuery, Class, Copies, Diff, FanOut, Live, OrderRow, Scan, Step, Workload,
+    BenchQuery, Class, Copies, Diff, FanOut, Live, Scan, Step, Workload,
     hand::{Baseline, hand, rows},
     json_op,
     measure::{Meter, Round, Timing, resident, thread_time},
+    workload::Raw,
 };
 
 const SEED: u64 = 1;
@@ -48,7 +48,6 @@ pub(super) struct Outcome {
     pub(super) engine: Forms,
     pub(super) hand: Forms,
     pub(super) scan: Timing,
-    pub(super) parse: [Timing; SIZES.len()],
     pub(super) create: Create,
 }
 
@@ -64,21 +63,6 @@ pub(super) struct Fan {
     pub(super) hub: Timing,
     /// Nanoseconds per change.
     pub(super) copies: f64,
-}
-
-pub(super) fn run(scale: &Scale) -> (Vec<Outcome>, Vec<Fan>) {
-    let (mut outcomes, mut fans) = (Vec::new(), Vec::new());
-    let meter = Meter::new();
-    for (class, nodes, queries) in &scale.cases {
-        let case = Case { class: *class, nodes: *nodes, queries: *queries };
-        eprintln!("{class}, {nodes} nodes, {queries} queries");
-        if *class == Class::F {
-            fans.push(fan_out(scale, &meter, case));
-        } else {
-            outcomes.push(measure(scale, &meter, case));
-        }
-    }
-    (outcomes, fans)
 }
 
 /// The rounds of one contestant.
@@ -111,10 +95,9 @@ struct Hand {
     baseline: Box<dyn Baseline>,
     diffs: Vec<Diff>,
     rounds: Rounds,
-    parse: [Vec<Round>; SIZES.len()],
 }
 
-fn measure(scale: &Scale, meter: &Meter, case: Case) -> Outcome {
+pub(super) fn measure(scale: &Scale, meter: &Meter, case: Case) -> Outcome {
     let base = workload(case);
     let queries = case.class.queries(case.queries, case.nodes);
     let now = base.now();
@@ -130,8 +113,7 @@ fn measure(scale: &Scale, meter: &Meter, case: Case) -> Outcome {
     let baseline = hand(case.class, all, queries.clone(), now);
     let spent = thread_time() - begin;
     let hand_bytes = baseline.bytes() as f64;
-    let mut hand =
-        Hand { workload, baseline, diffs: Vec::new(), rounds: Rounds::default(), parse: Default::default() };
+    let mut hand = Hand { workload, baseline, diffs: Vec::new(), rounds: Rounds::default() };
 
     let mut scanned = base.fresh();
     drop(base);
@@ -166,7 +148,6 @@ fn measure(scale: &Scale, meter: &Meter, case: Case) -> Outcome {
         engine: engine.rounds.forms(),
         hand: hand.rounds.forms(),
         scan: Timing::of(&scans),
-        parse: [0, 1, 2].map(|place| Timing::of(&hand.parse[place])),
         create: Create {
             engine: created,
             hand: spent / queries.len() as f64,
@@ -205,42 +186,15 @@ impl Engine {
     }
 }
 
-/// A change as it comes.
-enum Raw {
-    Put(Bytes),
-    Remove(u64),
-}
-
-impl Raw {
-    fn of(step: &Step) -> Self {
-        match step {
-            Step::Put(row) => Self::Put(row.json()),
-            Step::Remove(id) => Self::Remove(*id),
-        }
-    }
-
-    fn parsed(&self) -> Step {
-        match self {
-            Self::Put(json) => Step::Put(OrderRow::parse(json).expect("an order").into()),
-            Self::Remove(id) => Step::Remove(*id),
-        }
-    }
-}
-
 impl Hand {
     fn round(&mut self, meter: &Meter, place: usize, changes: usize) {
-        let Self { workload, baseline, diffs, rounds, parse } = self;
+        let Self { workload, baseline, diffs, rounds } = self;
         let decoded = commits(workload, changes, SIZES[place], |steps| steps);
         rounds.nodes[place].push(
             meter.round(changes, decoded, |(now, steps)| drained(baseline.as_mut(), now, steps, diffs)),
         );
         let raw = |steps: Vec<Step>| steps.iter().map(Raw::of).collect::<Vec<_>>();
         let json = commits(workload, changes, SIZES[place], raw);
-        let copies = json.iter().map(|(_, raws)| raws).collect();
-        parse[place].push(meter.round(changes, copies, |raws| {
-            let steps: Vec<Step> = raws.iter().map(Raw::parsed).collect();
-            std::hint::black_box(steps).len()
-        }));
         rounds.json[place].push(meter.round(changes, json, |(now, raws)| {
             let steps = raws.iter().map(Raw::parsed).collect();
             drained(baseline.as_mut(), now, steps, diffs)
@@ -269,14 +223,14 @@ fn commits<T>(
 }
 
 fn workload(case: Case) -> Workload {
-    if case.class.is_zipf() { Workload::zipf(case.nodes, SEED) } else { Workload::new(case.nodes, SEED) }
+    Workload::of_class(case.class, case.nodes, SEED)
 }
 
 fn grown(before: Option<u64>, after: Option<u64>) -> Option<f64> {
     Some(after?.saturating_sub(before?) as f64)
 }
 
-fn fan_out(scale: &Scale, meter: &Meter, case: Case) -> Fan {
+pub(super) fn fan_out(scale: &Scale, meter: &Meter, case: Case) -> Fan {
     let (base, sessions) = (workload(case), case.queries);
     let query = case.class.queries(1, case.nodes)[0].query();
     let mut workload = base.fresh();

@@ -1,12 +1,19 @@
 //! The tables: what a change costs beside the baselines, and how that grows.
 
 mod cases;
+mod single;
 mod targets;
 
 use std::io::{self, Write};
 
-use self::cases::{Case, Fan, Outcome, SIZES};
-use crate::{Class, measure::Timing};
+use self::{
+    cases::{Case, Fan, Outcome, SIZES},
+    single::Single,
+};
+use crate::{
+    Class,
+    measure::{Meter, Timing},
+};
 
 /// What is measured, and how long.
 #[derive(Clone, Debug)]
@@ -21,6 +28,8 @@ pub struct Scale {
     pub changes: [usize; SIZES.len()],
     /// Filters that the scan tries in a round; it makes at least 20 changes.
     pub tries: usize,
+    /// How large the moments, commits and sets are that are measured once at a time.
+    pub sizes: Vec<usize>,
 }
 
 impl Scale {
@@ -42,9 +51,12 @@ impl Scale {
         cases.extend([10_000, 100_000, 1_000_000].map(|nodes| (Class::E, nodes, 250)));
         cases.extend([100, 1_000, 10_000].map(|sessions| (Class::F, 10_000, sessions)));
         cases.extend([(10_000, 10_000), (100_000, 1_000), (100_000, 10_000)].map(|(n, q)| (Class::G, n, q)));
+        cases.extend([1_000, 10_000].map(|queries| (Class::P, 100_000, queries)));
+        cases.extend([100, 1_000].map(|queries| (Class::W, 100_000, queries)));
         // By class, then by size, so that a table reads from top to bottom.
         cases.sort_by_key(|(class, nodes, queries)| (*class as u8, *nodes, *queries));
-        Self { cases, rounds: 5, seconds: 10.0, changes: [1_000, 1_000, 2_000], tries: 2_000_000 }
+        let sizes = vec![10_000, 100_000];
+        Self { cases, rounds: 5, seconds: 10.0, changes: [1_000, 1_000, 2_000], tries: 2_000_000, sizes }
     }
 
     /// Small sizes, to try all of it.
@@ -55,13 +67,15 @@ impl Scale {
             .flat_map(|class| [(class, 300, 20), (class, 3_000, 20)])
             .collect();
         cases.extend([(Class::B, 3_000, 200), (Class::F, 300, 3), (Class::F, 300, 30)]);
-        Self { cases, rounds: 1, seconds: 1.0, changes: [20, 100, 1_000], tries: 1_000 }
+        let sizes = vec![100, 1_000];
+        Self { cases, rounds: 1, seconds: 1.0, changes: [20, 100, 1_000], tries: 1_000, sizes }
     }
 
     /// Only one class.
     #[must_use]
     pub fn only(mut self, class: Class) -> Self {
         self.cases.retain(|(of, ..)| *of == class);
+        self.sizes.clear();
         self
     }
 
@@ -80,26 +94,43 @@ impl Scale {
     }
 }
 
-/// Measures everything, and writes all tables as Markdown. Tells on standard error where it is.
+/// Measures everything, and writes all tables as Markdown, the rows of what takes long as they are measured.
 ///
 /// # Errors
 ///
 /// `out` cannot be written to.
 pub fn write(scale: &Scale, out: &mut impl Write) -> io::Result<()> {
-    let (outcomes, fans) = cases::run(scale);
+    let meter = Meter::new();
+    let case = |(class, nodes, queries): &(Class, u32, usize)| Case {
+        class: *class,
+        nodes: *nodes,
+        queries: *queries,
+    };
+    let (fans, cases): (Vec<Case>, Vec<Case>) =
+        scale.cases.iter().map(case).partition(|case| case.class == Class::F);
     writeln!(
         out,
-        "Microseconds of CPU time per change, medians of up to {} rounds, one thread; p50 and p99 of single commits by the wall clock. \
-         Microseconds are this machine's; ratios and growth carry over.\n",
+        "Microseconds of CPU time, medians of up to {} rounds, one thread; p99 of single commits by the wall clock. Microseconds are this \
+         machine's; ratios and growth carry over.\n",
         scale.rounds
     )?;
-    if !outcomes.is_empty() {
-        changes(&outcomes, out)?;
-        commits(&outcomes, out)?;
+    let mut outcomes = Vec::new();
+    if !cases.is_empty() {
+        changes(out)?;
+        for case in cases {
+            let outcome = cases::measure(scale, &meter, case);
+            change(&outcome, out)?;
+            outcomes.push(outcome);
+        }
+        growth(&outcomes, out)?;
         queries(&outcomes, out)?;
     }
     if !fans.is_empty() {
-        fan_out(&fans, out)?;
+        let measured = fans.into_iter().map(|case| cases::fan_out(scale, &meter, case));
+        fan_out(measured, out)?;
+    }
+    if !scale.sizes.is_empty() {
+        singles(&meter, &scale.sizes, out)?;
     }
     if !outcomes.is_empty() {
         targets::write(&outcomes, out)?;
@@ -107,100 +138,104 @@ pub fn write(scale: &Scale, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-/// Commits of one change, from nodes that were read before.
-fn changes(outcomes: &[Outcome], out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, "## A change: commits of one, from decoded nodes\n")?;
-    writeln!(out, "Growth is that of the engine, and of `hand` in brackets.\n")?;
+fn changes(out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "## A change, in commits of 1, 100 and 1,000\n")?;
+    writeln!(
+        out,
+        "From JSON, as users commit it, next to `serde_json` into a struct and the work by hand; then each from decoded rows. The scan tries \
+         every filter.\n"
+    )?;
     table(
         out,
         &[
             "class",
             "nodes",
             "queries",
+            "commit",
             "diffs/change",
+            "engine, JSON",
+            "parse + hand",
+            "engine ÷ (parse + hand)",
             "engine",
-            "p50",
             "p99",
             "hand",
-            "p50",
             "p99",
             "scan",
-            "p99",
             "engine ÷ hand",
             "scan ÷ engine",
-            "queries ×10",
-            "nodes ×10",
         ],
-    )?;
-    for outcome in outcomes {
-        let Outcome { case, engine, hand, scan, .. } = outcome;
-        let growth = |of: Option<&Outcome>| match of {
-            Some(before) => format!(
-                "{} ({})",
-                ratio(engine.nodes[0].per_change, before.engine.nodes[0].per_change),
-                ratio(hand.nodes[0].per_change, before.hand.nodes[0].per_change)
-            ),
-            None => String::new(),
+    )
+}
+
+/// The rows of one case.
+fn change(outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
+    let Outcome { case, engine, hand, scan, diffs, .. } = outcome;
+    for (place, size) in SIZES.into_iter().enumerate() {
+        let (json, parsed) = (engine.json[place].per_change, hand.json[place].per_change);
+        let (Timing { per_change: engine, p99, .. }, hand) = (engine.nodes[place], hand.nodes[place]);
+        // Only commits of one are scanned.
+        let (scanned, ahead) = match place {
+            0 => (micros(scan.per_change), ratio(scan.per_change, engine)),
+            _ => Default::default(),
         };
-        let find = |nodes: u32, queries: usize| {
-            outcomes.iter().find(|other| other.case == Case { class: case.class, nodes, queries })
-        };
-        let (by_queries, by_nodes) =
-            (find(case.nodes, case.queries / 10), find(case.nodes / 10, case.queries));
-        write!(out, "| {} | {} | {} | {:.2} ", case.class, case.nodes, case.queries, outcome.diffs)?;
-        for timing in [engine.nodes[0], hand.nodes[0]] {
-            let Timing { per_change, p50, p99 } = timing;
-            write!(out, "| {} | {} | {} ", micros(per_change), micros(p50), micros(p99))?;
-        }
         writeln!(
             out,
-            "| {} | {} | {} | {} | {} | {} |",
-            micros(scan.per_change),
-            micros(scan.p99),
-            ratio(engine.nodes[0].per_change, hand.nodes[0].per_change),
-            ratio(scan.per_change, engine.nodes[0].per_change),
-            growth(by_queries),
-            growth(by_nodes)
+            "| {} | {} | {} | {size} | {diffs:.2} | {} | {} | {} | {} | {} | {} | {} | {scanned} | {} | {ahead} |",
+            case.class,
+            case.nodes,
+            case.queries,
+            micros(json),
+            micros(parsed),
+            ratio(json, parsed),
+            micros(engine),
+            micros(p99),
+            micros(hand.per_change),
+            micros(hand.p99),
+            ratio(engine, hand.per_change),
         )?;
+    }
+    out.flush()
+}
+
+/// Of the engine, and of the work by hand in brackets, in commits of one from decoded rows.
+fn growth(outcomes: &[Outcome], out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "\n## Growth: engine, and `hand` in brackets\n")?;
+    table(out, &["class", "nodes", "queries", "queries ×10", "nodes ×10"])?;
+    for Outcome { case, engine, hand, .. } in outcomes {
+        let grown = |nodes: u32, queries: usize| {
+            let before = Case { class: case.class, nodes, queries };
+            let before = outcomes.iter().find(|other| other.case == before && before != *case)?;
+            let engine = ratio(engine.nodes[0].per_change, before.engine.nodes[0].per_change);
+            Some(format!("{engine} ({})", ratio(hand.nodes[0].per_change, before.hand.nodes[0].per_change)))
+        };
+        let (queries, nodes) = (grown(case.nodes, case.queries / 10), grown(case.nodes / 10, case.queries));
+        if queries.is_some() || nodes.is_some() {
+            let [queries, nodes] = [queries, nodes].map(Option::unwrap_or_default);
+            writeln!(out, "| {} | {} | {} | {queries} | {nodes} |", case.class, case.nodes, case.queries)?;
+        }
     }
     writeln!(out)
 }
 
-/// All sizes of commits, decoded and from JSON.
-fn commits(outcomes: &[Outcome], out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, "## Per change, in commits of 1, 100 and 1,000, from decoded nodes and from JSON\n")?;
-    table(
-        out,
-        &[
-            "class",
-            "nodes",
-            "queries",
-            "changes",
-            "engine",
-            "hand",
-            "engine ÷ hand",
-            "engine, JSON",
-            "typed parse",
-            "parse + hand",
-            "engine ÷ (parse + hand)",
-        ],
-    )?;
-    for Outcome { case, engine, hand, parse, .. } in outcomes {
-        for (place, size) in SIZES.into_iter().enumerate() {
+/// Large pieces of work, each row as it is measured.
+fn singles(meter: &Meter, sizes: &[usize], out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "## Once: milliseconds of all of it\n")?;
+    table(out, &["what", "size", "engine", "hand", "scan", "engine ÷ hand", "×10"])?;
+    for measure in [single::flips, single::commit, single::first_result] {
+        let mut before: Option<Single> = None;
+        for size in sizes {
+            let measured = measure(meter, *size);
+            let Single { what, engine, hand, scan, .. } = measured;
+            let grown = before.filter(|before| before.size * 10 == *size);
+            let grown = grown.map_or(String::new(), |before| ratio(engine, before.engine));
+            let [shown, by_hand, scanned] = [engine, hand, scan].map(|nanos| format!("{:.3}", nanos / 1e6));
             writeln!(
                 out,
-                "| {} | {} | {} | {size} | {} | {} | {} | {} | {} | {} | {} |",
-                case.class,
-                case.nodes,
-                case.queries,
-                micros(engine.nodes[place].per_change),
-                micros(hand.nodes[place].per_change),
-                ratio(engine.nodes[place].per_change, hand.nodes[place].per_change),
-                micros(engine.json[place].per_change),
-                micros(parse[place].per_change),
-                micros(hand.json[place].per_change),
-                ratio(engine.json[place].per_change, hand.json[place].per_change)
+                "| {what} | {size} | {shown} | {by_hand} | {scanned} | {} | {grown} |",
+                ratio(engine, hand)
             )?;
+            out.flush()?;
+            before = Some(measured);
         }
     }
     writeln!(out)
@@ -246,7 +281,7 @@ fn queries(outcomes: &[Outcome], out: &mut impl Write) -> io::Result<()> {
 }
 
 /// One diff to many.
-fn fan_out(fans: &[Fan], out: &mut impl Write) -> io::Result<()> {
+fn fan_out(fans: impl Iterator<Item = Fan>, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "## F: a change that all connections are told\n")?;
     writeln!(
         out,
@@ -269,10 +304,10 @@ fn fan_out(fans: &[Fan], out: &mut impl Write) -> io::Result<()> {
             "connections ×10",
         ],
     )?;
+    let mut before: Option<Fan> = None;
     for fan in fans {
         let per_message = fan.messages * fan.sessions as f64 * 1e3;
-        let before =
-            fans.iter().find(|other| (other.nodes, other.sessions * 10) == (fan.nodes, fan.sessions));
+        let grown = before.filter(|before| (before.nodes, before.sessions * 10) == (fan.nodes, fan.sessions));
         writeln!(
             out,
             "| {} | {} | {:.2} | {:.0} | {} | {} | {} | {:.3} | {:.3} | {} | {} |",
@@ -286,8 +321,10 @@ fn fan_out(fans: &[Fan], out: &mut impl Write) -> io::Result<()> {
             fan.hub.per_change / per_message,
             fan.copies / per_message,
             ratio(fan.hub.per_change, fan.copies),
-            before.map_or(String::new(), |before| ratio(fan.hub.per_change, before.hub.per_change))
+            grown.map_or(String::new(), |before| ratio(fan.hub.per_change, before.hub.per_change))
         )?;
+        out.flush()?;
+        before = Some(fan);
     }
     writeln!(out)
 }

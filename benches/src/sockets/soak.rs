@@ -16,7 +16,7 @@ use super::{
     server,
     wander::{EVENT, PATHS},
 };
-use crate::{BenchQuery, Random, Workload};
+use crate::{BenchQuery, Class, Random, Workload};
 
 pub(super) const OPTIONS: Defaults =
     &[("seconds", 1_800), ("connections", 200), ("nodes", 2_000), ("cycle", 4), ("seed", 1), ("workers", 0)];
@@ -106,7 +106,7 @@ struct Load {
 impl Load {
     fn new(liveset: Liveset, nodes: u32, seed: u64) -> Outcome<Self> {
         Ok(Self {
-            writer: Writer::new(liveset, Workload::zipf(nodes, seed))?,
+            writer: Writer::new(liveset, Workload::of_class(Class::G, nodes, seed))?,
             queries: mixed(nodes),
             random: Random::new(seed),
             numbers: [0; PATHS as usize],
