@@ -6,6 +6,7 @@ use std::hash::{Hash, Hasher};
 use hashbrown::Equivalent;
 
 use crate::filter::{Literal, Member};
+use crate::order::rank;
 use crate::seed::probed;
 use crate::value::{Number, Value};
 
@@ -44,6 +45,16 @@ impl Key {
             Member::Number(number) => Some(Key::Number(number)),
             Member::Text(text) => Some(Key::Text(text.into())),
             Member::Instant(_) => None,
+        }
+    }
+
+    /// The [`rank::key`] of the value, and whether no other value has the same one.
+    pub(super) fn rank(&self) -> (u128, bool) {
+        match self {
+            Key::Nothing => (rank::key(&Value::Nothing), true),
+            Key::Bool(value) => (rank::key(&Value::Bool(*value)), true),
+            Key::Number(number) => (rank::key_of_number(*number), true),
+            Key::Text(text) => (rank::key_of_text(text), rank::text_is_whole(text)),
         }
     }
 

@@ -24,14 +24,16 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::filter::{Asked, Compiled, Member, Reading, Ref, Rest, Seen, View};
-use crate::value::Value;
+use crate::filter::{Compiled, Fields, Reading, Ref, Rest, View};
+use crate::time::Timestamp;
 
+mod guard;
 mod key;
 mod probe;
 mod single;
 mod time;
 
+pub(crate) use guard::{Asks, Branch, Guard};
 pub(crate) use key::{Key, KeyRef};
 pub(crate) use probe::{Probe, Sieve};
 pub(crate) use time::TimeTest;
@@ -102,28 +104,26 @@ impl<C: ColumnInfo> Alternative<C> {
         }
     }
 
-    /// What is left to check, where it is no more than that a column holds a value, which nothing else equals.
-    pub(crate) fn equality(&self) -> Option<(C, Value)> {
-        let rest = self.residue.as_ref()?;
-        let mut left = self.filter.conjuncts().iter().filter(|test| !rest.proves(**test));
-        let (Some(only), None) = (left.next(), left.next()) else { return None };
-        let (View::Compare { asked: Asked::Equal, left, right }, false) = self.filter.view(*only) else {
-            return None;
-        };
-        let (column, member) = match (left, right) {
-            (Seen::Column(column), Seen::Constant(member)) => (column, member),
-            (Seen::Constant(member), Seen::Column(column)) => (column, member),
-            _ => return None,
-        };
-        let value = match member {
-            Member::Nothing => Value::Nothing,
-            Member::Bool(value) => Value::Bool(value),
-            Member::Number(number) => Value::Number(number),
-            Member::Text(text) => Value::Text(text.into()),
-            // Text equals an instant in many spellings.
-            Member::Instant(_) => return None,
-        };
-        (column.reading() == Reading::Plain).then(|| (column.clone(), value))
+    /// Whether a row that was found passes, by an operand of the `or` that it was found by where that is known. Adds the steps that it took.
+    pub(crate) fn holds<R: Fields<C> + ?Sized>(
+        &self,
+        operand: Option<Ref>,
+        row: &R,
+        now: Timestamp,
+        steps: &mut u64,
+    ) -> bool {
+        match (operand, &self.by, &self.residue) {
+            (Some(operand), By::Conjunct(or), _) => self.filter.test_operand(*or, operand, row, now, steps),
+            // A range that moves with time is filed wider than it is.
+            _ if self.moves => self.filter.test(row, now, steps),
+            (_, _, Some(rest)) => self.filter.test_rest(rest, row, now, steps),
+            (_, _, None) => true,
+        }
+    }
+
+    /// Whether the filter holds of every row that is found.
+    pub(crate) fn is_proof(&self) -> bool {
+        self.residue.is_none() && !self.moves
     }
 
     /// Whether two ways of finding one filter are the same.
@@ -246,6 +246,11 @@ impl<C: ColumnInfo> Found<C> {
         }
     }
 
+    /// Whether a probe of it moves with time.
+    fn moves(&self) -> bool {
+        self.probes.iter().any(|probe| matches!(probe, Probe::Time { .. }))
+    }
+
     /// The range that it is, if it is one that others over the column may narrow.
     fn range(&self) -> Option<(&C, u128, u128)> {
         match (self.class, self.probes.as_slice()) {
@@ -269,7 +274,7 @@ struct Way<C> {
 
 impl<C: ColumnInfo> Way<C> {
     fn alternative(self, filter: &Compiled<C>, conjuncts: &[Ref]) -> Alternative<C> {
-        let moves = self.found.probes.iter().any(|probe| matches!(probe, Probe::Time { .. }));
+        let moves = self.found.moves();
         Alternative {
             class: self.found.class,
             residue: (self.proven.len() < conjuncts.len()).then(|| Rest::without(self.proven)),
@@ -334,7 +339,7 @@ impl Merged {
 /// The narrowest way of finding one operand of an `or`.
 fn best<C: ColumnInfo>(filter: &Compiled<C>, test: Ref) -> Option<Found<C>> {
     let conjuncts = filter.conjuncts_of(&test);
-    let best = ways(filter, conjuncts).into_iter().min_by_key(|way| way.found.breadth())?;
+    let best = guard::narrowest(filter, conjuncts)?;
     Some(Found { exact: best.proven.len() == conjuncts.len(), ..best.found })
 }
 

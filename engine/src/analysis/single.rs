@@ -10,15 +10,22 @@ pub(super) fn find<C: ColumnInfo>(filter: &Compiled<C>, test: Ref) -> Option<Fou
     match filter.view(test) {
         (View::Always, true) => Some(Found::never()),
         (_, true) => None,
-        (View::Compare { asked, left, right }, false) => compare(filter, asked, left, right),
-        (View::In { column, set }, false) => {
+        (view, false) => find_view(filter, view),
+    }
+}
+
+/// The same of a test that is not negated.
+pub(super) fn find_view<C: ColumnInfo>(filter: &Compiled<C>, view: View<'_, C>) -> Option<Found<C>> {
+    match view {
+        View::Compare { asked, left, right } => compare(filter, asked, left, right),
+        View::In { column, set } => {
             let mut probes = Vec::with_capacity(filter.count(set));
             for member in filter.members(set) {
                 probes.extend(equal(column, member)?.probe(column));
             }
             Some(Found::any_of(Class::In, probes, true))
         }
-        (View::List { column, all, set }, false) => {
+        View::List { column, all, set } => {
             let item = |key| Probe::Item { column: column.clone(), key };
             let keys = filter.members(set).map(Key::of);
             if !all {
@@ -30,10 +37,9 @@ pub(super) fn find<C: ColumnInfo>(filter: &Compiled<C>, test: Ref) -> Option<Fou
             let first = item(keys.flatten().next()?);
             Some(Found::any_of(Class::Items, [first], false))
         }
-        (
-            View::Text { piece: Piece::Start, left: Seen::Column(column), right: Seen::Constant(text) },
-            false,
-        ) => begins(column, text),
+        View::Text { piece: Piece::Start, left: Seen::Column(column), right: Seen::Constant(text) } => {
+            begins(column, text)
+        }
         _ => None,
     }
 }

@@ -16,12 +16,10 @@ use crate::{
     shard::{
         AsOf, LOOK_UP_STEPS, Shard, WINDOW_STEPS,
         behind::Hold,
-        predicates::{Extent, Predicates},
+        predicates::{Extent, Filed, Predicates},
         shown,
         source::{PROBE_STEPS, Source, Span, extent, handle_steps, lay_out_sample, sample, wishes},
-        view::{
-            Cursor, Feed, Filling, Identity, Own, Pace, Proof, Shape, SharedFilter, Timed, Touches, View,
-        },
+        view::{Cursor, Feed, Filling, Identity, Own, Pace, Shape, SharedFilter, Timed, Touches, View},
         window::{self, Window},
     },
     steps::Cost,
@@ -33,6 +31,8 @@ use crate::{
 
 /// What a value by which a filter is found takes, about.
 const FILED_BYTES: usize = 25;
+/// What is left to ask where a filter is found takes so much, for each of the ways into it, about.
+const POSTING_BYTES: usize = 80;
 /// What a view and its filter take besides, about.
 const VIEW_BYTES: usize = size_of::<View>() + size_of::<SharedFilter>() + 256;
 
@@ -181,7 +181,9 @@ impl Prepared {
         // Each changed row is looked up by each field, and may be the one that all tests over time wait for.
         let all = LOOK_UP_STEPS * first.columns + MOMENT_STEPS * first.moments;
         let names = 2 * (plan.filter.canonical().len() + plan.order.canonical().len());
-        let filed = FILED_BYTES * self.access.count + MOMENT_BYTES * self.moments();
+        let postings = if self.access.is_proof() { 1 } else { self.access.count };
+        let filed =
+            FILED_BYTES * self.access.count + POSTING_BYTES * postings + MOMENT_BYTES * self.moments();
         let window = self.most_window_bytes(set, plan.cap, tuning);
         let keeping = Keeping {
             set: plan.set,
@@ -271,10 +273,9 @@ impl Shard {
                 },
                 pace: Pace::Current,
                 compiled: Box::new(compiled),
-                proof: Proof::of(&access),
                 access: Box::new(access),
                 is_all,
-                moving: Box::default(),
+                filed: Filed::default(),
                 timed,
                 views: smallvec![],
                 moves: Cost::NONE,
@@ -604,7 +605,7 @@ impl Shard {
             predicates.insert_scan(id);
             self.scanned += usize::from(!filter.is_all);
         } else {
-            filter.moving = predicates.insert(id, &filter.access.probes(), now);
+            filter.filed = predicates.insert(id, &filter.access, filter.hears_all(), now);
         }
     }
 
@@ -615,7 +616,7 @@ impl Shard {
             predicates.remove_scan(id);
             self.scanned -= usize::from(!filter.is_all);
         } else {
-            predicates.remove(id, &filter.access.probes(), &filter.moving);
+            predicates.remove(&filter.access, filter.hears_all(), &filter.filed);
         }
     }
 
@@ -630,8 +631,7 @@ impl Shard {
         self.work.steps += spent;
         *left = left.saturating_sub(spent);
         (filter.found, filter.held) = (0, 0);
-        let moves = matches!(Proof::of(&better), Proof::Whole);
-        if better.class == filter.access.class && better.count == filter.access.count && !moves {
+        if better.class == filter.access.class && better.count == filter.access.count && !better.moves {
             // Asked less and less: there may be no better one.
             filter.ask_again = filter.ask_again.saturating_mul(2);
             if better.is(&filter.access) {
@@ -641,7 +641,7 @@ impl Shard {
         self.work.rechosen += 1;
         self.unfile(id);
         if let Some(filter) = self.filters.get_mut(id as usize) {
-            (filter.proof, filter.access) = (Proof::of(&better), Box::new(better));
+            *filter.access = better;
         }
         self.file(id, moment.now);
     }

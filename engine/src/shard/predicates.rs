@@ -1,18 +1,23 @@
 //! Which filters a change may touch: the predicate index.
 //!
 //! Every filter is filed under one way to find it ([`Alternative`]): the values, items or ranges of which a node must have one.
-//! What no index can tell is tried against every change. The index only ever narrows; what it does not prove, the filter's
-//! residue decides.
+//! There it has a posting for each of its branches, with what is left to ask of a row ([`Postings`]). What no index can tell is tried
+//! against every change. The index only ever narrows; what it does not prove, the filter's residue decides.
 
 use foldhash::fast::FixedState;
 use indexmap::IndexSet;
 
 use crate::{
-    analysis::{KeyRef, Probe},
+    analysis::{Alternative, Branch, KeyRef, Probe},
     filter::Fields,
     order::rank,
     seed::Keyed,
-    shard::{beginnings::Beginnings, filing::Filing},
+    shard::{
+        beginnings::Beginnings,
+        filing::Filing,
+        postings::{Postings, Verdict},
+        sides::Sides,
+    },
     store::{
         columns::Column,
         row::Row,
@@ -23,29 +28,28 @@ use crate::{
     value::Value,
 };
 
-/// Which versions of a changed node an index was asked about, and answered yes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub(crate) struct Sides {
-    pub(crate) before: bool,
-    pub(crate) after: bool,
-}
-
-impl Sides {
-    pub(crate) const BOTH: Sides = Sides { before: true, after: true };
-    const BEFORE: Sides = Sides { before: true, after: false };
-    const AFTER: Sides = Sides { before: false, after: true };
-
-    pub(crate) fn union(self, other: Sides) -> Sides {
-        Sides { before: self.before || other.before, after: self.after || other.after }
-    }
-}
-
 /// What an index found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
     Filter(u32),
     /// A view that is a stretch of a shared order.
     Stretch(u32),
+}
+
+/// What an index found for a change, and what that says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Candidate {
+    Filter(Verdict),
+    Stretch(u32, Sides),
+}
+
+/// Where a filter is filed.
+#[derive(Debug, Default)]
+pub(crate) struct Filed {
+    /// One for each branch.
+    postings: Box<[u32]>,
+    /// The lower ends of the ranges that move with time.
+    moving: Box<[u128]>,
 }
 
 /// By what it was found.
@@ -82,6 +86,7 @@ pub(crate) struct Predicates {
     keyed: Keyed,
     /// By the columns' ids.
     columns: Vec<OfColumn>,
+    postings: Postings,
     /// Filters that every change is tried on.
     scan: IndexSet<u32, FixedState>,
 }
@@ -89,6 +94,7 @@ pub(crate) struct Predicates {
 #[derive(Debug)]
 struct OfColumn {
     column: Column,
+    /// Postings by a value, by an item; here they are what [`Found::Filter`] has.
     values: Filing,
     items: Filing,
     /// By texts that are too long for a range of keys.
@@ -132,6 +138,7 @@ impl OfColumn {
             && self.descending.is_empty()
     }
 
+    /// The postings and stretches that a row leads to.
     fn candidates(&self, row: &Row, sides: Sides, found: &mut impl FnMut(Found, Sides, Way)) {
         let value = row.at(&self.column);
         for (spot, filing, way) in
@@ -159,46 +166,65 @@ impl OfColumn {
 
 impl Predicates {
     pub(crate) fn new(keyed: Keyed) -> Self {
-        Self { keyed, columns: Vec::new(), scan: IndexSet::default() }
+        Self { keyed, columns: Vec::new(), postings: Postings::new(keyed), scan: IndexSet::default() }
     }
 
-    /// Files a filter; with no probes it is one that no node passes. Returns the lower ends of the ranges that move with time,
-    /// which are needed to take it out again. O(log filters) for each probe.
-    pub(crate) fn insert(&mut self, filter: u32, probes: &[Probe<Column>], now: Timestamp) -> Box<[u128]> {
-        let mut moving = Vec::new();
-        for probe in probes {
-            match probe {
-                Probe::Value { column, key } => self.file(column, Spot::Whole, key.as_ref(), filter),
-                Probe::Item { column, key } => self.file(column, Spot::Item, key.as_ref(), filter),
-                Probe::Beginning { column, text } => self.of_column(column).beginnings.insert(text, filter),
-                Probe::Range { column, lo, hi } => self.of_column(column).ranges.insert(*lo, *hi, filter),
-                Probe::Time { column, test } => {
-                    let (lo, hi) = test.lasting_range(now);
-                    moving.push(lo);
-                    self.of_column(column).ranges.insert(lo, hi, filter);
-                }
-            }
-        }
-        moving.into()
-    }
-
-    /// Takes out what [`insert`](Self::insert) has filed, and leaves nothing of it behind.
-    pub(crate) fn remove(&mut self, filter: u32, probes: &[Probe<Column>], moving: &[u128]) {
-        let mut moving = moving.iter();
-        for probe in probes {
-            match probe {
-                Probe::Value { column, key } => self.unfile(column, Spot::Whole, key.as_ref(), filter),
-                Probe::Item { column, key } => self.unfile(column, Spot::Item, key.as_ref(), filter),
-                Probe::Beginning { column, text } => self.of_column(column).beginnings.remove(text, filter),
-                Probe::Range { column, lo, .. } => {
-                    self.of_column(column).ranges.remove(*lo, filter);
-                }
-                Probe::Time { column, .. } => {
-                    if let Some(lo) = moving.next() {
-                        self.of_column(column).ranges.remove(*lo, filter);
+    /// Files a filter; with no probes it is one that no node passes. Where it is to hear of every row that leads to it, nothing is asked
+    /// of these there. Returns what is needed to take it out again. O(log filters) for each probe.
+    pub(crate) fn insert(
+        &mut self,
+        filter: u32,
+        access: &Alternative<Column>,
+        hears_all: bool,
+        now: Timestamp,
+    ) -> Filed {
+        let (mut postings, mut moving) = (Vec::new(), Vec::new());
+        for branch in branches(access, hears_all) {
+            let posting = self.postings.insert(filter, &branch);
+            postings.push(posting);
+            for probe in &branch.probes {
+                match probe {
+                    Probe::Value { column, key } => self.file(column, Spot::Whole, key.as_ref(), posting),
+                    Probe::Item { column, key } => self.file(column, Spot::Item, key.as_ref(), posting),
+                    Probe::Beginning { column, text } => {
+                        self.of_column(column).beginnings.insert(text, posting);
+                    }
+                    Probe::Range { column, lo, hi } => {
+                        self.of_column(column).ranges.insert(*lo, *hi, posting);
+                    }
+                    Probe::Time { column, test } => {
+                        let (lo, hi) = test.lasting_range(now);
+                        moving.push(lo);
+                        self.of_column(column).ranges.insert(lo, hi, posting);
                     }
                 }
             }
+        }
+        Filed { postings: postings.into(), moving: moving.into() }
+    }
+
+    /// Takes out what [`insert`](Self::insert) has filed, and leaves nothing of it behind.
+    pub(crate) fn remove(&mut self, access: &Alternative<Column>, hears_all: bool, filed: &Filed) {
+        let mut moving = filed.moving.iter();
+        for (branch, posting) in branches(access, hears_all).iter().zip(&filed.postings) {
+            for probe in &branch.probes {
+                match probe {
+                    Probe::Value { column, key } => self.unfile(column, Spot::Whole, key.as_ref(), *posting),
+                    Probe::Item { column, key } => self.unfile(column, Spot::Item, key.as_ref(), *posting),
+                    Probe::Beginning { column, text } => {
+                        self.of_column(column).beginnings.remove(text, *posting);
+                    }
+                    Probe::Range { column, lo, .. } => {
+                        self.of_column(column).ranges.remove(*lo, *posting);
+                    }
+                    Probe::Time { column, .. } => {
+                        if let Some(lo) = moving.next() {
+                            self.of_column(column).ranges.remove(*lo, *posting);
+                        }
+                    }
+                }
+            }
+            self.postings.remove(*posting);
         }
         self.columns.retain(|of| !of.is_empty());
     }
@@ -240,26 +266,32 @@ impl Predicates {
     /// The other filters, and the stretches, that a change may touch; one may come more than once. Costs a look-up for each
     /// column that any of them is found by, two where the change has changed it.
     pub(crate) fn candidates(
-        &self,
+        &mut self,
         before: Option<&Row>,
         after: Option<&Row>,
-        mut found: impl FnMut(Found, Sides, Way),
+        now: Timestamp,
+        mut found: impl FnMut(Candidate, Way),
     ) {
-        for of_column in &self.columns {
-            match (before, after) {
-                (Some(before), Some(after)) => {
-                    if before.at(&of_column.column) == after.at(&of_column.column) {
-                        of_column.candidates(after, Sides::BOTH, &mut found);
-                    } else {
-                        of_column.candidates(before, Sides::BEFORE, &mut found);
-                        of_column.candidates(after, Sides::AFTER, &mut found);
-                    }
+        let Self { columns, postings, .. } = self;
+        postings.begin();
+        look_up(columns, before, after, |entry, sides, way| {
+            let candidate = match entry {
+                Found::Filter(posting) => {
+                    Candidate::Filter(postings.judge(posting, (before, after), sides, now))
                 }
-                (Some(before), None) => of_column.candidates(before, Sides::BEFORE, &mut found),
-                (None, Some(after)) => of_column.candidates(after, Sides::AFTER, &mut found),
-                (None, None) => {}
+                Found::Stretch(view) => Candidate::Stretch(view, sides),
+            };
+            found(candidate, way);
+        });
+    }
+
+    /// The other filters that a row leads to, whatever is left to ask of it; one may come more than once.
+    pub(crate) fn reached(&self, row: Option<&Row>, mut found: impl FnMut(u32)) {
+        look_up(&self.columns, row, row, |entry, _, _| {
+            if let Found::Filter(posting) = entry {
+                found(self.postings.filter(posting));
             }
-        }
+        });
     }
 
     /// How many filters share the place of a probe, for those who ask how a query is found.
@@ -286,15 +318,17 @@ impl Predicates {
             let ranges = of.ranges.bytes() + of.ascending.bytes() + of.descending.bytes();
             keys + ranges + size_of::<OfColumn>()
         };
-        self.columns.iter().map(of_column).sum::<usize>() + self.scan.capacity() * 2 * size_of::<Entry>()
+        self.columns.iter().map(of_column).sum::<usize>()
+            + self.postings.heap_bytes()
+            + self.scan.capacity() * 2 * size_of::<Entry>()
     }
 
-    fn file(&mut self, column: &Column, spot: Spot, key: KeyRef<'_>, filter: u32) {
-        self.of_column(column).filing(spot).insert(key, filter);
+    fn file(&mut self, column: &Column, spot: Spot, key: KeyRef<'_>, posting: u32) {
+        self.of_column(column).filing(spot).insert(key, posting);
     }
 
-    fn unfile(&mut self, column: &Column, spot: Spot, key: KeyRef<'_>, filter: u32) {
-        self.of_column(column).filing(spot).remove(key, filter);
+    fn unfile(&mut self, column: &Column, spot: Spot, key: KeyRef<'_>, posting: u32) {
+        self.of_column(column).filing(spot).remove(key, posting);
     }
 
     /// How many columns a changed row is looked up by.
@@ -312,5 +346,40 @@ impl Predicates {
             place
         });
         &mut self.columns[place]
+    }
+}
+
+/// The branches of a filter; one that is to hear of every row has one, of which nothing is asked.
+fn branches(access: &Alternative<Column>, hears_all: bool) -> Vec<Branch<Column>> {
+    match hears_all {
+        false => access.branches(),
+        true => {
+            let is_proof = access.is_proof();
+            vec![Branch { probes: access.probes(), guards: Vec::new(), is_proof, operand: None }]
+        }
+    }
+}
+
+/// What the versions of a changed row lead to; both where they are alike in a column.
+fn look_up(
+    columns: &[OfColumn],
+    before: Option<&Row>,
+    after: Option<&Row>,
+    mut found: impl FnMut(Found, Sides, Way),
+) {
+    for of_column in columns {
+        match (before, after) {
+            (Some(before), Some(after)) => {
+                if before.at(&of_column.column) == after.at(&of_column.column) {
+                    of_column.candidates(after, Sides::BOTH, &mut found);
+                } else {
+                    of_column.candidates(before, Sides::BEFORE, &mut found);
+                    of_column.candidates(after, Sides::AFTER, &mut found);
+                }
+            }
+            (Some(before), None) => of_column.candidates(before, Sides::BEFORE, &mut found),
+            (None, Some(after)) => of_column.candidates(after, Sides::AFTER, &mut found),
+            (None, None) => {}
+        }
     }
 }

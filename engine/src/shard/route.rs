@@ -1,16 +1,20 @@
 //! Brings the changes of a commit to the filters and stretches that they touch.
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
 use crate::{
     shard::{
         AsOf, Shard,
-        predicates::{Found, Predicates, Sides, Way},
-        touches::Tried,
+        postings::Verdict,
+        predicates::{Candidate, Found, Predicates, Way},
+        sides::Sides,
+        touches::{Touch, Tried},
         view::{Shape, SharedFilter},
     },
     steps::Cost,
-    store::set::RowChange,
+    store::{row::Row, set::RowChange, sorting::Sorting},
 };
 
 impl Shard {
@@ -31,50 +35,73 @@ impl Shard {
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.touches.clear();
         scratch.touched.clear();
+        let mut excluded = 0;
         for (place, RowChange { before, after, .. }) in changes.iter().enumerate() {
             let (before, after) = (before.as_deref(), after.as_deref());
-            let Self { predicates, filters, views, step, work, .. } = self;
-            predicates[set].candidates(before, after, |found, sides, way| {
+            let Self { predicates, filters, views, step, work, misplaced, .. } = self;
+            predicates[set].candidates(before, after, moment.now, |candidate, way| {
                 match way {
                     Way::Value => work.candidates_by_value += 1,
                     Way::Item => work.candidates_by_item += 1,
                     Way::Range => work.candidates_by_range += 1,
                     Way::Stretch => work.candidates_by_stretch += 1,
                 }
-                let touches = match found {
-                    // A filter that is behind takes the commit out of the history.
-                    Found::Filter(filter) => filters
-                        .get_mut(filter as usize)
-                        .filter(|filter| filter.is_current())
-                        .map(|filter| &mut filter.touches),
-                    Found::Stretch(view) => match views.get_mut(view as usize).map(|view| &mut view.shape) {
-                        Some(Shape::Stretch { touches, .. }) => Some(touches),
-                        _ => None,
-                    },
-                };
-                if let Some(touches) = touches {
-                    scratch.touch(touches, *step, found, place as u32, sides);
+                match candidate {
+                    Candidate::Filter(Verdict { filter: id, sides, holds, operand, asked, vain }) => {
+                        work.predicates_evaluated += u64::from(asked);
+                        let is_excluded = sides == Sides::default();
+                        excluded += u64::from(is_excluded);
+                        if is_excluded && vain == 0 {
+                            return;
+                        }
+                        // A filter that is behind takes the commit out of the history.
+                        let Some(filter) = filters.get_mut(id as usize).filter(|filter| filter.is_current())
+                        else {
+                            return;
+                        };
+                        if is_excluded {
+                            filter.found = filter.found.saturating_add(vain);
+                            if filter.is_misplaced() && !misplaced.contains(&id) {
+                                misplaced.push(id);
+                            }
+                            return;
+                        }
+                        let touch = Touch::new(place as u32, sides, holds, operand);
+                        scratch.touch(&mut filter.touches, *step, Found::Filter(id), touch);
+                    }
+                    Candidate::Stretch(view, sides) => {
+                        if let Some(Shape::Stretch { touches, .. }) =
+                            views.get_mut(view as usize).map(|view| &mut view.shape)
+                        {
+                            let touch = Touch::new(place as u32, sides, sides, None);
+                            scratch.touch(touches, *step, Found::Stretch(view), touch);
+                        }
+                    }
                 }
             });
         }
-        self.work.candidates_found += scratch.touches.len() as u64;
-        let looked_up = columns * changes.len() as u64 + scratch.touches.len() as u64;
+        let candidates = scratch.touches.len() as u64 + excluded;
+        self.work.candidates_found += candidates;
+        let looked_up = columns * changes.len() as u64 + candidates;
         self.work.steps += looked_up;
         indexed = indexed.saturating_sub(looked_up);
+        let mut places = Places::default();
         for found in &scratch.touched {
             match *found {
                 Found::Filter(filter) => {
                     let first = self.filters[filter as usize].touches.first;
-                    let touched = scratch.chain(first).map(|touch| &changes[touch.change as usize]);
-                    let tried = Tried::of_changes(touched);
+                    let touches =
+                        || scratch.chain(first).map(|touch| (&changes[touch.change as usize], touch));
+                    if self.is_passed_by(filter, touches(), &mut places, &mut indexed) {
+                        continue;
+                    }
+                    let tried = Tried::of_changes(touches().map(|(change, _)| change));
                     let steps = self.most_steps(filter, tried);
                     if steps > DEAR_STEPS.saturating_mul(tried.rows) || steps > indexed {
                         dear.push(Dear { steps, filter, is_found: true });
                         continue;
                     }
-                    let touches = scratch.chain(first);
-                    let touches = touches.map(|touch| (&changes[touch.change as usize], touch.sides));
-                    self.apply_to_filter(filter, touches, moment, &mut indexed);
+                    self.apply_to_filter(filter, touches(), moment, &mut indexed);
                 }
                 Found::Stretch(view) => {
                     let Shape::Stretch { touches, .. } = &self.views[view as usize].shape else { continue };
@@ -106,11 +133,11 @@ impl Shard {
                 self.fall_behind(filter, moment.now, moment);
             } else if is_found {
                 let touches = scratch.chain(self.filters[filter as usize].touches.first);
-                let touches = touches.map(|touch| (&changes[touch.change as usize], touch.sides));
+                let touches = touches.map(|touch| (&changes[touch.change as usize], touch));
                 self.apply_to_filter(filter, touches, moment, for_scans);
             } else {
                 self.work.candidates_scanned += changes.len() as u64;
-                let touches = changes.iter().map(|change| (change, Sides::BOTH));
+                let touches = (0..).zip(changes).map(|(place, change)| (change, Touch::of_row(place)));
                 self.apply_to_filter(filter, touches, moment, for_scans);
             }
         }
@@ -131,6 +158,61 @@ impl Shard {
         self.misplaced.append(&mut misplaced);
     }
 
+    /// Whether all that a filter is told of is known to pass by its window, on both sides of it: then only the count changes, and is
+    /// changed. What is left to try, or told of counts, does not pass by.
+    fn is_passed_by<'a>(
+        &mut self,
+        id: u32,
+        touches: impl Iterator<Item = (&'a RowChange, Touch)>,
+        places: &mut Places,
+        left: &mut u64,
+    ) -> bool {
+        if *left == 0 {
+            return false;
+        }
+        let Self { filters, views, work, .. } = self;
+        let filter = &mut filters[id as usize];
+        let [view] = filter.views[..] else { return false };
+        let view = &mut views[view as usize];
+        let Shape::Window { window, .. } = &view.shape else { return false };
+        if !view.filling.is_done() || filter.hears_all() {
+            return false;
+        }
+        let (mut total, mut rows) = (view.total, 0);
+        for (RowChange { before, after, .. }, Touch { change, sides, holds, .. }) in touches {
+            if sides != holds {
+                return false;
+            }
+            let mut place = |row: &Option<Arc<Row>>, is_after: bool, holds: bool| {
+                let row = row.as_ref().filter(|_| holds)?;
+                Some(places.of(row, &view.sorting, change, is_after))
+            };
+            let (was, is) = (place(before, false, holds.before), place(after, true, holds.after));
+            let ends_before = |place: Option<u128>| place.is_none_or(|place| window.ends_before(place));
+            let stays = || match (was, is, before, after) {
+                (Some(was), Some(is), Some(before), Some(after)) => {
+                    was == is && window.hides(is) && view.sorting.same(before, after)
+                }
+                _ => false,
+            };
+            if !(stays() || ends_before(was) && ends_before(is)) {
+                return false;
+            }
+            rows += 1;
+            total = total + u64::from(is.is_some()) - u64::from(was.is_some());
+        }
+        if total != view.total && view.feeds.iter().any(|feed| feed.follows_count) {
+            return false;
+        }
+        view.total = total;
+        filter.found = filter.found.saturating_add(rows);
+        filter.held = filter.held.saturating_add(rows);
+        let steps = PASSING_STEPS * u64::from(rows);
+        work.steps += steps;
+        *left = left.saturating_sub(steps);
+        true
+    }
+
     /// The most steps that it takes to try some rows on a filter, and to move them in its views.
     pub(super) fn most_steps(&self, filter: u32, rows: Tried) -> u64 {
         let filter = &self.filters[filter as usize];
@@ -139,6 +221,30 @@ impl Shard {
         };
         let tried = of(filter.cost, rows.sides, rows.blocks);
         tried.saturating_add(of(filter.moves, rows.rows, rows.blocks))
+    }
+}
+
+/// The places of changed rows in orders, as far as they were asked for: of what came last, the few that queries share.
+#[derive(Debug)]
+struct Places([(*const Sorting, u32, bool, u128); PLACES]);
+
+const PLACES: usize = 16;
+
+impl Default for Places {
+    fn default() -> Self {
+        Self([(std::ptr::null(), 0, false, 0); PLACES])
+    }
+}
+
+impl Places {
+    fn of(&mut self, row: &Row, sorting: &Arc<Sorting>, change: u32, is_after: bool) -> u128 {
+        let order = Arc::as_ptr(sorting);
+        let slot = (order as usize >> 4) ^ ((change as usize) << 1 | usize::from(is_after));
+        let held = &mut self.0[slot % PLACES];
+        if (held.0, held.1, held.2) != (order, change, is_after) {
+            *held = (order, change, is_after, sorting.prefix(row));
+        }
+        held.3
     }
 }
 
@@ -156,5 +262,7 @@ const DEAR_STEPS: u64 = 256;
 const INDEXED_STEPS: u64 = 64;
 /// The steps that it takes to look up a changed row by a column that filters are found by, before and after.
 pub(crate) const LOOK_UP_STEPS: u64 = 2;
+/// The steps of finding that a row passes by a window.
+const PASSING_STEPS: u64 = 2;
 /// The steps that it takes to find a better access for a filter, besides those that its size makes.
 const RECONSIDER_STEPS: u64 = 1_000;

@@ -11,10 +11,10 @@ use crate::{
     order::rank,
     shard::{
         AsOf, Shard,
-        predicates::Sides,
         refill::{CHEAP_REFILL, Refill, refill},
         source::{PROBE_STEPS, lies_in},
-        view::{Cursor, Feed, Filling, Proof, Shape, Timed, View},
+        touches::Touch,
+        view::{Cursor, Feed, Filling, Shape, Timed, View},
         window::{Cause, Step, Window},
     },
     stats::Account,
@@ -27,7 +27,7 @@ impl Shard {
     pub(super) fn apply_to_filter<'a>(
         &mut self,
         id: u32,
-        touches: impl Iterator<Item = (&'a RowChange, Sides)>,
+        touches: impl Iterator<Item = (&'a RowChange, Touch)>,
         moment: AsOf<'a>,
         left: &mut u64,
     ) {
@@ -35,27 +35,19 @@ impl Shard {
         let mut steps: SmallVec<[Step<'_>; 2]> = SmallVec::new();
         let mut timer = None;
         let mut spent = 0;
-        for (change, sides) in touches {
+        let is_proof = filter.access.is_proof();
+        for (change, touch) in touches {
+            let Touch { sides, holds: known, operand, .. } = touch;
             filter.found = filter.found.saturating_add(1);
-            let mut holds = |row: &&'a Arc<Row>| {
-                let rest = match &filter.proof {
-                    Proof::Found => return true,
-                    Proof::Equal(column, value) => {
-                        self.work.predicates_evaluated += 1;
-                        spent += 1;
-                        return row.at(column) == value;
-                    }
-                    Proof::Residue => filter.access.residue.as_ref(),
-                    Proof::Whole => None,
-                };
-                self.work.predicates_evaluated += 1;
-                match rest {
-                    Some(rest) => filter.compiled.test_rest(rest, &***row, moment.now, &mut spent),
-                    None => filter.compiled.test(&***row, moment.now, &mut spent),
+            let mut holds = |row: &Arc<Row>| {
+                if is_proof {
+                    return true;
                 }
+                self.work.predicates_evaluated += 1;
+                filter.access.holds(operand, &**row, moment.now, &mut spent)
             };
-            let before = change.before.as_ref().filter(|_| sides.before).filter(&mut holds);
-            let after = change.after.as_ref().filter(|_| sides.after).filter(&mut holds);
+            let before = change.before.as_ref().filter(|row| known.before || sides.before && holds(row));
+            let after = change.after.as_ref().filter(|row| known.after || sides.after && holds(row));
             if let Timed::ByNode(timers) = &mut filter.timed {
                 timer.get_or_insert_with(|| timers.next());
                 let row = change.after.as_ref().filter(|_| sides.after);

@@ -7,7 +7,8 @@ use smallvec::SmallVec;
 use crate::{
     shard::{
         AsOf, LOOK_UP_STEPS, Shard, Tried, WINDOW_STEPS,
-        predicates::{Found, Predicates, Sides},
+        predicates::{Found, Predicates},
+        touches::Touch,
         view::{SharedFilter, Timed},
         window::{Cause, Step},
     },
@@ -83,12 +84,12 @@ impl Shard {
         for of_row in turned.chunk_by(|a, b| a.row == b.row) {
             let row = moment.rows.current(of_row[0].row).map(|row| &**row);
             let Self { predicates, filters, step, .. } = self;
-            predicates[set].candidates(row, row, |found, _, _| {
-                let Found::Filter(id) = found else { return };
+            predicates[set].reached(row, |id| {
                 let Some(filter) = filters.get_mut(id as usize) else { return };
                 // Whoever asks other tests than those that have turned is as before.
                 if filter.is_current() && filter.timed.asks(of_row) {
-                    scratch.touch(&mut filter.touches, *step, found, place, Sides::BOTH);
+                    let touch = Touch::of_row(place);
+                    scratch.touch(&mut filter.touches, *step, Found::Filter(id), touch);
                 }
             });
             place += of_row.len() as u32;
@@ -227,8 +228,8 @@ impl Shard {
         let Some(predicates) = self.predicates.get_mut(set) else { return };
         for (id, filter) in self.filters.iter_mut().filter(|(_, filter)| filter.set == set) {
             if filter.access.moves && !filter.is_scanned() {
-                predicates.remove(id as u32, &filter.access.probes(), &filter.moving);
-                filter.moving = predicates.insert(id as u32, &filter.access.probes(), now);
+                predicates.remove(&filter.access, filter.hears_all(), &filter.filed);
+                filter.filed = predicates.insert(id as u32, &filter.access, filter.hears_all(), now);
             }
         }
     }

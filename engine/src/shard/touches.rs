@@ -7,10 +7,8 @@
 use std::sync::Arc;
 
 use crate::{
-    shard::{
-        predicates::{Found, Sides},
-        view::Touches,
-    },
+    filter::Ref,
+    shard::{predicates::Found, sides::Sides, view::Touches},
     store::{row::Row, set::RowChange},
 };
 
@@ -18,8 +16,23 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Touch {
     pub(super) change: u32,
+    /// The sides that may pass, and those of them that are known to.
     pub(super) sides: Sides,
+    pub(super) holds: Sides,
+    /// The operand of an `or` by which alone they may.
+    pub(super) operand: Option<Ref>,
     next: u32,
+}
+
+impl Touch {
+    pub(super) fn new(change: u32, sides: Sides, holds: Sides, operand: Option<Ref>) -> Self {
+        Self { change, sides, holds, operand, next: END }
+    }
+
+    /// A row that is as it was.
+    pub(super) fn of_row(place: u32) -> Self {
+        Self::new(place, Sides::BOTH, Sides::default(), None)
+    }
 }
 
 const END: u32 = u32::MAX;
@@ -33,28 +46,23 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    pub(super) fn touch(
-        &mut self,
-        touches: &mut Touches,
-        step: u64,
-        found: Found,
-        change: u32,
-        sides: Sides,
-    ) {
+    pub(super) fn touch(&mut self, touches: &mut Touches, step: u64, found: Found, touch: Touch) {
         let next = self.touches.len() as u32;
         if touches.step != step {
             *touches = Touches { step, first: next, last: next };
             self.touched.push(found);
         } else {
             let last = &mut self.touches[touches.last as usize];
-            if last.change == change {
-                last.sides = last.sides.union(sides);
+            if last.change == touch.change {
+                last.sides = last.sides.union(touch.sides);
+                last.holds = last.holds.union(touch.holds);
+                last.operand = last.operand.filter(|operand| touch.operand == Some(*operand));
                 return;
             }
             last.next = next;
             touches.last = next;
         }
-        self.touches.push(Touch { change, sides, next: END });
+        self.touches.push(touch);
     }
 
     pub(super) fn chain(&self, first: u32) -> impl Iterator<Item = Touch> + '_ {

@@ -11,7 +11,7 @@ use crate::{
     analysis::{Alternative, Class},
     filter::Compiled,
     shard::{
-        predicates::Extent,
+        predicates::{Extent, Filed},
         timers::Timers,
         window::{Cause, Step, Stretch, Window},
     },
@@ -20,7 +20,6 @@ use crate::{
     time::Timestamp,
     update::WindowChange,
     update::{self, FeedId},
-    value::Value,
 };
 
 /// What makes two queries the same work; projections are separate on top of it.
@@ -42,9 +41,7 @@ pub(crate) struct SharedFilter {
     pub(crate) access: Box<Alternative<Column>>,
     /// Whether it lets everything pass.
     pub(crate) is_all: bool,
-    pub(crate) proof: Proof,
-    /// Where the ranges are filed that move with time.
-    pub(crate) moving: Box<[u128]>,
+    pub(crate) filed: Filed,
     pub(crate) timed: Timed,
     pub(crate) views: SmallVec<[u32; 1]>,
     /// What a row that it holds of costs its views at most.
@@ -100,31 +97,6 @@ impl Taken {
             before: self.before.as_ref(),
             after: self.after.as_ref(),
             cause: self.cause,
-        }
-    }
-}
-
-/// What proves that a filter holds of a node that its access finds.
-#[derive(Clone, Debug)]
-pub(crate) enum Proof {
-    /// That it was found.
-    Found,
-    /// That a column also holds a value: what most often is left to check, kept where it costs no look at the filter.
-    Equal(Column, Value),
-    /// That it also passes what the access leaves to check.
-    Residue,
-    /// Nothing but the filter itself: ranges that move with time are filed wider than they are.
-    Whole,
-}
-
-impl Proof {
-    pub(crate) fn of(access: &Alternative<Column>) -> Self {
-        match &access.residue {
-            _ if access.moves => Proof::Whole,
-            None => Proof::Found,
-            Some(_) => {
-                access.equality().map_or(Proof::Residue, |(column, value)| Proof::Equal(column, value))
-            }
         }
     }
 }
@@ -350,6 +322,11 @@ impl Feed {
 impl SharedFilter {
     pub(crate) fn is_scanned(&self) -> bool {
         self.access.class == Class::Scan
+    }
+
+    /// Whether it is to hear of every row that an index finds for it, as each has a timer.
+    pub(crate) fn hears_all(&self) -> bool {
+        matches!(self.timed, Timed::ByNode(_))
     }
 
     /// Whether it is up to date with its set.

@@ -135,6 +135,16 @@ impl Window {
         self.known.as_ref()
     }
 
+    /// Whether rows that come or go at this place, or behind it, are none of its business.
+    pub(crate) fn ends_before(&self, prefix: u128) -> bool {
+        self.known.as_ref().is_some_and(|known| known.prefix < prefix)
+    }
+
+    /// Whether a row that changes at this place, and stays there, is not shown.
+    pub(crate) fn hides(&self, prefix: u128) -> bool {
+        self.last.is_some_and(|last| last.prefix() < prefix)
+    }
+
     /// The rows that are missing from a full reserve, once it is nearly used up.
     pub(crate) fn wants(&self) -> Option<usize> {
         let low = self.known.is_some() && self.tree.len() < self.cap + reserve(self.cap) / 4;

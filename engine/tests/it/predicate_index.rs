@@ -199,6 +199,90 @@ fn one_of_several_equalities_is_enough() {
     }
 }
 
+/// Of 60 steps none takes over 50 ns: 3 µs for the commit, of which the query is a part.
+#[test]
+fn of_a_hundred_branches_only_the_one_that_was_found_is_tried() {
+    for (rest, tried) in
+        [("total > {}", 2), ("name endswith 'x{}'", 2), ("total > {} and name endswith 'x{}'", 2)]
+    {
+        let branch = |n: usize| format!("customer == {n} and {}", rest.replace("{}", &n.to_string()));
+        let mut engine = engine();
+        watch(&mut engine, (0..100).map(branch).collect::<Vec<_>>().join(" or "));
+        let (sent, _) = upsert(&mut engine, r#"{"id":1,"customer":70,"total":90,"name":"x70"}"#);
+        assert_eq!(sent, 1, "{rest}");
+        let (sent, work) = upsert(&mut engine, r#"{"id":1,"customer":70,"total":91,"name":"x70"}"#);
+        assert_eq!((sent, work.candidates_found, work.candidates_scanned), (1, 1, 0), "{rest}");
+        assert!(work.predicates_evaluated >= tried && work.steps <= 60, "{rest}: {work:?}");
+        // From one branch to another it stays, and leaves where no branch takes it.
+        let (sent, work) = upsert(&mut engine, r#"{"id":1,"customer":7,"total":91,"name":"x7"}"#);
+        assert_eq!((sent, work.candidates_found), (1, 1), "{rest}");
+        let (sent, _) = upsert(&mut engine, r#"{"id":1,"customer":7,"total":1,"name":"x"}"#);
+        assert_eq!(sent, 1, "{rest}");
+        let (sent, _) = upsert(&mut engine, r#"{"id":1,"customer":7,"total":2,"name":"y"}"#);
+        assert_eq!(sent, 0, "{rest}");
+    }
+}
+
+#[test]
+fn what_is_left_of_a_filter_is_asked_where_it_is_found() {
+    let mut engine = engine();
+    for number in 0..1_000 {
+        watch(&mut engine, format!("customer == 1 and total >= {number} and total < {}", number + 10));
+        watch(&mut engine, format!("customer == 1 and tags anyof ['t{number}'] and total != 3"));
+    }
+    let node =
+        |total: &str, tag: &str| format!(r#"{{"id":1,"customer":1,"total":{total},"tags":["{tag}"]}}"#);
+    let (sent, work) = upsert(&mut engine, &node("500.5", "t7"));
+    assert_eq!(sent, 11);
+    assert!(work.steps < 2_500, "{work:?}");
+    let (sent, _) = upsert(&mut engine, &node("3", "t7"));
+    assert_eq!(sent, 15, "10 totals and a tag have lost it, 4 totals have found it");
+    let (sent, _) = upsert(&mut engine, &node("3", "t8"));
+    assert_eq!(sent, 4, "they show all of the node");
+}
+
+/// 10,000 prefixes cost what they have to do with a text, however long they are alike.
+#[test]
+fn prefixes_that_begin_alike_cost_no_more_than_others() {
+    let steps = |alike: usize| {
+        let mut engine = engine();
+        for number in 0..10_000 {
+            watch(&mut engine, format!("name startswith '{}{number:05}'", "a".repeat(alike)));
+        }
+        let node = format!(r#"{{"id":1,"name":"{}00077 and more"}}"#, "a".repeat(alike));
+        let (sent, work) = upsert(&mut engine, &node);
+        assert_eq!((sent, work.candidates_found, work.candidates_scanned), (1, 1, 0));
+        work.steps
+    };
+    let (short, long) = (steps(4), steps(30));
+    assert!(long <= 3 * short, "{long} steps, {short} where they are short");
+}
+
+/// What comes, goes and changes behind the window and its reserve changes the count alone.
+#[test]
+fn what_passes_by_a_window_is_not_brought_to_it() {
+    let mut engine = engine();
+    let query = Query::new("orders").filter("customer == 1").order_by("total desc").limit(2);
+    let plan = engine.prepare(&query).expect("a query").without_counts();
+    for id in 0..20 {
+        upsert(&mut engine, &format!(r#"{{"id":{id},"customer":1,"total":{}}}"#, 100 + id));
+    }
+    let (feed, _) = engine.open(now(), &plan).expect("room for a view");
+    let (sent, work) = upsert(&mut engine, r#"{"id":100,"customer":1,"total":1}"#);
+    assert_eq!((sent, work.candidates_found, work.windows_touched), (0, 1, 0));
+    let (sent, work) = upsert(&mut engine, r#"{"id":100,"customer":1,"total":2}"#);
+    assert_eq!((sent, work.candidates_found, work.windows_touched), (0, 1, 0));
+    assert_eq!(engine.snapshot(feed).expect("it is open").count.total, 21);
+    upsert(&mut engine, r#"{"id":100,"customer":2,"total":2}"#);
+    assert_eq!(engine.snapshot(feed).expect("it is open").count.total, 20);
+    let (sent, work) = upsert(&mut engine, r#"{"id":100,"customer":1,"total":200}"#);
+    assert_eq!((sent, work.windows_touched), (1, 1));
+    // Whoever follows the count is told of it.
+    engine.open(now(), &engine.prepare(&query).expect("a query")).expect("room for a feed");
+    let (sent, _) = upsert(&mut engine, r#"{"id":101,"customer":1,"total":1}"#);
+    assert_eq!(sent, 1);
+}
+
 #[test]
 fn what_no_index_finds_is_tried_against_every_change() {
     let mut engine = engine();

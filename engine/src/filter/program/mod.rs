@@ -248,6 +248,18 @@ impl<C> Compiled<C> {
         run::test_rest(&self.0, rest, row, now, steps)
     }
 
+    /// Whether a row passes, where of an `or` that must hold only one operand is to be tried.
+    pub(crate) fn test_operand<R: Fields<C> + ?Sized>(
+        &self,
+        or: Ref,
+        operand: Ref,
+        row: &R,
+        now: Timestamp,
+        steps: &mut u64,
+    ) -> bool {
+        run::test_operand(&self.0, or, operand, row, now, steps)
+    }
+
     /// Whether a row passes at each of two moments. What does not depend on `now` is evaluated at most once, and not at all where
     /// the tests that do decide. Adds the steps that it took, at most twice those of [`cost`](Self::cost).
     #[cfg(test)]

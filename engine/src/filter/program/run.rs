@@ -51,6 +51,26 @@ pub(super) fn test_rest<C, R: Fields<C> + ?Sized>(
     holds
 }
 
+pub(super) fn test_operand<C, R: Fields<C> + ?Sized>(
+    program: &Program<C>,
+    or: Ref,
+    operand: Ref,
+    row: &R,
+    now: Timestamp,
+    steps: &mut u64,
+) -> bool {
+    let mut run = Run::new(program, row, [now, now], 1);
+    let holds = match program.tests[program.root.test()] {
+        Test::All { start, end } if !program.root.is_negated() => {
+            let mut conjuncts = program.operands[start as usize..end as usize].iter();
+            conjuncts.all(|test| run.test(if *test == or { operand } else { *test }))
+        }
+        _ => run.test(operand),
+    };
+    *steps += run.steps;
+    holds
+}
+
 #[cfg(test)]
 pub(super) fn test_both<C, R: Fields<C> + ?Sized>(
     program: &Program<C>,
