@@ -22,7 +22,7 @@ use crate::{
         sorting::Sorting,
     },
     time::Timestamp,
-    value::Value,
+    value::ValueRef,
 };
 
 /// The tests over time that some filter asks, each with the moment at which it next comes out otherwise for some row.
@@ -286,8 +286,8 @@ fn next_flip(
         let Some(row) = entry.and_then(|entry| set.row(entry.row)) else { return (edge, (first, hi)) };
         let value = row.at(&waiting.column);
         let key = rank::key(value);
-        if let Value::Instant(timed) = value
-            && let Some(at) = waiting.test.next_flip(timed.at(), now)
+        if let ValueRef::Instant(instant, _) = value
+            && let Some(at) = waiting.test.next_flip(instant, now)
         {
             return (Some(edge.map_or(at, |edge| edge.min(at))), (first, key));
         }

@@ -53,8 +53,8 @@ impl Update {
 /// A node's net change in the window. At least one side is there.
 #[derive(Clone, Debug)]
 pub(crate) struct WindowChange {
-    pub(crate) before: Option<Arc<Row>>,
-    pub(crate) after: Option<Arc<Row>>,
+    pub(crate) before: Option<Row>,
+    pub(crate) after: Option<Row>,
     pub(crate) reason: Option<Reason>,
 }
 
@@ -66,15 +66,15 @@ pub(crate) struct Shown {
 }
 
 impl Shown {
-    pub(crate) fn row(&self, row: &Arc<Row>) -> model::Row {
+    pub(crate) fn row(&self, row: &Row) -> model::Row {
         self.row_at(row, self.sorting.order_key(row))
     }
 
     /// The row with its order key, where that is known.
-    pub(crate) fn row_at(&self, row: &Arc<Row>, order_key: Bytes) -> model::Row {
+    pub(crate) fn row_at(&self, row: &Row, order_key: Bytes) -> model::Row {
         match self.projection.is_whole() {
-            true => model::Row::of(row.clone(), order_key),
-            false => model::Row::new(row.id.as_str(), self.projection.project(&row.raw), order_key),
+            true => model::Row::of(Arc::new(row.clone()), order_key),
+            false => model::Row::new(row.id(), self.projection.project(row.json()), order_key),
         }
     }
 }

@@ -13,7 +13,7 @@ pub trait StoredRow: Send + Sync {
     /// The key field's value as text.
     fn id(&self) -> &str;
     /// One JSON object.
-    fn json(&self) -> &Bytes;
+    fn json(&self) -> &[u8];
 }
 
 /// One row as a result shows it: its id, its JSON, and its place in the order of the query. Cloning shares all three.
@@ -54,7 +54,7 @@ impl Row {
     }
 
     /// The row as the host wrote it, without insignificant white space; cut down to the query's fields where it named some.
-    pub fn json(&self) -> &Bytes {
+    pub fn json(&self) -> &[u8] {
         self.stored.json()
     }
 
@@ -127,7 +127,7 @@ impl StoredRow for Plain {
         &self.id
     }
 
-    fn json(&self) -> &Bytes {
+    fn json(&self) -> &[u8] {
         &self.json
     }
 }

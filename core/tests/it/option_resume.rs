@@ -138,7 +138,7 @@ fn a_client_that_was_cut_anywhere_goes_on() {
         let result = pair.client.live_query("q").unwrap();
         assert_eq!(result.version(), Some("3"));
         let ordered: Vec<_> = result.ordered().unwrap().map(|(_, row)| row.clone()).collect();
-        assert_eq!(ordered, window.rows.iter().map(|row| row.json().clone()).collect::<Vec<_>>());
+        assert_eq!(ordered, window.rows.iter().map(|row| row.json()).collect::<Vec<_>>());
     }
 }
 
@@ -168,7 +168,7 @@ fn a_client_that_was_cut_twice_goes_on() {
         }
         assert_eq!(result.version(), Some("4"));
         let ordered: Vec<_> = result.ordered().unwrap().map(|(_, row)| row.clone()).collect();
-        assert_eq!(ordered, window.rows.iter().map(|row| row.json().clone()).collect::<Vec<_>>());
+        assert_eq!(ordered, window.rows.iter().map(|row| row.json()).collect::<Vec<_>>());
     }
 }
 

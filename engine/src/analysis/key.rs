@@ -8,7 +8,7 @@ use hashbrown::Equivalent;
 use crate::filter::{Literal, Member};
 use crate::order::rank;
 use crate::seed::probed;
-use crate::value::{Number, Value};
+use crate::value::{Number, ValueRef};
 
 /// A value by which a filter is found. Equal as the query language has it: `1` and `1.0` are one key.
 #[derive(Clone, Debug, Eq, PartialOrd, Ord)]
@@ -33,7 +33,7 @@ pub(crate) enum KeyRef<'a> {
     /// A number, by its exact value.
     Number(Number),
     /// A text, and the spelling of an instant.
-    Text(&'a str),
+    Text(&'a [u8]),
 }
 
 impl Key {
@@ -51,8 +51,8 @@ impl Key {
     /// The [`rank::key`] of the value, and whether no other value has the same one.
     pub(super) fn rank(&self) -> (u128, bool) {
         match self {
-            Key::Nothing => (rank::key(&Value::Nothing), true),
-            Key::Bool(value) => (rank::key(&Value::Bool(*value)), true),
+            Key::Nothing => (rank::key(ValueRef::Nothing), true),
+            Key::Bool(value) => (rank::key(ValueRef::Bool(*value)), true),
             Key::Number(number) => (rank::key_of_number(*number), true),
             Key::Text(text) => (rank::key_of_text(text), rank::text_is_whole(text)),
         }
@@ -72,21 +72,20 @@ impl Key {
             Key::Nothing => KeyRef::Nothing,
             Key::Bool(value) => KeyRef::Bool(*value),
             Key::Number(number) => KeyRef::Number(*number),
-            Key::Text(text) => KeyRef::Text(text),
+            Key::Text(text) => KeyRef::Text(text.as_bytes()),
         }
     }
 }
 
 impl<'a> KeyRef<'a> {
     /// `None` for lists and objects, which no literal equals.
-    pub(crate) fn of(value: &'a Value) -> Option<KeyRef<'a>> {
-        match value {
-            Value::Nothing => Some(KeyRef::Nothing),
-            Value::Bool(value) => Some(KeyRef::Bool(*value)),
-            Value::Number(number) => Some(KeyRef::Number(*number)),
-            Value::Text(text) => Some(KeyRef::Text(text)),
-            Value::Instant(timed) => Some(KeyRef::Text(timed.text())),
-            Value::List(_) | Value::Object(_) => None,
+    pub(crate) fn of(value: impl Into<ValueRef<'a>>) -> Option<KeyRef<'a>> {
+        match value.into() {
+            ValueRef::Nothing => Some(KeyRef::Nothing),
+            ValueRef::Bool(value) => Some(KeyRef::Bool(value)),
+            ValueRef::Number(number) => Some(KeyRef::Number(number)),
+            ValueRef::Text(text) | ValueRef::Instant(_, text) => Some(KeyRef::Text(text)),
+            ValueRef::List(_) | ValueRef::Object(_) => None,
         }
     }
 }
@@ -97,7 +96,7 @@ impl From<&KeyRef<'_>> for Key {
             KeyRef::Nothing => Key::Nothing,
             KeyRef::Bool(value) => Key::Bool(value),
             KeyRef::Number(number) => Key::Number(number),
-            KeyRef::Text(text) => Key::Text(text.into()),
+            KeyRef::Text(text) => Key::Text(String::from_utf8_lossy(text).into()),
         }
     }
 }

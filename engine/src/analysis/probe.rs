@@ -7,7 +7,7 @@ use crate::filter::Fields;
 use crate::order::rank;
 use crate::steps::halves;
 use crate::time::Timestamp;
-use crate::value::Value;
+use crate::value::ValueRef;
 
 /// A condition that an index can look up. A filter that is found by probes holds only of rows that hit one of them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,7 +110,7 @@ impl<'a, C: ColumnInfo> Sieve<'a, C> {
             + 2 * self.times.len() as u64
             + 1;
         let mut items_looked_up = 0;
-        let is = |among: &[(&C, KeyRef<'_>)], column: &C, value: &Value| {
+        let is = |among: &[(&C, KeyRef<'_>)], column: &C, value: ValueRef<'_>| {
             KeyRef::of(value).is_some_and(|key| {
                 among
                     .binary_search_by(|(other, held)| (*other).cmp(column).then_with(|| held.cmp(&key)))
@@ -127,13 +127,13 @@ impl<'a, C: ColumnInfo> Sieve<'a, C> {
                 other == column && key <= hi
             })
         };
-        let begins = |column: &C, text: &str| {
+        let begins = |column: &C, text: &[u8]| {
             let before = self.beginnings.partition_point(|(other, held)| {
-                (*other).cmp(column).then_with(|| (**held).cmp(text)).is_le()
+                (*other).cmp(column).then_with(|| held.as_bytes().cmp(text)).is_le()
             });
             before.checked_sub(1).is_some_and(|last| {
                 let (other, held) = self.beginnings[last];
-                other == column && text.starts_with(held)
+                other == column && text.starts_with(held.as_bytes())
             })
         };
         let hits = of_values.iter().any(|column| is(&self.values, column, row.at(column)))
@@ -143,13 +143,13 @@ impl<'a, C: ColumnInfo> Sieve<'a, C> {
                 (lo..=hi).contains(&rank::key(row.at(column)))
             })
             || of_beginnings.iter().any(|column| match row.at(column) {
-                Value::Text(text) => begins(column, text),
+                ValueRef::Text(text) => begins(column, text),
                 _ => false,
             })
             || of_items.iter().any(|column| match row.at(column) {
-                Value::List(items) => items.iter().any(|item| {
+                ValueRef::List(items) => items.iter().any(|item| {
                     items_looked_up += 1;
-                    is(&self.items, column, item)
+                    is(&self.items, column, item.into())
                 }),
                 _ => false,
             });

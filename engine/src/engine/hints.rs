@@ -234,7 +234,7 @@ impl Engine {
                 if seen.nodes == NODES || seen.steps >= STEPS || seen.names.len() == wanted.len() {
                     break;
                 }
-                seen.look_at(&row.raw, now, schema, rows, visible, &wanted);
+                seen.look_at(row.json(), now, schema, rows, visible, &wanted);
             }
         }
         let is_seen = |path: &Path| is_known(path) || seen.names.contains(path);

@@ -358,7 +358,7 @@ impl Engine {
                         Some(known) if known.0 == number => known,
                         other => other.insert((number, set.shape())),
                     };
-                    (number, Write::Put(Arc::new(shape.admit(&node, &limits).map_err(refused)?)))
+                    (number, Write::Put(shape.admit(&node, &limits).map_err(refused)?))
                 }
                 Op::Remove { set, id } => {
                     let (number, set) = self.set(&set).map_err(refused)?;
@@ -539,7 +539,7 @@ impl Engine {
 
     /// A row by its id. O(1).
     pub fn row(&self, set: &str, id: &str) -> Option<Row> {
-        self.sets.get(set)?.row_by_id(id).map(|row| Row::of(row.clone(), Bytes::new()))
+        self.sets.get(set)?.row_by_id(id).map(|row| Row::of(Arc::new(row.clone()), Bytes::new()))
     }
 
     /// Counts of what is held and what was done. Cost: O(sets + columns that queries are found by).

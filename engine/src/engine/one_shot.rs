@@ -63,7 +63,7 @@ struct Asked {
 /// Rows as they were, by their place.
 #[derive(Debug)]
 enum Candidates {
-    Few(Vec<Arc<Row>>),
+    Few(Vec<Row>),
     /// Of all rows, those with these handles.
     Found(Slots, Vec<u32>),
     All(Slots),
@@ -86,7 +86,7 @@ impl Candidates {
         }
     }
 
-    fn get(&self, place: usize) -> Option<&Arc<Row>> {
+    fn get(&self, place: usize) -> Option<&Row> {
         match self {
             Candidates::Few(rows) => rows.get(place),
             Candidates::Found(slots, handles) => slots.row(*handles.get(place)?),
@@ -145,9 +145,9 @@ impl Asked {
             let Some(row) = all.get(place) else { continue };
             let laid_out;
             let read = if row.is_laid_out(current) {
-                &**row
+                row
             } else {
-                *spent += blocks(row.raw.len());
+                *spent += blocks(row.json().len());
                 laid_out = row.laid_out(layout);
                 &laid_out
             };
@@ -172,7 +172,7 @@ impl Asked {
         let Self { version, cap, shown, rows, total, first, .. } = self;
         let mut row = |(order_key, place): (Bytes, usize)| {
             let row = rows.get(place)?;
-            *spent += 1 + blocks(row.raw.len());
+            *spent += 1 + blocks(row.json().len());
             Some(shown.row_at(row, order_key))
         };
         let rows = first.into_sorted_vec().into_iter().filter_map(&mut row).collect();

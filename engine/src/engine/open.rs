@@ -135,7 +135,7 @@ impl Engine {
         let view = shard.feeds.get(&feed).and_then(|id| Some((*id, shard.view(*id)?)));
         let Some((id, view)) = view.filter(|(_, view)| view.is_filled()) else { return 0 };
         let set = self.sets.get_index(view.identity.set);
-        set.map_or(0, |(_, set)| shard.entries(id, set).take(view.cap()).map(|row| row.raw.len()).sum())
+        set.map_or(0, |(_, set)| shard.entries(id, set).take(view.cap()).map(|row| row.json().len()).sum())
     }
 
     /// Takes back one [`open`](Engine::open); with the last one the feed is gone, and with the last feed its view.

@@ -5,10 +5,12 @@
 
 use std::cmp::Ordering;
 
+use memchr::memmem;
+
 use super::ast::{Comparison, Sign, TextTest};
 use crate::syntax::Literal;
 use crate::time::{Span, Step, Timestamp};
-use crate::value::{Number, Object, Value};
+use crate::value::{Number, Object, Value, ValueRef};
 
 /// The value of a sum, borrowed from the node or the filter.
 #[derive(Debug, Clone, Copy)]
@@ -16,9 +18,9 @@ pub(crate) enum Operand<'a> {
     Nothing,
     Bool(bool),
     Number(Number),
-    Text(&'a str),
+    Text(&'a [u8]),
     /// An instant, with its text where it has one.
-    Instant(Timestamp, Option<&'a str>),
+    Instant(Timestamp, Option<&'a [u8]>),
     Duration(Span),
     List(&'a [Value]),
     Object(&'a Object),
@@ -35,7 +37,7 @@ pub(super) fn plus<'a>(left: Operand<'a>, sign: Sign, right: Operand<'a>) -> Ope
         (Operand::Instant(at, _), Operand::Duration(span)) => moved(at, sign, span),
         // A path ± a duration reads the text of the path as an instant.
         (Operand::Text(text), Operand::Duration(span)) => {
-            Timestamp::parse_rfc3339(text).and_then(|at| moved(at, sign, span))
+            Timestamp::parse_text(text).and_then(|at| moved(at, sign, span))
         }
         (Operand::Duration(a), Operand::Duration(b)) => {
             if sign == Sign::Plus { a.checked_add(b) } else { a.checked_sub(b) }.map(Operand::Duration)
@@ -73,7 +75,7 @@ pub(super) fn equal(left: Operand<'_>, right: Operand<'_>) -> bool {
         (Operand::Text(a), Operand::Text(b)) => a == b,
         (Operand::Instant(a, _), Operand::Instant(b, _)) => a == b,
         (Operand::Instant(at, _), Operand::Text(text)) | (Operand::Text(text), Operand::Instant(at, _)) => {
-            Timestamp::parse_rfc3339(text) == Some(at)
+            Timestamp::parse_text(text) == Some(at)
         }
         (Operand::List(a), Operand::List(b)) => a == b,
         (Operand::Object(a), Operand::Object(b)) => a == b,
@@ -89,32 +91,38 @@ fn order(left: Operand<'_>, right: Operand<'_>) -> Option<Ordering> {
         // The bytes of UTF-8 sort by code point.
         (Operand::Text(a), Operand::Text(b)) => Some(a.cmp(b)),
         (Operand::Instant(a, _), Operand::Instant(b, _)) => Some(a.cmp(&b)),
-        (Operand::Instant(a, _), Operand::Text(text)) => Timestamp::parse_rfc3339(text).map(|b| a.cmp(&b)),
-        (Operand::Text(text), Operand::Instant(b, _)) => Timestamp::parse_rfc3339(text).map(|a| a.cmp(&b)),
+        (Operand::Instant(a, _), Operand::Text(text)) => Timestamp::parse_text(text).map(|b| a.cmp(&b)),
+        (Operand::Text(text), Operand::Instant(b, _)) => Timestamp::parse_text(text).map(|a| a.cmp(&b)),
         _ => None,
     }
 }
 
 /// Whether a text begins with another, ends with it or has it anywhere.
-pub(super) fn has_piece(operator: TextTest, text: &str, piece: &str) -> bool {
+pub(super) fn has_piece(operator: TextTest, text: &[u8], piece: &[u8]) -> bool {
     match operator {
         TextTest::StartsWith => text.starts_with(piece),
         TextTest::EndsWith => text.ends_with(piece),
-        TextTest::Contains => text.contains(piece),
+        TextTest::Contains => memmem::find(text, piece).is_some(),
+    }
+}
+
+impl<'a> From<ValueRef<'a>> for Operand<'a> {
+    fn from(value: ValueRef<'a>) -> Operand<'a> {
+        match value {
+            ValueRef::Nothing => Operand::Nothing,
+            ValueRef::Bool(value) => Operand::Bool(value),
+            ValueRef::Number(number) => Operand::Number(number),
+            ValueRef::Text(text) => Operand::Text(text),
+            ValueRef::Instant(at, text) => Operand::Instant(at, Some(text)),
+            ValueRef::List(items) => Operand::List(items),
+            ValueRef::Object(object) => Operand::Object(object),
+        }
     }
 }
 
 impl<'a> From<&'a Value> for Operand<'a> {
     fn from(value: &'a Value) -> Operand<'a> {
-        match value {
-            Value::Nothing => Operand::Nothing,
-            Value::Bool(value) => Operand::Bool(*value),
-            Value::Number(number) => Operand::Number(*number),
-            Value::Text(text) => Operand::Text(text),
-            Value::Instant(timed) => Operand::Instant(timed.at(), Some(timed.text())),
-            Value::List(items) => Operand::List(items),
-            Value::Object(object) => Operand::Object(object),
-        }
+        ValueRef::from(value).into()
     }
 }
 
@@ -124,7 +132,7 @@ impl<'a> From<&'a Literal> for Operand<'a> {
             Literal::Nothing => Operand::Nothing,
             Literal::Bool(value) => Operand::Bool(*value),
             Literal::Number(number) => Operand::Number(*number),
-            Literal::Text(text) => Operand::Text(text),
+            Literal::Text(text) => Operand::Text(text.as_bytes()),
             Literal::Instant(at) => Operand::Instant(*at, None),
             Literal::Duration(span) => Operand::Duration(*span),
         }

@@ -5,13 +5,13 @@ use super::eval::{self, Operand};
 use super::fields::Fields;
 use crate::syntax::Literal;
 use crate::time::Timestamp;
-use crate::value::Value;
+use crate::value::ValueRef;
 
 /// Whether `node` passes at the moment `now`.
 pub(crate) fn matches<P, N: Fields<P> + ?Sized>(expr: &Expr<P>, node: &N, now: Timestamp) -> bool {
     match expr {
         Expr::Constant(value) => *value,
-        Expr::Field(path) => matches!(node.at(path), Value::Bool(true)),
+        Expr::Field(path) => matches!(node.at(path), ValueRef::Bool(true)),
         Expr::Not(inner) => !matches(inner, node, now),
         Expr::And(operands) => operands.iter().all(|operand| matches(operand, node, now)),
         Expr::Or(operands) => operands.iter().any(|operand| matches(operand, node, now)),
@@ -38,7 +38,7 @@ fn evaluate<'a, P, N: Fields<P> + ?Sized>(sum: &'a Sum<P>, node: &'a N, now: Tim
     sum.rest.iter().fold(term(&sum.first), |left, (sign, right)| eval::plus(left, *sign, term(right)))
 }
 
-fn text(operand: Operand<'_>) -> Option<&str> {
+fn text(operand: Operand<'_>) -> Option<&[u8]> {
     match operand {
         Operand::Text(text) => Some(text),
         Operand::Instant(_, text) => text,

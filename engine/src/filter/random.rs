@@ -7,7 +7,7 @@ use crate::json;
 use crate::limits::{JsonLimits, QueryLimits};
 use crate::path::Path;
 use crate::time::Timestamp;
-use crate::value::Value;
+use crate::value::{Value, ValueRef};
 
 pub(crate) struct Random(u64);
 
@@ -239,8 +239,8 @@ impl Row {
 }
 
 impl Fields<Column> for Row {
-    fn at(&self, path: &Column) -> &Value {
-        self.0.iter().find(|(column, _)| column == path).map_or(&Value::Nothing, |(_, value)| value)
+    fn at(&self, path: &Column) -> ValueRef<'_> {
+        self.0.iter().find(|(column, _)| column == path).map_or(ValueRef::Nothing, |(_, value)| value.into())
     }
 }
 

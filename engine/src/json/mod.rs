@@ -28,7 +28,7 @@ mod tests;
 
 pub use compact::compact;
 use extract::scan::Scan;
-pub(crate) use extract::{Wanted, extract, find, is_same, select};
+pub(crate) use extract::{Extracted, Wanted, extract, find, is_same, select};
 pub(crate) use guess::{guess_text_field, text_of};
 
 /// Reads one JSON value with nothing but white space around it.

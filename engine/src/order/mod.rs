@@ -135,7 +135,11 @@ impl Order {
     ///
     /// Costs the size of the values that the order reads.
     pub fn rank(&self, node: &Value, id: &str, out: &mut Vec<u8>) {
-        rank::write(self.keys.iter().map(|key| (node.at(&key.path), key.descending)), id, out);
+        rank::write(
+            self.keys.iter().map(|key| (node.at(&key.path).into(), key.descending)),
+            id.as_bytes(),
+            out,
+        );
     }
 }
 

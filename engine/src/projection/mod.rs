@@ -27,7 +27,7 @@ mod write;
 /// let fields = ["customer.name".to_owned()];
 /// let projection = Projection::parse(&fields, "id", &QueryLimits::default())?;
 /// let node = br#"{"id":1,"customer":{"name":"Ada","email":"a@example.com"},"total":2}"#;
-/// assert_eq!(projection.project(&node[..].into()), br#"{"id":1,"customer":{"name":"Ada"}}"#[..]);
+/// assert_eq!(projection.project(&node[..]), br#"{"id":1,"customer":{"name":"Ada"}}"#[..]);
 /// # Ok::<(), liveset_engine::ExprError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -172,12 +172,8 @@ impl Projection {
         }
     }
 
-    /// The projection of a node as bytes of its own; the same bytes, shared, where it is the whole node. See
-    /// [`write`](Projection::write).
-    pub fn project(&self, raw: &Bytes) -> Bytes {
-        if self.is_whole() {
-            return raw.clone();
-        }
+    /// The projection of a node as bytes of its own. See [`write`](Projection::write).
+    pub fn project(&self, raw: &[u8]) -> Bytes {
         let mut out = Vec::new();
         self.write(raw, &mut out);
         // Into a buffer of its exact size: projections are kept and shared for long.

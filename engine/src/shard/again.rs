@@ -2,10 +2,7 @@
 //!
 //! Until that is done a view shows what it showed; then whoever watches it is told the net difference.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;
@@ -35,13 +32,11 @@ pub(super) fn begin(
     lags: &mut VecDeque<(FeedId, Option<u64>)>,
 ) {
     let Shape::Window { window, .. } = &view.shape else { return };
-    let is_new = |row: &&Arc<Row>| {
-        !changes.iter().any(|change| change.after.as_ref().is_some_and(|after| Arc::ptr_eq(after, row)))
-    };
+    let is_new =
+        |row: &&Row| !changes.iter().any(|change| change.after.as_ref().is_some_and(|after| after.is(row)));
     let entries = window.entries().filter_map(|entry| moment.rows.current(entry.row));
     let kept = entries.filter(is_new).cloned();
-    let mut rows: Vec<Arc<Row>> =
-        kept.chain(changes.iter().filter_map(|change| change.before.clone())).collect();
+    let mut rows: Vec<Row> = kept.chain(changes.iter().filter_map(|change| change.before.clone())).collect();
     rows.sort_by(|a, b| {
         view.sorting.prefix(a).cmp(&view.sorting.prefix(b)).then_with(|| view.sorting.compare(a, b))
     });
@@ -69,7 +64,7 @@ impl Shard {
             let Some(of_view) = self.views.get_mut(view as usize) else { continue };
             self.work.made_again += 1;
             if let (Filling::Done, Shape::Window { window, .. }) = (&of_view.filling, &of_view.shape) {
-                let rows: Vec<Arc<Row>> =
+                let rows: Vec<Row> =
                     window.entries().filter_map(|entry| rows.current(entry.row).cloned()).collect();
                 self.work.steps += rows.len() as u64 / KEPT_PER_STEP;
                 let shown = Shown { rows, total: of_view.total, version, now: then, commit, telling: None };
@@ -107,20 +102,20 @@ impl Shard {
         let Some(filter) = filters.get(*number as usize) else { return };
         let handles: Vec<u32> = window.entries().map(|entry| entry.row).collect();
         let rows = handles.iter().filter_map(|handle| Some((set.row(*handle)?.clone(), *handle)));
-        let (now_shown, handles): (Vec<Arc<Row>>, Vec<u32>) = rows.unzip();
+        let (now_shown, handles): (Vec<Row>, Vec<u32>) = rows.unzip();
         let mut steps = (shown.rows.len() + now_shown.len()) as u64 * COMPARED_STEPS;
         let most = steps + (*left).min(hold.steps / 2);
         let mut holds = |row: &Row, at| {
-            let can_ask = steps.saturating_add(filter.cost.of(row.raw.len())) <= most;
+            let can_ask = steps.saturating_add(filter.cost.of(row.json().len())) <= most;
             can_ask.then(|| filter.compiled.test(row, at, &mut steps))
         };
         let mut compared = 0;
         let changes = difference(&shown.rows, &now_shown, sorting, &mut compared, |change| match change {
-            Moved::Went(before) => match set.row_by_id(&before.id) {
+            Moved::Went(before) => match set.row_by_id(before.id()) {
                 None => Reason::Deleted,
                 Some(row) => match holds(row, hold.now) {
                     Some(true) => Reason::Displaced,
-                    _ if row.raw.as_ptr() == before.raw.as_ptr() => Reason::Time,
+                    _ if row.is_spelled_as(before) => Reason::Time,
                     _ => Reason::Filter,
                 },
             },
@@ -240,40 +235,40 @@ const COMPARED_STEPS: u64 = 4;
 
 /// Whether two versions of a row have one value: it may have changed and changed back.
 fn is_same(a: &Row, b: &Row, steps: &mut u64) -> bool {
-    if a.raw.as_ptr() == b.raw.as_ptr() {
+    if a.is_spelled_as(b) {
         return true;
     }
-    a.digest == b.digest && {
-        *steps += 2 * blocks(a.raw.len().max(b.raw.len()));
-        json::is_same(&a.raw, &b.raw)
+    a.digest() == b.digest() && {
+        *steps += 2 * blocks(a.json().len().max(b.json().len()));
+        json::is_same(a.json(), b.json())
     }
 }
 
 /// A row that is in one of two results.
 enum Moved<'a> {
     /// In the old one alone.
-    Went(&'a Arc<Row>),
+    Went(&'a Row),
     /// In the new one alone, at this place.
     Came(usize),
 }
 
 /// The net change from one result to another: removals first, then additions and updates, both in the order of the result.
 fn difference(
-    old: &[Arc<Row>],
-    new: &[Arc<Row>],
+    old: &[Row],
+    new: &[Row],
     sorting: &Sorting,
     steps: &mut u64,
     mut reason: impl FnMut(Moved<'_>) -> Reason,
 ) -> Vec<WindowChange> {
-    let before: BTreeMap<&str, &Arc<Row>> = old.iter().map(|row| (&*row.id, row)).collect();
-    let after: BTreeSet<&str> = new.iter().map(|row| &*row.id).collect();
+    let before: BTreeMap<&str, &Row> = old.iter().map(|row| (row.id(), row)).collect();
+    let after: BTreeSet<&str> = new.iter().map(|row| row.id()).collect();
     let mut changes = Vec::new();
-    for row in old.iter().filter(|row| !after.contains(&*row.id)) {
+    for row in old.iter().filter(|row| !after.contains(row.id())) {
         let reason = Some(reason(Moved::Went(row)));
         changes.push(WindowChange { before: Some(row.clone()), after: None, reason });
     }
     for (place, row) in new.iter().enumerate() {
-        match before.get(&*row.id) {
+        match before.get(row.id()) {
             Some(was) if is_same(was, row, steps) && sorting.same(was, row) => {}
             Some(was) => {
                 let (before, after) = (Some((*was).clone()), Some(row.clone()));

@@ -100,8 +100,8 @@ impl Beginnings {
     }
 
     /// Calls `found` for each filter whose text this one begins with. Costs the length that it has in common with them.
-    pub(super) fn find(&self, text: &str, mut found: impl FnMut(u32)) {
-        let (mut node, mut rest) = (self.nodes.get(ROOT as usize), text.as_bytes());
+    pub(super) fn find(&self, text: &[u8], mut found: impl FnMut(u32)) {
+        let (mut node, mut rest) = (self.nodes.get(ROOT as usize), text);
         while let Some(held) = node {
             held.filters.iter().for_each(&mut found);
             let next = rest.first().and_then(|first| held.child(*first).ok());
@@ -225,7 +225,7 @@ mod tests {
                 beginnings.remove(&text, filter);
             }
             let mut found = Vec::new();
-            beginnings.find(&text, |filter| found.push(filter));
+            beginnings.find(text.as_bytes(), |filter| found.push(filter));
             found.sort_unstable();
             let mut expected: Vec<u32> =
                 model.iter().filter(|(held, _)| text.starts_with(held)).map(|(_, filter)| *filter).collect();
@@ -246,7 +246,7 @@ mod tests {
         let ends: Vec<usize> = (1..=50_000).step_by(5).collect();
         ends.iter().for_each(|end| beginnings.insert(&text[..*end], *end as u32));
         let mut found = 0;
-        beginnings.find(&text, |_| found += 1);
+        beginnings.find(text.as_bytes(), |_| found += 1);
         assert_eq!((found, beginnings.nodes.len()), (ends.len(), ends.len() + 1));
         ends.iter().for_each(|end| beginnings.remove(&text[..*end], *end as u32));
         assert!(beginnings.is_empty());

@@ -315,7 +315,7 @@ const STEPS_OF_TURN: u64 = 1_000;
 fn moving_steps(taken: &[Taken], moves: Cost) -> u64 {
     let of = |taken: &Taken| {
         let rows = taken.before.iter().chain(&taken.after);
-        moves.of(rows.map(|row| row.raw.len()).max().unwrap_or(0))
+        moves.of(rows.map(|row| row.json().len()).max().unwrap_or(0))
     };
     taken.iter().map(of).fold(0, u64::saturating_add)
 }
@@ -332,8 +332,8 @@ fn look_at(
     let SharedFilter { compiled, timed, pace, .. } = filter;
     let Pace::Behind(behind) = pace else { return true };
     let (then, number) = (behind.now, behind.entry);
-    let turn = |row: &Arc<Row>, handle: u32, spent: &mut u64, taken: &mut Vec<Taken>| {
-        if let Some(is) = compiled.turn(&**row, then, entry.now, spent) {
+    let turn = |row: &Row, handle: u32, spent: &mut u64, taken: &mut Vec<Taken>| {
+        if let Some(is) = compiled.turn(row, then, entry.now, spent) {
             let was = !is;
             let side = |holds: bool| holds.then(|| row.clone());
             taken.push(Taken { handle, before: side(was), after: side(is), cause: Cause::Time });
@@ -352,7 +352,7 @@ fn look_at(
             }
             let Some(row) = rows.current(handle) else { continue };
             turn(row, handle, spent, &mut behind.taken);
-            let next = compiled.next_flip(&**row, entry.now, spent);
+            let next = compiled.next_flip(row, entry.now, spent);
             timers.set(handle, next);
         }
     }
@@ -362,10 +362,10 @@ fn look_at(
         }
         behind.place += 1;
         *spent += 1;
-        let before = change.before.as_ref().filter(|row| compiled.test(&***row, then, spent));
-        let after = change.after.as_ref().filter(|row| compiled.test(&***row, entry.now, spent));
+        let before = change.before.as_ref().filter(|row| compiled.test(*row, then, spent));
+        let after = change.after.as_ref().filter(|row| compiled.test(*row, entry.now, spent));
         if let Timed::ByNode(timers) = timed {
-            let next = change.after.as_ref().and_then(|row| compiled.next_flip(&**row, entry.now, spent));
+            let next = change.after.as_ref().and_then(|row| compiled.next_flip(row, entry.now, spent));
             timers.set(change.handle, next);
         }
         if before.is_none() && after.is_none() {

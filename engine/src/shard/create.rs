@@ -398,8 +398,8 @@ impl Shard {
                 continue;
             }
             view.total += 1;
-            spent += WINDOW_STEPS + view.sorting.steps(&read, &row.id, matches.len());
-            let prefix = view.sorting.prefix_of(&read, &row.id);
+            spent += WINDOW_STEPS + view.sorting.steps(&read, row.id_bytes(), matches.len());
+            let prefix = view.sorting.prefix_of(&read, row.id_bytes());
             match is_first {
                 true => matches.push(Entry::new(prefix, handle)),
                 false => window.fill_at(prefix, handle, row, &view.sorting, set.during(&[])),

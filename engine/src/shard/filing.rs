@@ -31,7 +31,7 @@ pub(super) struct Filing {
     medium: Table<[u8; 9]>,
     /// Texts, with their length in front.
     texts: Table<[u8; 16]>,
-    long: Table<Box<str>>,
+    long: Table<Box<[u8]>>,
     /// Bytes of long texts.
     long_bytes: usize,
     buckets: Slab<Bucket>,
@@ -64,7 +64,7 @@ enum Place<'a> {
     Tiny([u8; 4]),
     Medium([u8; 9]),
     Text([u8; 16]),
-    Long(&'a str),
+    Long(&'a [u8]),
 }
 
 impl<'a> Place<'a> {
@@ -96,10 +96,10 @@ impl<'a> Place<'a> {
     }
 }
 
-fn with_length<const N: usize>(text: &str) -> [u8; N] {
+fn with_length<const N: usize>(text: &[u8]) -> [u8; N] {
     let mut bytes = [0; N];
     bytes[0] = text.len() as u8;
-    bytes[1..=text.len()].copy_from_slice(text.as_bytes());
+    bytes[1..=text.len()].copy_from_slice(text);
     bytes
 }
 
@@ -298,7 +298,7 @@ mod tests {
             0 => KeyRef::Nothing,
             1 | 2 => KeyRef::Bool(number == 2),
             3..10 => KeyRef::Number(numbers[number - 3]),
-            _ => KeyRef::Text(TEXTS[number - 10]),
+            _ => KeyRef::Text(TEXTS[number - 10].as_bytes()),
         };
         (format!("{key:?}"), key)
     }

@@ -25,7 +25,7 @@ use crate::{
     },
     time::Timestamp,
     tree::Entry,
-    value::Value,
+    value::ValueRef,
 };
 
 /// What an index found.
@@ -151,7 +151,7 @@ impl OfColumn {
                 filing.find(key, |filter| found(Found::Filter(filter), sides, way));
             }
         }
-        if let Value::Text(text) = value {
+        if let ValueRef::Text(text) = value {
             self.beginnings.find(text, |filter| found(Found::Filter(filter), sides, Way::Range));
         }
         if self.ranges.is_empty() && self.ascending.is_empty() && self.descending.is_empty() {

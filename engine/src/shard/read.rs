@@ -1,7 +1,5 @@
 //! Reads what views hold.
 
-use std::sync::Arc;
-
 use crate::{
     shard::{
         Shard,
@@ -14,11 +12,7 @@ use crate::{
 
 impl Shard {
     /// A view's window as it is: the rows in their order.
-    pub(crate) fn entries<'a>(
-        &'a self,
-        id: u32,
-        set: &'a Set,
-    ) -> Box<dyn Iterator<Item = &'a Arc<Row>> + 'a> {
+    pub(crate) fn entries<'a>(&'a self, id: u32, set: &'a Set) -> Box<dyn Iterator<Item = &'a Row> + 'a> {
         let Some(view) = self.views.get(id as usize) else { return Box::new(std::iter::empty()) };
         match &view.shape {
             Shape::Window { window, filter } => match &view.filling {

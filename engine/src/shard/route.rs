@@ -37,7 +37,7 @@ impl Shard {
         scratch.touched.clear();
         let mut excluded = 0;
         for (place, RowChange { before, after, .. }) in changes.iter().enumerate() {
-            let (before, after) = (before.as_deref(), after.as_deref());
+            let (before, after) = (before.as_ref(), after.as_ref());
             let Self { predicates, filters, views, step, work, misplaced, .. } = self;
             predicates[set].candidates(before, after, moment.now, |candidate, way| {
                 match way {
@@ -183,7 +183,7 @@ impl Shard {
             if sides != holds {
                 return false;
             }
-            let mut place = |row: &Option<Arc<Row>>, is_after: bool, holds: bool| {
+            let mut place = |row: &Option<Row>, is_after: bool, holds: bool| {
                 let row = row.as_ref().filter(|_| holds)?;
                 Some(places.of(row, &view.sorting, change, is_after))
             };

@@ -1,6 +1,6 @@
 //! Takes the views of a filter, or a stretch, from one result to the next.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::collections::VecDeque;
 
 use smallvec::SmallVec;
 
@@ -39,12 +39,12 @@ impl Shard {
         for (change, touch) in touches {
             let Touch { sides, holds: known, operand, .. } = touch;
             filter.found = filter.found.saturating_add(1);
-            let mut holds = |row: &Arc<Row>| {
+            let mut holds = |row: &Row| {
                 if is_proof {
                     return true;
                 }
                 self.work.predicates_evaluated += 1;
-                filter.access.holds(operand, &**row, moment.now, &mut spent)
+                filter.access.holds(operand, row, moment.now, &mut spent)
             };
             let before = change.before.as_ref().filter(|row| known.before || sides.before && holds(row));
             let after = change.after.as_ref().filter(|row| known.after || sides.after && holds(row));
@@ -53,7 +53,7 @@ impl Shard {
                 let row = change.after.as_ref().filter(|_| sides.after);
                 timers.set(
                     change.handle,
-                    row.and_then(|row| filter.compiled.next_flip(&**row, moment.now, &mut spent)),
+                    row.and_then(|row| filter.compiled.next_flip(row, moment.now, &mut spent)),
                 );
             }
             if before.is_none() && after.is_none() {
@@ -94,7 +94,7 @@ impl Shard {
         let Shape::Stretch { extent, stretch, followed, .. } = &mut view.shape else { return };
         let set = moment.rows.set;
         let Some(order) = set.indexes.order(&view.sorting) else { return };
-        let inside = |row: &&'a Arc<Row>| lies_in(row, &extent.column, extent.lo, extent.hi);
+        let inside = |row: &&'a Row| lies_in(row, &extent.column, extent.lo, extent.hi);
         let steps: SmallVec<[Step<'_>; 2]> = changes
             .filter_map(|change| {
                 let before = change.before.as_ref().filter(inside);

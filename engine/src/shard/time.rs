@@ -1,7 +1,5 @@
 //! What time alone does to the views of a shard.
 
-use std::sync::Arc;
-
 use smallvec::SmallVec;
 
 use crate::{
@@ -82,7 +80,7 @@ impl Shard {
         scratch.touched.clear();
         let mut place = 0;
         for of_row in turned.chunk_by(|a, b| a.row == b.row) {
-            let row = moment.rows.current(of_row[0].row).map(|row| &**row);
+            let row = moment.rows.current(of_row[0].row);
             let Self { predicates, filters, step, .. } = self;
             predicates[set].reached(row, |id| {
                 let Some(filter) = filters.get_mut(id as usize) else { return };
@@ -178,8 +176,7 @@ impl Shard {
         let mut spent = 0;
         for handle in &due {
             let row = moment.rows.current(*handle);
-            timers
-                .set(*handle, row.and_then(|row| filter.compiled.next_flip(&**row, moment.now, &mut spent)));
+            timers.set(*handle, row.and_then(|row| filter.compiled.next_flip(row, moment.now, &mut spent)));
         }
         self.work.steps += spent;
         *left = left.saturating_sub(spent);
@@ -209,11 +206,11 @@ impl Shard {
         for handle in handles {
             let Some(row) = moment.rows.current(handle) else { continue };
             self.work.predicates_evaluated += 2;
-            if let Some(is) = filter.compiled.turn(&**row, then, moment.now, &mut spent) {
+            if let Some(is) = filter.compiled.turn(row, then, moment.now, &mut spent) {
                 let was = !is;
                 self.work.flips += 1;
                 let side = |holds: bool| Some(row).filter(|_| holds);
-                let (before, after): (Option<&Arc<Row>>, Option<&Arc<Row>>) = (side(was), side(is));
+                let (before, after): (Option<&Row>, Option<&Row>) = (side(was), side(is));
                 steps.push(Step { handle, before, after, cause: Cause::Time });
             }
         }

@@ -4,8 +4,6 @@
 //! one buffer, so that a commit allocates nothing. The invariant: `first` and `last` of a filter mean something in the step alone
 //! whose number they carry; touches of one filter are linked in the order of their changes, each change once; the last one ends the list.
 
-use std::sync::Arc;
-
 use crate::{
     filter::Ref,
     shard::{predicates::Found, sides::Sides, view::Touches},
@@ -88,7 +86,7 @@ pub(super) struct Tried {
 impl Tried {
     pub(super) fn add(&mut self, row: &Row, times: u64) {
         self.sides += times;
-        self.blocks += times * (row.raw.len() as u64).div_ceil(16);
+        self.blocks += times * (row.json().len() as u64).div_ceil(16);
     }
 
     pub(super) fn of_changes<'a>(changes: impl Iterator<Item = &'a RowChange>) -> Self {
@@ -100,7 +98,7 @@ impl Tried {
     }
 
     /// Rows that time may have turned: a filter is asked for two moments, and once more for the tests over time.
-    pub(super) fn of_turned<'a>(rows: impl Iterator<Item = &'a Arc<Row>>) -> Self {
+    pub(super) fn of_turned<'a>(rows: impl Iterator<Item = &'a Row>) -> Self {
         rows.fold(Self::default(), |mut tried, row| {
             tried.rows += 1;
             tried.add(row, 4);

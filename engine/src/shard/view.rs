@@ -85,8 +85,8 @@ pub(crate) struct Behind {
 #[derive(Debug)]
 pub(crate) struct Taken {
     pub(crate) handle: u32,
-    pub(crate) before: Option<Arc<Row>>,
-    pub(crate) after: Option<Arc<Row>>,
+    pub(crate) before: Option<Row>,
+    pub(crate) after: Option<Row>,
     pub(crate) cause: Cause,
 }
 
@@ -212,7 +212,7 @@ impl Cursor {
 #[derive(Debug)]
 pub(crate) struct Shown {
     /// The rows of its window, in order.
-    pub(crate) rows: Vec<Arc<Row>>,
+    pub(crate) rows: Vec<Row>,
     pub(crate) total: u64,
     /// The version of this result.
     pub(crate) version: u64,
@@ -305,10 +305,10 @@ impl Feed {
         if let (Some(before), Some(after)) = (&change.before, &change.after) {
             let same = match self.is_whole {
                 // A row whose bytes are kept is one that means the same.
-                true => before.raw.as_ptr() == after.raw.as_ptr(),
+                true => before.is_spelled_as(after),
                 false => {
-                    *steps += self.cost.of(before.raw.len().max(after.raw.len()));
-                    self.shown.projection.same_text(&before.raw, &after.raw)
+                    *steps += self.cost.of(before.json().len().max(after.json().len()));
+                    self.shown.projection.same_text(before.json(), after.json())
                 }
             };
             if same && self.shown.sorting.same(before, after) {

@@ -5,7 +5,7 @@
 //! comparison. When the reserve runs out it is refilled from an order that holds all rows. A [`Stretch`] holds no rows at all: its
 //! filter is a stretch of an order that is kept anyway, and its window the beginning of that stretch.
 
-use std::{cmp::Ordering, sync::Arc};
+use std::cmp::Ordering;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;
@@ -28,8 +28,8 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Step<'a> {
     pub(crate) handle: u32,
-    pub(crate) before: Option<&'a Arc<Row>>,
-    pub(crate) after: Option<&'a Arc<Row>>,
+    pub(crate) before: Option<&'a Row>,
+    pub(crate) after: Option<&'a Row>,
     pub(crate) cause: Cause,
 }
 
@@ -37,7 +37,7 @@ impl Step<'_> {
     /// The steps of moving it among others of as many where its keys are long, besides those that any row takes.
     pub(crate) fn key_steps(&self, sorting: &Sorting, among: usize) -> u64 {
         let rows = self.before.into_iter().chain(self.after);
-        rows.map(|row| sorting.steps(&**row, &row.id, among)).sum()
+        rows.map(|row| sorting.steps(row, row.id_bytes(), among)).sum()
     }
 }
 
@@ -207,7 +207,7 @@ impl Window {
         refill: impl FnOnce(&mut Self),
     ) -> Vec<WindowChange> {
         if let ([step], Some(known)) = (steps, &self.known) {
-            let is_behind = |row: &Arc<Row>| sorting.prefix(row) > known.prefix;
+            let is_behind = |row: &Row| sorting.prefix(row) > known.prefix;
             if step.before.is_none_or(is_behind) && step.after.is_none_or(is_behind) {
                 return Vec::new();
             }
@@ -386,8 +386,7 @@ impl Stretch {
             }
             placed.push(place);
         }
-        let stands =
-            |last: Last<'_>| rows.current(last.entry.row).is_some_and(|row| Arc::ptr_eq(row, last.row));
+        let stands = |last: Last<'_>| rows.current(last.entry.row).is_some_and(|row| row.is(last.row));
         if count == self.cap && old_last.is_some_and(stands) {
             // As many came as went, and the last is where it was.
             let moved = Moved { last: self.last, len: count, crossed: SmallVec::new(), inwards: true };
@@ -418,7 +417,7 @@ impl Stretch {
 #[derive(Clone, Copy)]
 struct Last<'a> {
     entry: Entry,
-    row: &'a Arc<Row>,
+    row: &'a Row,
 }
 
 impl<'a> Last<'a> {
@@ -433,7 +432,7 @@ impl<'a> Last<'a> {
             Ordering::Less => true,
             Ordering::Greater => false,
             // The row itself may stand elsewhere now: only its own old version is the same place.
-            Ordering::Equal if handle == self.entry.row && std::ptr::eq(row, &**self.row) => true,
+            Ordering::Equal if handle == self.entry.row && row.is(self.row) => true,
             Ordering::Equal => sorting.compare(row, self.row).is_le(),
         }
     }

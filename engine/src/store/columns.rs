@@ -36,6 +36,8 @@ struct Definition {
     declared_instant: bool,
     /// Queries that have asked for it.
     asked: AtomicU32,
+    /// Where rows of the newest layout hold it; others may.
+    place: AtomicU32,
 }
 
 impl Column {
@@ -113,7 +115,7 @@ pub(crate) struct Layout {
     pub(crate) wanted: Wanted,
     /// The ids of the columns, by their place in a row's slots; declared fields that no query reads have none.
     ids: Box<[u32]>,
-    /// The same, with their places, by id: for layouts of many columns.
+    /// The same, with their places, by id.
     places: Box<[(u32, u32)]>,
     slots: Box<[Slot]>,
 }
@@ -137,9 +139,6 @@ impl Slot {
     }
 }
 
-/// A look at each is faster than a search up to here.
-const FEW: usize = 16;
-
 impl Layout {
     fn new(slots: Vec<Slot>, ids: Vec<u32>) -> Self {
         let places = ids.iter().zip(0..).filter(|(id, _)| **id != NO_COLUMN);
@@ -155,11 +154,11 @@ impl Layout {
         Self::new(slots, columns.iter().map(Column::id).collect())
     }
 
-    /// Where a row of this layout holds a column. O(log columns).
+    /// Where a row of this layout holds a column. O(1) of the newest layout, else O(log columns).
     pub(crate) fn position(&self, column: &Column) -> Option<usize> {
-        let id = column.id();
-        if self.ids.len() <= FEW {
-            return self.ids.iter().position(|held| *held == id);
+        let (id, place) = (column.id(), column.0.place.load(Relaxed) as usize);
+        if self.ids.get(place) == Some(&id) {
+            return Some(place);
         }
         let found = self.places.binary_search_by_key(&id, |(held, _)| *held).ok()?;
         self.places.get(found).map(|(_, place)| *place as usize)
@@ -267,8 +266,8 @@ impl Columns {
         let id = self.next_id;
         let make = || {
             let declared_instant = schema.declares(path, FieldKind::Instant);
-            let (path, asked) = (path.clone(), AtomicU32::new(0));
-            Column(Arc::new(Definition { id, path, reading, declared_instant, asked }))
+            let [asked, place] = [0; 2].map(AtomicU32::new);
+            Column(Arc::new(Definition { id, path: path.clone(), reading, declared_instant, asked, place }))
         };
         let column = self.columns.entry((path.clone(), reading)).or_insert_with(make).clone();
         self.next_id += u32::from(column.id() == id);
@@ -295,12 +294,13 @@ impl Columns {
         let mut columns: Vec<(&Read, &Column)> = self.columns.iter().collect();
         columns.sort_unstable_by_key(|(_, column)| column.id());
         for (read, column) in columns {
-            match self.fixed_places.get(read) {
-                Some(place) => (slots[*place], ids[*place]) = (Slot::of(column), column.id()),
-                None => {
-                    slots.push(Slot::of(column));
-                    ids.push(column.id());
-                }
+            let place = self.fixed_places.get(read).copied().unwrap_or(slots.len());
+            column.0.place.store(place as u32, Relaxed);
+            if place < slots.len() {
+                (slots[place], ids[place]) = (Slot::of(column), column.id());
+            } else {
+                slots.push(Slot::of(column));
+                ids.push(column.id());
             }
         }
         self.layout = Arc::new(Layout::new(slots, ids));

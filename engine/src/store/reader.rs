@@ -14,7 +14,7 @@ use crate::{
     seed::Keyed,
     store::{
         columns::Layout,
-        row::{Row, read_as},
+        row::{MOST_BYTES, Row, read_as},
     },
     syntax::shortened,
     value::{Number, Value},
@@ -96,7 +96,7 @@ impl RowReader {
             let Op::Upsert { set: name, node } = op else { continue };
             let Some((set, shape)) = sets.iter().find(|(_, shape)| shape.name == *name) else { continue };
             let Ok(row) = shape.admit(node, limits) else { return };
-            *op = Op::Put(ReadRow { set: *set, schema: shape.schema.clone(), row: Arc::new(row) });
+            *op = Op::Put(ReadRow { set: *set, schema: shape.schema.clone(), row });
         }
     }
 }
@@ -106,13 +106,13 @@ impl RowReader {
 pub struct ReadRow {
     pub(crate) set: usize,
     pub(crate) schema: Arc<Schema>,
-    pub(crate) row: Arc<Row>,
+    pub(crate) row: Row,
 }
 
 /// Rows of one set are equal if their texts are.
 impl PartialEq for ReadRow {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.schema, &other.schema) && self.row.raw == other.row.raw
+        Arc::ptr_eq(&self.schema, &other.schema) && self.row.json() == other.row.json()
     }
 }
 
@@ -128,7 +128,11 @@ pub(crate) struct RowLimits {
 
 impl RowLimits {
     pub(crate) fn of(limits: &EngineLimits) -> Self {
-        Self { bytes: limits.max_node_bytes, id_bytes: limits.max_id_bytes, json: limits.json.clone() }
+        Self {
+            bytes: limits.max_node_bytes.min(MOST_BYTES),
+            id_bytes: limits.max_id_bytes,
+            json: limits.json.clone(),
+        }
     }
 }
 
@@ -187,13 +191,11 @@ impl Shape {
                 *value = Value::Nothing;
             }
         }
-        // A buffer of its own and of its own size: a slice of the caller's would keep the whole of that alive.
-        let raw = match extracted.compact {
-            Some(compact) => Bytes::from(compact.into_boxed_slice()),
-            None => Bytes::copy_from_slice(node),
-        };
         let hash = hash_of(self.keyed, &id);
-        Ok(Row::new(id, hash, raw, extracted.digest, layout.clone(), slots.into()))
+        let compact = extracted.compact.take();
+        let json = compact.as_deref().unwrap_or(node);
+        extracted.values = slots;
+        Ok(Row::new(&id, hash, json, layout.clone(), extracted))
     }
 }
 

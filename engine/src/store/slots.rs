@@ -13,7 +13,7 @@ const PIECE: usize = 128;
 /// A place for a row. Handles are places, and are used again once a commit that removed their row is over.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Slot {
-    pub(crate) row: Option<Arc<Row>>,
+    pub(crate) row: Option<Row>,
     /// Which change of the commit at hand concerns it; [`NO_CHANGE`] where none does.
     change: u32,
     /// The number of the commit that has brought the row, its lower half.
@@ -24,7 +24,7 @@ pub(crate) struct Slot {
 const NO_CHANGE: u32 = 0;
 
 impl Slot {
-    pub(crate) fn new(row: Arc<Row>, change: usize, born: u32) -> Self {
+    pub(crate) fn new(row: Row, change: usize, born: u32) -> Self {
         let mut slot = Self { row: Some(row), change: NO_CHANGE, born };
         slot.set_change(Some(change));
         slot
@@ -63,7 +63,7 @@ impl Slots {
         self.pieces.get(handle / PIECE).map(|piece| &piece[handle % PIECE])
     }
 
-    pub(crate) fn row(&self, handle: u32) -> Option<&Arc<Row>> {
+    pub(crate) fn row(&self, handle: u32) -> Option<&Row> {
         self.get(handle)?.row.as_ref()
     }
 

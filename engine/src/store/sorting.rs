@@ -10,7 +10,7 @@ use crate::{
     steps::{blocks, halves},
     store::{columns::Column, row::Row},
     tree::Entry,
-    value::Value,
+    value::ValueRef,
 };
 
 /// Bytes of keys that take no longer than others to compare.
@@ -27,18 +27,18 @@ pub(crate) struct Sorting {
 impl Sorting {
     /// The first 16 bytes of the rank.
     pub(crate) fn prefix(&self, row: &Row) -> u128 {
-        self.prefix_of(row, &row.id)
+        self.prefix_of(row, row.id_bytes())
     }
 
     /// Like [`prefix`](Self::prefix), of a row that is read in another way.
-    pub(crate) fn prefix_of(&self, fields: &impl Fields<Column>, id: &str) -> u128 {
+    pub(crate) fn prefix_of(&self, fields: &impl Fields<Column>, id: &[u8]) -> u128 {
         rank::prefix(self.keys.iter().map(|(column, descending)| (fields.at(column), *descending)), id)
     }
 
     /// The steps of comparing a row with others of as many where keys or ids are long, besides those that any row takes.
-    pub(crate) fn steps(&self, fields: &impl Fields<Column>, id: &str, among: usize) -> u64 {
+    pub(crate) fn steps(&self, fields: &impl Fields<Column>, id: &[u8], among: usize) -> u64 {
         let keys = self.keys.iter().map(|(column, _)| match fields.at(column) {
-            Value::Text(text) => text.len(),
+            ValueRef::Text(text) => text.len(),
             _ => 0,
         });
         match keys.sum::<usize>() + id.len() {
@@ -61,7 +61,7 @@ impl Sorting {
     /// Appends the order key.
     pub(crate) fn write(&self, row: &Row, out: &mut Vec<u8>) {
         let keys = self.keys.iter().map(|(column, descending)| (row.at(column), *descending));
-        rank::write(keys, &row.id, out);
+        rank::write(keys, row.id_bytes(), out);
     }
 
     /// Which of two rows stands first; for where prefixes do not tell.

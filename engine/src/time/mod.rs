@@ -47,6 +47,11 @@ impl Timestamp {
     /// `T` and `Z` may be lower case, and digits beyond nanoseconds are cut off. `None` for everything else (a leap second,
     /// `:60`, too), and for what lies outside the years 0 to 9999 in UTC.
     pub fn parse_rfc3339(text: &str) -> Option<Timestamp> {
+        rfc3339::parse(text.as_bytes())
+    }
+
+    /// Like [`parse_rfc3339`](Self::parse_rfc3339), of the bytes of a text.
+    pub(crate) fn parse_text(text: &[u8]) -> Option<Timestamp> {
         rfc3339::parse(text)
     }
 

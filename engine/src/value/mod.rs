@@ -9,6 +9,10 @@ use std::fmt;
 use compact_str::CompactString;
 pub use liveset_core::json::Number;
 
+mod borrowed;
+
+pub(crate) use borrowed::ValueRef;
+
 use crate::path::Path;
 use crate::time::Timestamp;
 
@@ -124,17 +128,7 @@ pub(crate) fn heap_bytes(text: &CompactString) -> usize {
 
 impl PartialEq for Value {
     fn eq(&self, other: &Value) -> bool {
-        match (self, other) {
-            (Value::Nothing, Value::Nothing) => true,
-            (Value::Bool(a), Value::Bool(b)) => a == b,
-            (Value::Number(a), Value::Number(b)) => a == b,
-            (Value::List(a), Value::List(b)) => a == b,
-            (Value::Object(a), Value::Object(b)) => a == b,
-            _ => match (self.as_text(), other.as_text()) {
-                (Some(a), Some(b)) => a == b,
-                _ => false,
-            },
-        }
+        ValueRef::from(self) == ValueRef::from(other)
     }
 }
 

@@ -7,6 +7,7 @@ use peak_alloc::PeakAlloc;
 mod churn;
 mod filter_memory;
 mod many_fields;
+mod row_memory;
 
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;

@@ -271,7 +271,7 @@ fn another_spelling_is_no_change() {
         assert_eq!(engine.commit(NOW, upsert(again)).expect("a node").changed, 0, "{again}");
         assert!(engine.poll_update().is_none(), "{again}");
         let held = engine.evaluate(NOW, &plan).expect("a result");
-        assert_eq!(held.rows[0].json(), first, "{again}");
+        assert_eq!(held.rows[0].json(), first.as_bytes(), "{again}");
     }
     assert_eq!(engine.commit(NOW, upsert(r#"{"id":"a","n":-2.5,"m":{"x":1}}"#)).expect("a node").changed, 1);
 }

@@ -157,7 +157,7 @@ impl Watch {
 }
 
 fn held(row: &Row) -> (String, Bytes) {
-    (row.id().to_owned(), row.json().clone())
+    (row.id().to_owned(), Bytes::copy_from_slice(row.json()))
 }
 
 /// What an engine is, by the first byte: its lowest bit whether fields are declared, and the others how it works; of

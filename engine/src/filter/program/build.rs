@@ -76,7 +76,7 @@ impl Const {
             Const::Nothing => Operand::Nothing,
             Const::Bool(value) => Operand::Bool(*value),
             Const::Number(number) => Operand::Number(*number),
-            Const::Text(text) => Operand::Text(text),
+            Const::Text(text) => Operand::Text(text.as_bytes()),
             Const::Instant(at) => Operand::Instant(*at, None),
             Const::Span(span) => Operand::Duration(*span),
             Const::Invalid => Operand::Invalid,
@@ -482,7 +482,7 @@ impl<C: Ord + Clone> Parts<C> {
         };
         match (self.as_constant(left), self.as_constant(right)) {
             (Some(Const::Text(left)), Some(Const::Text(right))) => {
-                Ref::TRUE.negated_if(!eval::has_piece(operator, left, right))
+                Ref::TRUE.negated_if(!eval::has_piece(operator, left.as_bytes(), right.as_bytes()))
             }
             (Some(other), _) | (_, Some(other)) if !matches!(other, Const::Text(_)) => Ref::FALSE,
             _ => {

@@ -5,6 +5,7 @@
 
 use std::cmp::Ordering;
 
+use memchr::memmem;
 use smallvec::{SmallVec, smallvec};
 
 use super::cost::{self, PARSE, SEARCH, TRIES};
@@ -15,7 +16,7 @@ use crate::filter::fields::Fields;
 use crate::filter::flips;
 use crate::steps::blocks;
 use crate::time::Timestamp;
-use crate::value::{Number, Object, Value as Json};
+use crate::value::{Number, Object, Value as Json, ValueRef};
 
 pub(super) fn test<C, R: Fields<C> + ?Sized>(
     program: &Program<C>,
@@ -319,7 +320,7 @@ impl<'a, C, R: Fields<C> + ?Sized> Run<'a, C, R> {
             }
             Piece::Anywhere => {
                 self.steps += SEARCH * (blocks(left.len()) + blocks(right.len()));
-                left.contains(right)
+                memmem::find(left, right).is_some()
             }
         }
     }
@@ -345,7 +346,7 @@ impl<'a, C, R: Fields<C> + ?Sized> Run<'a, C, R> {
         let start = self.heard.len();
         self.heard.resize(start + asked.len().div_ceil(64), 0);
         self.steps += 1;
-        let Json::List(items) = row.at(&program.columns[group.column as usize]) else { return };
+        let ValueRef::List(items) = row.at(&program.columns[group.column as usize]) else { return };
         // What is asked of all of no items is true.
         let mut missing: SmallVec<[u32; 8]> =
             asked.iter().map(|test| if test.all { test.items } else { 1 }).collect();
@@ -403,7 +404,7 @@ impl<'a, C, R: Fields<C> + ?Sized> Run<'a, C, R> {
             Value::Bool(value) => Operand::Bool(value),
             Value::Int(value) => Operand::Number(Number::Int(value.into())),
             Value::Number(number) => Operand::Number(program.numbers[number as usize]),
-            Value::Text(text) => Operand::Text(program.texts.get(text)),
+            Value::Text(text) => Operand::Text(program.texts.get(text).as_bytes()),
             Value::Instant(at) => Operand::Instant(program.instants[at as usize], None),
             Value::Span(span) => Operand::Duration(program.spans[span as usize]),
             Value::Sum(sum) => {
@@ -414,20 +415,20 @@ impl<'a, C, R: Fields<C> + ?Sized> Run<'a, C, R> {
     }
 
     /// The instant that text reads as: the value's own, if it is not known.
-    fn read(&mut self, value: u32, text: &str) -> Option<Timestamp> {
+    fn read(&mut self, value: u32, text: &[u8]) -> Option<Timestamp> {
         let program = self.program;
         let column = match program.values[value as usize] {
             Value::Column(column) if column < program.parsed => column as usize,
             Value::Text(text) => return program.texts.instant(text),
             _ => {
                 self.steps += PARSE + blocks(text.len());
-                return Timestamp::parse_rfc3339(text);
+                return Timestamp::parse_text(text);
             }
         };
         if self.parsed[column].is_none() {
             self.steps += PARSE + blocks(text.len());
         }
-        *self.parsed[column].get_or_insert_with(|| Timestamp::parse_rfc3339(text))
+        *self.parsed[column].get_or_insert_with(|| Timestamp::parse_text(text))
     }
 
     /// A sum, from the left: from the first value, or from a sum on the way that is known.
@@ -507,7 +508,7 @@ impl<'a, C, R: Fields<C> + ?Sized> Run<'a, C, R> {
         }
     }
 
-    fn text_of(&mut self, value: u32) -> Option<&'a str> {
+    fn text_of(&mut self, value: u32) -> Option<&'a [u8]> {
         match self.operand(value) {
             Operand::Text(text) => Some(text),
             Operand::Instant(_, text) => text,

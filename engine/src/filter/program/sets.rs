@@ -292,7 +292,7 @@ impl Sets {
             },
             Operand::Text(text) => {
                 let compare = |other: &u32, steps: &mut u64| {
-                    let other = texts.get(*other);
+                    let other = texts.get(*other).as_bytes();
                     *steps += blocks(other.len().min(text.len()));
                     other.cmp(text)
                 };
@@ -306,7 +306,7 @@ impl Sets {
                 }
                 let read = read.unwrap_or_else(|| {
                     *steps += PARSE + blocks(text.len());
-                    Timestamp::parse_rfc3339(text)
+                    Timestamp::parse_text(text)
                 });
                 read.and_then(|at| instants(at, steps))
             }

@@ -87,6 +87,8 @@ impl Node {
 pub(crate) struct Extracted {
     /// The value at each path, [`Value::Nothing`] where it is absent.
     pub(crate) values: Vec<Value>,
+    /// Where in the text each of them begins, where it stands there by itself.
+    pub(crate) starts: SmallVec<[u32; 16]>,
     /// Which of them are there, a bit each.
     present: SmallVec<[u64; 2]>,
     /// The same for equal values, whatever their spelling and the order of their keys; for others only by accident.
@@ -99,6 +101,7 @@ impl Extracted {
     fn new(count: usize) -> Extracted {
         Extracted {
             values: std::iter::repeat_with(Value::default).take(count).collect(),
+            starts: SmallVec::from_elem(0, count),
             present: SmallVec::from_elem(0, count.div_ceil(64)),
             digest: 0,
             compact: None,
@@ -110,25 +113,26 @@ impl Extracted {
         self.present.get(place / 64).is_some_and(|bits| bits >> (place % 64) & 1 == 1)
     }
 
-    /// Keeps a value for everything that is wanted of it.
-    fn keep(&mut self, wanted: &Node, value: Value) {
+    /// Keeps a value that begins at `start` for everything that is wanted of it.
+    fn keep(&mut self, wanted: &Node, value: Value, start: usize) {
         if let Value::Object(object) = &value {
             for child in &wanted.children {
                 if let Some(member) = object.field(&child.name) {
-                    self.keep(&child.node, member.clone());
+                    self.keep(&child.node, member.clone(), start);
                 }
             }
         }
         if let Some((last, others)) = wanted.slots.split_last() {
-            others.iter().for_each(|slot| self.set(*slot, value.clone()));
-            self.set(*last, value);
+            others.iter().for_each(|slot| self.set(*slot, value.clone(), start));
+            self.set(*last, value, start);
         }
     }
 
-    fn set(&mut self, place: usize, value: Value) {
+    fn set(&mut self, place: usize, value: Value, start: usize) {
         if let (Some(slot), Some(bits)) = (self.values.get_mut(place), self.present.get_mut(place / 64)) {
             *slot = value;
             *bits |= 1 << (place % 64);
+            self.starts[place] = start as u32;
         }
     }
 }
@@ -143,7 +147,8 @@ impl Extracted {
 pub(crate) fn extract(text: &[u8], wanted: &Wanted, limits: &JsonLimits) -> Result<Extracted, JsonError> {
     let mut extracted = Extracted::new(wanted.count);
     let is_spaced = whole(text, limits, |scan| {
-        extracted.digest = scan.select(&wanted.root, &mut |node, value| extracted.keep(node, value))?;
+        extracted.digest =
+            scan.select(&wanted.root, &mut |node, value, start| extracted.keep(node, value, start))?;
         scan.end().map(|()| scan.is_spaced())
     })?;
     if is_spaced {
@@ -155,13 +160,13 @@ pub(crate) fn extract(text: &[u8], wanted: &Wanted, limits: &JsonLimits) -> Resu
 }
 
 /// The wanted values of a text that was read before: [`Value::Nothing`] where they are absent. One pass over the text.
-pub(crate) fn select(raw: &[u8], wanted: &Wanted) -> Vec<Value> {
+pub(crate) fn select(raw: &[u8], wanted: &Wanted) -> Extracted {
     let mut extracted = Extracted::new(wanted.count);
     let read = whole(raw, &ANY_NESTING, |scan| {
-        scan.select(&wanted.root, &mut |node, value| extracted.keep(node, value))
+        scan.select(&wanted.root, &mut |node, value, start| extracted.keep(node, value, start))
     });
     debug_assert!(read.is_ok(), "it was read before");
-    extracted.values
+    extracted
 }
 
 /// The value at a path of a text that was read before: [`Value::Nothing`] where it is absent.
@@ -224,7 +229,7 @@ mod tests {
                 assert_eq!(extracted.was_present(place), whole.find(path).is_some(), "{path}");
                 assert_eq!(find(text.as_bytes(), path), *whole.at(path), "{path}");
             }
-            assert_eq!(select(text.as_bytes(), &Wanted::new(&paths)), extracted.values);
+            assert_eq!(select(text.as_bytes(), &Wanted::new(&paths)).values, extracted.values);
             assert!(!extracted.was_present(paths.len()) && !extracted.was_present(1_000));
         }
     }

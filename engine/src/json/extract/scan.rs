@@ -77,15 +77,17 @@ impl<'a> Scan<'a> {
         self.lexer.end()
     }
 
-    /// Takes a value with its digest. What `wanted` asks for goes to `keep`.
+    /// Takes a value with its digest. What `wanted` asks for goes to `keep`, with the place where it begins.
     pub(in crate::json) fn select<'w>(
         &mut self,
         wanted: &'w Node,
-        keep: &mut impl FnMut(&'w Node, Value),
+        keep: &mut impl FnMut(&'w Node, Value, usize),
     ) -> Lexed<u64> {
         if wanted.is_whole() {
+            self.lexer.peek();
+            let start = self.lexer.place();
             let (value, digest) = self.value()?;
-            keep(wanted, value);
+            keep(wanted, value, start);
             return Ok(digest);
         }
         if wanted.is_leaf() || self.lexer.peek() != Some(b'{') {

@@ -1,7 +1,7 @@
 //! The first 16 bytes of an encoding, in a register.
 
 use crate::time::Timestamp;
-use crate::value::{Number, Value};
+use crate::value::{Number, ValueRef};
 
 /// Ends a list: less than every kind, so that a list comes before the longer ones that begin with it.
 pub(super) const END_OF_LIST: u8 = 0;
@@ -67,35 +67,34 @@ impl Head {
 }
 
 /// The beginning of the encoding of a value.
-pub(super) fn head_of(value: &Value) -> Head {
+pub(super) fn head_of(value: ValueRef<'_>) -> Head {
     match value {
-        Value::Nothing => Head::of_kind(NOTHING),
-        Value::Bool(false) => Head::of_kind(FALSE),
-        Value::Bool(true) => Head::of_kind(TRUE),
-        Value::Number(number) => head_of_number(*number),
-        Value::Instant(timed) => head_of_instant(timed.at()),
-        Value::Text(text) => head_of_text(text),
-        Value::List(items) => {
+        ValueRef::Nothing => Head::of_kind(NOTHING),
+        ValueRef::Bool(false) => Head::of_kind(FALSE),
+        ValueRef::Bool(true) => Head::of_kind(TRUE),
+        ValueRef::Number(number) => head_of_number(number),
+        ValueRef::Instant(at, _) => head_of_instant(at),
+        ValueRef::Text(text) => head_of_text(text),
+        ValueRef::List(items) => {
             let mut head = Head::of_kind(LIST);
             for item in items {
                 if head.is_full() {
                     break;
                 }
-                head = head.then(head_of(item));
+                head = head.then(head_of(item.into()));
             }
             head.then(Head::of_kind(END_OF_LIST))
         }
-        Value::Object(_) => Head::of_kind(OBJECT),
+        ValueRef::Object(_) => Head::of_kind(OBJECT),
     }
 }
 
-pub(super) fn head_of_text(text: &str) -> Head {
+pub(super) fn head_of_text(text: &[u8]) -> Head {
     beginning_of_text(text).then(END_OF_TEXT)
 }
 
 /// A text without its end.
-pub(super) fn beginning_of_text(text: &str) -> Head {
-    let bytes = text.as_bytes();
+pub(super) fn beginning_of_text(bytes: &[u8]) -> Head {
     let mut head = Head::of_kind(TEXT);
     let plain = head.then(Head::of_bytes(bytes));
     if !has_zero(plain) {

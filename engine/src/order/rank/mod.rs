@@ -7,7 +7,7 @@
 //! rest, and the encodings are short so that as much as possible stands in them: a number and an instant always stand there whole.
 
 use crate::time::Timestamp;
-use crate::value::{Number, Value};
+use crate::value::{Number, ValueRef};
 
 mod head;
 mod shown;
@@ -22,7 +22,7 @@ use head::{
 /// Appends the encodings of an order's keys, a descending one reversed, and behind them the id that breaks ties.
 ///
 /// Costs the size of the values.
-pub(crate) fn write<'a>(keys: impl Iterator<Item = (&'a Value, bool)>, id: &str, out: &mut Vec<u8>) {
+pub(crate) fn write<'a>(keys: impl Iterator<Item = (ValueRef<'a>, bool)>, id: &[u8], out: &mut Vec<u8>) {
     for (value, descending) in keys {
         let start = out.len();
         encode(value, out);
@@ -31,13 +31,13 @@ pub(crate) fn write<'a>(keys: impl Iterator<Item = (&'a Value, bool)>, id: &str,
             out[start..].iter_mut().for_each(|byte| *byte = !*byte);
         }
     }
-    out.extend_from_slice(id.as_bytes());
+    out.extend_from_slice(id);
 }
 
 /// The first 16 bytes of what [`write`] would write, as a number that compares as they do; zeros where it is shorter.
 ///
 /// Looks at no more than fits, and allocates nothing.
-pub(crate) fn prefix<'a>(keys: impl Iterator<Item = (&'a Value, bool)>, id: &str) -> u128 {
+pub(crate) fn prefix<'a>(keys: impl Iterator<Item = (ValueRef<'a>, bool)>, id: &[u8]) -> u128 {
     let mut head = Head::EMPTY;
     for (value, descending) in keys {
         let key = head_of(value);
@@ -46,15 +46,15 @@ pub(crate) fn prefix<'a>(keys: impl Iterator<Item = (&'a Value, bool)>, id: &str
             return head.bits;
         }
     }
-    head.then(Head::of_bytes(id.as_bytes())).bits
+    head.then(Head::of_bytes(id)).bits
 }
 
 /// The first 16 bytes of a value's encoding, as a number that compares as they do; zeros where it is shorter.
 ///
 /// Equal values have equal keys. Different values may share one only where they are lists, objects (which all do), or text of
 /// which the key is not the whole ([`text_is_whole`]).
-pub(crate) fn key(value: &Value) -> u128 {
-    head_of(value).bits
+pub(crate) fn key<'a>(value: impl Into<ValueRef<'a>>) -> u128 {
+    head_of(value.into()).bits
 }
 
 /// The [`key`] of a number: all of it.
@@ -69,13 +69,13 @@ pub(crate) fn key_of_instant(at: Timestamp) -> u128 {
 
 /// The [`key`] of a text.
 pub(crate) fn key_of_text(text: &str) -> u128 {
-    head_of_text(text).bits
+    head_of_text(text.as_bytes()).bits
 }
 
 /// Whether the [`key`] of a text says all of it, so that no other value has the same one: up to 13 bytes, fewer where some of
 /// them are zero.
 pub(crate) fn text_is_whole(text: &str) -> bool {
-    beginning_of_text(text).length + END_OF_TEXT.length <= Head::CAPACITY
+    beginning_of_text(text.as_bytes()).length + END_OF_TEXT.length <= Head::CAPACITY
 }
 
 /// The lowest and the highest [`key`] that a boolean can have.
@@ -100,20 +100,20 @@ pub(crate) fn range_of_texts() -> (u128, u128) {
 
 /// What the [`key`] of every text that begins with `text` lies between. Others may lie there too, where `text` is long.
 pub(crate) fn prefix_range(text: &str) -> (u128, u128) {
-    let beginning = beginning_of_text(text);
+    let beginning = beginning_of_text(text.as_bytes());
     (beginning.bits, beginning.highest())
 }
 
 /// Appends the encoding of a value. Recursion is as deep as the value, which the reader of JSON bounds.
-fn encode(value: &Value, out: &mut Vec<u8>) {
+fn encode(value: ValueRef<'_>, out: &mut Vec<u8>) {
     match value {
-        Value::Text(text) => {
+        ValueRef::Text(text) => {
             out.push(TEXT);
             encode_text(text, out);
         }
-        Value::List(items) => {
+        ValueRef::List(items) => {
             out.push(LIST);
-            items.iter().for_each(|item| encode(item, out));
+            items.iter().for_each(|item| encode(item.into(), out));
             out.push(END_OF_LIST);
         }
         // What fits a head is written as one.
@@ -125,12 +125,12 @@ fn encode(value: &Value, out: &mut Vec<u8>) {
 }
 
 /// Bytes of UTF-8 sort by code point. A zero byte becomes 0 255 and the end is 0 0, so that the shorter text comes first.
-fn encode_text(text: &str, out: &mut Vec<u8>) {
-    for (place, piece) in text.split('\0').enumerate() {
+fn encode_text(text: &[u8], out: &mut Vec<u8>) {
+    for (place, piece) in text.split(|byte| *byte == 0).enumerate() {
         if place > 0 {
             out.extend_from_slice(&[0, 255]);
         }
-        out.extend_from_slice(piece.as_bytes());
+        out.extend_from_slice(piece);
     }
     out.extend_from_slice(&[0, 0]);
 }
@@ -140,10 +140,11 @@ mod tests {
     use super::*;
     use crate::json;
     use crate::limits::JsonLimits;
+    use crate::value::Value;
 
     fn encoded(value: &Value) -> Vec<u8> {
         let mut out = Vec::new();
-        encode(value, &mut out);
+        encode(value.into(), &mut out);
         out
     }
 
@@ -382,11 +383,12 @@ mod tests {
         for _ in 0..50_000 {
             let values: Vec<Value> = (0..random.below(4)).map(|_| random.value(2)).collect();
             let descending = random.next();
-            let keys = || values.iter().enumerate().map(|(i, value)| (value, descending >> i & 1 == 1));
+            let keys =
+                || values.iter().enumerate().map(|(i, value)| (value.into(), descending >> i & 1 == 1));
             let id = random.text();
             let mut rank = Vec::new();
-            write(keys(), &id, &mut rank);
-            assert_eq!(prefix(keys(), &id), begin(&rank), "{values:?} {descending:b} {id:?}");
+            write(keys(), id.as_bytes(), &mut rank);
+            assert_eq!(prefix(keys(), id.as_bytes()), begin(&rank), "{values:?} {descending:b} {id:?}");
             for value in &values {
                 assert_eq!(key(value), begin(&encoded(value)), "{value:?}");
                 assert_eq!((low..=high).contains(&key(value)), matches!(value, Value::Bool(_)));

@@ -138,7 +138,7 @@ impl History {
     }
 
     /// The version of a row before an entry, where that or a later one changed it: `Some(None)` where there was none.
-    pub(crate) fn before(&self, number: u64, handle: u32) -> Option<Option<&Arc<Row>>> {
+    pub(crate) fn before(&self, number: u64, handle: u32) -> Option<Option<&Row>> {
         let spots = self.by_row.get(&handle)?;
         let (at, place) = spots.iter().find(|(at, _)| *at >= number)?;
         Some(self.entry(*at)?.changes.get(*place as usize)?.before.as_ref())

@@ -23,7 +23,7 @@ use crate::{
         sorting::Sorting,
     },
     tree::{Entry, Tree},
-    value::Value,
+    value::ValueRef,
 };
 
 /// Over fewer rows than that no index is worth having.
@@ -186,10 +186,10 @@ impl ValueIndex {
 }
 
 /// The different keys by which a row is found, in the order in which they first come.
-pub(crate) fn keys(value: &Value, spot: Spot, keyed: Keyed) -> SmallVec<[KeyRef<'_>; 4]> {
+pub(crate) fn keys(value: ValueRef<'_>, spot: Spot, keyed: Keyed) -> SmallVec<[KeyRef<'_>; 4]> {
     match (spot, value) {
         (Spot::Whole, value) => KeyRef::of(value).into_iter().collect(),
-        (Spot::Item, Value::List(items)) => {
+        (Spot::Item, ValueRef::List(items)) => {
             let mut seen: HashSet<KeyRef<'_>, Keyed> = HashSet::with_hasher(keyed);
             let few = items.len() <= 8;
             let mut keys = SmallVec::new();
@@ -259,7 +259,7 @@ pub(crate) fn ties<'a>(
     sorting: &'a Sorting,
     row: &'a Row,
     handle: u32,
-    rows: impl Fn(u32) -> Option<&'a Arc<Row>>,
+    rows: impl Fn(u32) -> Option<&'a Row>,
 ) -> impl FnMut(Entry) -> Ordering {
     move |entry| {
         if entry.row == handle {
@@ -510,7 +510,7 @@ impl Indexes {
 }
 
 /// The rows from a handle on, up to another.
-fn rows(set: &Set, from: u32, end: u32) -> impl Iterator<Item = (u32, &Arc<Row>)> {
+fn rows(set: &Set, from: u32, end: u32) -> impl Iterator<Item = (u32, &Row)> {
     set.rows_from(from).take_while(move |(handle, _)| *handle < end)
 }
 
@@ -534,7 +534,7 @@ impl Set {
             while end < self.end() && end - from < most && spent < *left {
                 spent += INDEX_STEPS + self.lay_out(end);
                 if let (Some(sorting), Some(row)) = (&sorting, self.row(end)) {
-                    spent += sorting.steps(&**row, &row.id, self.len());
+                    spent += sorting.steps(row, row.id_bytes(), self.len());
                 }
                 end += 1;
             }

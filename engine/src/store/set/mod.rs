@@ -34,14 +34,14 @@ pub(crate) type Sets = indexmap::IndexMap<Arc<str>, Set, FixedState>;
 #[derive(Debug)]
 pub(crate) struct RowChange {
     pub(crate) handle: u32,
-    pub(crate) before: Option<Arc<Row>>,
-    pub(crate) after: Option<Arc<Row>>,
+    pub(crate) before: Option<Row>,
+    pub(crate) after: Option<Row>,
 }
 
 /// One write, read and checked.
 #[derive(Debug)]
 pub(crate) enum Write {
-    Put(Arc<Row>),
+    Put(Row),
     Remove(Box<str>),
 }
 
@@ -108,24 +108,24 @@ impl Set {
         self.slots.len() as u32
     }
 
-    pub(crate) fn row(&self, handle: u32) -> Option<&Arc<Row>> {
+    pub(crate) fn row(&self, handle: u32) -> Option<&Row> {
         self.slots.row(handle)
     }
 
-    pub(crate) fn row_by_id(&self, id: &str) -> Option<&Arc<Row>> {
+    pub(crate) fn row_by_id(&self, id: &str) -> Option<&Row> {
         self.row(self.handle(id)?)
     }
 
     pub(crate) fn handle(&self, id: &str) -> Option<u32> {
-        self.find(self.hash_of(id), id, &[])
+        self.find(self.hash_of(id), id.as_bytes(), &[])
     }
 
     /// All rows with their handles.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = (u32, &Arc<Row>)> {
+    pub(crate) fn rows(&self) -> impl Iterator<Item = (u32, &Row)> {
         self.rows_from(0)
     }
 
-    pub(crate) fn rows_from(&self, start: u32) -> impl Iterator<Item = (u32, &Arc<Row>)> {
+    pub(crate) fn rows_from(&self, start: u32) -> impl Iterator<Item = (u32, &Row)> {
         self.slots.from(start).filter_map(|(handle, slot)| Some((handle, slot.row.as_ref()?)))
     }
 
@@ -199,7 +199,7 @@ impl Set {
         hash_of(self.keyed, id)
     }
 
-    fn find(&self, hash: u32, id: &str, changes: &[RowChange]) -> Option<u32> {
+    fn find(&self, hash: u32, id: &[u8], changes: &[RowChange]) -> Option<u32> {
         let is = |(held, handle): &(u32, u32)| {
             probed();
             *held == hash && self.id_at(*handle, changes) == Some(id)
@@ -208,13 +208,13 @@ impl Set {
     }
 
     /// The id of a row, also of one that the commit at hand removes.
-    fn id_at<'a>(&'a self, handle: u32, changes: &'a [RowChange]) -> Option<&'a str> {
+    fn id_at<'a>(&'a self, handle: u32, changes: &'a [RowChange]) -> Option<&'a [u8]> {
         let slot = self.slots.get(handle)?;
         let row = match &slot.row {
             Some(row) => row,
             None => changes.get(slot.change()?)?.before.as_ref()?,
         };
-        Some(&row.id)
+        Some(row.id_bytes())
     }
 
     // --- queries ---
@@ -304,11 +304,11 @@ impl Set {
     pub(crate) fn lay_out(&mut self, handle: u32) -> u64 {
         let layout = self.columns.layout();
         let Some(row) = self.slots.row(handle).filter(|row| !row.is_laid_out(layout)) else { return 0 };
-        let steps = row.raw.len() as u64 / 16 + 1;
+        let steps = row.json().len() as u64 / 16 + 1;
         let laid_out = row.laid_out(layout);
         self.row_bytes = self.row_bytes + laid_out.bytes() - row.bytes();
         if let Some(slot) = self.slots.get_mut(handle) {
-            slot.row = Some(Arc::new(laid_out));
+            slot.row = Some(laid_out);
         }
         steps
     }
@@ -332,7 +332,7 @@ impl Set {
         let (mut growth, mut grown_by) = (0, 0);
         for (place, write) in writes.enumerate() {
             let (id, is) = match write {
-                Write::Put(row) => (&*row.id, true),
+                Write::Put(row) => (row.id(), true),
                 Write::Remove(id) => (&**id, false),
             };
             let was = there.insert(id, is).unwrap_or_else(|| self.row_by_id(id).is_some());
@@ -368,15 +368,15 @@ impl Set {
             let Some(slot) = self.slots.get_mut(*handle) else { continue };
             // Another spelling of the same value is no change, and the old one stays.
             if let (Some(before_row), Some(after)) = (&before, &after)
-                && before_row.digest == after.digest
-                && json::is_same(&before_row.raw, &after.raw)
+                && before_row.digest() == after.digest()
+                && json::is_same(before_row.json(), after.json())
             {
                 changed -= 1;
                 slot.row = before.take();
                 slot.set_change(None);
                 continue;
             }
-            let held = |row: &Option<Arc<Row>>| row.as_ref().map_or(0, |row| row.bytes());
+            let held = |row: &Option<Row>| row.as_ref().map_or(0, |row| row.bytes());
             self.row_bytes = self.row_bytes + held(after) - held(before);
             slot.set_change(Some(kept));
             changes.swap(kept, place);
@@ -387,14 +387,14 @@ impl Set {
         changed
     }
 
-    fn put(&mut self, row: Arc<Row>, changes: &mut Vec<RowChange>) {
+    fn put(&mut self, row: Row, changes: &mut Vec<RowChange>) {
         let row = match row.is_laid_out(self.columns.layout()) {
             true => row,
-            false => Arc::new(row.laid_out(self.columns.layout())),
+            false => row.laid_out(self.columns.layout()),
         };
-        self.largest = self.largest.max(row.raw.len());
-        let hash = row.id_hash;
-        let Some(handle) = self.find(hash, &row.id, changes) else {
+        self.largest = self.largest.max(row.json().len());
+        let hash = row.id_hash();
+        let Some(handle) = self.find(hash, row.id_bytes(), changes) else {
             let handle = self.free.pop().unwrap_or_else(|| self.slots.push());
             self.ids.insert_unique(spread(hash), (hash, handle), |(hash, _)| spread(*hash));
             if let Some(slot) = self.slots.get_mut(handle) {
@@ -419,7 +419,7 @@ impl Set {
 
     fn remove(&mut self, id: &str, changes: &mut Vec<RowChange>) {
         let hash = self.hash_of(id);
-        let Some(handle) = self.find(hash, id, changes) else { return };
+        let Some(handle) = self.find(hash, id.as_bytes(), changes) else { return };
         let Some(slot) = self.slots.get_mut(handle) else { return };
         let removed = slot.row.take();
         match slot.change() {
@@ -445,7 +445,7 @@ impl Set {
                 slot.set_change(None);
             }
             if let (Some(before), None) = (before, after) {
-                self.forget(before.id_hash, *handle);
+                self.forget(before.id_hash(), *handle);
             }
         }
         self.give_back();
@@ -470,7 +470,7 @@ impl Set {
         }
     }
 
-    fn row_before(&self, entry: u64, handle: u32) -> Option<&Arc<Row>> {
+    fn row_before(&self, entry: u64, handle: u32) -> Option<&Row> {
         self.history.before(entry, handle).unwrap_or_else(|| self.row(handle))
     }
 }
@@ -514,7 +514,7 @@ impl<'a> Rows<'a> {
     }
 
     /// As it is after the commit.
-    pub(crate) fn current(&self, handle: u32) -> Option<&'a Arc<Row>> {
+    pub(crate) fn current(&self, handle: u32) -> Option<&'a Row> {
         match self.moment {
             RowsAt::Now => self.set.row(handle),
             RowsAt::Taking(entry) => self.set.row_before(entry + 1, handle),
@@ -523,7 +523,7 @@ impl<'a> Rows<'a> {
     }
 
     /// As it was before the commit.
-    pub(crate) fn former(&self, handle: u32) -> Option<&'a Arc<Row>> {
+    pub(crate) fn former(&self, handle: u32) -> Option<&'a Row> {
         if let RowsAt::Taking(entry) | RowsAt::Before(entry) = self.moment {
             return self.set.row_before(entry, handle);
         }
