@@ -7,7 +7,7 @@ use crate::limits::QueryLimits;
 use crate::order::rank;
 use crate::path::Path;
 use crate::time::Timestamp;
-use crate::value::{Timed, Value};
+use crate::value::{Timed, Value, ValueRef};
 
 impl ColumnInfo for Column {
     fn is_declared_instant(&self) -> bool {
@@ -180,11 +180,11 @@ fn answer(guard: &Guard<Column>, row: &Row, now: Timestamp) -> Option<bool> {
         Asks::Time(test) => Some(is_within(test.range(now))),
         Asks::Any { keys, items } => {
             let values = match value {
-                Value::List(list) if *items => list.iter().collect(),
+                ValueRef::List(list) if *items => list.iter().map(ValueRef::from).collect(),
                 value if !*items => vec![value],
                 _ => Vec::new(),
             };
-            let is_asked = |value: &Value| {
+            let is_asked = |value: ValueRef<'_>| {
                 KeyRef::of(value).is_some_and(|value| keys.iter().any(|key| key.as_ref() == value))
             };
             (!values.into_iter().any(is_asked)).then_some(false)

@@ -290,11 +290,15 @@ impl Engine {
             for_scans,
             done: false,
         };
-        let mut parts: SmallVec<[Part<'_>; 1]> = shards.iter_mut().map(part).collect();
-        spread(&mut parts);
-        parts.iter_mut().for_each(Part::run);
-        let left = parts.iter().map(|part| part.left.min(part.for_scans)).min().unwrap_or(0);
-        drop(parts);
+        let run = |parts: &mut [Part<'_>]| {
+            spread(parts);
+            parts.iter_mut().for_each(Part::run);
+            parts.iter().map(|part| part.left.min(part.for_scans)).min().unwrap_or(0)
+        };
+        let left = match &mut shards[..] {
+            [shard] => run(&mut [part(shard)]),
+            shards => run(&mut shards.iter_mut().map(part).collect::<Vec<_>>()),
+        };
 
         for (number, mut changes) in changes {
             let is_behind = self.shards.iter().any(|shard| shard.first_entry(number).is_some());

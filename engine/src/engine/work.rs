@@ -95,7 +95,9 @@ impl Engine {
     /// Queues the views whose rows are to be looked at once more.
     pub(super) fn take_again(&mut self) {
         for (number, shard) in self.shards.iter_mut().enumerate() {
-            self.filling.extend(shard.take_again().into_iter().map(|view| (number, view)));
+            while let Some(view) = shard.take_again() {
+                self.filling.push_back((number, view));
+            }
         }
     }
 

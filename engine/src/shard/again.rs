@@ -70,7 +70,7 @@ impl Shard {
                 let shown = Shown { rows, total: of_view.total, version, now: then, commit, telling: None };
                 self.lags.extend(of_view.feeds.iter().map(|feed| (feed.id, Some(version))));
                 of_view.filling = Filling::Again(Cursor::default(), Box::new(shown));
-                self.again.push(view);
+                self.again.push_back(view);
             }
             restart(of_view);
         }
@@ -84,9 +84,9 @@ impl Shard {
         }
     }
 
-    /// The views of which some rows are to be looked at once more.
-    pub(crate) fn take_again(&mut self) -> Vec<u32> {
-        std::mem::take(&mut self.again)
+    /// A view whose rows are to be looked at once more; each once.
+    pub(crate) fn take_again(&mut self) -> Option<u32> {
+        self.again.pop_front()
     }
 
     /// A view has looked at all rows once more: tells the difference between what it showed and what it shows now.
@@ -186,7 +186,9 @@ impl Shard {
                 looked += 1;
                 part.1 += 1;
                 work.steps += u64::from(!feed.is_whole);
-                part.2.extend(feed.show_one(change, &mut work.steps));
+                if feed.shows(change, &mut work.steps) {
+                    part.2.push(change.clone());
+                }
             }
             told.insert(feed.id);
             work.steps += 1;

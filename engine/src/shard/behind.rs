@@ -277,6 +277,7 @@ impl Shard {
             let steps: Vec<Step<'_>> = taken.iter().map(Taken::step).collect();
             let (now, version, tuning) = (entry.now, entry.version, hold.tuning);
             let moment = AsOf { rows: set.taking(number), now, version, tuning };
+            self.keys.turn();
             self.step_views(id, &steps, moment, left);
         }
         self.tell_pace(id, set, hold.now);

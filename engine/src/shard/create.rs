@@ -272,6 +272,7 @@ impl Shard {
                     Timed::No | Timed::ByOrder(_) => compiled.cost(),
                 },
                 pace: Pace::Current,
+                columns: compiled.columns().iter().fold(0, |bits, column| bits | column.bit()),
                 compiled: Box::new(compiled),
                 access: Box::new(access),
                 is_all,

@@ -14,6 +14,7 @@ mod beginnings;
 pub(crate) mod behind;
 pub(crate) mod create;
 mod filing;
+mod keys;
 mod postings;
 pub(crate) mod predicates;
 mod read;
@@ -28,6 +29,7 @@ mod touches;
 pub(crate) mod view;
 pub(crate) mod window;
 
+use keys::KeyCache;
 pub(crate) use route::LOOK_UP_STEPS;
 pub(crate) use steps::WINDOW_STEPS;
 use touches::{Scratch, Tried};
@@ -70,7 +72,7 @@ pub(crate) struct Shard {
     /// Sets of those for which time has passed without an entry of their history.
     overdue: BTreeSet<usize>,
     /// Views whose rows are to be looked at once more.
-    again: Vec<u32>,
+    again: VecDeque<u32>,
     /// Feeds of which another result is complete than that of the newest version: up to which, or none of these any more.
     pub(crate) lags: VecDeque<(FeedId, Option<u64>)>,
     window_bytes: usize,
@@ -81,6 +83,7 @@ pub(crate) struct Shard {
     timed: usize,
     step: u64,
     scratch: Scratch,
+    keys: KeyCache,
 }
 
 /// What a step looks at besides the shard itself.
@@ -109,7 +112,7 @@ impl Shard {
             misplaced: Vec::new(),
             behind: VecDeque::new(),
             overdue: BTreeSet::new(),
-            again: Vec::new(),
+            again: VecDeque::new(),
             lags: VecDeque::new(),
             window_bytes: 0,
             standing: Vec::new(),
@@ -117,6 +120,7 @@ impl Shard {
             timed: 0,
             step: 0,
             scratch: Scratch::default(),
+            keys: KeyCache::default(),
         }
     }
 

@@ -32,6 +32,7 @@ impl Shard {
         let mut indexed = left.saturating_add(own);
         let mut dear: SmallVec<[Dear; 8]> = SmallVec::new();
         self.step += 1;
+        self.keys.turn();
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.touches.clear();
         scratch.touched.clear();

@@ -11,13 +11,16 @@ use crate::{
     order::rank,
     shard::{
         AsOf, Shard,
+        keys::Keys,
         refill::{CHEAP_REFILL, Refill, refill},
+        sides::Sides,
         source::{PROBE_STEPS, lies_in},
         touches::Touch,
         view::{Cursor, Feed, Filling, Shape, Timed, View},
         window::{Cause, Step, Window},
     },
     stats::Account,
+    steps::halves,
     store::{row::Row, set::RowChange, set::index::Wish},
     update::Update,
     update::WindowChange,
@@ -47,6 +50,9 @@ impl Shard {
                 filter.access.holds(operand, row, moment.now, &mut spent)
             };
             let before = change.before.as_ref().filter(|row| known.before || sides.before && holds(row));
+            // Where nothing of what it reads has changed, it holds of both or of neither.
+            let is_as_before = sides == Sides::BOTH && change.keeps(filter.columns);
+            let mut holds = |row: &Row| if is_as_before { before.is_some() } else { holds(row) };
             let after = change.after.as_ref().filter(|row| known.after || sides.after && holds(row));
             if let Timed::ByNode(timers) = &mut filter.timed {
                 timer.get_or_insert_with(|| timers.next());
@@ -127,7 +133,7 @@ impl Shard {
         }
         let count = followed.then(|| Count::new(view.total, view.identity.cap));
         let counted = *followed && view.total != total_before;
-        emit(&view.feeds, &changes, count, counted, moment.version, updates, work);
+        emit(&view.feeds, changes, count, counted, moment.version, updates, work);
         *left = left.saturating_sub(self.work.steps - before);
     }
 
@@ -137,7 +143,7 @@ impl Shard {
         if steps.is_empty() {
             return;
         }
-        let Self { views, filters, updates, work, low, window_bytes, again, lags, .. } = self;
+        let Self { views, filters, updates, work, low, window_bytes, again, lags, keys, .. } = self;
         let filter = &filters[id as usize];
         for view_id in &filter.views {
             let view = &mut views[*view_id as usize];
@@ -152,12 +158,14 @@ impl Shard {
             }
             work.windows_touched += 1;
             let (total, sorting) = (view.total as usize, &view.sorting);
-            let changes = window.apply(steps, sorting, moment.rows, |window| {
+            let keys: SmallVec<[Keys; 2]> =
+                steps.iter().map(|step| keys.of(sorting, step.handle, step.before, step.after)).collect();
+            let changes = window.apply(steps, &keys, sorting, moment.rows, |window| {
                 refill(window, total, filter, sorting, moment, work, left);
             });
             if window.is_short() {
                 crate::shard::again::begin(view, &changes, total_before, moment, lags);
-                again.push(*view_id);
+                again.push_back(*view_id);
                 continue;
             }
             if window.wants().is_some() {
@@ -165,12 +173,11 @@ impl Shard {
             }
             weigh(window, &mut view.bytes, window_bytes);
             let before = work.steps;
-            work.steps +=
-                steps.iter().map(|step| step.key_steps(&view.sorting, view.identity.cap)).sum::<u64>();
+            work.steps += keys.iter().map(|keys| keys.steps).sum::<u64>() * halves(view.identity.cap.max(1));
             let count = Count::new(view.total, view.cap());
             emit(
                 &view.feeds,
-                &changes,
+                changes,
                 Some(count),
                 view.total != total_before,
                 moment.version,
@@ -183,6 +190,9 @@ impl Shard {
 
     /// Fills the reserve of windows that have nearly used it up, as far as that costs little.
     pub(super) fn replenish(&mut self, set: usize, moment: AsOf<'_>, left: &mut u64) {
+        if self.low.is_empty() {
+            return;
+        }
         // Windows of other sets wait for a change of theirs.
         let is_of_set =
             |id: &mut u32| self.views.get(*id as usize).is_none_or(|view| view.identity.set == set);
@@ -215,7 +225,7 @@ impl Shard {
 /// Queues what the feeds of a view have to say of a step.
 pub(super) fn emit(
     shown_by: &[Feed],
-    changes: &[WindowChange],
+    mut changes: Vec<WindowChange>,
     count: Option<Count>,
     counted: bool,
     version: u64,
@@ -225,10 +235,13 @@ pub(super) fn emit(
     if changes.is_empty() && !counted {
         return;
     }
-    note_reasons(changes, work);
-    for feed in shown_by {
+    note_reasons(&changes, work);
+    for (place, feed) in shown_by.iter().enumerate() {
         work.steps += 1;
-        let shown = feed.show(changes, &mut work.steps);
+        // The last one may have them for itself.
+        let is_last = place + 1 == shown_by.len();
+        let mut shown = if is_last { std::mem::take(&mut changes) } else { changes.clone() };
+        shown.retain(|change| feed.shows(change, &mut work.steps));
         if shown.is_empty() && !(counted && feed.follows_count) {
             continue;
         }

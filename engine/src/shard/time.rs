@@ -75,6 +75,7 @@ impl Shard {
         self.work.steps += looked_up;
         *left -= looked_up;
         self.step += 1;
+        self.keys.turn();
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.touches.clear();
         scratch.touched.clear();
@@ -181,6 +182,7 @@ impl Shard {
         self.work.steps += spent;
         *left = left.saturating_sub(spent);
         self.rearm(id, old);
+        self.keys.turn();
         self.flip_filter(id, due.into_iter(), then, moment, left);
         self.replenish(set, moment, left);
     }

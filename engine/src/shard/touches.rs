@@ -86,7 +86,7 @@ pub(super) struct Tried {
 impl Tried {
     pub(super) fn add(&mut self, row: &Row, times: u64) {
         self.sides += times;
-        self.blocks += times * (row.json().len() as u64).div_ceil(16);
+        self.blocks += times * (row.json_len() as u64).div_ceil(16);
     }
 
     pub(super) fn of_changes<'a>(changes: impl Iterator<Item = &'a RowChange>) -> Self {

@@ -52,6 +52,8 @@ pub(crate) struct SharedFilter {
     /// After how often found it is asked whether another access were better.
     pub(crate) ask_again: u32,
     pub(crate) touches: Touches,
+    /// The [bits](Column::bit) of what it reads.
+    pub(crate) columns: u64,
     /// The most steps that it takes to try one version of a row on it.
     pub(crate) cost: Cost,
     pub(crate) pace: Pace,
@@ -291,16 +293,11 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    /// What the projection shows of the changes of the window. Adds the steps that it took.
-    pub(crate) fn show(&self, changes: &[WindowChange], steps: &mut u64) -> Vec<WindowChange> {
-        changes.iter().filter_map(|change| self.show_one(change, steps)).collect()
-    }
-
-    /// The same of one of them: no update of what it leaves out. `Updated` is sent when the projected data or the node's own sort key
-    /// changed, and not otherwise.
-    pub(crate) fn show_one(&self, change: &WindowChange, steps: &mut u64) -> Option<WindowChange> {
+    /// Whether the projection shows a change of the window: not one of what it leaves out. `Updated` is sent when the projected data
+    /// or the row's own sort key changed, and not otherwise. Adds the steps that it took.
+    pub(crate) fn shows(&self, change: &WindowChange, steps: &mut u64) -> bool {
         if self.is_count {
-            return None;
+            return false;
         }
         if let (Some(before), Some(after)) = (&change.before, &change.after) {
             let same = match self.is_whole {
@@ -311,11 +308,9 @@ impl Feed {
                     self.shown.projection.same_text(before.json(), after.json())
                 }
             };
-            if same && self.shown.sorting.same(before, after) {
-                return None;
-            }
+            return !(same && self.shown.sorting.same(before, after));
         }
-        Some(change.clone())
+        true
     }
 }
 

@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 use liveset_core::model::Reason;
 
 use crate::{
+    shard::keys::Keys,
     store::{
         row::Row,
         set::Rows,
@@ -31,14 +32,6 @@ pub(crate) struct Step<'a> {
     pub(crate) before: Option<&'a Row>,
     pub(crate) after: Option<&'a Row>,
     pub(crate) cause: Cause,
-}
-
-impl Step<'_> {
-    /// The steps of moving it among others of as many where its keys are long, besides those that any row takes.
-    pub(crate) fn key_steps(&self, sorting: &Sorting, among: usize) -> u64 {
-        let rows = self.before.into_iter().chain(self.after);
-        rows.map(|row| sorting.steps(row, row.id_bytes(), among)).sum()
-    }
 }
 
 /// What made a node's step.
@@ -197,18 +190,19 @@ impl Window {
         self.last = self.tree.nth(self.cap - 1);
     }
 
-    /// Applies the steps of one commit, each of a different node. `refill` is called, at most once, when the window cannot
+    /// Applies the steps of one commit, each of a different node, with their keys. `refill` is called, at most once, when the window cannot
     /// be filled out of what it holds; it is to [`extend`](Self::extend) it.
     pub(crate) fn apply<'a>(
         &mut self,
         steps: &[Step<'a>],
+        keys: &[Keys],
         sorting: &Sorting,
         rows: Rows<'a>,
         refill: impl FnOnce(&mut Self),
     ) -> Vec<WindowChange> {
-        if let ([step], Some(known)) = (steps, &self.known) {
-            let is_behind = |row: &Row| sorting.prefix(row) > known.prefix;
-            if step.before.is_none_or(is_behind) && step.after.is_none_or(is_behind) {
+        if let ([keys], Some(known)) = (keys, &self.known) {
+            let is_behind = |prefix| prefix > known.prefix;
+            if keys.before.is_none_or(is_behind) && keys.after.is_none_or(is_behind) {
                 return Vec::new();
             }
         }
@@ -217,31 +211,28 @@ impl Window {
         let mut count = if self.last.is_some() { self.cap } else { self.tree.len() };
         let mut moves = false;
         // Removals first, among the rows as they were; then the rest, among the rows as they are.
-        for step in steps {
+        for (step, keys) in steps.iter().zip(keys) {
             let mut place = Placed::of(step);
-            if let Some(row) = step.before {
-                let prefix = sorting.prefix(row);
-                if self.knows(prefix, row, sorting) {
-                    place.stays = step.after.is_some_and(|after| sorting.same(row, after));
-                    place.was_inside =
-                        old_last.is_none_or(|last| last.covers(prefix, row, step.handle, sorting));
-                    place.before = Some(prefix);
-                    if !place.stays {
-                        moves = true;
-                        self.tree.remove(prefix, ties(sorting, row, step.handle, |row| rows.former(row)));
-                        count -= usize::from(place.was_inside);
-                    }
+            if let (Some(row), Some(prefix)) = (step.before, keys.before)
+                && self.knows(prefix, row, sorting)
+            {
+                place.stays = keys.stays;
+                place.was_inside = old_last.is_none_or(|last| last.covers(prefix, row, step.handle, sorting));
+                place.before = Some(prefix);
+                if !place.stays {
+                    moves = true;
+                    self.tree.remove(prefix, ties(sorting, row, step.handle, |row| rows.former(row)));
+                    count -= usize::from(place.was_inside);
                 }
             }
             placed.push(place);
         }
-        for place in &mut placed {
-            let Some(row) = place.step.after else { continue };
+        for (place, keys) in placed.iter_mut().zip(keys) {
+            let (Some(row), Some(prefix)) = (place.step.after, keys.after) else { continue };
             if place.stays {
                 place.after = place.before;
                 continue;
             }
-            let prefix = sorting.prefix(row);
             if self.knows(prefix, row, sorting) {
                 place.after = Some(prefix);
                 moves = true;
@@ -262,11 +253,9 @@ impl Window {
         if self.tree.len() < self.cap && self.known.is_some() {
             refill(self);
             // What was behind the end of its knowledge may have come with the refill.
-            for place in placed.iter_mut().filter(|place| place.after.is_none()) {
-                let prefix = place.step.after.map(|row| (sorting.prefix(row), row));
-                place.after = prefix
-                    .filter(|(prefix, row)| self.knows(*prefix, row, sorting))
-                    .map(|(prefix, _)| prefix);
+            for (place, keys) in placed.iter_mut().zip(keys).filter(|(place, _)| place.after.is_none()) {
+                let Some(row) = place.step.after else { continue };
+                place.after = keys.after.filter(|prefix| self.knows(*prefix, row, sorting));
             }
         }
         let moved = move_last(&Near::new(&self.tree, count), |_| true, count, self.cap);
@@ -406,7 +395,7 @@ impl Stretch {
                 Near { tree, leaf, first: position - at, end: position }
             }
         };
-        let is_inside_now = |entry: Entry| rows.current(entry.row).is_some_and(|row| is_inside(row));
+        let is_inside_now = |entry: Entry| rows.current(entry.row).is_some_and(&is_inside);
         let moved = move_last(&near, is_inside_now, count, self.cap);
         (self.last, self.len) = (moved.last, moved.len);
         net_changes(&placed, moved, sorting, rows, is_inside)

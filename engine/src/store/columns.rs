@@ -55,6 +55,11 @@ impl Column {
         self.0.id
     }
 
+    /// Its bit in sets of columns; others may have the same one.
+    pub(crate) fn bit(&self) -> u64 {
+        bit(self.0.id)
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.0.path
     }
@@ -129,6 +134,10 @@ struct Slot {
     column: Weak<Definition>,
 }
 
+fn bit(id: u32) -> u64 {
+    1 << (id % u64::BITS)
+}
+
 /// No column has it.
 const NO_COLUMN: u32 = u32::MAX;
 
@@ -162,6 +171,12 @@ impl Layout {
         }
         let found = self.places.binary_search_by_key(&id, |(held, _)| *held).ok()?;
         self.places.get(found).map(|(_, place)| *place as usize)
+    }
+
+    /// The [bits](Column::bit) of the columns at some places.
+    pub(crate) fn bits(&self, places: impl Fn(usize) -> bool) -> u64 {
+        let ids = self.ids.iter().enumerate().filter(|(place, id)| **id != NO_COLUMN && places(*place));
+        ids.fold(0, |bits, (_, id)| bits | bit(*id))
     }
 
     /// How each slot is read, and whether a query reads it.

@@ -133,6 +133,11 @@ impl Row {
         self.bytes_of(self.head().json)
     }
 
+    /// The length of that.
+    pub(crate) fn json_len(&self) -> usize {
+        self.head().json.len as usize
+    }
+
     /// Of the JSON value: different digests, different values.
     pub(crate) fn digest(&self) -> u64 {
         self.head().digest
@@ -146,6 +151,15 @@ impl Row {
     /// Whether both have the same text.
     pub(crate) fn is_spelled_as(&self, other: &Row) -> bool {
         self.is(other) || self.digest() == other.digest() && self.json() == other.json()
+    }
+
+    /// The [bits](Column::bit) of the columns that differ; all bits where the two are laid out otherwise.
+    pub(crate) fn differing(&self, other: &Row) -> u64 {
+        let layout = &self.head().layout;
+        match other.is_laid_out(layout) {
+            true => layout.bits(|place| self.cell(place) != other.cell(place)),
+            false => u64::MAX,
+        }
     }
 
     /// Bytes held, about: what queries have made it decode later is not counted.

@@ -35,15 +35,20 @@ impl Sorting {
         rank::prefix(self.keys.iter().map(|(column, descending)| (fields.at(column), *descending)), id)
     }
 
-    /// The steps of comparing a row with others of as many where keys or ids are long, besides those that any row takes.
+    /// The steps of finding the place of a row among so many where keys or ids are long, besides those that any row takes.
     pub(crate) fn steps(&self, fields: &impl Fields<Column>, id: &[u8], among: usize) -> u64 {
+        self.comparison_steps(fields, id) * halves(among.max(1))
+    }
+
+    /// The part of one comparison in that.
+    pub(crate) fn comparison_steps(&self, fields: &impl Fields<Column>, id: &[u8]) -> u64 {
         let keys = self.keys.iter().map(|(column, _)| match fields.at(column) {
             ValueRef::Text(text) => text.len(),
             _ => 0,
         });
         match keys.sum::<usize>() + id.len() {
             0..=LONG_KEYS => 0,
-            long => 2 * blocks(long) * halves(among.max(1)),
+            long => 2 * blocks(long),
         }
     }
 

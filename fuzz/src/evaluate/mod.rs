@@ -164,7 +164,7 @@ fn compare(
     let shown = store.result(&case.query, now, 1_000);
     let once = engine.evaluate(at(now), plan).expect("few fields are read");
     assert_eq!((once.count.total, once.count.capped), (shown.total, shown.capped), "{case:?}");
-    let once = once.rows.iter().map(|row| (row.id(), &row.json()[..]));
+    let once = once.rows.iter().map(|row| (row.id(), row.json()));
     let live = live.values().map(|(id, data)| (&**id, &data[..]));
     for rows in [once.collect::<Vec<_>>(), live.collect()] {
         let ids: Vec<&str> = rows.iter().map(|(id, _)| *id).collect();

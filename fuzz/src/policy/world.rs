@@ -349,7 +349,7 @@ impl World {
                 (shown.total, shown.capped),
                 "{choice:?}"
             );
-            let rows = snapshot.rows.iter().map(|row| (row.id(), &row.json()[..]));
+            let rows = snapshot.rows.iter().map(|row| (row.id(), row.json()));
             assert_shown(rows, &shown, &format!("{role:?}: {choice:?}"));
         }
         let explained = self.hub.explain(self.now, Some(&role.principal(None)), &choice.spec());

@@ -227,6 +227,11 @@ impl<C: Clone + Ord> Compiled<C> {
 }
 
 impl<C> Compiled<C> {
+    /// What it reads, each once.
+    pub(crate) fn columns(&self) -> &[C] {
+        &self.0.columns
+    }
+
     /// Whether a row passes at the moment `now`; see [`Filter::matches`](crate::Filter::matches).
     pub(crate) fn matches<R: Fields<C> + ?Sized>(&self, row: &R, now: Timestamp) -> bool {
         self.test(row, now, &mut 0)

@@ -162,7 +162,9 @@ impl ValueIndex {
     }
 
     fn apply(&mut self, changes: &[RowChange]) {
-        for RowChange { handle, before, after } in changes {
+        let bit = self.column.bit();
+        for change in changes.iter().filter(|change| !change.keeps(bit)) {
+            let RowChange { handle, before, after, .. } = change;
             if !self.life.holds(*handle) {
                 continue;
             }
@@ -216,8 +218,9 @@ pub(crate) struct OrderIndex {
 impl OrderIndex {
     fn apply(&mut self, rows: Rows<'_>) {
         let Self { sorting, tree, life } = self;
+        let bits = sorting.keys.iter().fold(0, |bits, (column, _)| bits | column.bit());
         let stays = |change: &RowChange| match (&change.before, &change.after) {
-            (Some(before), Some(after)) => sorting.same(before, after),
+            (Some(before), Some(after)) => change.keeps(bits) || sorting.same(before, after),
             _ => false,
         };
         // First all removals, among the rows as they were; then the rest, among the rows as they are.
@@ -407,15 +410,11 @@ impl Indexes {
         values + orders
     }
 
-    /// Brings all indexes up to a commit.
-    pub(crate) fn apply(&mut self, rows: Rows<'_>) {
-        self.changes += rows.changes.len() as u64;
-        self.values.iter_mut().for_each(|index| index.apply(rows.changes));
-        self.orders.iter_mut().for_each(|index| index.apply(rows));
-    }
-
     /// Drops what nobody has used for long.
     pub(crate) fn expire(&mut self, rows: usize) {
+        if self.lives().all(|life| life.is_worth_keeping(self.changes, rows)) {
+            return;
+        }
         let Self { values, orders, old, changes: now, .. } = self;
         let values = values.extract_if(.., |index| !index.life.is_worth_keeping(*now, rows));
         old.extend(values.map(|index| Old::Values(index.rows)));
@@ -517,9 +516,12 @@ fn rows(set: &Set, from: u32, end: u32) -> impl Iterator<Item = (u32, &Row)> {
 impl Set {
     /// Brings the indexes up to a commit.
     pub(super) fn index(&mut self, changes: &[RowChange]) {
-        let mut indexes = mem::replace(&mut self.indexes, Indexes::new(self.keyed));
-        indexes.apply(self.during(changes));
-        self.indexes = indexes;
+        self.indexes.changes += changes.len() as u64;
+        let (mut values, mut orders) =
+            (mem::take(&mut self.indexes.values), mem::take(&mut self.indexes.orders));
+        values.iter_mut().for_each(|index| index.apply(changes));
+        orders.iter_mut().for_each(|index| index.apply(self.during(changes)));
+        (self.indexes.values, self.indexes.orders) = (values, orders);
     }
 
     /// Builds indexes on, over at most `budget` rows and for about `left` steps; returns how many rows it took.

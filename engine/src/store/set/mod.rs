@@ -36,6 +36,19 @@ pub(crate) struct RowChange {
     pub(crate) handle: u32,
     pub(crate) before: Option<Row>,
     pub(crate) after: Option<Row>,
+    /// The [bits](Column::bit) of the columns in which the sides differ, and perhaps of others.
+    pub(crate) columns: u64,
+}
+
+impl RowChange {
+    fn new(handle: u32, before: Option<Row>, after: Option<Row>) -> Self {
+        Self { handle, before, after, columns: u64::MAX }
+    }
+
+    /// Whether both sides have the same in the columns of these [bits](Column::bit).
+    pub(crate) fn keeps(&self, bits: u64) -> bool {
+        self.before.is_some() && self.after.is_some() && self.columns & bits == 0
+    }
 }
 
 /// One write, read and checked.
@@ -359,27 +372,35 @@ impl Set {
         let mut changed = changes.len() as u64;
         let mut kept = 0;
         for place in 0..changes.len() {
-            let RowChange { handle, before, after } = &mut changes[place];
+            let RowChange { handle, before, after, columns } = &mut changes[place];
             if before.is_none() && after.is_none() {
                 // Came and went; its place may be another's already.
                 changed -= 1;
                 continue;
             }
-            let Some(slot) = self.slots.get_mut(*handle) else { continue };
             // Another spelling of the same value is no change, and the old one stays.
             if let (Some(before_row), Some(after)) = (&before, &after)
                 && before_row.digest() == after.digest()
                 && json::is_same(before_row.json(), after.json())
             {
                 changed -= 1;
-                slot.row = before.take();
-                slot.set_change(None);
+                if let Some(slot) = self.slots.get_mut(*handle) {
+                    slot.row = before.take();
+                    slot.set_change(None);
+                }
                 continue;
+            }
+            if let (Some(before), Some(after)) = (&before, &after) {
+                *columns = before.differing(after);
             }
             let held = |row: &Option<Row>| row.as_ref().map_or(0, |row| row.bytes());
             self.row_bytes = self.row_bytes + held(after) - held(before);
-            slot.set_change(Some(kept));
-            changes.swap(kept, place);
+            if kept < place {
+                if let Some(slot) = self.slots.get_mut(*handle) {
+                    slot.set_change(Some(kept));
+                }
+                changes.swap(kept, place);
+            }
             kept += 1;
         }
         changes.truncate(kept);
@@ -392,7 +413,7 @@ impl Set {
             true => row,
             false => row.laid_out(self.columns.layout()),
         };
-        self.largest = self.largest.max(row.json().len());
+        self.largest = self.largest.max(row.json_len());
         let hash = row.id_hash();
         let Some(handle) = self.find(hash, row.id_bytes(), changes) else {
             let handle = self.free.pop().unwrap_or_else(|| self.slots.push());
@@ -400,7 +421,7 @@ impl Set {
             if let Some(slot) = self.slots.get_mut(handle) {
                 *slot = Slot::new(row.clone(), changes.len(), self.commits as u32);
             }
-            changes.push(RowChange { handle, before: None, after: Some(row) });
+            changes.push(RowChange::new(handle, None, Some(row)));
             return;
         };
         let Some(slot) = self.slots.get_mut(handle) else { return };
@@ -412,7 +433,7 @@ impl Set {
             None => {
                 slot.set_change(Some(changes.len()));
                 let before = slot.row.replace(row.clone());
-                changes.push(RowChange { handle, before, after: Some(row) });
+                changes.push(RowChange::new(handle, before, Some(row)));
             }
         }
     }
@@ -425,7 +446,7 @@ impl Set {
         match slot.change() {
             None => {
                 slot.set_change(Some(changes.len()));
-                changes.push(RowChange { handle, before: removed, after: None });
+                changes.push(RowChange::new(handle, removed, None));
             }
             Some(change) => {
                 changes[change].after = None;
@@ -440,7 +461,7 @@ impl Set {
 
     /// Ends a commit: only the new state is left.
     pub(crate) fn finish(&mut self, changes: &[RowChange]) {
-        for RowChange { handle, before, after } in changes {
+        for RowChange { handle, before, after, .. } in changes {
             if let Some(slot) = self.slots.get_mut(*handle) {
                 slot.set_change(None);
             }
