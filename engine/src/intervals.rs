@@ -430,24 +430,19 @@ impl<T: Copy + Ord + Debug> Inner<T> {
 
 #[cfg(test)]
 mod tests {
+    use fastrand::Rng;
+
     use super::*;
 
-    struct Random(u64);
+    struct Random(Rng);
 
     impl Random {
-        fn below(&mut self, end: u128) -> u128 {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            u128::from(self.0 >> 11) % end
-        }
-
         /// Keys of a small range, spread over both halves, and the ends of all keys.
         fn key(&mut self, range: u128) -> u128 {
-            match self.below(12) {
+            match self.0.u128(..12) {
                 0 => 0,
                 1 => u128::MAX,
-                _ => spread(self.below(range)),
+                _ => spread(self.0.u128(..range)),
             }
         }
     }
@@ -508,20 +503,20 @@ mod tests {
 
     /// Random operations on intervals and on a sorted list; `grow` of 10 changes are insertions.
     fn run(seed: u64, ops: usize, range: u128, items: u32, grow: &[u128]) {
-        let mut random = Random(seed | 1);
+        let mut random = Random(Rng::with_seed(seed));
         let mut intervals = Intervals::default();
         let mut model = Model::new();
         for op in 0..ops {
             let (lo, hi) = (random.key(range), random.key(range));
-            let item = random.below(items.into()) as u32;
+            let item = random.0.u32(..items);
             let place = model.binary_search_by_key(&(lo, item), |(lo, item, _)| (*lo, *item));
-            match (random.below(10), place) {
-                (0..5, Err(at)) if random.below(10) < grow[op * grow.len() / ops] => {
+            match (random.0.u128(..10), place) {
+                (0..5, Err(at)) if random.0.u128(..10) < grow[op * grow.len() / ops] => {
                     intervals.insert(lo, hi, item);
                     model.insert(at, (lo, item, hi));
                 }
                 (0..3, _) if !model.is_empty() => {
-                    let at = random.below(model.len() as u128) as usize;
+                    let at = random.0.u128(..model.len() as u128) as usize;
                     let (lo, item, _) = model.remove(at);
                     assert!(intervals.remove(lo, item));
                 }
@@ -532,7 +527,7 @@ mod tests {
                     }
                 }
                 (5..7, _) if !model.is_empty() => {
-                    let at = random.below(model.len() as u128) as usize;
+                    let at = random.0.u128(..model.len() as u128) as usize;
                     let (lo, item, end) = &mut model[at];
                     *end = hi;
                     assert!(intervals.set_end(*lo, *item, hi));
@@ -581,23 +576,27 @@ mod tests {
     /// Narrow intervals over a wide range, all of whose ends move: tops have to follow them down.
     #[test]
     fn moving_ends_are_found_where_they_are() {
-        let mut random = Random(3);
+        let mut random = Random(Rng::with_seed(3));
         let mut intervals = Intervals::default();
         let mut model: Model = (0..5_000).map(|n| (spread(u128::from(n) * 3), n, 0)).collect();
         for (lo, item, hi) in &mut model {
-            *hi = *lo + random.below(20);
+            *hi = *lo + random.0.u128(..20);
             intervals.insert(*lo, *hi, *item);
         }
         for round in 0..20 {
             for _ in 0..2_000 {
-                let at = random.below(5_000) as usize;
+                let at = random.0.u128(..5_000) as usize;
                 let (lo, item, hi) = &mut model[at];
-                *hi = if round % 2 == 0 { u128::MAX - random.below(3) } else { *lo + random.below(1 << 66) };
+                *hi = if round % 2 == 0 {
+                    u128::MAX - random.0.u128(..3)
+                } else {
+                    *lo + random.0.u128(..1 << 66)
+                };
                 assert!(intervals.set_end(*lo, *item, *hi));
             }
             same(&intervals, &model);
             for _ in 0..50 {
-                let key = spread(random.below(16_000));
+                let key = spread(random.0.u128(..16_000));
                 assert_eq!(found(&intervals, key), expected(&model, key));
             }
         }
@@ -631,15 +630,15 @@ mod tests {
 
     #[test]
     fn memory_follows_the_intervals() {
-        let mut random = Random(5);
+        let mut random = Random(Rng::with_seed(5));
         let mut intervals = Intervals::default();
-        let mut pairs: Vec<_> = (0..20_000_u32).map(|n| (random.below(1 << 40), n)).collect();
+        let mut pairs: Vec<_> = (0..20_000_u32).map(|n| (random.0.u128(..1 << 40), n)).collect();
         for (lo, item) in &pairs {
             intervals.insert(*lo, u128::MAX, *item);
         }
         assert!(intervals.bytes() < pairs.len() * 46, "{}", intervals.bytes());
         while pairs.len() > 50 {
-            let (lo, item) = pairs.swap_remove(random.below(pairs.len() as u128) as usize);
+            let (lo, item) = pairs.swap_remove(random.0.u128(..pairs.len() as u128) as usize);
             assert!(intervals.remove(lo, item));
         }
         assert!(intervals.bytes() < 7_000, "{}", intervals.bytes());

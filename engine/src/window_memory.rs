@@ -1,20 +1,10 @@
 //! What windows hold is counted as they change, and bounded.
 
+use fastrand::Rng;
+
 use crate::{Engine, EngineLimits, FeedId, HashSeed, Op, OpenError, Query, SetDef, Timestamp};
 
 const NOW: Timestamp = Timestamp::MIN;
-
-/// A small pseudo-random generator: the same seed gives the same test.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-}
 
 fn engine(limits: EngineLimits) -> Engine {
     let mut engine = Engine::new(limits, HashSeed::FIXED);
@@ -34,35 +24,35 @@ fn orders(count: u64) -> Vec<Op> {
 #[test]
 fn the_count_agrees_with_a_recount_whatever_happens() {
     for (seed, shards, slice_rows) in [(1, 1, 16_384), (2, 1, 7), (3, 4, 50), (4, 1, 50)] {
-        let mut random = Random(seed);
+        let mut random = Rng::with_seed(seed);
         let mut engine = engine(EngineLimits::default().shards(shards).slice_rows(slice_rows));
         engine.commit(NOW, orders(300)).expect("good nodes");
         let mut open: Vec<FeedId> = Vec::new();
         let mut most = 0;
         for step in 0..1_500 {
-            match random.below(10) {
+            match random.u64(..10) {
                 0..=2 => {
-                    let (field, from) = (["customer", "total"][random.below(2) as usize], random.below(300));
-                    let filter = match random.below(3) {
+                    let (field, from) = (["customer", "total"][random.u64(..2) as usize], random.u64(..300));
+                    let filter = match random.u64(..3) {
                         0 => String::new(),
                         1 => format!("{field} > {from}"),
-                        _ => format!("customer == {} and total != {from}", random.below(7)),
+                        _ => format!("customer == {} and total != {from}", random.u64(..7)),
                     };
-                    let order = ["", "total", "name desc, total"][random.below(3) as usize];
-                    let limit = [1, 3, 20, 200][random.below(4) as usize];
+                    let order = ["", "total", "name desc, total"][random.u64(..3) as usize];
+                    let limit = [1, 3, 20, 200][random.u64(..4) as usize];
                     let query = Query::new("orders").filter(filter).order_by(order).limit(limit);
                     let plan = engine.prepare(&query).expect("a query");
                     open.push(engine.begin_open(NOW, &plan).expect("room").0);
                 }
                 3 if !open.is_empty() => {
-                    let place = random.below(open.len() as u64) as usize;
+                    let place = random.u64(..open.len() as u64) as usize;
                     engine.close(open.swap_remove(place));
                 }
-                4 => drop(engine.slice(1 + random.below(40) as usize)),
+                4 => drop(engine.slice(1 + random.u64(..40) as usize)),
                 _ => {
-                    let ops = (0..=random.below(60)).map(|_| match random.below(3) {
-                        0 => Op::Remove { set: "orders".into(), id: random.below(500).to_string() },
-                        _ => put(random.below(500), random.below(300)),
+                    let ops = (0..=random.u64(..60)).map(|_| match random.u64(..3) {
+                        0 => Op::Remove { set: "orders".into(), id: random.u64(..500).to_string() },
+                        _ => put(random.u64(..500), random.u64(..300)),
                     });
                     let ops = ops.collect();
                     engine.commit(NOW, ops).expect("good ops");
@@ -91,10 +81,10 @@ fn the_estimate_is_near_what_windows_hold() {
         let plan = engine.prepare(&Query::new("orders").filter(filter).order_by("name")).expect("a query");
         engine.open(NOW, &plan).expect("room");
     }
-    let mut random = Random(9);
+    let mut random = Rng::with_seed(9);
     for _ in 0..200 {
         engine
-            .commit(NOW, (0..100).map(|_| put(random.below(5_000), random.below(9_999))).collect())
+            .commit(NOW, (0..100).map(|_| put(random.u64(..5_000), random.u64(..9_999))).collect())
             .expect("good");
         while engine.poll_update().is_some() {}
     }

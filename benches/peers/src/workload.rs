@@ -2,6 +2,8 @@
 
 use std::{cmp::Reverse, ops::Range, sync::Arc};
 
+use fastrand::Rng;
+
 /// The statuses of an order.
 pub const STATUSES: [&str; 6] = ["new", "processing", "packed", "sent", "done", "cancelled"];
 /// The status that [`Class::A1`] asks for, by its place in [`STATUSES`].
@@ -99,7 +101,7 @@ impl Class {
 /// a deletion.
 #[derive(Debug)]
 pub struct Workload {
-    random: Random,
+    random: Rng,
     customers: u32,
     next: u32,
     pub orders: Vec<Arc<Order>>,
@@ -108,7 +110,7 @@ pub struct Workload {
 impl Workload {
     pub fn new(orders: u32, seed: u64) -> Self {
         let mut workload =
-            Self { random: Random(seed), customers: (orders / 10).max(1), next: 0, orders: Vec::new() };
+            Self { random: Rng::with_seed(seed), customers: (orders / 10).max(1), next: 0, orders: Vec::new() };
         for _ in 0..orders {
             workload.insert();
         }
@@ -121,20 +123,20 @@ impl Workload {
     }
 
     fn change(&mut self) -> Change {
-        let kind = self.random.below(10);
+        let kind = self.random.u32(..10);
         if kind == 0 || self.orders.len() < 2 {
             return Change { before: None, after: Some(self.insert()) };
         }
-        let at = self.random.below(self.orders.len() as u32) as usize;
+        let at = self.random.u32(..self.orders.len() as u32) as usize;
         if kind == 1 {
             return Change { before: Some(self.orders.swap_remove(at)), after: None };
         }
         let before = self.orders[at].clone();
         let mut after = Order::clone(&before);
         if kind < 6 {
-            after.status = (after.status + 1 + self.random.below(5) as u8) % 6;
+            after.status = (after.status + 1 + self.random.u32(..5) as u8) % 6;
         } else {
-            after.total = (after.total + 1 + self.random.below(TOTALS - 1)) % TOTALS;
+            after.total = (after.total + 1 + self.random.u32(..TOTALS - 1)) % TOTALS;
         }
         self.orders[at] = Arc::new(after);
         Change { before: Some(before), after: Some(self.orders[at].clone()) }
@@ -142,37 +144,23 @@ impl Workload {
 
     fn insert(&mut self) -> Arc<Order> {
         let random = &mut self.random;
-        let mut tags: Vec<u8> = (0..random.below(4)).map(|_| random.below(20) as u8).collect();
+        let mut tags: Vec<u8> = (0..random.u32(..4)).map(|_| random.u32(..20) as u8).collect();
         tags.sort_unstable();
         tags.dedup();
         let order = Arc::new(Order {
             number: self.next,
-            status: random.below(6) as u8,
-            customer: random.below(self.customers),
-            region: random.below(50) as u8,
-            total: random.below(TOTALS),
-            created: NOW - random.below(30 * 86_400),
-            priority: random.below(6) as u8,
+            status: random.u32(..6) as u8,
+            customer: random.u32(..self.customers),
+            region: random.u32(..50) as u8,
+            total: random.u32(..TOTALS),
+            created: NOW - random.u32(..30 * 86_400),
+            priority: random.u32(..6) as u8,
             tags,
-            note: (0..100).map(|_| char::from(b'a' + random.below(26) as u8)).collect(),
+            note: (0..100).map(|_| char::from(b'a' + random.u32(..26) as u8)).collect(),
         });
         self.next += 1;
         self.orders.push(order.clone());
         order
-    }
-}
-
-/// Numbers from a seed (splitmix64).
-#[derive(Debug)]
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u32) -> u32 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((u64::from((z >> 32) as u32) * u64::from(limit)) >> 32) as u32
     }
 }
 

@@ -1,5 +1,6 @@
 //! Diffs that an owner writes once for many are, byte for byte, what each stream would have written.
 
+use fastrand::Rng;
 use liveset_core::{Batch, Change, DiffVersions, Diffs, Reason, SessionLimits, VersionCode};
 
 use crate::util::*;
@@ -15,28 +16,28 @@ fn written_once(batch: &Batch, reasons: bool, versions: Option<DiffVersions<'_>>
     messages.into_iter().map(|message| String::from_utf8(message).unwrap()).collect()
 }
 
-fn changes(random: &mut Random) -> Vec<Change> {
-    let change = |random: &mut Random, number: u32| {
+fn changes(random: &mut Rng) -> Vec<Change> {
+    let change = |random: &mut Rng, number: u32| {
         let id = format!("n\"{number}");
-        let reason = match random.below(3) {
+        let reason = match random.usize(..3) {
             0 => Some(Reason::Refilled),
             1 => Some(Reason::Displaced),
             _ => None,
         };
-        let change = match random.below(3) {
+        let change = match random.usize(..3) {
             0 => added(&id, number),
             1 => removed(&id, number),
             _ => updated(&id, number, number + 1),
         };
         because(reason, change)
     };
-    let count = random.below(5) as u32;
+    let count = random.usize(..5) as u32;
     (0..count).map(|number| change(random, number)).collect()
 }
 
 #[test]
 fn every_message_is_that_of_the_stream() {
-    let mut random = Random(4);
+    let mut random = Rng::with_seed(4);
     for (options, reasons, resume) in [
         ("", false, false),
         ("reasons", true, false),

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use fastrand::Rng;
 use liveset_core::SessionLimits;
 
 use crate::util::*;
@@ -398,18 +399,22 @@ impl Model {
 #[test]
 fn counts_and_ids_are_those_of_a_naive_reference() {
     for seed in 0..300 {
-        let mut random = Random(seed);
+        let mut random = Rng::with_seed(seed);
         // Messages have 118 to 145 bytes.
         let (limit, bytes) = [(3, usize::MAX), (3, 520), (1_000, 700), (2, 135)][seed as usize % 4];
         let limits = SessionLimits::default().event_queue(limit).event_bytes(bytes).message_burst(10_000);
         let mut server = Server::active(limits);
         let mut model = Model { limit, bytes, ..Model::default() };
         for _ in 0..200 {
-            let op = match random.below(10) {
-                0 => Op::Subscribe { id: random.below(5), path: random.below(2), kinds: 1 + random.below(3) },
-                1 => Op::Unsubscribe { id: random.below(5) },
-                2..8 => Op::Publish { path: random.below(2), kind: random.below(2) },
-                _ => Op::Transmit { messages: random.below(5) },
+            let op = match random.usize(..10) {
+                0 => Op::Subscribe {
+                    id: random.usize(..5),
+                    path: random.usize(..2),
+                    kinds: 1 + random.usize(..3),
+                },
+                1 => Op::Unsubscribe { id: random.usize(..5) },
+                2..8 => Op::Publish { path: random.usize(..2), kind: random.usize(..2) },
+                _ => Op::Transmit { messages: random.usize(..5) },
             };
             match op {
                 Op::Subscribe { id, path, kinds } => {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use fastrand::Rng;
 use liveset_core::{Batch, Change, Count, Pending, Row};
 
 use crate::util::*;
@@ -20,16 +21,16 @@ enum Op {
 
 type Window = BTreeMap<Arc<str>, Row>;
 
-fn random_op(random: &mut Random) -> Op {
-    match random.below(8) {
+fn random_op(random: &mut Rng) -> Op {
+    match random.usize(..8) {
         0..5 => {
-            let write = |random: &mut Random| {
-                let number = (random.below(3) > 0).then(|| random.below(4) as u32);
-                (random.below(6), number)
+            let write = |random: &mut Rng| {
+                let number = (random.usize(..3) > 0).then(|| random.usize(..4) as u32);
+                (random.usize(..6), number)
             };
-            Op::Commit((0..=random.below(3)).map(|_| write(random)).collect())
+            Op::Commit((0..=random.usize(..3)).map(|_| write(random)).collect())
         }
-        5 | 6 => Op::Pop(random.below(4)),
+        5 | 6 => Op::Pop(random.usize(..4)),
         _ => Op::Drain,
     }
 }
@@ -60,7 +61,7 @@ fn apply(window: &mut Window, change: &Change) {
 #[test]
 fn what_is_pending_is_exactly_what_is_missing() {
     for seed in 0..2000 {
-        let mut random = Random(seed);
+        let mut random = Rng::with_seed(seed);
         let (mut truth, mut sent) = (Window::new(), Window::new());
         let mut pending = Pending::new();
         for version in 1..40 {

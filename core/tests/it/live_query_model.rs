@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use fastrand::Rng;
 use liveset_core::{
     Batch, Change, Count, LiveQueryOptions, LiveQueryRequest, Query, Reason, Row, SessionLimits, Snapshot,
     Ticket,
 };
 
 use crate::pair::Pair;
-use crate::util::{Random, row};
+use crate::util::row;
 
 #[derive(Debug)]
 enum Op {
@@ -83,7 +84,7 @@ fn check(pair: &Pair, world: &World, options: LiveQueryOptions, seed: u64) {
 #[test]
 fn the_client_holds_the_result_whenever_the_queue_ran_empty() {
     for seed in 0..1500 {
-        let mut random = Random(seed);
+        let mut random = Rng::with_seed(seed);
         let limits = || {
             SessionLimits::default()
                 .backlog_changes([0, 1, 4, 256][seed as usize % 4])
@@ -99,7 +100,7 @@ fn the_client_holds_the_result_whenever_the_queue_ran_empty() {
             ..LiveQueryOptions::default()
         };
         let mut world = World {
-            nodes: (0..random.below(8)).map(|node| (node, node as u32)).collect(),
+            nodes: (0..random.usize(..8)).map(|node| (node, node as u32)).collect(),
             window: Snapshot { version: 1, count: Count::default(), rows: vec![] },
             version: 1,
             history: BTreeMap::new(),
@@ -112,13 +113,13 @@ fn the_client_holds_the_result_whenever_the_queue_ran_empty() {
         pair.client.create_live_query(request.clone());
         let mut ticket = accept(&mut pair, &world);
         for _ in 0..120 {
-            let op = match random.below(24) {
+            let op = match random.usize(..24) {
                 0..10 => {
-                    let number = (random.below(3) > 0).then(|| random.below(9) as u32);
-                    Op::Write { node: random.below(10), number }
+                    let number = (random.usize(..3) > 0).then(|| random.usize(..9) as u32);
+                    Op::Write { node: random.usize(..10), number }
                 }
                 10..17 => Op::Commit,
-                17..22 => Op::Receive(random.below(6)),
+                17..22 => Op::Receive(random.usize(..6)),
                 22 => Op::Recreate,
                 _ => Op::Reconnect,
             };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use fastrand::Rng;
 use liveset_core::{ServerMessage, SessionLimits};
 
 use crate::util::*;
@@ -10,15 +11,15 @@ use crate::util::*;
 fn however_slow_the_client_is_it_never_holds_more_than_the_cap() {
     const CAP: usize = 4;
     for seed in 0..200 {
-        let mut random = Random(seed);
-        let backlog_changes = [0, 3, 1000][random.below(3)];
+        let mut random = Rng::with_seed(seed);
+        let backlog_changes = [0, 3, 1000][random.usize(..3)];
         let mut server = Server::active(SessionLimits::default().backlog_changes(backlog_changes));
         let ticket = server.create("q", "", snapshot(1, &[]));
         let (mut all, mut held) = (BTreeSet::new(), BTreeSet::new());
         for version in 2..80 {
             let before: Vec<u32> = all.iter().take(CAP).copied().collect();
-            for _ in 0..=random.below(4) {
-                let number = random.below(12) as u32;
+            for _ in 0..=random.usize(..4) {
+                let number = random.usize(..12) as u32;
                 if !all.remove(&number) {
                     all.insert(number);
                 }
@@ -29,7 +30,7 @@ fn however_slow_the_client_is_it_never_holds_more_than_the_cap() {
             let came = after.iter().filter(|n| !before.contains(n)).map(|n| added(&name(n), *n));
             let changes: Vec<_> = left.chain(came).collect();
             server.change(ticket, batch(version, all.len() as u64, changes));
-            for _ in 0..random.below(6) {
+            for _ in 0..random.usize(..6) {
                 let Some(text) = server.text() else { break };
                 match ServerMessage::parse(text.as_bytes()).unwrap() {
                     ServerMessage::LiveQueryAddedNode { node_id, .. } => {

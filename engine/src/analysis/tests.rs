@@ -1,7 +1,9 @@
 //! Filters against the ways in which they are found.
 
+use fastrand::Rng;
+
 use super::*;
-use crate::filter::random::{self, Column, Random, Row};
+use crate::filter::random::{self, Column, Row};
 use crate::filter::{Comparison, Compiled, Filter, Rest};
 use crate::limits::QueryLimits;
 use crate::order::rank;
@@ -140,8 +142,8 @@ fn a_long_filter_costs_in_proportion() {
 fn every_way_finds_what_passes_and_only_that() {
     let (mut passed, mut proven) = (0, 0);
     let mut classes = BTreeMap::<Class, u32>::new();
-    for seed in 0..8_000 {
-        let random = &mut Random::new(seed);
+    for seed in 0..10_000 {
+        let random = &mut Rng::with_seed(seed);
         let filter = random::filter(random);
         let (compiled, columns) = random::over_columns(&filter);
         let alternatives = alternatives(&compiled);
@@ -199,7 +201,7 @@ fn answer(guard: &Guard<Column>, row: &Row, now: Timestamp) -> Option<bool> {
 fn guards_say_only_what_is_true_and_a_branch_is_enough() {
     let (mut proven, mut excluded, mut tried) = (0, 0, 0);
     for seed in 0..8_000 {
-        let random = &mut Random::new(seed);
+        let random = &mut Rng::with_seed(seed);
         let filter = random::filter(random);
         let (compiled, columns) = random::over_columns(&filter);
         let mut alternatives = alternatives(&compiled);
@@ -241,7 +243,7 @@ fn within(range: (u128, u128), at: Timestamp) -> bool {
 }
 
 /// A time test alone, and the filter that it is, over the column `a`.
-fn time_test(random: &mut Random) -> Option<(Filter, TimeTest)> {
+fn time_test(random: &mut Rng) -> Option<(Filter, TimeTest)> {
     let filter = random::filter_of(random::now_test(random))?;
     let alternatives = alternatives(&random::over_columns(&filter).0);
     match alternatives.first()?.probes().first()? {
@@ -254,7 +256,7 @@ fn time_test(random: &mut Random) -> Option<(Filter, TimeTest)> {
 fn time_tests_hold_and_turn_where_they_say() {
     let (mut turned, mut edges, mut passed_over) = (0, 0, 0);
     for seed in 0..8_000 {
-        let random = &mut Random::new(seed);
+        let random = &mut Rng::with_seed(seed);
         let Some((filter, test)) = time_test(random) else { continue };
         let (now, later) = (random::moment(random), random::moment(random));
         let (now, later) = (now.min(later), now.max(later));
@@ -325,7 +327,7 @@ fn only_columns_against_now_are_time_tests() {
 fn filters_change_where_their_time_tests_turn() {
     let mut changed = 0;
     for seed in 0..12_000 {
-        let random = &mut Random::new(seed);
+        let random = &mut Rng::with_seed(seed);
         let filter = random::filter(random);
         let (compiled, columns) = random::over_columns(&filter);
         let Some(tests) = time_tests(&compiled) else { continue };

@@ -146,8 +146,10 @@ impl Term<Path> {
 
 #[cfg(test)]
 mod tests {
+    use fastrand::Rng;
+
     use super::*;
-    use crate::filter::random::{self, Random, Row};
+    use crate::filter::random::{self, Row};
     use crate::limits::QueryLimits;
 
     /// The readings that a filter asks for, in the order of its spelling.
@@ -193,7 +195,7 @@ mod tests {
     fn columns_never_change_a_result() {
         let mut passed = 0;
         for seed in 0..6_000 {
-            let random = &mut Random::new(seed);
+            let random = &mut Rng::with_seed(seed);
             let filter = random::filter(random);
             let (compiled, columns) = random::over_columns(&filter);
             assert_eq!(compiled.uses_now(), filter.uses_now());

@@ -1,5 +1,7 @@
 //! Random filters, nodes and rows for tests. Seeded: a failure repeats.
 
+use fastrand::Rng;
+
 use super::columns::Reading;
 use super::fields::Fields;
 use super::{Compiled, Filter};
@@ -9,27 +11,8 @@ use crate::path::Path;
 use crate::time::Timestamp;
 use crate::value::{Value, ValueRef};
 
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn new(seed: u64) -> Random {
-        Random((seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    pub(crate) fn below(&mut self, end: usize) -> usize {
-        ((self.next() >> 11) % end as u64) as usize
-    }
-
-    pub(crate) fn pick<'a>(&mut self, of: &[&'a str]) -> &'a str {
-        of[self.below(of.len())]
-    }
+pub(crate) fn pick<'a>(random: &mut Rng, of: &[&'a str]) -> &'a str {
+    of[random.usize(..of.len())]
 }
 
 /// `d` is declared as an instant, so what it holds is one or nothing.
@@ -78,33 +61,33 @@ const NUMBERS: &[&str] = &[
 
 const OPERATORS: &[&str] = &["==", "==", "!=", "<", "<=", ">", ">="];
 
-fn scalar(random: &mut Random) -> String {
-    match random.below(8) {
-        0 => random.pick(&["null", "true", "false"]).to_owned(),
-        1 | 2 => random.pick(NUMBERS).to_owned(),
-        3 | 4 => format!("\"{}\"", random.pick(TEXTS)),
-        _ => format!("\"{}\"", random.pick(INSTANTS)),
+fn scalar(random: &mut Rng) -> String {
+    match random.usize(..8) {
+        0 => pick(random, &["null", "true", "false"]).to_owned(),
+        1 | 2 => pick(random, NUMBERS).to_owned(),
+        3 | 4 => format!("\"{}\"", pick(random, TEXTS)),
+        _ => format!("\"{}\"", pick(random, INSTANTS)),
     }
 }
 
 /// A node; what it holds at `d` is read as declared.
-pub(crate) fn node(random: &mut Random) -> Value {
+pub(crate) fn node(random: &mut Rng) -> Value {
     let mut members = Vec::new();
     for name in ["a", "b", "e"] {
-        members.push(match random.below(10) {
+        members.push(match random.usize(..10) {
             0 => continue,
             1 => format!("\"{name}\":{{\"e\":{}}}", scalar(random)),
             2 | 3 => {
-                let items: Vec<String> = (0..random.below(4)).map(|_| scalar(random)).collect();
+                let items: Vec<String> = (0..random.usize(..4)).map(|_| scalar(random)).collect();
                 format!("\"{name}\":[{}]", items.join(","))
             }
             _ => format!("\"{name}\":{}", scalar(random)),
         });
     }
     members.push(format!("\"c\":{{\"e\":{}}}", scalar(random)));
-    members.push(match random.below(5) {
+    members.push(match random.usize(..5) {
         0 => "\"d\":null".to_owned(),
-        _ => format!("\"d\":\"{}\"", random.pick(INSTANTS)),
+        _ => format!("\"d\":\"{}\"", pick(random, INSTANTS)),
     });
     let mut node =
         json::parse(format!("{{{}}}", members.join(",")).as_bytes(), &JsonLimits::default()).expect("a node");
@@ -114,26 +97,26 @@ pub(crate) fn node(random: &mut Random) -> Value {
     node
 }
 
-fn literal(random: &mut Random) -> String {
-    match random.below(10) {
-        0 => random.pick(&["nothing", "true", "false"]).to_owned(),
-        1..=3 => random.pick(NUMBERS).to_owned(),
-        4 | 5 => format!("'{}'", random.pick(TEXTS).replace("\\u0000", "\0")),
-        6 | 7 => format!("'{}'", random.pick(INSTANTS)),
-        _ => random.pick(INSTANTS).to_owned(),
+fn literal(random: &mut Rng) -> String {
+    match random.usize(..10) {
+        0 => pick(random, &["nothing", "true", "false"]).to_owned(),
+        1..=3 => pick(random, NUMBERS).to_owned(),
+        4 | 5 => format!("'{}'", pick(random, TEXTS).replace("\\u0000", "\0")),
+        6 | 7 => format!("'{}'", pick(random, INSTANTS)),
+        _ => pick(random, INSTANTS).to_owned(),
     }
 }
 
-fn duration(random: &mut Random) -> String {
-    let count = if random.below(20) == 0 { 2_024 } else { random.below(14) };
-    format!("{count} {}", random.pick(&["years", "months", "months", "weeks", "days", "hours", "ticks"]))
+fn duration(random: &mut Rng) -> String {
+    let count = if random.usize(..20) == 0 { 2_024 } else { random.usize(..14) };
+    format!("{count} {}", pick(random, &["years", "months", "months", "weeks", "days", "hours", "ticks"]))
 }
 
-fn moved(random: &mut Random, base: &str) -> String {
+fn moved(random: &mut Rng, base: &str) -> String {
     let mut sum = base.to_owned();
-    for _ in 0..random.below(3) {
-        let sign = random.pick(&["+", "-"]);
-        sum = match random.below(5) {
+    for _ in 0..random.usize(..3) {
+        let sign = pick(random, &["+", "-"]);
+        sum = match random.usize(..5) {
             0 => format!("({sum}) {sign} {}", duration(random)),
             1 => format!("{sum} {sign} (1 days + 3 days)"),
             _ => format!("{sum} {sign} {}", duration(random)),
@@ -142,25 +125,28 @@ fn moved(random: &mut Random, base: &str) -> String {
     sum
 }
 
-fn test(random: &mut Random) -> String {
-    let (name, operator) = (random.pick(NAMES), random.pick(OPERATORS));
-    match random.below(14) {
+fn test(random: &mut Rng) -> String {
+    let (name, operator) = (pick(random, NAMES), pick(random, OPERATORS));
+    match random.usize(..14) {
         0 => name.to_owned(),
-        1 => random.pick(&["true", "false"]).to_owned(),
+        1 => pick(random, &["true", "false"]).to_owned(),
         2..=4 => {
-            let items: Vec<String> = (0..random.below(4)).map(|_| literal(random)).collect();
-            format!("{name} {} [{}]", random.pick(&["in", "anyof", "allof"]), items.join(","))
+            let items: Vec<String> = (0..random.usize(..4)).map(|_| literal(random)).collect();
+            format!("{name} {} [{}]", pick(random, &["in", "anyof", "allof"]), items.join(","))
         }
         5 => {
-            let begin = random.pick(&["", "a", "ab", "abcdefghijklmnop", "2024-0", "abcdefghijklmno", "\0"]);
-            format!("{name} {} '{begin}'", random.pick(&["startswith", "startswith", "endswith", "contains"]))
+            let begin = pick(random, &["", "a", "ab", "abcdefghijklmnop", "2024-0", "abcdefghijklmno", "\0"]);
+            format!(
+                "{name} {} '{begin}'",
+                pick(random, &["startswith", "startswith", "endswith", "contains"])
+            )
         }
         6 => format!("{} {operator} {}", literal(random), name),
-        7 => format!("{name} {operator} {}", random.pick(NAMES)),
+        7 => format!("{name} {operator} {}", pick(random, NAMES)),
         8 => format!(
             "{name} {operator} {} + {} ",
-            random.pick(NAMES),
-            random.pick(&["a", "0.5", "1", "3 days"])
+            pick(random, NAMES),
+            pick(random, &["a", "0.5", "1", "3 days"])
         ),
         9 => format!("{} {operator} {}", moved(random, name), moved(random, "2024-02-29")),
         10 => format!("{} {operator} {}", moved(random, "now"), moved(random, name)),
@@ -170,18 +156,18 @@ fn test(random: &mut Random) -> String {
 }
 
 /// A test of `a` against `now`.
-pub(crate) fn now_test(random: &mut Random) -> String {
-    let (operator, now) = (random.pick(OPERATORS), moved(random, "now"));
-    if random.below(2) == 0 { format!("a {operator} {now}") } else { format!("{now} {operator} a") }
+pub(crate) fn now_test(random: &mut Rng) -> String {
+    let (operator, now) = (pick(random, OPERATORS), moved(random, "now"));
+    if random.usize(..2) == 0 { format!("a {operator} {now}") } else { format!("{now} {operator} a") }
 }
 
-fn text(random: &mut Random, depth: usize) -> String {
-    let some = |random: &mut Random, word: &str| {
+fn text(random: &mut Rng, depth: usize) -> String {
+    let some = |random: &mut Rng, word: &str| {
         let operands: Vec<String> =
-            (0..2 + random.below(3)).map(|_| format!("({})", text(random, depth - 1))).collect();
+            (0..2 + random.usize(..3)).map(|_| format!("({})", text(random, depth - 1))).collect();
         operands.join(word)
     };
-    match if depth == 0 { 9 } else { random.below(10) } {
+    match if depth == 0 { 9 } else { random.usize(..10) } {
         0..=2 => some(random, " and "),
         3 | 4 => some(random, " or "),
         5 => format!("not ({})", text(random, depth - 1)),
@@ -190,9 +176,9 @@ fn text(random: &mut Random, depth: usize) -> String {
 }
 
 /// A legal filter over the fields that [`node`] makes.
-pub(crate) fn filter(random: &mut Random) -> Filter {
+pub(crate) fn filter(random: &mut Rng) -> Filter {
     loop {
-        let depth = random.below(3);
+        let depth = random.usize(..3);
         let text = text(random, depth);
         // Some of what is written here is refused: constants that overflow, an order between different kinds.
         if let Some(filter) = filter_of(text) {
@@ -207,10 +193,10 @@ pub(crate) fn filter_of(text: String) -> Option<Filter> {
 }
 
 /// A moment near to those in nodes and filters.
-pub(crate) fn moment(random: &mut Random) -> Timestamp {
-    let at = Timestamp::parse_rfc3339(random.pick(INSTANTS)).expect("an instant");
-    let step = std::time::Duration::from_nanos(random.next() % 200_000_000_000_000);
-    match random.below(5) {
+pub(crate) fn moment(random: &mut Rng) -> Timestamp {
+    let at = Timestamp::parse_rfc3339(pick(random, INSTANTS)).expect("an instant");
+    let step = std::time::Duration::from_nanos(random.u64(..) % 200_000_000_000_000);
+    match random.usize(..5) {
         0 => at,
         1 => at.saturating_sub(std::time::Duration::from_nanos(1)),
         2 => at.saturating_sub(step * 20),

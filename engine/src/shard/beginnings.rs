@@ -201,22 +201,23 @@ fn common(a: &[u8], b: &[u8]) -> usize {
 mod tests {
     use std::collections::BTreeSet;
 
+    use fastrand::Rng;
+
     use super::*;
-    use crate::filter::random::Random;
 
     #[test]
     fn a_text_finds_all_that_it_begins_with_and_what_is_taken_out_leaves_nothing() {
-        let random = &mut Random::new(1);
+        let random = &mut Rng::with_seed(1);
         let mut beginnings = Beginnings::default();
         let mut model: BTreeSet<(String, u32)> = BTreeSet::new();
-        let text = |random: &mut Random| {
-            let len = random.below(7);
-            (0..len).map(|_| ['a', 'b', 'é', 'è'][random.below(4)]).collect::<String>()
+        let text = |random: &mut Rng| {
+            let len = random.usize(..7);
+            (0..len).map(|_| ['a', 'b', 'é', 'è'][random.usize(..4)]).collect::<String>()
         };
         for round in 0..20_000 {
-            let (text, filter) = (text(random), random.below(30) as u32);
+            let (text, filter) = (text(random), random.usize(..30) as u32);
             // First there are more and more, then less and less.
-            if random.below(20_000) > round {
+            if random.usize(..20_000) > round {
                 if model.insert((text.clone(), filter)) {
                     beginnings.insert(&text, filter);
                 }

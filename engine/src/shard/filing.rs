@@ -278,8 +278,9 @@ fn take(slot: &mut Slot, filter: u32, buckets: &mut Slab<Bucket>) -> bool {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
+    use fastrand::Rng;
+
     use super::*;
-    use crate::filter::random::Random;
     use crate::seed::HashSeed;
 
     const TEXTS: [&str; 7] = ["", "a", "abc", "abcd", "abcdefg", "abcdefghijklmno", "abcdefghijklmnop"];
@@ -305,13 +306,13 @@ mod tests {
 
     #[test]
     fn what_is_filed_is_found_and_what_is_taken_out_leaves_nothing() {
-        let random = &mut Random::new(1);
+        let random = &mut Rng::with_seed(1);
         let mut filing = Filing::new(HashSeed::FIXED.keyed());
         let mut model: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
         for round in 0..20_000 {
-            let ((name, key), filter) = (key(random.below(17)), random.below(40) as u32);
+            let ((name, key), filter) = (key(random.usize(..17)), random.usize(..40) as u32);
             // First there are more and more, then less and less.
-            if random.below(20_000) > round {
+            if random.usize(..20_000) > round {
                 if model.entry(name.clone()).or_default().insert(filter) {
                     filing.insert(key, filter);
                 }

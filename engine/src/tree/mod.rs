@@ -244,6 +244,8 @@ fn packs(mut entries: &[Entry]) -> impl Iterator<Item = &[Entry]> {
 
 #[cfg(test)]
 mod tests {
+    use fastrand::Rng;
+
     use super::*;
 
     /// An order that the prefix alone does not decide: rows of one prefix stand by `row * 7 % 1009`, as if looked up.
@@ -257,20 +259,13 @@ mod tests {
         }
     }
 
-    struct Random(u64);
+    struct Random(Rng);
 
     impl Random {
-        fn below(&mut self, end: usize) -> usize {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            ((self.0 >> 11) % end as u64) as usize
-        }
-
         fn entry(&mut self, prefixes: usize, rows: usize) -> Entry {
             // Both halves of the prefix count.
-            let prefix = self.below(prefixes) as u128;
-            Entry::new((prefix / 3) << 64 | (prefix % 3), self.below(rows) as u32)
+            let prefix = self.0.usize(..prefixes) as u128;
+            Entry::new((prefix / 3) << 64 | (prefix % 3), self.0.usize(..rows) as u32)
         }
     }
 
@@ -311,7 +306,7 @@ mod tests {
 
     /// Random operations on a tree and on a sorted list; `grow` of 10 changes are insertions.
     fn run(seed: u64, ops: usize, prefixes: usize, rows: usize, grow: &[usize]) {
-        let mut random = Random(seed | 1);
+        let mut random = Random(Rng::with_seed(seed));
         let mut tree = Tree::default();
         let mut model: Vec<Entry> = Vec::new();
         for op in 0..ops {
@@ -319,8 +314,8 @@ mod tests {
             let found = model.binary_search_by_key(&place(entry), |stored| place(*stored));
             assert_eq!(tree.find(entry.prefix(), by(entry)), found);
             let grow = grow[op * grow.len() / ops];
-            match random.below(1000) {
-                0..900 if random.below(10) < grow => {
+            match random.0.usize(..1000) {
+                0..900 if random.0.usize(..10) < grow => {
                     assert_eq!(tree.insert(entry, by(entry)), found.err());
                     if let Err(at) = found {
                         model.insert(at, entry);
@@ -331,20 +326,20 @@ mod tests {
                     assert_eq!(tree.remove(entry.prefix(), by(entry)), removed);
                 }
                 800..900 if !model.is_empty() => {
-                    let at = random.below(model.len());
+                    let at = random.0.usize(..model.len());
                     let entry = model.remove(at);
                     assert_eq!(tree.remove(entry.prefix(), by(entry)), Some((at, entry)));
                 }
                 900..960 => {
-                    let at = random.below(model.len() + 2);
+                    let at = random.0.usize(..model.len() + 2);
                     assert_eq!(tree.nth(at), model.get(at).copied());
                     let from = model.get(at..).unwrap_or_default();
                     assert_eq!(tree.iter_from(at).len(), from.len());
                     assert!(tree.iter_from(at).take(200).eq(from.iter().copied().take(200)));
                 }
                 960..962 => {
-                    let len =
-                        model.len() - random.below(model.len() + 1).min(random.below(model.len() + 1)) / 2;
+                    let len = model.len()
+                        - random.0.usize(..model.len() + 1).min(random.0.usize(..model.len() + 1)) / 2;
                     tree.truncate(len);
                     model.truncate(len);
                 }
@@ -424,16 +419,16 @@ mod tests {
 
     #[test]
     fn memory_follows_the_entries() {
-        let mut random = Random(5);
+        let mut random = Random(Rng::with_seed(5));
         let mut entries: Vec<_> =
-            (0..50_000).map(|n| Entry::new((random.below(1 << 40)) as u128, n)).collect();
+            (0..50_000).map(|n| Entry::new((random.0.usize(..1 << 40)) as u128, n)).collect();
         let mut tree = Tree::default();
         for entry in &entries {
             tree.insert(*entry, by(*entry)).unwrap();
         }
         assert!(tree.bytes() < entries.len() * 26, "{}", tree.bytes());
         while entries.len() > 50 {
-            let entry = entries.swap_remove(random.below(entries.len()));
+            let entry = entries.swap_remove(random.0.usize(..entries.len()));
             tree.remove(entry.prefix(), by(entry)).unwrap();
             if entries.len() % 5_000 == 0 {
                 check(&tree.root, true);
@@ -454,12 +449,12 @@ mod tests {
     /// A handle may be given to another row once it is removed, so no separator may keep it.
     #[test]
     fn a_removed_entry_is_never_compared_again() {
-        let mut random = Random(9);
+        let mut random = Random(Rng::with_seed(9));
         let mut live: Vec<_> = (0..3_000).map(|n| Entry::new(n as u128 / 50, n)).collect();
         let mut tree = Tree::from_sorted(live.clone());
         let mut removed = vec![false; 3_000];
         while !live.is_empty() {
-            let entry = live.swap_remove(random.below(live.len()));
+            let entry = live.swap_remove(random.0.usize(..live.len()));
             let cmp = |stored: Entry| {
                 assert!(!removed[stored.row as usize]);
                 stored.row.cmp(&entry.row)

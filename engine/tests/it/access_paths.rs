@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use fastrand::Rng;
 use liveset_engine::{
     Count, Engine, EngineLimits, FeedId, FieldKind, Filter, HashSeed, JsonLimits, Op, Order, Query,
     QueryLimits, Row, SetDef, Timestamp, Tuning, Value, json,
 };
 
-use crate::support::Random;
+use crate::support::pick;
 
 const START: i128 = 1_700_000_000_000_000_000;
 const MINUTE: i128 = 60_000_000_000;
@@ -17,56 +18,56 @@ fn moment(minute: i128) -> Timestamp {
     Timestamp::from_unix_nanos(START + minute * MINUTE).expect("a moment of our time")
 }
 
-fn node(random: &mut Random, id: u64, minute: i128) -> String {
+fn node(random: &mut Rng, id: u64, minute: i128) -> String {
     let mut fields = vec![format!("\"id\":\"n{id}\"")];
-    let mut field = |random: &mut Random, text: String| {
-        if !random.one_in(12) {
+    let mut field = |random: &mut Rng, text: String| {
+        if random.u64(..12) != 0 {
             fields.push(text);
         }
     };
-    let status = random.pick(&["new", "open", "done"]);
+    let status = pick(random, &["new", "open", "done"]);
     field(random, format!("\"status\":\"{status}\""));
-    let customer = random.below(6);
-    let customer = if random.one_in(10) { format!("{customer}.0") } else { customer.to_string() };
+    let customer = random.u64(..6);
+    let customer = if random.u64(..10) == 0 { format!("{customer}.0") } else { customer.to_string() };
     field(random, format!("\"customer\":{customer}"));
-    let total = random.below(40);
-    let cents = random.pick(&["0", "25", "5"]);
+    let total = random.u64(..40);
+    let cents = pick(random, &["0", "25", "5"]);
     field(random, format!("\"total\":{total}.{cents}"));
-    let at = moment(minute - 20 + random.below(40) as i128);
+    let at = moment(minute - 20 + random.u64(..40) as i128);
     field(random, format!("\"at\":\"{at}\""));
-    let flag = random.one_in(2);
+    let flag = random.u64(..2) == 0;
     field(random, format!("\"flag\":{flag}"));
-    let tags: Vec<String> = (0..random.below(4)).map(|_| format!("\"t{}\"", random.below(4))).collect();
+    let tags: Vec<String> = (0..random.u64(..4)).map(|_| format!("\"t{}\"", random.u64(..4))).collect();
     field(random, format!("\"tags\":[{}]", tags.join(",")));
-    let name = random.pick(&["ab", "abc", "b", "ba", "a rather long name", "a rather long one", ""]);
+    let name = pick(random, &["ab", "abc", "b", "ba", "a rather long name", "a rather long one", ""]);
     field(random, format!("\"name\":\"{name}\""));
     format!("{{{}}}", fields.join(","))
 }
 
-fn simple_filter(random: &mut Random) -> String {
-    let (n, m) = (random.below(40), random.below(8));
-    match random.below(16) {
-        0 => format!("status == '{}'", random.pick(&["new", "open", "done"])),
+fn simple_filter(random: &mut Rng) -> String {
+    let (n, m) = (random.u64(..40), random.u64(..8));
+    match random.u64(..16) {
+        0 => format!("status == '{}'", pick(random, &["new", "open", "done"])),
         1 => format!("customer == {}", m % 6),
         2 => format!("customer in [{}, {}]", m % 6, n % 6),
         3 => format!("tags anyof ['t{}', 't{}']", m % 4, n % 4),
         4 => format!("tags allof ['t{}', 't{}']", m % 4, n % 4),
         5 => format!("total >= {n} and total < {}", n + m + 1),
-        6 => format!("total {} {n}", random.pick(&["<", "<=", ">", ">="])),
-        7 => format!("name startswith '{}'", random.pick(&["a", "ab", "a rather long n", "c"])),
+        6 => format!("total {} {n}", pick(random, &["<", "<=", ">", ">="])),
+        7 => format!("name startswith '{}'", pick(random, &["a", "ab", "a rather long n", "c"])),
         8 => format!("not (total < {n})"),
         9 => "flag".into(),
         10 => format!("at > now - {} minutes", m * 3),
         11 => format!("at <= now - {m} minutes"),
         12 => format!("at > now - {} minutes and at <= now + {m} minutes", m * 2),
-        13 => format!("name contains '{}'", random.pick(&["a", "b", "long"])),
+        13 => format!("name contains '{}'", pick(random, &["a", "b", "long"])),
         14 => format!("at + {m} minutes > now"),
         _ => format!("at >= {}", moment(n as i128)),
     }
 }
 
-fn filter(random: &mut Random) -> String {
-    match random.below(8) {
+fn filter(random: &mut Rng) -> String {
+    match random.u64(..8) {
         0 => String::new(),
         1..=3 => simple_filter(random),
         4 | 5 => format!("{} and {}", simple_filter(random), simple_filter(random)),
@@ -81,11 +82,11 @@ fn filter(random: &mut Random) -> String {
 const ORDERS: [&str; 6] = ["", "total desc", "total", "at desc", "name, total desc", "customer desc, at"];
 
 /// A query, and whether its count is followed.
-fn query(random: &mut Random) -> (Query, bool) {
-    let limit = random.pick(&[1, 2, 3, 5, 8, 1_000]);
-    let query = Query::new("nodes").filter(filter(random)).order_by(random.pick(&ORDERS)).limit(limit);
-    let query = if random.one_in(4) { query.fields(["status", "at"]) } else { query };
-    (query, !random.one_in(3))
+fn query(random: &mut Rng) -> (Query, bool) {
+    let limit = pick(random, &[1, 2, 3, 5, 8, 1_000]);
+    let query = Query::new("nodes").filter(filter(random)).order_by(pick(random, &ORDERS)).limit(limit);
+    let query = if random.u64(..4) == 0 { query.fields(["status", "at"]) } else { query };
+    (query, random.u64(..3) != 0)
 }
 
 /// How one engine is made to differ.
@@ -250,21 +251,21 @@ fn recompute(query: &Query, nodes: &BTreeMap<String, Value>, now: Timestamp) -> 
 }
 
 fn run(seed: u64, declared: bool, steps: usize) -> (u64, u64) {
-    let mut random = Random::new(seed);
+    let mut random = Rng::with_seed(seed);
     let mut sides: Vec<Side> = variants().into_iter().map(|variant| Side::new(variant, declared)).collect();
     let mut nodes: BTreeMap<String, Value> = BTreeMap::new();
     let mut queries: Vec<(Query, bool)> = Vec::new();
     let mut minute = 0;
     for step in 0..steps {
         let now = moment(minute);
-        match random.below(12) {
+        match random.u64(..12) {
             0 | 1 if queries.len() < 24 => {
                 let (query, follows_count) = query(&mut random);
                 sides.iter_mut().for_each(|side| side.open(now, &query, follows_count));
                 queries.push((query, follows_count));
             }
             2 if !queries.is_empty() => {
-                let place = random.below(queries.len() as u64) as usize;
+                let place = random.u64(..queries.len() as u64) as usize;
                 queries.swap_remove(place);
                 for side in &mut sides {
                     let watch = side.watches.swap_remove(place);
@@ -272,7 +273,7 @@ fn run(seed: u64, declared: bool, steps: usize) -> (u64, u64) {
                 }
             }
             3 => {
-                minute += random.below(6) as i128 - i128::from(random.one_in(6)) * 8;
+                minute += random.u64(..6) as i128 - i128::from(random.u64(..6) == 0) * 8;
                 sides.iter_mut().for_each(|side| side.engine.handle_timeout(moment(minute)));
             }
             4 => {
@@ -286,9 +287,9 @@ fn run(seed: u64, declared: bool, steps: usize) -> (u64, u64) {
             }
             _ => {
                 let mut ops = Vec::new();
-                for _ in 0..=random.pick(&[0, 0, 0, 1, 3, 12]) {
-                    let id = random.below(50);
-                    if random.one_in(4) {
+                for _ in 0..=pick(&mut random, &[0, 0, 0, 1, 3, 12]) {
+                    let id = random.u64(..50);
+                    if random.u64(..4) == 0 {
                         ops.push(Op::Remove { set: "nodes".into(), id: format!("n{id}") });
                         nodes.remove(&format!("n{id}"));
                     } else {
@@ -325,7 +326,7 @@ fn run(seed: u64, declared: bool, steps: usize) -> (u64, u64) {
             let all = recompute(query, &nodes, now);
             let total = all.len() as u64;
             let ids = &all[..all.len().min(query.limit.unwrap_or(1_000) as usize)];
-            let some = format!("n{}", random.below(50));
+            let some = format!("n{}", random.u64(..50));
             for side in &sides {
                 let watch = &side.watches[place];
                 let Some(rows) = &watch.rows else { continue };

@@ -1,5 +1,6 @@
 //! What it costs to make a query: the rows that it looks at, and the indexes that this leaves behind for the next one.
 
+use fastrand::Rng;
 use liveset_engine::{Engine, EngineLimits, FeedId, HashSeed, Op, Query, SetDef, Snapshot, Timestamp, Work};
 
 const NOW: Timestamp = Timestamp::MIN;
@@ -229,13 +230,8 @@ fn a_query_that_is_made_while_commits_go_on_has_the_result_of_all_of_them() {
     assert!(!is_there && engine.poll_timeout() == Some(NOW) && engine.poll_opened().is_none());
 
     let mut slices = 0;
-    let mut seed = 88_172_645_463_325_252_u64;
-    let mut random = |end: u64| {
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        (seed >> 11) % end
-    };
+    let mut rng = Rng::with_seed(1);
+    let mut random = |end: u64| rng.u64(..end);
     while engine.poll_opened() != Some(feed) {
         let mut ops = Vec::new();
         for _ in 0..40 {

@@ -1,10 +1,9 @@
 //! The next moment at which time alone changes a filter's result: never late, and exact where nothing races.
 
+use fastrand::Rng;
 use liveset_engine::{Filter, Timestamp, Value};
 
-use crate::support::{
-    INSTANTS, Random, Shape, at, node, now_test, printed_limits, random_filter, random_node,
-};
+use crate::support::{INSTANTS, Shape, at, node, now_test, pick, printed_limits, random_filter, random_node};
 
 fn parse(text: &str) -> Filter {
     Filter::parse(text, &printed_limits()).unwrap_or_else(|error| panic!("{text}\n{error}"))
@@ -16,7 +15,7 @@ fn plus(at: Timestamp, nanos: i128) -> Option<Timestamp> {
 
 /// Moments at which something may happen that `next_flip` missed: around every instant that occurs, moved by all kinds of
 /// durations, the ends of months, and random ones.
-fn suspects(random: &mut Random, from: Timestamp, until: Option<Timestamp>) -> Vec<Timestamp> {
+fn suspects(random: &mut Rng, from: Timestamp, until: Option<Timestamp>) -> Vec<Timestamp> {
     const HOUR: i128 = 3_600_000_000_000;
     let mut moments = Vec::new();
     for text in INSTANTS {
@@ -31,8 +30,8 @@ fn suspects(random: &mut Random, from: Timestamp, until: Option<Timestamp>) -> V
         }
     }
     for _ in 0..300 {
-        let spread = 1_i128 << random.below(66);
-        moments.push(from.unix_nanos() + (i128::from(random.next()) % spread).abs());
+        let spread = 1_i128 << random.u64(..66);
+        moments.push(from.unix_nanos() + (i128::from(random.u64(..)) % spread).abs());
     }
     if let Some(until) = until {
         moments.push(until.unix_nanos() - 1);
@@ -47,7 +46,7 @@ fn suspects(random: &mut Random, from: Timestamp, until: Option<Timestamp>) -> V
     moments.into_iter().filter_map(Timestamp::from_unix_nanos).filter(after).collect()
 }
 
-fn check(random: &mut Random, text: &str, raw: &str, now: Timestamp) {
+fn check(random: &mut Rng, text: &str, raw: &str, now: Timestamp) {
     let filter = parse(text);
     let value = node(raw);
     let mut from = now;
@@ -73,17 +72,17 @@ fn check(random: &mut Random, text: &str, raw: &str, now: Timestamp) {
 
 #[test]
 fn nothing_changes_before_the_next_flip() {
-    let mut random = Random::new(11);
+    let mut random = Rng::with_seed(11);
     for _ in 0..400 {
         let text = now_test(&mut random, true);
         let raw = random_node(&mut random);
-        let now = plus(at(random.pick(INSTANTS)), i128::from(random.next() % 7) - 3).unwrap();
+        let now = plus(at(pick(&mut random, INSTANTS)), i128::from(random.u64(..) % 7) - 3).unwrap();
         check(&mut random, &text, &raw, now);
     }
     for _ in 0..300 {
         let text = random_filter(&mut random, Shape { depth: 3, now: 60, races: true });
         let raw = random_node(&mut random);
-        let now = plus(at(random.pick(INSTANTS)), i128::from(random.next() % 7) - 3).unwrap();
+        let now = plus(at(pick(&mut random, INSTANTS)), i128::from(random.u64(..) % 7) - 3).unwrap();
         check(&mut random, &text, &raw, now);
     }
 }
@@ -91,13 +90,13 @@ fn nothing_changes_before_the_next_flip() {
 #[test]
 fn flips_of_one_moment_are_exact() {
     // Without a race the moment returned is one at which the result does change.
-    let mut random = Random::new(12);
+    let mut random = Rng::with_seed(12);
     let mut flips = 0;
     for _ in 0..3_000 {
         let text = random_filter(&mut random, Shape { depth: 2, now: 60, races: false });
         let filter = parse(&text);
         let value = node(&random_node(&mut random));
-        let now = at(random.pick(INSTANTS));
+        let now = at(pick(&mut random, INSTANTS));
         if let Some(flip) = filter.next_flip(&value, now) {
             assert_ne!(filter.matches(&value, flip), filter.matches(&value, now), "{text} at {flip}");
             flips += 1;
@@ -223,11 +222,11 @@ fn now_races_itself_at_the_ends_of_months() {
 
 #[test]
 fn the_opposite_flips_at_the_same_moment() {
-    let mut random = Random::new(13);
+    let mut random = Rng::with_seed(13);
     for _ in 0..2_000 {
         let text = random_filter(&mut random, Shape { depth: 2, now: 60, races: true });
         let value = node(&random_node(&mut random));
-        let now = at(random.pick(INSTANTS));
+        let now = at(pick(&mut random, INSTANTS));
         let opposite = parse(&format!("not ({text})"));
         assert_eq!(parse(&text).next_flip(&value, now), opposite.next_flip(&value, now), "{text}");
     }

@@ -2,9 +2,10 @@
 
 use std::cmp::Ordering;
 
+use fastrand::Rng;
 use liveset_engine::{Order, QueryLimits, Value};
 
-use crate::support::{INSTANTS, Random, node, random_json};
+use crate::support::{INSTANTS, node, pick, random_json};
 
 fn kind(value: &Value) -> u8 {
     match value {
@@ -41,7 +42,7 @@ fn rank(order: &Order, value: &Value, id: &str) -> Vec<u8> {
 #[test]
 fn ranks_sort_as_values_do() {
     let limits = QueryLimits::default();
-    let mut random = Random::new(21);
+    let mut random = Rng::with_seed(21);
     let ids = ["", "1", "10", "2", "é", "a\0b", "a"];
     let orders = ["", "a", "a desc", "a, b", "a desc, b", "a, b desc", "a desc, b desc", "a.d, a, b.x desc"];
     for text in orders {
@@ -61,14 +62,14 @@ fn ranks_sort_as_values_do() {
                     random_json(&mut random, 3),
                     random_json(&mut random, 2)
                 ));
-                if random.chance(20)
+                if random.u64(..100) < 20
                     && let Some(field) = value.at_mut(&liveset_engine::Path::field("a"))
                 {
-                    *field = Value::Text(random.pick(INSTANTS).into()).into_instant().unwrap();
+                    *field = Value::Text(pick(&mut random, INSTANTS).into()).into_instant().unwrap();
                 }
                 value
             });
-            let (a_id, b_id) = (random.pick(&ids), random.pick(&ids));
+            let (a_id, b_id) = (pick(&mut random, &ids), pick(&mut random, &ids));
             let by_keys = keys.iter().fold(Ordering::Equal, |so_far, (path, descending)| {
                 let key = compare(a.at(path), b.at(path));
                 so_far.then(if *descending { key.reverse() } else { key })

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use fastrand::Rng;
 use liveset_core::model::Param;
 use liveset_engine::{
     Engine, EngineLimits, FieldKind, HashSeed, Number, Plan, Query, SetDef, Span, Timestamp, Unit,
 };
 
-use crate::support::Random;
+use crate::support::pick;
 
 fn engine() -> Engine {
     let mut engine = Engine::new(EngineLimits::default(), HashSeed::FIXED);
@@ -22,42 +23,34 @@ fn plan(engine: &Engine, query: &Query) -> Result<Plan, String> {
 }
 
 /// A value, and the literal that is the same.
-fn value(random: &mut Random) -> (Param, String) {
-    match random.below(7) {
+fn value(random: &mut Rng) -> (Param, String) {
+    match random.u32(..7) {
         0 => (Param::Nothing, "nothing".into()),
         1 => (true.into(), "true".into()),
         2 => {
-            let text = random.pick(&[
-                "",
-                "x",
-                "it's",
-                "\"",
-                "$x",
-                "' or true or '",
-                "2024-01-01",
-                "now",
-                "a\nb",
-                "é🦀",
-            ]);
+            let text = pick(
+                random,
+                &["", "x", "it's", "\"", "$x", "' or true or '", "2024-01-01", "now", "a\nb", "é🦀"],
+            );
             (text.into(), format!("'{}'", text.replace('\'', "''")))
         }
         3 => {
-            let number = random.next() as i64 >> random.below(64);
+            let number = random.i64(..) >> random.u32(..64);
             (number.into(), number.to_string())
         }
         4 => {
-            let number = f64::from_bits(random.next());
+            let number = f64::from_bits(random.u64(..));
             match Number::from_f64(number) {
                 Some(exact) => (number.into(), exact.to_string()),
                 None => (u64::MAX.into(), u64::MAX.to_string()),
             }
         }
         5 => {
-            let text = random.pick(&["2024-02-29", "2024-02-29T12:00:00.5+01:00", "0000-01-01T00:00:00Z"]);
+            let text = pick(random, &["2024-02-29", "2024-02-29T12:00:00.5+01:00", "0000-01-01T00:00:00Z"]);
             (Param::Instant(text.into()), text.into())
         }
         _ => {
-            let text = random.pick(&["0 ticks", "7 days", "1 month", "90 ms", "10000 years"]);
+            let text = pick(random, &["0 ticks", "7 days", "1 month", "90 ms", "10000 years"]);
             (Param::Duration(text.into()), text.into())
         }
     }
@@ -67,7 +60,7 @@ fn value(random: &mut Random) -> (Param, String) {
 #[test]
 fn a_bound_value_is_the_literal_in_its_place() {
     let mut engine = engine();
-    let random = &mut Random::new(1);
+    let random = &mut Rng::with_seed(1);
     let places = [
         "a == $x",
         "$x != a",
@@ -93,16 +86,16 @@ fn a_bound_value_is_the_literal_in_its_place() {
     let (mut same, mut refused) = (0, 0);
     for round in 0..6_000 {
         let (place, param, literal) = if round % 4 == 0 {
-            let values: Vec<_> = (0..random.below(5)).map(|_| value(random)).collect();
+            let values: Vec<_> = (0..random.u32(..5)).map(|_| value(random)).collect();
             let literals: Vec<_> = values.iter().map(|(_, literal)| literal.as_str()).collect();
             let literal = format!("[{}]", literals.join(", "));
             let params = values.into_iter().map(|(param, _)| param).collect();
-            (random.pick(&lists), Param::List(params), literal)
+            (pick(random, &lists), Param::List(params), literal)
         } else {
             let (param, literal) = value(random);
-            (random.pick(&places), param, literal)
+            (pick(random, &places), param, literal)
         };
-        let set = random.pick(&["orders", "things"]);
+        let set = pick(random, &["orders", "things"]);
         let bound = plan(&engine, &Query::new(set).filter(place).bind("x", param));
         let written = plan(&engine, &Query::new(set).filter(place.replace("$x", &literal)));
         match (bound, written) {

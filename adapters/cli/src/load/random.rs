@@ -1,35 +1,26 @@
 //! Numbers from a seed: what is simulated needs chance that repeats, not secrets.
 
-/// A small generator (SplitMix64): the same numbers for the same seed, on every machine.
+use fastrand::Rng;
+
+/// The same numbers for the same seed, on every machine.
 #[derive(Debug, Clone)]
-pub struct Random(u64);
+pub struct Random(Rng);
 
 impl Random {
     /// A generator that begins at `seed`.
     pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// The next 64 bits.
-    pub fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        Self(Rng::with_seed(seed))
     }
 
     /// A number below `bound`; 0 where `bound` is 0.
     pub fn below<N: TryInto<u64> + TryFrom<u64> + Default>(&mut self, bound: N) -> N {
         let bound = bound.try_into().unwrap_or_default();
-        // Scaled: no division, and a bias under 2^-32 for the small bounds that there are.
-        let drawn = (u128::from(self.bits()) * u128::from(bound)) >> 64;
-        N::try_from(drawn as u64).unwrap_or_default()
+        if bound == 0 { N::default() } else { N::try_from(self.0.u64(..bound)).unwrap_or_default() }
     }
 
     /// A number in `[0, 1)`.
     pub fn fraction(&mut self) -> f64 {
-        (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
+        self.0.f64()
     }
 
     /// True with the given probability.
@@ -49,7 +40,7 @@ impl Random {
 
     /// Text with the form of a random uuid.
     pub fn uuid(&mut self) -> String {
-        let (high, low) = (self.bits(), self.bits());
+        let (high, low) = (self.0.u64(..), self.0.u64(..));
         format!(
             "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
             high >> 32,

@@ -30,11 +30,9 @@
 //! ```
 
 mod clients;
-mod prng;
 mod world;
 
 pub use clients::{ClientId, Frame};
-pub use prng::Prng;
 pub use world::World;
 
 use liveset_engine::Op;

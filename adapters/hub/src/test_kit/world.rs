@@ -7,15 +7,13 @@ use std::{
     time::Duration,
 };
 
+use fastrand::Rng;
 use liveset_core::{
     Attempt, ClientEvent, ClientLimits, ClientSession, CloseCode, Monotonic, Token, Transmit,
 };
 use liveset_engine::{CommitError, Committed, Op, Timestamp};
 
-use super::{
-    clients::{Client, ClientId, Frame, Link},
-    prng::Prng,
-};
+use super::clients::{Client, ClientId, Frame, Link};
 use crate::{AuthRefused, ConnectionId, Hub, HubConfig, Now, Output, Principal, WatchId};
 
 /// How the world finds out whom a token stands for.
@@ -32,7 +30,7 @@ pub struct World {
     hub: Hub,
     monotonic: Monotonic,
     wall: Timestamp,
-    prng: Prng,
+    rng: Rng,
     latency: RangeInclusive<Duration>,
     auth_delay: RangeInclusive<Duration>,
     room: usize,
@@ -89,7 +87,7 @@ impl World {
             hub: Hub::new(config),
             monotonic: Monotonic::default(),
             wall: Timestamp::from_unix_nanos(1_704_067_200_000_000_000).unwrap_or(Timestamp::MIN),
-            prng: Prng::new(seed),
+            rng: Rng::with_seed(seed),
             latency: Duration::ZERO..=Duration::ZERO,
             auth_delay: Duration::ZERO..=Duration::ZERO,
             room: 16 * 1024,
@@ -452,7 +450,7 @@ impl World {
         }
         if self.hub.poll_timeout().is_due_already && !self.working {
             self.working = true;
-            let time = some(&mut self.prng, &self.slice_time);
+            let time = some(&mut self.rng, &self.slice_time);
             self.send(self.monotonic.saturating_add(time), Arrival::Worked);
         }
     }
@@ -495,7 +493,7 @@ impl World {
         match output {
             Output::Verify { conn, attempt, token } => {
                 let verdict = (self.authenticator)(token.expose());
-                let delay = some(&mut self.prng, &self.auth_delay);
+                let delay = some(&mut self.rng, &self.auth_delay);
                 self.send(self.monotonic.saturating_add(delay), Arrival::Verdict(conn, attempt, verdict));
             }
             Output::Transmit { conn } => {
@@ -576,7 +574,7 @@ impl World {
     }
 
     fn some_latency(&mut self) -> Duration {
-        some(&mut self.prng, &self.latency)
+        some(&mut self.rng, &self.latency)
     }
 
     fn link_mut(&mut self, id: ClientId) -> Option<&mut Link> {
@@ -606,7 +604,8 @@ impl Client {
     }
 }
 
-fn some(prng: &mut Prng, range: &RangeInclusive<Duration>) -> Duration {
+fn some(rng: &mut Rng, range: &RangeInclusive<Duration>) -> Duration {
     let nanos = |duration: &Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-    Duration::from_nanos(prng.within(nanos(range.start())..=nanos(range.end())))
+    let (start, end) = (nanos(range.start()), nanos(range.end()));
+    Duration::from_nanos(if start < end { rng.u64(start..=end) } else { start })
 }

@@ -8,14 +8,16 @@
 
 use std::{collections::BTreeMap, ops::ControlFlow, time::Duration};
 
+use fastrand::Rng;
 use liveset_core::{LiveQueryOptions, Query, SubscriptionSpec, Token};
 use liveset_engine::{EngineLimits, FieldKind, Op, SetDef, Timestamp};
 use liveset_hub::{
     Access, HubConfig, HubLimits, Policy, Principal, Restriction,
-    test_kit::{ClientId, Prng, World, upsert},
+    test_kit::{ClientId, World, upsert},
 };
 use serde_json::json;
 
+use crate::support::pick;
 use crate::support::request;
 
 /// Small, so that all of them are met.
@@ -95,7 +97,7 @@ struct Client {
 }
 
 struct Sim {
-    r: Prng,
+    r: Rng,
     world: World,
     clients: Vec<Client>,
     counts: [usize; 12],
@@ -109,7 +111,7 @@ impl Sim {
         world.set_slice_time(Duration::ZERO..=Duration::from_millis(3));
         world.set_latency(Duration::ZERO..=Duration::from_millis(3));
         world.set_room(20_000);
-        let mut sim = Self { r: Prng::new(seed), world, clients: Vec::new(), counts: [0; 12] };
+        let mut sim = Self { r: Rng::with_seed(seed), world, clients: Vec::new(), counts: [0; 12] };
         let rows = (0..ROWS).map(|id| sim.node(id)).collect();
         sim.world.commit(rows).expect("rows");
         for n in 0..9 {
@@ -122,17 +124,17 @@ impl Sim {
     }
 
     fn node(&mut self, id: usize) -> Op {
-        let nums: Vec<usize> = (0..self.r.below(12)).map(|_| self.r.below(2_000)).collect();
+        let nums: Vec<usize> = (0..self.r.usize(..12)).map(|_| self.r.usize(..2_000)).collect();
         // Many share a moment.
-        let seconds = 1 + self.r.below(3);
+        let seconds = 1 + self.r.usize(..3);
         let at = self.at(seconds);
         let node = json!({
             "id": id,
-            "n": self.r.below(20),
-            "s": self.r.pick(&["x", "y", "prefix", "prefixed"]),
+            "n": self.r.usize(..20),
+            "s": pick(&mut self.r, &["x", "y", "prefix", "prefixed"]),
             "at": at,
             "nums": nums,
-            "o": { "k": self.r.below(3), "l": "o".repeat(self.r.below(60)) },
+            "o": { "k": self.r.usize(..3), "l": "o".repeat(self.r.usize(..60)) },
         });
         upsert("orders", &node.to_string())
     }
@@ -144,12 +146,12 @@ impl Sim {
 
     /// As dear as a few kilobytes can be.
     fn filter(&mut self) -> String {
-        let own = self.r.below(1_000_000);
-        let count = 1 + self.r.below(120);
+        let own = self.r.usize(..1_000_000);
+        let count = 1 + self.r.usize(..120);
         let many = |of: &mut dyn FnMut(usize) -> String, with: &str| {
             (0..count).map(of).collect::<Vec<_>>().join(with)
         };
-        let text = match self.r.below(9) {
+        let text = match self.r.usize(..9) {
             0 => format!("not (nums anyof [{}])", many(&mut |n| (own + n).to_string(), ",")),
             1 => format!("n != {own} and {}", vec!["o == o"; count].join(" and ")),
             2 => many(&mut |n| format!("at + {} months > now", 1 + (own + n) % 900), " or "),
@@ -164,28 +166,28 @@ impl Sim {
     }
 
     fn query(&mut self) -> String {
-        let order = ["", "n desc", "s, n", "o.k, at desc, id"][self.r.below(4)];
-        let limit = [1, 10, 1_000][self.r.below(3)];
+        let order = ["", "n desc", "s, n", "o.k, at desc, id"][self.r.usize(..4)];
+        let limit = [1, 10, 1_000][self.r.usize(..3)];
         json!({ "edge": "orders", "filter": self.filter(), "orderBy": order, "limit": limit }).to_string()
     }
 
     fn operation(&mut self) {
-        let c = self.r.below(self.clients.len());
+        let c = self.r.usize(..self.clients.len());
         let client = self.clients[c].id;
-        let what = self.r.below(self.counts.len());
+        let what = self.r.usize(..self.counts.len());
         self.counts[what] += 1;
         match what {
             0 | 1 => {
-                for _ in 0..1 + self.r.below(12) {
+                for _ in 0..1 + self.r.usize(..12) {
                     let query = self.query();
                     let asked = &mut self.clients[c].asked;
                     let name = format!("q{}", asked.len());
                     let mut wanted = request(&name, &query);
                     asked.insert(name, query);
                     wanted.options = LiveQueryOptions {
-                        resume: self.r.chance(1, 2),
-                        positions: self.r.chance(1, 4),
-                        counts: self.r.chance(1, 4),
+                        resume: self.r.bool(),
+                        positions: self.r.usize(..4) == 0,
+                        counts: self.r.usize(..4) == 0,
                         ..LiveQueryOptions::default()
                     };
                     self.world.session(client).create_live_query(wanted);
@@ -195,13 +197,13 @@ impl Sim {
                 let session = self.world.session(client);
                 let names: Vec<String> = session.live_queries().map(|(id, _)| id.to_string()).collect();
                 for name in names {
-                    if self.r.chance(1, 2) {
+                    if self.r.bool() {
                         let _ = self.world.session(client).destroy_live_query(&name);
                     }
                 }
             }
             3 => {
-                let subject = SUBJECTS[self.r.below(3)];
+                let subject = SUBJECTS[self.r.usize(..3)];
                 self.clients[c].moved |= subject != self.clients[c].subject;
                 self.clients[c].subject = subject;
                 self.world.session(client).authenticate(&Token::new(subject));
@@ -209,13 +211,13 @@ impl Sim {
             4 => {
                 let Client { id, subject, moved, stalled, .. } = &mut self.clients[c];
                 (*moved, *stalled) = (false, false);
-                if self.r.chance(1, 2) {
+                if self.r.bool() {
                     self.world.vanish(*id);
                 }
                 self.world.reconnect(*id, subject);
             }
             5 => {
-                let ids = (0..self.r.below(20)).map(|n| format!("{n:02}{}", "\u{1}".repeat(100)));
+                let ids = (0..self.r.usize(..20)).map(|n| format!("{n:02}{}", "\u{1}".repeat(100)));
                 let spec = |id: String| SubscriptionSpec {
                     id: id.into(),
                     path: "jobs".into(),
@@ -229,19 +231,19 @@ impl Sim {
                     self.world.session(client).unsubscribe([format!("00{}", "\u{1}".repeat(100)).as_str()]);
             }
             6 => {
-                for _ in 0..self.r.below(30) {
+                for _ in 0..self.r.usize(..30) {
                     let now = self.world.now();
                     let published = self.world.hub_mut().publish(now, "jobs", "jobFailed", "1".into(), None);
                     published.expect("declared");
                 }
             }
             7 | 8 => {
-                let ops = (0..1 + self.r.below(25)).map(|_| self.r.below(ROWS)).collect::<Vec<_>>();
+                let ops = (0..1 + self.r.usize(..25)).map(|_| self.r.usize(..ROWS)).collect::<Vec<_>>();
                 let ops = ops.into_iter().map(|id| self.node(id)).collect();
                 self.world.commit(ops).expect("good rows");
             }
             9 => {
-                let millis = self.r.within(1..=3_000);
+                let millis = self.r.u64(1..=3_000);
                 self.world.run_for(Duration::from_millis(millis));
             }
             10 => {
@@ -261,7 +263,7 @@ impl Sim {
                 }
             }
         }
-        let millis = self.r.within(0..=20);
+        let millis = self.r.u64(0..=20);
         self.world.run_for(Duration::from_millis(millis));
     }
 
@@ -271,7 +273,7 @@ impl Sim {
         let who = Principal::new(self.clients[c].subject);
         let now = self.world.now();
         let Ok(mut asked) = self.world.hub_mut().query(now, Some(&who), &spec) else { return };
-        while self.r.chance(9, 10) {
+        while self.r.usize(..10) < 9 {
             let (flow, spent) = asked.step_within(100, HOLD);
             assert!(spent <= HOLD + FILTER + 5_000, "{spent} steps in one turn");
             self.world.hub_mut().pay(now, &who.subject, spent);

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
+use fastrand::Rng;
 use liveset_core::{CloseCode, SubscriptionSpec};
-use liveset_hub::{
-    HubConfig, Stats,
-    test_kit::{Prng, World},
-};
+use liveset_hub::{HubConfig, Stats, test_kit::World};
 
 use crate::support::{self, client, create, messages, order, orders, request, types, world};
 
@@ -106,25 +104,25 @@ fn a_refused_create_leaves_nothing() {
 #[test]
 fn churn_leaves_nothing() {
     let mut world = world(HubConfig::default());
-    let mut r = Prng::new(3);
+    let mut r = Rng::with_seed(3);
     for round in 0..300 {
         let client = world.connect("a");
-        let filter = r.below(5);
+        let filter = r.usize(..5);
         let query = format!(r#"{{"edge":"orders","filter":"total > {filter}"}}"#);
         let mut wanted = request("q", &query);
-        wanted.options.resume = r.chance(1, 2);
+        wanted.options.resume = r.bool();
         world.session(client).create_live_query(wanted);
         world.session(client).subscribe(vec![subscription("s", "jobs/7")]);
-        if r.chance(1, 2) {
+        if r.bool() {
             world.settle();
-            world.commit(vec![order(r.below(9) as u32, round)]).unwrap();
+            world.commit(vec![order(r.usize(..9) as u32, round)]).unwrap();
         }
-        if r.chance(1, 2) {
+        if r.bool() {
             world.session(client).destroy_live_query("q");
             world.session(client).unsubscribe(["s"]);
             world.settle();
         }
-        if r.chance(1, 2) {
+        if r.bool() {
             world.settle();
         }
         world.cut(client);

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use fastrand::Rng;
 use liveset_core::{CloseCode, SessionState, SubscriptionSpec};
 use liveset_engine::SetDef;
 use liveset_hub::{
     Access, AuthRefused, HubConfig, HubLimits, Policy, Principal, SubjectUse,
-    test_kit::{ClientId, Prng, World},
+    test_kit::{ClientId, World},
 };
 use serde_json::Value;
 
@@ -194,7 +195,7 @@ fn recount(world: &World, clients: &[ClientId]) -> BTreeMap<String, SubjectUse> 
 #[test]
 fn the_counts_agree_with_a_recount_whatever_happens() {
     for seed in 0..40 {
-        let mut prng = Prng::new(seed);
+        let mut rng = Rng::with_seed(seed);
         let mut world = World::new(seed, HubConfig { policy: Box::new(OnlyA), ..limited(4, 6, 6) });
         for set in ["orders", "secret"] {
             world.hub_mut().define_set(SetDef::new(set)).expect("a set");
@@ -207,13 +208,13 @@ fn the_counts_agree_with_a_recount_whatever_happens() {
         let clients: Vec<ClientId> = (0..8).map(|i| world.connect(subjects[i % subjects.len()])).collect();
         world.settle();
         for step in 0..120 {
-            let client = clients[prng.below(clients.len())];
-            let subject = subjects[prng.below(subjects.len())];
-            let name = format!("n{}", prng.below(4));
+            let client = clients[rng.usize(..clients.len())];
+            let subject = subjects[rng.usize(..subjects.len())];
+            let name = format!("n{}", rng.usize(..4));
             let now = world.now();
-            match prng.below(14) {
+            match rng.usize(..14) {
                 0..=2 => {
-                    let edge = if prng.below(3) == 0 { "secret" } else { "orders" };
+                    let edge = if rng.usize(..3) == 0 { "secret" } else { "orders" };
                     world
                         .session(client)
                         .create_live_query(request(&name, &format!("{{\"edge\":\"{edge}\"}}")));
@@ -222,10 +223,10 @@ fn the_counts_agree_with_a_recount_whatever_happens() {
                     let _ = world.session(client).destroy_live_query(&name);
                 }
                 4..=5 => {
-                    let path = if prng.below(3) == 0 { "actors" } else { "jobs" };
+                    let path = if rng.usize(..3) == 0 { "actors" } else { "jobs" };
                     let event = if path == "jobs" { "jobFailed" } else { "actorCheckpoint" };
                     let mut wanted = subscriptions(&[&name, "m"]);
-                    wanted.truncate(1 + prng.below(2));
+                    wanted.truncate(1 + rng.usize(..2));
                     for one in &mut wanted {
                         (one.path, one.events) = (path.into(), vec![event.into()]);
                     }
@@ -246,7 +247,7 @@ fn the_counts_agree_with_a_recount_whatever_happens() {
                 12 => {
                     // Some act for somebody else from here on.
                     let other = Principal::new(subject);
-                    let mut which = prng.below(4);
+                    let mut which = rng.usize(..4);
                     world.hub_mut().reauthorize(now, |who| {
                         which += 1;
                         Some(if which == 4 { other.clone() } else { who.clone() })
@@ -257,7 +258,7 @@ fn the_counts_agree_with_a_recount_whatever_happens() {
                     Some(conn) => world.hub_mut().overload(now, conn, "too slow"),
                     None => {}
                 },
-                _ => drop(world.commit(vec![order(prng.below(9) as u32, step)])),
+                _ => drop(world.commit(vec![order(rng.usize(..9) as u32, step)])),
             }
             world.settle();
             let counted = recount(&world, &clients);

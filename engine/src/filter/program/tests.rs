@@ -1,9 +1,11 @@
 //! Programs against filters evaluated as they are written, and what evaluating them costs.
 
+use fastrand::Rng;
+
 use super::*;
 use crate::filter::Filter;
 use crate::filter::oracle;
-use crate::filter::random::{self, Column, Random, Row};
+use crate::filter::random::{self, Column, Row};
 use crate::json;
 use crate::limits::{JsonLimits, QueryLimits};
 use crate::path::Path;
@@ -57,18 +59,18 @@ fn bounds_that_others_imply_are_not_evaluated() {
         "\"0\"",
         "[0]",
     ];
-    let random = &mut Random::new(1);
+    let random = &mut Rng::with_seed(1);
     let mut held = 0;
     for _ in 0..4_000 {
-        let mut bound = |random: &mut Random| {
-            let mut pick = |from: &[&'static str]| from[random.below(from.len())];
+        let mut bound = |random: &mut Rng| {
+            let mut pick = |from: &[&'static str]| from[random.usize(..from.len())];
             let test = format!("{} {} {}", pick(&["a", "b", "a + 1"]), pick(&operators), pick(&numbers));
             if pick(&["", "not"]).is_empty() { test } else { format!("not ({test})") }
         };
-        let group = |word: &str, random: &mut Random, bound: &mut dyn FnMut(&mut Random) -> String| {
+        let group = |word: &str, random: &mut Rng, bound: &mut dyn FnMut(&mut Rng) -> String| {
             (0..3).map(|_| bound(random)).collect::<Vec<_>>().join(word)
         };
-        let text = match random.below(2) {
+        let text = match random.usize(..2) {
             0 => format!(
                 "({}) and ({})",
                 group(" or ", random, &mut bound),
@@ -81,7 +83,7 @@ fn bounds_that_others_imply_are_not_evaluated() {
         let filter = filter(&text);
         let (compiled, columns) = random::over_columns(&filter);
         for a in values {
-            let node = node(&format!("{{\"a\":{a},\"b\":{}}}", values[random.below(values.len())]));
+            let node = node(&format!("{{\"a\":{a},\"b\":{}}}", values[random.usize(..values.len())]));
             let passes = compiled.test(&Row::of(&node, &columns), Timestamp::UNIX_EPOCH, &mut 0);
             assert_eq!(
                 passes,
@@ -110,7 +112,7 @@ fn bounds_that_others_imply_are_not_evaluated() {
 fn programs_mean_what_is_written_and_cost_what_they_say() {
     let (mut passed, mut turned, mut tightest) = (0, 0, 0.0_f64);
     for seed in 0..16_000 {
-        let random = &mut Random::new(seed);
+        let random = &mut Rng::with_seed(seed);
         let filter = random::filter(random);
         let (compiled, columns) = random::over_columns(&filter);
         for _ in 0..12 {
@@ -188,41 +190,46 @@ fn parts_that_repeat_are_evaluated_once() {
         &["a", "b", "d", "c.e", "a + 1", "b + 1 days", "d - 1 months - 1 months", "d + 2 days + 3 days"];
     let (mut passed, mut groups) = (0, 0);
     for seed in 0..6_000 {
-        let random = &mut Random::new(seed);
+        let random = &mut Rng::with_seed(seed);
         let tests: Vec<String> = (0..8)
-            .map(|_| match random.below(8) {
+            .map(|_| match random.usize(..8) {
                 0..=3 => {
-                    let items: Vec<&str> = (0..random.below(6)).map(|_| random.pick(ITEMS)).collect();
+                    let items: Vec<&str> =
+                        (0..random.usize(..6)).map(|_| random::pick(random, ITEMS)).collect();
                     format!(
                         "{} {} [{}]",
-                        random.pick(&["a", "b", "a"]),
-                        random.pick(&["anyof", "allof", "in"]),
+                        random::pick(random, &["a", "b", "a"]),
+                        random::pick(random, &["anyof", "allof", "in"]),
                         items.join(",")
                     )
                 }
                 4 => format!(
                     "{} {} {}",
-                    random.pick(&["a", "b", "d"]),
-                    random.pick(&["==", "!="]),
-                    random.pick(NUMBERS)
+                    random::pick(random, &["a", "b", "d"]),
+                    random::pick(random, &["==", "!="]),
+                    random::pick(random, NUMBERS)
                 ),
                 5 => format!(
                     "{} {} {}",
-                    random.pick(VALUES),
-                    random.pick(&["==", "!=", "<", "<="]),
-                    random.pick(VALUES)
+                    random::pick(random, VALUES),
+                    random::pick(random, &["==", "!=", "<", "<="]),
+                    random::pick(random, VALUES)
                 ),
-                6 => format!("{} < now - {} days - 1 days", random.pick(VALUES), 1 + random.below(3)),
-                _ => format!("a {} 'a'", random.pick(&["startswith", "endswith", "contains"])),
+                6 => format!(
+                    "{} < now - {} days - 1 days",
+                    random::pick(random, VALUES),
+                    1 + random.usize(..3)
+                ),
+                _ => format!("a {} 'a'", random::pick(random, &["startswith", "endswith", "contains"])),
             })
             .collect();
         let mut texts = tests.clone();
         for _ in 0..12 {
-            let word = random.pick(&[" and ", " or "]);
-            let some: Vec<String> = (0..2 + random.below(4))
+            let word = random::pick(random, &[" and ", " or "]);
+            let some: Vec<String> = (0..2 + random.usize(..4))
                 .map(|_| {
-                    let not = if random.below(3) == 0 { "not " } else { "" };
-                    format!("{not}({})", texts[random.below(texts.len())])
+                    let not = if random.usize(..3) == 0 { "not " } else { "" };
+                    format!("{not}({})", texts[random.usize(..texts.len())])
                 })
                 .collect();
             texts.push(some.join(word));

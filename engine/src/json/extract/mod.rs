@@ -189,6 +189,8 @@ pub(crate) fn is_same(a: &[u8], b: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use fastrand::Rng;
+
     use super::*;
     use crate::fuzzing;
     use crate::value::{Number, Object};
@@ -310,49 +312,38 @@ mod tests {
         }
     }
 
-    /// A small generator of our own: the same numbers on every run.
-    struct Random(u64);
+    struct Random(Rng);
 
     impl Random {
-        fn next(&mut self) -> u64 {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            self.0
-        }
-
-        fn below(&mut self, end: usize) -> usize {
-            (self.next() >> 8) as usize % end
-        }
-
         fn text(&mut self) -> String {
             let letters = ['a', 'b', '"', '\\', '\n', '\0', ' ', 'ü', '😀', '/', '\u{7f}', '\u{ffff}'];
-            let (length, letter_kinds) = (self.below(24), 2 + self.below(11));
-            (0..length).map(|_| letters[self.below(letter_kinds)]).collect()
+            let (length, letter_kinds) = (self.0.usize(..24), 2 + self.0.usize(..11));
+            (0..length).map(|_| letters[self.0.usize(..letter_kinds)]).collect()
         }
 
         fn number(&mut self) -> Number {
-            let bits = self.next();
-            match self.below(5) {
-                0 => Number::Int(bits as i64 >> self.below(64)),
-                1 => Number::from(bits >> self.below(64)),
-                2 => Number::Float((bits >> self.below(64)) as i64 as f64 / 100.0),
-                3 => Number::Float((bits >> self.below(64)) as f64),
+            let bits = self.0.u64(..);
+            match self.0.usize(..5) {
+                0 => Number::Int(bits as i64 >> self.0.usize(..64)),
+                1 => Number::from(bits >> self.0.usize(..64)),
+                2 => Number::Float((bits >> self.0.usize(..64)) as i64 as f64 / 100.0),
+                3 => Number::Float((bits >> self.0.usize(..64)) as f64),
                 _ => Number::from_f64(f64::from_bits(bits)).unwrap_or(Number::Float(0.1)),
             }
         }
 
         fn value(&mut self, depth: usize) -> Value {
-            match self.below(if depth == 0 { 5 } else { 8 }) {
+            match self.0.usize(..if depth == 0 { 5 } else { 8 }) {
                 0 => Value::Nothing,
-                1 => Value::Bool(self.below(2) == 0),
+                1 => Value::Bool(self.0.usize(..2) == 0),
                 2 => Value::Number(self.number()),
                 3 | 4 => Value::Text(self.text().into()),
-                5 => Value::List((0..self.below(5)).map(|_| self.value(depth - 1)).collect()),
+                5 => Value::List((0..self.0.usize(..5)).map(|_| self.value(depth - 1)).collect()),
                 _ => {
                     let mut members: Vec<(Box<str>, Value)> = Vec::new();
-                    for _ in 0..self.below(6) {
-                        let key: Box<str> = if self.below(2) == 0 { "ab".into() } else { self.text().into() };
+                    for _ in 0..self.0.usize(..6) {
+                        let key: Box<str> =
+                            if self.0.usize(..2) == 0 { "ab".into() } else { self.text().into() };
                         if members.iter().all(|(other, _)| *other != key) {
                             members.push((key, self.value(depth - 1)));
                         }
@@ -363,15 +354,15 @@ mod tests {
         }
 
         fn space(&mut self, out: &mut String) {
-            while self.below(8) == 0 {
-                out.push([' ', '\t', '\n', '\r'][self.below(4)]);
+            while self.0.usize(..8) == 0 {
+                out.push([' ', '\t', '\n', '\r'][self.0.usize(..4)]);
             }
         }
 
         fn quoted(&mut self, text: &str, out: &mut String) {
             out.push('"');
             for letter in text.chars() {
-                if letter < ' ' || matches!(letter, '"' | '\\') || self.below(10) == 0 {
+                if letter < ' ' || matches!(letter, '"' | '\\') || self.0.usize(..10) == 0 {
                     let mut units = [0; 2];
                     letter
                         .encode_utf16(&mut units)
@@ -388,7 +379,7 @@ mod tests {
         fn spell(&mut self, value: &Value, out: &mut String) {
             self.space(out);
             match value {
-                Value::Number(number) => match (number.integer(), self.below(4)) {
+                Value::Number(number) => match (number.integer(), self.0.usize(..4)) {
                     (Some(integer), 0) if integer.unsigned_abs() < 1 << 53 => {
                         out.push_str(&format!("{integer}.0"))
                     }
@@ -412,7 +403,7 @@ mod tests {
                 Value::Object(object) => {
                     out.push('{');
                     let mut members: Vec<_> = object.iter().collect();
-                    members.rotate_left(self.below(object.len().max(1)));
+                    members.rotate_left(self.0.usize(..object.len().max(1)));
                     for (place, (key, value)) in members.into_iter().enumerate() {
                         if place > 0 {
                             out.push(',');
@@ -443,7 +434,7 @@ mod tests {
 
     #[test]
     fn random_values_are_read_alike_in_every_spelling() {
-        let mut random = Random(1);
+        let mut random = Random(Rng::with_seed(1));
         let mut before = (Value::Nothing, String::from("null"));
         for _ in 0..4_000 {
             let value = random.value(3);
@@ -461,22 +452,22 @@ mod tests {
 
     #[test]
     fn random_damage_is_refused_as_by_the_reader_of_everything() {
-        let mut random = Random(2);
+        let mut random = Random(Rng::with_seed(2));
         let alphabet = b"{}[]:,\"\\u0123d8e+-. ntrueflas\x01\xff\xc3";
         for _ in 0..4_000 {
             let value = random.value(3);
             let whole = random.spelled(&value).into_bytes();
             let mut text = whole.clone();
-            for _ in 0..=random.below(3) {
-                let place = random.below(text.len() + 1);
-                let byte = alphabet[random.below(alphabet.len())];
-                match random.below(5) {
+            for _ in 0..=random.0.usize(..3) {
+                let place = random.0.usize(..text.len() + 1);
+                let byte = alphabet[random.0.usize(..alphabet.len())];
+                match random.0.usize(..5) {
                     0 => text.truncate(place),
                     1 if place < text.len() => text[place] = byte,
                     2 if place < text.len() => drop(text.remove(place)),
                     // A piece from elsewhere repeats members, among others.
                     3 => {
-                        let (from, to) = (random.below(whole.len()), random.below(whole.len() + 1));
+                        let (from, to) = (random.0.usize(..whole.len()), random.0.usize(..whole.len() + 1));
                         text.splice(place..place, whole[from.min(to)..to].iter().copied());
                     }
                     _ => text.insert(place, byte),

@@ -137,6 +137,8 @@ fn encode_text(text: &[u8], out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use fastrand::Rng;
+
     use super::*;
     use crate::json;
     use crate::limits::JsonLimits;
@@ -252,58 +254,46 @@ mod tests {
         assert_eq!(encoded(&Value::Number(Number::Float(-123.45))).len(), 11);
     }
 
-    /// A small generator of our own: the same numbers on every run.
-    struct Random(u64);
+    struct Random(Rng);
 
     impl Random {
-        fn next(&mut self) -> u64 {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            self.0
-        }
-
-        fn below(&mut self, end: u64) -> u64 {
-            (self.next() >> 8) % end
-        }
-
         /// Numbers of every kind and size, many of them neighbours.
         fn number(&mut self) -> Number {
-            let bits = self.next() >> self.below(64);
-            let step = self.below(3) as i64 - 1;
-            match self.below(6) {
-                0 => Number::Int(self.below(20) as i64 - 10),
-                1 => Number::Int((1_i64 << self.below(63)).wrapping_add(step)),
+            let bits = self.0.u64(..) >> self.0.u64(..64);
+            let step = self.0.u64(..3) as i64 - 1;
+            match self.0.u64(..6) {
+                0 => Number::Int(self.0.u64(..20) as i64 - 10),
+                1 => Number::Int((1_i64 << self.0.u64(..63)).wrapping_add(step)),
                 2 => Number::Int(bits as i64),
                 3 => Number::UInt(bits),
-                4 => Number::Float((1_u64 << self.below(64)) as f64 / 8.0 * (step as f64)),
-                _ => Number::from_f64(f64::from_bits(self.next())).unwrap_or(Number::Float(-0.0)),
+                4 => Number::Float((1_u64 << self.0.u64(..64)) as f64 / 8.0 * (step as f64)),
+                _ => Number::from_f64(f64::from_bits(self.0.u64(..))).unwrap_or(Number::Float(-0.0)),
             }
         }
 
         fn instant(&mut self) -> Timestamp {
-            let seconds = self.below(315_569_520_000);
-            let nanos = match self.below(4) {
+            let seconds = self.0.u64(..315_569_520_000);
+            let nanos = match self.0.u64(..4) {
                 0 => 0,
-                1 => self.below(1_000) * 1_000_000,
-                2 => self.below(3),
-                _ => self.below(1_000_000_000),
+                1 => self.0.u64(..1_000) * 1_000_000,
+                2 => self.0.u64(..3),
+                _ => self.0.u64(..1_000_000_000),
             };
-            let seconds = if self.below(2) == 0 { 200_000_000_000 + seconds % 3 } else { seconds };
+            let seconds = if self.0.u64(..2) == 0 { 200_000_000_000 + seconds % 3 } else { seconds };
             let nanos = i128::from(seconds) * 1_000_000_000 + i128::from(nanos);
             Timestamp::from_unix_nanos(Timestamp::MIN.unix_nanos() + nanos).unwrap()
         }
 
         fn text(&mut self) -> String {
             let letters = ['a', 'b', '\0', '\u{1}', 'ÿ', '\u{10ffff}'];
-            let common = 3 + self.below(4);
-            (0..self.below(20)).map(|_| letters[self.below(common) as usize]).collect()
+            let common = 3 + self.0.u64(..4);
+            (0..self.0.u64(..20)).map(|_| letters[self.0.u64(..common) as usize]).collect()
         }
 
         fn value(&mut self, depth: u64) -> Value {
-            match self.below(if depth == 0 { 6 } else { 8 }) {
+            match self.0.u64(..if depth == 0 { 6 } else { 8 }) {
                 0 => Value::Nothing,
-                1 => Value::Bool(self.below(2) == 0),
+                1 => Value::Bool(self.0.u64(..2) == 0),
                 2 | 3 => Value::Number(self.number()),
                 4 => Value::Text(self.text().into()),
                 5 => {
@@ -311,14 +301,14 @@ mod tests {
                     Value::Instant(Box::new(crate::value::Timed { text: "".into(), at }))
                 }
                 6 => Value::Object(Default::default()),
-                _ => Value::List((0..self.below(4)).map(|_| self.value(depth - 1)).collect()),
+                _ => Value::List((0..self.0.u64(..4)).map(|_| self.value(depth - 1)).collect()),
             }
         }
     }
 
     #[test]
     fn random_numbers_sort_as_numbers() {
-        let mut random = Random(1);
+        let mut random = Random(Rng::with_seed(1));
         for _ in 0..100_000 {
             let (a, b) = (random.number(), random.number());
             assert_eq!(key_of_number(a).cmp(&key_of_number(b)), a.cmp(&b), "{a} against {b}");
@@ -333,7 +323,7 @@ mod tests {
 
     #[test]
     fn random_instants_sort_in_time() {
-        let mut random = Random(2);
+        let mut random = Random(Rng::with_seed(2));
         let ends = [Timestamp::MIN, Timestamp::UNIX_EPOCH, Timestamp::MAX];
         let some: Vec<Timestamp> = ends.into_iter().chain((0..800).map(|_| random.instant())).collect();
         for &a in &some {
@@ -350,13 +340,13 @@ mod tests {
 
     #[test]
     fn keys_of_text_say_what_they_hold() {
-        let mut random = Random(3);
+        let mut random = Random(Rng::with_seed(3));
         for _ in 0..50_000 {
             let (a, b) = (random.text(), random.text());
             let (x, y) = (key_of_text(&a), key_of_text(&b));
             assert!(x == y || x.cmp(&y) == a.cmp(&b), "{a:?} against {b:?}");
             assert!(x != y || a == b || !text_is_whole(&a), "{a:?} and {b:?}");
-            let cut = b.char_indices().nth(random.below(6) as usize).map_or(b.len(), |(place, _)| place);
+            let cut = b.char_indices().nth(random.0.u64(..6) as usize).map_or(b.len(), |(place, _)| place);
             for begin in [&a, &b[..cut]] {
                 let (low, high) = prefix_range(begin);
                 assert!(!b.starts_with(begin) || (low..=high).contains(&y), "{begin:?} begins {b:?}");
@@ -372,7 +362,7 @@ mod tests {
 
     #[test]
     fn a_prefix_is_the_beginning_of_the_rank() {
-        let mut random = Random(4);
+        let mut random = Random(Rng::with_seed(4));
         let begin = |bytes: &[u8]| {
             let mut padded = [0; 16];
             let length = bytes.len().min(16);
@@ -381,8 +371,8 @@ mod tests {
         };
         let (low, high) = range_of_booleans();
         for _ in 0..50_000 {
-            let values: Vec<Value> = (0..random.below(4)).map(|_| random.value(2)).collect();
-            let descending = random.next();
+            let values: Vec<Value> = (0..random.0.u64(..4)).map(|_| random.value(2)).collect();
+            let descending = random.0.u64(..);
             let keys =
                 || values.iter().enumerate().map(|(i, value)| (value.into(), descending >> i & 1 == 1));
             let id = random.text();

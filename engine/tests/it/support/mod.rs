@@ -1,40 +1,13 @@
-//! What the tests share: random numbers, and random expressions and nodes of the language. Seeded: a failure repeats.
+//! What the tests share: random expressions and nodes of the language. Seeded: a failure repeats.
 
 #![allow(unreachable_pub, reason = "a test has no outside")]
 
+use fastrand::Rng;
 use liveset_engine::{JsonLimits, QueryLimits, Timestamp, Value, json};
 
-/// A small generator of numbers (SplitMix64).
-pub struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Random {
-        Random(seed)
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    pub fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-
-    pub fn one_in(&mut self, of: u64) -> bool {
-        self.below(of) == 0
-    }
-
-    pub fn chance(&mut self, in_hundred: u64) -> bool {
-        self.below(100) < in_hundred
-    }
-
-    pub fn pick<T: Copy>(&mut self, of: &[T]) -> T {
-        of[self.below(of.len() as u64) as usize]
-    }
+/// One of some.
+pub fn pick<T: Copy>(random: &mut Rng, of: &[T]) -> T {
+    of[random.usize(..of.len())]
 }
 
 pub fn at(text: &str) -> Timestamp {
@@ -85,16 +58,16 @@ pub const SCALARS: &[&str] = &[
 ];
 
 /// JSON of a random value.
-pub fn random_json(random: &mut Random, depth: usize) -> String {
-    match random.below(if depth == 0 { 7 } else { 10 }) {
-        0..=4 => random.pick(SCALARS).to_string(),
-        5 | 6 => format!("\"{}\"", random.pick(INSTANTS)),
+pub fn random_json(random: &mut Rng, depth: usize) -> String {
+    match random.u64(..if depth == 0 { 7 } else { 10 }) {
+        0..=4 => pick(random, SCALARS).to_string(),
+        5 | 6 => format!("\"{}\"", pick(random, INSTANTS)),
         7 | 8 => {
-            let items: Vec<String> = (0..random.below(4)).map(|_| random_json(random, depth - 1)).collect();
+            let items: Vec<String> = (0..random.u64(..4)).map(|_| random_json(random, depth - 1)).collect();
             format!("[{}]", items.join(","))
         }
         _ => {
-            let count = random.below(3);
+            let count = random.u64(..3);
             let members: Vec<String> = (0..count)
                 .map(|place| {
                     format!("\"{}\":{}", ["d", "in", "x"][place as usize], random_json(random, depth - 1))
@@ -106,15 +79,15 @@ pub fn random_json(random: &mut Random, depth: usize) -> String {
 }
 
 /// JSON of a random node with the fields that random filters name.
-pub fn random_node(random: &mut Random) -> String {
+pub fn random_node(random: &mut Rng) -> String {
     let mut members = Vec::new();
     for key in ["a", "b", "c", "x y", "in", "_z9", "größe"] {
-        if random.chance(80) {
+        if random.u64(..100) < 80 {
             members.push(format!("\"{key}\":{}", random_json(random, 2)));
         }
     }
     for key in ["t", "u"] {
-        members.push(format!("\"{key}\":\"{}\"", random.pick(INSTANTS)));
+        members.push(format!("\"{key}\":\"{}\"", pick(random, INSTANTS)));
     }
     format!("{{{}}}", members.join(","))
 }
@@ -130,9 +103,9 @@ pub struct Shape {
 }
 
 /// The text of a random filter that is legal.
-pub fn random_filter(random: &mut Random, shape: Shape) -> String {
+pub fn random_filter(random: &mut Rng, shape: Shape) -> String {
     let deeper = Shape { depth: shape.depth.saturating_sub(1), ..shape };
-    match if shape.depth == 0 { 3 } else { random.below(6) } {
+    match if shape.depth == 0 { 3 } else { random.u64(..6) } {
         0 => joined(random, deeper, " and "),
         1 => joined(random, deeper, " or "),
         2 => format!("not ({})", random_filter(random, deeper)),
@@ -140,32 +113,32 @@ pub fn random_filter(random: &mut Random, shape: Shape) -> String {
     }
 }
 
-fn joined(random: &mut Random, shape: Shape, word: &str) -> String {
-    let count = 2 + random.below(3);
+fn joined(random: &mut Rng, shape: Shape, word: &str) -> String {
+    let count = 2 + random.u64(..3);
     let operands: Vec<String> = (0..count).map(|_| format!("({})", random_filter(random, shape))).collect();
     operands.join(word)
 }
 
-fn random_test(random: &mut Random, shape: Shape) -> String {
-    if random.chance(shape.now) {
+fn random_test(random: &mut Rng, shape: Shape) -> String {
+    if random.u64(..100) < shape.now {
         return now_test(random, shape.races);
     }
-    let name = random.pick(NAMES);
-    match random.below(9) {
+    let name = pick(random, NAMES);
+    match random.u64(..9) {
         0 => name.to_string(),
         1 => format!("not {name}"),
-        2 => random.pick(&["true", "false"]).to_string(),
+        2 => pick(random, &["true", "false"]).to_string(),
         3 => {
-            let operator = random.pick(&["in", "anyof", "allof"]);
-            let items: Vec<String> = (0..random.below(4)).map(|_| literal(random)).collect();
+            let operator = pick(random, &["in", "anyof", "allof"]);
+            let items: Vec<String> = (0..random.u64(..4)).map(|_| literal(random)).collect();
             format!("{name} {operator} [{}]", items.join(","))
         }
         4 => {
-            let operator = random.pick(&["startswith", "endswith", "contains"]);
-            format!("{name} {operator} {}", random.pick(&["'a'", "'it''s'", "\"\"", "b", "'2024-0'"]))
+            let operator = pick(random, &["startswith", "endswith", "contains"]);
+            format!("{name} {operator} {}", pick(random, &["'a'", "'it''s'", "\"\"", "b", "'2024-0'"]))
         }
         5 => {
-            let operator = random.pick(&["==", "!="]);
+            let operator = pick(random, &["==", "!="]);
             format!("{name} {operator} {}", literal(random))
         }
         6 => {
@@ -174,45 +147,45 @@ fn random_test(random: &mut Random, shape: Shape) -> String {
         }
         7 => {
             let operator = comparison(random);
-            format!("{} {operator} {}", random.pick(&["t", "u", "a"]), moved(random, "t"))
+            format!("{} {operator} {}", pick(random, &["t", "u", "a"]), moved(random, "t"))
         }
         _ => {
             let operator = comparison(random);
-            format!("{name} {operator} {}", random.pick(&["b", "nothing", "1", "'a'", "true", "2024-02-29"]))
+            format!("{name} {operator} {}", pick(random, &["b", "nothing", "1", "'a'", "true", "2024-02-29"]))
         }
     }
 }
 
-fn comparison(random: &mut Random) -> &'static str {
-    random.pick(&["==", "!=", "<", "<=", ">", ">="])
+fn comparison(random: &mut Rng) -> &'static str {
+    pick(random, &["==", "!=", "<", "<=", ">", ">="])
 }
 
 /// A test over `now`.
-pub fn now_test(random: &mut Random, races: bool) -> String {
+pub fn now_test(random: &mut Rng, races: bool) -> String {
     let operator = comparison(random);
     let now = moved(random, "now");
-    match random.below(8) {
+    match random.u64(..8) {
         7 if races => {
             // A month is about 30 days: these two overtake each other.
-            let months = 1 + random.below(3);
-            let hours = months * 730 + random.below(60) - 30;
+            let months = 1 + random.u64(..3);
+            let hours = months * 730 + random.u64(..60) - 30;
             format!("now - {months} months {operator} now - {hours} hours")
         }
-        0 | 1 => format!("{} {operator} {now}", random.pick(&["t", "u", "a"])),
+        0 | 1 => format!("{} {operator} {now}", pick(random, &["t", "u", "a"])),
         2 => format!("{now} {operator} {}", moved(random, "t")),
-        3 => format!("{now} {operator} {}", random.pick(INSTANTS)),
+        3 => format!("{now} {operator} {}", pick(random, INSTANTS)),
         4 if races => format!("{now} {operator} {}", moved(random, "now")),
         5 => format!("{now} != {}", moved(random, "u")),
-        _ => format!("{} - 1 months {operator} {now}", random.pick(INSTANTS)),
+        _ => format!("{} - 1 months {operator} {now}", pick(random, INSTANTS)),
     }
 }
 
 /// A base with up to two durations.
-fn moved(random: &mut Random, base: &str) -> String {
+fn moved(random: &mut Rng, base: &str) -> String {
     let mut sum = base.to_string();
-    for _ in 0..random.below(3) {
-        let sign = random.pick(&["+", "-"]);
-        sum = match random.below(5) {
+    for _ in 0..random.u64(..3) {
+        let sign = pick(random, &["+", "-"]);
+        sum = match random.u64(..5) {
             0 => format!("({sum}) {sign} {}", duration(random)),
             1 => format!("{sum} {sign} (1 days + 3 days)"),
             _ => format!("{sum} {sign} {}", duration(random)),
@@ -221,26 +194,27 @@ fn moved(random: &mut Random, base: &str) -> String {
     sum
 }
 
-fn duration(random: &mut Random) -> String {
-    let unit = random.pick(&["years", "month", "months", "months", "weeks", "days", "hours", "ms", "ticks"]);
-    let count = if random.chance(3) { 9_000 } else { random.below(14) };
+fn duration(random: &mut Rng) -> String {
+    let unit = pick(random, &["years", "month", "months", "months", "weeks", "days", "hours", "ms", "ticks"]);
+    let count = if random.u64(..100) < 3 { 9_000 } else { random.u64(..14) };
     format!("{count} {unit}")
 }
 
-fn number_sum(random: &mut Random) -> String {
+fn number_sum(random: &mut Rng) -> String {
     let terms = ["a", "b", "1", "-1", "0.1", "1e308", "9007199254740993", "(a - 1)", "(b + (a - 2.5))"];
-    let mut sum = random.pick(&terms).to_string();
-    for _ in 0..random.below(3) {
-        let sign = random.pick(&["+", "-", " - ", " +"]);
+    let mut sum = pick(random, &terms).to_string();
+    for _ in 0..random.u64(..3) {
+        let sign = pick(random, &["+", "-", " - ", " +"]);
         // A path between two constants keeps them from overflowing in plain sight.
-        sum = format!("{sum}{sign}b{sign}{}", random.pick(&terms));
+        sum = format!("{sum}{sign}b{sign}{}", pick(random, &terms));
     }
     sum
 }
 
-pub fn literal(random: &mut Random) -> String {
-    random
-        .pick(&[
+pub fn literal(random: &mut Rng) -> String {
+    pick(
+        random,
+        &[
             "nothing",
             "null",
             "true",
@@ -261,6 +235,7 @@ pub fn literal(random: &mut Random) -> String {
             "2024-02-29",
             "2024-02-29T12:00:00.5+01:00",
             "550E8400-e29b-41d4-a716-446655440000",
-        ])
-        .to_string()
+        ],
+    )
+    .to_string()
 }

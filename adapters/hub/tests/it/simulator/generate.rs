@@ -1,10 +1,12 @@
 //! Random nodes, commits, filters and queries: few values, so that everything collides.
 
+use fastrand::Rng;
 use liveset_fuzz::oracle::build::names;
 use liveset_fuzz::oracle::{
     Cmp, Direction, Expr, Lit, Nanos, Op, Path, Query, Sum, TextOp, Unit, format_instant, step,
 };
-use liveset_hub::test_kit::Prng;
+
+use crate::support::pick;
 
 /// Without declared fields, ids are text.
 pub(crate) const THINGS: &str = "things";
@@ -90,41 +92,41 @@ const DURATIONS: [(u64, Unit); 14] = [
 ];
 
 pub(crate) struct Gen<'a> {
-    pub(crate) r: &'a mut Prng,
+    pub(crate) r: &'a mut Rng,
     pub(crate) now: Nanos,
 }
 
 impl Gen<'_> {
     fn word(&mut self, words: &[&'static str]) -> &'static str {
-        words[self.r.below(words.len())]
+        words[self.r.usize(..words.len())]
     }
 
     // --- nodes ---
 
     pub(crate) fn id(&mut self, set: &str, ids: usize) -> String {
-        let n = self.r.below(ids);
+        let n = self.r.usize(..ids);
         if set == DATED { (n as i64 - 3).to_string() } else { format!("n{n}") }
     }
 
     pub(crate) fn node(&mut self, set: &str, id: &str) -> String {
         let mut members =
             vec![if set == DATED { format!("\"no\":{id}") } else { format!("\"id\":\"{id}\"") }];
-        let mut member = |r: &mut Prng, name: &str, of: usize, value: String| {
-            if !r.chance(1, of) {
+        let mut member = |r: &mut Rng, name: &str, of: usize, value: String| {
+            if r.usize(..of) != 0 {
                 members.push(format!("{}:{value}", text_json(name)));
             }
         };
         let value = self.anything(2);
         member(self.r, "a", 3, value);
-        let value = if self.r.chance(1, 10) { self.anything(1) } else { self.number() };
+        let value = if self.r.usize(..10) == 0 { self.anything(1) } else { self.number() };
         member(self.r, "n", 6, value);
-        let value = if self.r.chance(1, 10) { self.anything(1) } else { text_json(self.word(&TEXTS)) };
+        let value = if self.r.usize(..10) == 0 { self.anything(1) } else { text_json(self.word(&TEXTS)) };
         member(self.r, "s", 6, value);
-        let value = (*self.r.pick(&["true", "false", "true", "false", "1", "\"true\"", "null"])).to_owned();
+        let value = (*pick(self.r, &["true", "false", "true", "false", "1", "\"true\"", "null"])).to_owned();
         member(self.r, "f", 6, value);
         let value = self.list(1);
         member(self.r, "t", 4, value);
-        let value = (*self.r.pick(&["1", "2", "null"])).to_owned();
+        let value = (*pick(self.r, &["1", "2", "null"])).to_owned();
         member(self.r, "in", 2, value);
         member(self.r, "odd name", 4, text_json(["x", "y"][usize::from(self.now % 2 == 0)]));
         let declared = set == DATED;
@@ -136,27 +138,27 @@ impl Gen<'_> {
         member(self.r, "o", 4, object);
         // The order of the members is no part of the value.
         for i in (1..members.len()).rev() {
-            members.swap(i, self.r.below(i + 1));
+            members.swap(i, self.r.usize(..i + 1));
         }
-        let comma = if self.r.chance(1, 20) { " ,\n " } else { "," };
+        let comma = if self.r.usize(..20) == 0 { " ,\n " } else { "," };
         format!("{{{}}}", members.join(comma))
     }
 
     fn object(&mut self, declared: bool) -> String {
-        if self.r.chance(1, 12) {
+        if self.r.usize(..12) == 0 {
             return self.number();
         }
         let mut members = Vec::new();
-        if self.r.chance(3, 4) {
+        if self.r.usize(..4) < 3 {
             members.push(format!("\"x\":{}", self.number()));
         }
-        if self.r.chance(1, 2) {
+        if self.r.bool() {
             members.push(format!("\"y\":{}", text_json(self.word(&TEXTS))));
         }
-        if self.r.chance(1, 3) {
+        if self.r.usize(..3) == 0 {
             members.push(format!("\"z\":{{\"k\":{}}}", self.anything(0)));
         }
-        if self.r.chance(1, 3) {
+        if self.r.usize(..3) == 0 {
             members.push(format!("\"when\":{}", self.moment(declared)));
         }
         format!("{{{}}}", members.join(","))
@@ -164,42 +166,42 @@ impl Gen<'_> {
 
     /// Text in the form of an instant; where nothing is declared, not always.
     fn moment(&mut self, declared: bool) -> String {
-        match self.r.below(12) {
+        match self.r.usize(..12) {
             0 => text_json(self.word(&MOMENTS)),
             1 => "null".to_owned(),
             2 if !declared => text_json(self.word(&NO_MOMENTS)),
             3 if !declared => self.anything(1),
             4..=6 => {
                 // Exactly at the edge of some `now ± duration`, as seen from a moment soon.
-                let (count, unit) = *self.r.pick(&DURATIONS[..13]);
-                let back = self.r.chance(1, 2);
-                let soon = self.now + i128::from(self.r.within(0..=5)) * 1_000_000_000;
+                let (count, unit) = *pick(self.r, &DURATIONS[..13]);
+                let back = self.r.bool();
+                let soon = self.now + i128::from(self.r.u64(0..=5)) * 1_000_000_000;
                 text_json(&format_instant(step(soon, count, unit, back).unwrap_or(soon)))
             }
             _ => {
-                let span = *self.r.pick(&[1u64, 1_000, 60_000, 86_400_000, 31_000_000_000]);
-                let off = i128::from(self.r.within(0..=2 * span)) - i128::from(span);
+                let span = *pick(self.r, &[1u64, 1_000, 60_000, 86_400_000, 31_000_000_000]);
+                let off = i128::from(self.r.u64(0..=2 * span)) - i128::from(span);
                 text_json(&format_instant(self.now + off * 1_000_000))
             }
         }
     }
 
     fn number(&mut self) -> String {
-        match self.r.below(6) {
+        match self.r.usize(..6) {
             0 => self.word(&NUMBERS).to_owned(),
             // Where an f64 does not tell neighbours apart.
             1 => self.word(&NUMBERS[16..19]).to_owned(),
-            _ => self.r.below(5).to_string(),
+            _ => self.r.usize(..5).to_string(),
         }
     }
 
     fn list(&mut self, depth: usize) -> String {
-        let items: Vec<_> = (0..self.r.below(4)).map(|_| self.anything(depth.saturating_sub(1))).collect();
+        let items: Vec<_> = (0..self.r.usize(..4)).map(|_| self.anything(depth.saturating_sub(1))).collect();
         format!("[{}]", items.join(","))
     }
 
     fn anything(&mut self, depth: usize) -> String {
-        match self.r.below(if depth == 0 { 6 } else { 8 }) {
+        match self.r.usize(..if depth == 0 { 6 } else { 8 }) {
             0 => "null".to_owned(),
             1 => "true".to_owned(),
             2 => "false".to_owned(),
@@ -213,19 +215,19 @@ impl Gen<'_> {
 
     /// One to many operations, sometimes several on one node.
     pub(crate) fn ops(&mut self, ids: usize) -> Vec<Op> {
-        let count = match self.r.below(10) {
+        let count = match self.r.usize(..10) {
             0..=4 => 1,
-            5..=7 => 1 + self.r.below(4),
-            8 => 1 + self.r.below(12),
-            _ => 1 + self.r.below(30),
+            5..=7 => 1 + self.r.usize(..4),
+            8 => 1 + self.r.usize(..12),
+            _ => 1 + self.r.usize(..30),
         };
         (0..count).map(|_| self.op(ids)).collect()
     }
 
     fn op(&mut self, ids: usize) -> Op {
-        let set = *self.r.pick(&[THINGS, THINGS, DATED]);
+        let set = *pick(self.r, &[THINGS, THINGS, DATED]);
         let id = self.id(set, ids);
-        if self.r.chance(1, 5) {
+        if self.r.usize(..5) == 0 {
             return Op::remove(set, &id);
         }
         let node = self.node(set, &id);
@@ -235,7 +237,7 @@ impl Gen<'_> {
     /// An operation that is refused. The oracle does not see every fault, so the caller must know.
     pub(crate) fn bad_op(&mut self) -> Op {
         let deep = format!("{{\"id\":\"n1\",\"a\":{}1{}}}", "[".repeat(70), "]".repeat(70));
-        let node = match self.r.below(15) {
+        let node = match self.r.usize(..15) {
             0 => "{\"id\":\"n1\",\"id\":\"n2\"}",
             1 => "{\"id\":\"n1\",\"a\":18446744073709551616}",
             2 => "{\"id\":\"n1\",\"a\":1e400}",
@@ -258,22 +260,22 @@ impl Gen<'_> {
     // --- queries ---
 
     pub(crate) fn query(&mut self, limits: &[u64]) -> Query {
-        let mut query = Query::new(if self.r.chance(2, 3) { THINGS } else { DATED });
-        if !self.r.chance(1, 8) {
-            let depth = self.r.below(4);
+        let mut query = Query::new(if self.r.usize(..3) < 2 { THINGS } else { DATED });
+        if self.r.usize(..8) != 0 {
+            let depth = self.r.usize(..4);
             let filter = self.legal_expr(&query.set, depth);
             query = query.filter(filter);
         }
-        for _ in 0..self.r.below(4) {
+        for _ in 0..self.r.usize(..4) {
             let path = self.path();
-            let direction = if self.r.chance(1, 2) { Direction::Asc } else { Direction::Desc };
+            let direction = if self.r.bool() { Direction::Asc } else { Direction::Desc };
             query.order.push((path, direction));
         }
-        if !self.r.chance(1, 4) {
-            query = query.limit(*self.r.pick(limits));
+        if self.r.usize(..4) != 0 {
+            query = query.limit(*pick(self.r, limits));
         }
-        if self.r.chance(1, 3) {
-            query.fields = Some((0..1 + self.r.below(3)).map(|_| self.path()).collect());
+        if self.r.usize(..3) == 0 {
+            query.fields = Some((0..1 + self.r.usize(..3)).map(|_| self.path()).collect());
         }
         query
     }
@@ -308,7 +310,7 @@ impl Gen<'_> {
         if depth == 0 {
             return self.leaf();
         }
-        match self.r.below(7) {
+        match self.r.usize(..7) {
             0 | 1 => Expr::And(self.exprs(depth - 1)),
             2 | 3 => Expr::Or(self.exprs(depth - 1)),
             4 => Expr::Not(Box::new(self.expr(depth - 1))),
@@ -317,8 +319,8 @@ impl Gen<'_> {
     }
 
     fn exprs(&mut self, depth: usize) -> Vec<Expr> {
-        let mut exprs: Vec<_> = (0..2 + self.r.below(2)).map(|_| self.expr(depth)).collect();
-        if self.r.chance(1, 8) {
+        let mut exprs: Vec<_> = (0..2 + self.r.usize(..2)).map(|_| self.expr(depth)).collect();
+        if self.r.usize(..8) == 0 {
             // The same operand twice is the same query.
             exprs.push(exprs[0].clone());
         }
@@ -326,12 +328,12 @@ impl Gen<'_> {
     }
 
     fn cmp(&mut self) -> Cmp {
-        *self.r.pick(&[Cmp::Eq, Cmp::Ne, Cmp::Lt, Cmp::Le, Cmp::Gt, Cmp::Ge])
+        *pick(self.r, &[Cmp::Eq, Cmp::Ne, Cmp::Lt, Cmp::Le, Cmp::Gt, Cmp::Ge])
     }
 
     fn leaf(&mut self) -> Expr {
         let path = Sum::Path(self.path());
-        match self.r.below(22) {
+        match self.r.usize(..22) {
             0..=3 => Expr::Compare(path, self.cmp(), Sum::Lit(Lit::Num(self.number()))),
             4 | 5 => Expr::Compare(path, self.cmp(), Sum::Lit(self.text())),
             6 => {
@@ -345,16 +347,16 @@ impl Gen<'_> {
             11 => Expr::AnyOf(Sum::Path(names(self.word(&["t", "t", "a"]))), self.literals()),
             12 => Expr::AllOf(Sum::Path(names(self.word(&["t", "t", "a"]))), self.literals()),
             13 => {
-                let op = *self.r.pick(&[TextOp::StartsWith, TextOp::EndsWith, TextOp::Contains]);
+                let op = *pick(self.r, &[TextOp::StartsWith, TextOp::EndsWith, TextOp::Contains]);
                 Expr::Text(Sum::Path(names(self.word(&["s", "s", "a", "o.y"]))), op, Sum::Lit(self.text()))
             }
             14 => {
                 // Numbers that add up exactly, or not at all.
                 let sum = Box::new(Sum::Path(names(self.word(&["n", "o.x"]))));
                 let lit = Box::new(Sum::Lit(Lit::Num(
-                    self.r.pick(&["1", "2", "-1", "9223372036854775807"]).to_string(),
+                    pick(self.r, &["1", "2", "-1", "9223372036854775807"]).to_string(),
                 )));
-                let sum = if self.r.chance(1, 2) { Sum::Add(sum, lit) } else { Sum::Sub(sum, lit) };
+                let sum = if self.r.bool() { Sum::Add(sum, lit) } else { Sum::Sub(sum, lit) };
                 Expr::Compare(sum, self.cmp(), Sum::Lit(Lit::Num(self.number())))
             }
             15 => {
@@ -370,24 +372,24 @@ impl Gen<'_> {
     fn timed(&mut self) -> Expr {
         let at = Sum::Path(self.moment_path());
         let (mut a, mut b) = (at, Sum::Now);
-        for _ in 0..self.r.below(3) {
-            let (count, unit) = *self.r.pick(&DURATIONS);
-            let side = if self.r.chance(1, 2) { &mut a } else { &mut b };
+        for _ in 0..self.r.usize(..3) {
+            let (count, unit) = *pick(self.r, &DURATIONS);
+            let side = if self.r.bool() { &mut a } else { &mut b };
             let inner = side.clone();
-            *side = if self.r.chance(1, 2) { inner.plus(count, unit) } else { inner.minus(count, unit) };
+            *side = if self.r.bool() { inner.plus(count, unit) } else { inner.minus(count, unit) };
         }
         let cmp = self.cmp();
-        if self.r.chance(1, 2) { Expr::Compare(a, cmp, b) } else { Expr::Compare(b, cmp, a) }
+        if self.r.bool() { Expr::Compare(a, cmp, b) } else { Expr::Compare(b, cmp, a) }
     }
 
     fn literals(&mut self) -> Vec<Lit> {
-        (0..self.r.below(4)).map(|_| self.lit()).collect()
+        (0..self.r.usize(..4)).map(|_| self.lit()).collect()
     }
 
     fn lit(&mut self) -> Lit {
-        match self.r.below(8) {
+        match self.r.usize(..8) {
             0 => Lit::Nothing,
-            1 => Lit::Bool(self.r.chance(1, 2)),
+            1 => Lit::Bool(self.r.bool()),
             2 => self.instant(),
             3 | 4 => self.text(),
             _ => Lit::Num(self.number()),

@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, reason = "a test has no outside")]
 
+use fastrand::Rng;
 use liveset_core::{LiveQueryRequest, Query};
 use liveset_engine::{Op, SetDef};
 use liveset_hub::{
@@ -9,6 +10,11 @@ use liveset_hub::{
     test_kit::{ClientId, Frame, World, upsert},
 };
 use serde_json::Value;
+
+/// One of some.
+pub fn pick<'a, T>(random: &mut Rng, of: &'a [T]) -> &'a T {
+    &of[random.usize(..of.len())]
+}
 
 /// A world with the set `orders` (key `id`).
 pub fn world(config: HubConfig) -> World {

@@ -19,7 +19,7 @@ impl Sim {
         self.arrive();
         let now = self.wall();
         let mut cache: BTreeMap<(*const Query, &str), Shown> = BTreeMap::new();
-        let sessions = self.r.chance(1, 4);
+        let sessions = self.r.usize(..4) == 0;
         for c in 0..self.clients.len() {
             if self.clients[c].stalled {
                 self.clients[c].behind = true;
@@ -64,7 +64,7 @@ impl Sim {
                 }
             }
         }
-        if self.r.chance(1, 3) {
+        if self.r.usize(..3) == 0 {
             self.check_watches(now);
         }
         self.moves = 0;

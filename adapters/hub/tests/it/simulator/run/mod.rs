@@ -9,11 +9,12 @@ use std::{
     time::Duration,
 };
 
+use fastrand::Rng;
 use liveset_core::{LiveQueryOptions, LiveQueryRequest, SessionLimits, SubscriptionSpec, Token};
 use liveset_engine::{EngineLimits, FieldKind, Part, SetDef, Timestamp};
 use liveset_hub::{
     Access, AllowAll, AuthRefused, HashSeed, Hub, HubConfig, Policy, Principal, Restriction, WatchId,
-    test_kit::{ClientId, Prng, World},
+    test_kit::{ClientId, World},
 };
 
 use crate::simulator::{
@@ -21,6 +22,7 @@ use crate::simulator::{
     mirror::{Held, Mirror, Options, State},
     oracle::{self, Nanos, Query, Store, Val, step},
 };
+use crate::support::pick;
 
 /// How the world of a run is.
 #[derive(Clone, Debug)]
@@ -138,7 +140,7 @@ struct Watched {
 
 pub(crate) struct Sim {
     setup: Setup,
-    r: Prng,
+    r: Rng,
     world: World,
     store: Store,
     queries: Vec<Rc<Query>>,
@@ -183,7 +185,7 @@ impl Sim {
         store.define(THINGS, "id", &[]);
         store.define(DATED, "no", &DECLARED_INSTANTS);
 
-        let mut r = Prng::new(seed ^ 0x5eed);
+        let mut r = Rng::with_seed(seed ^ 0x5eed);
         let mut generate = Gen { r: &mut r, now: 0 };
         let queries = (0..setup.queries).map(|_| Rc::new(generate.query(setup.limits))).collect();
         let mut sim = Self {
@@ -220,7 +222,7 @@ impl Sim {
             let stats = self.world.hub().stats();
             self.tally.waited += stats.waiting;
             self.tally.lagged += usize::from(stats.engine.behind > 0);
-            if self.r.chance(self.setup.settle, 100) {
+            if self.r.usize(..100) < self.setup.settle {
                 self.check();
             }
         }
@@ -231,7 +233,7 @@ impl Sim {
 
     fn operation(&mut self) {
         self.tally.operations += 1;
-        match self.r.below(100) {
+        match self.r.usize(..100) {
             0..=44 => self.commit(),
             45..=56 => self.pass_time(),
             57..=66 => self.create(),
@@ -255,9 +257,9 @@ impl Sim {
         let now = self.wall();
         let mut generate = Gen { r: &mut self.r, now };
         let mut ops = generate.ops(self.setup.ids);
-        let bad = generate.r.chance(1, 15);
+        let bad = generate.r.usize(..15) == 0;
         if bad {
-            let at = generate.r.below(ops.len() + 1);
+            let at = generate.r.usize(..ops.len() + 1);
             let op = generate.bad_op();
             ops.insert(at, op);
             let committed = self.world.commit(engine_ops(&ops));
@@ -282,9 +284,9 @@ impl Sim {
     fn pass_time(&mut self) {
         self.tally.steps_of_time += 1;
         self.moves += 1;
-        match self.r.below(10) {
+        match self.r.usize(..10) {
             0..=2 => {
-                let millis = self.r.within(0..=5_000);
+                let millis = self.r.u64(0..=5_000);
                 self.trace.note(format!("{millis} ms"));
                 self.world.run_for(Duration::from_millis(millis));
                 self.moves += 2;
@@ -301,14 +303,14 @@ impl Sim {
                 self.set_wall(at);
             }
             7..=8 => {
-                let unit = *self.r.pick(&oracle::Unit::ALL[1..6]);
-                let count = self.r.within(1..=2);
+                let unit = *pick(&mut self.r, &oracle::Unit::ALL[1..6]);
+                let count = self.r.u64(1..=2);
                 self.set_wall(step(self.wall(), count, unit, false).expect("not the end of time"));
             }
             _ => {
                 // The clock is set, sometimes back.
-                let span = *self.r.pick(&[1i128, 60, 86_400, 3_000_000]) * SECOND;
-                let back = self.r.chance(2, 3);
+                let span = *pick(&mut self.r, &[1i128, 60, 86_400, 3_000_000]) * SECOND;
+                let back = self.r.usize(..3) < 2;
                 self.set_wall(self.wall() + if back { -span } else { span });
             }
         }
@@ -320,7 +322,7 @@ impl Sim {
     }
 
     fn create(&mut self) {
-        let (c, q) = (self.r.below(self.clients.len()), self.r.below(self.queries.len()));
+        let (c, q) = (self.r.usize(..self.clients.len()), self.r.usize(..self.queries.len()));
         self.create_as(c, q);
     }
 
@@ -338,10 +340,10 @@ impl Sim {
             return None;
         }
         let options = Options {
-            positions: self.r.chance(1, 2),
-            counts: self.r.chance(1, 2),
-            reasons: self.r.chance(1, 3),
-            resume: self.r.chance(1, 2),
+            positions: self.r.bool(),
+            counts: self.r.bool(),
+            reasons: self.r.usize(..3) == 0,
+            resume: self.r.bool(),
         };
         self.ask(c, &id, Held::new(query, options, self.setup.cap));
         Some(id)
@@ -349,7 +351,7 @@ impl Sim {
 
     fn ask(&mut self, c: usize, id: &str, held: Held) {
         let client = &mut self.clients[c];
-        let json = held.query.json(&mut |n| self.r.below(n)).to_string();
+        let json = held.query.json(&mut |n| self.r.usize(..n)).to_string();
         self.trace.note(format!("client {c} asks {id} {:?} {json}", held.options));
         let spec = liveset_core::Query::parse(json.as_bytes()).expect("the query is well-formed");
         let Options { positions, counts, reasons, resume } = held.options;
@@ -364,10 +366,10 @@ impl Sim {
     }
 
     fn destroy(&mut self) {
-        let c = self.r.below(self.clients.len());
+        let c = self.r.usize(..self.clients.len());
         let ids: Vec<_> = self.clients[c].mirror.queries.keys().cloned().collect();
         if !ids.is_empty() {
-            let id = self.r.pick(&ids).clone();
+            let id = pick(&mut self.r, &ids).clone();
             self.destroy_as(c, &id);
         }
     }
@@ -382,9 +384,9 @@ impl Sim {
 
     /// "Destroy while the initial data is being sent": nothing of it follows the answer.
     fn create_and_destroy(&mut self) {
-        let (c, q) = (self.r.below(self.clients.len()), self.r.below(self.queries.len()));
+        let (c, q) = (self.r.usize(..self.clients.len()), self.r.usize(..self.queries.len()));
         if let Some(id) = self.create_as(c, q) {
-            let millis = self.r.within(0..=20);
+            let millis = self.r.u64(0..=20);
             self.world.run_for(Duration::from_millis(millis));
             self.moves += 2;
             self.drain_records();
@@ -395,7 +397,7 @@ impl Sim {
     }
 
     fn stall_or_not(&mut self) {
-        let c = self.r.below(self.clients.len());
+        let c = self.r.usize(..self.clients.len());
         let client = &mut self.clients[c];
         client.stalled = !client.stalled;
         if client.stalled {
@@ -408,19 +410,19 @@ impl Sim {
 
     /// The connection breaks; the client comes back and asks for what it had, from where it was.
     fn cut(&mut self) {
-        let c = self.r.below(self.clients.len());
+        let c = self.r.usize(..self.clients.len());
         self.trace.note(format!("client {c} is cut"));
         let id = self.clients[c].id;
-        if self.r.chance(1, 3) {
+        if self.r.usize(..3) == 0 {
             self.world.vanish(id);
         } else {
             self.world.cut(id);
         }
-        if self.r.chance(1, 2) {
+        if self.r.bool() {
             self.commit();
         }
         self.drain_records();
-        let wait = self.r.pick(&[0, 0, 10, 1_000, 70_000]).to_owned();
+        let wait = pick(&mut self.r, &[0, 0, 10, 1_000, 70_000]).to_owned();
         self.world.run_for(Duration::from_millis(wait));
         self.moves += 2;
         self.drain_records();
@@ -448,7 +450,7 @@ impl Sim {
                 continue;
             }
             held.state = match held.state {
-                State::Loaded if held.version.is_some() && self.r.chance(9, 10) => State::AskedSince,
+                State::Loaded if held.version.is_some() && self.r.usize(..10) < 9 => State::AskedSince,
                 // What was being resumed and had not begun is where it was.
                 State::AskedSince => State::AskedSince,
                 _ => State::Asked,
@@ -465,7 +467,7 @@ impl Sim {
     fn reauthenticate(&mut self) {
         // Everything that is under way was sent by the principal before.
         self.check();
-        let c = self.r.below(self.clients.len());
+        let c = self.r.usize(..self.clients.len());
         let client = &mut self.clients[c];
         if client.stalled {
             return;
@@ -488,14 +490,14 @@ impl Sim {
     }
 
     fn subscribe_or_not(&mut self) {
-        let c = self.r.below(self.clients.len());
+        let c = self.r.usize(..self.clients.len());
         let client = &mut self.clients[c];
         if client.stalled {
             return;
         }
-        if self.r.chance(1, 3) && !client.mirror.subscriptions.is_empty() {
+        if self.r.usize(..3) == 0 && !client.mirror.subscriptions.is_empty() {
             let ids: Vec<_> = client.mirror.subscriptions.keys().cloned().collect();
-            let id = self.r.pick(&ids).clone();
+            let id = pick(&mut self.r, &ids).clone();
             self.trace.note(format!("client {c} unsubscribes {id}"));
             self.world.session(client.id).unsubscribe([&*id]);
             self.world.settle();
@@ -504,12 +506,12 @@ impl Sim {
             return;
         }
         client.made += 1;
-        let path = *self.r.pick(&PATHS);
+        let path = *pick(&mut self.r, &PATHS);
         if client.token == "narrow" && path.starts_with("actors") {
             return;
         }
         let events: &[&str] = match path.split('/').next() {
-            Some("jobs") if self.r.chance(1, 2) => &["jobStarted", "jobFailed"],
+            Some("jobs") if self.r.bool() => &["jobStarted", "jobFailed"],
             Some("jobs") => &["jobFailed"],
             Some("actors") => &["actorCheckpoint"],
             _ => &["jobStatistics"],
@@ -526,9 +528,9 @@ impl Sim {
     /// Whoever is drained and subscribed gets exactly one message for each path.
     fn publish(&mut self) {
         self.check();
-        let path = *self.r.pick(&PATHS);
+        let path = *pick(&mut self.r, &PATHS);
         let event = match path.split('/').next() {
-            Some("jobs") => *self.r.pick(&["jobStarted", "jobFailed"]),
+            Some("jobs") => *pick(&mut self.r, &["jobStarted", "jobFailed"]),
             Some("actors") => "actorCheckpoint",
             _ => "jobStatistics",
         };
@@ -563,23 +565,53 @@ impl Sim {
 
     fn bad_request(&mut self) {
         self.arrive();
-        let c = self.r.below(self.clients.len());
+        let c = self.r.usize(..self.clients.len());
         let client = &mut self.clients[c];
         if client.stalled {
             return;
         }
-        let (request, code) = *self.r.pick(&[
-            (r#"{"type":"createLiveQuery","id":"bad","query":{"edge":"things","limit":-1}}"#, "INVALID_QUERY"),
-            (r#"{"type":"createLiveQuery","id":"bad","query":{"edge":"things","filter":"now == 5"}}"#, "INVALID_QUERY"),
-            (r#"{"type":"createLiveQuery","id":"bad","query":{"edge":"things","filter":"n in [5 days]"}}"#, "INVALID_QUERY"),
-            (r#"{"type":"createLiveQuery","id":"bad","query":{"edge":"things"},"options":{"count":true}}"#, "INVALID_MESSAGE"),
-            (r#"{"type":"createLiveQuery","id":"bad","query":{"edge":"nowhere"}}"#, "INVALID_QUERY"),
-            (r#"{"type":"createLiveQuery","id":"bad","query":{"edge":"things","filter":"n >"}}"#, "INVALID_QUERY"),
-            (r#"{"type":"createLiveQuery","id":"bad","query":{"edge":"things","orderBy":"n up"}}"#, "INVALID_QUERY"),
-            (r#"{"type":"createLiveQuery","id":"bad","query":{"edge":"things","filtr":"n"}}"#, "INVALID_QUERY"),
-            (r#"{"type":"subscribeEvents","subscriptions":[{"id":"bad","path":"invalid/path","events":["x"]}]}"#, "INVALID_PATH"),
-            (r#"{"type":"subscribeEvents","subscriptions":[{"id":"bad","path":"jobs","events":["x"]}]}"#, "INVALID_EVENT"),
-        ]);
+        let (request, code) = *pick(
+            &mut self.r,
+            &[
+                (
+                    r#"{"type":"createLiveQuery","id":"bad","query":{"edge":"things","limit":-1}}"#,
+                    "INVALID_QUERY",
+                ),
+                (
+                    r#"{"type":"createLiveQuery","id":"bad","query":{"edge":"things","filter":"now == 5"}}"#,
+                    "INVALID_QUERY",
+                ),
+                (
+                    r#"{"type":"createLiveQuery","id":"bad","query":{"edge":"things","filter":"n in [5 days]"}}"#,
+                    "INVALID_QUERY",
+                ),
+                (
+                    r#"{"type":"createLiveQuery","id":"bad","query":{"edge":"things"},"options":{"count":true}}"#,
+                    "INVALID_MESSAGE",
+                ),
+                (r#"{"type":"createLiveQuery","id":"bad","query":{"edge":"nowhere"}}"#, "INVALID_QUERY"),
+                (
+                    r#"{"type":"createLiveQuery","id":"bad","query":{"edge":"things","filter":"n >"}}"#,
+                    "INVALID_QUERY",
+                ),
+                (
+                    r#"{"type":"createLiveQuery","id":"bad","query":{"edge":"things","orderBy":"n up"}}"#,
+                    "INVALID_QUERY",
+                ),
+                (
+                    r#"{"type":"createLiveQuery","id":"bad","query":{"edge":"things","filtr":"n"}}"#,
+                    "INVALID_QUERY",
+                ),
+                (
+                    r#"{"type":"subscribeEvents","subscriptions":[{"id":"bad","path":"invalid/path","events":["x"]}]}"#,
+                    "INVALID_PATH",
+                ),
+                (
+                    r#"{"type":"subscribeEvents","subscriptions":[{"id":"bad","path":"jobs","events":["x"]}]}"#,
+                    "INVALID_EVENT",
+                ),
+            ],
+        );
         self.world.send_raw(client.id, request);
         self.arrive();
         let errors = std::mem::take(&mut self.clients[c].mirror.errors);
@@ -593,20 +625,20 @@ impl Sim {
         let now = self.world.now();
         if self.watches.len() >= 3 {
             let ids: Vec<_> = self.watches.keys().copied().collect();
-            let id = *self.r.pick(&ids);
+            let id = *pick(&mut self.r, &ids);
             self.watches.remove(&id);
             self.world.hub_mut().unwatch(id);
             assert!(self.world.hub_mut().poll_watch(id).is_none(), "an ended watch says nothing");
             return;
         }
-        let query = self.r.pick(&self.queries).clone();
+        let query = pick(&mut self.r, &self.queries).clone();
         let spec = spec(&query, &mut self.r);
         let id = self.world.hub_mut().watch(now, &spec).expect("the query is good");
         self.watches.insert(id, Watched { query, rows: BTreeMap::new(), count: (0, false) });
     }
 
     fn ask_once(&mut self) {
-        let query = self.r.pick(&self.queries).clone();
+        let query = pick(&mut self.r, &self.queries).clone();
         let spec = spec(&query, &mut self.r);
         let now = self.world.now();
         let snapshot = self.world.hub_mut().query(now, None, &spec).expect("the query is good").run();
@@ -620,7 +652,7 @@ impl Sim {
     /// The pool of queries moves on; whoever has the old one keeps it.
     fn replace_query(&mut self) {
         let now = self.wall();
-        let at = self.r.below(self.queries.len());
+        let at = self.r.usize(..self.queries.len());
         self.queries[at] = Rc::new(Gen { r: &mut self.r, now }.query(self.setup.limits));
     }
 
@@ -699,8 +731,8 @@ fn define(hub: &mut Hub) {
     hub.define_set(dated).expect("a set");
 }
 
-fn spec(query: &Query, r: &mut Prng) -> liveset_core::Query {
-    let json = query.json(&mut |n| r.below(n)).to_string();
+fn spec(query: &Query, r: &mut Rng) -> liveset_core::Query {
+    let json = query.json(&mut |n| r.usize(..n)).to_string();
     liveset_core::Query::parse(json.as_bytes()).expect("the query is well-formed")
 }
 
