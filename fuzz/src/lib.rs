@@ -47,6 +47,8 @@ use std::{
 pub mod assembler;
 pub mod engine;
 pub mod evaluate;
+#[cfg(feature = "frames")]
+pub mod frames;
 #[cfg(feature = "jwt")]
 pub mod jwt;
 mod messages;

@@ -8,7 +8,8 @@ mod support;
 use std::time::Duration;
 
 use liveset::TransportLimits;
-use support::{BINARY, CLOSE, CONTINUATION, PING, PONG, Raw, TEXT, frame};
+use liveset_fuzz::frames::{BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, frame};
+use support::Raw;
 use tokio::io::DuplexStream;
 
 fn echo() -> Raw<DuplexStream> {

@@ -2,21 +2,21 @@
 
 use std::time::Duration;
 
+use fastrand::Rng;
 use liveset::Liveset;
+use liveset_fuzz::frames::frame;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use crate::alone;
 use crate::network::panics;
-use crate::support::{Client, PATIENCE, Random, builder, frame, limited};
+use crate::support::{Client, PATIENCE, builder, limited, pipe};
 
 fn serve(liveset: &Liveset) -> (DuplexStream, tokio::task::JoinHandle<()>) {
-    let (server, client) = tokio::io::duplex(16 * 1024);
-    let liveset = liveset.clone();
-    (client, tokio::spawn(async move { liveset.serve(server, None).await }))
+    pipe(liveset, 16 * 1024)
 }
 
 /// Right frames with right and wrong messages in them, some of their bytes changed, some of it cut.
-fn bytes(random: &mut Random) -> Vec<u8> {
+fn bytes(random: &mut Rng) -> Vec<u8> {
     const MESSAGES: [&str; 8] = [
         r#"{"type":"auth","token":"t"}"#,
         r#"{"type":"createLiveQuery","id":"q","query":{"edge":"orders","filter":"a == 1","orderBy":"b desc"}}"#,
@@ -27,25 +27,25 @@ fn bytes(random: &mut Random) -> Vec<u8> {
         "[[[[[[[[[[",
         "",
     ];
-    let mut bytes = if random.below(4) == 0 { Vec::new() } else { frame(true, 1, MESSAGES[0].as_bytes()) };
-    for _ in 0..random.below(12) {
-        let message = MESSAGES[random.below(8)].as_bytes();
-        let opcode = [1, 1, 1, 1, 1, 0, 2, 8, 9, 10, 3][random.below(11)];
-        if random.below(3) == 0 {
-            let (first, second) = message.split_at(random.below(message.len() + 1));
+    let mut bytes = if random.usize(..4) == 0 { Vec::new() } else { frame(true, 1, MESSAGES[0].as_bytes()) };
+    for _ in 0..random.usize(..12) {
+        let message = MESSAGES[random.usize(..8)].as_bytes();
+        let opcode = [1, 1, 1, 1, 1, 0, 2, 8, 9, 10, 3][random.usize(..11)];
+        if random.usize(..3) == 0 {
+            let (first, second) = message.split_at(random.usize(..message.len() + 1));
             bytes.extend(frame(false, opcode, first));
             bytes.extend(frame(true, 0, second));
         } else {
-            bytes.extend(frame(random.below(8) > 0, opcode, message));
+            bytes.extend(frame(random.usize(..8) > 0, opcode, message));
         }
     }
-    for _ in 0..random.below(4) {
+    for _ in 0..random.usize(..4) {
         if !bytes.is_empty() {
-            let at = random.below(bytes.len());
-            bytes[at] = random.below(256) as u8;
+            let at = random.usize(..bytes.len());
+            bytes[at] = random.usize(..256) as u8;
         }
     }
-    bytes.truncate(bytes.len() - random.below(bytes.len() / 4 + 1));
+    bytes.truncate(bytes.len() - random.usize(..bytes.len() / 4 + 1));
     bytes
 }
 
@@ -57,17 +57,17 @@ async fn no_bytes_do_harm() {
         let (client, bystander) = serve(&liveset);
         let mut client = Client::over(client).await;
         client.authenticate().await;
-        let mut random = Random::new(4711);
+        let mut random = Rng::with_seed(4711);
         for _ in 0..1_000 {
             let bytes = bytes(&mut random);
             let (mut peer, serving) = serve(&liveset);
             // In pieces of any size, and with a reader, a half-closed stream, or neither.
-            for piece in bytes.chunks(random.below(40) + 1) {
+            for piece in bytes.chunks(random.usize(..40) + 1) {
                 if peer.write_all(piece).await.is_err() {
                     break;
                 }
             }
-            if random.below(2) == 0 {
+            if random.usize(..2) == 0 {
                 let _ = peer.shutdown().await;
                 let mut answers = Vec::new();
                 let reading = tokio::time::timeout(PATIENCE, peer.read_to_end(&mut answers));

@@ -1,9 +1,10 @@
 //! What a connection holds while nothing happens on it, counted by the allocator.
 
+use liveset_fuzz::frames::{PING, PONG, TEXT, frame};
 use serde_json::json;
 use tokio::net::TcpStream;
 
-use crate::support::{self, PING, PONG, Raw, TEXT, authenticated, builder, frame, listen};
+use crate::support::{self, Raw, authenticated, builder, listen};
 use crate::{HEAP, alone};
 
 const CONNECTIONS: usize = 200;

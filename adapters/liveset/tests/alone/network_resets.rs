@@ -4,36 +4,31 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use fastrand::Rng;
 use liveset::Liveset;
 use liveset_core::LiveQueryOptions;
+use liveset_fuzz::frames::{self, CLOSE, TEXT, frame};
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::network::client::Client;
 use crate::network::link::{self, Break, Bytes, Shape, Socket, Way};
 use crate::network::truth::{Host, Question, SCRIPTED, Truth};
 use crate::network::{held, lock, on_virtual_time, panics};
-use crate::support::{CLOSE, Random, TEXT, frame};
 use crate::{HEAP, alone};
 
 const NEVER: Bytes = Bytes { read: u64::MAX, written: u64::MAX };
 
 /// Says something, and reads as many frames as that is answered with.
-async fn say(socket: &mut Socket, text: &str, frames: usize) -> io::Result<()> {
+async fn say(socket: &mut Socket, text: &str, count: usize) -> io::Result<()> {
     socket.write_all(&frame(true, TEXT, text.as_bytes())).await?;
-    hear(socket, frames).await
+    hear(socket, count).await
 }
 
-async fn hear(socket: &mut Socket, frames: usize) -> io::Result<()> {
-    for _ in 0..frames {
-        let _ = socket.read_u8().await?;
-        let len = match socket.read_u8().await? {
-            126 => usize::from(socket.read_u16().await?),
-            len => usize::from(len),
-        };
-        let mut payload = vec![0; len];
-        socket.read_exact(&mut payload).await?;
+async fn hear(socket: &mut Socket, count: usize) -> io::Result<()> {
+    for _ in 0..count {
+        frames::read(socket).await?;
     }
     Ok(())
 }
@@ -70,7 +65,7 @@ async fn converse(socket: &mut Socket, liveset: &Liveset) -> io::Result<()> {
 
 /// One conversation that breaks, and everything after it. Returns what the endpoint has read and written.
 async fn run(host: &Host, how: Break, at: Bytes) -> Bytes {
-    let (mut client, mut server, wire) = link::connect(Shape::IDEAL, Random::new(0));
+    let (mut client, mut server, wire) = link::connect(Shape::IDEAL, Rng::with_seed(0));
     server.break_after(how, at);
     let serving = tokio::spawn({
         let liveset = host.liveset.clone();
@@ -98,7 +93,7 @@ async fn run(host: &Host, how: Break, at: Bytes) -> Bytes {
 fn a_break_at_every_byte_frees_everything_and_concerns_nobody_else() {
     let _turn = alone();
     on_virtual_time(async {
-        let mut random = Random::new(1);
+        let mut random = Rng::with_seed(1);
         let host = Host::new(liveset::Limits::default());
         let questions = (0..2).map(|_| Question::random(&mut random)).collect();
         let truth = Arc::new(Mutex::new(Truth::new(&host, questions)));

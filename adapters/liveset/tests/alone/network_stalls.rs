@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use fastrand::Rng;
 use liveset_core::LiveQueryOptions;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
@@ -13,7 +14,6 @@ use crate::network::link::Shape;
 use crate::network::truth::{Host, Question, Truth};
 use crate::network::world::limits;
 use crate::network::{for_seeds, held, lock, on_virtual_time};
-use crate::support::Random;
 
 /// What came over each connection, and when, by what it is about: between two live queries no order is promised.
 type Logs = Vec<Vec<(u64, String, String)>>;
@@ -23,7 +23,7 @@ const ALL: LiveQueryOptions =
     LiveQueryOptions { positions: true, counts: true, reasons: true, resume: true, hints: true };
 
 async fn run(seed: u64, stalled: usize) -> Logs {
-    let mut random = Random::new(seed);
+    let mut random = Rng::with_seed(seed);
     let questions: Vec<_> = (0..6).map(|_| Question::random(&mut random)).collect();
     let mut limits = limits();
     limits.transport.batch_bytes = 1 << 20;
@@ -32,7 +32,7 @@ async fn run(seed: u64, stalled: usize) -> Logs {
     let truth = Arc::new(Mutex::new(Truth::new(&host, questions)));
     let connect = |number: usize, capacity: usize, piece: usize| {
         let shape = Shape { capacity, latency_ms: 1..=20, piece };
-        let random = Random::new(seed.rotate_left(32) ^ number as u64);
+        let random = Rng::with_seed(seed.rotate_left(32) ^ number as u64);
         let client = Client::connect(&host.liveset, &truth, shape, random);
         client.act(|state| {
             (0..4).for_each(|i| state.create(&format!("q{i}"), (number + i) % 6, ALL, None));
@@ -51,11 +51,11 @@ async fn run(seed: u64, stalled: usize) -> Logs {
     let mut given_up = vec![None; stalled];
     while began.elapsed() < Duration::from_secs(75) {
         lock(&truth).commit(&host.liveset, &mut random, 6);
-        if random.percent(20) {
+        if random.u64(..100) < 20 {
             lock(&truth).publish(&host.liveset, &mut random);
             lock(&truth).pass(&host.liveset, 1);
         }
-        sleep(Duration::from_millis(random.within(0, 200))).await;
+        sleep(Duration::from_millis(random.u64(0..=200))).await;
         for (other, at) in others.iter().zip(&mut given_up) {
             if at.is_none() && other.serving.is_finished() {
                 *at = Some(began.elapsed());

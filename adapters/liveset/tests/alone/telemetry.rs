@@ -5,6 +5,7 @@ use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex};
 
 use liveset::{Grant, Liveset, Query, SetDef, from_fn};
+use liveset_fuzz::frames::{TEXT, frame};
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
     SharedString, Unit,
@@ -14,7 +15,7 @@ use tracing::field::{Field, Visit};
 use tracing::span;
 
 use crate::alone;
-use crate::support::{self, Client, frame};
+use crate::support::{self, Client, pipe};
 
 /// Sums of everything that was recorded, by name and labels.
 #[derive(Clone, Default)]
@@ -127,9 +128,7 @@ impl tracing::Subscriber for Logged {
 }
 
 async fn serve(liveset: &Liveset) -> tokio::io::DuplexStream {
-    let (server, client) = tokio::io::duplex(64 * 1024);
-    let liveset = liveset.clone();
-    tokio::spawn(async move { liveset.serve(server, None).await });
+    let (client, _) = pipe(liveset, 64 * 1024);
     client
 }
 
@@ -160,7 +159,7 @@ async fn converse() {
     assert_eq!(client.close_code().await, 1008);
 
     let mut peer = support::Raw { stream: serve(&liveset).await };
-    peer.send(&frame(true, support::TEXT, b"s3cret \xff")).await;
+    peer.send(&frame(true, TEXT, b"s3cret \xff")).await;
     assert_eq!(peer.close_code().await, Some(1007));
     while liveset.stats().connections > 0 {
         tokio::task::yield_now().await;

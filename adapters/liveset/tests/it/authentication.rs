@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use liveset::{Denied, Grant, Liveset, Renewal, SetDef, StaticTokens, from_fn};
 use serde_json::json;
 
-use crate::support::{self, Client, connect, eventually, listen};
+use crate::support::{self, Client, connect, eventually, listen, pipe};
 
 #[tokio::test]
 async fn a_wrong_token_is_refused_and_a_new_list_counts_at_once() {
@@ -64,11 +64,7 @@ async fn messages_wait_while_a_token_is_judged() {
         Ok(Grant::new("alice"))
     });
     let liveset = Liveset::builder().set(SetDef::new("orders")).authenticator(authenticator).build().unwrap();
-    let (server, client) = tokio::io::duplex(64 * 1024);
-    tokio::spawn({
-        let liveset = liveset.clone();
-        async move { liveset.serve(server, None).await }
-    });
+    let (client, _) = pipe(&liveset, 64 * 1024);
     let mut client = Client::over(client).await;
     client.send(json!({ "type": "auth", "token": "t" })).await;
     client.send(json!({ "type": "createLiveQuery", "id": "q", "query": { "edge": "orders" } })).await;
@@ -202,9 +198,7 @@ async fn claims_decide_and_can_be_taken_back() {
 
 /// A client that has authenticated, without a socket: its time can be paused.
 async fn in_memory(liveset: &Liveset) -> Client<tokio::io::DuplexStream> {
-    let (server, client) = tokio::io::duplex(64 * 1024);
-    let liveset = liveset.clone();
-    tokio::spawn(async move { liveset.serve(server, None).await });
+    let (client, _) = pipe(liveset, 64 * 1024);
     let mut client = Client::over(client).await;
     client.authenticate().await;
     client

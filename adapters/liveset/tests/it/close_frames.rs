@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use liveset::Liveset;
+use liveset_fuzz::frames::{BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, frame};
 
 use crate::support::bystander::Bystander;
-use crate::support::{BINARY, CLOSE, CONTINUATION, PATIENCE, PING, PONG, TEXT, frame, limited, listen, raw};
+use crate::support::{PATIENCE, limited, listen, raw};
 
 fn liveset() -> Liveset {
     limited(|limits| limits.transport.close_timeout = Duration::from_millis(100))

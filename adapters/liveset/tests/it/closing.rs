@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use liveset::Liveset;
+use liveset_fuzz::frames::{CLOSE, PING, PONG, TEXT, frame};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
-use crate::support::{CLOSE, PING, PONG, Raw, TEXT, builder, eventually, frame, limited, listen, raw};
+use crate::support::{Raw, builder, eventually, limited, listen, pipe, raw};
 
 /// So many nodes that their first result does not fit into any pipe of these tests.
 const NODES: usize = 500;
@@ -52,9 +53,7 @@ fn requests() -> Vec<u8> {
 
 /// Serves one connection through a pipe that holds little.
 async fn piped(liveset: &Liveset, bytes: usize) -> Raw<DuplexStream> {
-    let (server, client) = tokio::io::duplex(bytes);
-    let liveset = liveset.clone();
-    tokio::spawn(async move { liveset.serve(server, None).await });
+    let (client, _) = pipe(liveset, bytes);
     let mut peer = Raw { stream: client };
     peer.authenticate().await;
     peer

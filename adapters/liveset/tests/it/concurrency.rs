@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use fastrand::Rng;
 use liveset::{LiveRows, Query};
 use serde_json::{Value, json};
 
-use crate::support::{Random, authenticated, builder, eventually, listen};
+use crate::support::{authenticated, builder, eventually, listen};
 
 const THREADS: u64 = 4;
 const COMMITS: u64 = 300;
@@ -74,16 +75,16 @@ async fn everyone_ends_at_the_same_result() {
         .map(|thread| {
             let liveset = liveset.clone();
             std::thread::spawn(move || {
-                let mut random = Random::new(thread + 1);
+                let mut random = Rng::with_seed(thread + 1);
                 for _ in 0..COMMITS {
                     liveset
                         .commit(|tx| {
-                            for _ in 0..=random.below(3) {
-                                let id = random.below(40);
-                                if random.below(4) == 0 {
+                            for _ in 0..=random.usize(..3) {
+                                let id = random.usize(..40);
+                                if random.usize(..4) == 0 {
                                     tx.remove("orders", id);
                                 } else {
-                                    let (open, total) = (random.below(2) == 0, random.below(9));
+                                    let (open, total) = (random.usize(..2) == 0, random.usize(..9));
                                     tx.upsert("orders", &json!({ "id": id, "open": open, "total": total }));
                                 }
                             }

@@ -9,12 +9,10 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{Client, builder};
+use crate::support::{Client, builder, pipe};
 
 async fn pair(liveset: &Liveset) -> (Client<DuplexStream>, JoinHandle<()>) {
-    let (server, client) = tokio::io::duplex(64 * 1024);
-    let liveset = liveset.clone();
-    let serving = tokio::spawn(async move { liveset.serve(server, None).await });
+    let (client, serving) = pipe(liveset, 64 * 1024);
     (Client::over(client).await, serving)
 }
 

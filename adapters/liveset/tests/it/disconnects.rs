@@ -4,7 +4,7 @@ use liveset::Liveset;
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::support::{Client, authenticated, builder, eventually, listen};
+use crate::support::{Client, authenticated, builder, eventually, listen, pipe};
 
 async fn fill<S: AsyncRead + AsyncWrite + Unpin>(client: &mut Client<S>) {
     for n in 0..5 {
@@ -55,11 +55,7 @@ async fn cut_by_the_client() {
 #[tokio::test]
 async fn dropped_by_the_host() {
     let liveset = builder().build().unwrap();
-    let (server, client) = tokio::io::duplex(64 * 1024);
-    let serving = tokio::spawn({
-        let liveset = liveset.clone();
-        async move { liveset.serve(server, None).await }
-    });
+    let (client, serving) = pipe(&liveset, 64 * 1024);
     let mut client = Client::over(client).await;
     client.authenticate().await;
     fill(&mut client).await;

@@ -2,24 +2,25 @@
 
 use std::time::Duration;
 
+use fastrand::Rng;
 use futures_util::StreamExt;
 use liveset::{Clock, LiveQuery, LiveRows, LiveUpdate, Liveset, Query, Timestamp};
 use serde_json::json;
 
-use crate::support::{self, Random, builder, limited};
+use crate::support::{self, builder, limited};
 
 /// A few random operations on a small set, as one commit.
-fn change(liveset: &Liveset, random: &mut Random) {
+fn change(liveset: &Liveset, random: &mut Rng) {
     liveset
         .commit(|tx| {
-            for _ in 0..=random.below(4) {
-                let id = random.below(60);
-                if random.below(3) == 0 {
+            for _ in 0..=random.usize(..4) {
+                let id = random.usize(..60);
+                if random.usize(..3) == 0 {
                     tx.remove("orders", id);
                 } else {
                     tx.upsert(
                         "orders",
-                        &json!({ "id": id, "open": random.below(2) == 0, "total": random.below(10), "x": random.below(3) }),
+                        &json!({ "id": id, "open": random.usize(..2) == 0, "total": random.usize(..10), "x": random.usize(..3) }),
                     );
                 }
             }
@@ -54,7 +55,7 @@ fn catch_up(live: &mut LiveQuery, rows: &mut LiveRows) -> usize {
 #[test]
 fn follows_random_commits() {
     let liveset = builder().build().unwrap();
-    let mut random = Random::new(20251207);
+    let mut random = Rng::with_seed(20251207);
     let mut watched: Vec<_> = queries()
         .into_iter()
         .map(|query| {
@@ -75,12 +76,12 @@ fn follows_random_commits() {
 fn folds_while_nobody_reads() {
     for backlog in [0, 1, 256] {
         let liveset = limited(|limits| limits.hub.watch_backlog_changes = backlog);
-        let mut random = Random::new(7);
+        let mut random = Rng::with_seed(7);
         for query in queries() {
             let mut live = liveset.live(&query).unwrap();
             let mut rows = LiveRows::default();
             for round in 0..20 {
-                for _ in 0..random.below(200) {
+                for _ in 0..random.usize(..200) {
                     change(&liveset, &mut random);
                 }
                 let updates = catch_up(&mut live, &mut rows);

@@ -1,9 +1,10 @@
 //! Messages have a limit, whole or in fragments; binary ones are not taken at all.
 
+use liveset_fuzz::frames::{BINARY, CONTINUATION, TEXT, frame, head};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{BINARY, CONTINUATION, TEXT, authenticated, builder, frame, head, limited, listen, raw};
+use crate::support::{authenticated, builder, limited, listen, raw};
 
 const LIMIT: usize = 64 * 1024;
 

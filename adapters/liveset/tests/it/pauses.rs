@@ -6,12 +6,10 @@ use serde_json::json;
 use tokio::io::DuplexStream;
 use tokio::time::advance;
 
-use crate::support::{Client, Raw, builder};
+use crate::support::{Client, Raw, builder, pipe};
 
 fn connect(liveset: &liveset::Liveset) -> DuplexStream {
-    let (server, client) = tokio::io::duplex(64 * 1024);
-    let liveset = liveset.clone();
-    tokio::spawn(async move { liveset.serve(server, None).await });
+    let (client, _) = pipe(liveset, 64 * 1024);
     client
 }
 

@@ -1,11 +1,12 @@
 //! Pings are answered where the client reads: one that does not can neither hold up the reader nor fill our memory.
 
+use liveset_fuzz::frames::{PING, PONG, frame};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpSocket;
 use tokio::time::timeout;
 
 use crate::support::{self, bystander::Bystander};
-use crate::support::{PATIENCE, PING, PONG, Raw, builder, frame, limited, listen};
+use crate::support::{PATIENCE, Raw, builder, limited, listen};
 
 const PINGS: u32 = 20_000;
 

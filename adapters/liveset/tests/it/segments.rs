@@ -1,10 +1,11 @@
 //! However the frames of a client are cut into fragments and segments, it is served the same.
 
+use liveset_fuzz::frames::{CONTINUATION, PING, PONG, TEXT, frame};
 use serde_json::json;
 use tokio::net::TcpStream;
 
 use crate::support::bystander::Bystander;
-use crate::support::{CONTINUATION, PING, PONG, Raw, TEXT, builder, frame, limited, listen, raw};
+use crate::support::{Raw, builder, limited, listen, raw};
 
 /// A request of `len` bytes, and what it is answered with.
 fn request(len: usize) -> (Vec<u8>, serde_json::Value) {

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use fastrand::Rng;
 use liveset::{LiveQuery, LiveRows, LiveUpdate, Liveset, Query};
 use serde_json::json;
 
-use crate::support::{Random, limited};
+use crate::support::limited;
 
 fn queries() -> impl Iterator<Item = Query> {
     let by_value =
@@ -21,7 +22,7 @@ fn run(shards: usize) -> (Vec<Vec<LiveUpdate>>, Vec<Vec<String>>) {
     let liveset = limited(|limits| limits.engine.shards = shards);
     let mut live: Vec<(LiveQuery, Vec<LiveUpdate>)> =
         queries().map(|query| (liveset.live(query).unwrap(), Vec::new())).collect();
-    let mut random = Random::new(7);
+    let mut random = Rng::with_seed(7);
     for round in 0..40 {
         // Some are spread over threads, some are too small for it.
         let ops = if round % 4 == 0 { 3 } else { 200 };
@@ -45,14 +46,16 @@ fn run(shards: usize) -> (Vec<Vec<LiveUpdate>>, Vec<Vec<String>>) {
     (live.into_iter().map(|(_, updates)| updates).collect(), shown)
 }
 
-fn change(liveset: &Liveset, random: &mut Random, ops: usize) {
+fn change(liveset: &Liveset, random: &mut Rng, ops: usize) {
     let gather = |tx: &mut liveset::Tx| {
         for _ in 0..ops {
-            let id = random.below(500);
-            match random.below(4) {
+            let id = random.usize(..500);
+            match random.usize(..4) {
                 0 => tx.remove("orders", id),
-                _ => tx
-                    .upsert("orders", &json!({ "id": id, "x": random.below(20), "total": random.below(50) })),
+                _ => tx.upsert(
+                    "orders",
+                    &json!({ "id": id, "x": random.usize(..20), "total": random.usize(..50) }),
+                ),
             }
         }
     };

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use liveset::Query;
+use liveset_fuzz::frames::{CLOSE, TEXT, frame};
 use serde_json::json;
 
-use crate::support::{
-    CLOSE, Raw, TEXT, authenticated, builder, connect, eventually, frame, limited, listen, raw,
-};
+use crate::support::{Raw, authenticated, builder, connect, eventually, limited, listen, pipe, raw};
 
 #[tokio::test]
 async fn clients_get_what_was_queued_and_then_1001() {
@@ -44,16 +43,10 @@ async fn clients_get_what_was_queued_and_then_1001() {
 #[tokio::test(start_paused = true)]
 async fn whoever_does_not_go_is_cut_at_the_deadline() {
     let liveset = builder().build().unwrap();
-    let (server, client) = tokio::io::duplex(256);
-    let serving = tokio::spawn({
-        let liveset = liveset.clone();
-        async move { liveset.serve(server, None).await }
-    });
+    let (client, serving) = pipe(&liveset, 256);
     let mut peer = Raw { stream: client };
     peer.authenticate().await;
-    peer.text(r#"{"type":"createLiveQuery","id":"q","query":{"edge":"orders"}}"#).await;
-    assert_eq!(peer.receive_json().await["type"], "liveQueryCreated");
-    assert_eq!(peer.receive_json().await["type"], "liveQueryData");
+    peer.watch_orders().await;
     // More than fits into the pipe, and nobody reads.
     liveset.commit(|tx| tx.upsert("orders", &json!({ "id": 1, "padding": "x".repeat(1000) }))).unwrap();
     tokio::task::yield_now().await;
@@ -94,9 +87,7 @@ async fn told_at(connections: usize, spread: Duration, deadline: Duration) -> Ve
     let liveset = limited(|limits| limits.transport.shutdown_spread = spread);
     let mut clients = Vec::new();
     for _ in 0..connections {
-        let (server, client) = tokio::io::duplex(1024);
-        let liveset = liveset.clone();
-        tokio::spawn(async move { liveset.serve(server, None).await });
+        let (client, _) = pipe(&liveset, 1024);
         let mut peer = Raw { stream: client };
         peer.authenticate().await;
         clients.push(peer);
@@ -153,9 +144,7 @@ async fn a_spread_is_cut_to_half_the_deadline() {
 async fn who_connects_while_a_shutdown_goes_on_is_closed_at_once_and_the_others_are_served() {
     let liveset = limited(|limits| limits.transport.shutdown_spread = Duration::from_secs(4));
     let connect = || {
-        let (server, client) = tokio::io::duplex(1024);
-        let liveset = liveset.clone();
-        tokio::spawn(async move { liveset.serve(server, None).await });
+        let (client, _) = pipe(&liveset, 1024);
         Raw { stream: client }
     };
     let mut peers = [connect(), connect()];
@@ -187,11 +176,7 @@ async fn who_connects_while_a_shutdown_goes_on_is_closed_at_once_and_the_others_
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_is_closing_is_waited_for_and_cut_as_any_other() {
     let liveset = builder().build().unwrap();
-    let (server, client) = tokio::io::duplex(4 * 1024);
-    let serving = tokio::spawn({
-        let liveset = liveset.clone();
-        async move { liveset.serve(server, None).await }
-    });
+    let (client, serving) = pipe(&liveset, 4 * 1024);
     let mut peer = Raw { stream: client };
     peer.authenticate().await;
     // The peer gets our close frame, and neither answers it nor goes.

@@ -8,7 +8,7 @@ use liveset::Query;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
-use crate::support::{Client, Raw, authenticated, builder, eventually, limited, listen, narrow};
+use crate::support::{Client, Raw, authenticated, builder, eventually, limited, listen, narrow, pipe};
 
 /// A node whose JSON is about a kilobyte.
 fn node(id: u64, n: u64) -> Value {
@@ -19,11 +19,7 @@ fn node(id: u64, n: u64) -> Value {
 async fn diffs_fold_while_the_socket_takes_nothing() {
     let liveset = builder().build().unwrap();
     // A pipe that holds much less than what will be sent.
-    let (server, client) = tokio::io::duplex(4 * 1024);
-    let serving = tokio::spawn({
-        let liveset = liveset.clone();
-        async move { liveset.serve(server, None).await }
-    });
+    let (client, serving) = pipe(&liveset, 4 * 1024);
     let mut client = Client::over(client).await;
     client.authenticate().await;
     assert!(client.create("q", json!({ "edge": "orders" })).await.is_empty());
@@ -86,16 +82,10 @@ async fn folds_over_a_real_socket_and_another_client_is_not_held_up() {
 #[tokio::test(start_paused = true)]
 async fn a_socket_that_takes_nothing_is_given_up() {
     let liveset = builder().build().unwrap();
-    let (server, client) = tokio::io::duplex(4 * 1024);
-    let serving = tokio::spawn({
-        let liveset = liveset.clone();
-        async move { liveset.serve(server, None).await }
-    });
+    let (client, serving) = pipe(&liveset, 4 * 1024);
     let mut peer = Raw { stream: client };
     peer.authenticate().await;
-    peer.text(r#"{"type":"createLiveQuery","id":"q","query":{"edge":"orders"}}"#).await;
-    assert_eq!(peer.receive_json().await["type"], "liveQueryCreated");
-    assert_eq!(peer.receive_json().await["type"], "liveQueryData");
+    peer.watch_orders().await;
     let started = tokio::time::Instant::now();
     for n in 0..20 {
         liveset.commit(|tx| tx.upsert("orders", &node(n, n))).unwrap();
@@ -114,16 +104,10 @@ async fn a_socket_that_takes_nothing_is_given_up() {
 #[tokio::test(start_paused = true)]
 async fn whoever_comes_back_in_time_is_told_why() {
     let liveset = builder().build().unwrap();
-    let (server, client) = tokio::io::duplex(4 * 1024);
-    let serving = tokio::spawn({
-        let liveset = liveset.clone();
-        async move { liveset.serve(server, None).await }
-    });
+    let (client, serving) = pipe(&liveset, 4 * 1024);
     let mut peer = Raw { stream: client };
     peer.authenticate().await;
-    peer.text(r#"{"type":"createLiveQuery","id":"q","query":{"edge":"orders"}}"#).await;
-    assert_eq!(peer.receive_json().await["type"], "liveQueryCreated");
-    assert_eq!(peer.receive_json().await["type"], "liveQueryData");
+    peer.watch_orders().await;
     for n in 0..20 {
         liveset.commit(|tx| tx.upsert("orders", &node(n, n))).unwrap();
     }
@@ -142,11 +126,7 @@ async fn whoever_comes_back_in_time_is_told_why() {
 #[tokio::test(start_paused = true)]
 async fn a_slow_socket_is_served_at_its_pace() {
     let liveset = builder().build().unwrap();
-    let (server, client) = tokio::io::duplex(1024);
-    tokio::spawn({
-        let liveset = liveset.clone();
-        async move { liveset.serve(server, None).await }
-    });
+    let (client, _) = pipe(&liveset, 1024);
     let mut client = Client::over(client).await;
     client.authenticate().await;
     client.create("q", json!({ "edge": "orders" })).await;
@@ -230,16 +210,10 @@ async fn a_link_that_takes_less_than_16_kib_a_minute_is_given_up() {
 #[tokio::test(start_paused = true)]
 async fn a_socket_that_takes_a_byte_now_and_then_is_given_up_too() {
     let liveset = builder().build().unwrap();
-    let (server, client) = tokio::io::duplex(1024);
-    let serving = tokio::spawn({
-        let liveset = liveset.clone();
-        async move { liveset.serve(server, None).await }
-    });
+    let (client, serving) = pipe(&liveset, 1024);
     let mut peer = Raw { stream: client };
     peer.authenticate().await;
-    peer.text(r#"{"type":"createLiveQuery","id":"q","query":{"edge":"orders"}}"#).await;
-    assert_eq!(peer.receive_json().await["type"], "liveQueryCreated");
-    assert_eq!(peer.receive_json().await["type"], "liveQueryData");
+    peer.watch_orders().await;
     let started = tokio::time::Instant::now();
     for n in 0..50 {
         liveset.commit(|tx| tx.upsert("orders", &node(n, n))).unwrap();

@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
+use liveset_fuzz::frames::{BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, frame, head};
 use tokio::net::TcpStream;
 
-use crate::support::{
-    BINARY, CLOSE, CONTINUATION, PING, PONG, Raw, TEXT, authenticated, builder, eventually, frame, head,
-    limited, listen, raw,
-};
+use crate::support::{Raw, authenticated, builder, eventually, limited, listen, raw};
 
 /// Lets a peer that follows no rules do something, and gives the close code that it got for it.
 async fn punished<F>(misbehave: impl FnOnce(Raw<TcpStream>) -> F) -> Option<u16>

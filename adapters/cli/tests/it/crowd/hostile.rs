@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use liveset_fuzz::frames::{TEXT, frame};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -10,7 +11,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 use tokio::time::{sleep, timeout};
 
 use crate::support::TOKEN;
-use crate::support::raw::{TEXT, frame, upgrade};
+use crate::support::raw::upgrade;
 
 /// What a connection does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

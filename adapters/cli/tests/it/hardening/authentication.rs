@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use liveset_fuzz::frames::{CONTINUATION, PING, TEXT, frame};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep};
@@ -10,7 +11,7 @@ use super::case::{Case, SLACK, Writer};
 use super::host;
 use super::table::{Line, Row};
 use crate::support::http::Http;
-use crate::support::raw::{CONTINUATION, PING, Raw, TEXT, frame, rest, stream_from};
+use crate::support::raw::{Raw, rest, stream_from};
 use crate::support::{PATIENCE, Server, TOKEN};
 
 /// The close frame for 1008.

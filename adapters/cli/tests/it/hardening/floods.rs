@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use liveset_fuzz::frames::{CLOSE, TEXT, frame};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -12,7 +13,7 @@ use tokio::time::sleep;
 use super::case::{Case, SLACK};
 use super::table::{Line, Row};
 use crate::support::metrics::{Metrics, wait_for};
-use crate::support::raw::{CLOSE, Raw, TEXT, frame, upgrade};
+use crate::support::raw::{Raw, upgrade};
 use crate::support::{PATIENCE, TOKEN};
 
 pub async fn subscriptions(row: Row) -> Line {

@@ -1,11 +1,12 @@
 //! What RFC 6455 forbids, and what is too much of what it allows.
 
+use liveset_fuzz::frames::{CLOSE, CONTINUATION, PING, PONG, TEXT, frame, head};
 use tokio::io::AsyncWriteExt;
 
 use super::case::{Case, SLACK};
 use super::table::{Line, Row};
 use crate::support::PATIENCE;
-use crate::support::raw::{CLOSE, CONTINUATION, PING, PONG, Raw, TEXT, frame, head};
+use crate::support::raw::Raw;
 
 /// Where the boundaries of frames are lost, our peer's answer to the close frame is not seen: not waited for as long.
 const QUICK: &str = "[limits.transport]\nclose_timeout = \"200ms\"\n";

@@ -1,11 +1,12 @@
 //! What is JSON and what is not, at both doors.
 
+use liveset_fuzz::frames::{TEXT, frame};
 use serde_json::{Value, json};
 
 use super::case::{Case, SLACK};
 use super::table::{Line, Row};
 use crate::support::http::Http;
-use crate::support::raw::{Raw, TEXT, frame};
+use crate::support::raw::Raw;
 
 /// Room for what the limit of messages would turn away before it is looked at.
 const ROOM: &str = "[limits.session]\nmessage_bytes = 8000000\nmessages_per_second = 100000\nmessage_burst = 100000\n\

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use liveset_fuzz::frames::{CLOSE, TEXT};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::case::{Case, SLACK, Writer};
 use super::table::{Line, Row};
 use crate::support::metrics::{Metrics, wait_for};
-use crate::support::raw::{CLOSE, Raw, TEXT};
+use crate::support::raw::Raw;
 use crate::support::{PATIENCE, TOKEN};
 
 /// More than the kernels hold for one client: 9 MB.

@@ -1,5 +1,6 @@
 //! A WebSocket client that writes the bytes of its frames itself, and follows no rules.
 
+use liveset_fuzz::frames::{self, CLOSE, TEXT, frame};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -7,45 +8,12 @@ use tokio::time::timeout;
 
 use super::{PATIENCE, TOKEN};
 
-pub const CONTINUATION: u8 = 0;
-pub const TEXT: u8 = 1;
-pub const CLOSE: u8 = 8;
-pub const PING: u8 = 9;
-pub const PONG: u8 = 10;
-
 /// A right handshake, with more lines of headers where there are any.
 pub fn upgrade(address: &str, more: &str) -> String {
     format!(
         "GET /ws HTTP/1.1\r\nhost: {address}\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
          sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n{more}\r\n"
     )
-}
-
-/// A frame with a mask.
-pub fn frame(fin: bool, opcode: u8, payload: &[u8]) -> Vec<u8> {
-    let mask = [0x12, 0x34, 0x56, 0x78];
-    let mut frame = head(fin, opcode, payload.len(), true);
-    frame.extend_from_slice(&mask);
-    frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-    frame
-}
-
-/// The first bytes of a frame, up to its mask.
-pub fn head(fin: bool, opcode: u8, len: usize, masked: bool) -> Vec<u8> {
-    let masked = if masked { 0x80 } else { 0 };
-    let mut head = vec![if fin { 0x80 } else { 0 } | opcode];
-    match len {
-        0..=125 => head.push(masked | len as u8),
-        126..=65535 => {
-            head.push(masked | 126);
-            head.extend_from_slice(&(len as u16).to_be_bytes());
-        }
-        _ => {
-            head.push(masked | 127);
-            head.extend_from_slice(&(len as u64).to_be_bytes());
-        }
-    }
-    head
 }
 
 /// What the server says to the end of a connection, or until it is reset.
@@ -134,22 +102,7 @@ impl Raw {
 
     /// The next frame: its opcode and payload; nothing at the end.
     pub async fn receive(&mut self) -> Option<(u8, Vec<u8>)> {
-        timeout(PATIENCE, self.read_frame()).await.expect("a frame in time")
-    }
-
-    async fn read_frame(&mut self) -> Option<(u8, Vec<u8>)> {
-        let mut head = [0; 2];
-        self.stream.read_exact(&mut head).await.ok()?;
-        assert_eq!(head[0] & 0xf0, 0x80, "whole frames without reserved bits");
-        assert_eq!(head[1] & 0x80, 0, "a server does not mask");
-        let len = match head[1] {
-            126 => usize::from(self.stream.read_u16().await.ok()?),
-            127 => usize::try_from(self.stream.read_u64().await.ok()?).expect("a length"),
-            len => usize::from(len),
-        };
-        let mut payload = vec![0; len];
-        self.stream.read_exact(&mut payload).await.ok()?;
-        Some((head[0] & 0x0f, payload))
+        timeout(PATIENCE, frames::read(&mut self.stream)).await.expect("a frame in time").ok()
     }
 
     /// The next message.

@@ -9,10 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use fastrand::Rng;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
-
-use crate::support::Random;
 
 /// How a network is while nothing is wrong with it.
 #[derive(Clone, Debug)]
@@ -72,7 +71,7 @@ struct Line {
 #[derive(Debug)]
 struct Link {
     shape: Shape,
-    random: Random,
+    random: Rng,
     lines: [Line; 2],
     reset: bool,
     vanished: bool,
@@ -100,7 +99,7 @@ pub struct Bytes {
 pub struct Wire(Arc<Mutex<Link>>);
 
 /// A connection: the client's end, the server's, and what can be done to it.
-pub fn connect(shape: Shape, random: Random) -> (Socket, Socket, Wire) {
+pub fn connect(shape: Shape, random: Rng) -> (Socket, Socket, Wire) {
     let line = || Line {
         pieces: VecDeque::new(),
         unread: 0,
@@ -277,7 +276,7 @@ impl AsyncWrite for Socket {
             line.writer = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        let piece = random.within(1, shape.piece as u64) as usize;
+        let piece = random.u64(1..=shape.piece as u64) as usize;
         let count = bytes.len().min(room).min(piece);
         let now = Instant::now();
         let mut leaves = now;
@@ -286,7 +285,7 @@ impl AsyncWrite for Socket {
                 line.busy_until.max(now) + Duration::from_millis(1 + count as u64 * 1000 / rate);
             leaves = line.busy_until;
         }
-        let latency = random.within(*shape.latency_ms.start(), *shape.latency_ms.end());
+        let latency = random.u64(*shape.latency_ms.start()..=*shape.latency_ms.end());
         // Nothing overtakes.
         let last = line.pieces.back().map_or(now, |(arrives, _)| *arrives);
         let arrives = last.max(leaves + Duration::from_millis(latency));

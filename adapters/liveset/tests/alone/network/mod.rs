@@ -13,34 +13,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
+use fastrand::Rng;
 use liveset::{Liveset, Stats};
-
-use crate::support::Random;
 
 /// Locks what a panic may have left: whoever panicked first has said what is wrong.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Random {
-    /// Another one, which says nothing of this.
-    pub fn fork(&mut self) -> Self {
-        Self::new(self.next())
-    }
-
-    /// A number from `low` to `high`, both included.
-    pub fn within(&mut self, low: u64, high: u64) -> u64 {
-        low + self.next() % (high - low + 1)
-    }
-
-    /// True so many times out of a hundred.
-    pub fn percent(&mut self, n: u64) -> bool {
-        self.next() % 100 < n
-    }
-
-    pub fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
-        &items[self.below(items.len())]
-    }
+/// One of some.
+pub fn pick<'a, T>(random: &mut Rng, of: &'a [T]) -> &'a T {
+    &of[random.usize(..of.len())]
 }
 
 /// A runtime of one thread, whose clock stands still while anyone has something to do, and jumps when nobody has.

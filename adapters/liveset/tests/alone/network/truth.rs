@@ -4,10 +4,11 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
+use fastrand::Rng;
 use liveset::{AnyToken, Clock, FieldKind, Limits, Liveset, Op, Query, SetDef, Timestamp};
 use serde_json::{Value, json};
 
-use crate::support::Random;
+use crate::network::pick;
 
 /// Sets, with their key fields. The nodes of `notes` are large.
 pub const SETS: [(&str, &str); 3] = [("orders", "id"), ("jobs", "no"), ("notes", "id")];
@@ -103,23 +104,23 @@ fn instant_text(seconds: i64) -> String {
 }
 
 impl Question {
-    pub fn random(random: &mut Random) -> Self {
-        let (customer, above) = (random.within(0, 3), random.within(0, 12) as i64);
-        let filter = match random.below(8) {
+    pub fn random(random: &mut Rng) -> Self {
+        let (customer, above) = (random.u64(0..=3), random.u64(0..=12) as i64);
+        let filter = match random.usize(..8) {
             0 | 1 => Filter::All,
             2 => Filter::Open,
             3 => Filter::Customer(customer),
             4 => Filter::Above(above),
             5 => Filter::CustomerAbove(customer, above),
-            6 => Filter::Recent(*random.pick(&[10, 60, 300])),
+            6 => Filter::Recent(*pick(random, &[10, 60, 300])),
             _ => Filter::DueOrOpen,
         };
         Self {
-            set: random.below(SETS.len()),
+            set: random.usize(..SETS.len()),
             filter,
-            order: *random.pick(&[Order::Id, Order::TotalDesc, Order::AtThenTotal]),
-            limit: *random.pick(&[None, None, Some(1), Some(3), Some(7)]),
-            projected: random.percent(25),
+            order: *pick(random, &[Order::Id, Order::TotalDesc, Order::AtThenTotal]),
+            limit: *pick(random, &[None, None, Some(1), Some(3), Some(7)]),
+            projected: random.u64(..100) < 25,
         }
     }
 
@@ -248,8 +249,8 @@ impl Truth {
     // --- writing ---
 
     /// A commit of up to `most` random operations.
-    pub fn commit(&mut self, liveset: &Liveset, random: &mut Random, most: u64) {
-        let ops: Vec<Op> = (0..random.within(1, most)).map(|_| self.random_op(random)).collect();
+    pub fn commit(&mut self, liveset: &Liveset, random: &mut Rng, most: u64) {
+        let ops: Vec<Op> = (0..random.u64(1..=most)).map(|_| self.random_op(random)).collect();
         self.apply(liveset, ops);
     }
 
@@ -258,31 +259,31 @@ impl Truth {
         self.remember();
     }
 
-    fn random_op(&mut self, random: &mut Random) -> Op {
-        let set = random.below(SETS.len());
-        let number = random.below(if SETS[set].0 == "notes" { 8 } else { 14 });
+    fn random_op(&mut self, random: &mut Rng) -> Op {
+        let set = random.usize(..SETS.len());
+        let number = random.usize(..if SETS[set].0 == "notes" { 8 } else { 14 });
         let id = if SETS[set].1 == "no" { number.to_string() } else { format!("n{number}") };
         let known = self.sets[set].get(&id).cloned();
-        let node = match (random.below(10), known) {
+        let node = match (random.usize(..10), known) {
             (0..=1, _) => return self.remove(set, id),
             // A patch: one field changes, or none.
             (2..=6, Some(mut node)) => {
-                match random.below(5) {
-                    0 => node.total = random.within(0, 15) as i64,
+                match random.usize(..5) {
+                    0 => node.total = random.u64(0..=15) as i64,
                     1 => node.open = !node.open,
                     2 => node.at = self.soon(random),
-                    3 => node.customer = random.within(0, 3),
+                    3 => node.customer = random.u64(0..=3),
                     _ => return self.put(set, id, node),
                 }
                 node
             }
             _ => Node {
                 rev: 0,
-                customer: random.within(0, 3),
-                total: random.within(0, 15) as i64,
-                open: random.percent(50),
+                customer: random.u64(0..=3),
+                total: random.u64(0..=15) as i64,
+                open: random.bool(),
                 at: self.soon(random),
-                padding: random.below(if SETS[set].0 == "notes" { 3_000 } else { 30 }),
+                padding: random.usize(..if SETS[set].0 == "notes" { 3_000 } else { 30 }),
             },
         };
         self.revisions += 1;
@@ -290,8 +291,8 @@ impl Truth {
         self.put(set, id, node)
     }
 
-    fn soon(&self, random: &mut Random) -> i64 {
-        (self.now + random.within(0, 200) as i64 - 100).max(0)
+    fn soon(&self, random: &mut Rng) -> i64 {
+        (self.now + random.u64(0..=200) as i64 - 100).max(0)
     }
 
     fn put(&mut self, set: usize, id: String, node: Node) -> Op {
@@ -321,10 +322,10 @@ impl Truth {
         self.remember();
     }
 
-    pub fn publish(&mut self, liveset: &Liveset, random: &mut Random) {
-        let path = format!("jobs/{}", random.below(3));
-        let kind = *random.pick(&["jobStarted", "jobCompleted"]);
-        let data = json!({ "number": self.events.len(), "note": "y".repeat(random.below(200)) });
+    pub fn publish(&mut self, liveset: &Liveset, random: &mut Rng) {
+        let path = format!("jobs/{}", random.usize(..3));
+        let kind = *pick(random, &["jobStarted", "jobCompleted"]);
+        let data = json!({ "number": self.events.len(), "note": "y".repeat(random.usize(..200)) });
         liveset.publish(&path, kind, &data).expect("a declared event");
         self.events.push((path, kind));
     }

@@ -4,6 +4,7 @@ use std::ops::AddAssign;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use fastrand::Rng;
 use liveset::{Limits, Liveset};
 use liveset_core::{LiveQueryOptions, LiveResult};
 use tokio::time::{Instant, sleep};
@@ -12,7 +13,7 @@ use super::client::{Client, Held, Tally};
 use super::link::{Break, Shape, Way};
 use super::truth::{Host, Question, Truth};
 use super::{held, lock, panics};
-use crate::support::Random;
+use crate::network::pick;
 
 const KINDS: [&[&str]; 3] = [&["jobStarted"], &["jobCompleted"], &["jobStarted", "jobCompleted"]];
 const PATHS: [&str; 3] = ["jobs", "jobs/0", "jobs/1"];
@@ -54,7 +55,7 @@ struct Seat {
 pub struct World {
     liveset: Liveset,
     truth: Arc<Mutex<Truth>>,
-    random: Random,
+    random: Rng,
     seats: Vec<Seat>,
     leaving: Vec<(Client, Instant)>,
     tally: Counts,
@@ -98,17 +99,17 @@ impl AddAssign for Counts {
 
 /// Runs a world of `steps` steps on an endpoint that has no connections, and leaves it so.
 pub async fn run(host: &mut Host, seed: u64, steps: usize) -> Counts {
-    let mut random = Random::new(seed);
+    let mut random = Rng::with_seed(seed);
     let questions = (0..10).map(|_| Question::random(&mut random)).collect();
     let truth = Arc::new(Mutex::new(Truth::new(host, questions)));
     let liveset = host.liveset.clone();
     let (before, panicked) = (held(&liveset), panics());
-    let seats = (0..random.within(3, 5)).map(|_| Seat {
+    let seats = (0..random.u64(3..=5)).map(|_| Seat {
         client: None,
         shape: Shape {
-            capacity: *random.pick(&[300, 2_000, 16_000]),
-            latency_ms: 0..=*random.pick(&[0, 5, 150]),
-            piece: *random.pick(&[1, 40, 3_000]),
+            capacity: *pick(&mut random, &[300, 2_000, 16_000]),
+            latency_ms: 0..=*pick(&mut random, &[0, 5, 150]),
+            piece: *pick(&mut random, &[1, 40, 3_000]),
         },
         leftovers: Vec::new(),
         ill_until: None,
@@ -128,11 +129,11 @@ pub async fn run(host: &mut Host, seed: u64, steps: usize) -> Counts {
     for _ in 0..steps {
         world.step().await;
         world.look_after().await;
-        let millis = match world.random.below(10) {
+        let millis = match world.random.usize(..10) {
             0..=3 => 0,
-            4..=7 => world.random.within(1, 60),
-            8 => world.random.within(60, 500),
-            _ => world.random.within(500, 2_500),
+            4..=7 => world.random.u64(1..=60),
+            8 => world.random.u64(60..=500),
+            _ => world.random.u64(500..=2_500),
         };
         if millis > 0 {
             sleep(Duration::from_millis(millis)).await;
@@ -155,27 +156,27 @@ impl World {
     }
 
     async fn step(&mut self) {
-        let number = self.random.below(self.seats.len());
-        match self.random.below(100) {
+        let number = self.random.usize(..self.seats.len());
+        match self.random.usize(..100) {
             0..=44 => {
-                let most = *self.random.pick(&[1, 1, 4, 25]);
+                let most = *pick(&mut self.random, &[1, 1, 4, 25]);
                 let mut random = self.random.fork();
                 self.truth().commit(&self.liveset, &mut random, most);
             }
             45..=52 => {
-                let seconds = *self.random.pick(&[1, 1, 5, 30]);
+                let seconds = *pick(&mut self.random, &[1, 1, 5, 30]);
                 self.truth().pass(&self.liveset, seconds);
             }
             53..=62 => {
                 let mut random = self.random.fork();
-                for _ in 0..random.within(1, 8) {
+                for _ in 0..random.u64(1..=8) {
                     self.truth().publish(&self.liveset, &mut random);
                 }
             }
             63..=78 => self.ask(number),
             79..=93 => self.trouble(number),
             94..=95 => {
-                for _ in 0..self.random.within(5, 70) {
+                for _ in 0..self.random.u64(5..=70) {
                     sleep(Duration::from_secs(1)).await;
                     self.look_after().await;
                 }
@@ -218,16 +219,16 @@ impl World {
         if seat.doomed {
             return;
         }
-        client.act(|state| match random.below(12) {
+        client.act(|state| match random.usize(..12) {
             0..=5 if state.held.len() < 6 => {
                 // Names are used again.
                 let free = (0..8).map(|i| format!("q{}", (seat.made + i) % 8));
                 let Some(id) = free.into_iter().find(|id| !state.held.contains_key(id)) else { return };
                 seat.made += 1;
-                let question = random.below(lock(truth).questions.len());
-                let mut option = || random.percent(50);
+                let question = random.usize(..lock(truth).questions.len());
+                let mut option = || random.bool();
                 let [positions, counts, reasons] = [option(), option(), option()];
-                let resume = random.percent(70);
+                let resume = random.u64(..100) < 70;
                 state.create(
                     &id,
                     question,
@@ -237,7 +238,7 @@ impl World {
             }
             0..=7 if !state.held.is_empty() => {
                 let ids: Vec<_> = state.held.keys().cloned().collect();
-                let id: &String = random.pick(&ids);
+                let id: &String = pick(random, &ids);
                 state.destroy(id);
             }
             0..=9 => {
@@ -246,7 +247,7 @@ impl World {
                 if state.subscribed.contains_key(&id) {
                     state.unsubscribe(&id);
                 } else {
-                    let (path, kinds) = (*random.pick(&PATHS), *random.pick(&KINDS));
+                    let (path, kinds) = (*pick(random, &PATHS), *pick(random, &KINDS));
                     state.subscribe(&id, path, kinds);
                 }
             }
@@ -265,16 +266,16 @@ impl World {
             return;
         }
         // With what a step takes at most, less than what the endpoint bears.
-        let mut lasts = random.within(100, 5_000);
+        let mut lasts = random.u64(100..=5_000);
         let wire = &client.wire;
-        match random.below(16) {
+        match random.usize(..16) {
             0..=1 => wire.hold(Way::Down),
             2 => wire.hold(Way::Up),
             3..=4 => {
                 wire.hold(Way::Up);
                 wire.hold(Way::Down);
             }
-            5..=7 => wire.slow(Way::Down, random.within(1_500, 20_000)),
+            5..=7 => wire.slow(Way::Down, random.u64(1_500..=20_000)),
             8..=9 => client.act(|state| state.reads = false),
             // For longer than the endpoint bears it.
             10 => {
@@ -285,7 +286,7 @@ impl World {
             11 => {
                 wire.hold(Way::Up);
                 wire.hold(Way::Down);
-                lasts = random.within(20_000, 100_000);
+                lasts = random.u64(20_000..=100_000);
                 (seat.doomed, seat.held_off) = (true, true);
             }
             12 => {
@@ -304,7 +305,7 @@ impl World {
                 seat.doomed = true;
             }
             _ => {
-                if random.percent(50) {
+                if random.bool() {
                     client.act(|state| state.close());
                 } else {
                     client.drop_socket();
@@ -331,7 +332,7 @@ impl World {
                 seat.doomed = seat.client.as_ref().is_some_and(Client::has_ended);
             }
             let Some(client) = &seat.client else {
-                if self.random.percent(30) {
+                if self.random.u64(..100) < 30 {
                     self.seat(number);
                 }
                 continue;
@@ -407,7 +408,7 @@ impl World {
             let seat = &mut self.seats[number];
             let Some(client) = &seat.client else { continue };
             seat.doomed = true;
-            match self.random.below(4) {
+            match self.random.usize(..4) {
                 0 => client.act(|state| state.close()),
                 1 => client.act(|state| state.finish()),
                 2 => client.wire.break_off(Break::Reset),

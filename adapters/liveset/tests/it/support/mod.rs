@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use liveset::{AnyToken, Builder, Limits, Liveset, SetDef};
+use liveset_fuzz::frames::{self, CLOSE, TEXT, frame};
 use serde_json::{Value, json};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -44,6 +46,13 @@ pub async fn listen(liveset: &Liveset) -> SocketAddr {
         }
     });
     address
+}
+
+/// A pipe of so many bytes that is served, and the task that does.
+pub fn pipe(liveset: &Liveset, bytes: usize) -> (DuplexStream, JoinHandle<()>) {
+    let (server, client) = tokio::io::duplex(bytes);
+    let liveset = liveset.clone();
+    (client, tokio::spawn(async move { liveset.serve(server, None).await }))
 }
 
 /// A client over tungstenite.
@@ -173,40 +182,6 @@ pub async fn raw(address: SocketAddr) -> Raw<TcpStream> {
     Raw { stream }
 }
 
-/// A frame with a mask.
-pub fn frame(fin: bool, opcode: u8, payload: &[u8]) -> Vec<u8> {
-    let mask = [0x12, 0x34, 0x56, 0x78];
-    let mut frame = head(fin, opcode, payload.len(), true);
-    frame.extend_from_slice(&mask);
-    frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-    frame
-}
-
-/// The first bytes of a frame, up to its mask.
-pub fn head(fin: bool, opcode: u8, len: usize, masked: bool) -> Vec<u8> {
-    let masked = if masked { 0x80 } else { 0 };
-    let mut head = vec![if fin { 0x80 } else { 0 } | opcode];
-    match len {
-        0..=125 => head.push(masked | len as u8),
-        126..=65535 => {
-            head.push(masked | 126);
-            head.extend_from_slice(&(len as u16).to_be_bytes());
-        }
-        _ => {
-            head.push(masked | 127);
-            head.extend_from_slice(&(len as u64).to_be_bytes());
-        }
-    }
-    head
-}
-
-pub const CONTINUATION: u8 = 0;
-pub const TEXT: u8 = 1;
-pub const BINARY: u8 = 2;
-pub const CLOSE: u8 = 8;
-pub const PING: u8 = 9;
-pub const PONG: u8 = 10;
-
 impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     pub async fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
@@ -223,22 +198,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
 
     /// The next frame: its opcode and payload. `None` at the end.
     pub async fn receive(&mut self) -> Option<(u8, Vec<u8>)> {
-        timeout(PATIENCE, self.read_frame()).await.expect("a frame in time")
-    }
-
-    async fn read_frame(&mut self) -> Option<(u8, Vec<u8>)> {
-        let mut head = [0; 2];
-        self.stream.read_exact(&mut head).await.ok()?;
-        assert_eq!(head[0] & 0xf0, 0x80, "whole frames without reserved bits");
-        assert_eq!(head[1] & 0x80, 0, "a server does not mask");
-        let len = match head[1] {
-            126 => usize::from(self.stream.read_u16().await.ok()?),
-            127 => usize::try_from(self.stream.read_u64().await.ok()?).unwrap(),
-            len => usize::from(len),
-        };
-        let mut payload = vec![0; len];
-        self.stream.read_exact(&mut payload).await.ok()?;
-        Some((head[0] & 0x0f, payload))
+        timeout(PATIENCE, frames::read(&mut self.stream)).await.expect("a frame in time").ok()
     }
 
     pub async fn receive_json(&mut self) -> Value {
@@ -250,6 +210,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     pub async fn authenticate(&mut self) {
         self.text(r#"{"type":"auth","token":"t"}"#).await;
         assert_eq!(self.receive_json().await, json!({ "type": "authenticated" }));
+    }
+
+    /// A live query `q` over all orders, which is answered.
+    pub async fn watch_orders(&mut self) {
+        self.text(r#"{"type":"createLiveQuery","id":"q","query":{"edge":"orders"}}"#).await;
+        assert_eq!(self.receive_json().await["type"], "liveQueryCreated");
+        assert_eq!(self.receive_json().await["type"], "liveQueryData");
     }
 
     /// The code of the close frame that comes next. Nothing may come after it but the end.
@@ -274,26 +241,4 @@ pub async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
         }
     };
     timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("in time: {what}"));
-}
-
-/// Randomness that is a function of its seed (SplitMix64).
-#[derive(Clone, Debug)]
-pub struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
-    }
 }

@@ -9,10 +9,12 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
+use fastrand::Rng;
 use liveset::{Liveset, Token};
 use liveset_core::{
     ClientLimits, ClientSession, LiveQueryOptions, LiveQueryRequest, LiveResult, Monotonic, SubscriptionSpec,
 };
+use liveset_fuzz::frames::{self, CLOSE, CONTINUATION, PING, PONG, TEXT, frame};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::JoinHandle;
@@ -21,7 +23,6 @@ use tokio::time::Instant;
 use super::link::{self, Shape, Socket, Wire};
 use super::lock;
 use super::truth::{Question, SETS, Truth};
-use crate::support::{CLOSE, CONTINUATION, PING, PONG, Random, TEXT, frame};
 
 /// A live query as its client knows it.
 #[derive(Clone, Debug)]
@@ -79,7 +80,7 @@ pub struct Tally {
 pub struct State {
     pub session: ClientSession,
     truth: Arc<Mutex<Truth>>,
-    random: Random,
+    random: Rng,
     pub held: BTreeMap<String, Held>,
     pub subscribed: BTreeMap<String, Subscribed>,
     out: Vec<u8>,
@@ -110,7 +111,7 @@ pub struct Client {
 
 impl Client {
     /// Connects and says who it is.
-    pub fn connect(liveset: &Liveset, truth: &Arc<Mutex<Truth>>, shape: Shape, mut random: Random) -> Self {
+    pub fn connect(liveset: &Liveset, truth: &Arc<Mutex<Truth>>, shape: Shape, mut random: Rng) -> Self {
         let (client, server, wire) = link::connect(shape, random.fork());
         Self::over(liveset, truth, client, server, wire, random)
     }
@@ -121,7 +122,7 @@ impl Client {
         client: Socket,
         server: Socket,
         wire: Wire,
-        random: Random,
+        random: Rng,
     ) -> Self {
         let serving = tokio::spawn({
             let liveset = liveset.clone();
@@ -250,11 +251,11 @@ impl State {
             if self.sent_close || self.finishing {
                 continue;
             }
-            if !self.random.percent(10) {
+            if self.random.u64(..100) >= 10 {
                 self.out.extend(frame(true, TEXT, &message));
                 continue;
             }
-            let (first, rest) = message.split_at(self.random.below(message.len()));
+            let (first, rest) = message.split_at(self.random.usize(..message.len()));
             self.out.extend(frame(false, TEXT, first));
             self.ping_transport();
             self.out.extend(frame(true, CONTINUATION, rest));
@@ -282,17 +283,10 @@ impl State {
     }
 
     fn next_frame(&mut self) -> Option<(u8, Vec<u8>)> {
-        let &[first, second, ..] = self.input.as_slice() else { return None };
-        assert_eq!(first & 0xf0, 0x80, "whole frames without reserved bits");
-        assert_eq!(second & 0x80, 0, "a server does not mask");
-        let (head, len) = match second {
-            126 => (4, u16::from_be_bytes(self.input.get(2..4)?.try_into().ok()?) as usize),
-            127 => (10, u64::from_be_bytes(self.input.get(2..10)?.try_into().ok()?) as usize),
-            len => (2, len as usize),
-        };
-        let payload = self.input.get(head..head + len)?.to_vec();
-        self.input.drain(..head + len);
-        Some((first & 0x0f, payload))
+        let (opcode, start, end) = frames::split(&self.input).ok()?;
+        let payload = self.input[start..end].to_vec();
+        self.input.drain(..end);
+        Some((opcode, payload))
     }
 
     fn take(&mut self, opcode: u8, payload: &[u8]) {
