@@ -1,11 +1,16 @@
 //! The proleptic Gregorian calendar in UTC: days and months as numbers.
 
-use jiff::SignedDuration;
-use jiff::civil::Date;
-
 use super::{NANOS_PER_DAY, Timestamp};
 
-const EPOCH: Date = Date::constant(1970, 1, 1);
+// Years that begin in March have their leap day at the end, and months of 153 days in five. Counted from a year that is a
+// multiple of 400 and far enough in the past, everything is positive.
+
+/// The year from which days are counted, negated.
+const FIRST_YEAR: i32 = 12_000;
+/// Days from the first of March of that year to 1970.
+const EPOCH: i32 = 5_102_378;
+/// Days in which the calendar repeats itself.
+const CYCLE_DAYS: i32 = 146_097;
 
 /// The first month of the calendar: January of the year 0.
 pub(super) const FIRST_MONTH: i128 = 0;
@@ -31,35 +36,39 @@ impl Civil {
         if nanos >= END {
             return Civil { month: LAST_MONTH + 1, day: 1, nanos: 0 };
         }
-        let date = date_of(nanos);
+        let (year, month, day) = date_of(nanos);
         Civil {
-            month: i128::from(date.year()) * 12 + i128::from(date.month()) - 1,
-            day: date.day(),
+            month: i128::from(year) * 12 + i128::from(month) - 1,
+            day,
             nanos: nanos.rem_euclid(NANOS_PER_DAY),
         }
     }
 }
 
-/// The date in UTC of nanoseconds since 1970.
-pub(super) fn date_of(nanos: i128) -> Date {
-    // The nanoseconds of an instant are at most 4.4e6 days, so neither the cast nor the sum is ever cut.
-    let days = nanos.div_euclid(NANOS_PER_DAY) as i64;
-    EPOCH.saturating_add(SignedDuration::from_secs(days.saturating_mul(86_400)))
+/// Year, month and day in UTC of nanoseconds since 1970, which are those of an instant.
+pub(super) fn date_of(nanos: i128) -> (i16, i8, i8) {
+    // The nanoseconds of an instant are at most 4.4e6 days.
+    let days = nanos.div_euclid(NANOS_PER_DAY) as i32 + EPOCH;
+    let (cycle, day) = (days / CYCLE_DAYS, days % CYCLE_DAYS);
+    // Without the leap days before it: every fourth year has one, every hundredth has none, the last of 400 has one again.
+    let year = (day - day / 1_460 + day / 36_524 - day / (CYCLE_DAYS - 1)) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = cycle * 400 + year - FIRST_YEAR + i32::from(month < 3);
+    (year as i16, month as i8, day as i8)
 }
 
 /// The nanoseconds since 1970 at which a date begins, or `None` where the calendar lacks it.
 pub(super) fn start_of_date(year: i16, month: i8, day: i8) -> Option<i128> {
-    /// Days from the first of March 12000 before the year 0 to 1970.
-    const EPOCH: i32 = 5_102_378;
     if !(0..=9_999).contains(&year)
         || !(1..=12).contains(&month)
         || !(1..=days_in(year, month)).contains(&day)
     {
         return None;
     }
-    // Years that begin in March have their leap day at the end, and months of 153 days in five. Counted from a year that is a
-    // multiple of 400 and far enough in the past, everything is positive.
-    let (year, month) = (i32::from(year) + 12_000 - i32::from(month < 3), i32::from((month + 9) % 12));
+    let (year, month) = (i32::from(year) + FIRST_YEAR - i32::from(month < 3), i32::from((month + 9) % 12));
     let days = year * 365 + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + i32::from(day) - 1;
     Some(i128::from(days - EPOCH) * NANOS_PER_DAY)
 }
@@ -92,6 +101,8 @@ fn days_in(year: i16, month: i8) -> i8 {
 
 #[cfg(test)]
 mod tests {
+    use jiff::civil::Date;
+
     use super::*;
 
     #[test]
@@ -110,11 +121,24 @@ mod tests {
                 for day in [-1, 0, 1, 2, 27, 28, 29, 30, 31, 32] {
                     let days = Date::new(year, month, day)
                         .ok()
-                        .map(|date| date.duration_since(EPOCH).as_secs() / 86_400);
+                        .map(|date| date.duration_since(Date::constant(1970, 1, 1)).as_secs() / 86_400);
                     let expected = days.filter(|_| year >= 0).map(|days| i128::from(days) * NANOS_PER_DAY);
                     assert_eq!(start_of_date(year, month, day), expected, "{year}-{month}-{day}");
+                    if let Some(nanos) = expected {
+                        assert_eq!(date_of(nanos), (year, month, day));
+                        assert_eq!(date_of(nanos + NANOS_PER_DAY - 1), (year, month, day));
+                    }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn every_day_has_the_date_after_that_of_the_day_before() {
+        let (mut nanos, mut date) = (Timestamp::MIN.0, Date::constant(0, 1, 1));
+        while nanos < Timestamp::MAX.0 {
+            assert_eq!(date_of(nanos), (date.year(), date.month(), date.day()));
+            (nanos, date) = (nanos + NANOS_PER_DAY, date.tomorrow().unwrap_or(date));
         }
     }
 

@@ -80,14 +80,11 @@ impl fmt::Display for Millis {
 }
 
 fn write_to_the_second(at: Timestamp, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let date = calendar::date_of(at.0);
+    let (year, month, day) = calendar::date_of(at.0);
     let seconds = at.0.rem_euclid(NANOS_PER_DAY) / NANOS_PER_SECOND;
     write!(
         f,
-        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}",
-        date.year(),
-        date.month(),
-        date.day(),
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}",
         seconds / 3600,
         seconds / 60 % 60,
         seconds % 60
