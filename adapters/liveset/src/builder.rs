@@ -140,7 +140,7 @@ impl Builder {
         }
         let Limits { engine, session, hub, transport, auth } = limits;
         let patience = session.auth_timeout;
-        let shards = Shards::new(engine.shards).map_err(|error| BuildError::Threads(error.to_string()))?;
+        let shards = Shards::new(engine.shards).map_err(BuildError::Threads)?;
         let sizes = Sizes {
             message_bytes: session.message_bytes,
             initial_bytes: hub.initial_bytes,

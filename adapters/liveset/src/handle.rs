@@ -466,6 +466,7 @@ impl Liveset {
 
     /// Writes [`stats`](Self::stats) into the gauges and counters of the `metrics` facade. Call it before the metrics
     /// are read. What happens (messages, commits, …) is counted as it happens.
+    #[cfg(feature = "metrics")]
     pub fn record_metrics(&self) {
         telemetry::record(&self.stats());
     }

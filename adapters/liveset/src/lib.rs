@@ -75,7 +75,8 @@
 //! moves with commits and queries only, and each use of the handle does a slice.
 //!
 //! With `Limits::engine.shards` above 1 the live queries are spread over as many shards, and a commit of 64 operations or more
-//! is brought to them by as many threads of its own. With one shard, the default, there is no such thread.
+//! is brought to them by as many threads of its own: the feature `shards`, without which that is a [`BuildError`]. With one shard,
+//! the default, there is no such thread.
 //!
 //! # Sockets
 //!
@@ -99,7 +100,7 @@
 //!
 //! # Metrics
 //!
-//! Counted through the `metrics` facade; no recorder is installed. [Their names and what they mean](mod@crate::metrics) have a page of
+//! Counted through the `metrics` facade, with the feature `metrics`; no recorder is installed. [Their names and what they mean](mod@crate::metrics) have a page of
 //! their own.
 //!
 //! # Logs
@@ -111,6 +112,8 @@
 //! # Features
 //!
 //! - `hyper`: the module `http`, which answers the opening handshake of requests of hyper and of what is built on it.
+//! - `metrics`: counts, through the facade `metrics`.
+//! - `shards`: threads for `Limits::engine.shards` above 1.
 
 mod address;
 mod auth;

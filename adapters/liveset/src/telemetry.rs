@@ -3,12 +3,37 @@
 use std::time::Duration;
 
 use liveset_core::{ErrorCode, model::limit};
+#[cfg(feature = "metrics")]
 use metrics::{counter, gauge, histogram};
 use tokio::time::Instant;
 
 use crate::limits::AuthLimits;
+#[cfg(feature = "metrics")]
 use crate::stats::Stats;
 use crate::transport::Fault;
+
+/// What counters, gauges and histograms are without the feature: nothing.
+#[cfg(not(feature = "metrics"))]
+mod nowhere {
+    pub(crate) struct Nowhere;
+
+    impl Nowhere {
+        pub(crate) fn increment<T>(&self, _: T) {}
+        pub(crate) fn decrement<T>(&self, _: T) {}
+        pub(crate) fn record<T>(&self, _: T) {}
+    }
+
+    macro_rules! nowhere {
+        ($name:literal $(, $label:literal => $value:expr)?) => {{
+            $(let _ = $value;)?
+            crate::telemetry::nowhere::Nowhere
+        }};
+    }
+
+    pub(crate) use {nowhere as counter, nowhere as gauge, nowhere as histogram};
+}
+#[cfg(not(feature = "metrics"))]
+use nowhere::{counter, gauge, histogram};
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,6 +175,7 @@ pub(crate) fn panicked(place: &'static str) {
     counter!("liveset_panics_total", "place" => place).increment(1);
 }
 
+#[cfg(feature = "metrics")]
 /// Writes what is held now into gauges, and what the engine has counted into counters.
 pub(crate) fn record(stats: &Stats) {
     let hub = &stats.hub;
