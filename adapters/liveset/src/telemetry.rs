@@ -175,8 +175,8 @@ pub(crate) fn panicked(place: &'static str) {
     counter!("liveset_panics_total", "place" => place).increment(1);
 }
 
-#[cfg(feature = "metrics")]
 /// Writes what is held now into gauges, and what the engine has counted into counters.
+#[cfg(feature = "metrics")]
 pub(crate) fn record(stats: &Stats) {
     let hub = &stats.hub;
     gauge!("liveset_connections").set(stats.connections as f64);
