@@ -11,7 +11,7 @@ use liveset_core::{
 };
 use liveset_engine::{
     CommitError, Committed, DefineError, Engine, EngineLimits, FeedId, HashSeed, JsonLimits, Op, Part,
-    QueryLimits, RowReader, SetDef, Timestamp, json,
+    QueryLimits, RowReader, SetDef, StagedRow, Timestamp, json,
 };
 
 use crate::{
@@ -433,9 +433,41 @@ impl Hub {
         ops: Vec<Op>,
         spread: impl FnOnce(&mut [Part<'_>]),
     ) -> Result<Committed, CommitError> {
+        self.committing(now, |engine| engine.commit_with(now.wall, ops, spread))
+    }
+
+    /// Checks a commit for a caller who stores it before it is applied; see [`Engine::stage`]. Nobody sees anything of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`commit`](Self::commit).
+    pub fn stage(&mut self, ops: Vec<Op>) -> Result<impl Iterator<Item = StagedRow<'_>>, CommitError> {
+        self.engine.stage(ops)
+    }
+
+    /// How many commits are staged.
+    pub fn staged(&self) -> usize {
+        self.engine.staged()
+    }
+
+    /// Applies the commit that was staged first, as [`commit_with`](Self::commit_with) does; `None` where there is none.
+    pub fn apply_staged(&mut self, now: Now, spread: impl FnOnce(&mut [Part<'_>])) -> Option<Committed> {
+        self.committing(now, |engine| engine.apply_staged(now.wall, spread).ok_or(())).ok()
+    }
+
+    /// Forgets the staged commits but for the first `kept`; see [`Engine::abandon_staged`].
+    pub fn abandon_staged(&mut self, kept: usize) {
+        self.engine.abandon_staged(kept);
+    }
+
+    fn committing<E>(
+        &mut self,
+        now: Now,
+        commit: impl FnOnce(&mut Engine) -> Result<Committed, E>,
+    ) -> Result<Committed, E> {
         self.begin_hold();
         let before = self.engine.version();
-        let committed = self.engine.commit_with(now.wall, ops, spread);
+        let committed = commit(&mut self.engine);
         if let Ok(committed) = &committed {
             self.note_commit(before, committed);
         }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::time::SystemTime;
 
-use liveset_engine::{DefineError, SetDef};
+use liveset_engine::{DefineError, Op, SetDef};
 use liveset_hub::{AllowAll, DeclareError, HashSeed, Hub, HubConfig, Policy, Resources};
 use thiserror::Error;
 
@@ -17,6 +17,7 @@ use crate::limits::Limits;
 use crate::shards::Shards;
 use crate::shared::timer::has_timer;
 use crate::shared::{Shared, Sizes};
+use crate::storage::{Storage, StorageError};
 
 /// Makes a [`Liveset`].
 ///
@@ -44,6 +45,7 @@ pub struct Builder {
     authenticator: Box<dyn Authenticator>,
     policy: Box<dyn Policy>,
     clock: Clock,
+    storage: Option<Box<dyn Storage>>,
 }
 
 impl Liveset {
@@ -63,6 +65,7 @@ impl Default for Builder {
             authenticator: Box::new(NoToken),
             policy: Box::new(AllowAll),
             clock: Clock::default(),
+            storage: None,
         }
     }
 }
@@ -116,14 +119,21 @@ impl Builder {
         self
     }
 
+    /// Sets what keeps commits: [`build`](Self::build) brings back the rows that it has, and from then on a commit is applied, shown and
+    /// answered when it is kept. Without one, the data lives in memory alone.
+    pub fn store(mut self, storage: impl Storage) -> Self {
+        self.storage = Some(Box::new(storage));
+        self
+    }
+
     /// Makes it. Needs no runtime; connections do, with a timer.
     ///
     /// # Errors
     ///
     /// Where a set or a resource is declared wrongly, or twice, where a limit is 0 with which nothing would go on, or where there are no
-    /// threads to be had for the shards.
+    /// threads to be had for the shards; where a storage cannot be read, or has rows that the sets do not take.
     pub fn build(self) -> Result<Liveset, BuildError> {
-        let Self { sets, resources, declared, limits, authenticator, policy, clock } = self;
+        let Self { sets, resources, declared, limits, authenticator, policy, clock, storage } = self;
         let mut resources = match resources {
             Some(resources) => resources,
             None if declared.is_empty() => Resources::stock(),
@@ -164,9 +174,35 @@ impl Builder {
         let start = tokio::time::Instant::now();
         let door = Door::new(authenticator, Failures::new(auth), patience, start);
         let shared = Shared::new(hub, clock, door, transport, sizes, shards, start);
-        Ok(Liveset::new(shared))
+        let liveset = Liveset::new(shared);
+        if let Some(mut storage) = storage {
+            let position = bring_back(&liveset, &mut *storage)?;
+            liveset.shared.keep_in(storage, position);
+        }
+        Ok(liveset)
     }
 }
+
+/// Commits the rows of a storage, some at a time.
+fn bring_back(liveset: &Liveset, storage: &mut dyn Storage) -> Result<u64, StorageError> {
+    let mut rows = Vec::new();
+    let commit = |rows: &mut Vec<Op>| {
+        let committed = liveset.commit(|tx| tx.extend(rows.drain(..)));
+        committed
+            .map(drop)
+            .map_err(|error| StorageError::new(format!("a row that is kept is not taken: {error}")))
+    };
+    let position = storage.load(&mut |set, json| {
+        rows.push(Op::Upsert { set: set.into(), node: json.as_bytes().to_vec().into() });
+        if rows.len() >= ROWS_AT_ONCE { commit(&mut rows) } else { Ok(()) }
+    })?;
+    if !rows.is_empty() {
+        commit(&mut rows)?;
+    }
+    Ok(position)
+}
+
+const ROWS_AT_ONCE: usize = 1_000;
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -212,6 +248,9 @@ pub enum BuildError {
     /// The threads for several shards could not be started.
     #[error("the threads of the shards could not be started: {0}")]
     Threads(String),
+    /// The rows of the storage could not be brought back.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
 }
 
 #[cfg(test)]

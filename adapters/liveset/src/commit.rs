@@ -10,6 +10,8 @@ use thiserror::Error;
 
 use crate::json::IntoJson;
 use crate::set::Target;
+use crate::shared::NotDone;
+use crate::storage::StorageError;
 
 /// The operations of one commit, gathered by the closure of [`Liveset::commit`](crate::Liveset::commit).
 ///
@@ -150,9 +152,22 @@ pub enum CommitError<E = Infallible> {
     /// The closure gave up, with an error of its own.
     #[error("{0}")]
     Aborted(E),
+    /// The [storage](crate::Storage) does not keep it now: a later try may go well.
+    #[error("the commit cannot be kept: {0}")]
+    NotKept(StorageError),
     /// A fault of ours, already logged. How much was applied is unknown.
     #[error("internal fault")]
     Internal,
+}
+
+impl<E> From<NotDone> for CommitError<E> {
+    fn from(reason: NotDone) -> Self {
+        match reason {
+            NotDone::Refused(refused) => Self::Refused(refused),
+            NotDone::NotKept(error) => Self::NotKept(error),
+            NotDone::Panicked => Self::Internal,
+        }
+    }
 }
 
 /// An event was not published.

@@ -19,14 +19,15 @@ use crate::json::IntoJson;
 use crate::live::LiveQuery;
 use crate::query::QueryError;
 use crate::set::{Set, UnknownSet};
-use crate::shared::Shared;
+use crate::shared::{NotDone, Shared};
 use crate::stats::Stats;
+use crate::storage::Storage;
 use crate::{connection, telemetry};
 
 /// An endpoint: sets of nodes in memory, and the connections that watch them. Cloning gives another handle on the same.
 ///
-/// **The data lives in memory, and only there. The host is the truth:** it fills the sets when it starts, and commits
-/// what changes.
+/// **The data lives in memory. The host is the truth:** it fills the sets when it starts, and commits what changes; or a
+/// [storage](crate::Storage) keeps the commits, and brings the sets back.
 ///
 /// All methods can be called from any thread, inside a tokio runtime or not, but for the asynchronous ones, which need
 /// one with its timer enabled. Each call takes a lock for as long as its work lasts.
@@ -101,6 +102,19 @@ impl Liveset {
         self.commit_as_of(None, gather)
     }
 
+    /// Changes data, as [`commit`](Self::commit) does, and waits for its [storage](crate::Storage) without blocking the thread. What the
+    /// closure gathered is handed over at once, also if the future is dropped then. Without a storage it is applied at once too.
+    ///
+    /// # Errors
+    ///
+    /// As [`commit`](Self::commit).
+    pub async fn commit_async<R: Outcome>(
+        &self,
+        gather: impl FnOnce(&mut Tx) -> R,
+    ) -> Result<Committed<R::Value>, CommitError<R::Error>> {
+        self.commit_async_as_of(None, gather).await
+    }
+
     /// The handle for changes that were made at a known moment; without one it is now.
     pub fn at(&self, moment: impl Into<Option<Timestamp>>) -> At<'_> {
         At { liveset: self, moment: moment.into() }
@@ -133,11 +147,27 @@ impl Liveset {
         let mut tx = Tx::default();
         let value = gather(&mut tx).into_result().map_err(CommitError::Aborted)?;
         let ops = tx.into_ops().map_err(CommitError::Json)?;
-        match self.commit_ops(at, ops) {
-            Ok(Ok(done)) => Ok(Committed::new(done, value)),
-            Ok(Err(refused)) => Err(CommitError::Refused(Box::new(refused))),
-            Err(Panicked) => Err(CommitError::Internal),
-        }
+        let done = self.commit_ops(at, ops)?;
+        Ok(Committed::new(done, value))
+    }
+
+    async fn commit_async_as_of<R: Outcome>(
+        &self,
+        at: Option<Timestamp>,
+        gather: impl FnOnce(&mut Tx) -> R,
+    ) -> Result<Committed<R::Value>, CommitError<R::Error>> {
+        let mut tx = Tx::default();
+        let value = gather(&mut tx).into_result().map_err(CommitError::Aborted)?;
+        let ops = tx.into_ops().map_err(CommitError::Json)?;
+        let done = match self.shared.storage.get() {
+            None => self.commit_at_once(at, ops),
+            Some(storage) => {
+                let (sender, done) = tokio::sync::oneshot::channel();
+                self.commit_kept(&**storage, at, ops, move |result| drop(sender.send(result)));
+                done.await.unwrap_or(Err(NotDone::Panicked))
+            }
+        };
+        Ok(Committed::new(done?, value))
     }
 
     /// Reads the rows of a commit before the lock is taken for it.
@@ -158,27 +188,48 @@ impl Liveset {
         }
     }
 
-    fn commit_ops(
+    fn commit_ops(&self, at: Option<Timestamp>, ops: Vec<Op>) -> Result<liveset_engine::Committed, NotDone> {
+        match self.shared.storage.get() {
+            None => self.commit_at_once(at, ops),
+            Some(storage) => {
+                let (sender, done) = std::sync::mpsc::sync_channel(1);
+                self.commit_kept(&**storage, at, ops, move |result| drop(sender.send(result)));
+                done.recv().unwrap_or(Err(NotDone::Panicked))
+            }
+        }
+    }
+
+    fn commit_at_once(
         &self,
         at: Option<Timestamp>,
         mut ops: Vec<Op>,
-    ) -> Result<Result<liveset_engine::Committed, liveset_engine::CommitError>, Panicked> {
-        let started = std::time::Instant::now();
-        let count = ops.len();
+    ) -> Result<liveset_engine::Committed, NotDone> {
+        let (started, count) = (std::time::Instant::now(), ops.len());
         let shards = &self.shared.shards;
         self.read_ahead(&mut ops);
         let commit = |hub: &mut Hub, now| hub.commit_with(now, ops, |parts| shards.run(count, parts));
-        let result = self.shared.run_at(at, commit);
-        let outcome = match &result {
-            Ok(Ok(_)) => "applied",
-            Ok(Err(_)) => "refused",
-            Err(Panicked) => {
-                tracing::error!("a commit made the engine panic; how much of it was applied is unknown");
-                "failed"
-            }
+        let result = match self.shared.run_at(at, commit) {
+            Ok(result) => result.map_err(|refused| NotDone::Refused(Box::new(refused))),
+            Err(Panicked) => Err(NotDone::Panicked),
         };
-        telemetry::committed(outcome, count, started.elapsed());
+        note_commit(&result, count, started);
         result
+    }
+
+    /// Returns when the storage has the commit; `tell` is called when it was applied.
+    fn commit_kept(
+        &self,
+        storage: &dyn Storage,
+        at: Option<Timestamp>,
+        mut ops: Vec<Op>,
+        tell: impl FnOnce(Result<liveset_engine::Committed, NotDone>) + Send + 'static,
+    ) {
+        let (started, count) = (std::time::Instant::now(), ops.len());
+        self.read_ahead(&mut ops);
+        self.shared.commit_kept(storage, at, ops, move |result| {
+            note_commit(&result, count, started);
+            tell(result);
+        });
     }
 
     /// Moves the `now` of [`Clock::Commits`](crate::Clock::Commits) forward, without a change to the data: live queries
@@ -493,6 +544,18 @@ impl At<'_> {
         self.liveset.commit_as_of(self.moment, gather)
     }
 
+    /// Changes data, as [`Liveset::commit_async`] does, at this moment.
+    ///
+    /// # Errors
+    ///
+    /// As [`Liveset::commit`].
+    pub async fn commit_async<R: Outcome>(
+        &self,
+        gather: impl FnOnce(&mut Tx) -> R,
+    ) -> Result<Committed<R::Value>, CommitError<R::Error>> {
+        self.liveset.commit_async_as_of(self.moment, gather).await
+    }
+
     /// Publishes an event, as [`Liveset::publish`] does, stamped with this moment.
     ///
     /// # Errors
@@ -600,6 +663,23 @@ impl fmt::Debug for QueryRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("QueryRun").finish_non_exhaustive()
     }
+}
+
+fn note_commit(
+    result: &Result<liveset_engine::Committed, NotDone>,
+    count: usize,
+    started: std::time::Instant,
+) {
+    let outcome = match result {
+        Ok(_) => "applied",
+        Err(NotDone::Refused(_)) => "refused",
+        Err(NotDone::NotKept(_)) => "not_kept",
+        Err(NotDone::Panicked) => {
+            tracing::error!("a commit made the engine panic; how much of it was applied is unknown");
+            "failed"
+        }
+    };
+    telemetry::committed(outcome, count, started.elapsed());
 }
 
 /// A commit to more sets has the rest of its rows read while the lock is held.

@@ -148,6 +148,7 @@ mod set;
 mod shards;
 mod shared;
 mod stats;
+mod storage;
 mod telemetry;
 #[cfg(feature = "testing")]
 #[doc(hidden)]
@@ -169,6 +170,7 @@ pub use live::{LiveQuery, LiveRows};
 pub use query::QueryError;
 pub use set::{Set, Target, UnknownSet};
 pub use stats::Stats;
+pub use storage::{Storage, StorageCommit, StorageError, StorageWrite, Tell};
 
 #[doc(inline)]
 pub use liveset_core::model::{Batch, Change, Count, LiveUpdate, Param, Query, Reason, Row, Snapshot};

@@ -17,7 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("liveset", &["liveset-core", "liveset-engine", "liveset-hub"]),
     ("liveset-axum", &["liveset"]),
     ("liveset-jwt", &["liveset"]),
-    ("liveset-store", &[]),
+    ("liveset-store", &["liveset"]),
     (
         "liveset-server",
         &["liveset-core", "liveset-engine", "liveset-hub", "liveset", "liveset-axum", "liveset-jwt"],

@@ -3,6 +3,7 @@
 mod hints;
 mod one_shot;
 mod open;
+mod stage;
 mod time;
 mod work;
 
@@ -18,7 +19,7 @@ use crate::{
     allowance::Keeping,
     error::{CommitError, DefineError, OpProblem, QueryError},
     filter::{Filter, Parameter},
-    limits::{EngineLimits, MAX_NODES},
+    limits::EngineLimits,
     moments::Moments,
     projection::Projection,
     query::{Parsed, ParsedQuery, Parts, Plan, QueryParser},
@@ -27,9 +28,9 @@ use crate::{
     shard::{AsOf, Shard, view::Identity},
     stats::{Stats, Work},
     store::{
-        reader::{Op, ReadRow, RowLimits, RowReader, Shape, check_id},
+        reader::{Op, RowReader, Shape},
         set::history::HistoryEntry,
-        set::{RowChange, Set, Sets, Write},
+        set::{RowChange, Set, Sets},
     },
     suggest,
     syntax::shortened,
@@ -39,9 +40,8 @@ use crate::{
 
 pub use hints::Hints;
 pub use one_shot::OneShot;
-
-/// The writes of a commit to one set, each with the place of its operation.
-type Staged = SmallVec<[(usize, Write); 1]>;
+use stage::Staged;
+pub use stage::StagedRow;
 
 /// The outcome of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +123,8 @@ pub struct Engine {
     owes_slice: bool,
     version: u64,
     next_feed: u64,
+    /// Commits that were checked, and are still to be applied.
+    staged: VecDeque<Staged>,
     /// Empty buffers for the changes of a commit.
     spare: Vec<Vec<RowChange>>,
     stats: Stats,
@@ -177,6 +179,7 @@ impl Engine {
             owes_slice: false,
             version: 0,
             next_feed: 0,
+            staged: VecDeque::new(),
             spare: Vec::new(),
             stats: Stats::default(),
         }
@@ -253,7 +256,11 @@ impl Engine {
         ops: Vec<Op>,
         spread: impl FnOnce(&mut [Part<'_>]),
     ) -> Result<Committed, CommitError> {
-        let staged = self.stage(ops)?;
+        let staged = self.check(ops)?;
+        Ok(self.apply(now, staged, spread))
+    }
+
+    fn apply(&mut self, now: Timestamp, staged: Staged, spread: impl FnOnce(&mut [Part<'_>])) -> Committed {
         let most = (self.limits.enforced_hold() / OF_HOLD_AT_COMMIT).max(1);
         let left = self.pass(now, most);
         self.take_again();
@@ -325,7 +332,7 @@ impl Engine {
         }
         self.grant_wishes();
         self.follow_up(left);
-        Ok(Committed { commit: self.stats.commits, changed, version })
+        Committed { commit: self.stats.commits, changed, version }
     }
 
     /// Steps of work done so far; see [`Work::steps`].
@@ -336,61 +343,6 @@ impl Engine {
     /// The steps of one hold of the lock; see [`EngineLimits::hold_steps`].
     pub fn hold_steps(&self) -> u64 {
         self.limits.enforced_hold()
-    }
-
-    /// Reads and checks every operation; changes nothing.
-    fn stage(&self, ops: Vec<Op>) -> Result<SmallVec<[(usize, Staged); 1]>, CommitError> {
-        let max = self.limits.max_ops_per_commit;
-        if ops.len() > max {
-            let problem = OpProblem::TooMany { what: "operations in a commit", max };
-            return Err(CommitError { index: max, problem: Box::new(problem) });
-        }
-        let count = ops.len();
-        let limits = RowLimits::of(&self.limits);
-        let mut shape: Option<(usize, Shape)> = None;
-        let mut staged: SmallVec<[(usize, Staged); 1]> = SmallVec::new();
-        for (index, op) in ops.into_iter().enumerate() {
-            let refused = |problem| CommitError { index, problem: Box::new(problem) };
-            let (number, write) = match op {
-                Op::Put(ReadRow { set, schema, row }) => match self.sets.get_index(set) {
-                    Some((_, known)) if Arc::ptr_eq(&known.schema, &schema) => (set, Write::Put(row)),
-                    _ => return Err(refused(OpProblem::Foreign)),
-                },
-                Op::Upsert { set, node } => {
-                    let (number, set) = self.set(&set).map_err(refused)?;
-                    let (_, shape) = match &mut shape {
-                        Some(known) if known.0 == number => known,
-                        other => other.insert((number, set.shape())),
-                    };
-                    (number, Write::Put(shape.admit(&node, &limits).map_err(refused)?))
-                }
-                Op::Remove { set, id } => {
-                    let (number, set) = self.set(&set).map_err(refused)?;
-                    check_id(&set.name, &id, &limits).map_err(refused)?;
-                    (number, Write::Remove(id.into()))
-                }
-            };
-            let place = staged.iter().position(|(other, _)| *other == number).unwrap_or_else(|| {
-                staged.push((number, Staged::with_capacity(count - index)));
-                staged.len() - 1
-            });
-            staged[place].1.push((index, write));
-        }
-        for (number, writes) in &staged {
-            let Some((_, set)) = self.sets.get_index(*number) else { continue };
-            let max = self.limits.max_nodes_per_set.min(MAX_NODES);
-            // Counting them takes a table of its own: only where there may be too many.
-            if set.len() + writes.len() <= max {
-                continue;
-            }
-            let (growth, grown_by) = set.growth(writes.iter().map(|(_, write)| write));
-            if growth > 0 && set.len().saturating_add_signed(growth) > max {
-                let problem = OpProblem::TooMany { what: "nodes in a set", max };
-                let index = writes.get(grown_by).map_or(0, |(index, _)| *index);
-                return Err(CommitError { index, problem: Box::new(problem) });
-            }
-        }
-        Ok(staged)
     }
 
     fn set(&self, name: &str) -> Result<(usize, &Set), OpProblem> {

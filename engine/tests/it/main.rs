@@ -16,5 +16,6 @@ mod predicate_index;
 mod rechoosing;
 mod restrictions;
 mod seeds;
+mod staging;
 mod support;
 mod time_without_timers;

@@ -2,14 +2,15 @@
 //! happen after it was touched.
 
 mod drain;
+mod kept;
 mod shutdown;
 mod streams;
 pub(crate) mod timer;
 mod verify;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -26,8 +27,11 @@ use crate::door::Door;
 use crate::limits::TransportLimits;
 use crate::peer::Peer;
 use crate::shards::Shards;
+use crate::storage::Storage;
 use crate::telemetry;
 use drain::Effects;
+pub(crate) use kept::NotDone;
+use kept::Positions;
 use timer::Timer;
 
 /// A timer that is later than this was not late by chance.
@@ -48,6 +52,8 @@ pub(crate) struct Shared {
     /// What was refused by limits without the lock on the hub.
     pub(crate) refusals: Mutex<Refusals>,
     pub(crate) shards: Shards,
+    /// What keeps commits, if anything does.
+    pub(crate) storage: OnceLock<Box<dyn Storage>>,
     /// Where the monotonic clock begins.
     start: tokio::time::Instant,
     timer: Arc<Timer>,
@@ -74,6 +80,7 @@ pub(crate) struct Sizes {
 /// What the lock protects. Only [`Shared::run`] and its like touch it.
 struct State {
     hub: Hub,
+    positions: Positions,
     wall: WallClock,
     /// Those that the hub knows, by the slot of their connection.
     peers: Vec<Option<Arc<Peer>>>,
@@ -100,6 +107,7 @@ impl Shared {
         let parser = hub.parser();
         let state = State {
             hub,
+            positions: Positions::default(),
             wall,
             peers: Vec::new(),
             open: HashMap::new(),
@@ -115,6 +123,7 @@ impl Shared {
             sizes,
             refusals: Mutex::default(),
             shards,
+            storage: OnceLock::new(),
             start,
             timer: Arc::new(Timer::default()),
             closing: AtomicBool::new(false),

@@ -129,7 +129,7 @@ fn a_file_with_flipped_bits_is_refused_or_whole() {
             &format!("byte {byte} ^ {bits}"),
         ));
     }
-    assert!(refused * 10 > flips.len() * 4, "{refused} of {} were refused", flips.len());
+    assert!(refused > 200, "{refused} of {} were refused", flips.len());
 }
 
 fn flips_of_this_run() -> usize {

@@ -3,6 +3,7 @@
 mod backups;
 mod damage;
 mod delayed;
+mod endpoints;
 mod full;
 mod kills;
 mod opening;

@@ -123,7 +123,7 @@ fn read(line: &str, folder: &str) -> Option<Call> {
         "write" if arguments[0].starts_with("1<") => Call::Told(String::from_utf8(text(arguments[1])).ok()?),
         "pwrite64" => {
             let (bytes, at) = (text(arguments[1]), arguments[3].parse().expect("a place"));
-            assert_eq!(bytes.len(), result.parse().expect("a count"), "all bytes are shown");
+            assert_eq!(bytes.len(), result.parse::<usize>().expect("a count"), "all bytes are shown");
             Call::Write { name: of_number(arguments[0])?, at, bytes }
         }
         "ftruncate" => {

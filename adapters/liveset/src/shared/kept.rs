@@ -1,0 +1,197 @@
+//! Commits of an endpoint with a storage: checked, kept, and only then applied.
+
+use std::sync::Arc;
+
+use liveset_engine::{Committed, Op, StagedRow, Timestamp};
+use liveset_hub::Now;
+use parking_lot::Mutex;
+
+use super::Shared;
+use crate::contain::{Panicked, contain};
+use crate::storage::{Storage, StorageCommit, StorageError, StorageWrite};
+
+/// How far the commits of a storage are.
+#[derive(Debug, Default)]
+pub(super) struct Positions {
+    /// The position of the newest commit that was handed over.
+    newest: u64,
+    /// That of the newest that was applied.
+    applied: u64,
+    /// How often all commits that wait were given up, because one of them is not kept.
+    given_up: u64,
+}
+
+/// A commit was not made.
+#[derive(Debug)]
+pub(crate) enum NotDone {
+    Refused(Box<liveset_engine::CommitError>),
+    NotKept(StorageError),
+    Panicked,
+}
+
+type Told = Box<dyn FnOnce(Result<Committed, NotDone>) + Send>;
+
+/// A commit that a storage has. It is told, or forgotten: dropped without.
+struct Pending {
+    /// Given back before anybody is told: whoever was told may be the last who holds the endpoint.
+    shared: Option<Arc<Shared>>,
+    at: Option<Timestamp>,
+    operations: usize,
+    position: u64,
+    /// [`Positions::given_up`] when it was handed over.
+    given_up: u64,
+    /// Work that it puts off is for this runtime, if there is one.
+    runtime: Option<tokio::runtime::Handle>,
+    told: Arc<Mutex<Who>>,
+}
+
+/// Who is told of a commit.
+struct Who {
+    /// `None` when it was.
+    told: Option<Told>,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The lock is held for it.
+    HandingOver,
+    HandedOver,
+    Forgotten,
+}
+
+impl Shared {
+    /// From now on, commits are kept.
+    pub(crate) fn keep_in(&self, storage: Box<dyn Storage>, position: u64) {
+        self.lock().positions = Positions { newest: position, applied: position, given_up: 0 };
+        // It is given once, by the builder.
+        let _ = self.storage.set(storage);
+    }
+
+    /// Checks a commit, and hands it over. `told` is called when it was applied, on a thread of the storage, or with what it was
+    /// refused for.
+    pub(crate) fn commit_kept(
+        self: &Arc<Self>,
+        storage: &dyn Storage,
+        at: Option<Timestamp>,
+        ops: Vec<Op>,
+        told: impl FnOnce(Result<Committed, NotDone>) + Send + 'static,
+    ) {
+        let told = Arc::new(Mutex::new(Who { told: Some(Box::new(told)), stage: Stage::HandingOver }));
+        if let Err(reason) = self.hand_over(storage, at, ops, &told) {
+            let told = told.lock().told.take();
+            if let Some(told) = told {
+                told(Err(reason));
+            }
+        }
+    }
+
+    fn hand_over(
+        self: &Arc<Self>,
+        storage: &dyn Storage,
+        at: Option<Timestamp>,
+        ops: Vec<Op>,
+        told: &Arc<Mutex<Who>>,
+    ) -> Result<(), NotDone> {
+        let operations = ops.len();
+        // Commits are handed over in the order in which they are checked: one hold of the lock for both.
+        let mut state = self.lock();
+        let staged = contain(|| state.hub.stage(ops).map(|rows| rows.map(write).collect()));
+        let writes = match staged {
+            Ok(staged) => staged.map_err(|refused| NotDone::Refused(Box::new(refused)))?,
+            Err(Panicked) => return Err(NotDone::Panicked),
+        };
+        let (follows, given_up) = (state.positions.newest, state.positions.given_up);
+        let position = follows + 1;
+        let (shared, runtime) = (Some(self.clone()), tokio::runtime::Handle::try_current().ok());
+        let pending = Pending { shared, at, operations, position, given_up, runtime, told: told.clone() };
+        let commit = StorageCommit { follows, position, writes };
+        let taken = contain(|| storage.submit(commit, Box::new(move |kept| pending.tell(kept))));
+        let taken = taken.unwrap_or_else(|Panicked| Err(StorageError::new("the storage has panicked")));
+        let mut who = told.lock();
+        match taken {
+            Ok(()) if who.stage == Stage::HandingOver => {
+                who.stage = Stage::HandedOver;
+                state.positions.newest = position;
+                Ok(())
+            }
+            taken => {
+                let kept = state.hub.staged().saturating_sub(1);
+                state.hub.abandon_staged(kept);
+                Err(NotDone::NotKept(taken.err().unwrap_or_else(forgotten)))
+            }
+        }
+    }
+}
+
+impl Pending {
+    fn tell(mut self, kept: Result<(), StorageError>) {
+        let told = self.told.lock().told.take();
+        let (Some(told), Some(shared)) = (told, self.shared.take()) else { return };
+        let _runtime = self.runtime.as_ref().map(tokio::runtime::Handle::enter);
+        let done = match kept {
+            Ok(()) => self.apply(&shared),
+            Err(error) => self.give_up(&shared, error),
+        };
+        drop(shared);
+        told(done);
+    }
+
+    fn apply(&self, shared: &Arc<Shared>) -> Result<Committed, NotDone> {
+        let Self { at, operations, position, given_up, .. } = self;
+        let applied = shared.run_locked(|state, monotonic| {
+            if state.positions.given_up != *given_up {
+                return Err(NotDone::NotKept(StorageError::new("a commit before it is not kept")));
+            }
+            let wall = state.wall.now_with(*at);
+            let now = Now { monotonic, wall };
+            let applied = state.hub.apply_staged(now, |parts| shared.shards.run(*operations, parts));
+            state.wall.advance(wall);
+            state.positions.applied = *position;
+            applied.ok_or(NotDone::Panicked)
+        });
+        applied.unwrap_or(Err(NotDone::Panicked))
+    }
+
+    /// It is not kept: it goes, and with it all that were checked against its rows.
+    fn give_up(&self, shared: &Shared, error: StorageError) -> Result<Committed, NotDone> {
+        let mut state = shared.lock();
+        // Those that are told later have gone already, and others may wait in their place.
+        if state.positions.given_up == self.given_up {
+            state.positions.given_up += 1;
+            state.positions.newest = state.positions.applied;
+            state.hub.abandon_staged(0);
+        }
+        Err(NotDone::NotKept(error))
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        let told = {
+            let mut who = self.told.lock();
+            match who.stage {
+                Stage::HandedOver => who.told.take(),
+                // Whoever holds the lock tells.
+                Stage::HandingOver | Stage::Forgotten => {
+                    who.stage = Stage::Forgotten;
+                    None
+                }
+            }
+        };
+        if let (Some(told), Some(shared)) = (told, self.shared.take()) {
+            let done = self.give_up(&shared, forgotten());
+            drop(shared);
+            told(done);
+        }
+    }
+}
+
+fn forgotten() -> StorageError {
+    StorageError::new("the storage has forgotten it")
+}
+
+fn write(row: StagedRow<'_>) -> StorageWrite {
+    let text = |json: &[u8]| String::from_utf8_lossy(json).into_owned();
+    StorageWrite { set: row.set.clone(), id: row.id.to_owned(), json: row.json.map(text) }
+}

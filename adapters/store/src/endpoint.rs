@@ -1,0 +1,115 @@
+//! A file as the storage of an endpoint.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use liveset::{Storage, StorageCommit, StorageError, Tell};
+
+use crate::commit::{Commit, Write};
+use crate::durability::Durability;
+use crate::error::{AppendError, OpenError};
+use crate::loading::Loading;
+use crate::store::Store;
+use crate::writer::Writer;
+
+/// The file in which an endpoint keeps its sets.
+///
+/// ```
+/// use liveset::{Liveset, Query, SetDef};
+/// use liveset_store::{Durability, SetsFile};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let path = std::env::temp_dir().join(format!("liveset-store-endpoint-{}.db", std::process::id()));
+/// let open = || -> Result<Liveset, Box<dyn std::error::Error>> {
+///     let file = SetsFile::open(&path, Durability::Always)?;
+///     Ok(Liveset::builder().set(SetDef::new("orders")).store(file).build()?)
+/// };
+/// let liveset = open()?;
+/// liveset.commit(|tx| tx.upsert("orders", &serde_json::json!({ "id": 7, "total": 12.5 })))?;
+/// drop(liveset);
+///
+/// let liveset = open()?;
+/// assert_eq!(liveset.query(Query::new("orders"))?.count.total, 1);
+/// # drop(liveset);
+/// # std::fs::remove_file(&path)?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// The file is closed with the last handle of the endpoint.
+pub struct SetsFile {
+    /// Until its rows were read.
+    loading: Mutex<Option<Loading>>,
+    /// From then on.
+    writer: Option<Writer>,
+}
+
+impl SetsFile {
+    /// Opens a file, or makes it where there is none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open`].
+    pub fn open(path: impl AsRef<Path>, durability: Durability) -> Result<Self, OpenError> {
+        Ok(Self { loading: Mutex::new(Some(Store::open(path, durability)?)), writer: None })
+    }
+}
+
+impl Storage for SetsFile {
+    fn load(
+        &mut self,
+        see: &mut dyn FnMut(&str, &str) -> Result<(), StorageError>,
+    ) -> Result<u64, StorageError> {
+        let loading = self.loading.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let loading = loading.ok_or_else(|| StorageError::new("the rows of the file were read already"))?;
+        let store =
+            loading.read(|row| see(row.set, row.json).map_err(Failed::Row)).map_err(
+                |failed| match failed {
+                    Failed::Row(error) => error,
+                    Failed::Open(error) => StorageError::new(error.to_string()),
+                },
+            )?;
+        let position = store.position();
+        let writer = Writer::start(store).map_err(|error| StorageError::new(error.to_string()))?;
+        self.writer = Some(writer);
+        Ok(position)
+    }
+
+    fn submit(&self, commit: StorageCommit, tell: Tell) -> Result<(), StorageError> {
+        let StorageCommit { follows, position, writes, .. } = commit;
+        let writes = writes.into_iter().map(|write| match write.json {
+            Some(json) => Write::Put { set: write.set, id: write.id, json },
+            None => Write::Remove { set: write.set, id: write.id },
+        });
+        let commit = Commit { follows, position, writes: writes.collect() };
+        let writer =
+            self.writer.as_ref().ok_or_else(|| StorageError::new("the rows of the file were not read"))?;
+        writer.submit(commit, move |written| tell(written.map_err(refused))).map_err(refused)
+    }
+}
+
+fn refused(error: AppendError) -> StorageError {
+    match error {
+        AppendError::OutOfOrder { .. } => StorageError::new("a commit before it was not stored: try again"),
+        error => StorageError::new(error.to_string()),
+    }
+}
+
+/// Why rows were not read to the last.
+enum Failed {
+    Open(OpenError),
+    Row(StorageError),
+}
+
+impl From<OpenError> for Failed {
+    fn from(error: OpenError) -> Self {
+        Self::Open(error)
+    }
+}
+
+impl fmt::Debug for SetsFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SetsFile").finish_non_exhaustive()
+    }
+}
