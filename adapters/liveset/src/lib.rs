@@ -173,16 +173,19 @@ pub use stats::Stats;
 pub use storage::{Storage, StorageCommit, StorageError, StorageWrite, Tell};
 
 #[doc(inline)]
-pub use liveset_core::model::{Batch, Change, Count, LiveUpdate, Param, Query, Reason, Row, Snapshot};
+pub use liveset_core::model::{
+    Batch, Change, Count, LiveUpdate, Param, Query, Reason, Row, SetStatus, Snapshot,
+};
 #[doc(inline)]
-pub use liveset_core::{ErrorCode, InvalidQuery, SessionLimits, Token};
+pub use liveset_core::{ErrorCode, InvalidQuery, Position, SessionLimits, Token};
 #[doc(inline)]
 pub use liveset_engine::{
     Cost, EngineLimits, Explain, FieldDef, FieldKind, Op, QueryLimits, SetDef, Timestamp,
 };
 #[doc(inline)]
 pub use liveset_hub::{
-    Access, AllowAll, DeclareError, Delay, HubLimits, Policy, Principal, Resources, Restriction, SubjectUse,
+    Access, AllowAll, DeclareError, Delay, HubLimits, Policy, Principal, Resources, Restriction, StatusError,
+    SubjectUse,
 };
 
 /// The packages below this one, for what is not named here.

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use liveset_core::{CloseCode, Monotonic, model::Refusals};
 use liveset_engine::Timestamp;
-use liveset_hub::{ConnectionId, Hub, Now, Parser, Timeouts, WatchId};
+use liveset_hub::{ConnectionId, Hub, Now, Parser, Positions, Timeouts, WatchId};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
@@ -31,7 +31,7 @@ use crate::storage::Storage;
 use crate::telemetry;
 use drain::Effects;
 pub(crate) use kept::NotDone;
-use kept::Positions;
+use kept::Progress;
 use timer::Timer;
 
 /// A timer that is later than this was not late by chance.
@@ -46,6 +46,7 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     /// Reads messages and queries, outside of the lock.
     pub(crate) parser: Parser,
+    pub(crate) positions: Positions,
     pub(crate) door: Door,
     pub(crate) transport: TransportLimits,
     pub(crate) sizes: Sizes,
@@ -80,7 +81,7 @@ pub(crate) struct Sizes {
 /// What the lock protects. Only [`Shared::run`] and its like touch it.
 struct State {
     hub: Hub,
-    positions: Positions,
+    kept: Progress,
     wall: WallClock,
     /// Those that the hub knows, by the slot of their connection.
     peers: Vec<Option<Arc<Peer>>>,
@@ -104,10 +105,10 @@ impl Shared {
         shards: Shards,
         start: tokio::time::Instant,
     ) -> Arc<Self> {
-        let parser = hub.parser();
+        let (parser, positions) = (hub.parser(), hub.positions());
         let state = State {
             hub,
-            positions: Positions::default(),
+            kept: Progress::default(),
             wall,
             peers: Vec::new(),
             open: HashMap::new(),
@@ -118,6 +119,7 @@ impl Shared {
         Arc::new(Self {
             state: Mutex::new(state),
             parser,
+            positions,
             door,
             transport,
             sizes,

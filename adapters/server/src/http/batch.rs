@@ -21,6 +21,7 @@ pub(super) async fn commit(State(app): State<App>, caller: Caller, body: Body) -
         CommitError::NotKept(error) => ApiError::overloaded(error.to_string()),
         refused => ApiError::refused("INVALID_NODE", refused.to_string()),
     })?;
-    let answer = format!(r#"{{"commit":{},"changed":{}}}"#, committed.commit, committed.changed);
+    let liveset::Committed { commit, changed, position, .. } = committed;
+    let answer = format!(r#"{{"commit":{commit},"changed":{changed},"position":"{position}"}}"#);
     Ok(error::json(StatusCode::OK, answer))
 }
