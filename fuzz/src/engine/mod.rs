@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use std::time::Duration;
 
 use liveset_engine::{
-    Filter, JsonLimits, Literal, Number, Order, Parameter, QueryLimits, Timestamp, Value, json,
+    ExprError, Filter, JsonLimits, Literal, Number, Order, Parameter, QueryLimits, Timestamp, Value, json,
 };
 
 mod holds;
@@ -33,11 +33,8 @@ fn printed() -> QueryLimits {
     QueryLimits::default().expression_bytes(1 << 20)
 }
 
-/// A filter that can be read prints as itself, its canonical form means the same, and it tells in time when a node enters
-/// or leaves it; one that cannot be read says so in one line.
-pub fn filter(data: &[u8]) {
-    let Some((text, nodes)) = expression(data) else { return };
-    // What a name stands for shows by its first letter.
+/// Reads a filter whose parameters have values: text, a number or a list, as the first letter of their names says.
+pub fn read_filter(text: &str) -> Result<Filter, ExprError> {
     let value = |name: &str| {
         Some(match name.chars().next()? {
             't' => Parameter::One(Literal::Text("it's $x".into())),
@@ -48,7 +45,14 @@ pub fn filter(data: &[u8]) {
             _ => return None,
         })
     };
-    let filter = match Filter::parse_with(text, &QueryLimits::default(), &value) {
+    Filter::parse_with(text, &QueryLimits::default(), &value)
+}
+
+/// A filter that can be read prints as itself, its canonical form means the same, and it tells in time when a node enters
+/// or leaves it; one that cannot be read says so in one line.
+pub fn filter(data: &[u8]) {
+    let Some((text, nodes)) = expression(data) else { return };
+    let filter = match read_filter(text) {
         Ok(filter) => filter,
         Err(error) => {
             assert!(error.line >= 1 && error.line <= text.split('\n').count(), "{error}");

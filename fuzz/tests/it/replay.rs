@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, fs};
 
 use fastrand::Rng;
-use liveset_engine::{Filter, Order, QueryLimits};
-use liveset_fuzz::{Body, TARGETS, corpora, corpus, replay};
+use liveset_engine::{Order, QueryLimits};
+use liveset_fuzz::{Body, TARGETS, corpora, corpus, engine::read_filter, replay};
 
 /// The body and the corpus of a target.
 fn target(name: &str) -> (Body, Vec<Vec<u8>>) {
@@ -174,7 +174,7 @@ fn seeds_of_expressions_are_read_unless_they_are_mistakes() {
             let text = fs::read_to_string(&file).expect("text");
             let text = text.split("\n{").next().unwrap_or_default();
             let refused = match name {
-                "filter" => Filter::parse(text, &limits).err(),
+                "filter" => read_filter(text).err(),
                 _ => Order::parse(text, &limits).err(),
             };
             let mistake = stem.to_string_lossy().starts_with("mistake");
