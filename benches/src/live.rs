@@ -64,12 +64,20 @@ impl Live {
         changes
     }
 
-    /// Applies a commit and hands over what comes of it.
+    /// Applies a commit and hands over what comes of it, once all queries are up to it.
     pub fn commit(&mut self, now: i64, ops: Vec<Op>, mut tell: impl FnMut(Update)) {
         self.now = instant(now);
         self.engine.commit(self.now, ops).expect("orders are sound");
-        while let Some(update) = self.engine.poll_update() {
-            tell(update);
+        loop {
+            while let Some(update) = self.engine.poll_update() {
+                tell(update);
+            }
+            // A query that a commit costs more than a hold takes it in slices.
+            let is_due = self.engine.poll_timeout().is_some_and(|at| at <= self.now);
+            if !is_due || self.engine.stats().behind == 0 {
+                return;
+            }
+            self.engine.handle_timeout(self.now);
         }
     }
 
