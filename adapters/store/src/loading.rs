@@ -45,6 +45,9 @@ impl Loading {
         let io = |error| OpenError::io(path, &error);
         fs::create_dir_all(folder(path)).map_err(io)?;
         let path = resolved(path).map_err(io)?;
+        if path.is_dir() {
+            return Err(io(std::io::ErrorKind::IsADirectory.into()));
+        }
         let lock = Lock::take(&path)?;
         let io = |error| OpenError::io(&path, &error);
         let log = beside(&path, "-wal");
