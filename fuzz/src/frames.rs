@@ -51,7 +51,7 @@ pub fn head(fin: bool, opcode: u8, len: usize, masked: bool) -> Vec<u8> {
 ///
 /// It is a fragment, or has a reserved bit or a mask.
 pub fn split(bytes: &[u8]) -> Result<(u8, usize, usize), usize> {
-    let need = |count: usize| bytes.get(..count).ok_or(count - bytes.len());
+    let need = |count: usize| bytes.get(..count).ok_or_else(|| count - bytes.len());
     let begin = need(2)?;
     assert_eq!(begin[0] & 0xf0, 0x80, "whole frames without reserved bits");
     assert_eq!(begin[1] & 0x80, 0, "a server does not mask");
