@@ -139,7 +139,7 @@ fn a_seed_gives_one_workload() {
     assert_eq!(
         even.split(r#","note":"#).next(),
         Some(
-            r#"{"id":10000007,"status":"new","customer":"customer-2","region":"region-27","total":134.23,"createdAt":"2024-02-10T02:50:37Z","priority":1,"tags":["tag-0"]"#
+            r#"{"id":10000007,"status":"cancelled","customer":"customer-3","region":"region-14","total":1240.12,"createdAt":"2024-02-05T00:49:43Z","priority":2,"tags":["tag-0"]"#
         )
     );
     assert!(zipf.starts_with(r#"{"id":10000007,"#), "{zipf}");

@@ -8,6 +8,8 @@ use crate::order::rank;
 const MOST_BRANCHES: usize = 128;
 /// So many guards of a branch are made at most; the rest is left to the program.
 const MOST_GUARDS: usize = 4;
+/// A moment that takes more steps than this is left to the program.
+const MOST_STEPS: usize = 4;
 
 /// A test of one column, which an index asks of the rows that it finds.
 #[derive(Clone, Debug)]
@@ -102,7 +104,8 @@ fn guard<C: ColumnInfo>(filter: &Compiled<C>, test: Ref) -> Option<Guard<C>> {
             let (lo, hi) = rank::prefix_range(text);
             (column, Asks::Key { lo, hi, is_whole: false })
         }
-        [Probe::Time { column, test }] => (column, Asks::Time(test.clone())),
+        // A copy of many steps would take as much room again as the filter.
+        [Probe::Time { column, test }] if test.steps() <= MOST_STEPS => (column, Asks::Time(test.clone())),
         [Probe::Item { column, .. } | Probe::Value { column, .. }, ..] => {
             let key = |probe: &Probe<C>| match probe {
                 Probe::Value { key, .. } | Probe::Item { key, .. } => Some(key.clone()),

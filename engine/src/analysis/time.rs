@@ -38,6 +38,11 @@ impl TimeTest {
         TimeTest { steps, operator }
     }
 
+    /// How many steps move `now`.
+    pub(super) fn steps(&self) -> usize {
+        self.steps.0.len()
+    }
+
     /// What is asked of the moved `now` and the column.
     #[cfg(test)]
     pub(super) fn operator(&self) -> Comparison {
