@@ -13,8 +13,8 @@
 //! process](Liveset::live), gets its result, and from then on what every [commit](Liveset::commit) changes of it: net,
 //! in order, without loss. [Events](Liveset::publish) go the same way, to whoever subscribed to their path.
 //!
-//! **The data lives in memory, and only there. Nothing is written to disk, and nothing survives the process. The host
-//! is the truth:** it fills the sets when it starts, from wherever its data is kept, and commits what changes.
+//! **The data lives in memory. The host is the truth:** it fills the sets when it starts, from wherever its data is kept, and
+//! commits what changes. With a [`Storage`], such as that of `liveset-store`, commits are kept and survive the process.
 //!
 //! ```
 //! use liveset::{FieldKind, Grant, LiveUpdate, Liveset, Query, SetDef, StaticTokens};
