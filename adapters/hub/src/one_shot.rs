@@ -2,12 +2,12 @@
 
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
-use liveset_core::{Query, Refusal, SetStatus, Snapshot, model::limit};
+use liveset_core::{Query, Refusal, Snapshot, model::limit};
 use liveset_engine::{Explain, Filter, ParsedQuery, Plan, Projection};
 
 use crate::{
     Access, Hub, HubLimits, Now, PreparedQuery, Principal,
-    refusals::{invalid, query_forbidden, still_loading},
+    refusals::{invalid, query_forbidden},
 };
 
 /// A query that is answered once; see [`Hub::query`](crate::Hub::query). It may run on another thread, without the hub.
@@ -132,10 +132,6 @@ impl Hub {
         parsed: Option<&ParsedQuery>,
     ) -> Result<OneShot, Refusal> {
         let plan = self.allowed_plan(who, query, parsed)?;
-        if who.is_some() && *self.statuses.of(&query.set) == SetStatus::Loading {
-            self.counts.refusals.count(limit!(HubLimits.loading_wait));
-            return Err(still_loading(&query.set));
-        }
         self.pass_time(now);
         let asked = self.engine.one_shot(now.wall, &plan);
         self.distribute(now);

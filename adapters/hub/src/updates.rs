@@ -10,7 +10,6 @@ use crate::{
     ConnectionId, Hub, Now, Output,
     direct::{Direct, Forms},
     feeds::Watcher,
-    hashing::keep_etags,
     limits::UNHANDED_BATCHES,
 };
 
@@ -28,11 +27,7 @@ impl Hub {
         let last = self.unhanded.back().map_or(0, |(_, batch)| batch.version);
         let (mut newest, mut is_sorted) = (last, true);
         while let Some(update) = self.engine.poll_update() {
-            let mut batch = update.batch();
-            if self.feeds.is_resumable(update.feed) {
-                self.counts.own_steps += keep_etags(&mut batch);
-            }
-            let batch = Arc::new(batch);
+            let batch = Arc::new(update.batch());
             self.counts.batches += 1;
             self.feeds.changed(update.feed, &batch, &self.limits);
             is_sorted &= newest <= batch.version;
@@ -144,8 +139,7 @@ impl Hub {
         connection.signal(conn, &mut self.outputs);
         // What it holds may have been folded.
         self.totals.count(connection);
-        let session = &connection.session;
-        let is_queued = last.is_some() || session.has_unsent_live_queries() || session.frames_commits();
+        let is_queued = last.is_some() || connection.session.has_unsent_live_queries();
         self.connections.set_queued(conn, is_queued);
     }
 
@@ -158,8 +152,6 @@ impl Hub {
     pub(crate) fn begin(&mut self, now: Now, feed: FeedId) {
         // Counts change without an update where nobody follows them: a snapshot is good for its own moment only.
         let version = self.engine.version();
-        let with_etags = self.with_etags(now, feed, version);
-        let lacks_etags = with_etags.is_none();
         let (connections, limit) = (&mut self.connections, self.limits.initial_backlog_bytes);
         let (subjects, engine) = (&mut self.subjects, &self.engine);
         let limit_of_subject = self.limits.initial_backlog_bytes_per_subject;
@@ -174,7 +166,7 @@ impl Hub {
                     || (connection.session.initial_bytes() == 0
                         && *is_small.get_or_insert_with(|| engine.result_bytes(feed) <= SMALL_RESULT_BYTES)));
             let Some(held) = connection.held.queries.get_mut(ticket) else { return true };
-            if held.is_unchecked || (held.options.resume && lacks_etags) {
+            if held.is_unchecked {
                 return false;
             }
             // What a client has is made into something else at once.
@@ -188,8 +180,7 @@ impl Hub {
             }
             is_ready
         };
-        let Some((snapshot, waited)) =
-            self.feeds.begin(feed, version, with_etags, || self.engine.snapshot(feed), ready)
+        let Some((snapshot, waited)) = self.feeds.begin(feed, version, || self.engine.snapshot(feed), ready)
         else {
             return;
         };

@@ -82,9 +82,8 @@ impl Hub {
     /// Works on the first result that a watcher waits for. Returns for how many steps.
     fn fill(&mut self, now: Now, place: Place, watcher: Watcher, rows: usize, steps: u64) -> u64 {
         let Some(feed) = self.feed_of(watcher) else { return 0 };
-        let is_being_made = self.engine.is_being_made(feed);
         if let Watcher::Connection(conn, ticket) = watcher
-            && (is_being_made || self.feeds.hashes_for(feed, watcher))
+            && self.engine.is_being_made(feed)
         {
             let (wait, limit) = self.wait(now, conn);
             if !wait.is_zero() {
@@ -102,14 +101,6 @@ impl Hub {
             if let Some(held) = connection.and_then(|connection| connection.held.queries.get_mut(&ticket)) {
                 held.worked_at = now.monotonic;
             }
-        }
-        if !is_being_made {
-            let before = self.steps();
-            self.begin(now, feed);
-            if self.feeds.hashes_for(feed, watcher) {
-                self.tasks.put_back(place, Task::Fill(watcher));
-            }
-            return self.steps() - before;
         }
         let worked = self.engine.work_for(feed, rows, steps);
         self.spend(now, watcher, worked);

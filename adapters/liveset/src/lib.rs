@@ -173,19 +173,16 @@ pub use stats::Stats;
 pub use storage::{Storage, StorageCommit, StorageError, StorageWrite, Tell};
 
 #[doc(inline)]
-pub use liveset_core::model::{
-    Batch, Change, Count, LiveUpdate, Param, Query, Reason, Row, SetStatus, Snapshot,
-};
+pub use liveset_core::model::{Batch, Change, Count, LiveUpdate, Param, Query, Reason, Row, Snapshot};
 #[doc(inline)]
-pub use liveset_core::{ErrorCode, InvalidQuery, Position, SessionLimits, Token};
+pub use liveset_core::{ErrorCode, InvalidQuery, SessionLimits, Token};
 #[doc(inline)]
 pub use liveset_engine::{
     Cost, EngineLimits, Explain, FieldDef, FieldKind, Op, QueryLimits, SetDef, Timestamp,
 };
 #[doc(inline)]
 pub use liveset_hub::{
-    Access, AllowAll, DeclareError, Delay, HubLimits, Policy, Principal, Resources, Restriction, StatusError,
-    SubjectUse,
+    Access, AllowAll, DeclareError, Delay, HubLimits, Policy, Principal, Resources, Restriction, SubjectUse,
 };
 
 /// The packages below this one, for what is not named here.

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use event::{ClientError, ClientEvent, Ended, NodeChange, RequestId};
-use result::Held;
 pub use result::LiveResult;
 
 use crate::limits::ClientLimits;
@@ -17,7 +16,7 @@ use crate::message::{
     AuthOptions, ClientBody, ClientMessage, LiveQueryOptions, ServerMessage, ServerMessageError,
     SubscriptionSpec,
 };
-use crate::model::{Query, SetStatus};
+use crate::model::Query;
 use crate::session::Event;
 use crate::time::Monotonic;
 use crate::token::Token;
@@ -102,7 +101,6 @@ enum Asked {
     Unsubscribe,
     Create { id: Arc<str>, result: Box<LiveResult> },
     Destroy,
-    Await,
 }
 
 /// A live query that a client wants.
@@ -126,9 +124,8 @@ pub struct LiveQueryRequest {
     pub options: LiveQueryOptions,
     /// The key field of the set: initial rows name their nodes by it. Default `id`. With any option the server names it, and that counts.
     pub key: String,
-    /// With `resume`: the result of an earlier connection, from which to go on, by its version where the server knows that, else by
-    /// what rows it has. The query must be the same; the options may be others. With `positions` where the result has none it begins
-    /// anew.
+    /// With `resume`: the result of an earlier connection, from which to go on. The query must be the same; the options may be
+    /// others. With `positions` where the result has none it begins anew.
     pub resume_from: Option<LiveResult>,
 }
 
@@ -165,13 +162,10 @@ impl ClientSession {
 
     /// Sends the token (without `Bearer `). Must be the first message.
     pub fn authenticate(&mut self, token: &Token) -> RequestId {
-        self.authenticate_with(token, AuthOptions::default())
-    }
-
-    /// Like [`authenticate`](ClientSession::authenticate), with extensions of the connection. Those of the last token that was accepted
-    /// count.
-    pub fn authenticate_with(&mut self, token: &Token, options: AuthOptions) -> RequestId {
-        self.ask(Asked::Authenticate, ClientBody::Auth { token: token.clone(), options })
+        self.ask(
+            Asked::Authenticate,
+            ClientBody::Auth { token: token.clone(), options: AuthOptions::default() },
+        )
     }
 
     /// Asks for all of these subscriptions, or none.
@@ -193,21 +187,14 @@ impl ClientSession {
             resume_from.filter(|_| options.resume).and_then(|result| result.resumed(&key, &options));
         let result = resumed.unwrap_or_else(|| LiveResult::new(&key, &options));
         let since = result.version().map(String::from);
-        // Where the server does not know the version. Nothing is not worth a word.
-        let have = result.etags().filter(|etags| !etags.is_empty());
         let id: Arc<str> = id.into();
-        let body = ClientBody::CreateLiveQuery { id: id.clone(), query, options, since, have };
+        let body = ClientBody::CreateLiveQuery { id: id.clone(), query, options, since };
         self.ask(Asked::Create { id, result: Box::new(result) }, body)
     }
 
     /// Gives up a live query.
     pub fn destroy_live_query(&mut self, id: &str) -> RequestId {
         self.ask(Asked::Destroy, ClientBody::DestroyLiveQuery { id: id.into() })
-    }
-
-    /// Asks to be told when all live queries show a position: what a commit was answered with.
-    pub fn await_position(&mut self, position: impl Into<String>) -> RequestId {
-        self.ask(Asked::Await, ClientBody::AwaitPosition { position: position.into() })
     }
 
     /// Asks for a pong.
@@ -363,17 +350,6 @@ impl ClientSession {
                     },
                 }
             }
-            ServerMessage::Commit => ClientEvent::Commit,
-            ServerMessage::PositionReached { request_id } => match self.answered(request_id.as_deref())? {
-                (request, Asked::Await) => ClientEvent::PositionReached { request },
-                (request, _) => return Err(wrong_answer(request)),
-            },
-            ServerMessage::LiveQueryStatus { id, status, since } => {
-                let status = SetStatus::from_wire(&status, since.as_deref());
-                let status =
-                    status.ok_or_else(|| inconsistent("a status that the protocol does not have"))?;
-                ClientEvent::LiveQueryStatus { id: Arc::from(&*id), status }
-            }
             ServerMessage::Warning { code, message, subscription_id } => ClientEvent::Warning {
                 code: code.into_owned(),
                 message: message.into_owned(),
@@ -397,15 +373,11 @@ impl ClientSession {
                 self.live_queries.insert(id.clone(), result);
                 Ok(ClientEvent::LiveQueryCreated { request, id, hints: hints.unwrap_or_default() })
             }
-            ServerMessage::LiveQueryResumed { request_id, id, total_count, capped, version, key, drop } => {
+            ServerMessage::LiveQueryResumed { request_id, id, total_count, capped, version, key } => {
                 let (request, id, mut result) = self.accepted(request_id.as_deref(), &id)?;
                 result.tell_key(key.as_deref());
-                match drop {
-                    Some(drop) => result.kept(&drop).map_err(ClientError::Inconsistent)?,
-                    None if result.version().is_none() => {
-                        return Err(inconsistent("'liveQueryResumed' where nothing was to be resumed"));
-                    }
-                    None => {}
+                if result.version().is_none() {
+                    return Err(inconsistent("'liveQueryResumed' where nothing was to be resumed"));
                 }
                 result.count(total_count, capped);
                 // Where nothing has changed it is the version of now.
@@ -422,29 +394,26 @@ impl ClientSession {
                     None => Err(inconsistent(&format!("'{id}' was destroyed, but is not there"))),
                 }
             }
-            ServerMessage::LiveQueryData { id, data, etags, has_more, .. } => {
+            ServerMessage::LiveQueryData { id, data, has_more, .. } => {
                 let (id, result) = self.known(&id)?;
-                for (place, row) in data.iter().enumerate() {
-                    let etag = etags.as_ref().and_then(|etags| etags.get(place));
-                    result.load(row.0, etag.copied()).map_err(ClientError::Inconsistent)?;
+                for row in &data {
+                    result.load(row.0).map_err(ClientError::Inconsistent)?;
                 }
                 if !has_more {
                     result.all_loaded();
                 }
                 Ok(ClientEvent::LiveQueryRows { id, rows: data.len(), loaded: !has_more })
             }
-            ServerMessage::LiveQueryAddedNode { id, node_id, data, index, reason, version, etag } => {
+            ServerMessage::LiveQueryAddedNode { id, node_id, data, index, reason, version } => {
                 let (id, result) = self.known(&id)?;
-                result.added(&node_id, Held::new(data.0, etag), index).map_err(ClientError::Inconsistent)?;
+                result.added(&node_id, data.0, index).map_err(ClientError::Inconsistent)?;
                 result.reached(version.as_deref());
                 let change = NodeChange::Added { index, reason };
                 Ok(ClientEvent::LiveQueryChanged { id, node_id: Arc::from(&*node_id), change })
             }
-            ServerMessage::LiveQueryUpdatedNode { id, node_id, data, index, version, etag } => {
+            ServerMessage::LiveQueryUpdatedNode { id, node_id, data, index, version } => {
                 let (id, result) = self.known(&id)?;
-                result
-                    .updated(&node_id, Held::new(data.0, etag), index)
-                    .map_err(ClientError::Inconsistent)?;
+                result.updated(&node_id, data.0, index).map_err(ClientError::Inconsistent)?;
                 result.reached(version.as_deref());
                 let change = NodeChange::Updated { index };
                 Ok(ClientEvent::LiveQueryChanged { id, node_id: Arc::from(&*node_id), change })

@@ -2,7 +2,6 @@
 
 mod change;
 pub mod duration;
-mod etag;
 mod hint;
 mod limit;
 mod param;
@@ -10,12 +9,10 @@ mod query;
 mod read_limits;
 mod row;
 mod snapshot;
-mod status;
 
 #[doc(inline)]
 pub use crate::{limit, limits};
 pub use change::{Batch, Change, LiveUpdate, Reason};
-pub use etag::{Etag, NoEtag};
 pub use hint::Hint;
 #[doc(hidden)]
 pub use limit::LimitType;
@@ -27,4 +24,3 @@ pub use row::{Row, StoredRow};
 #[doc(hidden)]
 pub use serde;
 pub use snapshot::{Count, Snapshot};
-pub use status::SetStatus;

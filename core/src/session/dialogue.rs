@@ -15,7 +15,7 @@ use crate::message::{
     Ahead, ClientBody, ClientMessage, ClientMessageError, LiveQueryOptions, ServerMessage, SubscriptionSpec,
     shortened,
 };
-use crate::model::{Etag, Query, limit};
+use crate::model::{Query, limit};
 use crate::time::Monotonic;
 
 impl Session {
@@ -54,10 +54,8 @@ impl Session {
 
     /// "`auth` must be the first message. Anything else first: `error` `NOT_AUTHENTICATED`, close 1008."
     fn take_first(&mut self, deadline: Monotonic, message: Result<ClientMessage, ClientMessageError>) {
-        let (request_id, token, options) = match message {
-            Ok(ClientMessage { request_id, body: ClientBody::Auth { token, options } }) => {
-                (request_id, token, options)
-            }
+        let (request_id, token) = match message {
+            Ok(ClientMessage { request_id, body: ClientBody::Auth { token, .. } }) => (request_id, token),
             Err(error) if error.is_auth => return self.refuse_malformed(&error),
             Ok(ClientMessage { request_id, .. }) => {
                 return self.close_unauthenticated(request_id.as_deref());
@@ -66,8 +64,7 @@ impl Session {
         };
         let attempt = self.requests.attempt();
         self.requests.push(Request::Verify { attempt, token });
-        let held = super::held::Held::default();
-        self.state = State::Verifying { deadline, attempt, request_id, options, held };
+        self.state = State::Verifying { deadline, attempt, request_id, held: super::held::Held::default() };
     }
 
     fn close_unauthenticated(&mut self, request_id: Option<&str>) {
@@ -105,18 +102,17 @@ impl Session {
             ClientBody::Ping => {
                 self.answer(&ServerMessage::Pong { request_id: request_id.as_deref().map(Cow::Borrowed) });
             }
-            ClientBody::Auth { token, options } => {
+            ClientBody::Auth { token, .. } => {
                 let attempt = self.requests.attempt();
                 let deadline = now + self.limits.auth_timeout;
-                active.reauth = Some(Reauth { deadline, attempt, request_id, options });
+                active.reauth = Some(Reauth { deadline, attempt, request_id });
                 self.requests.push(Request::Verify { attempt, token });
             }
             ClientBody::SubscribeEvents { subscriptions } => self.subscribe(request_id, subscriptions),
             ClientBody::UnsubscribeEvents { ids } => self.unsubscribe(request_id, ids),
-            ClientBody::CreateLiveQuery { id, query, options, since, have } => {
-                self.create_live_query(request_id, id, Asked { query, options, since, have, ahead });
+            ClientBody::CreateLiveQuery { id, query, options, since } => {
+                self.create_live_query(request_id, id, Asked { query, options, since, ahead });
             }
-            ClientBody::AwaitPosition { position } => self.await_position(now, request_id, position),
             ClientBody::DestroyLiveQuery { id } => self.destroy_live_query(request_id.as_deref(), &id),
         }
     }
@@ -201,22 +197,9 @@ impl Session {
             return self.error(ErrorCode::LimitExceeded, &message, request_id.as_deref(), Some(&id));
         }
         let ticket = self.requests.ticket();
-        let Asked { query, options, since, have, ahead } = asked;
+        let Asked { query, options, since, ahead } = asked;
         live_queries.request(ticket, id.clone(), request_id, options, since.as_deref().map(Box::from));
-        self.requests.push(Request::CreateLiveQuery { ticket, id, query, options, since, have, ahead });
-    }
-
-    fn await_position(&mut self, now: Monotonic, request_id: Option<Box<str>>, position: String) {
-        let State::Active(active) = &mut self.state else { return };
-        let limit = self.limits.awaited_positions;
-        if active.awaited.len() >= limit {
-            let message = format!("A connection may wait for at most {limit} positions");
-            self.refusals.count(limit!(SessionLimits.awaited_positions));
-            return self.error(ErrorCode::LimitExceeded, &message, request_id.as_deref(), None);
-        }
-        let ticket = self.requests.ticket();
-        active.awaited.push(ticket, request_id, now + self.limits.position_timeout);
-        self.requests.push(Request::AwaitPosition { ticket, position });
+        self.requests.push(Request::CreateLiveQuery { ticket, id, query, options, since, ahead });
     }
 
     /// "drops what is pending and stops the stream: nothing of that query follows `liveQueryDestroyed`"
@@ -266,7 +249,6 @@ struct Asked {
     query: Query,
     options: LiveQueryOptions,
     since: Option<String>,
-    have: Option<Vec<Etag>>,
     ahead: Ahead,
 }
 
@@ -285,7 +267,7 @@ fn must_wait(active: &Active, body: &ClientBody) -> bool {
     let Streams { subscriptions, live_queries, .. } = &active.streams;
     match body {
         ClientBody::Auth { .. } => active.reauth.is_some(),
-        ClientBody::Ping | ClientBody::Pong | ClientBody::AwaitPosition { .. } => false,
+        ClientBody::Ping | ClientBody::Pong => false,
         ClientBody::SubscribeEvents { subscriptions: wanted } => {
             wanted.iter().any(|entry| subscriptions.is_reserved(&entry.id))
         }

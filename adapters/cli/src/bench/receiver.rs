@@ -272,13 +272,8 @@ impl Reader {
         }
         for query in 0..plan.queries {
             if let Some((query, options, id)) = live_query(plan, self.index, query) {
-                let text = self.say(ClientBody::CreateLiveQuery {
-                    id: id.into(),
-                    query,
-                    options,
-                    since: None,
-                    have: None,
-                });
+                let text =
+                    self.say(ClientBody::CreateLiveQuery { id: id.into(), query, options, since: None });
                 frames::write(frames::TEXT, &text, NO_MASK, out);
             }
         }

@@ -10,7 +10,7 @@ use std::{
 use foldhash::fast::FixedState;
 use indexmap::{IndexMap, IndexSet};
 use liveset_core::{
-    Etag, Hint, LiveQueryOptions, Monotonic, Query, Session, SessionState, Snapshot, SubscriptionSpec, Ticket,
+    Hint, LiveQueryOptions, Monotonic, Query, Session, SessionState, Snapshot, SubscriptionSpec, Ticket,
 };
 use liveset_engine::{FeedId, Keeping};
 
@@ -25,7 +25,7 @@ use totals::Totals;
 /// All connections, in an order that is a function of what was done.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
-    /// Of each slot, whether something of a live query may wait in its session, or it is told of commits: then all goes there. Apart
+    /// Of each slot, whether something of a live query may wait in its session: then all that is of later commits goes there too. Apart
     /// from the connections, since every diff for everyone looks here.
     queued: Vec<bool>,
     slots: Vec<Option<(u64, Connection)>>,
@@ -143,8 +143,6 @@ pub(crate) struct HeldQuery {
     pub(crate) had: Option<Arc<Snapshot>>,
     /// The version from which the client wants to resume; until it is answered.
     pub(crate) since: Option<String>,
-    /// The etags of the rows that it has, to resume from where it cannot be by a version; until it is answered.
-    pub(crate) have: Option<Vec<Etag>>,
     /// What is probably a mistake in it, where the client asks for that; until it is answered.
     pub(crate) hints: Vec<Hint>,
     /// It is among those that wait until the connection has taken the first rows of others.

@@ -12,7 +12,7 @@ use crate::storage::{Storage, StorageCommit, StorageError, StorageWrite};
 
 /// How far the commits of a storage are.
 #[derive(Debug, Default)]
-pub(super) struct Progress {
+pub(super) struct Positions {
     /// The position of the newest commit that was handed over.
     newest: u64,
     /// That of the newest that was applied.
@@ -38,7 +38,7 @@ struct Pending {
     at: Option<Timestamp>,
     operations: usize,
     position: u64,
-    /// [`Progress::given_up`] when it was handed over.
+    /// [`Positions::given_up`] when it was handed over.
     given_up: u64,
     /// Work that it puts off is for this runtime, if there is one.
     runtime: Option<tokio::runtime::Handle>,
@@ -63,7 +63,7 @@ enum Stage {
 impl Shared {
     /// From now on, commits are kept.
     pub(crate) fn keep_in(&self, storage: Box<dyn Storage>, position: u64) {
-        self.lock().kept = Progress { newest: position, applied: position, given_up: 0 };
+        self.lock().positions = Positions { newest: position, applied: position, given_up: 0 };
         // It is given once, by the builder.
         let _ = self.storage.set(storage);
     }
@@ -101,7 +101,7 @@ impl Shared {
             Ok(staged) => staged.map_err(|refused| NotDone::Refused(Box::new(refused)))?,
             Err(Panicked) => return Err(NotDone::Panicked),
         };
-        let (follows, given_up) = (state.kept.newest, state.kept.given_up);
+        let (follows, given_up) = (state.positions.newest, state.positions.given_up);
         let position = follows + 1;
         let (shared, runtime) = (Some(self.clone()), tokio::runtime::Handle::try_current().ok());
         let pending = Pending { shared, at, operations, position, given_up, runtime, told: told.clone() };
@@ -112,7 +112,7 @@ impl Shared {
         match taken {
             Ok(()) if who.stage == Stage::HandingOver => {
                 who.stage = Stage::HandedOver;
-                state.kept.newest = position;
+                state.positions.newest = position;
                 Ok(())
             }
             taken => {
@@ -140,14 +140,14 @@ impl Pending {
     fn apply(&self, shared: &Arc<Shared>) -> Result<Committed, NotDone> {
         let Self { at, operations, position, given_up, .. } = self;
         let applied = shared.run_locked(|state, monotonic| {
-            if state.kept.given_up != *given_up {
+            if state.positions.given_up != *given_up {
                 return Err(NotDone::NotKept(StorageError::new("a commit before it is not kept")));
             }
             let wall = state.wall.now_with(*at);
             let now = Now { monotonic, wall };
             let applied = state.hub.apply_staged(now, |parts| shared.shards.run(*operations, parts));
             state.wall.advance(wall);
-            state.kept.applied = *position;
+            state.positions.applied = *position;
             applied.ok_or(NotDone::Panicked)
         });
         applied.unwrap_or(Err(NotDone::Panicked))
@@ -157,9 +157,9 @@ impl Pending {
     fn give_up(&self, shared: &Shared, error: StorageError) -> Result<Committed, NotDone> {
         let mut state = shared.lock();
         // Those that are told later have gone already, and others may wait in their place.
-        if state.kept.given_up == self.given_up {
-            state.kept.given_up += 1;
-            state.kept.newest = state.kept.applied;
+        if state.positions.given_up == self.given_up {
+            state.positions.given_up += 1;
+            state.positions.newest = state.positions.applied;
             state.hub.abandon_staged(0);
         }
         Err(NotDone::NotKept(error))

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use liveset_core::{CloseCode, Monotonic, model::Refusals};
 use liveset_engine::Timestamp;
-use liveset_hub::{ConnectionId, Hub, Now, Parser, Positions, Timeouts, WatchId};
+use liveset_hub::{ConnectionId, Hub, Now, Parser, Timeouts, WatchId};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
@@ -31,7 +31,7 @@ use crate::storage::Storage;
 use crate::telemetry;
 use drain::Effects;
 pub(crate) use kept::NotDone;
-use kept::Progress;
+use kept::Positions;
 use timer::Timer;
 
 /// A timer that is later than this was not late by chance.
@@ -46,7 +46,6 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     /// Reads messages and queries, outside of the lock.
     pub(crate) parser: Parser,
-    pub(crate) positions: Positions,
     pub(crate) door: Door,
     pub(crate) transport: TransportLimits,
     pub(crate) sizes: Sizes,
@@ -81,7 +80,7 @@ pub(crate) struct Sizes {
 /// What the lock protects. Only [`Shared::run`] and its like touch it.
 struct State {
     hub: Hub,
-    kept: Progress,
+    positions: Positions,
     wall: WallClock,
     /// Those that the hub knows, by the slot of their connection.
     peers: Vec<Option<Arc<Peer>>>,
@@ -105,10 +104,10 @@ impl Shared {
         shards: Shards,
         start: tokio::time::Instant,
     ) -> Arc<Self> {
-        let (parser, positions) = (hub.parser(), hub.positions());
+        let parser = hub.parser();
         let state = State {
             hub,
-            kept: Progress::default(),
+            positions: Positions::default(),
             wall,
             peers: Vec::new(),
             open: HashMap::new(),
@@ -119,7 +118,6 @@ impl Shared {
         Arc::new(Self {
             state: Mutex::new(state),
             parser,
-            positions,
             door,
             transport,
             sizes,

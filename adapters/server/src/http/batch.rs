@@ -21,7 +21,6 @@ pub(super) async fn commit(State(app): State<App>, caller: Caller, body: Body) -
         CommitError::NotKept(error) => ApiError::overloaded(error.to_string()),
         refused => ApiError::refused("INVALID_NODE", refused.to_string()),
     })?;
-    let liveset::Committed { commit, changed, position, .. } = committed;
-    let answer = format!(r#"{{"commit":{commit},"changed":{changed},"position":"{position}"}}"#);
+    let answer = format!(r#"{{"commit":{},"changed":{}}}"#, committed.commit, committed.changed);
     Ok(error::json(StatusCode::OK, answer))
 }

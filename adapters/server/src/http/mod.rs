@@ -2,7 +2,7 @@
 //!
 //! | endpoint | takes | answers |
 //! | --- | --- | --- |
-//! | `POST /batch` | a list of ops, or `{"at"?, "ops"}`: one atomic commit | `{"commit": n, "changed": nodes whose value changed, "position": where it stands}` once it is applied |
+//! | `POST /batch` | a list of ops, or `{"at"?, "ops"}`: one atomic commit | `{"commit": n, "changed": nodes whose value changed}` once it is applied |
 //! | `POST /events` | `{"path", "eventType", "data", "timestamp"?}` | `{"delivered": subscribers}` |
 //! | `POST /query` | a query, as in `createLiveQuery` | `{"nodes": […], "totalCount": n, "capped": b}` |
 //! | `POST /explain` | a query | how changes find it and what it costs: `{"access": equality, range, …, scan, "probes": […], "hasResidue", "sharing", "isOpen", "candidates": nodes to look at, "isSlice", "hasOrderIndex", "cost": {"fixed", "perBlock"} steps to try the filter on a node, whatever its size and for each 16 bytes of it, "flipCost" to find when time changes it, "filterBytes" that the filter takes, "orderCost" to order it, "projectionCost" to write it, "text": the same for people}` |

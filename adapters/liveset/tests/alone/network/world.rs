@@ -232,7 +232,7 @@ impl World {
                 state.create(
                     &id,
                     question,
-                    LiveQueryOptions { positions, counts, reasons, resume, status: false, hints: false },
+                    LiveQueryOptions { positions, counts, reasons, resume, hints: false },
                     None,
                 );
             }
