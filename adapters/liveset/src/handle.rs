@@ -39,7 +39,7 @@ use crate::{connection, telemetry};
 /// liveset.commit(|tx| tx.upsert("orders", &serde_json::json!({ "id": 1, "total": 12.5 })))?;
 /// liveset.publish("jobs/42", "jobCompleted", &serde_json::json!({ "elapsedMs": 1200 }))?;
 /// let result = liveset.query(Query::new("orders").filter("total > 10"))?;
-/// assert_eq!(result.rows[0].json(), r#"{"id":1,"total":12.5}"#);
+/// assert_eq!(result.rows[0].json(), br#"{"id":1,"total":12.5}"#);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]

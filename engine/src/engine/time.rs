@@ -13,7 +13,10 @@ impl Engine {
     ///
     /// A `now` before the last one is a clock set back: the queries over time are evaluated again for what that may have changed.
     pub fn handle_timeout(&mut self, now: Timestamp) {
-        let is_due = self.next_flip().is_some_and(|at| at <= now);
+        // What is behind has flips of its own, which are an entry of its history: time does not go on without them.
+        let is_due = now > self.now
+            && (self.next_flip().is_some_and(|at| at <= now)
+                || self.shards.iter().any(|shard| shard.is_due_behind(now)));
         let owes_slice = std::mem::take(&mut self.owes_slice);
         if !self.has_work() || now < self.now || (is_due && !owes_slice) {
             let left = self.pass_time(now);
