@@ -157,7 +157,7 @@ impl Row {
     pub(crate) fn differing(&self, other: &Row) -> u64 {
         let layout = &self.head().layout;
         match other.is_laid_out(layout) {
-            true => layout.bits(|place| self.cell(place) != other.cell(place)),
+            true => layout.bits(|place| !self.cell(place).is_interchangeable(other.cell(place))),
             false => u64::MAX,
         }
     }

@@ -20,6 +20,18 @@ pub(crate) enum ValueRef<'a> {
 }
 
 impl<'a> ValueRef<'a> {
+    /// Whether every test and every sum says the same of both: equal numbers of two forms, `1` and `1.0`, add up to different ones where
+    /// they are large.
+    pub(crate) fn is_interchangeable(self, other: ValueRef<'_>) -> bool {
+        let of_one_form = match (self, other) {
+            (ValueRef::Number(a), ValueRef::Number(b)) => {
+                std::mem::discriminant(&a) == std::mem::discriminant(&b)
+            }
+            _ => true,
+        };
+        of_one_form && self == other
+    }
+
     /// The text of a text or of an instant.
     pub(crate) fn as_text(self) -> Option<&'a [u8]> {
         match self {

@@ -185,3 +185,16 @@ fn rows_that_are_read_ahead_are_the_rows_of_the_commit() {
     let error = ahead.commit(now(), foreign).unwrap_err();
     assert_eq!(error.to_string(), "operation 0: the row was read for another engine");
 }
+
+/// `9007199254740993.0` is the number 9007199254740992, which adds up otherwise where it is written as an integer.
+#[test]
+fn an_equal_number_of_another_form_is_a_change_to_a_sum() {
+    let mut engine = engine(10);
+    engine.commit(now(), vec![upsert(r#"{"id":1,"n":9007199254740993.0}"#)]).unwrap();
+    let query = Query::new("s").filter("n + 1 != 9007199254740992");
+    let plan = engine.prepare(&query).unwrap();
+    let (feed, first) = engine.open(now(), &plan).unwrap();
+    assert_eq!(first.count.total, 0);
+    engine.commit(now(), vec![upsert(r#"{"id":1,"n":9007199254740992,"m":1}"#)]).unwrap();
+    assert_eq!(engine.snapshot(feed).unwrap().count.total, 1);
+}
