@@ -60,6 +60,25 @@ impl KeyCache {
         before: Option<&Row>,
         after: Option<&Row>,
     ) -> Keys {
+        let held = self.held(sorting, handle);
+        let stays = match (before, after) {
+            (Some(before), Some(after)) => *held.stays.get_or_insert_with(|| sorting.same(before, after)),
+            _ => false,
+        };
+        let before = before.map(|row| *held.before.get_or_insert_with(|| Side::of(sorting, row)));
+        let after = after.map(|row| *held.after.get_or_insert_with(|| Side::of(sorting, row)));
+        let steps = before.map_or(0, |side| side.steps) + after.map_or(0, |side| side.steps);
+        Keys { before: before.map(|side| side.prefix), after: after.map(|side| side.prefix), stays, steps }
+    }
+
+    /// Where one version of a row stands.
+    pub(super) fn place(&mut self, sorting: &Sorting, handle: u32, row: &Row, is_after: bool) -> u128 {
+        let Held { before, after, .. } = self.held(sorting, handle);
+        let side = if is_after { after } else { before };
+        side.get_or_insert_with(|| Side::of(sorting, row)).prefix
+    }
+
+    fn held(&mut self, sorting: &Sorting, handle: u32) -> &mut Held {
         if self.held.is_empty() {
             self.held = vec![Held::default(); PLACES];
             self.turn += 1;
@@ -69,13 +88,6 @@ impl KeyCache {
         if (held.turn, held.sorting, held.handle) != (self.turn, by, handle) {
             *held = Held { turn: self.turn, sorting: by, handle, ..Held::default() };
         }
-        let stays = match (before, after) {
-            (Some(before), Some(after)) => *held.stays.get_or_insert_with(|| sorting.same(before, after)),
-            _ => false,
-        };
-        let before = before.map(|row| *held.before.get_or_insert_with(|| Side::of(sorting, row)));
-        let after = after.map(|row| *held.after.get_or_insert_with(|| Side::of(sorting, row)));
-        let steps = before.map_or(0, |side| side.steps) + after.map_or(0, |side| side.steps);
-        Keys { before: before.map(|side| side.prefix), after: after.map(|side| side.prefix), stays, steps }
+        held
     }
 }

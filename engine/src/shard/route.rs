@@ -1,7 +1,5 @@
 //! Brings the changes of a commit to the filters and stretches that they touch.
 
-use std::sync::Arc;
-
 use smallvec::SmallVec;
 
 use crate::{
@@ -14,7 +12,7 @@ use crate::{
         view::{Shape, SharedFilter},
     },
     steps::Cost,
-    store::{row::Row, set::RowChange, sorting::Sorting},
+    store::{row::Row, set::RowChange},
 };
 
 impl Shard {
@@ -86,14 +84,13 @@ impl Shard {
         let looked_up = columns * changes.len() as u64 + candidates;
         self.work.steps += looked_up;
         indexed = indexed.saturating_sub(looked_up);
-        let mut places = Places::default();
         for found in &scratch.touched {
             match *found {
                 Found::Filter(filter) => {
                     let first = self.filters[filter as usize].touches.first;
                     let touches =
                         || scratch.chain(first).map(|touch| (&changes[touch.change as usize], touch));
-                    if self.is_passed_by(filter, touches(), &mut places, &mut indexed) {
+                    if self.is_passed_by(filter, touches(), &mut indexed) {
                         continue;
                     }
                     let tried = Tried::of_changes(touches().map(|(change, _)| change));
@@ -165,13 +162,12 @@ impl Shard {
         &mut self,
         id: u32,
         touches: impl Iterator<Item = (&'a RowChange, Touch)>,
-        places: &mut Places,
         left: &mut u64,
     ) -> bool {
         if *left == 0 {
             return false;
         }
-        let Self { filters, views, work, .. } = self;
+        let Self { filters, views, work, keys, .. } = self;
         let filter = &mut filters[id as usize];
         let [view] = filter.views[..] else { return false };
         let view = &mut views[view as usize];
@@ -180,13 +176,13 @@ impl Shard {
             return false;
         }
         let (mut total, mut rows) = (view.total, 0);
-        for (RowChange { before, after, .. }, Touch { change, sides, holds, .. }) in touches {
+        for (RowChange { handle, before, after, .. }, Touch { sides, holds, .. }) in touches {
             if sides != holds {
                 return false;
             }
             let mut place = |row: &Option<Row>, is_after: bool, holds: bool| {
                 let row = row.as_ref().filter(|_| holds)?;
-                Some(places.of(row, &view.sorting, change, is_after))
+                Some(keys.place(&view.sorting, *handle, row, is_after))
             };
             let (was, is) = (place(before, false, holds.before), place(after, true, holds.after));
             let ends_before = |place: Option<u128>| place.is_none_or(|place| window.ends_before(place));
@@ -222,30 +218,6 @@ impl Shard {
         };
         let tried = of(filter.cost, rows.sides, rows.blocks);
         tried.saturating_add(of(filter.moves, rows.rows, rows.blocks))
-    }
-}
-
-/// The places of changed rows in orders, as far as they were asked for: of what came last, the few that queries share.
-#[derive(Debug)]
-struct Places([(*const Sorting, u32, bool, u128); PLACES]);
-
-const PLACES: usize = 16;
-
-impl Default for Places {
-    fn default() -> Self {
-        Self([(std::ptr::null(), 0, false, 0); PLACES])
-    }
-}
-
-impl Places {
-    fn of(&mut self, row: &Row, sorting: &Arc<Sorting>, change: u32, is_after: bool) -> u128 {
-        let order = Arc::as_ptr(sorting);
-        let slot = (order as usize >> 4) ^ ((change as usize) << 1 | usize::from(is_after));
-        let held = &mut self.0[slot % PLACES];
-        if (held.0, held.1, held.2) != (order, change, is_after) {
-            *held = (order, change, is_after, sorting.prefix(row));
-        }
-        held.3
     }
 }
 

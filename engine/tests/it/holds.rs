@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use liveset_engine::{
-    Allowance, Cost, Engine, EngineLimits, FeedId, HashSeed, Keeping, Op, Plan, Query, Reason, SetDef,
-    Snapshot, Timestamp,
+    Allowance, Change, Cost, Engine, EngineLimits, FeedId, HashSeed, Keeping, Op, Plan, Query, Reason,
+    SetDef, Snapshot, Timestamp, Tuning,
 };
 
 const HOLDS: [u64; 2] = [2_000, 100_000];
@@ -561,4 +561,41 @@ fn a_result_that_is_computed_again_says_what_was_created() {
         }
     }
     assert_eq!(reasons, BTreeMap::from([("created", 200), ("filter", 30), ("deleted", 30)]));
+}
+
+/// A timeout once set the time alone where a query was behind: what flipped was told together with the commit that came next.
+#[test]
+fn time_is_a_step_of_its_own_for_a_query_that_is_behind() {
+    let tuning = Tuning { node_timers: true, ..Tuning::default() };
+    let mut engine = Engine::new(EngineLimits::default().hold_steps(1_500).tuning(tuning), HashSeed::FIXED);
+    engine.define_set(SetDef::new("s")).expect("a set");
+    let row = |id: i128, n: i128| put(format!(r#"{{"id":{id},"n":{n},"at":"{}"}}"#, moment(id % 9)));
+    engine.commit(moment(0), (0..40).map(|id| row(id, id)).collect()).expect("good nodes");
+    let query = Query::new("s").filter("at > now - 3 seconds and n != 3").limit(1_000);
+    let plan = engine.prepare(&query).expect("a query");
+    engine.open(moment(0), &plan).expect("room for a view");
+
+    engine.commit(moment(0), (0..40).map(|id| row(id, id + 1_000)).collect()).expect("good nodes");
+    assert!(engine.is_behind());
+    engine.handle_timeout(moment(6));
+    let remove = |id: i128| Op::Remove { set: "s".into(), id: id.to_string() };
+    let second = engine.commit(moment(6), (10..20).map(remove).collect()).expect("good nodes").version;
+    while engine.poll_timeout().is_some_and(|at| at <= moment(6)) {
+        engine.handle_timeout(moment(6));
+    }
+
+    let (mut expired, mut deleted) = (0, 0);
+    while let Some(update) = engine.poll_update() {
+        let of = |reason| {
+            let left =
+                |change: &Change| matches!(change, Change::Removed { reason: Some(is), .. } if *is == reason);
+            update.changes().filter(left).count()
+        };
+        assert_eq!(of(Reason::Deleted) > 0, update.version == second);
+        assert!(of(Reason::Time) == 0 || update.version < second, "time is no part of a commit");
+        expired += of(Reason::Time);
+        deleted += of(Reason::Deleted);
+    }
+    // Four of nine have expired; of the ten that were removed five had not.
+    assert_eq!((expired, deleted), (20, 5));
 }
