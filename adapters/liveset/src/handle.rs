@@ -143,10 +143,7 @@ impl Liveset {
         at: Option<Timestamp>,
         gather: impl FnOnce(&mut Tx) -> R,
     ) -> Result<Committed<R::Value>, CommitError<R::Error>> {
-        // Gathered before the lock is taken: the closure is the host's and may take its time.
-        let mut tx = Tx::default();
-        let value = gather(&mut tx).into_result().map_err(CommitError::Aborted)?;
-        let ops = tx.into_ops().map_err(CommitError::Json)?;
+        let (value, ops) = gathered(gather)?;
         let done = self.commit_ops(at, ops)?;
         Ok(Committed::new(done, value))
     }
@@ -156,9 +153,7 @@ impl Liveset {
         at: Option<Timestamp>,
         gather: impl FnOnce(&mut Tx) -> R,
     ) -> Result<Committed<R::Value>, CommitError<R::Error>> {
-        let mut tx = Tx::default();
-        let value = gather(&mut tx).into_result().map_err(CommitError::Aborted)?;
-        let ops = tx.into_ops().map_err(CommitError::Json)?;
+        let (value, ops) = gathered(gather)?;
         let done = match self.shared.storage.get() {
             None => self.commit_at_once(at, ops),
             Some(storage) => {
@@ -663,6 +658,15 @@ impl fmt::Debug for QueryRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("QueryRun").finish_non_exhaustive()
     }
+}
+
+/// Runs the closure of a commit. Before the lock is taken: the closure is the host's and may take its time.
+fn gathered<T, E, R: Outcome<Value = T, Error = E>>(
+    gather: impl FnOnce(&mut Tx) -> R,
+) -> Result<(T, Vec<Op>), CommitError<E>> {
+    let mut tx = Tx::default();
+    let value = gather(&mut tx).into_result().map_err(CommitError::Aborted)?;
+    Ok((value, tx.into_ops().map_err(CommitError::Json)?))
 }
 
 fn note_commit(

@@ -1,4 +1,4 @@
-//! What is written.
+//! Commits and the writes in them.
 
 use std::sync::Arc;
 

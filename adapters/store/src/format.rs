@@ -1,4 +1,4 @@
-//! The form of the file: its header, its tables, and the head that each commit writes anew.
+//! The layout of the file: its header, its tables, and the head, which each commit overwrites.
 
 use std::fs::{self, File};
 use std::hash::{BuildHasher as _, RandomState};

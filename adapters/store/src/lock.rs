@@ -29,7 +29,7 @@ impl Lock {
             }
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        // For whoever is refused. A lock is a lock without it.
+        // The error of a second Liveset names this process. The lock holds without it.
         let _ = file
             .set_len(0)
             .and_then(|()| file.rewind())

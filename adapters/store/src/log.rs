@@ -10,7 +10,7 @@ use std::path::Path;
 pub(crate) enum Rest {
     /// Nothing: the log was left between two commits, or there is none.
     Nothing,
-    /// A part of a commit: whoever wrote it was stopped, or the log was cut.
+    /// A part of a commit: its process was stopped, or the log was cut.
     Part,
     /// The ends of commits that cannot be read any more: they were altered, or their pages came to the disk in another order.
     Commits,

@@ -15,8 +15,8 @@ use crate::store::Store;
 
 /// A thread that writes commits in their order. Those that wait while it writes are written next, as one, with one sync.
 ///
-/// Each commit names the one that it follows. Where that was refused, for want of room say, so is this one: whoever checked it against rows
-/// that are not stored has to check it again.
+/// Each commit names the commit that it follows. If that one was refused, for want of room for example, this one is refused too: it was
+/// checked against rows that are not stored, and its owner checks it again.
 ///
 /// A writer that is dropped writes what it was given and closes the file, as [`close`](Self::close) does, which tells whether that went
 /// well.
@@ -29,7 +29,7 @@ pub struct Writer {
     thread: Option<JoinHandle<Result<(), AppendError>>>,
 }
 
-/// A commit, and who is told.
+/// A commit and its callback.
 struct Waiting {
     commit: Commit,
     bytes: usize,
@@ -57,7 +57,7 @@ impl Writer {
     ///
     /// # Errors
     ///
-    /// More than 64 MiB of commits wait already. Then nobody is told, and the commit is not written.
+    /// More than 64 MiB of commits wait already. Then `tell` is not called, and the commit is not written.
     pub fn submit(
         &self,
         commit: Commit,
@@ -88,7 +88,7 @@ impl Writer {
         self.waiting = None;
         let Some(thread) = self.thread.take() else { return Ok(()) };
         if thread.thread().id() == std::thread::current().id() {
-            // Whoever was told of a commit held the last handle: the thread ends when it has written what it was given.
+            // A callback held the last handle, so this is the writer's own thread. It ends when its queue is empty.
             return Ok(());
         }
         thread.join().unwrap_or_else(|_| Err(AppendError::Failed("its thread has panicked".into())))
@@ -164,7 +164,7 @@ impl Thread {
             for tell in tells {
                 let written = written.clone();
                 if catch_unwind(AssertUnwindSafe(|| tell(written))).is_err() {
-                    tracing::error!("whoever is told of a commit panicked");
+                    tracing::error!("the callback of a commit panicked");
                 }
             }
         }

@@ -31,9 +31,9 @@ pub(crate) enum NotDone {
 
 type Told = Box<dyn FnOnce(Result<Committed, NotDone>) + Send>;
 
-/// A commit that a storage has. It is told, or forgotten: dropped without.
+/// A commit that a storage has. The storage tells its outcome, or drops it: then it is not kept.
 struct Pending {
-    /// Given back before anybody is told: whoever was told may be the last who holds the endpoint.
+    /// Dropped before the callback: the callback may drop the last handle of the endpoint.
     shared: Option<Arc<Shared>>,
     at: Option<Timestamp>,
     operations: usize,
@@ -42,12 +42,12 @@ struct Pending {
     given_up: u64,
     /// Work that it puts off is for this runtime, if there is one.
     runtime: Option<tokio::runtime::Handle>,
-    told: Arc<Mutex<Who>>,
+    told: Arc<Mutex<Reply>>,
 }
 
-/// Who is told of a commit.
-struct Who {
-    /// `None` when it was.
+/// The callback of a commit, and where the commit is.
+struct Reply {
+    /// `None` after it was called.
     told: Option<Told>,
     stage: Stage,
 }
@@ -77,7 +77,7 @@ impl Shared {
         ops: Vec<Op>,
         told: impl FnOnce(Result<Committed, NotDone>) + Send + 'static,
     ) {
-        let told = Arc::new(Mutex::new(Who { told: Some(Box::new(told)), stage: Stage::HandingOver }));
+        let told = Arc::new(Mutex::new(Reply { told: Some(Box::new(told)), stage: Stage::HandingOver }));
         if let Err(reason) = self.hand_over(storage, at, ops, &told) {
             let told = told.lock().told.take();
             if let Some(told) = told {
@@ -91,7 +91,7 @@ impl Shared {
         storage: &dyn Storage,
         at: Option<Timestamp>,
         ops: Vec<Op>,
-        told: &Arc<Mutex<Who>>,
+        told: &Arc<Mutex<Reply>>,
     ) -> Result<(), NotDone> {
         let operations = ops.len();
         // Commits are handed over in the order in which they are checked: one hold of the lock for both.
@@ -108,10 +108,10 @@ impl Shared {
         let commit = StorageCommit { follows, position, writes };
         let taken = contain(|| storage.submit(commit, Box::new(move |kept| pending.tell(kept))));
         let taken = taken.unwrap_or_else(|Panicked| Err(StorageError::new("the storage has panicked")));
-        let mut who = told.lock();
+        let mut reply = told.lock();
         match taken {
-            Ok(()) if who.stage == Stage::HandingOver => {
-                who.stage = Stage::HandedOver;
+            Ok(()) if reply.stage == Stage::HandingOver => {
+                reply.stage = Stage::HandedOver;
                 state.positions.newest = position;
                 Ok(())
             }
@@ -169,12 +169,12 @@ impl Pending {
 impl Drop for Pending {
     fn drop(&mut self) {
         let told = {
-            let mut who = self.told.lock();
-            match who.stage {
-                Stage::HandedOver => who.told.take(),
-                // Whoever holds the lock tells.
+            let mut reply = self.told.lock();
+            match reply.stage {
+                Stage::HandedOver => reply.told.take(),
+                // The thread that holds the lock calls it.
                 Stage::HandingOver | Stage::Forgotten => {
-                    who.stage = Stage::Forgotten;
+                    reply.stage = Stage::Forgotten;
                     None
                 }
             }

@@ -91,7 +91,7 @@ async fn keep_time(running: Running, shared: Weak<Shared>) {
         let Some(wait) = shared.upgrade().map(|shared| shared.fire()) else { return };
         let rearmed = running.0.rearm.notified();
         match wait {
-            // One slice, and then whoever else wants the lock, or this thread.
+            // One slice was done. Others have the lock and this thread before the next.
             Some(Duration::ZERO) => tokio::task::yield_now().await,
             // Whether it was told or the time came, what is due is looked at.
             Some(wait) => drop(tokio::time::timeout(wait.min(LONGEST_SLEEP), rearmed).await),

@@ -216,6 +216,8 @@ mod tests {
                 assert!(waits);
             }
             let held = reader.held_bytes();
+            // A head has at most 14 bytes, and is taken when it is whole.
+            assert!(held.ahead <= cut.min(13), "{} bytes wait for {cut}", held.ahead);
             let held = held.room + held.message;
             assert!(held <= cut * 4 + 64, "{held} bytes are held for {cut}");
             tokio::io::AsyncWriteExt::write_all(&mut sending, &next[cut..]).await.unwrap();

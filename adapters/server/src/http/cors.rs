@@ -43,8 +43,8 @@ pub(super) fn apply(router: Router, origins: &[String]) -> Router {
         .layer(middleware::from_fn(move |request, next| options(request, next, without.clone())))
 }
 
-/// The layer answers each `OPTIONS` with 200, whoever asks: a page that may not call is told so, and what is no preflight goes to the
-/// routes.
+/// The CORS layer answers every `OPTIONS` request with 200. Here a preflight of a foreign origin is refused with 403, and an `OPTIONS`
+/// request that is no preflight goes to the routes.
 async fn options(request: Request, next: Next, without: Router) -> Response {
     if request.method() != Method::OPTIONS {
         return next.run(request).await;
