@@ -372,7 +372,7 @@ fn large_indexes_are_used_built_and_dropped_in_slices() {
         let mut counted = Counted::new(
             EngineLimits::default()
                 .hold_steps(hold)
-                .tuning(liveset_engine::Tuning { eager_indexes: true, ..Default::default() }),
+                .tuning(Tuning { eager_indexes: true, ..Default::default() }),
         );
         let row = |id: u64| {
             put(format!(r#"{{"id":{id},"open":{},"n":{id},"t":["a",{id}]}}"#, !id.is_multiple_of(20)))
