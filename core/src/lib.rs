@@ -113,7 +113,7 @@ mod limits;
 mod message;
 pub mod model;
 mod session;
-mod time;
+pub mod time;
 mod token;
 mod version;
 
@@ -134,6 +134,7 @@ pub use session::{
     About, Attempt, Backlog, Event, Refusal, Request, Session, SessionState, SessionStats, Ticket, Transmit,
     Verdict,
 };
+#[doc(no_inline)]
 pub use time::{Monotonic, Rate, TokenBucket};
 pub use token::Token;
 pub use version::{VersionCode, VersionKey};

@@ -1,6 +1,6 @@
 //! The hub: one way in, one way out.
 
-use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
+use std::{collections::VecDeque, fmt, iter, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use indexmap::IndexSet;
@@ -8,6 +8,7 @@ use liveset_core::{
     Attempt, Batch, Diffs, ErrorCode, Event, Monotonic, ParsedMessage, Refusal, Row, Session, SessionLimits,
     Transmit, Verdict, Violation,
     model::{Refusals, limit},
+    time::Deadlines,
 };
 use liveset_engine::{
     CommitError, Committed, DefineError, Engine, EngineLimits, FeedId, HashSeed, JsonLimits, Op, Part,
@@ -28,7 +29,7 @@ use crate::{
     policy::Guard,
     routes::Routes,
     subjects::{Holding, Subjects},
-    timers::{Timer, Timers},
+    timers::Timer,
     turns::Turns,
     updates::{Marks, Moments},
     watches::Watches,
@@ -154,7 +155,7 @@ pub struct Hub {
     pub(crate) routes: Routes,
     pub(crate) feeds: Feeds,
     pub(crate) watches: Watches,
-    pub(crate) timers: Timers,
+    pub(crate) timers: Deadlines<Monotonic, Timer>,
     pub(crate) outputs: Outputs,
     /// Batches that were not handed to their watchers yet, in the order of their versions.
     pub(crate) unhanded: VecDeque<(FeedId, Arc<Batch>)>,
@@ -226,7 +227,7 @@ impl Hub {
             routes: Routes::default(),
             feeds: Feeds::default(),
             watches: Watches::default(),
-            timers: Timers::default(),
+            timers: Deadlines::default(),
             outputs: Outputs::default(),
             unhanded: VecDeque::new(),
             moments: Moments::default(),
@@ -684,7 +685,9 @@ impl Hub {
 
     /// Does what is due by the monotonic clock.
     fn fire(&mut self, now: Now) {
-        for timer in self.timers.take_due(now.monotonic) {
+        // One whose deadline is set again below has its turn another time.
+        let due: Vec<Timer> = iter::from_fn(|| self.timers.pop_due(now.monotonic)).collect();
+        for timer in due {
             match timer {
                 Timer::Connection(conn) => {
                     self.with_session(now, conn, |session| session.handle_timeout(now.monotonic));

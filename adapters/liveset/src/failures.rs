@@ -1,11 +1,12 @@
 //! Rate limit on failed authentications, per address.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::hash_map::RandomState;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use liveset_core::Monotonic;
+use liveset_core::time::Deadlines;
 
 use crate::address::ClientAddress;
 use crate::limits::AuthLimits;
@@ -18,15 +19,10 @@ use crate::limits::AuthLimits;
 #[derive(Debug)]
 pub(crate) struct Failures {
     limits: AuthLimits,
-    table: Mutex<Table>,
+    full_at: Mutex<FullAt>,
 }
 
-#[derive(Debug, Default)]
-struct Table {
-    full_at: HashMap<IpAddr, Monotonic>,
-    /// The same, the first to be full first.
-    by_time: BTreeSet<(Monotonic, IpAddr)>,
-}
+type FullAt = Deadlines<Monotonic, IpAddr, RandomState>;
 
 /// Bursts of failures that are held against an address at most.
 const MOST_OWED: u32 = 10;
@@ -37,13 +33,13 @@ pub(crate) struct Wait(pub(crate) Duration);
 
 impl Failures {
     pub(crate) fn new(limits: AuthLimits) -> Self {
-        Self { limits, table: Mutex::default() }
+        Self { limits, full_at: Mutex::default() }
     }
 
     /// Whether tokens of this address may be looked at. O(1).
     pub(crate) fn check(&self, from: Option<ClientAddress>, now: Monotonic) -> Result<(), Wait> {
         let Some(address) = self.counted(from) else { return Ok(()) };
-        let full_at = self.table().full_at.get(&address).copied();
+        let full_at = self.full_at().get(&address);
         full_at.and_then(|full_at| self.wait(full_at, now)).map_or(Ok(()), Err)
     }
 
@@ -52,14 +48,15 @@ impl Failures {
         let (Some(address), false) = (self.counted(from), self.limits.failure_interval.is_zero()) else {
             return false;
         };
-        let mut table = self.table();
-        table.forget_forgiven(now);
-        let before = table.full_at.get(&address).copied().unwrap_or(now);
+        let mut full_at = self.full_at();
+        // Each is forgotten once for each time that it was remembered.
+        while full_at.pop_due(now).is_some() {}
+        let before = full_at.get(&address).unwrap_or(now);
         let after =
             before.saturating_add(self.limits.failure_interval).min(now.saturating_add(self.most_owed()));
-        table.set(address, after);
-        if table.full_at.len() > self.limits.addresses {
-            table.forget_first();
+        full_at.set(address, Some(after));
+        if full_at.len() > self.limits.addresses {
+            full_at.pop();
         }
         self.wait(before, now).is_none() && self.wait(after, now).is_some()
     }
@@ -84,30 +81,8 @@ impl Failures {
         missing.checked_sub(bearable).filter(|wait| !wait.is_zero()).map(Wait)
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Table {
-    fn set(&mut self, address: IpAddr, full_at: Monotonic) {
-        if let Some(before) = self.full_at.insert(address, full_at) {
-            self.by_time.remove(&(before, address));
-        }
-        self.by_time.insert((full_at, address));
-    }
-
-    /// Each is forgotten once for each time that it was remembered.
-    fn forget_forgiven(&mut self, now: Monotonic) {
-        while self.by_time.first().is_some_and(|(full_at, _)| *full_at <= now) {
-            self.forget_first();
-        }
-    }
-
-    fn forget_first(&mut self) {
-        if let Some((_, address)) = self.by_time.pop_first() {
-            self.full_at.remove(&address);
-        }
+    fn full_at(&self) -> MutexGuard<'_, FullAt> {
+        self.full_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -191,7 +166,7 @@ mod tests {
             assert!(!off.count(from("192.0.2.1"), at(0)));
         }
         assert_eq!(off.check(from("192.0.2.1"), at(0)), Ok(()));
-        assert!(off.table().full_at.is_empty());
+        assert!(off.full_at().is_empty());
     }
 
     #[test]
@@ -202,20 +177,18 @@ mod tests {
         failures.count(guilty, at(0));
         for host in 0..200 {
             failures.count(from(&format!("198.51.100.{host}")), at(0));
-            let table = failures.table();
-            assert_eq!(table.full_at.len(), table.by_time.len());
-            assert!(table.full_at.len() <= 3);
+            assert!(failures.full_at().len() <= 3);
         }
         assert!(
             failures.check(guilty, at(0)).is_err(),
             "many who failed once do not hide one who failed often"
         );
         failures.count(from("203.0.113.1"), at(60));
-        assert_eq!(failures.table().full_at.len(), 1, "those that are forgiven are forgotten");
+        assert_eq!(failures.full_at().len(), 1, "those that are forgiven are forgotten");
 
         let none = self::failures(2, 0);
         none.count(guilty, at(0));
-        assert!(none.table().full_at.is_empty());
+        assert!(none.full_at().is_empty());
     }
 
     #[test]

@@ -19,7 +19,6 @@ pub mod log;
 pub mod ndjson;
 mod policy;
 pub mod proxies;
-mod rate;
 pub mod serve;
 pub mod signals;
 pub mod terminal;

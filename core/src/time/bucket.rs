@@ -80,19 +80,25 @@ impl TokenBucket {
     /// The time until the debt is paid.
     pub fn wait(&mut self, rate: Rate, now: Monotonic) -> Duration {
         self.earn(rate, now);
-        let debt = -self.level.min(0);
-        let nanos = match i128::from(rate.per_second) {
-            0 => debt,
-            per_nano => debt / per_nano + i128::from(debt > 0),
-        };
-        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+        self.until(0, rate)
+    }
+
+    /// The time until there is a token to take.
+    pub fn wait_for_token(&mut self, rate: Rate, now: Monotonic) -> Duration {
+        self.earn(rate, now);
+        self.until(TOKEN, rate)
     }
 
     /// When it is as if nothing had ever been taken.
     pub fn full_at(&self, rate: Rate) -> Monotonic {
-        let missing = (rate.full() - self.level).max(0);
-        let nanos = missing / i128::from(rate.per_second.max(1)) + 1;
-        self.at.saturating_add(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
+        self.at.saturating_add(self.until(rate.full(), rate))
+    }
+
+    /// The time from the last look until the level is there; with a rate of zero a nanosecond for each token's fraction, which is never.
+    fn until(&self, level: i128, rate: Rate) -> Duration {
+        let (missing, per_nano) = ((level - self.level).max(0), i128::from(rate.per_second.max(1)));
+        let nanos = missing / per_nano + i128::from(missing % per_nano > 0);
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 }
 
@@ -141,9 +147,10 @@ mod tests {
         assert_eq!(bucket.wait(rate, start), Duration::ZERO, "it is used up, and not overdrawn");
         bucket.spend(rate, start, 500);
         let wait = bucket.wait(rate, start);
-        assert!(wait >= Duration::from_millis(500) && wait < Duration::from_millis(501), "{wait:?}");
+        assert_eq!(wait, Duration::from_millis(500));
+        assert_eq!(bucket.wait_for_token(rate, start), Duration::from_millis(501));
+        assert_eq!(bucket.full_at(rate), start + Duration::from_millis(1_500));
         assert_eq!(bucket.wait(rate, start + wait), Duration::ZERO);
-        assert!(bucket.full_at(rate) > start + Duration::from_millis(1_500));
         assert_eq!(bucket.wait(rate, Monotonic::MAX), Duration::ZERO);
     }
 }

@@ -1,12 +1,14 @@
 //! Monotonic time as an argument: the machines of this package never read a clock.
 
 mod bucket;
+mod deadlines;
 
 use std::fmt;
 use std::ops::Add;
 use std::time::Duration;
 
 pub use bucket::{Rate, TokenBucket};
+pub use deadlines::Deadlines;
 
 /// A point on the owner's monotonic clock: nanoseconds since an epoch of the owner's choice.
 ///

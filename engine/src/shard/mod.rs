@@ -24,7 +24,6 @@ mod sides;
 pub(crate) mod source;
 mod steps;
 mod time;
-pub(crate) mod timers;
 mod touches;
 pub(crate) mod view;
 pub(crate) mod window;

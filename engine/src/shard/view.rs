@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;
+use liveset_core::time::Deadlines;
 use smallvec::SmallVec;
 
 use crate::{
@@ -12,7 +13,6 @@ use crate::{
     filter::Compiled,
     shard::{
         predicates::{Extent, Filed},
-        timers::Timers,
         window::{Cause, Step, Stretch, Window},
     },
     steps::Cost,
@@ -112,7 +112,7 @@ pub(crate) enum Timed {
     /// These are the numbers of its tests.
     ByOrder(Box<[u32]>),
     /// Each node has a timer.
-    ByNode(Box<Timers>),
+    ByNode(Box<Deadlines<Timestamp, u32>>),
 }
 
 /// A chain through the touches of one commit.

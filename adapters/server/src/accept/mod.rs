@@ -27,6 +27,7 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use liveset::ClientAddress;
+use liveset_core::{Monotonic, Rate, TokenBucket};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -36,7 +37,6 @@ use crate::config::Config;
 use crate::http::ApiError;
 use crate::limits::HttpLimits;
 use crate::proxies::Proxies;
-use crate::rate::Bucket;
 use crate::tls::ServerTls;
 use crate::watchdog::Watchdog;
 use slots::{Full, Open, Slot};
@@ -92,8 +92,11 @@ pub async fn serve(
     // Tells connections to finish; each holds a receiver for as long as it lasts.
     let stopping = watch::Sender::new(false);
     let open = Arc::new(Open::default());
-    let mut rate =
-        Bucket::full(limits.http.connections_per_second, limits.http.connection_burst, Instant::now());
+    let rate = Rate {
+        per_second: limits.http.connections_per_second.into(),
+        burst: limits.http.connection_burst.into(),
+    };
+    let (start, mut tokens) = (Instant::now(), TokenBucket::full(rate, Monotonic::ZERO));
     let mut stop = std::pin::pin!(stop);
     let mut backoff = Backoff::default();
     let refusals = Refusals::new(tls.is_none(), &limits, Arc::clone(&open));
@@ -123,7 +126,9 @@ pub async fn serve(
         backoff = Backoff::default();
         // Its own caps first: who is turned away by them takes nothing from the others.
         match Open::enter(&open, address.ip(), &limits) {
-            Ok(_) if !rate.take(Instant::now()) => refusals.refuse(stream, address, Full::Rate),
+            Ok(_) if !tokens.take(rate, Monotonic::from_epoch(start.elapsed())) => {
+                refusals.refuse(stream, address, Full::Rate)
+            }
             Ok(slot) => {
                 let slot = Arc::new(slot);
                 spawn(stream, address, router.clone(), &limits, tls.clone(), stopping.subscribe(), slot);

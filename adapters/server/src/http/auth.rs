@@ -1,12 +1,12 @@
 //! `Authorization: Bearer <token>`, checked by the same authenticator as `/ws`.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use liveset::{ClientAddress, Denied, Principal, Token};
-use liveset_core::model::limit;
+use liveset_core::{Monotonic, model::limit};
 
 use super::{ApiError, App};
 use crate::limits::{HttpLimits, count_refusal};
@@ -41,7 +41,7 @@ impl FromRequestParts<App> for Caller {
         }
         let address = parts.extensions.get::<ClientAddress>().copied();
         let caller = Caller::authenticate(app, Token::new(token.trim()), address).await?;
-        match app.rates.take(&caller.who.subject, Instant::now()) {
+        match app.rates.take(&caller.who.subject, Monotonic::from_epoch(app.start.elapsed())) {
             Ok(()) => Ok(caller),
             Err(retry_after) => {
                 count_refusal(limit!(HttpLimits.requests_per_second));

@@ -7,6 +7,7 @@ use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use liveset_core::{Monotonic, Rate, TokenBucket};
 use metrics::{describe_counter, describe_gauge};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use tokio::sync::Mutex;
@@ -14,7 +15,6 @@ use tokio::time::Instant;
 
 use super::auth::Caller;
 use super::{ApiError, App};
-use crate::rate::Bucket;
 
 /// The text format that Prometheus asks for by default.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -68,7 +68,7 @@ pub(super) async fn render(State(app): State<App>, request: Request) -> Result<R
 }
 
 /// So many texts are made each second on the long run, and at once: each takes milliseconds.
-const TEXTS_PER_SECOND: u32 = 10;
+const TEXTS: Rate = Rate::per_second(10);
 
 /// The text that was made last. Requests that come faster than texts are made wait for the next, and all take that one: none is given a
 /// text from before it came.
@@ -77,8 +77,8 @@ pub(super) struct Rendered(Mutex<Last>);
 
 #[derive(Debug, Default)]
 struct Last {
-    /// There from the first text on.
-    rate: Option<Bucket>,
+    /// There from the first text on: when that was, and what may be made since.
+    rate: Option<(Instant, TokenBucket)>,
     /// When the text was begun.
     at: Option<Instant>,
     text: Bytes,
@@ -93,15 +93,15 @@ impl Rendered {
         }
         loop {
             let now = Instant::now();
-            let full = || Bucket::full(TEXTS_PER_SECOND, TEXTS_PER_SECOND, now.into_std());
-            let rate = last.rate.get_or_insert_with(full);
-            if rate.take(now.into_std()) {
+            let full = || (now, TokenBucket::full(TEXTS, Monotonic::ZERO));
+            let (first, tokens) = last.rate.get_or_insert_with(full);
+            let since = Monotonic::from_epoch(now - *first);
+            if tokens.take(TEXTS, since) {
                 last.at = Some(now);
                 last.text = Bytes::from(make());
                 return last.text.clone();
             }
-            // A token is a sum of fractions: it may be there a moment later than reckoned.
-            let wait = rate.wait() + Duration::from_millis(1);
+            let wait = tokens.wait_for_token(TEXTS, since);
             tokio::time::sleep(wait).await;
         }
     }

@@ -40,7 +40,7 @@ mod queue;
 mod rates;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::Request;
@@ -50,6 +50,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use liveset::Liveset;
 use liveset::http::Origins;
+use liveset_core::Rate;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 pub use self::error::ApiError;
@@ -114,6 +115,8 @@ pub(crate) struct App {
     pub(crate) liveset: Liveset,
     pub(crate) options: HttpOptions,
     rates: Arc<Rates>,
+    /// Where its monotonic clock begins.
+    start: Instant,
     queries: Arc<Queue>,
     rules: Arc<Rules>,
     rendered: Arc<Rendered>,
@@ -125,11 +128,15 @@ pub fn router(liveset: Liveset, options: HttpOptions, more: Router) -> Router {
     let cors_origins = options.cors_origins.clone();
     let origins = options.websocket_origins.clone();
     let has_metrics = options.metrics.is_some();
-    let rates = Arc::new(Rates::new(options.requests_per_second, options.request_burst));
+    let rates = Arc::new(Rates::new(Rate {
+        per_second: options.requests_per_second.into(),
+        burst: options.request_burst.into(),
+    }));
     let queries = Arc::new(Queue::new(options.queries_at_once, options.queries_per_subject));
     let rules = Arc::new(Rules::new(&options.policies));
     let rendered = Arc::default();
-    let app = App { liveset: liveset.clone(), options, rates, queries, rules, rendered };
+    let app =
+        App { liveset: liveset.clone(), options, rates, start: Instant::now(), queries, rules, rendered };
     let mut routes = Router::new()
         .route("/batch", post(batch::commit))
         .route("/events", post(events::publish))
