@@ -1,0 +1,6 @@
+export { createClient } from './client.js'
+export type { ClientOptions, EventOptions, LivesetClient, LivesetEvent } from './client.js'
+export type { Connection, ConnectionOptions, ConnectionStatus, Socket } from './connection.js'
+export { LivesetError } from './error.js'
+export type { Change, LiveQuery, Reason, Snapshot, Status } from './live.js'
+export type { Param, Query, Sets } from './query.js'

@@ -1,0 +1,70 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = (path: string) => fileURLToPath(new URL(`../../../../${path}`, import.meta.url))
+
+/** The program `liveset`: the one that `LIVESET_BIN` names, or the one that cargo has built last. */
+export const program: string | undefined = [process.env['LIVESET_BIN'], `${process.env['CARGO_TARGET_DIR'] ?? root('target')}/debug/liveset`]
+  .filter((path) => path !== undefined)
+  .find((path) => existsSync(path))
+
+/** A real server, with the set `orders` and the token `s3cret`. */
+export class Server {
+  #child: ChildProcess | undefined
+  readonly #folder = mkdtempSync(join(tmpdir(), 'liveset-'))
+  address = '127.0.0.1:0'
+
+  get url(): string {
+    return `ws://${this.address}/ws`
+  }
+
+  /** Starts it where it was before, with these rows, and waits until it listens. */
+  async start(rows: object[] = []): Promise<void> {
+    const file = join(this.#folder, 'orders.ndjson')
+    writeFileSync(file, rows.map((row) => `${JSON.stringify(row)}\n`).join(''))
+    const options = ['--listen', this.address, '--token', 'shop=s3cret', '--set', `orders=${file}`]
+    const child = spawn(program!, ['serve', ...options], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    this.#child = child
+    this.address = await new Promise<string>((resolve, reject) => {
+      let said = ''
+      const hear = (data: Buffer) => {
+        said += data.toString()
+        const [, address] = /(127\.0\.0\.1:[1-9]\d*)/.exec(said) ?? []
+        if (address) resolve(address)
+      }
+      child.stdout.on('data', hear)
+      child.stderr.on('data', hear)
+      child.on('exit', () => reject(new Error(`the server ended: ${said}`)))
+    })
+  }
+
+  /** Kills it: nothing is said goodbye to. */
+  async kill(): Promise<void> {
+    const child = this.#child
+    this.#child = undefined
+    if (!child) return
+    const gone = new Promise((resolve) => child.once('exit', resolve))
+    child.kill('SIGKILL')
+    await gone
+  }
+
+  async end(): Promise<void> {
+    await this.kill()
+    rmSync(this.#folder, { recursive: true })
+  }
+
+  async commit(...ops: object[]): Promise<{ position?: string }> {
+    const answer = await fetch(`http://${this.address}/batch`, {
+      method: 'POST',
+      headers: { authorization: 'Bearer s3cret' },
+      body: JSON.stringify(ops),
+    })
+    if (!answer.ok) throw new Error(await answer.text())
+    return (await answer.json()) as { position?: string }
+  }
+}
