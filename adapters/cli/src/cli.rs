@@ -52,7 +52,7 @@ const EXAMPLES: &str = "\
 Examples:
   liveset demo
   liveset serve --config liveset.toml
-  liveset watch ws://127.0.0.1:8080/ws --token change-me --edge orders";
+  liveset watch ws://127.0.0.1:8080/ws --token change-me --set orders";
 
 const SERVE_EXAMPLES: &str = "\
 Examples:
@@ -69,15 +69,15 @@ Examples:
 
 const WATCH_EXAMPLES: &str = "\
 Examples:
-  liveset watch ws://127.0.0.1:8080/ws --token change-me --edge orders
-  liveset watch wss://live.example --token change-me --edge orders --filter \"status == 'open'\" --order-by 'total desc'
-  liveset watch 127.0.0.1:8080 --token change-me --edge orders --json | jq .type";
+  liveset watch ws://127.0.0.1:8080/ws --token change-me --set orders
+  liveset watch wss://live.example --token change-me --set orders --filter \"status == 'open'\" --order-by 'total desc'
+  liveset watch 127.0.0.1:8080 --token change-me --set orders --json | jq .type";
 
 const DEMO_EXAMPLES: &str = "\
 Examples:
   liveset demo
   liveset demo --listen 127.0.0.1:8081 --rate 20
-  liveset watch 127.0.0.1:8080 --token any --edge orders --order-by 'createdAt desc' --limit 20";
+  liveset watch 127.0.0.1:8080 --token any --set orders --order-by 'createdAt desc' --limit 20";
 
 const BENCH_EXAMPLES: &str = "\
 Examples:

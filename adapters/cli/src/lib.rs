@@ -3,7 +3,7 @@
 //! ```text
 //! liveset serve --config liveset.toml      a server
 //! liveset replay FILE --url URL            a change stream into a server
-//! liveset watch URL --edge E --filter F    a live query in the terminal
+//! liveset watch URL --set E --filter F    a live query in the terminal
 //! liveset demo                             a server with a small simulated shop and a page
 //! liveset bench                            many connections to a server, and how long its diffs take
 //! liveset completions SHELL                what a shell completes

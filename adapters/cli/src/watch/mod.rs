@@ -42,9 +42,9 @@ pub struct WatchArgs {
 
     /// The set
     #[arg(long, value_name = "SET")]
-    pub edge: String,
+    pub set: String,
 
-    /// Which of its nodes
+    /// Which of its rows
     #[arg(long, value_name = "EXPRESSION")]
     pub filter: Option<String>,
 
@@ -72,7 +72,7 @@ pub struct WatchArgs {
 impl WatchArgs {
     fn query(&self) -> Query {
         Query {
-            set: self.edge.clone(),
+            set: self.set.clone(),
             filter: self.filter.clone(),
             params: self.params.iter().cloned().collect(),
             order_by: self.order_by.clone(),

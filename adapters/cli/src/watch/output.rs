@@ -271,7 +271,7 @@ fn columns(args: &WatchArgs, key: &str) -> Columns {
 }
 
 fn title(args: &WatchArgs) -> String {
-    let mut title = args.edge.clone();
+    let mut title = args.set.clone();
     if let Some(filter) = &args.filter {
         title.push_str(&format!(" where {filter}"));
     }

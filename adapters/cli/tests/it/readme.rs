@@ -116,7 +116,7 @@ const COMMANDS: &[(&str, Outcome)] = &[
     ("cargo install --path ", Outcome::Installs),
     ("liveset serve --config adapters/server/examples/orders/liveset.toml", Outcome::Serves),
     (
-        "liveset watch ws://127.0.0.1:8080/ws --token change-me --edge orders --order-by 'createdAt desc'",
+        "liveset watch ws://127.0.0.1:8080/ws --token change-me --set orders --order-by 'createdAt desc'",
         Outcome::Shows(&["id   createdAt ", "12 of 12 rows"]),
     ),
     (

@@ -192,7 +192,7 @@ async fn watch_and_replay_speak_tls() {
     // By the name in the certificate, and by its address.
     for host in [server.address.clone(), server.address.replace("127.0.0.1", "localhost")] {
         let url = format!("wss://{host}/ws");
-        let watch = ["watch", &url, "--token", TOKEN, "--edge", "orders", "--json", "--ca", authority];
+        let watch = ["watch", &url, "--token", TOKEN, "--set", "orders", "--json", "--ca", authority];
         let mut child = liveset(&watch).stdout(Stdio::piped()).spawn().unwrap();
         let stdout = child.stdout.take().unwrap();
         let (sender, lines) = std::sync::mpsc::channel();
@@ -222,7 +222,7 @@ async fn a_server_that_nobody_vouches_for_is_not_talked_to() {
     let stranger = certificate("renewed.pem");
     let url = format!("wss://{}", server.address);
     let stranger = stranger.to_str().unwrap();
-    let watch = ["watch", &url, "--token", TOKEN, "--edge", "orders", "--json", "--ca", stranger];
+    let watch = ["watch", &url, "--token", TOKEN, "--set", "orders", "--json", "--ca", stranger];
     let file = server.folder.path().join("stream.ndjson");
     std::fs::write(&file, "{\"ops\":[]}\n").unwrap();
     let replay = ["replay", file.to_str().unwrap(), "--url", &url, "--token", TOKEN, "--ca", stranger];
@@ -233,12 +233,12 @@ async fn a_server_that_nobody_vouches_for_is_not_talked_to() {
     }
     // Who takes it for a server without TLS is told.
     let plain = format!("ws://{}", server.address);
-    let (ok, _, stderr) = run(&["watch", &plain, "--token", TOKEN, "--edge", "orders"]);
+    let (ok, _, stderr) = run(&["watch", &plain, "--token", TOKEN, "--set", "orders"]);
     assert!(!ok && stderr.contains(&format!("{plain}/ws: ")) && stderr.contains("wss://"), "{stderr}");
     let (ok, _, stderr) = run(&["replay", file.to_str().unwrap(), "--url", &plain, "--token", TOKEN]);
     assert!(!ok && stderr.contains("https://"), "{stderr}");
 
     let (ok, _, stderr) =
-        run(&["watch", "wss://localhost", "--token", TOKEN, "--edge", "orders", "--ca", "/nowhere.pem"]);
+        run(&["watch", "wss://localhost", "--token", TOKEN, "--set", "orders", "--ca", "/nowhere.pem"]);
     assert!(!ok && stderr.contains("/nowhere.pem: No such file"), "{stderr}");
 }

@@ -63,7 +63,7 @@ async fn json_is_one_line_per_message() {
         &server.address,
         &[
             "--json",
-            "--edge",
+            "--set",
             "orders",
             "--filter",
             "status == 'open'",
@@ -100,7 +100,7 @@ async fn json_is_one_line_per_message() {
 async fn the_table_follows_the_result() {
     let server = Server::start(CONFIG);
     let mut http = Http::connect(&server.address).await;
-    let watch = Watch::start(&server.address, &["--edge", "orders", "--order-by", "total"]);
+    let watch = Watch::start(&server.address, &["--set", "orders", "--order-by", "total"]);
     let table = || {
         let mut lines = Vec::new();
         loop {
@@ -122,14 +122,8 @@ async fn the_key_the_order_and_the_filter_come_first() {
     let server = Server::start(CONFIG);
     let mut http = Http::connect(&server.address).await;
     upsert(&mut http, r#"{"note":"東京","carrier":{"name":"AA"},"delay":7,"id":"a","open":true}"#).await;
-    let query = [
-        "--edge",
-        "orders",
-        "--order-by",
-        "delay desc, id",
-        "--filter",
-        "carrier.name == 'AA' and delay > 1",
-    ];
+    let query =
+        ["--set", "orders", "--order-by", "delay desc, id", "--filter", "carrier.name == 'AA' and delay > 1"];
     let watch = Watch::start(&server.address, &query);
     let table: Vec<_> = (0..4).map(|_| watch.line()).collect();
     assert_eq!(
@@ -148,7 +142,7 @@ async fn parameters_have_values() {
     let mut http = Http::connect(&server.address).await;
     upsert(&mut http, r#"{"id":"a","name":"o'hara","delay":7}"#).await;
     upsert(&mut http, r#"{"id":"b","name":"7","delay":3}"#).await;
-    let filter = ["--edge", "orders", "--filter", "delay in $delays and name == $name"];
+    let filter = ["--set", "orders", "--filter", "delay in $delays and name == $name"];
     let params = ["--param", "delays=[7, 8]", "--param", "name=o'hara"];
     let watch = Watch::start(&server.address, &[&filter[..], &params].concat());
     let table: Vec<_> = (0..4).map(|_| watch.line()).collect();
@@ -194,7 +188,7 @@ async fn what_no_retry_cures_ends_it_with_a_sentence() {
         (format!("wss://{}/ws", server.address), vec!["no TLS there", "ws://"]),
     ] {
         let (ok, stdout, stderr) =
-            run(&["watch", &url, "--token", TOKEN, "--edge", "orders", "--ca", authority]);
+            run(&["watch", &url, "--token", TOKEN, "--set", "orders", "--ca", authority]);
         let address = url.trim_end_matches("/ws");
         assert!(!ok && stderr.starts_with(&format!("error: {address}")), "{url}: {stdout}{stderr}");
         for expected in expected {
@@ -214,7 +208,7 @@ async fn a_server_that_may_come_is_waited_for_by_its_address() {
     );
     for (address, reason) in [(away, "refused"), (busy, "503 Service Unavailable (OVERLOADED: later)")] {
         let url = format!("ws://{address}/ws");
-        let mut child = liveset(&["watch", &url, "--token", TOKEN, "--edge", "orders"])
+        let mut child = liveset(&["watch", &url, "--token", TOKEN, "--set", "orders"])
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -239,14 +233,14 @@ async fn a_bad_query_is_underlined() {
         assert!(!ok, "{stdout}");
         stderr
     };
-    let error = watch(&["--edge", "orders", "--filter", "status = 'open'"]);
+    let error = watch(&["--set", "orders", "--filter", "status = 'open'"]);
     assert!(error.contains("INVALID_QUERY: filter, line 1, column 8"), "{error}");
     assert!(error.ends_with("  status = 'open'\n         ^\n"), "{error}");
-    let error = watch(&["--edge", "orders", "--order-by", "total upward"]);
+    let error = watch(&["--set", "orders", "--order-by", "total upward"]);
     assert!(error.ends_with("  total upward\n        ^\n"), "{error}");
-    let error = watch(&["--edge", "order"]);
+    let error = watch(&["--set", "order"]);
     assert!(error.contains("unknown edge 'order'"), "{error}");
-    let (ok, _, stderr) = run(&["watch", &url, "--token", "nonsense", "--edge", "orders"]);
+    let (ok, _, stderr) = run(&["watch", &url, "--token", "nonsense", "--set", "orders"]);
     assert!(!ok && stderr.contains("AUTH_FAILED") && !stderr.contains("nonsense"), "{stderr}");
 }
 
@@ -255,7 +249,7 @@ async fn a_key_of_another_name_is_known() {
     let server = Server::start(CONFIG);
     let mut http = Http::connect(&server.address).await;
     assert_eq!(http.post("/batch", r#"[{"op":"upsert","set":"skus","node":{"sku":7}}]"#).await.status, 200);
-    let watch = Watch::start(&server.address, &["--json", "--edge", "skus"]);
+    let watch = Watch::start(&server.address, &["--json", "--set", "skus"]);
     assert_eq!(watch.json()["key"], "sku");
     assert_eq!(watch.json()["data"], json!([{ "sku": 7 }]));
 }
@@ -264,7 +258,7 @@ async fn a_key_of_another_name_is_known() {
 async fn a_lost_connection_is_made_again() {
     let server = Server::start(CONFIG);
     let address = server.address.clone();
-    let watch = Watch::start(&address, &["--json", "--edge", "orders"]);
+    let watch = Watch::start(&address, &["--json", "--set", "orders"]);
     assert_eq!(watch.json()["type"], "liveQueryCreated");
     assert_eq!(watch.json()["type"], "liveQueryData");
     drop(server);
@@ -286,7 +280,7 @@ async fn a_lost_connection_is_made_again() {
 async fn it_ends_when_asked() {
     let server = Server::start(CONFIG);
     for name in ["INT", "TERM"] {
-        let mut watch = Watch::start(&server.address, &["--json", "--edge", "orders"]);
+        let mut watch = Watch::start(&server.address, &["--json", "--set", "orders"]);
         watch.json();
         support::signal(watch.child.id(), name);
         assert!(support::wait(&mut watch.child).success(), "{name}");
