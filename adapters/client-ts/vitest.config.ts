@@ -1,5 +1,15 @@
+import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
+const source = (path: string) => fileURLToPath(new URL(path, import.meta.url))
+
 export default defineConfig({
+  // The packages from their source; `package.test.ts` looks at what is built.
+  resolve: {
+    alias: [
+      { find: /^@liveset\/(client|react)$/, replacement: source('$1/src/index.ts') },
+      { find: /^@liveset\/client\/(.*)$/, replacement: source('client/src/$1.ts') },
+    ],
+  },
   test: { include: ['*/test/**/*.test.{ts,tsx}'], testTimeout: 30_000 },
 })

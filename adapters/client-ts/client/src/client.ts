@@ -1,7 +1,7 @@
 import { Link, type Connection, type ConnectionOptions } from './connection.js'
 import { call, closed, LivesetError } from './error.js'
 import { Live, type LiveQuery, type Snapshot } from './live.js'
-import type { ClientMessage, ServerMessage } from './messages.js'
+import type { ClientMessage, ServerMessage, WireQuery } from './messages.js'
 import { wire, type Query, type Sets } from './query.js'
 
 export interface ClientOptions extends ConnectionOptions {
@@ -101,17 +101,17 @@ export class Client implements LivesetClient {
   }
 
   #share(query: Query): Live {
-    const live = this.find(query)
+    const live = this.find(wire(query))
     // One that nobody listens to, as in a render that is thrown away, is forgotten.
     if (!this.#running.has(live)) live.linger()
     return live
   }
 
-  find(query: Query): Live {
-    const asked = wire(query)
-    const key = JSON.stringify(asked)
+  /** The live query of a query, which is made if need be. */
+  find(query: WireQuery): Live {
+    const key = JSON.stringify(query)
     let live = this.shared.get(key)
-    if (!live) this.shared.set(key, (live = new Live(this, asked)))
+    if (!live) this.shared.set(key, (live = new Live(this, query)))
     return live
   }
 
@@ -223,7 +223,7 @@ export class Client implements LivesetClient {
   #receive(message: ServerMessage): void {
     if (message.type === 'commit') {
       this.isFramed = true
-      this.notify([...this.#running].filter((live) => live.isLive && live.show()))
+      this.notify([...this.#running].filter((live) => live.frame()))
     } else if (message.type === 'event') {
       for (const id of message.subscriptionIds) call(this.#subscriptions.get(id)?.listener, message)
     } else if (message.type === 'warning') {

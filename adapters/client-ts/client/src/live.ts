@@ -107,6 +107,8 @@ export class Live implements LiveQuery<object> {
   #chunks: Entry[] | undefined
   /** Where what comes replaces `shown` as a whole: only then are the changes known. */
   #isWhole = false
+  /** It was resumed, and whether changes follow is not known: the next frame or a moment says that none do. */
+  #isWaiting = false
   /** What the server was asked to go on from. */
   #asked: { since?: string; have?: string[] } = {}
   #source: { status: string; since?: string } | undefined
@@ -215,15 +217,17 @@ export class Live implements LiveQuery<object> {
   lost(): void {
     clearTimeout(this.#timer)
     this.id = this.#source = this.#chunks = undefined
-    this.isLive = false
+    this.isLive = this.#isWaiting = false
     this.#staleSince ??= new Date()
     this.#restart(this.shown)
     this.touch()
   }
 
   /** Shows these rows until a server tells more: they come from another client. */
-  restore(shown: Result, key: string): void {
+  restore(shown: Result, key: string, since: Date): void {
     this.key = key
+    this.#staleSince = since
+    this.#snapshot = undefined
     this.shown = shown
     this.hasRows = true
     this.#restart(shown)
@@ -272,9 +276,10 @@ export class Live implements LiveQuery<object> {
         this.#isWhole = !!drop
         this.#next = { rows, totalCount, capped, version }
         // By rows, a version says that nothing follows. By version, another one does; the same one, that nothing was
-        // committed or that its changes follow, and then at once.
-        if (version && (drop || version !== this.#asked.since)) this.#complete()
-        else if (!drop) this.#timer = setTimeout(() => this.#complete(), 200)
+        // committed, or that the changes follow at once.
+        this.#isWaiting = !drop && version === this.#asked.since
+        if (this.#isWaiting) this.#timer = setTimeout(() => this.#complete(), 200)
+        else if (version) this.#complete()
         break
       }
       case 'liveQueryAddedNode':
@@ -294,6 +299,7 @@ export class Live implements LiveQuery<object> {
 
   #diff(message: Diff): void {
     clearTimeout(this.#timer)
+    this.#isWaiting = false
     const { nodeId: id, version } = message
     const old = this.#known.get(id)
     let { rows } = this.#next
@@ -336,9 +342,16 @@ export class Live implements LiveQuery<object> {
     this.client.notify([this])
   }
 
-  /** Shows what is whole; false if that is nothing new. */
-  show(): boolean {
-    if (this.isLive && this.#next === this.shown) return false
+  /** Everything of a commit has come. Whether something else is shown now. */
+  frame(): boolean {
+    if (!this.#isWaiting && (!this.isLive || this.#next === this.shown)) return false
+    this.show()
+    return true
+  }
+
+  /** Shows what is whole. */
+  show(): void {
+    clearTimeout(this.#timer)
     const before = this.shown.rows
     const changes = this.#isWhole ? changesBetween(before, this.#next.rows) : this.#changes
     this.#step = { before, changes }
@@ -346,10 +359,10 @@ export class Live implements LiveQuery<object> {
     if (this.#isWhole) this.#restart(this.shown)
     this.#changes = []
     this.hasRows = this.isLive = true
+    this.#isWaiting = false
     this.#error = this.#staleSince = undefined
     this.#attempt = 0
     this.#snapshot = this.#snap(changes)
-    return true
   }
 
   /** The server refuses it, or ends it. */

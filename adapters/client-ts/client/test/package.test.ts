@@ -32,11 +32,14 @@ async function bytes(path: string, names: string, external: string[] = []): Prom
 
 test('what a page loads', async () => {
   const client = await bytes('client/dist/index.js', 'createClient')
-  console.log(`createClient: ${client} bytes`)
+  const hooks = 'LivesetProvider, useLiveset, useLiveQuery, useLiveQuerySuspense, useEvents, useConnection'
+  const react = await bytes('react/dist/index.js', hooks, ['react', '@liveset/client'])
+  console.log(`bytes, minified and gzipped: createClient ${client}, hooks ${react}`)
   expect(client).toBeLessThanOrEqual(5_000)
+  expect(react).toBeLessThanOrEqual(1_500)
 })
 
-test.for(['client'])('%s can be imported in every way', async (name) => {
+test.for(['client', 'react'])('%s can be imported in every way', async (name) => {
   const pkgDir = folder(name)
   const { messages, pkg } = await publint({ pkgDir, strict: true })
   expect(messages.map((message) => formatMessage(message, pkg))).toEqual([])
