@@ -9,6 +9,8 @@ export default defineConfig({
     alias: [
       { find: /^@liveset\/(client|react)$/, replacement: source('$1/src/index.ts') },
       { find: /^@liveset\/client\/(.*)$/, replacement: source('client/src/$1.ts') },
+      // Node finds the build for servers, in which nothing is reactive.
+      { find: /^solid-js$/, replacement: source('node_modules/solid-js/dist/solid.js') },
     ],
   },
   test: { include: ['*/test/**/*.test.{ts,tsx}'], testTimeout: 30_000 },
