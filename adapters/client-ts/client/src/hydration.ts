@@ -1,6 +1,6 @@
 import type { Client, LivesetClient } from './client.js'
 import type { WireQuery } from './messages.js'
-import { rowsOf } from './rows.js'
+import { flatten, rowsOf } from './rows.js'
 import type { Sets } from './query.js'
 
 /** The live queries of a client as JSON. It has their rows: whoever may read it may see them. */
@@ -24,7 +24,7 @@ export function dehydrate<S extends Sets>(db: LivesetClient<S>): Dehydrated {
     queries: lives.map(({ query, key, shown: { rows, ...rest } }) => ({
       query,
       key,
-      rows: rows.flat().map(({ row, etag }) => (etag ? [row, etag] : [row])),
+      rows: flatten(rows).map(({ row, etag }) => (etag ? [row, etag] : [row])),
       ...rest,
     })),
   }

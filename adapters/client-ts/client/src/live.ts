@@ -1,7 +1,7 @@
 import type { Client } from './client.js'
 import { closed, LivesetError } from './error.js'
 import type { Diff, LiveMessage, WireQuery } from './messages.js'
-import { indexOf, rowsOf, same, splice, type Rows } from './rows.js'
+import { flatten, indexOf, rowsOf, same, splice, type Rows } from './rows.js'
 
 /** How far `data` can be trusted; see {@link Reason} for why. */
 export type Status = 'loading' | 'live' | 'stale' | 'error' | 'closed'
@@ -121,6 +121,7 @@ export class Live implements LiveQuery<object> {
   /** The step that led to `shown`. */
   #step: { before: Rows<Entry>; changes: readonly Change<object>[] } = { before: [], changes: [] }
   #snapshot: Snapshot<object> | undefined
+  #made: { rows: Rows<Entry>; array: readonly object[] } | undefined
   #ready: Promise<void> | undefined
 
   constructor(
@@ -194,7 +195,7 @@ export class Live implements LiveQuery<object> {
   /** Asks the server for the rows, or for what has changed since `shown`. */
   open(): void {
     const { rows, version } = this.shown
-    const etags = rows.flat().map(({ etag }) => etag!)
+    const etags = flatten(rows).map(({ etag }) => etag!)
     this.#asked = {
       ...(version && { since: version }),
       ...(this.hasRows &&
@@ -237,7 +238,7 @@ export class Live implements LiveQuery<object> {
     this.#next = from
     this.#changes = []
     this.#isWhole = false
-    this.#known = new Map(from.rows.flat().map((entry) => [entry.id, entry]))
+    this.#known = new Map(flatten(from.rows).map((entry) => [entry.id, entry]))
   }
 
   /** Takes what the server says of it. */
@@ -258,7 +259,7 @@ export class Live implements LiveQuery<object> {
         })
         if (!message.hasMore) {
           const rows = this.#chunks ?? []
-          const old = this.shown.rows.flat()
+          const old = flatten(this.shown.rows)
           const isSame = rows.length === old.length && rows.every((entry, at) => entry === old[at])
           this.#next = { ...this.#next, rows: isSame ? this.shown.rows : rowsOf(rows) }
           this.#chunks = undefined
@@ -271,7 +272,7 @@ export class Live implements LiveQuery<object> {
         let { rows } = this.shown
         if (drop?.length) {
           const gone = new Set(drop)
-          rows = rowsOf(rows.flat().filter((_, at) => !gone.has(at)))
+          rows = rowsOf(flatten(rows).filter((_, at) => !gone.has(at)))
         }
         this.#isWhole = !!drop
         this.#next = { rows, totalCount, capped, version }
@@ -396,14 +397,16 @@ export class Live implements LiveQuery<object> {
 
   #snap(changes: readonly Change<object>[]): Snapshot<object> {
     const { rows, totalCount, capped } = this.shown
-    const overlay = this.overlay
+    const { overlay } = this
+    const array = () => this.#array(rows)
+    let data: readonly object[] | undefined
     const source = this.#source
     const [status, reason] = this.#state()
     return {
       status,
       reason,
       get data() {
-        return overlay ? overlay(arrayOf(rows)) : arrayOf(rows)
+        return (data ??= overlay ? overlay(array()) : array())
       },
       totalCount,
       capped,
@@ -411,6 +414,12 @@ export class Live implements LiveQuery<object> {
       error: this.#error,
       staleSince: status === 'stale' ? (source?.since ? new Date(source.since) : this.#staleSince) : undefined,
     }
+  }
+
+  /** The rows as users see them: an array is made when somebody looks, and once. */
+  #array(rows: Rows<Entry>): readonly object[] {
+    if (this.#made?.rows !== rows) this.#made = { rows, array: flatten(rows).map(({ row }) => row) }
+    return this.#made.array
   }
 
   #state(): [Status, Reason | undefined] {
@@ -427,20 +436,11 @@ export class Live implements LiveQuery<object> {
 
 type Timer = ReturnType<typeof setTimeout> | undefined
 
-/** The rows as users see them: an array is made when somebody looks, and once. */
-const arrays = new WeakMap<Rows<Entry>, readonly object[]>()
-
-function arrayOf(rows: Rows<Entry>): readonly object[] {
-  let array = arrays.get(rows)
-  if (!array) arrays.set(rows, (array = rows.flat().map(({ row }) => row)))
-  return array
-}
-
 /** What makes the rows of one result into those of another. */
 function changesBetween(before: Rows<Entry>, after: Rows<Entry>): Change<object>[] {
-  const gone = new Map(before.flat().map((entry) => [entry.id, entry]))
+  const gone = new Map(flatten(before).map((entry) => [entry.id, entry]))
   const changes: Change<object>[] = []
-  for (const { id, row } of after.flat()) {
+  for (const { id, row } of flatten(after)) {
     const old = gone.get(id)
     gone.delete(id)
     if (old?.row !== row) changes.push({ type: old ? 'updated' : 'added', id, row })
