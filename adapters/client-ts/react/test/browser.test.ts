@@ -1,0 +1,70 @@
+/** React in a real Chromium, while the server is killed and comes back: no flash, and nobody waits for ever. */
+import { existsSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import { chromium } from 'playwright-core'
+import { rolldown } from 'rolldown'
+import { expect, test } from 'vitest'
+import { program, Server } from '../../client/test/server.js'
+
+const executablePath = process.env['CHROMIUM'] ?? '/usr/bin/chromium'
+if (!existsSync(executablePath) && process.env['CI']) throw new Error('Chromium is missing')
+
+const file = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url))
+
+async function script(): Promise<string> {
+  const build = await rolldown({
+    input: file('react/test/page.tsx'),
+    platform: 'browser',
+    resolve: { alias: { '@liveset/client': file('client/dist/index.js'), '@liveset/react': file('react/dist/index.js') } },
+    transform: { define: { 'process.env.NODE_ENV': '"development"' } },
+  })
+  const { output } = await build.generate({ format: 'iife' })
+  return output[0].code
+}
+
+test.skipIf(!program || !existsSync(executablePath))('a list outlives its server', async () => {
+  const code = await script()
+  const pages = createServer((request, response) => {
+    const isScript = request.url === '/page.js'
+    response.setHeader('content-type', isScript ? 'text/javascript' : 'text/html')
+    response.end(isScript ? code : '<!doctype html><div id="root"></div><script src="/page.js"></script>')
+  })
+  await new Promise<void>((resolve) => pages.listen(0, '127.0.0.1', resolve))
+  const server = new Server()
+  await server.start([{ id: 'a', total: 1 }, { id: 'b', total: 2 }])
+  const args = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking']
+  const browser = await chromium.launch({ executablePath, args: [...args, '--disable-component-update', '--disable-sync'] })
+  try {
+    const page = await browser.newPage()
+    const errors: string[] = []
+    page.on('pageerror', (error) => errors.push(String(error)))
+    const { port } = pages.address() as AddressInfo
+    await page.goto(`http://127.0.0.1:${port}/?server=${encodeURIComponent(server.url)}`)
+    const shows = (id: string, text: string) => page.locator(`#${id}`, { hasText: text }).waitFor({ timeout: 20_000 })
+    await shows('suspense', 'live: b=2 a=1')
+    await shows('count', 'live 2')
+    await server.commit({ op: 'upsert', set: 'orders', node: { id: 'c', total: 3 } })
+    await shows('suspense', 'live: c=3 b=2 a=1')
+    await server.kill()
+    await shows('suspense', 'stale: c=3 b=2 a=1')
+    await shows('connection', 'reconnecting')
+    await server.start([{ id: 'c', total: 3 }, { id: 'b', total: 5 }])
+    await shows('suspense', 'live: b=5 c=3')
+    await shows('count', 'live 2')
+    const shown = await page.evaluate('shown')
+    expect(shown).toEqual([
+      'waiting',
+      'live: b=2 a=1',
+      'live: c=3 b=2 a=1',
+      'stale: c=3 b=2 a=1',
+      'live: b=5 c=3',
+    ])
+    expect(errors).toEqual([])
+  } finally {
+    await browser.close()
+    pages.close()
+    await server.end()
+  }
+})
