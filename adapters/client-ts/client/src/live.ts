@@ -300,7 +300,6 @@ export class Live implements LiveQuery<object> {
 
   #diff(message: Diff): void {
     clearTimeout(this.#timer)
-    this.#isWaiting = false
     const { nodeId: id, version } = message
     const old = this.#known.get(id)
     let { rows } = this.#next

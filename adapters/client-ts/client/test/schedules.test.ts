@@ -5,81 +5,12 @@
  * `LIVESET_SEED=7` repeats one schedule, `LIVESET_SEEDS=5000` runs more.
  */
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { createClient, type Change, type LiveQuery, type Query } from '../src/index.js'
-import { wire } from '../src/query.js'
-import { Chance, FakeServer, result, type Dialect, type Row } from './fake.js'
-
-const QUERIES: Query[] = [
-  { from: 'rows', orderBy: 'n' },
-  { from: 'rows', orderBy: 'n', limit: 4 },
-  { from: 'rows', where: 'g == $g', params: { g: 1 }, orderBy: 'n' },
-  { from: 'rows', where: 'g == $g', params: { g: 2 }, limit: 0 },
-]
+import { createClient } from '../src/index.js'
+import { Chance, FakeServer, type Dialect } from './fake.js'
+import { queries, Watcher } from './watcher.js'
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date', 'performance'] }))
 afterEach(() => void vi.useRealTimers())
-
-const json = (rows: readonly Row[]) => JSON.stringify(rows)
-
-/** Checks each frame of one live query. */
-class Watcher {
-  readonly query: LiveQuery<Row>
-  readonly folded = new Map<string, Row>()
-  frames = 0
-  #data: readonly Row[] = []
-  #moment = 0
-  #wasShown = false
-
-  constructor(
-    readonly server: FakeServer,
-    db: ReturnType<typeof createClient>,
-    readonly asked: Query,
-  ) {
-    this.query = db.live<Row>(asked)
-    this.query.subscribe(() => this.frame())
-    void this.#fold()
-  }
-
-  async #fold(): Promise<void> {
-    for await (const batch of this.query.changes()) for (const change of batch) this.#apply(change)
-  }
-
-  #apply({ type, id, row }: Change<Row>): void {
-    // Nothing is added twice, and nothing else is changed or removed than what is there.
-    expect(this.folded.has(id), `${type} ${id}`).toBe(type !== 'added')
-    if (type === 'removed') this.folded.delete(id)
-    else this.folded.set(id, row)
-  }
-
-  frame(): void {
-    this.frames++
-    const { status, data } = this.query.current
-    if (status === 'live' || status === 'stale') this.#wasShown = true
-    if (!this.#wasShown) return
-    const { history } = this.server
-    const shown = json(data)
-    const later = history.slice(this.#moment).findIndex((table) => json(result(table, wire(this.asked))) === shown)
-    expect(later, `no moment since ${this.#moment} shows ${shown}`).toBeGreaterThanOrEqual(0)
-    this.#moment += later
-    const before = new Map(this.#data.map((row) => [row.id, row]))
-    for (const row of data) {
-      const old = before.get(row.id)
-      if (old && json([old]) === json([row])) expect(row).toBe(old)
-    }
-    if (json(this.#data) === shown && this.#data.length) expect(data).toBe(this.#data)
-    this.#data = data
-  }
-
-  quiet(): void {
-    const { status, data, totalCount } = this.query.current
-    const truth = result(this.server.table, wire(this.asked))
-    expect(status).toBe('live')
-    expect(data).toEqual(truth)
-    expect(totalCount).toBe(result(this.server.table, { ...wire(this.asked), limit: 1e9 }).length)
-    const folded = [...this.folded.values()]
-    expect(folded.sort((a, b) => (a.id < b.id ? -1 : 1))).toEqual(truth.sort((a, b) => (a.id < b.id ? -1 : 1)))
-  }
-}
 
 async function run(seed: number, dialects: Dialect[]): Promise<FakeServer> {
   const chance = new Chance(seed)
@@ -97,7 +28,7 @@ async function run(seed: number, dialects: Dialect[]): Promise<FakeServer> {
       return () => {}
     },
   })
-  const watchers = QUERIES.map((query) => new Watcher(server, db, query))
+  const watchers = queries('rows').map((query) => new Watcher(server.history, db, query))
   const session = () => chance.pick([...server.sessions])
   const commit = () => {
     const ops = Array.from({ length: 1 + chance.below(5) }, () => {
