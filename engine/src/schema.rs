@@ -221,6 +221,20 @@ impl Schema {
         self.fields.iter().map(|(path, kind, _)| (path, *kind))
     }
 
+    /// The same, as the host declares them.
+    pub(crate) fn declared(&self) -> impl Iterator<Item = FieldDef> {
+        let def = |(path, kind, required): &(Path, FieldKind, bool)| FieldDef {
+            path: path.to_string(),
+            kind: *kind,
+            required: *required,
+        };
+        self.fields.iter().map(def)
+    }
+
+    pub(crate) fn is_strict(&self) -> bool {
+        self.allowed.is_some()
+    }
+
     /// Refuses a node that is not as declared. `value` finds a declared field by its place; `None` where it is absent.
     pub(crate) fn admit<'a>(
         &self,

@@ -163,7 +163,7 @@ pub use limits::{HubLimits, MAX_EVENT_TYPES, MAX_PATH_SEGMENTS, MAX_TEMPLATES};
 pub use liveset_core::model::LiveUpdate;
 #[doc(no_inline)]
 pub use liveset_engine::HashSeed;
-pub use one_shot::OneShot;
+pub use one_shot::{OneShot, Scan};
 pub use output::{LiveQueryStage, Output, Timeouts};
 pub use parser::{Parser, PreparedQuery};
 pub use policy::{Access, AllowAll, AuthRefused, Policy, Principal, Restriction};

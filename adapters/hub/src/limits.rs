@@ -28,6 +28,9 @@ liveset_core::model::limits! {
         /// rows there are is bounded by `EngineLimits::max_window`.) Rows that come later are not counted.
         initial_bytes: usize = 16 * 1024 * 1024,
             "first rows of one live query; rows of a query asked once" => "`LIMIT_EXCEEDED` with the `id`; over HTTP 422";
+        /// Bytes of rows that changed while a set is read as it was: with more, it is given up.
+        scan_bytes: usize = 64 * 1024 * 1024,
+            "rows that changed while a set is read as it was, kept for whoever reads it" => "`OVERLOADED`; over HTTP 503, or, once rows were sent, the body is cut";
         /// Bytes of first rows that are held for one connection until it has taken them: with so many, its
         /// next live queries are answered when it has taken enough, in the order in which it asked (those of
         /// the same result together). A client that does not read holds no more than this and one query's

@@ -2,8 +2,8 @@
 
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
-use liveset_core::{Query, Refusal, Snapshot, model::limit};
-use liveset_engine::{Explain, Filter, ParsedQuery, Plan, Projection};
+use liveset_core::{Query, Refusal, Row, Snapshot, model::limit};
+use liveset_engine::{Explain, Filter, ParsedQuery, Plan, Projection, SetDef};
 
 use crate::{
     Access, Hub, HubLimits, Now, PreparedQuery, Principal,
@@ -49,7 +49,76 @@ impl OneShot {
     }
 }
 
+/// All rows that match a query, in no order and without its cap, as they were when it was asked; see [`Hub::scan_prepared`]. It may run
+/// on another thread, without the hub.
+#[derive(Debug)]
+pub struct Scan {
+    asked: liveset_engine::Scan,
+    subject: Option<Arc<str>>,
+}
+
+impl Scan {
+    /// The version that its rows are of.
+    pub fn version(&self) -> u64 {
+        self.asked.version()
+    }
+
+    /// For whom it is made; `None` is the host itself.
+    pub fn subject(&self) -> Option<&Arc<str>> {
+        self.subject.as_ref()
+    }
+
+    /// Looks at some more nodes, at least one, for about `steps` steps of work at most, and gives those that match to `see`. Returns how
+    /// many steps it took, which are to be charged by [`Hub::pay`](crate::Hub::pay), and whether there may be more.
+    pub fn step_within(&mut self, nodes: usize, steps: u64, see: impl FnMut(Row)) -> (u64, bool) {
+        self.asked.step_within(nodes, steps, see)
+    }
+}
+
 impl Hub {
+    /// Begins to read all rows that match a query, as of now. The policy decides what `who` may see; `None` is the host itself. Order and
+    /// limit of the query mean nothing here.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query).
+    pub fn scan_prepared(
+        &mut self,
+        now: Now,
+        who: Option<&Principal>,
+        query: &PreparedQuery,
+    ) -> Result<Scan, Refusal> {
+        self.on_account(now, who, |hub| {
+            let plan = hub.allowed_plan(who, &query.query, Some(&query.parsed))?;
+            hub.pass_time(now);
+            let asked = hub.engine.scan(now.wall, &plan);
+            hub.distribute(now);
+            let asked = asked.map_err(|error| hub.no_room(&error))?;
+            let asked = asked.ok_or_else(|| query_forbidden(&query.query))?;
+            Ok(Scan { asked, subject: who.map(|who| who.subject.clone()) })
+        })
+    }
+
+    /// Bytes of rows of a set that were replaced or taken out, over all commits: what a [`Scan`] keeps is what has been added to this
+    /// since it was begun, at most.
+    pub fn replaced_bytes(&self, set: &str) -> u64 {
+        self.engine.replaced_bytes(set)
+    }
+
+    /// A set as it was defined, and how many rows it has; `None` where there is no such set.
+    pub fn definition(&self, set: &str) -> Option<(SetDef, usize)> {
+        self.engine.definition(set)
+    }
+
+    /// What somebody may see of a set, by the policy.
+    ///
+    /// # Errors
+    ///
+    /// `INTERNAL`: the policy panicked.
+    pub fn access(&self, who: &Principal, set: &str) -> Result<Access, Refusal> {
+        self.policy.ask(|policy| policy.access(who, set))
+    }
+
     /// Asks a query once, as of now; [`OneShot::step`] makes the result without the hub. The policy decides what `who` may ask; `None`
     /// is the host itself.
     ///

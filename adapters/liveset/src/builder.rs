@@ -154,6 +154,7 @@ impl Builder {
         let sizes = Sizes {
             message_bytes: session.message_bytes,
             initial_bytes: hub.initial_bytes,
+            scan_bytes: hub.scan_bytes,
             hold_steps: engine.hold_steps.max(1),
             overdraft: hub.overdraft,
         };

@@ -113,6 +113,10 @@ impl Door {
         Some(replaced)
     }
 
+    pub(crate) fn has_expired(&self, who: &Principal) -> bool {
+        who.expires.is_some_and(|at| at <= self.now())
+    }
+
     /// Counts revocations and renewals.
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)

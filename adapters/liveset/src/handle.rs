@@ -19,9 +19,9 @@ use crate::json::IntoJson;
 use crate::live::LiveQuery;
 use crate::query::QueryError;
 use crate::set::{Set, UnknownSet};
-use crate::shared::{NotDone, Shared};
+use crate::shared::{Chain, NotDone, Shared};
 use crate::stats::Stats;
-use crate::storage::Storage;
+use crate::storage::{Storage, StorageError};
 use crate::{connection, telemetry};
 
 /// An endpoint: sets of nodes in memory, and the connections that watch them. Cloning gives another handle on the same.
@@ -158,7 +158,7 @@ impl Liveset {
             None => self.commit_at_once(at, ops),
             Some(storage) => {
                 let (sender, done) = tokio::sync::oneshot::channel();
-                self.commit_kept(&**storage, at, ops, move |result| drop(sender.send(result)));
+                self.commit_kept(&**storage, at, ops, None, move |result| drop(sender.send(result)));
                 done.await.unwrap_or(Err(NotDone::Panicked))
             }
         };
@@ -188,7 +188,7 @@ impl Liveset {
             None => self.commit_at_once(at, ops),
             Some(storage) => {
                 let (sender, done) = std::sync::mpsc::sync_channel(1);
-                self.commit_kept(&**storage, at, ops, move |result| drop(sender.send(result)));
+                self.commit_kept(&**storage, at, ops, None, move |result| drop(sender.send(result)));
                 done.recv().unwrap_or(Err(NotDone::Panicked))
             }
         }
@@ -211,17 +211,37 @@ impl Liveset {
         result
     }
 
+    /// Makes a commit of a series, without waiting for a storage.
+    pub(crate) fn commit_linked(
+        &self,
+        at: Option<Timestamp>,
+        ops: Vec<Op>,
+        chain: Arc<Chain>,
+        tell: impl FnOnce(Result<liveset_engine::Committed, NotDone>) + Send + 'static,
+    ) {
+        let link = chain.clone();
+        let tell = move |result: Result<_, _>| {
+            link.end(result.is_ok());
+            tell(result);
+        };
+        match self.shared.storage.get() {
+            None => tell(chain.begin(0).and_then(|()| self.commit_at_once(at, ops))),
+            Some(storage) => self.commit_kept(&**storage, at, ops, Some(&chain), tell),
+        }
+    }
+
     /// Returns when the storage has the commit; `tell` is called when it was applied.
     fn commit_kept(
         &self,
         storage: &dyn Storage,
         at: Option<Timestamp>,
         mut ops: Vec<Op>,
+        chain: Option<&Chain>,
         tell: impl FnOnce(Result<liveset_engine::Committed, NotDone>) + Send + 'static,
     ) {
         let (started, count) = (std::time::Instant::now(), ops.len());
         self.read_ahead(&mut ops);
-        self.shared.commit_kept(storage, at, ops, move |result| {
+        self.shared.commit_kept(storage, at, ops, chain, move |result| {
             note_commit(&result, count, started);
             tell(result);
         });
@@ -433,6 +453,17 @@ impl Liveset {
         self.shared.shutdown(deadline).await;
     }
 
+    /// Closes the [storage](crate::Storage), if there is one: waits, with the thread, until what was handed over is kept. Commits that
+    /// come later are refused; reading and live queries go on. Without this, the last handle to be dropped does it, and nobody hears
+    /// whether it went well.
+    ///
+    /// # Errors
+    ///
+    /// What the storage says.
+    pub fn close_storage(&self) -> Result<(), StorageError> {
+        self.shared.storage.get().map_or(Ok(()), |storage| storage.close())
+    }
+
     /// Whether [`shutdown`](Self::shutdown) was called.
     pub fn is_shutting_down(&self) -> bool {
         self.shared.is_closing()
@@ -450,6 +481,11 @@ impl Liveset {
         address: Option<ClientAddress>,
     ) -> Result<Principal, Denied> {
         self.shared.door.authenticate(&Token::new(token), address).await
+    }
+
+    /// Whether the token that a principal came with has expired since.
+    pub fn has_expired(&self, who: &Principal) -> bool {
+        self.shared.door.has_expired(who)
     }
 
     /// Whether a principal may commit and publish, by the policy; not where it panics. The endpoint itself offers no writing.
@@ -564,8 +600,8 @@ impl At<'_> {
 /// One-shot questions of one principal; made by [`Liveset::as_principal`].
 #[derive(Clone, Copy, Debug)]
 pub struct AsPrincipal<'a> {
-    liveset: &'a Liveset,
-    who: &'a Principal,
+    pub(crate) liveset: &'a Liveset,
+    pub(crate) who: &'a Principal,
 }
 
 impl AsPrincipal<'_> {
@@ -661,7 +697,7 @@ impl fmt::Debug for QueryRun {
 }
 
 /// Runs the closure of a commit. Before the lock is taken: the closure is the host's and may take its time.
-fn gathered<T, E, R: Outcome<Value = T, Error = E>>(
+pub(crate) fn gathered<T, E, R: Outcome<Value = T, Error = E>>(
     gather: impl FnOnce(&mut Tx) -> R,
 ) -> Result<(T, Vec<Op>), CommitError<E>> {
     let mut tx = Tx::default();
@@ -689,7 +725,7 @@ fn note_commit(
 /// A commit to more sets has the rest of its rows read while the lock is held.
 const SETS_READ_AHEAD: usize = 16;
 
-fn overdrawn() -> QueryError {
+pub(crate) fn overdrawn() -> QueryError {
     let message =
         "The subject has asked for more than it may have done in a second, and for too long: try again later";
     QueryError::new(ErrorCode::Overloaded, message)
@@ -705,7 +741,7 @@ fn fitting(shared: &Shared, snapshot: Snapshot, most: Option<usize>) -> Result<S
 }
 
 /// Of its refusals, the hub says `INTERNAL` of those alone over which the policy panicked.
-fn refused(refusal: Refusal) -> QueryError {
+pub(crate) fn refused(refusal: Refusal) -> QueryError {
     if refusal.code == ErrorCode::Internal {
         telemetry::panicked("policy");
         tracing::error!("the policy panicked over what was asked for a principal");
@@ -713,7 +749,7 @@ fn refused(refusal: Refusal) -> QueryError {
     QueryError::from(refusal)
 }
 
-fn internal() -> QueryError {
+pub(crate) fn internal() -> QueryError {
     tracing::error!("a query made the engine panic");
     QueryError::new(ErrorCode::Internal, "internal fault")
 }

@@ -135,6 +135,7 @@ pub mod fuzzing {
 mod handle;
 #[cfg(feature = "hyper")]
 pub mod http;
+mod in_order;
 mod json;
 mod limits;
 mod live;
@@ -144,6 +145,7 @@ pub mod metrics {}
 mod outbox;
 mod peer;
 mod query;
+mod scan;
 mod set;
 mod shards;
 mod shared;
@@ -164,10 +166,12 @@ pub use builder::{BuildError, Builder};
 pub use clock::Clock;
 pub use commit::{CommitError, Committed, Outcome, PublishError, Tx};
 pub use handle::{AsPrincipal, At, Liveset, QueryRun};
+pub use in_order::{InOrder, PendingCommit};
 pub use json::{IntoJson, Json};
 pub use limits::{AuthLimits, Limits, TransportLimits};
 pub use live::{LiveQuery, LiveRows};
 pub use query::QueryError;
+pub use scan::{Scan, SetInfo, SetSource, SetStatus};
 pub use set::{Set, Target, UnknownSet};
 pub use stats::Stats;
 pub use storage::{Storage, StorageCommit, StorageError, StorageWrite, Tell};

@@ -28,6 +28,15 @@ pub trait Storage: Send + Sync + 'static {
     ///
     /// It was not taken; `tell` is not called.
     fn submit(&self, commit: StorageCommit, tell: Tell) -> Result<(), StorageError>;
+
+    /// Waits until what was handed over is kept, and lets go of what is held. Commits that come later are refused. Default: does nothing.
+    ///
+    /// # Errors
+    ///
+    /// Something was not kept, or the end could not be noted down.
+    fn close(&self) -> Result<(), StorageError> {
+        Ok(())
+    }
 }
 
 /// Tells whether a commit is kept.

@@ -3,6 +3,7 @@
 mod hints;
 mod one_shot;
 mod open;
+mod scan;
 mod stage;
 mod time;
 mod work;
@@ -40,6 +41,7 @@ use crate::{
 
 pub use hints::Hints;
 pub use one_shot::OneShot;
+pub use scan::Scan;
 use stage::Staged;
 pub use stage::StagedRow;
 
@@ -222,6 +224,12 @@ impl Engine {
     /// The names of the sets, in the order of their definition.
     pub fn set_names(&self) -> impl Iterator<Item = &str> {
         self.sets.keys().map(|name| &**name)
+    }
+
+    /// A set as it was defined, with its fields as the language writes them, and how many rows it has; `None` where there is no such
+    /// set.
+    pub fn definition(&self, set: &str) -> Option<(SetDef, usize)> {
+        self.sets.get(set).map(|set| (set.definition(), set.len()))
     }
 
     // --- writing ---

@@ -1,28 +1,18 @@
 //! Queries that are answered once, and not kept.
 
-use std::{collections::BinaryHeap, ops::ControlFlow, sync::Arc};
+use std::{collections::BinaryHeap, ops::ControlFlow};
 
 use bytes::Bytes;
 
-use super::{Engine, identity};
+use super::{Engine, identity, scan::Matching};
 use liveset_core::model::{Count, Snapshot};
 
 use crate::{
     error::OpenError,
     explain::Explain,
-    filter::Compiled,
     query::Plan,
-    shard::{
-        WINDOW_STEPS,
-        create::Prepared,
-        source::{Source, Span, handle_steps, wishes},
-    },
+    shard::{WINDOW_STEPS, create::Prepared},
     steps::blocks,
-    store::{
-        columns::{Column, Layout},
-        row::Row,
-        slots::Slots,
-    },
     time::Timestamp,
     update::Shown,
 };
@@ -42,57 +32,13 @@ enum State {
 #[derive(Debug)]
 struct Asked {
     version: u64,
-    now: Timestamp,
     cap: usize,
-    compiled: Compiled<Column>,
     shown: Shown,
-    /// Those of the set that may match, as they were.
-    rows: Candidates,
-    /// Rows of this layout hold all that is read.
-    current: Arc<Layout>,
-    /// What is read alone, for the others: what nobody keeps is not left behind in the rows.
-    layout: Arc<Layout>,
-    /// How many of the rows were looked at.
-    done: usize,
-    /// How many of those match.
+    matching: Matching,
+    /// How many rows match.
     total: u64,
     /// The first of them in order, at most the cap, with their places; the last is on top.
     first: BinaryHeap<(Bytes, usize)>,
-}
-
-/// Rows as they were, by their place.
-#[derive(Debug)]
-enum Candidates {
-    Few(Vec<Row>),
-    /// Of all rows, those with these handles.
-    Found(Slots, Vec<u32>),
-    All(Slots),
-}
-
-impl Candidates {
-    fn len(&self) -> usize {
-        match self {
-            Candidates::Few(rows) => rows.len(),
-            Candidates::Found(_, handles) => handles.len(),
-            Candidates::All(slots) => slots.len(),
-        }
-    }
-
-    /// How many handles an index has told.
-    fn handles(&self) -> usize {
-        match self {
-            Candidates::Few(_) | Candidates::Found(..) => self.len(),
-            Candidates::All(_) => 0,
-        }
-    }
-
-    fn get(&self, place: usize) -> Option<&Row> {
-        match self {
-            Candidates::Few(rows) => rows.get(place),
-            Candidates::Found(slots, handles) => slots.row(*handles.get(place)?),
-            Candidates::All(slots) => slots.row(place as u32),
-        }
-    }
 }
 
 impl OneShot {
@@ -109,9 +55,9 @@ impl OneShot {
             State::Asked(mut asked) => {
                 let mut spent = 0;
                 asked.look_at(rows.max(1), steps, &mut spent);
-                let flow = match asked.done < asked.rows.len() {
-                    true => ControlFlow::Continue(OneShot(State::Asked(asked))),
-                    false => ControlFlow::Break((*asked).result(&mut spent)),
+                let flow = match asked.matching.is_done() {
+                    false => ControlFlow::Continue(OneShot(State::Asked(asked))),
+                    true => ControlFlow::Break((*asked).result(&mut spent)),
                 };
                 (flow, spent)
             }
@@ -132,28 +78,9 @@ impl OneShot {
 
 impl Asked {
     fn look_at(&mut self, rows: usize, steps: u64, spent: &mut u64) {
-        let Self { now, cap, compiled, shown, rows: all, current, layout, done, total, first, .. } = self;
-        let end = done.saturating_add(rows).min(all.len());
+        let Self { cap, shown, matching, total, first, .. } = self;
         let mut rank = Vec::new();
-        let begin = *done;
-        for place in begin..end {
-            if place > begin && *spent >= steps {
-                break;
-            }
-            *done = place + 1;
-            *spent += 1;
-            let Some(row) = all.get(place) else { continue };
-            let laid_out;
-            let read = if row.is_laid_out(current) {
-                row
-            } else {
-                *spent += blocks(row.json().len());
-                laid_out = row.laid_out(layout);
-                &laid_out
-            };
-            if !compiled.test(read, *now, spent) {
-                continue;
-            }
+        matching.look_at(rows, steps, spent, |place, _, read, spent| {
             *spent += WINDOW_STEPS;
             *total += 1;
             rank.clear();
@@ -165,13 +92,13 @@ impl Asked {
             {
                 *last = (Bytes::copy_from_slice(&rank), place);
             }
-        }
+        });
     }
 
     fn result(self, spent: &mut u64) -> Snapshot {
-        let Self { version, cap, shown, rows, total, first, .. } = self;
+        let Self { version, cap, shown, matching, total, first } = self;
         let mut row = |(order_key, place): (Bytes, usize)| {
-            let row = rows.get(place)?;
+            let row = matching.row(place)?;
             *spent += 1 + blocks(row.json().len());
             Some(shown.row_at(row, order_key))
         };
@@ -199,49 +126,14 @@ impl Engine {
         {
             return Ok(OneShot(State::Known(self.snapshot_of(shard, view, &plan.projection))));
         }
-        let Some((_, set)) = self.sets.get_index_mut(plan.set) else {
+        let Some((matching, sorting)) = self.matching(now, plan, left)? else {
             return Ok(OneShot(State::Known(self.nothing())));
         };
-        let max = self.limits.max_columns;
-        let mut spent = 0;
-        let prepared = Prepared::new(set, plan, now, &self.limits, &mut spent)
-            .ok_or(OpenError::TooManyColumns { max })?;
-        let Prepared { sorting, compiled, access, is_all, columns, .. } = prepared;
-        let source = Source::of(set, &access, Span::At(now)).within(left);
-        let handles = match &source {
-            Source::All { .. } => None,
-            Source::Candidates { .. } => Some(source.handles()),
-        };
-        let found = handles.as_ref().map_or(set.len(), Vec::len);
-        let pieces = set.slots().pieces();
-        let rows = match handles {
-            None => Candidates::All(set.slots().clone()),
-            Some(handles) if handles.len() > pieces => Candidates::Found(set.slots().clone(), handles),
-            Some(handles) => {
-                Candidates::Few(handles.iter().filter_map(|handle| set.row(*handle).cloned()).collect())
-            }
-        };
-        spent += pieces.min(found) as u64 + handle_steps(rows.handles());
-        self.stats.work.steps += spent;
-        self.stats.work.rows_visited += found as u64;
-        self.stats.work.predicates_evaluated += if is_all { 0 } else { found as u64 };
-        let len = set.len();
-        for wish in wishes(set, &access) {
-            match found >= len {
-                true => set.indexes.wish(&wish, len, len),
-                false => set.indexes.used(&wish),
-            }
-        }
         let asked = Asked {
             version: self.version,
-            now,
             cap: plan.cap,
-            compiled,
             shown: Shown { sorting, projection: plan.projection.clone() },
-            rows,
-            current: set.layout().clone(),
-            layout: Arc::new(Layout::of(&columns)),
-            done: 0,
+            matching,
             total: 0,
             first: BinaryHeap::new(),
         };

@@ -15,6 +15,7 @@ mod params;
 mod predicate_index;
 mod rechoosing;
 mod restrictions;
+mod scan;
 mod seeds;
 mod staging;
 mod support;

@@ -6,7 +6,7 @@ use liveset_engine::{Committed, Op, StagedRow, Timestamp};
 use liveset_hub::Now;
 use parking_lot::Mutex;
 
-use super::Shared;
+use super::{Chain, Shared};
 use crate::contain::{Panicked, contain};
 use crate::storage::{Storage, StorageCommit, StorageError, StorageWrite};
 
@@ -75,10 +75,11 @@ impl Shared {
         storage: &dyn Storage,
         at: Option<Timestamp>,
         ops: Vec<Op>,
+        chain: Option<&Chain>,
         told: impl FnOnce(Result<Committed, NotDone>) + Send + 'static,
     ) {
         let told = Arc::new(Mutex::new(Reply { told: Some(Box::new(told)), stage: Stage::HandingOver }));
-        if let Err(reason) = self.hand_over(storage, at, ops, &told) {
+        if let Err(reason) = self.hand_over(storage, at, ops, chain, &told) {
             let told = told.lock().told.take();
             if let Some(told) = told {
                 told(Err(reason));
@@ -91,11 +92,13 @@ impl Shared {
         storage: &dyn Storage,
         at: Option<Timestamp>,
         ops: Vec<Op>,
+        chain: Option<&Chain>,
         told: &Arc<Mutex<Reply>>,
     ) -> Result<(), NotDone> {
         let operations = ops.len();
         // Commits are handed over in the order in which they are checked: one hold of the lock for both.
         let mut state = self.lock();
+        chain.map_or(Ok(()), |chain| chain.begin(state.positions.given_up))?;
         let staged = contain(|| state.hub.stage(ops).map(|rows| rows.map(write).collect()));
         let writes = match staged {
             Ok(staged) => staged.map_err(|refused| NotDone::Refused(Box::new(refused)))?,

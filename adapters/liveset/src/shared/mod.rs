@@ -1,6 +1,7 @@
 //! What all handles, connections and streams of one endpoint share: the hub behind its lock, and everything that must
 //! happen after it was touched.
 
+mod chain;
 mod drain;
 mod kept;
 mod shutdown;
@@ -29,6 +30,7 @@ use crate::peer::Peer;
 use crate::shards::Shards;
 use crate::storage::Storage;
 use crate::telemetry;
+pub(crate) use chain::Chain;
 use drain::Effects;
 pub(crate) use kept::NotDone;
 use kept::Positions;
@@ -71,6 +73,8 @@ pub(crate) struct Sizes {
     pub(crate) message_bytes: usize,
     /// Bytes of the rows that answer a query.
     pub(crate) initial_bytes: usize,
+    /// Bytes of rows that are kept as they were for whoever reads a set.
+    pub(crate) scan_bytes: usize,
     /// Steps of work in one go.
     pub(crate) hold_steps: u64,
     /// For how long work waits that was asked for beyond what may be spent.

@@ -76,6 +76,8 @@ pub(crate) struct Set {
     row_bytes: usize,
     /// Rows that were changed, over all commits.
     pub(crate) changed: u64,
+    /// Bytes of the versions of rows that were replaced or taken out, over all commits.
+    pub(crate) replaced_bytes: u64,
     /// Bytes of the largest row there has been since the set was empty.
     largest: usize,
     pub(crate) indexes: Indexes,
@@ -103,11 +105,18 @@ impl Set {
             ids: HashTable::new(),
             row_bytes: 0,
             changed: 0,
+            replaced_bytes: 0,
             largest: 0,
             indexes: Indexes::new(keyed),
             history: History::default(),
             keyed,
         }
+    }
+
+    /// As the host has declared it, with its paths as the language writes them.
+    pub(crate) fn definition(&self) -> SetDef {
+        let (name, key) = (self.name.to_string(), self.key.to_string());
+        SetDef { name, key, fields: self.schema.declared().collect(), strict: self.schema.is_strict() }
     }
 
     // --- rows ---
@@ -395,6 +404,7 @@ impl Set {
             }
             let held = |row: &Option<Row>| row.as_ref().map_or(0, |row| row.bytes());
             self.row_bytes = self.row_bytes + held(after) - held(before);
+            self.replaced_bytes += held(before) as u64;
             if kept < place {
                 if let Some(slot) = self.slots.get_mut(*handle) {
                     slot.set_change(Some(kept));
