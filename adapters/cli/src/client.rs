@@ -116,18 +116,23 @@ impl Client {
 
     /// Posts JSON and waits for what becomes of it.
     pub(crate) async fn post(&self, path: &str, body: Bytes) -> Outcome {
-        self.send(Request::post(self.url.path(path)), body).await
+        self.send(Request::post(self.url.path(path)), "application/json", body).await
+    }
+
+    /// Posts lines of JSON, and waits for what becomes of them.
+    pub(crate) async fn post_lines(&self, path: &str, lines: Bytes) -> Outcome {
+        self.send(Request::post(self.url.path(path)), "application/x-ndjson", lines).await
     }
 
     /// Asks for a path.
     pub(crate) async fn get(&self, path: &str) -> Outcome {
-        self.send(Request::get(self.url.path(path)), Bytes::new()).await
+        self.send(Request::get(self.url.path(path)), "application/json", Bytes::new()).await
     }
 
-    async fn send(&self, request: Builder, body: Bytes) -> Outcome {
+    async fn send(&self, request: Builder, content_type: &'static str, body: Bytes) -> Outcome {
         let request = request
             .header(AUTHORIZATION, &self.token)
-            .header(CONTENT_TYPE, "application/json")
+            .header(CONTENT_TYPE, content_type)
             .body(Full::new(body));
         let request = match request {
             Ok(request) => request,

@@ -28,9 +28,11 @@ limits! {
         write_timeout: Duration = Duration::from_secs(10), Needed,
             "how long a client may take no byte of its answers; WebSockets have `transport.write_timeout`" => "closed";
         max_body_bytes: usize = 8 * 1024 * 1024,
-            "a body; that of a query is also limited by `session.message_bytes`" => "413";
+            "a body; of a stream of commits, a line; that of a query is also limited by `session.message_bytes`" => "413";
         body_timeout: Duration = Duration::from_secs(30), Needed,
-            "how long a body may take to arrive" => "408";
+            "how long a body may take to arrive; of a stream of commits, a line, and the time without a byte" => "408";
+        lines_waiting: usize = 256, One,
+            "commits of a stream that were read and wait to be stored" => "no more are read until then";
         requests_per_second: u32 = 10_000, Needed,
             "requests with a good token, of one subject, per second on average" => "429 with `Retry-After`";
         request_burst: u32 = 20_000, Needed,
@@ -39,6 +41,8 @@ limits! {
             "queries that are answered at once" => "they wait; turns go round by subject";
         queries_per_subject: usize = 64, One,
             "queries of one subject that are answered or wait" => "`OVERLOADED`, 503";
+        exports: usize = 4, One,
+            "sets that are read whole at once, one by each subject" => "`OVERLOADED`, 503";
         shutdown_timeout: Duration = Duration::from_secs(10),
             "how long WebSockets, and then requests, may take to end when the server stops" => "cut";
     }

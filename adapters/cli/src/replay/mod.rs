@@ -1,13 +1,14 @@
 //! `liveset replay`: feeds a change stream into a server, in its own time or faster.
 //!
-//! A line of the file is a commit `{"at": instant, "ops": […]}`. Commits are sent one after the other, each
-//! once the one before it was answered, so that they are applied in order. Where a connection is lost before
-//! the answer came, the commit is sent again, and that is said: a commit says what is, not what to add, so
-//! applying it twice leaves the same data.
+//! A line of the file is a commit `{"at": instant, "ops": […]}`. Commits that are due are sent together, as a
+//! stream of lines, and the next ones when those were answered, so that they are applied in order. Where a
+//! connection is lost before the answer came, they are sent again, and that is said: a commit says what is, not
+//! what to add, so applying it twice leaves the same data.
 
 mod pace;
 mod stream;
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io::Write;
 use std::path::PathBuf;
@@ -166,6 +167,7 @@ pub async fn run(args: ReplayArgs) -> Result<End, ReplayError> {
         interrupts: Signal::listen(Kind::Interrupt).map_err(ReplayError::Signals)?,
         from: args.from,
         skipped: Skipped::default(),
+        put_back: None,
         args,
     };
     let outcome = replay.all(&mut commits).await;
@@ -178,6 +180,10 @@ pub async fn run(args: ReplayArgs) -> Result<End, ReplayError> {
     let _ = writeln!(std::io::stdout(), "{summary}");
     outcome
 }
+
+/// So many commits are sent together, and about so many bytes of them.
+const TOGETHER: usize = 256;
+const TOGETHER_BYTES: usize = 1 << 20;
 
 /// How long is waited where there were too many requests: by then there is room for as many as a second allows.
 const LIMITED: Duration = Duration::from_secs(1);
@@ -192,6 +198,8 @@ struct Replay {
     /// Where to begin, until that was found.
     from: Option<From>,
     skipped: Skipped,
+    /// Read, and not due yet.
+    put_back: Option<Result<Commit, FileError>>,
     /// Whether the server has said that there are too many requests.
     was_limited: bool,
 }
@@ -219,9 +227,12 @@ impl Replay {
             if self.args.limit.is_some_and(|limit| self.sent.commits >= limit) {
                 return Ok(End::Whole);
             }
-            let commit = tokio::select! {
-                commit = commits.recv() => commit,
-                () = self.interrupts.next() => return Ok(self.stop()),
+            let commit = match self.put_back.take() {
+                Some(commit) => Some(commit),
+                None => tokio::select! {
+                    commit = commits.recv() => commit,
+                    () = self.interrupts.next() => return Ok(self.stop()),
+                },
             };
             let Some(commit) = commit.transpose()? else { return Ok(End::Whole) };
             if self.is_before_start(&commit) {
@@ -231,10 +242,36 @@ impl Replay {
                 continue;
             }
             self.from = None;
-            if self.wait_for(&commit).await == Next::Quit || self.send(&commit).await? == Next::Quit {
+            if self.wait_for(&commit).await == Next::Quit {
+                return Ok(self.stop());
+            }
+            let due = self.all_due(commit, commits);
+            if self.send(due).await? == Next::Quit {
                 return Ok(self.stop());
             }
         }
+    }
+
+    /// A commit that is due, and those behind it that are there and due as well.
+    fn all_due(&mut self, first: Commit, commits: &mut Commits) -> VecDeque<Commit> {
+        let mut bytes = first.text.len();
+        let mut due = VecDeque::from([first]);
+        let left = self.args.limit.map_or(u64::MAX, |limit| limit - self.sent.commits);
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(TOGETHER);
+        while due.len() < most && bytes < TOGETHER_BYTES {
+            match commits.try_recv() {
+                Ok(Ok(commit)) if commit.at.is_none_or(|at| self.pace.left(at).is_none()) => {
+                    bytes += commit.text.len();
+                    due.push_back(commit);
+                }
+                Ok(later) => {
+                    self.put_back = Some(later);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        due
     }
 
     fn stop(&mut self) -> End {
@@ -285,33 +322,39 @@ impl Replay {
         }
     }
 
-    /// Sends a commit once. A commit that was begun is finished, even if ctrl-c is pressed meanwhile; whether it
+    /// Sends commits once. What was begun is finished, even if ctrl-c is pressed meanwhile; whether it
     /// was is returned too. The second ctrl-c waits no longer.
-    async fn attempt(&mut self, commit: &Commit) -> (Outcome, bool) {
-        let mut sending = std::pin::pin!(self.client.post("/batch", commit.text.clone()));
+    async fn attempt(&mut self, commits: &VecDeque<Commit>) -> (Outcome, bool) {
+        let mut lines = Vec::with_capacity(commits.iter().map(|commit| commit.text.len() + 1).sum());
+        for commit in commits {
+            lines.extend_from_slice(&commit.text);
+            lines.push(b'\n');
+        }
+        let mut sending = std::pin::pin!(self.client.post_lines("/batch", lines.into()));
         tokio::select! {
             outcome = &mut sending => return (outcome, false),
             () = self.interrupts.next() => {}
         }
-        self.bar.say("finishing the commit that was begun; ctrl-c again stops at once");
+        self.bar.say("finishing what was begun; ctrl-c again stops at once");
         tokio::select! {
             outcome = &mut sending => (outcome, true),
             () = self.interrupts.next() => (Outcome::Unanswered("stopped".into()), true),
         }
     }
 
-    /// Sends a commit until it is answered.
-    async fn send(&mut self, commit: &Commit) -> Result<Next, ReplayError> {
+    /// Sends commits until all are answered.
+    async fn send(&mut self, mut commits: VecDeque<Commit>) -> Result<Next, ReplayError> {
         let mut backoff = Backoff::default();
         loop {
-            let (outcome, is_interrupted) = self.attempt(commit).await;
+            let (outcome, is_interrupted) = self.attempt(&commits).await;
+            if let Outcome::Answered(_, answer) = &outcome {
+                self.sent.count(&mut commits, answer);
+                self.bar.show(&self.sent, &self.pace);
+            }
+            let Some(first) = commits.front() else {
+                return Ok(if is_interrupted { Next::Quit } else { Next::GoOn });
+            };
             let pause = match outcome {
-                Outcome::Answered(StatusCode::OK, answer) => {
-                    self.sent.count(commit, &answer);
-                    self.bar.show(&self.sent, &self.pace);
-                    return Ok(if is_interrupted { Next::Quit } else { Next::GoOn });
-                }
-                // What was not taken is sent by whoever goes on later.
                 Outcome::Answered(StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, _)
                 | Outcome::NotSent(_)
                     if is_interrupted =>
@@ -335,7 +378,7 @@ impl Replay {
                 Outcome::Answered(status, answer) => {
                     return Err(ReplayError::Refused {
                         file: self.args.file.clone(),
-                        line: commit.line,
+                        line: first.line,
                         status,
                         message: refusal(&answer),
                     });
@@ -345,10 +388,9 @@ impl Replay {
                     return Err(ReplayError::NoServer { url, problem });
                 }
                 Outcome::Unanswered(error) if is_interrupted => {
-                    self.bar.say(&format!(
-                        "line {} was sent and not answered ({error}): it may have been applied",
-                        commit.line
-                    ));
+                    let lines = lines(&commits);
+                    self.bar
+                        .say(&format!("{lines} sent and not answered ({error}): it may have been applied"));
                     return Ok(Next::Quit);
                 }
                 Outcome::NotSent(error) => {
@@ -359,11 +401,11 @@ impl Replay {
                 }
                 Outcome::Unanswered(error) => {
                     let pause = backoff.next();
-                    self.sent.repeated += 1;
+                    self.sent.repeated += commits.len() as u64;
+                    let lines = lines(&commits);
                     self.bar.say(&format!(
-                        "line {} was sent and not answered ({error}): it may have been applied. It is sent again in \
-                         {pause:.1?}; applying it twice leaves the same data",
-                        commit.line
+                        "{lines} sent and not answered ({error}): it may have been applied. It is sent again in \
+                         {pause:.1?}; applying it twice leaves the same data"
                     ));
                     pause
                 }
@@ -382,6 +424,15 @@ fn refusal(answer: &[u8]) -> String {
     match client::refusal(answer) {
         Some(refusal) => terminal::message(&refusal),
         None => terminal::cell(&String::from_utf8_lossy(answer), 200),
+    }
+}
+
+/// `line 3 was`, `lines 3 to 7 were`.
+fn lines(commits: &VecDeque<Commit>) -> String {
+    let (first, last) = (commits.front().map_or(0, |it| it.line), commits.back().map_or(0, |it| it.line));
+    match first == last {
+        true => format!("line {first} was"),
+        false => format!("lines {first} to {last} were"),
     }
 }
 
@@ -404,17 +455,24 @@ struct Sent {
 }
 
 impl Sent {
-    fn count(&mut self, commit: &Commit, answer: &[u8]) {
-        self.started.get_or_insert_with(Clock::now);
-        self.commits += 1;
-        self.ops += commit.ops;
-        if let Some(Value::Number(Number::Int(changed))) =
-            client::object(answer).as_ref().and_then(|answer| answer.field("changed"))
-        {
-            self.changed += changed.unsigned_abs();
+    /// Takes those out that were applied, as the answer says.
+    fn count(&mut self, commits: &mut VecDeque<Commit>, answer: &[u8]) {
+        let answer = client::object(answer);
+        let number = |field| match answer.as_ref().and_then(|answer| answer.field(field)) {
+            Some(Value::Number(Number::Int(number))) => number.unsigned_abs(),
+            _ => 0,
+        };
+        let applied = usize::try_from(number("applied")).unwrap_or(usize::MAX).min(commits.len());
+        if applied > 0 {
+            self.started.get_or_insert_with(Clock::now);
+            self.changed += number("changed");
         }
-        self.last_line = commit.line;
-        self.last = commit.at.or(self.last);
+        for commit in commits.drain(..applied) {
+            self.commits += 1;
+            self.ops += commit.ops;
+            self.last_line = commit.line;
+            self.last = commit.at.or(self.last);
+        }
     }
 
     fn elapsed(&self) -> Duration {

@@ -2,6 +2,7 @@
 
 mod auth_failures;
 mod bench;
+mod commit_stream;
 mod crowd;
 mod demo_page;
 mod half_open;
@@ -21,6 +22,7 @@ mod real_data;
 mod replay;
 mod serve_config;
 mod serve_signals;
+mod sets;
 #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "some tests are Linux's alone"))]
 mod support;
 mod terminated_under_load;

@@ -158,6 +158,26 @@ const COMMANDS: &[(&str, Outcome)] = &[
         "liveset watch wss://localhost:8080/ws --ca adapters/cli/tests/certificates/authority.pem",
         Outcome::Shows(&["12 of 12 rows"]),
     ),
+    (
+        "curl -H 'Authorization: Bearer change-me' -H 'Content-Type: application/x-ndjson' http://127.0.0.1:8080/batch",
+        Outcome::Prints(&[r#"{"applied":18,"changed":"#]),
+    ),
+    (
+        "curl -H 'Authorization: Bearer change-me' http://127.0.0.1:8080/sets",
+        Outcome::Prints(&[r#""name":"orders""#, r#""name":"status""#, r#""source":"host""#]),
+    ),
+    (
+        "curl -H 'Authorization: Bearer change-me' http://127.0.0.1:8080/sets/orders",
+        Outcome::Prints(&[r#"{"id":"o1","#, r#"{"id":"o12","#]),
+    ),
+    (
+        "curl -H 'Authorization: Bearer change-me' 'http://127.0.0.1:8080/sets/orders/values?field=status&limit=3'",
+        Outcome::Prints(&[r#""field":"status""#, r#""count":"#]),
+    ),
+    (
+        "curl -H 'Authorization: Bearer change-me' http://127.0.0.1:8080/schema",
+        Outcome::Prints(&[r#""title":"orders""#]),
+    ),
     ("cargo run --release -p liveset-cli -- bench", Outcome::Measures(&["commit answered", "p99"])),
     ("liveset bench ws://127.0.0.1:8080/ws", Outcome::Measures(&["all agree"])),
     ("liveset bench --connections", Outcome::Measures(&["\"stalled\""])),

@@ -85,6 +85,23 @@ impl Caller {
         }
     }
 
+    /// The same for a request that goes on and on: as they are now, if they may still write.
+    ///
+    /// # Errors
+    ///
+    /// 401 where the token is none any more, or has expired; 403 where the policy does not let them write any more.
+    pub(super) async fn still_writes(self, app: &App) -> Result<Caller, ApiError> {
+        if app.liveset.has_expired(&self.who) {
+            return Err(ApiError::auth_failed());
+        }
+        if app.liveset.auth_epoch() == self.epoch {
+            return Ok(self);
+        }
+        let caller = self.still(app).await?;
+        caller.may_write(app)?;
+        Ok(caller)
+    }
+
     /// # Errors
     ///
     /// 403 where the policy does not let them write.

@@ -1,10 +1,12 @@
 //! What a request that fails is answered: a status, a code and a message, as JSON.
 
+use std::fmt;
 use std::time::Duration;
 
 use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use liveset::CommitError;
 use serde::Serialize;
 
 /// Which realm a browser or a client is told to authenticate for.
@@ -20,6 +22,18 @@ pub struct ApiError {
     code: &'static str,
     message: String,
     retry_after: Option<Duration>,
+    stopped: Option<Stopped>,
+}
+
+/// Where a stream of commits stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Stopped {
+    /// The line that was refused, from 1.
+    pub line: u64,
+    /// How many commits before it were applied.
+    pub applied: u64,
+    /// How many nodes have another value by these.
+    pub changed: u64,
 }
 
 impl ApiError {
@@ -30,7 +44,13 @@ impl ApiError {
             message.truncate(cut);
             message.push('…');
         }
-        ApiError { status, code, message, retry_after: None }
+        ApiError { status, code, message, retry_after: None, stopped: None }
+    }
+
+    /// The same, of a line of a stream of commits.
+    #[must_use]
+    pub fn of_line(self, stopped: Stopped) -> Self {
+        ApiError { stopped: Some(stopped), ..self }
     }
 
     /// The status that is answered.
@@ -95,6 +115,15 @@ impl ApiError {
         ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, code, message)
     }
 
+    /// A commit that was not made: 422 where it was refused, 503 where it cannot be kept now, 500.
+    pub fn not_committed(error: CommitError) -> Self {
+        match error {
+            CommitError::Internal => ApiError::internal(),
+            CommitError::NotKept(error) => ApiError::overloaded(error.to_string()),
+            refused => ApiError::refused("INVALID_NODE", refused.to_string()),
+        }
+    }
+
     /// 429: not again before so long.
     pub fn rate_limited(message: impl Into<String>, retry_after: Duration) -> Self {
         let error = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", message);
@@ -122,15 +151,27 @@ pub(super) fn json(status: StatusCode, body: impl Into<axum::body::Body>) -> Res
     (status, [(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body.into()).into_response()
 }
 
+/// Code and message.
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)
+    }
+}
+
+impl std::error::Error for ApiError {}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         #[derive(Serialize)]
         struct Body<'a> {
             code: &'a str,
             message: &'a str,
+            #[serde(flatten, skip_serializing_if = "Option::is_none")]
+            stopped: Option<Stopped>,
         }
-        // Writing two texts as JSON cannot fail.
-        let body = serde_json::to_vec(&Body { code: self.code, message: &self.message }).unwrap_or_default();
+        // Writing texts and numbers as JSON cannot fail.
+        let body = Body { code: self.code, message: &self.message, stopped: self.stopped };
+        let body = serde_json::to_vec(&body).unwrap_or_default();
         let mut response = json(self.status, body);
         let headers = response.headers_mut();
         match self.status {

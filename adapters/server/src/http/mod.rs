@@ -3,9 +3,14 @@
 //! | endpoint | takes | answers |
 //! | --- | --- | --- |
 //! | `POST /batch` | a list of ops, or `{"at"?, "ops"}`: one atomic commit | `{"commit": n, "changed": nodes whose value changed}` once it is applied |
+//! | `POST /batch`, `Content-Type: application/x-ndjson` | a stream of commits: a line each, as above | `{"applied": commits, "changed": nodes whose value changed, "commit": n}` once all are applied. It stops at the first line that is refused: the error has `line`, `applied` and `changed` too |
 //! | `POST /events` | `{"path", "eventType", "data", "timestamp"?}` | `{"delivered": subscribers}` |
 //! | `POST /query` | a query, as in `createLiveQuery` | `{"nodes": […], "totalCount": n, "capped": b}` |
 //! | `POST /explain` | a query | how changes find it and what it costs: `{"access": equality, range, …, scan, "probes": […], "hasResidue", "sharing", "isOpen", "candidates": nodes to look at, "isSlice", "hasOrderIndex", "cost": {"fixed", "perBlock"} steps to try the filter on a node, whatever its size and for each 16 bytes of it, "flipCost" to find when time changes it, "filterBytes" that the filter takes, "orderCost" to order it, "projectionCost" to write it, "text": the same for people}` |
+//! | `GET /sets` | | `{"sets": [{"name", "key", "count", "source": host or store, "status": live, "strict", "declared": [{"name", "type", "required"}], "seen": [{"name", "types", "nodes": those that have it} of the first 1,000 nodes]}]}` |
+//! | `GET /sets/{name}` | | the whole set as it is at one moment, a node a line (`application/x-ndjson`), for who sees all of it; a body that is cut is not whole |
+//! | `GET /sets/{name}/values?field=` | `limit=` up to 1,000, or 20 | the commonest values: `{"field", "nodes", "without", "different": values that were told apart, "others": values that were not, "values": [{"value", "count"}]}`; of a list, each item counts |
+//! | `GET /schema` | | JSON Schema of each set, by its name: what it declares |
 //! | `GET /healthz` | | `{"status": "ok"}`, open to all |
 //! | `GET /metrics` | | Prometheus text |
 //!
@@ -29,6 +34,7 @@
 mod auth;
 mod batch;
 mod body;
+mod commits;
 mod cors;
 mod error;
 mod events;
@@ -38,6 +44,7 @@ mod metrics;
 mod query;
 mod queue;
 mod rates;
+mod sets;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -53,11 +60,12 @@ use liveset::http::Origins;
 use liveset_core::Rate;
 use metrics_exporter_prometheus::PrometheusHandle;
 
-pub use self::error::ApiError;
+pub use self::error::{ApiError, Stopped};
 use self::metrics::Rendered;
 pub use self::metrics::{install_recorder, upkeep};
 use self::queue::Queue;
 use self::rates::Rates;
+use self::sets::Exports;
 use crate::config::PolicyConfig;
 use crate::policy::Rules;
 
@@ -70,12 +78,16 @@ pub struct HttpOptions {
     pub max_query_bytes: usize,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
+    /// Commits of a stream that were read and wait to be stored; at least 1.
+    pub lines_waiting: usize,
     /// Requests with a good token that one subject may send each second on the long run.
     pub requests_per_second: u32,
     /// How many of them may come at once.
     pub request_burst: u32,
     /// Queries that are answered at once; at least 1. Others wait; turns go round by subject.
     pub queries_at_once: usize,
+    /// Sets that are read whole at once, one by each subject; at least 1.
+    pub exports: usize,
     /// Queries of one subject that are answered or wait; at least 1. More are refused with 503.
     pub queries_per_subject: usize,
     /// The policy, where it is that of a configuration: whoever may not write is told what it would take.
@@ -96,10 +108,12 @@ impl Default for HttpOptions {
             max_body_bytes: 8 * 1024 * 1024,
             max_query_bytes: 64 * 1024,
             body_timeout: Duration::from_secs(30),
+            lines_waiting: 256,
             requests_per_second: 10_000,
             request_burst: 20_000,
             queries_at_once: 4,
             queries_per_subject: 64,
+            exports: 4,
             policies: Vec::new(),
             cors_origins: Vec::new(),
             websocket_origins: Origins::Any,
@@ -114,6 +128,7 @@ impl Default for HttpOptions {
 pub(crate) struct App {
     pub(crate) liveset: Liveset,
     pub(crate) options: HttpOptions,
+    exports: Arc<Exports>,
     rates: Arc<Rates>,
     /// Where its monotonic clock begins.
     start: Instant,
@@ -135,13 +150,18 @@ pub fn router(liveset: Liveset, options: HttpOptions, more: Router) -> Router {
     let queries = Arc::new(Queue::new(options.queries_at_once, options.queries_per_subject));
     let rules = Arc::new(Rules::new(&options.policies));
     let rendered = Arc::default();
-    let app =
-        App { liveset: liveset.clone(), options, rates, start: Instant::now(), queries, rules, rendered };
+    let exports = Arc::default();
+    let start = Instant::now();
+    let app = App { liveset: liveset.clone(), options, exports, rates, start, queries, rules, rendered };
     let mut routes = Router::new()
         .route("/batch", post(batch::commit))
         .route("/events", post(events::publish))
         .route("/query", post(query::run))
         .route("/explain", post(explain::run))
+        .route("/sets", get(sets::list))
+        .route("/sets/{name}", get(sets::export))
+        .route("/sets/{name}/values", get(sets::values))
+        .route("/schema", get(sets::schema))
         .route("/healthz", get(healthz));
     if has_metrics {
         routes = routes.route("/metrics", get(metrics::render));
@@ -164,10 +184,13 @@ async fn healthz() -> Response {
 /// Counts requests by status, and logs those that are refused. Paths are the router's own, never the client's, so that there are few.
 async fn count(request: Request, next: Next) -> Response {
     let path = match request.uri().path() {
-        path @ ("/ws" | "/batch" | "/events" | "/query" | "/explain" | "/healthz" | "/metrics") => {
-            path.to_owned()
-        }
-        _ => "other".to_owned(),
+        path @ ("/ws" | "/batch" | "/events" | "/query" | "/explain" | "/sets" | "/schema" | "/healthz"
+        | "/metrics") => path.to_owned(),
+        path => match path.strip_prefix("/sets/") {
+            Some(rest) if rest.ends_with("/values") => "/sets/{name}/values".to_owned(),
+            Some(_) => "/sets/{name}".to_owned(),
+            None => "other".to_owned(),
+        },
     };
     let response = next.run(request).await;
     let status = response.status();

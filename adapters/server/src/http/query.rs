@@ -11,7 +11,7 @@ use liveset_core::{ErrorCode, Query, model::limit};
 use liveset_engine::{JsonLimits, json};
 
 use super::auth::Caller;
-use super::queue::{Full, Turn};
+use super::queue::{Full, Request, Turn};
 use super::{ApiError, App, body, error};
 use crate::limits::{HttpLimits, count_refusal};
 
@@ -33,15 +33,12 @@ pub(super) async fn run(State(app): State<App>, caller: Caller, body: Body) -> R
 }
 
 /// So many nodes are looked at in one turn.
-const NODES_A_TURN: usize = 512;
+pub(super) const NODES_A_TURN: usize = 512;
 
 /// In turns, on threads that may take their time: a query that no index helps looks at every node. Where the client is gone, this is
 /// dropped: a query that waits leaves the queue, and one that has a turn ends with it.
 async fn answer(app: &App, caller: Caller, query: Query) -> Result<Result<Snapshot, QueryError>, ApiError> {
-    let mut request = app.queries.enter(&caller.who.subject).map_err(|Full(most)| {
-        count_refusal(limit!(HttpLimits.queries_per_subject));
-        ApiError::overloaded(format!("a subject may have at most {most} queries under way"))
-    })?;
+    let mut request = begin(app, &caller)?;
     let mut turn = request.turn().await;
     let Caller { who, .. } = caller.still(app).await?;
     let liveset = app.liveset.clone();
@@ -65,7 +62,19 @@ async fn answer(app: &App, caller: Caller, query: Query) -> Result<Result<Snapsh
     }
 }
 
-async fn in_turn<T: Send + 'static>(
+/// Enters the queue of those who ask.
+///
+/// # Errors
+///
+/// 503 where the subject asks for too much at once.
+pub(super) fn begin(app: &App, caller: &Caller) -> Result<Request, ApiError> {
+    app.queries.enter(&caller.who.subject).map_err(|Full(most)| {
+        count_refusal(limit!(HttpLimits.queries_per_subject));
+        ApiError::overloaded(format!("a subject may have at most {most} queries under way"))
+    })
+}
+
+pub(super) async fn in_turn<T: Send + 'static>(
     turn: Turn,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ApiError> {
