@@ -8,6 +8,7 @@ use clap_complete::Shell;
 use liveset_server::log;
 use liveset_server::serve::{self, ServeArgs};
 
+use crate::backup::{self, BackupArgs};
 use crate::bench::{self, BenchArgs};
 use crate::demo::{self, DemoArgs};
 use crate::replay::{self, ReplayArgs};
@@ -37,6 +38,9 @@ pub enum Command {
     /// Run a server with a small simulated shop and a page; takes any token
     #[command(after_help = DEMO_EXAMPLES)]
     Demo(DemoArgs),
+    /// Copy a store, also while a server has it open
+    #[command(after_help = BACKUP_EXAMPLES)]
+    Backup(BackupArgs),
     /// Load a server with many connections, and measure how long its diffs take
     #[command(after_help = BENCH_EXAMPLES)]
     Bench(Box<BenchArgs>),
@@ -77,6 +81,7 @@ const DEMO_EXAMPLES: &str = "\
 Examples:
   liveset demo
   liveset demo --listen 127.0.0.1:8081 --rate 20
+  liveset demo --data demo.db
   liveset watch 127.0.0.1:8080 --token any --set orders --order-by 'createdAt desc' --limit 20";
 
 const BENCH_EXAMPLES: &str = "\
@@ -84,6 +89,12 @@ Examples:
   liveset bench
   liveset bench ws://127.0.0.1:8080/ws --token change-me --connections 2000 --verify
   liveset bench --connections 5000 --queries 1 --stalled 20 --compare-stalled --json";
+
+const BACKUP_EXAMPLES: &str = "\
+Examples:
+  liveset backup liveset.db copy.db
+  liveset backup data/liveset.db /backups/monday.db
+  liveset serve --config liveset.toml --store copy.db";
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
@@ -124,6 +135,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         }
         Command::Watch(args) => watch::run(args).await?,
         Command::Demo(args) => demo::run(args).await?,
+        Command::Backup(args) => backup::run(args).await?,
         Command::Bench(args) => bench::run(*args).await?,
         Command::Completions { shell } => complete(shell, &mut std::io::stdout()),
     }
@@ -169,7 +181,9 @@ mod tests {
             let mut script = Vec::new();
             complete(shell, &mut script);
             let script = String::from_utf8(script).unwrap();
-            for command in ["serve", "replay", "watch", "demo", "bench", "print-config", "compare-stalled"] {
+            for command in
+                ["serve", "replay", "watch", "demo", "backup", "bench", "print-config", "compare-stalled"]
+            {
                 assert!(script.contains(command), "{shell}: {command}");
             }
         }

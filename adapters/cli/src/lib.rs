@@ -5,6 +5,7 @@
 //! liveset replay FILE --url URL            a change stream into a server
 //! liveset watch URL --set E --filter F    a live query in the terminal
 //! liveset demo                             a server with a small simulated shop and a page
+//! liveset backup STORE COPY                a copy of a store, while a server has it open
 //! liveset bench                            many connections to a server, and how long its diffs take
 //! liveset completions SHELL                what a shell completes
 //! ```
@@ -13,6 +14,7 @@
 //! which the project's own benchmarks use too. Nothing here has a promise of stability.
 
 mod backoff;
+pub mod backup;
 pub mod bench;
 pub mod cli;
 mod client;

@@ -23,6 +23,9 @@ pub enum ServeError {
     /// JSON Web Tokens cannot be verified.
     #[error("[jwt] {0}")]
     Jwt(String),
+    /// The file of the store cannot be opened, copied or closed.
+    #[error("{0}")]
+    Store(String),
     /// A resource of the configuration is wrong.
     #[error("resource {path:?}: {message}")]
     Resource {

@@ -21,6 +21,7 @@ mod policy;
 pub mod proxies;
 pub mod serve;
 pub mod signals;
+pub mod store;
 pub mod terminal;
 pub mod tls;
 mod watchdog;

@@ -12,13 +12,13 @@ use tokio::net::TcpListener;
 pub use crate::error::ServeError;
 
 use crate::access::Access;
-use crate::config::{ClockSource, Config, Overrides, SetConfig};
+use crate::config::{ClockSource, Config, Overrides, SetConfig, StoreConfig};
 use crate::http::{self, HttpOptions};
 use crate::ndjson::FileError;
 use crate::policy::Rules;
 use crate::signals::{Kind, Signal, Stop};
 use crate::tls::ServerTls;
-use crate::{accept, files, load, log};
+use crate::{accept, files, load, log, store};
 
 /// Arguments of `liveset serve`.
 #[derive(Debug, Clone, Args)]
@@ -59,18 +59,29 @@ pub async fn run(args: ServeArgs) -> Result<(), ServeError> {
     let limits = files::fit(config.accept());
     let tokens = StaticTokens::new(grants(&config));
     let access = Access::open(&config, tokens.clone()).await?;
-    let liveset = build(&config, access.clone())?;
-    if config.policies.is_empty() {
-        tracing::warn!("there is no [[policy]]: whoever has a good token may read all sets and paths");
-    }
     let recorder = http::install_recorder()?;
     let stop = Stop::on_signals()
         .map_err(|source| ServeError::System { what: "cannot listen to signals", source })?;
+    // With a store, its rows are read.
+    let building = tokio::task::spawn_blocking({
+        let (config, access) = (config.clone(), access.clone());
+        move || build(&config, access)
+    });
+    let liveset = tokio::select! {
+        built = building => built.map_err(|error| ServeError::Store(format!("reading it failed: {error}")))??,
+        () = stop.clone().wait() => {
+            tracing::info!("stopped before the store was read");
+            return Ok(());
+        }
+    };
+    if config.policies.is_empty() {
+        tracing::warn!("there is no [[policy]]: whoever has a good token may read all sets and paths");
+    }
     let mut reloads = Signal::listen(Kind::Hangup)
         .map_err(|source| ServeError::System { what: "cannot listen to signals", source })?;
 
     tokio::select! {
-        loaded = load_all(&liveset, config.sets.clone()) => loaded?,
+        loaded = load_all(&liveset, &config) => loaded?,
         // What is being read is given up with the process.
         () = stop.clone().wait() => {
             tracing::info!("stopped before everything was loaded");
@@ -112,10 +123,21 @@ pub async fn run(args: ServeArgs) -> Result<(), ServeError> {
             }
         }
     });
-    serve_until(listener, router, limits, tls, liveset, stop, shutdown_timeout).await;
+    serve_until(listener, router, limits, tls, liveset.clone(), stop, shutdown_timeout).await;
     reloading.abort();
     upkeep.abort();
-    Ok(())
+    close(liveset).await
+}
+
+/// Waits until what was committed is in the store, where there is one.
+///
+/// # Errors
+///
+/// The store could not be closed.
+pub async fn close(liveset: Liveset) -> Result<(), ServeError> {
+    let closing = tokio::task::spawn_blocking(move || liveset.close_storage());
+    let closed = closing.await.map_err(|error| ServeError::Store(format!("closing it failed: {error}")))?;
+    closed.map_err(|error| ServeError::Store(error.to_string()))
 }
 
 /// Serves until stopped, then closes HTTP and WebSockets together, within a deadline.
@@ -182,7 +204,16 @@ fn build(config: &Config, access: impl Authenticator) -> Result<Liveset, ServeEr
     if !config.policies.is_empty() {
         builder = builder.policy(Rules::new(&config.policies));
     }
-    Ok(builder.clock(clock).build()?)
+    builder = builder.clock(clock);
+    if let Some(store) = &config.store {
+        builder = store::open(builder, store)?;
+    }
+    let liveset = builder.build()?;
+    if let Some(StoreConfig { path, durability }) = &config.store {
+        let rows = liveset.stats().hub.engine.nodes;
+        tracing::info!(path = %path.display(), durability, rows, "opened the store");
+    }
+    Ok(liveset)
 }
 
 fn resources(config: &Config) -> Result<Resources, ServeError> {
@@ -242,9 +273,13 @@ fn reload_tls(args: &ServeArgs, tls: &ServerTls) {
     }
 }
 
-async fn load_all(liveset: &Liveset, sets: Vec<SetConfig>) -> Result<(), ServeError> {
-    for set in sets {
+async fn load_all(liveset: &Liveset, config: &Config) -> Result<(), ServeError> {
+    for set in config.sets.clone() {
         let Some(file) = set.load.clone() else { continue };
+        if config.store.is_some() && has_rows(liveset, &set) {
+            tracing::info!(set = set.name, file = %file.display(), "not loaded: the store has rows of the set");
+            continue;
+        }
         let handle = liveset.clone();
         let name = set.name.clone();
         let loaded = tokio::task::spawn_blocking(move || load::load(&handle, &set)).await;
@@ -256,4 +291,8 @@ async fn load_all(liveset: &Liveset, sets: Vec<SetConfig>) -> Result<(), ServeEr
         tracing::info!(set = name, file = %file.display(), nodes = loaded.nodes, commits = loaded.commits, "loaded");
     }
     Ok(())
+}
+
+fn has_rows(liveset: &Liveset, set: &SetConfig) -> bool {
+    liveset.sets().iter().any(|known| known.definition.name == set.name && known.rows > 0)
 }

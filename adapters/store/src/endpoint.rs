@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use liveset::{Storage, StorageCommit, StorageError, Tell};
 
@@ -37,12 +37,15 @@ use crate::writer::Writer;
 /// # }
 /// ```
 ///
-/// The file is closed with the last handle of the endpoint.
-pub struct SetsFile {
-    /// Until its rows were read.
-    loading: Mutex<Option<Loading>>,
-    /// From then on.
-    writer: Option<Writer>,
+/// The file is closed with the last handle of the endpoint, or by `Liveset::close_storage`, which says whether that went well.
+pub struct SetsFile(Mutex<State>);
+
+/// How far a file is.
+enum State {
+    Loading(Loading),
+    Writing(Writer),
+    /// It was closed, or could not be read.
+    Closed,
 }
 
 impl SetsFile {
@@ -52,7 +55,11 @@ impl SetsFile {
     ///
     /// As [`Store::open`].
     pub fn open(path: impl AsRef<Path>, durability: Durability) -> Result<Self, OpenError> {
-        Ok(Self { loading: Mutex::new(Some(Store::open(path, durability)?)), writer: None })
+        Ok(Self(Mutex::new(State::Loading(Store::open(path, durability)?))))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -61,8 +68,10 @@ impl Storage for SetsFile {
         &mut self,
         see: &mut dyn FnMut(&str, &str) -> Result<(), StorageError>,
     ) -> Result<u64, StorageError> {
-        let loading = self.loading.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        let loading = loading.ok_or_else(|| StorageError::new("the rows of the file were read already"))?;
+        let state = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let State::Loading(loading) = std::mem::replace(state, State::Closed) else {
+            return Err(StorageError::new("the rows of the file were read already"));
+        };
         let store =
             loading.read(|row| see(row.set, row.json).map_err(Failed::Row)).map_err(
                 |failed| match failed {
@@ -72,7 +81,7 @@ impl Storage for SetsFile {
             )?;
         let position = store.position();
         let writer = Writer::start(store).map_err(|error| StorageError::new(error.to_string()))?;
-        self.writer = Some(writer);
+        *state = State::Writing(writer);
         Ok(position)
     }
 
@@ -83,9 +92,22 @@ impl Storage for SetsFile {
             None => Write::Remove { set: write.set, id: write.id },
         });
         let commit = Commit { follows, position, writes: writes.collect() };
-        let writer =
-            self.writer.as_ref().ok_or_else(|| StorageError::new("the rows of the file were not read"))?;
-        writer.submit(commit, move |written| tell(written.map_err(refused))).map_err(refused)
+        match &*self.lock() {
+            State::Writing(writer) => {
+                writer.submit(commit, move |written| tell(written.map_err(refused))).map_err(refused)
+            }
+            State::Loading(_) => Err(StorageError::new("the rows of the file were not read")),
+            State::Closed => Err(StorageError::new("the file of the store is closed")),
+        }
+    }
+
+    fn close(&self) -> Result<(), StorageError> {
+        // What waits to be written is told while this waits for it: not with the lock held.
+        let state = std::mem::replace(&mut *self.lock(), State::Closed);
+        match state {
+            State::Writing(writer) => writer.close().map_err(refused),
+            State::Loading(_) | State::Closed => Ok(()),
+        }
     }
 }
 

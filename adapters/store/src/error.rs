@@ -21,7 +21,7 @@ pub enum OpenError {
     },
     /// The file was cut or altered, or was never a store.
     #[error(
-        "{0} is damaged: {what}. Move it away together with {0}-wal and {0}-shm, and put the last copy that `liveset_store::backup` made in its place",
+        "{0} is damaged: {what}. Move it away together with {0}-wal and {0}-shm, and put the last copy that `liveset backup` made in its place",
         .path.display()
     )]
     Damaged {

@@ -59,6 +59,7 @@ mod loading;
 mod lock;
 mod log;
 mod store;
+mod telemetry;
 mod writer;
 
 pub use backup::{Backup, backup};

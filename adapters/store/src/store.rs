@@ -16,6 +16,7 @@ use crate::files::{beside, sync_folder_of};
 use crate::format::Head;
 use crate::loading::{Loading, Opened, PATIENCE};
 use crate::lock::Lock;
+use crate::telemetry::{self, Watch};
 
 /// The rows of all sets in a file, and the position of the newest commit. One thread writes to it: [`Writer`](crate::Writer) is that
 /// thread.
@@ -111,9 +112,12 @@ impl Store {
             return Err(self.failed(&error));
         }
         let mut head = Head { position: newest, ..self.file.head.clone() };
-        match write(&mut self.file.db, &mut head, commits) {
+        let watch = Watch::start();
+        match write(&mut self.file.db, &mut head, commits, self.durability) {
             Ok(()) => {
                 self.file.head = head;
+                watch.written(commits.len());
+                telemetry::sizes(&self.file.path, &self.log);
                 Ok(())
             }
             Err(error) => Err(match Fault::of(&error) {
@@ -136,7 +140,10 @@ impl Store {
     pub fn sync(&mut self) -> Result<(), AppendError> {
         self.refuse_if_failed()?;
         let State::Ready(Some(log)) = &self.state else { return Ok(()) };
-        log.sync_data().map_err(|error| self.failed(&error))
+        let watch = Watch::start();
+        log.sync_data().map_err(|error| self.failed(&error))?;
+        watch.synced();
+        Ok(())
     }
 
     /// Writes the file whole, without a log, and closes it.
@@ -228,7 +235,12 @@ impl Opened {
 }
 
 /// One transaction, with one sync where syncs are not delayed.
-fn write(db: &mut Connection, head: &mut Head, commits: &[Commit]) -> rusqlite::Result<()> {
+fn write(
+    db: &mut Connection,
+    head: &mut Head,
+    commits: &[Commit],
+    durability: Durability,
+) -> rusqlite::Result<()> {
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     {
         let mut find =
@@ -266,7 +278,12 @@ fn write(db: &mut Connection, head: &mut Head, commits: &[Commit]) -> rusqlite::
         }
         head.write(&transaction)?;
     }
-    transaction.commit()
+    let watch = Watch::start();
+    transaction.commit()?;
+    if durability == Durability::Always {
+        watch.synced();
+    }
+    Ok(())
 }
 
 /// Copies the log into the file, as far as no other program reads it, and cuts it where that is all.

@@ -12,6 +12,7 @@ use crate::commit::{Commit, Write};
 use crate::durability::Durability;
 use crate::error::AppendError;
 use crate::store::Store;
+use crate::telemetry;
 
 /// A thread that writes commits in their order. Those that wait while it writes are written next, as one, with one sync.
 ///
@@ -68,8 +69,10 @@ impl Writer {
         let waiting = self.bytes.fetch_add(bytes, Ordering::Relaxed);
         if waiting > 0 && waiting.saturating_add(bytes) > MAX_WAITING_BYTES {
             self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+            telemetry::refused(&AppendError::Overloaded);
             return Err(AppendError::Overloaded);
         }
+        telemetry::waiting(waiting + bytes);
         let waiting = Waiting { commit, bytes, tell: Box::new(tell) };
         let stopped = || AppendError::Failed("its thread has ended".into());
         self.waiting.as_ref().ok_or_else(stopped)?.send(waiting).map_err(|_| stopped())
@@ -156,8 +159,12 @@ impl Thread {
                 commits.push(next.commit);
                 tells.push(next.tell);
             }
-            self.bytes.fetch_sub(group_bytes, Ordering::Relaxed);
+            let waiting_bytes = self.bytes.fetch_sub(group_bytes, Ordering::Relaxed) - group_bytes;
+            telemetry::waiting(waiting_bytes);
             let written = self.store.append(&commits);
+            if let Err(error) = &written {
+                commits.iter().for_each(|_| telemetry::refused(error));
+            }
             if written.is_ok() && self.store.durability() != Durability::Always {
                 self.unsafe_since.get_or_insert_with(Instant::now);
             }

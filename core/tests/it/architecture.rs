@@ -20,7 +20,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("liveset-store", &["liveset"]),
     (
         "liveset-server",
-        &["liveset-core", "liveset-engine", "liveset-hub", "liveset", "liveset-axum", "liveset-jwt"],
+        &[
+            "liveset-core",
+            "liveset-engine",
+            "liveset-hub",
+            "liveset",
+            "liveset-axum",
+            "liveset-jwt",
+            "liveset-store",
+        ],
     ),
     ("liveset-cli", &["liveset-core", "liveset-engine", "liveset", "liveset-server"]),
     ("liveset-benches", &["liveset-core", "liveset-engine", "liveset-hub", "liveset", "liveset-cli"]),

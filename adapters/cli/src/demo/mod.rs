@@ -1,6 +1,6 @@
 //! `liveset demo`: a server with a small simulated shop and its job runner, and a page that shows them live.
 //!
-//! Takes any token, and says so. Everything it knows is made up, and kept in memory.
+//! Takes any token, and says so. Everything it knows is made up, and kept in memory, or, with `--data`, in a file.
 //!
 //! ```text
 //! Simulation ──► commits and events ──► Liveset ──► /ws ──► the page at /
@@ -12,18 +12,23 @@ mod page;
 mod shop;
 mod simulation;
 
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::routing::get;
 use clap::Args;
-use liveset::{AnyToken, FieldKind, Json, Limits, Liveset, SetDef, Timestamp, Tx};
+use liveset::{
+    AnyToken, Builder, FieldKind, Json, Limits, Liveset, Query, QueryError, Row, SetDef, Timestamp, Tx,
+};
 use liveset_server::accept::AcceptLimits;
+use liveset_server::config::StoreConfig;
 use liveset_server::files;
 use liveset_server::http::{self, HttpOptions};
 use liveset_server::log;
 use liveset_server::serve::{self, ServeError};
 use liveset_server::signals::Stop;
+use liveset_server::store;
 
 use self::happening::{Change, Happening, Millis};
 use self::jobs::JOBS;
@@ -48,6 +53,10 @@ pub struct DemoArgs {
     /// Seconds between the pings of a connection, and for their answers
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3600), value_name = "SECONDS")]
     pub ping_interval: u32,
+
+    /// The file that keeps the shop: it survives a restart. Needs a program that was built with `--features store`
+    #[arg(long, value_name = "FILE")]
+    pub data: Option<PathBuf>,
 
     /// What is logged, in the form of `RUST_LOG`
     #[arg(long, env = "LIVESET_LOG", default_value = "warn", value_name = "FILTER")]
@@ -79,14 +88,13 @@ const SHORTEST_REST: Duration = Duration::from_millis(2);
 /// The address is taken, or the system refuses what a server needs.
 pub async fn run(args: DemoArgs) -> Result<(), ServeError> {
     log::start(&args.log);
-    let liveset = build(&args)?;
+    let liveset = build(&args).await?;
     let recorder = http::install_recorder()?;
     let stop = Stop::on_signals()
         .map_err(|source| ServeError::System { what: "cannot listen to signals", source })?;
 
     let now = wall_clock();
-    let world = Simulation::new(args.seed, now, args.rate);
-    commit(&liveset, &[world.snapshot(now)]);
+    let world = begin(&liveset, &args, now).await?;
     let listener = serve::listen(&args.listen, false).await?;
     say_what_this_is();
 
@@ -101,12 +109,44 @@ pub async fn run(args: DemoArgs) -> Result<(), ServeError> {
     let router = http::router(liveset.clone(), options, Router::new().route("/", get(page::show)));
     let living = tokio::spawn(live(liveset.clone(), world));
     let limits = files::fit(AcceptLimits::default());
-    serve::serve_until(listener, router, limits, None, liveset, stop, SHUTDOWN_TIMEOUT).await;
+    serve::serve_until(listener, router, limits, None, liveset.clone(), stop, SHUTDOWN_TIMEOUT).await;
     living.abort();
-    Ok(())
+    serve::close(liveset).await
 }
 
-fn build(args: &DemoArgs) -> Result<Liveset, liveset::BuildError> {
+/// The world as the store has it, or one that is new and full.
+async fn begin(liveset: &Liveset, args: &DemoArgs, now: Millis) -> Result<Simulation, ServeError> {
+    let stored = |set| {
+        let mut scan = liveset.scan(Query::new(set))?;
+        let mut rows: Vec<Row> = Vec::new();
+        while let Some(more) = scan.next(usize::MAX)? {
+            rows.extend(more);
+        }
+        Ok(rows)
+    };
+    let wrong = |error: QueryError| ServeError::Store(error.to_string());
+    let (orders, jobs) = (stored(ORDERS).map_err(wrong)?, stored(JOBS).map_err(wrong)?);
+    if orders.is_empty() {
+        let world = Simulation::new(args.seed, now, args.rate);
+        commit(liveset, &[world.snapshot(now)]).await;
+        return Ok(world);
+    }
+    // Who ran them is gone.
+    let mut gone = Happening::new(now);
+    jobs.iter().for_each(|job| gone.remove(JOBS, job.id().to_owned()));
+    commit(liveset, &[gone]).await;
+    Ok(Simulation::go_on(args.seed, now, args.rate, orders.iter().map(Row::json)))
+}
+
+async fn build(args: &DemoArgs) -> Result<Liveset, ServeError> {
+    let builder = builder(args);
+    let Some(data) = &args.data else { return Ok(builder.build()?) };
+    let builder = store::open(builder, &StoreConfig::new(data))?;
+    let building = tokio::task::spawn_blocking(move || builder.build()).await;
+    Ok(building.map_err(|error| ServeError::Store(format!("reading it failed: {error}")))??)
+}
+
+fn builder(args: &DemoArgs) -> Builder {
     let orders = SetDef::new(ORDERS)
         .key("id")
         .required("number", FieldKind::Number)
@@ -130,7 +170,7 @@ fn build(args: &DemoArgs) -> Result<Liveset, liveset::BuildError> {
     limits.hub.connections_per_subject = usize::MAX;
     limits.hub.subscriptions_per_subject = usize::MAX;
     limits.hub.live_queries_per_subject = usize::MAX;
-    Liveset::builder().set(orders).set(jobs).limits(limits).authenticator(AnyToken).build()
+    Liveset::builder().set(orders).set(jobs).limits(limits).authenticator(AnyToken)
 }
 
 fn say_what_this_is() {
@@ -149,19 +189,20 @@ async fn live(liveset: Liveset, mut world: Simulation) {
         tokio::time::sleep(rest.max(SHORTEST_REST)).await;
         let happened = world.advance(wall_clock());
         if happened.len() > CAUGHT_UP_AT_ONCE {
-            commit(&liveset, &happened);
+            commit(&liveset, &happened).await;
             continue;
         }
         for happening in &happened {
-            commit(&liveset, std::slice::from_ref(happening));
+            commit(&liveset, std::slice::from_ref(happening)).await;
             publish(&liveset, happening);
         }
     }
 }
 
 /// Applies everything that happened as one commit.
-fn commit(liveset: &Liveset, happened: &[Happening]) {
-    if let Err(error) = liveset.commit(|tx| happened.iter().for_each(|happening| stage(tx, happening))) {
+async fn commit(liveset: &Liveset, happened: &[Happening]) {
+    let gather = |tx: &mut Tx| happened.iter().for_each(|happening| stage(tx, happening));
+    if let Err(error) = liveset.commit_async(gather).await {
         tracing::error!(%error, "the simulation's commit was refused");
     }
 }
@@ -205,9 +246,15 @@ mod tests {
 
     #[test]
     fn the_engine_takes_whatever_happens() {
-        let args =
-            DemoArgs { listen: String::new(), seed: 3, rate: 50.0, ping_interval: 30, log: String::new() };
-        let liveset = build(&args).unwrap();
+        let args = DemoArgs {
+            listen: String::new(),
+            seed: 3,
+            rate: 50.0,
+            ping_interval: 30,
+            data: None,
+            log: String::new(),
+        };
+        let liveset = builder(&args).build().unwrap();
         let now = 1_765_143_905_000;
         let mut world = Simulation::new(args.seed, now, args.rate);
         let mut all = vec![world.snapshot(now)];

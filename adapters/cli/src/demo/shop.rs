@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::happening::{Happening, Millis, stamp};
 use crate::load::random::Random;
@@ -58,7 +58,7 @@ const GOODS: [(&str, u32); 20] = [
 const TAGS: [&str; 5] = ["business", "express", "first-order", "fragile", "gift"];
 const MOST_ITEMS: usize = 6;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Status {
     Pending,
@@ -91,7 +91,7 @@ impl Status {
     }
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Customer {
     id: String,
     name: String,
@@ -116,6 +116,21 @@ struct Order {
     touched: Millis,
     #[serde(skip)]
     checkpoints: u64,
+}
+
+/// An order as a store has it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Stored {
+    id: String,
+    number: u64,
+    status: Status,
+    customer: Customer,
+    items: Vec<String>,
+    tags: Vec<String>,
+    created_at: String,
+    updated_at: String,
+    shipped_at: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -152,6 +167,37 @@ impl Shop {
             })
             .collect();
         Self { orders: BTreeMap::new(), customers, next_number: 10_001 }
+    }
+
+    /// Goes on with an order that was stored. What is no order of this shop, because somebody else has put it there, is left alone.
+    pub(super) fn take_back(&mut self, now: Millis, row: &[u8]) {
+        let Ok(Stored { id, number, status, customer, items, tags, created_at, updated_at, shipped_at }) =
+            serde_json::from_slice(row)
+        else {
+            return;
+        };
+        let sku = |item: &String| GOODS.iter().map(|(sku, _)| *sku).find(|sku| sku == item);
+        let tag = |name: &String| TAGS.into_iter().find(|tag| tag == name);
+        let items: Option<Vec<_>> = items.iter().map(sku).collect();
+        let tags: Option<Vec<_>> = tags.iter().map(tag).collect();
+        let (Some(items), Some(tags)) = (items, tags) else { return };
+        let order = Order {
+            id,
+            number,
+            status,
+            customer,
+            total: total(&items),
+            currency: "EUR",
+            items,
+            tags,
+            created_at,
+            updated_at,
+            shipped_at,
+            touched: now,
+            checkpoints: 0,
+        };
+        self.next_number = self.next_number.max(number.saturating_add(1));
+        self.orders.insert(number, order);
     }
 
     /// One thing happens in the shop; the answer is what the runner is to do about it.

@@ -48,6 +48,22 @@ impl Simulation {
         world
     }
 
+    /// A world that goes on with orders that were stored. Its jobs begin at `now`.
+    pub(super) fn go_on<'a>(
+        seed: u64,
+        now: Millis,
+        rate: f64,
+        orders: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Self {
+        // Ids are drawn too: none comes twice.
+        let mut random = Random::new(seed.wrapping_add(now.cast_unsigned()));
+        let mut shop = Shop::new(&mut random);
+        orders.into_iter().for_each(|order| shop.take_back(now, order));
+        let mean_gap_ms = 1_000.0 / rate;
+        let next_act = now as f64 + random.gap(mean_gap_ms);
+        Self { random, shop, runner: Runner::new(now), next_act, mean_gap_ms }
+    }
+
     /// Every node there is, as one happening without events.
     pub(super) fn snapshot(&self, now: Millis) -> Happening {
         let mut all = Happening::new(now);

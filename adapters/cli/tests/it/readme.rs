@@ -34,6 +34,8 @@ enum How {
     Section,
     /// A `[jwt]`, which this binary has only with a feature: it is read.
     Jwt,
+    /// A `[store]`, which this binary has only with a feature: it is read.
+    Store,
     /// Dependencies: the packages, their features and versions are there.
     Dependencies,
     /// Node runs it against the server that was started last, in which rows come and go.
@@ -58,6 +60,8 @@ const BLOCKS: &[(&str, &str, How)] = &[
     ("js", "const rows", How::Page),
     ("toml", "listen = ", How::File("adapters/server/examples/orders/liveset.toml")),
     ("toml", "[jwt]", How::Jwt),
+    ("toml", "[store]", How::Store),
+    ("text", "sqlite3 liveset.db", How::NotRun("sqlite3 may not be there")),
     ("toml", "", How::Section),
     ("text", "status == ", How::Filters),
     ("json", "{\"edge\"", How::Query),
@@ -178,10 +182,23 @@ const COMMANDS: &[(&str, Outcome)] = &[
         "curl -H 'Authorization: Bearer change-me' http://127.0.0.1:8080/schema",
         Outcome::Prints(&[r#""title":"orders""#]),
     ),
+    ("liveset backup liveset.db copy.db", OF_THE_STORE),
+    ("liveset serve --config liveset.toml", OF_THE_STORE),
+    (
+        "curl -H 'Authorization: Bearer change-me' http://127.0.0.1:8080/batch -d '[{\"op\":\"remove\"",
+        OF_THE_STORE,
+    ),
+    (
+        "curl -H 'Authorization: Bearer change-me' http://127.0.0.1:8080/query -d '{\"edge\":\"orders\",\"filter\":\"id ==",
+        OF_THE_STORE,
+    ),
+    ("cargo run --release -p liveset-cli --features store -- demo", OF_THE_STORE),
     ("cargo run --release -p liveset-cli -- bench", Outcome::Measures(&["commit answered", "p99"])),
     ("liveset bench ws://127.0.0.1:8080/ws", Outcome::Measures(&["all agree"])),
     ("liveset bench --connections", Outcome::Measures(&["\"stalled\""])),
 ];
+
+const OF_THE_STORE: Outcome = Outcome::NotRun("it needs a feature: `--test store` runs it");
 
 /// What a server has in the walk: the example, and the certificates that `[tls]` names.
 const FILES: &[(&str, &str)] = &[
@@ -350,13 +367,8 @@ impl Walk {
                 config.extend(section);
                 self.server = Some(self.serve(&config));
             }
-            How::Jwt => {
-                let mut section: toml::Table =
-                    block.text.parse().unwrap_or_else(|error| panic!("{at}: {error}"));
-                let jwt = section.remove("jwt").expect("a section [jwt]");
-                let read = jwt.try_into::<liveset_server::config::JwtConfig>();
-                assert!(read.is_ok() && section.is_empty(), "{at}: {read:?}");
-            }
+            How::Jwt => reads::<liveset_server::config::JwtConfig>(&at, &block.text, "jwt"),
+            How::Store => reads::<liveset_server::config::StoreConfig>(&at, &block.text, "store"),
             How::Dependencies => dependencies(&at, &block.text),
             How::Page => self.page(&at, &block.text).await,
             How::Filters => {
@@ -644,6 +656,13 @@ fn section<'p>(page: &'p str, heading: &str) -> &'p str {
 /// What stands between backticks.
 fn code(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
+}
+
+/// The block is one section, which can be read.
+fn reads<T: serde::de::DeserializeOwned + std::fmt::Debug>(at: &str, text: &str, name: &str) {
+    let mut section: toml::Table = text.parse().unwrap_or_else(|error| panic!("{at}: {error}"));
+    let read = section.remove(name).expect("a section").try_into::<T>();
+    assert!(read.is_ok() && section.is_empty(), "{at}: {read:?}");
 }
 
 /// The packages are there under these names, with these features and versions.

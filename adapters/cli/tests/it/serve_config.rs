@@ -209,3 +209,15 @@ async fn two_servers_cannot_have_one_address() {
     let (ok, _, stderr) = run(&["serve", "--listen", "192.0.2.1:8080", "--token", "a=b"]);
     assert!(!ok && stderr.contains("this machine has no such address"), "{stderr}");
 }
+
+#[cfg(not(feature = "store"))]
+#[test]
+fn whoever_asks_for_a_store_that_was_not_built_in_is_told_how_to_build_it() {
+    for args in [&["demo", "--listen", "127.0.0.1:0", "--data", "shop.db"][..], &["backup", "a.db", "b.db"]] {
+        let (ok, stdout, stderr) = run(args);
+        let expected = "this program was built without the store; build it with `--features store`";
+        assert!(!ok && stdout.is_empty() && stderr.contains(expected), "{stdout}{stderr}");
+    }
+    let error = refused(&format!("{TOKENS}[store]\npath = \"a.db\"\n"), &[], &[]);
+    assert!(error.contains(":3:1: store: ") && error.contains("--features store"), "{error}");
+}

@@ -25,6 +25,10 @@
 //! fields = [{ name = "createdAt", type = "instant", required = true }]
 //! strict = false                   # true: the key and the fields that are declared here, and no others
 //!
+//! [store]                          # without it, sets live in memory; needs the cargo feature `store`
+//! path = "liveset.db"              # beside this file
+//! durability = "always"            # or "100ms": a crash of the machine may lose that much
+//!
 //! [[resource]]                     # without any: the stock catalogue
 //! path = "jobs/{jobId}"
 //! events = ["jobStarted"]
@@ -58,6 +62,7 @@ mod jwt;
 mod limits;
 mod locate;
 mod overrides;
+mod store;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -74,6 +79,9 @@ pub use jwt::JwtConfig;
 pub use limits::LimitsConfig;
 pub use liveset_core::model::duration;
 pub use overrides::{Overrides, token};
+#[cfg(not(feature = "store"))]
+pub(crate) use store::NOT_BUILT;
+pub use store::StoreConfig;
 pub use validate::Problem;
 
 /// What `--print-config` writes in place of a token. It is refused as a token.
@@ -99,6 +107,9 @@ pub struct Config {
     /// JSON Web Tokens that are accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jwt: Option<JwtConfig>,
+    /// The file that keeps the sets; without it, they live in memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store: Option<StoreConfig>,
     /// Where `now` comes from.
     pub clock: ClockConfig,
     /// TLS; without it, plain TCP.
@@ -130,6 +141,7 @@ impl Default for Config {
             log: "info".into(),
             auth: AuthConfig::default(),
             jwt: None,
+            store: None,
             clock: ClockConfig::default(),
             tls: None,
             cors: CorsConfig::default(),
@@ -247,7 +259,8 @@ pub struct SetConfig {
     /// The field that identifies a node.
     #[serde(default = "default_key")]
     pub key: String,
-    /// What the set holds at start: `.ndjson` or `.ndjson.gz`, relative to the configuration file.
+    /// What the set holds at start: `.ndjson` or `.ndjson.gz`, relative to the configuration file. With a store, it is read where the
+    /// store has no row of the set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load: Option<PathBuf>,
     /// Whether there are no other fields than the key and the declared ones, neither in nodes nor in queries.
@@ -391,8 +404,8 @@ impl Config {
         Ok(config)
     }
 
-    /// Reads the file, if there is one, and puts what flags and environment say over it. Paths of `load`
-    /// and `tls` become relative to the file's folder.
+    /// Reads the file, if there is one, and puts what flags and environment say over it. Paths of `load`,
+    /// `tls` and `store` become relative to the file's folder.
     ///
     /// # Errors
     ///
@@ -413,6 +426,9 @@ impl Config {
                 }
                 if let Some(jwt) = &mut config.jwt {
                     jwt.relative_to(folder);
+                }
+                if let Some(store) = &mut config.store {
+                    store.path = folder.join(&store.path);
                 }
                 config
             }
@@ -464,6 +480,7 @@ impl Config {
             ("trusted_proxies", self.trusted_proxies != other.trusted_proxies),
             ("log", self.log != other.log),
             ("jwt", self.jwt != other.jwt),
+            ("store", self.store != other.store),
             ("clock", self.clock != other.clock),
             ("tls", self.tls.is_some() != other.tls.is_some()),
             ("cors", self.cors != other.cors),

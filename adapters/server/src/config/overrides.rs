@@ -8,7 +8,9 @@ use clap::Args;
 
 use liveset::Token;
 
-use super::{AbsentOrigin, ClockSource, Config, ResourceConfig, SetConfig, TlsConfig, TokenConfig};
+use super::{
+    AbsentOrigin, ClockSource, Config, ResourceConfig, SetConfig, StoreConfig, TlsConfig, TokenConfig,
+};
 
 /// Settings that a flag or an environment variable may give. A flag wins over the variable, both over the
 /// file. Lists are added to those of the file, except the origins and the resources, which replace them.
@@ -57,6 +59,14 @@ pub struct Overrides {
     /// A limit by part and name, as session.auth_timeout=5s; can be repeated
     #[arg(long = "limit", env = "LIVESET_LIMITS", value_name = "NAME=VALUE", value_delimiter = ',')]
     pub limits: Vec<String>,
+
+    /// The file that keeps the sets; it is made where there is none. Needs a program that was built with the store
+    #[arg(long, env = "LIVESET_STORE", value_name = "FILE")]
+    pub store: Option<PathBuf>,
+
+    /// When a commit is safe from a crash of the machine: always, or within a time, as 100ms. Needs a store
+    #[arg(long, env = "LIVESET_DURABILITY", value_name = "always|TIME")]
+    pub durability: Option<String>,
 
     /// Where `now` comes from: the machine's clock, or the largest `at` of any commit
     #[arg(long, env = "LIVESET_CLOCK", value_name = "SOURCE")]
@@ -129,6 +139,17 @@ impl Overrides {
             let (name, value) =
                 text.split_once('=').ok_or_else(|| format!("--limit {text}: write NAME=VALUE"))?;
             config.limits.set(name.trim(), value.trim())?;
+        }
+        match (&self.store, &mut config.store) {
+            (Some(path), Some(store)) => store.path.clone_from(path),
+            (Some(path), none) => *none = Some(StoreConfig::new(path)),
+            (None, _) => {}
+        }
+        if let Some(durability) = &self.durability {
+            let Some(store) = &mut config.store else {
+                return Err("--durability needs a store: --store FILE".into());
+            };
+            store.durability.clone_from(durability);
         }
         if let Some(clock) = self.clock {
             config.clock.source = clock;

@@ -337,6 +337,40 @@ fn flags_win_over_the_file() {
     }
 }
 
+#[cfg(not(feature = "store"))]
+#[test]
+fn a_store_that_was_not_built_in_is_refused_at_once() {
+    let error = parse("[store]\npath = \"a.db\"").unwrap_err();
+    assert!(error.contains(":1:1: store: ") && error.contains("--features store"), "{error}");
+    let overrides = Overrides { store: Some("a.db".into()), ..Overrides::default() };
+    let error = Config::load(None, &overrides).unwrap_err().to_string();
+    assert!(error.contains("--features store"), "{error}");
+}
+
+#[cfg(feature = "store")]
+#[test]
+fn what_is_wrong_with_a_store_is_named_with_its_place() {
+    for (store, what) in [
+        ("path = \"\"", ":2:8: store.path: a file needs a name"),
+        ("path = 7", ":2:8: store.path: "),
+        ("durability = \"always\"", ": store: missing field `path`"),
+        (
+            "path = \"a.db\"\ndurability = \"often\"",
+            ":3:14: store.durability: durability 'often' is not known",
+        ),
+        ("path = \"a.db\"\ndurability = 100", ":3:14: store.durability: "),
+        ("path = \"a.db\"\nsync = true", ":3:1: store.sync: unknown field `sync`"),
+    ] {
+        let error = parse(&format!("[store]\n{store}")).unwrap_err();
+        assert!(error.contains(what), "{store}\nshould say {what}\n{error}");
+    }
+    let alone = Overrides { durability: Some("100ms".into()), ..Overrides::default() };
+    assert!(Config::load(None, &alone).unwrap_err().to_string().contains("--store FILE"));
+    let both = Overrides { store: Some("a.db".into()), ..alone };
+    let store = Config::load(None, &both).unwrap().store.unwrap();
+    assert_eq!((store.path.to_str(), &*store.durability), (Some("a.db"), "100ms"));
+}
+
 #[cfg(not(feature = "jwt"))]
 #[test]
 fn json_web_tokens_that_were_not_built_in_are_refused_at_once() {

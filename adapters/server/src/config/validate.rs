@@ -42,6 +42,7 @@ impl Config {
         }
         self.validate_tokens()?;
         self.jwt.as_ref().map_or(Ok(()), super::JwtConfig::validate)?;
+        self.store.as_ref().map_or(Ok(()), super::StoreConfig::validate)?;
         validate_origins("cors.origins", &self.cors.origins)?;
         validate_origins("websocket.origins", self.websocket.origins.as_deref().unwrap_or_default())?;
         self.validate_websocket()?;

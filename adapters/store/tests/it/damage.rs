@@ -63,10 +63,7 @@ fn is_refused(
     match opened {
         Err(error @ (OpenError::Damaged { .. } | OpenError::Newer { .. })) => {
             let text = error.to_string();
-            assert!(
-                text.contains("`liveset_store::backup`") || text.contains("use a newer one"),
-                "{what}: {text}"
-            );
+            assert!(text.contains("`liveset backup`") || text.contains("use a newer one"), "{what}: {text}");
             true
         }
         Err(other) => panic!("{what}: {other}"),

@@ -176,7 +176,7 @@ fn what_is_not_a_store_is_refused_as_it_is() {
         fs::write(&path, &content).unwrap();
         let refused = open(&path).map(drop).unwrap_err();
         assert!(matches!(refused, OpenError::Damaged { .. }), "{refused}");
-        assert!(refused.to_string().contains("the last copy that `liveset_store::backup` made"), "{refused}");
+        assert!(refused.to_string().contains("the last copy that `liveset backup` made"), "{refused}");
         assert_eq!(fs::read(&path).unwrap(), content);
     }
 }

@@ -1,0 +1,16 @@
+//! `[store]`, `demo --data` and `backup`: sets that survive the process, through the binary. A binary of its own, because it needs a
+//! feature.
+#![cfg(unix)]
+
+#[path = "it/support/mod.rs"]
+#[allow(dead_code, reason = "these tests use a part of it")]
+mod support;
+
+#[path = "store/damage.rs"]
+mod damage;
+#[path = "store/kills.rs"]
+mod kills;
+#[path = "store/page.rs"]
+mod page;
+#[path = "store/restarts.rs"]
+mod restarts;
