@@ -19,7 +19,7 @@ use crate::json::IntoJson;
 use crate::live::LiveQuery;
 use crate::query::QueryError;
 use crate::set::{Set, UnknownSet};
-use crate::shared::{Chain, NotDone, Shared};
+use crate::shared::{Chain, Drain, NotDone, Shared};
 use crate::stats::Stats;
 use crate::storage::{Storage, StorageError};
 use crate::{connection, telemetry};
@@ -444,13 +444,16 @@ impl Liveset {
         connection::serve(self.shared.clone(), io, address).await;
     }
 
-    /// Closes all connections: what was queued is sent, then close 1001, then they go. They are closed one after the other
-    /// over [`TransportLimits::shutdown_spread`](crate::TransportLimits::shutdown_spread), so that clients do not all come
-    /// back at once. Those that are left at the deadline are cut. Connections that come later are closed at once.
+    /// Lets all connections go, as [`Drain`] says. First everything is served as before, while
+    /// [`is_shutting_down`](Self::is_shutting_down) is true already: let a health check say so. Then each connection is sent what was
+    /// queued for it and close 1001, one after the other, so that clients do not all come back at once. Those that are not gone in time
+    /// are cut. Connections that come after the wait are closed at once.
+    ///
+    /// Dropping the future stops it where it is; asked again, it goes on: [`Drain::AT_ONCE`] cuts short what another began.
     ///
     /// The data stays, and the handle can be used as before.
-    pub async fn shutdown(&self, deadline: Duration) {
-        self.shared.shutdown(deadline).await;
+    pub async fn shutdown(&self, drain: Drain) {
+        self.shared.shutdown(drain).await;
     }
 
     /// Closes the [storage](crate::Storage), if there is one: waits, with the thread, until what was handed over is kept. Commits that
@@ -466,7 +469,7 @@ impl Liveset {
 
     /// Whether [`shutdown`](Self::shutdown) was called.
     pub fn is_shutting_down(&self) -> bool {
-        self.shared.is_closing()
+        self.shared.is_draining()
     }
 
     /// Judges a token as `auth` does, for what a host offers beside the endpoint. Refusals at one `address` count together with those

@@ -110,8 +110,9 @@ impl Endpoint {
     /// Outside of a tokio runtime, and in one without a timer (`enable_time`, `enable_all`).
     pub fn upgrade<B>(&self, request: &mut Request<B>) -> Response<String> {
         require_timer();
-        let checked = check(request, &self.origins)
-            .and_then(|()| if self.liveset.is_shutting_down() { Err(Refused::ShuttingDown) } else { Ok(()) });
+        let checked = check(request, &self.origins).and_then(|()| {
+            if self.liveset.shared.is_closing() { Err(Refused::ShuttingDown) } else { Ok(()) }
+        });
         if let Err(refused) = checked {
             tracing::debug!(%refused, "refused a handshake");
             return refused.response();

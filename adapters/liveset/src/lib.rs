@@ -48,7 +48,7 @@
 //!     }
 //! });
 //!
-//! liveset.shutdown(std::time::Duration::from_secs(5)).await;
+//! liveset.shutdown(liveset::Drain::default()).await;
 //! # Ok(())
 //! # }
 //! ```
@@ -173,6 +173,7 @@ pub use live::{LiveQuery, LiveRows};
 pub use query::QueryError;
 pub use scan::{Scan, SetInfo, SetSource, SetStatus};
 pub use set::{Set, Target, UnknownSet};
+pub use shared::Drain;
 pub use stats::Stats;
 pub use storage::{Storage, StorageCommit, StorageError, StorageWrite, Tell};
 

@@ -144,10 +144,5 @@ liveset_core::model::limits! {
         /// our close frame, and for the answer to it, while what still arrives is read and thrown away.
         close_timeout: Duration = Duration::from_secs(2),
             "each step of closing" => "the socket is closed";
-        /// Over how long a shutdown closes the connections, one after the other in a random order, so that
-        /// clients do not all come back at once: at most half the deadline of the shutdown; 0 closes all at
-        /// once.
-        shutdown_spread: Duration = Duration::from_secs(1),
-            "the time over which a shutdown closes connections" => "";
     }
 }

@@ -1,4 +1,4 @@
-//! The limits of this package: `[limits.http]` and `[limits.jwt]`.
+//! The limits of this package: `[limits.http]`, `[limits.drain]` and `[limits.jwt]`.
 
 use std::time::Duration;
 
@@ -44,7 +44,17 @@ limits! {
         exports: usize = 4, One,
             "sets that are read whole at once, one by each subject" => "`OVERLOADED`, 503";
         shutdown_timeout: Duration = Duration::from_secs(10),
-            "how long WebSockets, and then requests, may take to end when the server stops" => "cut";
+            "how long connections may take to end once the server has told them that it stops" => "cut";
+    }
+}
+
+limits! {
+    /// `[limits.drain]`: what SIGTERM does. SIGINT closes all connections at once.
+    pub struct DrainLimits in "drain" {
+        wait: Duration = Duration::from_secs(5),
+            "how long a server that stops still serves everybody, while `/readyz` says 503; less if no connection is left" => "connections are closed";
+        spread: Duration = Duration::from_secs(15),
+            "the time over which it closes WebSockets then, evenly" => "";
     }
 }
 

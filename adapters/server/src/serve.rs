@@ -4,21 +4,26 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use axum::Router;
 use clap::Args;
-use liveset::{Authenticator, Clock, Grant, Liveset, StaticTokens};
+use liveset::{Authenticator, Clock, Drain, Grant, Liveset, StaticTokens};
 use liveset_hub::Resources;
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 pub use crate::error::ServeError;
 
+use crate::accept::{self, AcceptLimits, Front};
 use crate::access::Access;
 use crate::config::{ClockSource, Config, Overrides, SetConfig, StoreConfig};
-use crate::http::{self, HttpOptions};
+use crate::http::{self, Health, HttpOptions};
 use crate::ndjson::FileError;
 use crate::policy::Rules;
 use crate::signals::{Kind, Signal, Stop};
 use crate::tls::ServerTls;
-use crate::{accept, files, load, log, store};
+use crate::{files, load, log, store};
 
 /// Arguments of `liveset serve`.
 #[derive(Debug, Clone, Args)]
@@ -40,8 +45,8 @@ pub struct ServeArgs {
     pub show_tokens: bool,
 }
 
-/// Runs a server until a signal stops it. Prints `listening on http://ADDRESS:PORT` (or https) to standard
-/// output once it does.
+/// Runs a server until a signal stops it. It listens at once: until the sets are loaded it answers for its health and
+/// metrics. Once it serves, it prints `listening on http://ADDRESS:PORT` (or https) to standard output.
 ///
 /// # Errors
 ///
@@ -62,71 +67,104 @@ pub async fn run(args: ServeArgs) -> Result<(), ServeError> {
     let recorder = http::install_recorder()?;
     let stop = Stop::on_signals()
         .map_err(|source| ServeError::System { what: "cannot listen to signals", source })?;
-    // With a store, its rows are read.
-    let building = tokio::task::spawn_blocking({
-        let (config, access) = (config.clone(), access.clone());
-        move || build(&config, access)
-    });
+    let reloads = Signal::listen(Kind::Hangup)
+        .map_err(|source| ServeError::System { what: "cannot listen to signals", source })?;
+    let tls = config.tls.as_ref().map(|tls| ServerTls::load(&tls.cert, &tls.key)).transpose()?;
+    // Without rows. Until there are, it judges the tokens of those who ask for metrics, or what is missing; and what is wrong with the
+    // sets is found before anything is read.
+    let mut door = Liveset::builder().limits(config.limits.liveset.clone()).authenticator(access.clone());
+    for set in &config.sets {
+        door = door.set(set.definition());
+    }
+    let door = door.resources(resources(&config)?).build()?;
+    let (listener, listening) = bind(&config.listen, tls.is_some()).await?;
+
+    let health = Health::loading(config.sets.iter().map(|set| set.name.clone()));
+    let options = options(&config, &recorder, &health);
+    let router = http::loading_router(door, options.clone());
+    let serving = Serving::start(listener, router, limits, tls.clone(), health.clone());
+    let upkeep = tokio::spawn(http::upkeep(recorder));
     let liveset = tokio::select! {
-        built = building => built.map_err(|error| ServeError::Store(format!("reading it failed: {error}")))??,
+        loaded = load_sets(&config, access.clone(), &options, &serving.front) => loaded?,
+        // What is being read is given up with the process.
         () = stop.clone().wait() => {
-            tracing::info!("stopped before the store was read");
+            tracing::info!("stopped before everything was loaded");
             return Ok(());
         }
     };
     if config.policies.is_empty() {
         tracing::warn!("there is no [[policy]]: whoever has a good token may read all sets and paths");
     }
-    let mut reloads = Signal::listen(Kind::Hangup)
-        .map_err(|source| ServeError::System { what: "cannot listen to signals", source })?;
+    serving.front.set_router(http::router(liveset.clone(), options, Router::new()));
+    tracing::info!("ready");
+    log::print(&listening);
 
-    tokio::select! {
-        loaded = load_all(&liveset, &config) => loaded?,
-        // What is being read is given up with the process.
-        () = stop.clone().wait() => {
-            tracing::info!("stopped before everything was loaded");
-            return Ok(());
-        }
-    }
-    let tls = config.tls.as_ref().map(|tls| ServerTls::load(&tls.cert, &tls.key)).transpose()?;
-    let listener = listen(&config.listen, tls.is_some()).await?;
-    let options = HttpOptions {
-        max_body_bytes: config.limits.http.max_body_bytes,
-        max_query_bytes: config.limits.liveset.session.message_bytes,
-        body_timeout: config.limits.http.body_timeout,
-        lines_waiting: config.limits.http.lines_waiting,
-        requests_per_second: config.limits.http.requests_per_second,
-        request_burst: config.limits.http.request_burst,
-        queries_at_once: config.limits.http.queries_at_once,
-        queries_per_subject: config.limits.http.queries_per_subject,
-        exports: config.limits.http.exports,
-        policies: config.policies.clone(),
-        cors_origins: config.cors.origins.clone(),
-        websocket_origins: config.websocket_origins(),
-        metrics: Some(recorder.clone()),
-        metrics_public: config.metrics_public,
-    };
-    let router = http::router(liveset.clone(), options, axum::Router::new());
-
-    let shutdown_timeout = config.limits.http.shutdown_timeout;
-    let upkeep = tokio::spawn(http::upkeep(recorder));
-    let reloading = tokio::spawn({
-        let (liveset, tls) = (liveset.clone(), tls.clone());
-        async move {
-            let mut running = config;
-            loop {
-                reloads.next().await;
-                reload(&args, &mut running, &tokens, &access, &liveset);
-                if let Some(tls) = &tls {
-                    reload_tls(&args, tls);
-                }
-            }
-        }
-    });
-    serve_until(listener, router, limits, tls, liveset.clone(), stop, shutdown_timeout).await;
+    let drain = config.limits.drain();
+    let reloading =
+        tokio::spawn(reload_when_told(reloads, args, config, tokens, access, liveset.clone(), tls));
+    serving.until(stop, &liveset, drain).await;
     reloading.abort();
     upkeep.abort();
     close(liveset).await
+}
+
+fn options(config: &Config, recorder: &PrometheusHandle, health: &Health) -> HttpOptions {
+    let limits = &config.limits.http;
+    HttpOptions {
+        max_body_bytes: limits.max_body_bytes,
+        max_query_bytes: config.limits.liveset.session.message_bytes,
+        body_timeout: limits.body_timeout,
+        lines_waiting: limits.lines_waiting,
+        requests_per_second: limits.requests_per_second,
+        request_burst: limits.request_burst,
+        queries_at_once: limits.queries_at_once,
+        queries_per_subject: limits.queries_per_subject,
+        exports: limits.exports,
+        policies: config.policies.clone(),
+        cors_origins: config.cors.origins.clone(),
+        websocket_origins: config.websocket_origins(),
+        health: health.clone(),
+        metrics: Some(recorder.clone()),
+        metrics_public: config.metrics_public,
+    }
+}
+
+/// The endpoint with what its sets hold at start. Meanwhile `/readyz` says which of them are missing.
+async fn load_sets(
+    config: &Config,
+    access: Access,
+    options: &HttpOptions,
+    front: &Front,
+) -> Result<Liveset, ServeError> {
+    // With a store, its rows are read.
+    let building = tokio::task::spawn_blocking({
+        let config = config.clone();
+        move || build(&config, access)
+    });
+    let built = building.await;
+    let liveset = built.map_err(|error| ServeError::Store(format!("reading it failed: {error}")))??;
+    // So that metrics show how the sets grow.
+    front.set_router(http::loading_router(liveset.clone(), options.clone()));
+    load_all(&liveset, config, &options.health).await?;
+    Ok(liveset)
+}
+
+async fn reload_when_told(
+    mut reloads: Signal,
+    args: ServeArgs,
+    mut running: Config,
+    tokens: StaticTokens,
+    access: Access,
+    liveset: Liveset,
+    tls: Option<ServerTls>,
+) {
+    loop {
+        reloads.next().await;
+        reload(&args, &mut running, &tokens, &access, &liveset);
+        if let Some(tls) = &tls {
+            reload_tls(&args, tls);
+        }
+    }
 }
 
 /// Waits until what was committed is in the store, where there is one.
@@ -140,46 +178,81 @@ pub async fn close(liveset: Liveset) -> Result<(), ServeError> {
     closed.map_err(|error| ServeError::Store(error.to_string()))
 }
 
-/// Serves until stopped, then closes HTTP and WebSockets together, within a deadline.
-pub async fn serve_until(
-    listener: TcpListener,
-    router: axum::Router,
-    limits: accept::AcceptLimits,
-    tls: Option<ServerTls>,
-    liveset: Liveset,
-    stop: Stop,
-    shutdown_timeout: Duration,
-) {
-    let mut serving = tokio::spawn(accept::serve(listener, router, limits, tls, stop.clone().wait()));
-    tokio::select! {
-        ended = &mut serving => {
-            if let Err(error) = ended {
-                tracing::error!(%error, "the accept loop ended");
-            }
-        }
-        () = stop.wait() => {}
-    }
-    liveset.shutdown(shutdown_timeout).await;
-    if !serving.is_finished() && tokio::time::timeout(shutdown_timeout, &mut serving).await.is_err() {
-        tracing::warn!("requests were cut off");
-        serving.abort();
-    }
-    tracing::info!("stopped");
+/// A listener that is served.
+#[derive(Debug)]
+pub struct Serving {
+    /// What is served.
+    pub front: Front,
+    health: Health,
+    accepting: JoinHandle<()>,
+    /// Ends the accepting.
+    close: watch::Sender<bool>,
 }
 
-/// Binds an address, and says which it became.
+impl Serving {
+    /// Serves from now on.
+    pub fn start(
+        listener: TcpListener,
+        router: Router,
+        limits: AcceptLimits,
+        tls: Option<ServerTls>,
+        health: Health,
+    ) -> Serving {
+        let (close, mut closed) = watch::channel(false);
+        let front = Front::new(router, limits);
+        let closed = async move {
+            // Without a sender there is nobody to serve for.
+            let _ = closed.wait_for(|close| *close).await;
+        };
+        let accepting = tokio::spawn(accept::serve(listener, front.clone(), tls, closed));
+        Serving { front, health, accepting, close }
+    }
+
+    /// Serves until stopped. Then, as `drain` says, goes on while `/readyz` tells that it should not be sent clients, and closes
+    /// WebSockets one after the other and HTTP. Whoever is not gone in time is cut.
+    pub async fn until(mut self, stop: Stop, liveset: &Liveset, drain: Drain) {
+        tokio::select! {
+            ended = &mut self.accepting => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "the accept loop ended");
+                }
+            }
+            () = stop.clone().wait() => {}
+        }
+        self.health.drain();
+        let waiting = tokio::time::timeout(drain.wait, self.front.emptied());
+        tokio::select! {
+            _ = waiting => {}
+            () = stop.clone().wait_for_closing() => {}
+        }
+        self.close.send_replace(true);
+        tokio::select! {
+            () = liveset.shutdown(Drain { wait: Duration::ZERO, ..drain }) => {}
+            () = stop.wait_for_closing() => {
+                liveset.shutdown(Drain { timeout: drain.timeout, ..Drain::AT_ONCE }).await;
+            }
+        }
+        let accepting = &mut self.accepting;
+        if !accepting.is_finished() && tokio::time::timeout(drain.timeout, &mut *accepting).await.is_err() {
+            tracing::warn!("requests were cut off");
+            accepting.abort();
+        }
+        tracing::info!("stopped");
+    }
+}
+
+/// Binds an address. Returns with it the line that says which it became.
 ///
 /// # Errors
 ///
 /// The address is taken, or is none of this machine.
-pub async fn listen(address: &str, has_tls: bool) -> Result<TcpListener, ServeError> {
+pub async fn bind(address: &str, has_tls: bool) -> Result<(TcpListener, String), ServeError> {
     let failed = |source| ServeError::Listen { address: address.to_owned(), source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     let scheme = if has_tls { "https" } else { "http" };
-    log::print(&format!("listening on {scheme}://{bound}\n"));
     tracing::info!(address = %bound, "listening");
-    Ok(listener)
+    Ok((listener, format!("listening on {scheme}://{bound}\n")))
 }
 
 fn print(text: &str) {
@@ -273,11 +346,14 @@ fn reload_tls(args: &ServeArgs, tls: &ServerTls) {
     }
 }
 
-async fn load_all(liveset: &Liveset, config: &Config) -> Result<(), ServeError> {
+async fn load_all(liveset: &Liveset, config: &Config, health: &Health) -> Result<(), ServeError> {
+    // What holds nothing at start is there.
+    config.sets.iter().filter(|set| set.load.is_none()).for_each(|set| health.loaded(&set.name));
     for set in config.sets.clone() {
         let Some(file) = set.load.clone() else { continue };
         if config.store.is_some() && has_rows(liveset, &set) {
             tracing::info!(set = set.name, file = %file.display(), "not loaded: the store has rows of the set");
+            health.loaded(&set.name);
             continue;
         }
         let handle = liveset.clone();
@@ -289,6 +365,7 @@ async fn load_all(liveset: &Liveset, config: &Config) -> Result<(), ServeError> 
             message: format!("reading it failed: {error}"),
         })??;
         tracing::info!(set = name, file = %file.display(), nodes = loaded.nodes, commits = loaded.commits, "loaded");
+        health.loaded(&name);
     }
     Ok(())
 }

@@ -61,46 +61,65 @@ impl Signal {
     }
 }
 
-/// Becomes true when the process is asked to stop. Clones see the same.
+/// How far the end of the process has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// It serves.
+    Serving,
+    /// It serves while it waits, then sends clients away, some at a time.
+    Draining,
+    /// All go at once.
+    Closing,
+}
+
+/// Says when the process is to stop. Clones see the same.
 #[derive(Debug, Clone)]
-pub struct Stop(watch::Receiver<bool>);
+pub struct Stop(watch::Receiver<Stage>);
 
 impl Stop {
-    /// Stops on SIGINT or SIGTERM. A second one ends the process at once.
+    /// SIGTERM drains, SIGINT closes at once. Another signal goes one stage on: from draining to closing, and from there it ends the
+    /// process.
     ///
     /// # Errors
     ///
     /// The signals cannot be listened to.
     pub fn on_signals() -> io::Result<Stop> {
-        let (sender, receiver) = watch::channel(false);
+        let (sender, receiver) = watch::channel(Stage::Serving);
         let (mut interrupt, mut terminate) =
             (Signal::listen(Kind::Interrupt)?, Signal::listen(Kind::Terminate)?);
         tokio::spawn(async move {
-            let mut next = async || {
-                tokio::select! {
-                    () = interrupt.next() => "SIGINT",
-                    () = terminate.next() => "SIGTERM",
-                }
-            };
-            let signal = next().await;
-            tracing::info!(signal, "stopping");
-            sender.send_replace(true);
-            let signal = next().await;
-            tracing::warn!(signal, "stopping at once");
+            loop {
+                let (signal, is_interrupt) = tokio::select! {
+                    () = interrupt.next() => ("SIGINT", true),
+                    () = terminate.next() => ("SIGTERM", false),
+                };
+                let stage = *sender.borrow();
+                let next = match stage {
+                    Stage::Serving if !is_interrupt => Stage::Draining,
+                    Stage::Serving | Stage::Draining => Stage::Closing,
+                    Stage::Closing => break tracing::warn!(signal, "stopping at once"),
+                };
+                tracing::info!(signal, stage = ?next, "stopping");
+                sender.send_replace(next);
+            }
             log::flush();
             std::process::exit(130);
         });
         Ok(Stop(receiver))
     }
 
-    /// Stops when the sender is set to true, or dropped.
-    pub fn on(receiver: watch::Receiver<bool>) -> Stop {
-        Stop(receiver)
+    /// Waits until it is to stop.
+    pub async fn wait(self) {
+        self.wait_for(Stage::Draining).await;
     }
 
-    /// Waits for it.
-    pub async fn wait(mut self) {
+    /// Waits until all are to go at once.
+    pub async fn wait_for_closing(self) {
+        self.wait_for(Stage::Closing).await;
+    }
+
+    async fn wait_for(mut self, wanted: Stage) {
         // An error is a sender that is gone: nobody can ask any more.
-        let _ = self.0.wait_for(|stop| *stop).await;
+        let _ = self.0.wait_for(|stage| *stage >= wanted).await;
     }
 }

@@ -240,7 +240,7 @@ async fn origins_that_are_not_listed_are_refused() {
 async fn a_server_that_shuts_down_takes_no_more() {
     let liveset = liveset();
     let address = serve(Router::new().route("/ws", liveset_axum::websocket(liveset.clone()))).await;
-    liveset.shutdown(Duration::from_secs(1)).await;
+    liveset.shutdown(liveset::Drain::AT_ONCE).await;
     match connect_async(format!("ws://{address}/ws")).await {
         Err(Error::Http(response)) => assert_eq!(response.status(), 503),
         other => panic!("{other:?}"),

@@ -19,14 +19,14 @@ use axum::Router;
 use axum::routing::get;
 use clap::Args;
 use liveset::{
-    AnyToken, Builder, FieldKind, Json, Limits, Liveset, Query, QueryError, Row, SetDef, Timestamp, Tx,
+    AnyToken, Builder, Drain, FieldKind, Json, Limits, Liveset, Query, QueryError, Row, SetDef, Timestamp, Tx,
 };
 use liveset_server::accept::AcceptLimits;
 use liveset_server::config::StoreConfig;
 use liveset_server::files;
 use liveset_server::http::{self, HttpOptions};
 use liveset_server::log;
-use liveset_server::serve::{self, ServeError};
+use liveset_server::serve::{self, ServeError, Serving};
 use liveset_server::signals::Stop;
 use liveset_server::store;
 
@@ -95,7 +95,8 @@ pub async fn run(args: DemoArgs) -> Result<(), ServeError> {
 
     let now = wall_clock();
     let world = begin(&liveset, &args, now).await?;
-    let listener = serve::listen(&args.listen, false).await?;
+    let (listener, listening) = serve::bind(&args.listen, false).await?;
+    log::print(&listening);
     say_what_this_is();
 
     let options = HttpOptions {
@@ -106,10 +107,13 @@ pub async fn run(args: DemoArgs) -> Result<(), ServeError> {
         request_burst: u32::MAX,
         ..HttpOptions::default()
     };
+    let health = options.health.clone();
     let router = http::router(liveset.clone(), options, Router::new().route("/", get(page::show)));
     let living = tokio::spawn(live(liveset.clone(), world));
     let limits = files::fit(AcceptLimits::default());
-    serve::serve_until(listener, router, limits, None, liveset.clone(), stop, SHUTDOWN_TIMEOUT).await;
+    let serving = Serving::start(listener, router, limits, None, health);
+    let at_once = Drain { timeout: SHUTDOWN_TIMEOUT, ..Drain::AT_ONCE };
+    serving.until(stop, &liveset, at_once).await;
     living.abort();
     serve::close(liveset).await
 }

@@ -5,6 +5,7 @@ mod bench;
 mod commit_stream;
 mod crowd;
 mod demo_page;
+mod drain;
 mod half_open;
 mod handshakes;
 mod hardening;

@@ -19,7 +19,11 @@ const ORDERS: &str = "[[set]]\nname = \"orders\"\n";
 fn start_logging_to(stderr: Stdio) -> (Child, String, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let mut command = liveset(&["serve", "--listen", "127.0.0.1:0", "--log", "debug", "--token"]);
-    command.arg(format!("writer={TOKEN}")).stdout(Stdio::piped()).stderr(stderr);
+    command
+        .arg(format!("writer={TOKEN}"))
+        .args(["--limit", "drain.wait=0s,drain.spread=0s"])
+        .stdout(Stdio::piped())
+        .stderr(stderr);
     let file = folder.path().join("liveset.toml");
     std::fs::write(&file, ORDERS).unwrap();
     let mut child = command.arg("--config").arg(file).spawn().unwrap();

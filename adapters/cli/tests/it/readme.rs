@@ -139,6 +139,8 @@ const COMMANDS: &[(&str, Outcome)] = &[
         "curl -H 'Authorization: Bearer change-me' http://127.0.0.1:8080/explain",
         Outcome::Prints(&["equality"]),
     ),
+    ("curl http://127.0.0.1:8080/livez", Outcome::Prints(&[r#"{"status":"ok"}"#])),
+    ("curl http://127.0.0.1:8080/readyz", Outcome::Prints(&[r#"{"status":"ready"}"#])),
     (
         "curl -H 'Authorization: Bearer change-me' http://127.0.0.1:8080/metrics",
         Outcome::Prints(&["liveset_connections "]),

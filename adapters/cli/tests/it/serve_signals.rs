@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use crate::support::http::Http;
 use crate::support::ws::Ws;
-use crate::support::{Server, TOKEN};
+use crate::support::{NO_DRAIN, Server, TOKEN};
 
 fn config(tokens: &str, more: &str) -> String {
     format!("{more}\n[auth]\ntokens = [{tokens}]\n[[set]]\nname = \"orders\"\n")
@@ -96,7 +96,7 @@ async fn a_reload_goes_by_the_token_that_let_a_connection_in() {
 #[tokio::test]
 async fn a_terminated_server_says_goodbye() {
     for name in ["TERM", "INT"] {
-        let mut server = Server::start(&config(FIRST, ""));
+        let mut server = Server::start(&config(FIRST, if name == "TERM" { NO_DRAIN } else { "" }));
         let mut ws = Ws::open(&server.address).await;
         let created = json!({ "type": "createLiveQuery", "id": "q", "query": { "edge": "orders" } });
         assert_eq!(ws.ask(created).await["type"], "liveQueryCreated");

@@ -28,6 +28,9 @@ const CONFIG: &str = r#"
     shutdown_timeout = "6s"
     requests_per_second = 1000000
     request_burst = 1000000
+    [limits.drain]
+    wait = "0s"
+    spread = "0s"
     [limits.hub]
     initial_backlog_bytes_per_subject = 200_000_000
     [limits.transport]

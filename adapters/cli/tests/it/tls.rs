@@ -19,7 +19,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{self, PATIENCE, Server, TOKEN, liveset, run, wait};
+use crate::support::{self, NO_DRAIN, PATIENCE, Server, TOKEN, liveset, run, wait};
 
 fn certificate(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/certificates").join(name)
@@ -69,7 +69,7 @@ async fn ask(socket: &mut WebSocketStream<TlsStream<TcpStream>>, message: Value)
 
 #[tokio::test]
 async fn http_and_websockets_are_served_inside_tls_and_end_with_a_word_of_tls() {
-    let mut server = start("");
+    let mut server = start(NO_DRAIN);
     let mut http = connect(&server.address).await;
     http.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await.unwrap();
     let mut answer = String::new();

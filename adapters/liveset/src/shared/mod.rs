@@ -34,6 +34,7 @@ pub(crate) use chain::Chain;
 use drain::Effects;
 pub(crate) use kept::NotDone;
 use kept::Positions;
+pub use shutdown::Drain;
 use timer::Timer;
 
 /// A timer that is later than this was not late by chance.
@@ -59,6 +60,9 @@ pub(crate) struct Shared {
     /// Where the monotonic clock begins.
     start: tokio::time::Instant,
     timer: Arc<Timer>,
+    /// A shutdown was asked for.
+    draining: AtomicBool,
+    /// It closes connections, and those that come too.
     closing: AtomicBool,
     /// A connection came without an address, which was said.
     nameless: AtomicBool,
@@ -130,6 +134,7 @@ impl Shared {
             storage: OnceLock::new(),
             start,
             timer: Arc::new(Timer::default()),
+            draining: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             nameless: AtomicBool::new(false),
             serving: watch::Sender::new(0),
@@ -317,6 +322,10 @@ impl Shared {
 
     pub(crate) fn serving(&self) -> usize {
         *self.serving.borrow()
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_closing(&self) -> bool {

@@ -1,4 +1,4 @@
-//! Closes all connections, spread over a while.
+//! Lets all connections go: after a wait, spread over a while, and within a deadline.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -13,18 +13,52 @@ use crate::peer::Peer;
 /// The grain in which a shutdown is spread.
 const SPREAD_STEP: Duration = Duration::from_millis(10);
 
+/// How [`Liveset::shutdown`](crate::Liveset::shutdown) goes: wait, close, cut.
+///
+/// ```
+/// use std::time::Duration;
+/// use liveset::Drain;
+///
+/// // What a load balancer looks at every 2 s has to see before the first client is sent away.
+/// let drain = Drain { wait: Duration::from_secs(5), spread: Duration::from_secs(15), ..Drain::default() };
+/// assert_eq!(drain, Drain::default());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// How long everything is served as before, newcomers too, so that whoever sends clients here can see that it should not: as long as
+    /// a health check takes to notice. Less if no connection is left. Default: 5 s.
+    pub wait: Duration,
+    /// Over how long the connections are closed then, evenly and in a random order: clients that are sent away at one moment come back
+    /// at one moment. Less if no connection is left; 0 closes all at once. Default: 15 s.
+    pub spread: Duration,
+    /// How long those that were told may still take to go, after the last was told. Then they are cut. Default: 10 s.
+    pub timeout: Duration,
+}
+
+impl Drain {
+    /// Closes all connections now, and cuts those that are not gone after the default time.
+    pub const AT_ONCE: Drain =
+        Drain { wait: Duration::ZERO, spread: Duration::ZERO, timeout: Duration::from_secs(10) };
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Drain { wait: Duration::from_secs(5), spread: Duration::from_secs(15), ..Drain::AT_ONCE }
+    }
+}
+
 impl Shared {
-    /// Closes all connections with 1001, spread over a while, and gives those up that are not gone by `deadline`.
-    pub(crate) async fn shutdown(self: &Arc<Self>, deadline: Duration) {
-        self.closing.store(true, Ordering::Relaxed);
-        let started = tokio::time::Instant::now();
-        let _ = tokio::time::timeout(deadline / 2, self.close_spread()).await;
-        // Whoever is left, whatever happened above.
-        let _ = self.run(|hub, now| hub.shutdown(now));
+    /// Waits, closes all connections with 1001, spread over a while, and gives those up that are not gone in time.
+    pub(crate) async fn shutdown(self: &Arc<Self>, drain: Drain) {
+        self.draining.store(true, Ordering::Relaxed);
         let mut serving = self.serving.subscribe();
         let gone = |count: &usize| *count == 0;
-        let left = deadline.saturating_sub(started.elapsed());
-        if tokio::time::timeout(left, serving.wait_for(gone)).await.is_ok() {
+        let _ = tokio::time::timeout(drain.wait, serving.wait_for(gone)).await;
+        self.closing.store(true, Ordering::Relaxed);
+        self.close_spread(drain.spread).await;
+        // Whoever is left, whatever happened above.
+        let _ = self.run(|hub, now| hub.shutdown(now));
+        if tokio::time::timeout(drain.timeout, serving.wait_for(gone)).await.is_ok() {
             return;
         }
         let left: Vec<Arc<Peer>> = self.lock().open.values().cloned().collect();
@@ -36,14 +70,12 @@ impl Shared {
         let _ = tokio::time::timeout(Duration::from_secs(1), serving.wait_for(gone)).await;
     }
 
-    /// Closes the connections evenly over the time that is set for it, in an order that has nothing to do with when they
-    /// came: clients that are told to go at one moment come back at one moment.
-    async fn close_spread(self: &Arc<Self>) {
+    /// Closes the connections evenly over a while, in an order that has nothing to do with when they came.
+    async fn close_spread(self: &Arc<Self>, spread: Duration) {
         let _ = self.run(|hub, _| hub.refuse_newcomers());
         let mut ids: Vec<ConnectionId> = self.lock().peers.iter().flatten().map(|peer| peer.id()).collect();
         let order = RandomState::new();
         ids.sort_unstable_by_key(|id| order.hash_one(id));
-        let spread = self.transport.shutdown_spread;
         let started = tokio::time::Instant::now();
         let mut closed = 0;
         while closed < ids.len() && self.serving() > 0 {

@@ -98,7 +98,7 @@ async fn a_handle_can_be_used_from_anywhere() {
     assert_handle(&liveset);
     let (server, _client) = tokio::io::duplex(64);
     assert_future(&liveset.serve(server, None));
-    assert_future(&liveset.shutdown(std::time::Duration::ZERO));
+    assert_future(&liveset.shutdown(liveset::Drain::AT_ONCE));
     assert_future(&liveset.authenticate("t", None));
 
     // Threads that know nothing of a runtime commit while a client watches.

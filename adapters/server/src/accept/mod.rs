@@ -11,8 +11,8 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -74,6 +74,48 @@ impl Config {
     }
 }
 
+/// What an accept loop serves, and what it allows. Both can be replaced while it runs. A clone is the same.
+#[derive(Debug, Clone)]
+pub struct Front(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    router: RwLock<Router>,
+    limits: RwLock<Arc<AcceptLimits>>,
+    open: Arc<Open>,
+}
+
+impl Front {
+    /// Serves a router within limits.
+    pub fn new(router: Router, limits: AcceptLimits) -> Front {
+        let (router, limits) = (RwLock::new(router), RwLock::new(Arc::new(limits)));
+        Front(Arc::new(Inner { router, limits, open: Arc::default() }))
+    }
+
+    /// From the next request on, also of connections that are open, this router answers.
+    pub fn set_router(&self, router: Router) {
+        *self.0.router.write().unwrap_or_else(PoisonError::into_inner) = router;
+    }
+
+    /// Connections that come from now on are taken in within these limits.
+    pub fn set_limits(&self, limits: AcceptLimits) {
+        *self.0.limits.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(limits);
+    }
+
+    /// Waits until no connection is open.
+    pub async fn emptied(&self) {
+        self.0.open.emptied().await;
+    }
+
+    fn router(&self) -> Router {
+        self.0.router.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn limits(&self) -> Arc<AcceptLimits> {
+        Arc::clone(&self.0.limits.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 /// hyper refuses a smaller buffer.
 const MIN_HEADER_BYTES: usize = 8 * 1024;
 
@@ -84,19 +126,15 @@ const MIN_HEADER_BYTES: usize = 8 * 1024;
 /// Meanwhile a thread of its own watches those of the runtime: one that is stuck is logged, and keeps nobody else from the sockets.
 pub async fn serve(
     listener: TcpListener,
-    router: Router,
-    limits: AcceptLimits,
+    front: Front,
     tls: Option<ServerTls>,
     stop: impl Future<Output = ()>,
 ) {
     // Tells connections to finish; each holds a receiver for as long as it lasts.
     let stopping = watch::Sender::new(false);
-    let open = Arc::new(Open::default());
-    let rate = Rate {
-        per_second: limits.http.connections_per_second.into(),
-        burst: limits.http.connection_burst.into(),
-    };
-    let (start, mut tokens) = (Instant::now(), TokenBucket::full(rate, Monotonic::ZERO));
+    let open = Arc::clone(&front.0.open);
+    let limits = front.limits();
+    let (start, mut tokens) = (Instant::now(), TokenBucket::full(rate(&limits), Monotonic::ZERO));
     let mut stop = std::pin::pin!(stop);
     let mut backoff = Backoff::default();
     let refusals = Refusals::new(tls.is_none(), &limits, Arc::clone(&open));
@@ -124,14 +162,15 @@ pub async fn serve(
             }
         };
         backoff = Backoff::default();
+        let limits = front.limits();
         // Its own caps first: who is turned away by them takes nothing from the others.
         match Open::enter(&open, address.ip(), &limits) {
-            Ok(_) if !tokens.take(rate, Monotonic::from_epoch(start.elapsed())) => {
+            Ok(_) if !tokens.take(rate(&limits), Monotonic::from_epoch(start.elapsed())) => {
                 refusals.refuse(stream, address, Full::Rate)
             }
             Ok(slot) => {
                 let slot = Arc::new(slot);
-                spawn(stream, address, router.clone(), &limits, tls.clone(), stopping.subscribe(), slot);
+                spawn(stream, address, front.clone(), limits, tls.clone(), stopping.subscribe(), slot);
             }
             Err(full) => refusals.refuse(stream, address, full),
         }
@@ -141,11 +180,15 @@ pub async fn serve(
     stopping.closed().await;
 }
 
+fn rate(limits: &AcceptLimits) -> Rate {
+    Rate { per_second: limits.http.connections_per_second.into(), burst: limits.http.connection_burst.into() }
+}
+
 fn spawn(
     stream: TcpStream,
     address: SocketAddr,
-    router: Router,
-    limits: &AcceptLimits,
+    front: Front,
+    limits: Arc<AcceptLimits>,
     tls: Option<ServerTls>,
     stopping: watch::Receiver<bool>,
     slot: Arc<Slot>,
@@ -157,13 +200,12 @@ fn spawn(
     let in_http = Arc::new(AtomicBool::new(true));
     let writes = Writes { timeout: limits.http.write_timeout, waiting: None, in_http: Arc::clone(&in_http) };
     let stream = Counted { stream, writes, _slot: Arc::clone(&slot) };
-    let limits = limits.clone();
     tokio::spawn(async move {
         let Some(tls) = tls else {
-            return answer(stream, address, router, &limits, stopping, slot, &in_http).await;
+            return answer(stream, address, &front, &limits, stopping, slot, &in_http).await;
         };
         match timeout(limits.http.header_timeout, tls.acceptor().accept(stream)).await {
-            Ok(Ok(stream)) => answer(stream, address, router, &limits, stopping, slot, &in_http).await,
+            Ok(Ok(stream)) => answer(stream, address, &front, &limits, stopping, slot, &in_http).await,
             Ok(Err(error)) => {
                 metrics::counter!("liveset_tls_failures_total").increment(1);
                 tracing::debug!(%address, %error, "no handshake of TLS");
@@ -195,7 +237,7 @@ const UNSENT_BYTES: usize = 16 * 1024;
 async fn answer<IO>(
     io: IO,
     address: SocketAddr,
-    router: Router,
+    front: &Front,
     limits: &AcceptLimits,
     mut stopping: watch::Receiver<bool>,
     slot: Arc<Slot>,
@@ -203,7 +245,6 @@ async fn answer<IO>(
 ) where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let router = TowerToHyperService::new(router);
     let is_proxy = limits.trusted_proxies.contains(address.ip());
     let service = service_fn(|mut request: Request<Incoming>| {
         slot.end_handshake();
@@ -213,7 +254,7 @@ async fn answer<IO>(
         // A proxy's connection is one client's while it is a WebSocket; before that its requests are anybody's.
         let upgrades = is_proxy && request.uri().path() == "/ws" && request.headers().contains_key(UPGRADE);
         let entered = slot.speak_for(upgrades.then_some(client), limits);
-        let answer = entered.map(|()| router.call(request));
+        let answer = entered.map(|()| TowerToHyperService::new(front.router()).call(request));
         let slot = &slot;
         async move {
             let answer = match answer {

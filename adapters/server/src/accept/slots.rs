@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use liveset::ClientAddress;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::accept::AcceptLimits;
 
@@ -17,6 +17,8 @@ use crate::accept::AcceptLimits;
 pub(crate) struct Open {
     counts: Mutex<Counts>,
     refused: Mutex<Refused>,
+    /// How many there are, for whoever waits for the last of them.
+    count: watch::Sender<usize>,
 }
 
 /// A warning at most so often: a storm of connections is not to be one of lines.
@@ -109,6 +111,7 @@ impl Open {
             count.open += 1;
             count.handshakes += 1;
         });
+        open.count.send_replace(counts.all.open);
         let client = Mutex::new(None);
         let leave = Arc::default();
         let rests_as = Mutex::default();
@@ -136,6 +139,12 @@ impl Open {
         if let Some(Refused { unsaid, .. }) = to_say {
             tracing::warn!(%client, refused = unsaid, "too many {}", full.as_str());
         }
+    }
+
+    /// Waits until there are none.
+    pub(crate) async fn emptied(&self) {
+        // The sender is here: it is not gone.
+        let _ = self.count.subscribe().wait_for(|count| *count == 0).await;
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
@@ -256,10 +265,12 @@ impl Drop for Slot {
             self.open.counts().change_of(client, |count| count.open = count.open.saturating_sub(1));
         }
         let in_handshake = usize::from(*self.in_handshake.get_mut());
-        self.open.counts().change(self.address, |count| {
+        let mut counts = self.open.counts();
+        counts.change(self.address, |count| {
             count.open = count.open.saturating_sub(1);
             count.handshakes = count.handshakes.saturating_sub(in_handshake);
         });
+        self.open.count.send_replace(counts.all.open);
     }
 }
 

@@ -9,17 +9,20 @@
 //! max_body_bytes = 8388608
 //! ```
 
+use liveset::Drain;
 use liveset_core::model::{Floor, LimitParts, LimitSet, LimitValue, limit_from_text, read_limit_parts};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Problem, duration};
-use crate::limits::{HttpLimits, JwtLimits};
+use crate::limits::{DrainLimits, HttpLimits, JwtLimits};
 
 /// `[limits]`. `Default` has the defaults of each part.
 #[derive(Debug, Clone, Default)]
 pub struct LimitsConfig {
     /// `[limits.http]`
     pub http: HttpLimits,
+    /// `[limits.drain]`
+    pub drain: DrainLimits,
     /// `[limits.jwt]`
     pub jwt: JwtLimits,
     /// All the others.
@@ -46,13 +49,14 @@ enum Raw {
 
 impl LimitParts for LimitsConfig {
     fn parts(&self) -> Vec<&dyn LimitSet> {
-        let own: [&dyn LimitSet; 2] = [&self.http, &self.jwt];
+        let own: [&dyn LimitSet; 3] = [&self.http, &self.drain, &self.jwt];
         own.into_iter().chain(self.liveset.parts()).collect()
     }
 
     fn part_mut(&mut self, name: &str) -> Option<&mut dyn LimitSet> {
         match name {
             "http" => Some(&mut self.http),
+            "drain" => Some(&mut self.drain),
             "jwt" => Some(&mut self.jwt),
             _ => self.liveset.part_mut(name),
         }
@@ -60,6 +64,11 @@ impl LimitParts for LimitsConfig {
 }
 
 impl LimitsConfig {
+    /// What SIGTERM does.
+    pub(crate) fn drain(&self) -> Drain {
+        Drain { wait: self.drain.wait, spread: self.drain.spread, timeout: self.http.shutdown_timeout }
+    }
+
     /// Sets one limit from text, as `session.auth_timeout` and `10s`.
     ///
     /// # Errors

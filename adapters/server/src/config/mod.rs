@@ -74,7 +74,7 @@ use liveset::{FieldKind, SetDef};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use crate::limits::{HttpLimits, JwtLimits};
+pub use crate::limits::{DrainLimits, HttpLimits, JwtLimits};
 pub use jwt::JwtConfig;
 pub use limits::LimitsConfig;
 pub use liveset_core::model::duration;

@@ -1,4 +1,4 @@
-//! The HTTP endpoints beside `/ws`. All but `/healthz` want `Authorization: Bearer <token>`.
+//! The HTTP endpoints beside `/ws`. All but those of health want `Authorization: Bearer <token>`.
 //!
 //! | endpoint | takes | answers |
 //! | --- | --- | --- |
@@ -11,7 +11,8 @@
 //! | `GET /sets/{name}` | | the whole set as it is at one moment, a node a line (`application/x-ndjson`), for who sees all of it; a body that is cut is not whole |
 //! | `GET /sets/{name}/values?field=` | `limit=` up to 1,000, or 20 | the commonest values: `{"field", "nodes", "without", "different": values that were told apart, "others": values that were not, "values": [{"value", "count"}]}`; of a list, each item counts |
 //! | `GET /schema` | | JSON Schema of each set, by its name: what it declares |
-//! | `GET /healthz` | | `{"status": "ok"}`, open to all |
+//! | `GET /livez`, `/healthz` | | `{"status": "ok"}`, open to all |
+//! | `GET /readyz` | | `{"status": "ready"}`, open to all; 503 with `loading` or `draining`, and, for a token, `"sets"` that are loading |
 //! | `GET /metrics` | | Prometheus text |
 //!
 //! An op is `{"op":"upsert","set","node"}` or `{"op":"remove","set","id"}`. Removing what is not there is no
@@ -39,6 +40,7 @@ mod cors;
 mod error;
 mod events;
 mod explain;
+mod health;
 mod linger;
 mod metrics;
 mod query;
@@ -51,7 +53,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{StatusCode, Uri};
+use axum::http::Uri;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -61,6 +63,7 @@ use liveset_core::Rate;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 pub use self::error::{ApiError, Stopped};
+pub use self::health::Health;
 use self::metrics::Rendered;
 pub use self::metrics::{install_recorder, upkeep};
 use self::queue::Queue;
@@ -96,6 +99,8 @@ pub struct HttpOptions {
     pub cors_origins: Vec<String>,
     /// Which pages may open `/ws`.
     pub websocket_origins: Origins,
+    /// What `/readyz` says.
+    pub health: Health,
     /// Where `/metrics` finds its text; without it there is no `/metrics`.
     pub metrics: Option<PrometheusHandle>,
     /// Whether `/metrics` answers without a token.
@@ -117,6 +122,7 @@ impl Default for HttpOptions {
             policies: Vec::new(),
             cors_origins: Vec::new(),
             websocket_origins: Origins::Any,
+            health: Health::default(),
             metrics: None,
             metrics_public: false,
         }
@@ -137,23 +143,29 @@ pub(crate) struct App {
     rendered: Arc<Rendered>,
 }
 
+impl App {
+    fn new(liveset: Liveset, options: HttpOptions) -> App {
+        let rate =
+            Rate { per_second: options.requests_per_second.into(), burst: options.request_burst.into() };
+        App {
+            liveset,
+            exports: Arc::default(),
+            rates: Arc::new(Rates::new(rate)),
+            start: Instant::now(),
+            queries: Arc::new(Queue::new(options.queries_at_once, options.queries_per_subject)),
+            rules: Arc::new(Rules::new(&options.policies)),
+            rendered: Arc::default(),
+            options,
+        }
+    }
+}
+
 /// `/ws` and the endpoints. `more` is merged in below the common layers, so that its routes are counted and
 /// its errors look the same.
 pub fn router(liveset: Liveset, options: HttpOptions, more: Router) -> Router {
-    let cors_origins = options.cors_origins.clone();
-    let origins = options.websocket_origins.clone();
-    let has_metrics = options.metrics.is_some();
-    let rates = Arc::new(Rates::new(Rate {
-        per_second: options.requests_per_second.into(),
-        burst: options.request_burst.into(),
-    }));
-    let queries = Arc::new(Queue::new(options.queries_at_once, options.queries_per_subject));
-    let rules = Arc::new(Rules::new(&options.policies));
-    let rendered = Arc::default();
-    let exports = Arc::default();
-    let start = Instant::now();
-    let app = App { liveset: liveset.clone(), options, exports, rates, start, queries, rules, rendered };
-    let mut routes = Router::new()
+    let (origins, cors_origins) = (options.websocket_origins.clone(), options.cors_origins.clone());
+    let app = App::new(liveset.clone(), options);
+    let routes = always(&app)
         .route("/batch", post(batch::commit))
         .route("/events", post(events::publish))
         .route("/query", post(query::run))
@@ -161,31 +173,48 @@ pub fn router(liveset: Liveset, options: HttpOptions, more: Router) -> Router {
         .route("/sets", get(sets::list))
         .route("/sets/{name}", get(sets::export))
         .route("/sets/{name}/values", get(sets::values))
-        .route("/schema", get(sets::schema))
-        .route("/healthz", get(healthz));
-    if has_metrics {
-        routes = routes.route("/metrics", get(metrics::render));
-    }
+        .route("/schema", get(sets::schema));
     let router = Router::new()
         .merge(routes.with_state(app))
         .route("/ws", liveset_axum::websocket_from(liveset, origins))
         .merge(more)
-        .method_not_allowed_fallback(async || ApiError::method_not_allowed())
         .fallback(async |uri: Uri| ApiError::not_found(uri.path()));
-    cors::apply(router, &cors_origins)
-        .layer(middleware::from_fn(linger::apply))
-        .layer(middleware::from_fn(count))
+    layered(router, &cors_origins)
 }
 
-async fn healthz() -> Response {
-    error::json(StatusCode::OK, r#"{"status":"ok"}"#)
+/// The endpoints of a server whose sets are not loaded yet: health and metrics. All else is answered by 503.
+pub fn loading_router(liveset: Liveset, options: HttpOptions) -> Router {
+    let cors_origins = options.cors_origins.clone();
+    let app = App::new(liveset, options);
+    let router = always(&app).with_state(app).fallback(async || health::still_loading());
+    layered(router, &cors_origins)
+}
+
+/// The routes that there are from the start.
+fn always(app: &App) -> Router<App> {
+    let routes = Router::new()
+        .route("/livez", get(health::live))
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready));
+    match app.options.metrics {
+        Some(_) => routes.route("/metrics", get(metrics::render)),
+        None => routes,
+    }
+}
+
+/// What is around all routes.
+fn layered(router: Router, cors_origins: &[String]) -> Router {
+    let router = router.method_not_allowed_fallback(async || ApiError::method_not_allowed());
+    cors::apply(router, cors_origins)
+        .layer(middleware::from_fn(linger::apply))
+        .layer(middleware::from_fn(count))
 }
 
 /// Counts requests by status, and logs those that are refused. Paths are the router's own, never the client's, so that there are few.
 async fn count(request: Request, next: Next) -> Response {
     let path = match request.uri().path() {
-        path @ ("/ws" | "/batch" | "/events" | "/query" | "/explain" | "/sets" | "/schema" | "/healthz"
-        | "/metrics") => path.to_owned(),
+        path @ ("/ws" | "/batch" | "/events" | "/query" | "/explain" | "/sets" | "/schema" | "/livez"
+        | "/readyz" | "/healthz" | "/metrics") => path.to_owned(),
         path => match path.strip_prefix("/sets/") {
             Some(rest) if rest.ends_with("/values") => "/sets/{name}/values".to_owned(),
             Some(_) => "/sets/{name}".to_owned(),

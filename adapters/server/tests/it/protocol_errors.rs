@@ -32,13 +32,8 @@ async fn serve_built(builder: liveset::Builder) -> (Liveset, String) {
     let listener = socket.listen(64).expect("a listener");
     let address = listener.local_addr().expect("an address").to_string();
     let router = http::router(liveset.clone(), http::HttpOptions::default(), axum::Router::new());
-    tokio::spawn(accept::serve(
-        listener,
-        router,
-        accept::AcceptLimits::default(),
-        None,
-        std::future::pending(),
-    ));
+    let front = accept::Front::new(router, accept::AcceptLimits::default());
+    tokio::spawn(accept::serve(listener, front, None, std::future::pending()));
     (liveset, address)
 }
 

@@ -57,5 +57,6 @@ pub async fn serve() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     // What runs tests may have begun a line.
     println!("\nlistening on http://{}", listener.local_addr().expect("an address"));
-    accept::serve(listener, router, accept::AcceptLimits::default(), None, std::future::pending()).await;
+    let front = accept::Front::new(router, accept::AcceptLimits::default());
+    accept::serve(listener, front, None, std::future::pending()).await;
 }

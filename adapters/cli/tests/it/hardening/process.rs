@@ -281,7 +281,7 @@ async fn out_of_descriptors(row: Row) -> Line {
 
 pub async fn sigterm(row: Row) -> Line {
     const CLIENTS: usize = 50;
-    let config = "[limits.http]\nshutdown_timeout = \"20s\"\nheader_timeout = \"60s\"\n[limits.transport]\nclose_timeout = \"1s\"\n";
+    let config = "[limits.http]\nshutdown_timeout = \"20s\"\nheader_timeout = \"60s\"\n[limits.transport]\nclose_timeout = \"1s\"\n[limits.drain]\nwait = \"0s\"\nspread = \"0s\"\n";
     let mut case = Case::start(row, config).await;
     let mut clients = Vec::new();
     for _ in 0..CLIENTS {

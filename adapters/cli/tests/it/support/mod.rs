@@ -22,6 +22,9 @@ use tempfile::TempDir;
 pub const TOKEN: &str = "writer-token";
 pub const READER: &str = "reader-token";
 
+/// Part of a configuration: SIGTERM closes all connections at once, as SIGINT does.
+pub const NO_DRAIN: &str = "[limits.drain]\nwait = \"0s\"\nspread = \"0s\"\n";
+
 /// How long anything may take on a machine that is busy with other tests.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
