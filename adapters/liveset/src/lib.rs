@@ -190,6 +190,19 @@ pub use liveset_hub::{
     Access, AllowAll, DeclareError, Delay, HubLimits, Policy, Principal, Resources, Restriction, SubjectUse,
 };
 
+/// Gives the recorder that is installed a help text for each of [the metrics](mod@crate::metrics). Once, after it was installed.
+#[cfg(feature = "metrics")]
+pub fn describe_metrics() {
+    describe_metrics_of(include_str!("metrics.md"));
+}
+
+/// The same for other tables of that form, of the packages around this one.
+#[cfg(feature = "metrics")]
+#[doc(hidden)]
+pub fn describe_metrics_of(table: &'static str) {
+    telemetry::describe(table);
+}
+
 /// The packages below this one, for what is not named here.
 pub mod parts {
     pub use liveset_core as core;

@@ -175,6 +175,46 @@ pub(crate) fn panicked(place: &'static str) {
     counter!("liveset_panics_total", "place" => place).increment(1);
 }
 
+/// Gives the recorder a help text for each metric of a table in Markdown: name, kind, labels, meaning.
+#[cfg(feature = "metrics")]
+pub(crate) fn describe(table: &'static str) {
+    use metrics::{describe_counter, describe_gauge, describe_histogram};
+    for row in table.lines().filter_map(|line| line.strip_prefix("| `liveset_")) {
+        let mut cells = row.split('|').map(str::trim);
+        let (Some(name), Some(kind), Some(_), Some(meaning)) =
+            (cells.next(), cells.next(), cells.next(), cells.next())
+        else {
+            continue;
+        };
+        let name = format!("liveset_{}", name.trim_end_matches('`'));
+        let help = plain(meaning);
+        match kind {
+            "counter" => describe_counter!(name, help),
+            "gauge" => describe_gauge!(name, help),
+            _ => describe_histogram!(name, help),
+        }
+    }
+}
+
+/// Text without the marks of Markdown: of a link, what it says.
+#[cfg(feature = "metrics")]
+fn plain(text: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = text;
+    while let Some((before, (said, after))) = rest.split_once('[').and_then(|(before, link)| {
+        let (said, target) = link.split_once("](")?;
+        Some((before, (said, target.split_once(')')?.1)))
+    }) {
+        plain.push_str(before);
+        plain.push_str(said);
+        rest = after;
+    }
+    plain.push_str(rest);
+    plain.retain(|c| c != '`');
+    let first = plain.chars().next().map(|first| first.to_uppercase().to_string());
+    first.map_or_else(String::new, |first| first + plain.get(1..).unwrap_or_default())
+}
+
 /// Writes what is held now into gauges, and what the engine has counted into counters.
 #[cfg(feature = "metrics")]
 pub(crate) fn record(stats: &Stats) {

@@ -18,6 +18,7 @@ pub mod load;
 pub mod log;
 pub mod ndjson;
 mod policy;
+mod process;
 pub mod proxies;
 pub mod serve;
 pub mod signals;

@@ -7,10 +7,14 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
 use std::panic::{self, PanicHookInfo};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use liveset::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -28,20 +32,37 @@ fn errors() -> &'static Arc<Lines> {
     ERRORS.get_or_init(|| Lines::written_to(io::stderr()))
 }
 
+/// How lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
 /// Starts the log of this process, once. A filter that is wrong was refused when the configuration was read;
 /// should one come here, `info` takes its place.
-pub fn start(filter: &str) {
+pub fn start(filter: &str, format: Format) {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let lines = errors();
-    let started = tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(Line::maker(lines))
-        .with_ansi(io::stderr().is_terminal())
+        .with_ansi(io::stderr().is_terminal() && format == Format::Text)
         // Its own faults would be printed to standard error, which may be the fault.
-        .log_internal_errors(false)
-        .try_init();
+        .log_internal_errors(false);
+    let started = match format {
+        Format::Text => log.try_init(),
+        Format::Json => log.json().with_span_list(false).try_init(),
+    };
     match started {
-        Ok(()) => panic::set_hook(Box::new(|panic| log_panic(lines, panic))),
+        Ok(()) => {
+            lines.is_json.store(format == Format::Json, Ordering::Relaxed);
+            panic::set_hook(Box::new(|panic| log_panic(lines, panic)));
+        }
         Err(error) => tracing::warn!(%error, "a log was started already"),
     }
 }
@@ -82,7 +103,8 @@ fn log_panic(lines: &Lines, panic: &PanicHookInfo<'_>) {
         BacktraceStatus::Captured => format!("{backtrace}"),
         _ => String::new(),
     };
-    lines.push(format!("thread '{name}' {panic}\n{trace}").as_bytes());
+    let text = format!("thread '{name}' {panic}\n{trace}");
+    lines.push(lines.line("ERROR", &text).as_bytes());
 }
 
 /// Lines that wait to be written.
@@ -90,6 +112,7 @@ fn log_panic(lines: &Lines, panic: &PanicHookInfo<'_>) {
 struct Lines {
     state: Mutex<State>,
     changed: Condvar,
+    is_json: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -114,6 +137,18 @@ impl Lines {
         });
         drop(started);
         lines
+    }
+
+    /// A line that comes from no place that logs.
+    fn line(&self, level: &str, text: &str) -> String {
+        match self.is_json.load(Ordering::Relaxed) {
+            true => {
+                let timestamp = Timestamp::from(SystemTime::now()).to_string();
+                let fields = json!({ "message": text.trim_end() });
+                format!("{}\n", json!({ "timestamp": timestamp, "level": level, "fields": fields }))
+            }
+            false => text.to_owned(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -150,7 +185,7 @@ impl Lines {
         // May take for ever, or fail; that is why nobody waits for it.
         let told = match lost {
             0 => Ok(()),
-            lost => sink.write_all(lost_text(lost).as_bytes()),
+            lost => sink.write_all(self.line("WARN", &lost_text(lost)).as_bytes()),
         };
         let written = told.and_then(|()| sink.write_all(&line)).and_then(|()| sink.flush());
         let mut state = self.lock();
@@ -240,6 +275,18 @@ mod tests {
         let (permit, permits) = channel();
         let (taken, received) = channel();
         (Lines::written_to(Sink { permits, taken }), permit, received)
+    }
+
+    #[test]
+    fn what_comes_from_no_place_that_logs_has_the_same_form() {
+        let lines = Lines::default();
+        assert_eq!(lines.line("WARN", "two\nlines\n"), "two\nlines\n");
+        lines.is_json.store(true, Ordering::Relaxed);
+        let line = lines.line("WARN", "two\nlines\n");
+        assert_eq!(line.find('\n'), Some(line.len() - 1), "{line}");
+        let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!((&read["level"], &read["fields"]["message"]), (&json!("WARN"), &json!("two\nlines")));
+        assert!(read["timestamp"].as_str().is_some_and(|at| at.ends_with('Z')), "{line}");
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub async fn run(args: ServeArgs) -> Result<(), ServeError> {
     if config.auth.tokens.is_empty() && config.jwt.is_none() {
         return Err(ServeError::NoTokens);
     }
-    log::start(&config.log);
+    log::start(&config.log, config.log_format);
     let limits = files::fit(config.accept());
     let tokens = StaticTokens::new(grants(&config));
     let access = Access::open(&config, tokens.clone()).await?;

@@ -87,7 +87,7 @@ const SHORTEST_REST: Duration = Duration::from_millis(2);
 ///
 /// The address is taken, or the system refuses what a server needs.
 pub async fn run(args: DemoArgs) -> Result<(), ServeError> {
-    log::start(&args.log);
+    log::start(&args.log, log::Format::Text);
     let liveset = build(&args).await?;
     let recorder = http::install_recorder()?;
     let stop = Stop::on_signals()

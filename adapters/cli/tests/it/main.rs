@@ -14,6 +14,7 @@ mod json_policy;
 mod killed_clients;
 mod limits_documented;
 mod node_example;
+mod observability;
 mod operations;
 mod origins;
 mod policy;

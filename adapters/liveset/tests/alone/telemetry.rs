@@ -17,9 +17,9 @@ use tracing::span;
 use crate::alone;
 use crate::support::{self, Client, pipe};
 
-/// Sums of everything that was recorded, by name and labels.
+/// Sums of everything that was recorded, by name and labels; and the kinds and help texts that were described.
 #[derive(Clone, Default)]
-struct Recorded(Arc<Mutex<BTreeMap<String, f64>>>);
+struct Recorded(Arc<Mutex<BTreeMap<String, f64>>>, Arc<Mutex<BTreeMap<String, (&'static str, String)>>>);
 
 struct Cell(Recorded, String);
 
@@ -67,15 +67,28 @@ impl Recorded {
         Arc::new(Cell(self.clone(), key.name().to_owned() + &labels.collect::<String>()))
     }
 
+    fn describe(&self, kind: &'static str, name: &KeyName, help: &SharedString) {
+        let before = self.1.lock().unwrap().insert(name.as_str().to_owned(), (kind, help.to_string()));
+        assert_eq!(before, None, "{} is described twice", name.as_str());
+    }
+
     fn value(&self, name: &str) -> f64 {
         self.0.lock().unwrap().get(name).copied().unwrap_or_default()
     }
 }
 
 impl Recorder for Recorded {
-    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_counter(&self, name: KeyName, _: Option<Unit>, help: SharedString) {
+        self.describe("counter", &name, &help);
+    }
+
+    fn describe_gauge(&self, name: KeyName, _: Option<Unit>, help: SharedString) {
+        self.describe("gauge", &name, &help);
+    }
+
+    fn describe_histogram(&self, name: KeyName, _: Option<Unit>, help: SharedString) {
+        self.describe("histogram", &name, &help);
+    }
 
     fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
         Counter::from_arc(self.cell(key))
@@ -211,14 +224,23 @@ async fn connect_from_an_address() {
 }
 
 fn check_counts(recorded: &Recorded) {
-    let documented = include_str!("../../src/metrics.md");
+    metrics::with_local_recorder(recorded, liveset::describe_metrics);
+    let described = recorded.1.lock().unwrap();
     for name in recorded.0.lock().unwrap().keys() {
         let name = name.split(' ').next().unwrap();
-        assert!(documented.contains(&format!("`{name}`")), "{name}");
+        let (kind, help) = described.get(name).unwrap_or_else(|| panic!("{name} has no help text"));
+        assert_eq!(*kind == "counter", name.ends_with("_total"), "{name}");
+        let is_plain = !help.contains(['`', '[', '|', '\n']) && help.starts_with(char::is_uppercase);
+        assert!(is_plain && help.len() > 3, "{name}: {help}");
     }
-    for name in documented.split('`').filter(|name| name.starts_with("liveset_engine_")) {
+    for name in described.keys().filter(|name| name.starts_with("liveset_engine_")) {
         assert!(recorded.0.lock().unwrap().contains_key(name), "{name} is documented and not recorded");
     }
+    let by_itself = |help: &str| {
+        !["The same", "Of these", "Their", "How long they"].iter().any(|other| help.starts_with(other))
+    };
+    assert!(described.values().all(|(_, help)| by_itself(help)), "{described:?}");
+    drop(described);
     for (name, value) in [
         ("liveset_connections_opened_total", 3.0),
         ("liveset_connections_closed_total by=peer", 1.0),

@@ -5,6 +5,7 @@
 //! metrics_public = false           # true opens /metrics to everyone
 //! trusted_proxies = ["10.0.0.5"]   # whose X-Forwarded-For is believed; without it, nobody's
 //! log = "info"                     # as RUST_LOG
+//! log_format = "text"              # or "json", an object a line
 //!
 //! [auth]
 //! tokens = [
@@ -74,6 +75,8 @@ use liveset::{FieldKind, SetDef};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::log::Format;
+
 pub use crate::limits::{DrainLimits, HttpLimits, JwtLimits};
 pub use jwt::JwtConfig;
 pub use limits::LimitsConfig;
@@ -102,6 +105,8 @@ pub struct Config {
     pub trusted_proxies: Vec<String>,
     /// What is logged, in the form of `RUST_LOG`.
     pub log: String,
+    /// How lines of the log look.
+    pub log_format: Format,
     /// Who may connect.
     pub auth: AuthConfig,
     /// JSON Web Tokens that are accepted.
@@ -139,6 +144,7 @@ impl Default for Config {
             metrics_public: false,
             trusted_proxies: Vec::new(),
             log: "info".into(),
+            log_format: Format::Text,
             auth: AuthConfig::default(),
             jwt: None,
             store: None,
@@ -479,6 +485,7 @@ impl Config {
             ("metrics_public", self.metrics_public != other.metrics_public),
             ("trusted_proxies", self.trusted_proxies != other.trusted_proxies),
             ("log", self.log != other.log),
+            ("log_format", self.log_format != other.log_format),
             ("jwt", self.jwt != other.jwt),
             ("store", self.store != other.store),
             ("clock", self.clock != other.clock),

@@ -8,6 +8,8 @@ use clap::Args;
 
 use liveset::Token;
 
+use crate::log::Format;
+
 use super::{
     AbsentOrigin, ClockSource, Config, ResourceConfig, SetConfig, StoreConfig, TlsConfig, TokenConfig,
 };
@@ -110,6 +112,10 @@ pub struct Overrides {
     /// What is logged, in the form of RUST_LOG [default: info]
     #[arg(long, env = "LIVESET_LOG", value_name = "FILTER")]
     pub log: Option<String>,
+
+    /// How lines of the log look [default: text]
+    #[arg(long, env = "LIVESET_LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: Option<Format>,
 }
 
 impl Overrides {
@@ -181,6 +187,9 @@ impl Overrides {
         }
         if let Some(log) = &self.log {
             config.log.clone_from(log);
+        }
+        if let Some(format) = self.log_format {
+            config.log_format = format;
         }
         Ok(())
     }

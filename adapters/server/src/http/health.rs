@@ -25,6 +25,19 @@ struct Progress {
     is_draining: bool,
 }
 
+/// The status of a server that clients should be sent to.
+const READY: &str = "ready";
+
+impl Progress {
+    fn status(&self) -> &'static str {
+        match (self.is_draining, self.loading.is_empty()) {
+            (true, _) => "draining",
+            (false, true) => READY,
+            (false, false) => "loading",
+        }
+    }
+}
+
 impl Health {
     /// Not ready before each of these sets is [loaded](Self::loaded).
     pub fn loading(sets: impl IntoIterator<Item = String>) -> Health {
@@ -39,6 +52,12 @@ impl Health {
     /// From now on clients should go elsewhere.
     pub fn drain(&self) {
         self.lock().is_draining = true;
+    }
+
+    /// Writes it into a gauge.
+    pub(super) fn record(&self) {
+        let is_ready = self.lock().status() == READY;
+        metrics::gauge!("liveset_ready").set(f64::from(u8::from(is_ready)));
     }
 
     fn lock(&self) -> MutexGuard<'_, Progress> {
@@ -62,11 +81,7 @@ pub(super) async fn live() -> Response {
 pub(super) async fn ready(State(app): State<App>, request: Request) -> Response {
     let mut report = {
         let health = app.options.health.lock();
-        match (health.is_draining, health.loading.is_empty()) {
-            (true, _) => Report { status: "draining", sets: Vec::new() },
-            (false, true) => Report { status: "ready", sets: Vec::new() },
-            (false, false) => Report { status: "loading", sets: health.loading.clone() },
-        }
+        Report { status: health.status(), sets: health.loading.clone() }
     };
     if !report.sets.is_empty() {
         let (mut parts, _) = request.into_parts();
@@ -74,7 +89,7 @@ pub(super) async fn ready(State(app): State<App>, request: Request) -> Response 
             report.sets.clear();
         }
     }
-    let is_ready = report.status == "ready";
+    let is_ready = report.status == READY;
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     // Writing texts as JSON cannot fail.
     let mut answer = error::json(status, serde_json::to_vec(&report).unwrap_or_default());

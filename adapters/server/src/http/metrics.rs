@@ -8,16 +8,29 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use liveset_core::{Monotonic, Rate, TokenBucket};
-use metrics::{describe_counter, describe_gauge};
-use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use metrics::gauge;
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::auth::Caller;
 use super::{ApiError, App};
+use crate::process;
 
 /// The text format that Prometheus asks for by default.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The upper bounds of histograms of time, in seconds.
+const SECONDS: [f64; 17] = [
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+    10.0, 60.0,
+];
+/// The upper bounds of histograms of counts.
+const COUNTS: [f64; 12] =
+    [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 500.0, 1_000.0, 5_000.0, 10_000.0, 100_000.0];
+
+/// Where help texts stand besides the table of the library.
+const TABLES: [&str; 2] = [include_str!("../../guide/operation.md"), include_str!("../../guide/store.md")];
 
 /// Installs the recorder of this process, once.
 ///
@@ -25,21 +38,21 @@ const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 ///
 /// There is a recorder already.
 pub fn install_recorder() -> Result<PrometheusHandle, BuildError> {
-    let handle = PrometheusBuilder::new().install_recorder()?;
-    describe_counter!("liveset_http_requests_total", "Requests by path and status");
-    describe_counter!(
-        "liveset_http_failures_total",
-        "Connections that failed before an upgrade, by what: no head in time, a bad one, answers that are not read, or gone in the middle"
-    );
-    describe_counter!("liveset_http_auth_failures_total", "Requests whose token was refused");
-    describe_counter!("liveset_limit_refusals_total", "Refusals by a limit, by its name under [limits]");
-    describe_gauge!("liveset_http_connections", "Connections that are open, WebSockets included");
-    describe_gauge!("liveset_http_handshakes", "Connections that have not sent the head of a request yet");
-    describe_counter!("liveset_connections_refused_total", "Connections over the caps, refused, by cap");
-    describe_counter!("liveset_tls_failures_total", "Connections whose handshake of TLS failed");
-    describe_counter!("liveset_stuck_threads_total", "Threads of the runtime found in one task for a second");
-    describe_counter!("liveset_accept_errors_total", "Failures to accept a connection");
+    let seconds = Matcher::Suffix("_seconds".into());
+    let builder = PrometheusBuilder::new().set_buckets(&COUNTS)?.set_buckets_for_metric(seconds, &SECONDS)?;
+    let handle = builder.install_recorder()?;
+    describe();
+    let features = [("jwt", cfg!(feature = "jwt")), ("store", cfg!(feature = "store"))];
+    let features = features.iter().filter(|(_, has)| *has).map(|(name, _)| *name).collect::<Vec<_>>();
+    let version = env!("CARGO_PKG_VERSION");
+    gauge!("liveset_build_info", "version" => version, "features" => features.join(",")).set(1.0);
     Ok(handle)
+}
+
+/// Gives the recorder the help text of every metric that a server has.
+pub fn describe() {
+    liveset::describe_metrics();
+    TABLES.into_iter().for_each(liveset::describe_metrics_of);
 }
 
 /// Keeps the recorder small while nobody reads it. Never ends.
@@ -61,7 +74,8 @@ pub(super) async fn render(State(app): State<App>, request: Request) -> Result<R
     };
     let make = || {
         app.liveset.record_metrics();
-        handle.render()
+        app.options.health.record();
+        handle.render() + &process::render()
     };
     let text = app.rendered.text(make).await;
     Ok(([(CONTENT_TYPE, HeaderValue::from_static(TEXT_FORMAT))], text).into_response())

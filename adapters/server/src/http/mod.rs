@@ -65,7 +65,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 pub use self::error::{ApiError, Stopped};
 pub use self::health::Health;
 use self::metrics::Rendered;
-pub use self::metrics::{install_recorder, upkeep};
+pub use self::metrics::{describe, install_recorder, upkeep};
 use self::queue::Queue;
 use self::rates::Rates;
 use self::sets::Exports;

@@ -40,7 +40,7 @@ pub fn start(auth_timeout: Duration) -> Server {
 /// What the other process does.
 pub async fn serve() {
     let Ok(auth_timeout) = std::env::var(AUTH_TIMEOUT) else { return };
-    log::start("info,liveset=debug,liveset_server=debug");
+    log::start("info,liveset=debug,liveset_server=debug", log::Format::Text);
     let mut limits = Limits::default();
     limits.session.auth_timeout = Duration::from_millis(auth_timeout.parse().expect("milliseconds"));
     let released = Arc::new(AtomicU32::new(0));
