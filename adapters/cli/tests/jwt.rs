@@ -99,7 +99,7 @@ async fn instead_of_tokens_and_with_other_keys_after_sighup() {
     assert_eq!(statuses(&server, &token(other, &json!({}))).await, [200, 403]);
     std::fs::write(server.folder.path().join(file), "short").unwrap();
     server.signal("HUP");
-    server.wait_for_log("the old keys stay");
+    server.wait_for_log("nothing was changed: [jwt]");
     assert_eq!(statuses(&server, &token(other, &json!({}))).await, [200, 403]);
 }
 

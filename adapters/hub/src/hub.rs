@@ -252,6 +252,12 @@ impl Hub {
         self.engine.define_set(def)
     }
 
+    /// Puts other declared resources in the place of those that there are. Subscriptions of paths that are declared no more stay, and get
+    /// nothing.
+    pub fn set_resources(&mut self, resources: Resources) {
+        self.resources = resources;
+    }
+
     // --- connections ---
 
     /// A connection was opened; its deadline for authentication runs from now.

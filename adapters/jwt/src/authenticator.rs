@@ -91,13 +91,28 @@ impl JwtAuthenticator {
     /// The keys are those of a [`Jwks`], or there is none for one of the [`algorithms`](JwtBuilder::algorithms). The old ones
     /// stay.
     pub fn replace_keys(&self, keys: KeySet) -> Result<(), ReplaceKeysError> {
-        let Source::Fixed(held) = &self.inner.source else { return Err(ReplaceKeysError::Fetched) };
-        let accepted = self.inner.rules.algorithms.as_deref().unwrap_or_default();
-        if let Some(without) = accepted.iter().find(|algorithm| !keys.has(**algorithm)) {
-            return Err(ReplaceKeysError::NoKeyFor(*without));
-        }
+        let held = self.replaceable(&keys)?;
         *held.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
         Ok(())
+    }
+
+    /// Whether [`replace_keys`](Self::replace_keys) would take these.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`replace_keys`](Self::replace_keys).
+    pub fn check_keys(&self, keys: &KeySet) -> Result<(), ReplaceKeysError> {
+        self.replaceable(keys).map(drop)
+    }
+
+    /// Where keys are held that these may replace.
+    fn replaceable(&self, keys: &KeySet) -> Result<&RwLock<Arc<KeySet>>, ReplaceKeysError> {
+        let Source::Fixed(held) = &self.inner.source else { return Err(ReplaceKeysError::Fetched) };
+        let accepted = self.inner.rules.algorithms.as_deref().unwrap_or_default();
+        match accepted.iter().find(|algorithm| !keys.has(**algorithm)) {
+            Some(without) => Err(ReplaceKeysError::NoKeyFor(*without)),
+            None => Ok(held),
+        }
     }
 
     /// Verifies, asks the host's own rule, and logs a refusal.

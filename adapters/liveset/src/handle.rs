@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use liveset_core::{ErrorCode, Query, Refusal, Row, Snapshot, Token, model::limit};
-use liveset_engine::{Explain, Op, Timestamp};
-use liveset_hub::{Hub, HubLimits, OneShot, Principal, SubjectUse};
+use liveset_engine::{DefineError, Explain, Op, SetDef, Timestamp};
+use liveset_hub::{Hub, HubLimits, OneShot, Principal, Resources, SubjectUse};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::address::ClientAddress;
@@ -413,6 +413,35 @@ impl Liveset {
     /// The names of the sets, in the order of their declaration.
     pub fn set_names(&self) -> Vec<String> {
         self.shared.look(|hub| hub.set_names().map(str::to_owned).collect())
+    }
+
+    // --- declaring ---
+
+    /// Declares one more set, which is empty. O(1).
+    ///
+    /// ```
+    /// use liveset::{Liveset, SetDef};
+    ///
+    /// let liveset = Liveset::builder().build()?;
+    /// liveset.define_set(SetDef::new("orders").key("id"))?;
+    /// assert_eq!(liveset.set_names(), ["orders"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The name is taken, or the declaration is wrong.
+    pub fn define_set(&self, set: SetDef) -> Result<(), DefineError> {
+        self.shared.run(|hub, _| hub.define_set(set)).unwrap_or_else(|_| {
+            tracing::error!("declaring a set made the engine panic");
+            Ok(())
+        })
+    }
+
+    /// Puts other declared resources in the place of those that there are. Subscriptions of paths that are declared no more stay, and get
+    /// nothing.
+    pub fn set_resources(&self, resources: Resources) {
+        let _ = self.shared.run(|hub, _| hub.set_resources(resources));
     }
 
     // --- connections ---

@@ -183,7 +183,7 @@ pub use liveset_core::model::{Batch, Change, Count, LiveUpdate, Param, Query, Re
 pub use liveset_core::{ErrorCode, InvalidQuery, SessionLimits, Token};
 #[doc(inline)]
 pub use liveset_engine::{
-    Cost, EngineLimits, Explain, FieldDef, FieldKind, Op, QueryLimits, SetDef, Timestamp,
+    Cost, DefineError, EngineLimits, Explain, FieldDef, FieldKind, Op, QueryLimits, SetDef, Timestamp,
 };
 #[doc(inline)]
 pub use liveset_hub::{

@@ -32,27 +32,45 @@ impl Access {
         }
     }
 
-    /// Reads the file with keys again, wherever it is now. The old ones stay where it cannot be read, where the keys do not fit
-    /// the algorithms, and where they would come from something else than what is running: a file of another kind makes other
-    /// tokens good, which a restart may do.
-    pub(crate) fn reload(&self, running: &Config, read: &Config) {
+    /// Reads the file with keys again, wherever it is now. Nothing where they would come from something else than what is running: a
+    /// file of another kind makes other tokens good, which a restart may do.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or the keys do not fit the algorithms.
+    #[cfg(feature = "jwt")]
+    pub(crate) fn read_keys(&self, running: &Config, read: &Config) -> Result<NewKeys, ServeError> {
+        let (Some(jwt), Some(running), Some(read)) = (&self.jwt, &running.jwt, &read.jwt) else {
+            return Ok(NewKeys::default());
+        };
+        if !running.has_keys_like(read) {
+            return Ok(NewKeys::default());
+        }
+        let keys = jwt::keys(read)?;
+        if let Some(keys) = &keys {
+            jwt.check_keys(keys).map_err(|error| ServeError::Jwt(error.to_string()))?;
+        }
+        Ok(NewKeys(keys))
+    }
+
+    /// Without JSON Web Tokens there are no keys.
+    #[cfg(not(feature = "jwt"))]
+    pub(crate) fn read_keys(&self, _: &Config, _: &Config) -> Result<NewKeys, ServeError> {
+        Ok(NewKeys::default())
+    }
+
+    /// Goes by these keys from now on.
+    pub(crate) fn replace_keys(&self, keys: NewKeys) {
         #[cfg(feature = "jwt")]
-        if let (Some(jwt), Some(running), Some(read)) = (&self.jwt, &running.jwt, &read.jwt)
-            && running.has_keys_like(read)
-        {
-            let replaced = jwt::keys(read).and_then(|keys| {
-                let Some(keys) = keys else { return Ok(()) };
-                let count = keys.len();
-                jwt.replace_keys(keys).map_err(|error| ServeError::Jwt(error.to_string()))?;
-                tracing::info!(keys = count, "read the keys of JSON Web Tokens again");
-                Ok(())
-            });
-            if let Err(error) = replaced {
-                tracing::error!("the old keys stay: {error}");
+        if let (Some(jwt), Some(keys)) = (&self.jwt, keys.0) {
+            let count = keys.len();
+            match jwt.replace_keys(keys) {
+                Ok(()) => tracing::info!(keys = count, "read the keys of JSON Web Tokens again"),
+                Err(error) => tracing::error!("the old keys stay: {error}"),
             }
         }
         #[cfg(not(feature = "jwt"))]
-        let _ = (running, read);
+        let NewKeys() = keys;
     }
 
     #[cfg(feature = "jwt")]
@@ -63,6 +81,16 @@ impl Access {
         }
     }
 }
+
+/// Keys that were read and are not used yet.
+#[cfg(feature = "jwt")]
+#[derive(Default)]
+pub(crate) struct NewKeys(Option<liveset_jwt::KeySet>);
+
+/// Without JSON Web Tokens there are none.
+#[cfg(not(feature = "jwt"))]
+#[derive(Default)]
+pub(crate) struct NewKeys();
 
 impl Authenticator for Access {
     #[cfg(feature = "jwt")]

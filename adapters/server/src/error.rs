@@ -43,6 +43,9 @@ pub enum ServeError {
     /// The certificate or its key is wrong.
     #[error("[tls] {0}")]
     Tls(#[from] TlsError),
+    /// What was read again is not to be used by a server that runs.
+    #[error("{0}")]
+    Reload(&'static str),
     /// The address cannot be listened to.
     #[error("cannot listen on {address}: {source}{}", what_to_do(address, source))]
     Listen {

@@ -20,6 +20,7 @@ pub mod ndjson;
 mod policy;
 mod process;
 pub mod proxies;
+mod reload;
 pub mod serve;
 pub mod signals;
 pub mod store;

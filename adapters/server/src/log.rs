@@ -28,6 +28,9 @@ static ERRORS: OnceLock<Arc<Lines>> = OnceLock::new();
 /// What it writes to standard output besides the output of a command.
 static NOTICES: OnceLock<Arc<Lines>> = OnceLock::new();
 
+/// Replaces the filter of the log that was started.
+static FILTER: OnceLock<Box<dyn Fn(EnvFilter) + Send + Sync>> = OnceLock::new();
+
 fn errors() -> &'static Arc<Lines> {
     ERRORS.get_or_init(|| Lines::written_to(io::stderr()))
 }
@@ -55,8 +58,18 @@ pub fn start(filter: &str, format: Format) {
         // Its own faults would be printed to standard error, which may be the fault.
         .log_internal_errors(false);
     let started = match format {
-        Format::Text => log.try_init(),
-        Format::Json => log.json().with_span_list(false).try_init(),
+        Format::Text => {
+            let log = log.with_filter_reloading();
+            let handle = log.reload_handle();
+            let _ = FILTER.set(Box::new(move |filter| drop(handle.reload(filter))));
+            log.try_init()
+        }
+        Format::Json => {
+            let log = log.json().with_span_list(false).with_filter_reloading();
+            let handle = log.reload_handle();
+            let _ = FILTER.set(Box::new(move |filter| drop(handle.reload(filter))));
+            log.try_init()
+        }
     };
     match started {
         Ok(()) => {
@@ -64,6 +77,13 @@ pub fn start(filter: &str, format: Format) {
             panic::set_hook(Box::new(|panic| log_panic(lines, panic)));
         }
         Err(error) => tracing::warn!(%error, "a log was started already"),
+    }
+}
+
+/// Chooses anew what is logged. A filter that is wrong changes nothing.
+pub fn set_filter(filter: &str) {
+    if let (Some(set), Ok(filter)) = (FILTER.get(), EnvFilter::try_new(filter)) {
+        set(filter);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who may see what, as the configuration says.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use liveset::{Access, Policy, Principal, Restriction};
 use serde_json::Value;
@@ -40,6 +40,41 @@ impl Rules {
 
     fn of<'a>(&'a self, who: &'a Principal) -> impl Iterator<Item = &'a Rule> {
         self.0.iter().filter(|rule| rule.config.fits(who))
+    }
+}
+
+/// The rules in force, which can be replaced. A clone is the same. Without rules everyone may do everything that their token allows.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Policies(Arc<RwLock<Arc<Rules>>>);
+
+impl Policies {
+    pub(crate) fn new(rules: &[PolicyConfig]) -> Policies {
+        Policies(Arc::new(RwLock::new(Arc::new(Rules::new(rules)))))
+    }
+
+    /// What principals hold goes by the old ones until they are looked at again.
+    pub(crate) fn replace(&self, rules: &[PolicyConfig]) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Rules::new(rules));
+    }
+
+    fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Policy for Policies {
+    fn may_subscribe(&self, who: &Principal, path: &str, events: &[Arc<str>]) -> bool {
+        let rules = self.rules();
+        rules.0.is_empty() || rules.may_subscribe(who, path, events)
+    }
+
+    fn access(&self, who: &Principal, edge: &str) -> Access {
+        let rules = self.rules();
+        if rules.0.is_empty() { Access::All } else { rules.access(who, edge) }
+    }
+
+    fn may_write(&self, who: &Principal) -> bool {
+        self.rules().may_write(who)
     }
 }
 

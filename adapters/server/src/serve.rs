@@ -8,7 +8,6 @@ use axum::Router;
 use clap::Args;
 use liveset::{Authenticator, Clock, Drain, Grant, Liveset, StaticTokens};
 use liveset_hub::Resources;
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -18,9 +17,10 @@ pub use crate::error::ServeError;
 use crate::accept::{self, AcceptLimits, Front};
 use crate::access::Access;
 use crate::config::{ClockSource, Config, Overrides, SetConfig, StoreConfig};
-use crate::http::{self, Health, HttpOptions};
+use crate::http::{self, Health, HttpOptions, Service};
 use crate::ndjson::FileError;
-use crate::policy::Rules;
+use crate::policy::Policies;
+use crate::reload::Running;
 use crate::signals::{Kind, Signal, Stop};
 use crate::tls::ServerTls;
 use crate::{files, load, log, store};
@@ -80,12 +80,15 @@ pub async fn run(args: ServeArgs) -> Result<(), ServeError> {
     let (listener, listening) = bind(&config.listen, tls.is_some()).await?;
 
     let health = Health::loading(config.sets.iter().map(|set| set.name.clone()));
-    let options = options(&config, &recorder, &health);
+    let others =
+        HttpOptions { health: health.clone(), metrics: Some(recorder.clone()), ..HttpOptions::default() };
+    let options = options(&config, &others);
     let router = http::loading_router(door, options.clone());
     let serving = Serving::start(listener, router, limits, tls.clone(), health.clone());
     let upkeep = tokio::spawn(http::upkeep(recorder));
+    let policies = Policies::new(&config.policies);
     let liveset = tokio::select! {
-        loaded = load_sets(&config, access.clone(), &options, &serving.front) => loaded?,
+        loaded = load_sets(&config, access.clone(), policies.clone(), &options, &serving.front) => loaded?,
         // What is being read is given up with the process.
         () = stop.clone().wait() => {
             tracing::info!("stopped before everything was loaded");
@@ -95,20 +98,33 @@ pub async fn run(args: ServeArgs) -> Result<(), ServeError> {
     if config.policies.is_empty() {
         tracing::warn!("there is no [[policy]]: whoever has a good token may read all sets and paths");
     }
-    serving.front.set_router(http::router(liveset.clone(), options, Router::new()));
+    let service = Service::new(liveset.clone(), options);
+    serving.front.set_router(service.router(Router::new()));
     tracing::info!("ready");
     log::print(&listening);
 
-    let drain = config.limits.drain();
-    let reloading =
-        tokio::spawn(reload_when_told(reloads, args, config, tokens, access, liveset.clone(), tls));
+    let running = Running {
+        args,
+        drain: watch::Sender::new(config.limits.drain()),
+        config,
+        tokens,
+        access,
+        policies,
+        liveset: liveset.clone(),
+        service,
+        front: serving.front.clone(),
+        tls,
+    };
+    let drain = running.drain.subscribe();
+    let reloading = tokio::spawn(running.reload_when_told(reloads));
     serving.until(stop, &liveset, drain).await;
     reloading.abort();
     upkeep.abort();
     close(liveset).await
 }
 
-fn options(config: &Config, recorder: &PrometheusHandle, health: &Health) -> HttpOptions {
+/// The options of the endpoints as a configuration has them, and the others as they were.
+pub(crate) fn options(config: &Config, others: &HttpOptions) -> HttpOptions {
     let limits = &config.limits.http;
     HttpOptions {
         max_body_bytes: limits.max_body_bytes,
@@ -123,9 +139,8 @@ fn options(config: &Config, recorder: &PrometheusHandle, health: &Health) -> Htt
         policies: config.policies.clone(),
         cors_origins: config.cors.origins.clone(),
         websocket_origins: config.websocket_origins(),
-        health: health.clone(),
-        metrics: Some(recorder.clone()),
         metrics_public: config.metrics_public,
+        ..others.clone()
     }
 }
 
@@ -133,13 +148,14 @@ fn options(config: &Config, recorder: &PrometheusHandle, health: &Health) -> Htt
 async fn load_sets(
     config: &Config,
     access: Access,
+    policies: Policies,
     options: &HttpOptions,
     front: &Front,
 ) -> Result<Liveset, ServeError> {
     // With a store, its rows are read.
     let building = tokio::task::spawn_blocking({
         let config = config.clone();
-        move || build(&config, access)
+        move || build(&config, access, policies)
     });
     let built = building.await;
     let liveset = built.map_err(|error| ServeError::Store(format!("reading it failed: {error}")))??;
@@ -147,24 +163,6 @@ async fn load_sets(
     front.set_router(http::loading_router(liveset.clone(), options.clone()));
     load_all(&liveset, config, &options.health).await?;
     Ok(liveset)
-}
-
-async fn reload_when_told(
-    mut reloads: Signal,
-    args: ServeArgs,
-    mut running: Config,
-    tokens: StaticTokens,
-    access: Access,
-    liveset: Liveset,
-    tls: Option<ServerTls>,
-) {
-    loop {
-        reloads.next().await;
-        reload(&args, &mut running, &tokens, &access, &liveset);
-        if let Some(tls) = &tls {
-            reload_tls(&args, tls);
-        }
-    }
 }
 
 /// Waits until what was committed is in the store, where there is one.
@@ -208,9 +206,9 @@ impl Serving {
         Serving { front, health, accepting, close }
     }
 
-    /// Serves until stopped. Then, as `drain` says, goes on while `/readyz` tells that it should not be sent clients, and closes
+    /// Serves until stopped. Then, as `drain` says at that moment, goes on while `/readyz` tells that it should not be sent clients, and closes
     /// WebSockets one after the other and HTTP. Whoever is not gone in time is cut.
-    pub async fn until(mut self, stop: Stop, liveset: &Liveset, drain: Drain) {
+    pub async fn until(mut self, stop: Stop, liveset: &Liveset, drain: watch::Receiver<Drain>) {
         tokio::select! {
             ended = &mut self.accepting => {
                 if let Err(error) = ended {
@@ -220,6 +218,7 @@ impl Serving {
             () = stop.clone().wait() => {}
         }
         self.health.drain();
+        let drain = *drain.borrow();
         let waiting = tokio::time::timeout(drain.wait, self.front.emptied());
         tokio::select! {
             _ = waiting => {}
@@ -262,7 +261,7 @@ fn print(text: &str) {
 }
 
 /// The handle that a configuration describes, without its data.
-fn build(config: &Config, access: impl Authenticator) -> Result<Liveset, ServeError> {
+fn build(config: &Config, access: impl Authenticator, policies: Policies) -> Result<Liveset, ServeError> {
     let mut builder = Liveset::builder().limits(config.limits.liveset.clone()).authenticator(access);
     for set in &config.sets {
         builder = builder.set(set.definition());
@@ -274,10 +273,7 @@ fn build(config: &Config, access: impl Authenticator) -> Result<Liveset, ServeEr
         ClockSource::System => Clock::System,
         ClockSource::Commits => Clock::Commits,
     };
-    if !config.policies.is_empty() {
-        builder = builder.policy(Rules::new(&config.policies));
-    }
-    builder = builder.clock(clock);
+    builder = builder.clock(clock).policy(policies);
     if let Some(store) = &config.store {
         builder = store::open(builder, store)?;
     }
@@ -289,7 +285,7 @@ fn build(config: &Config, access: impl Authenticator) -> Result<Liveset, ServeEr
     Ok(liveset)
 }
 
-fn resources(config: &Config) -> Result<Resources, ServeError> {
+pub(crate) fn resources(config: &Config) -> Result<Resources, ServeError> {
     let mut resources = Resources::new();
     for resource in &config.resources {
         resources.declare(&resource.path, resource.events.iter().map(String::as_str)).map_err(|error| {
@@ -299,7 +295,7 @@ fn resources(config: &Config) -> Result<Resources, ServeError> {
     Ok(resources)
 }
 
-fn grants(config: &Config) -> Vec<(String, Grant)> {
+pub(crate) fn grants(config: &Config) -> Vec<(String, Grant)> {
     let grant = |entry: &crate::config::TokenConfig| {
         let claims = entry.claims.clone().into_iter().collect();
         let grant = Grant::new(entry.subject.as_str()).claims(claims);
@@ -308,65 +304,33 @@ fn grants(config: &Config) -> Vec<(String, Grant)> {
     config.auth.tokens.iter().map(grant).collect()
 }
 
-/// Reads the tokens and keys again. Whoever was let in by a token that is gone is ended, and the claims of the others are as they
-/// are now. What else changed is named, and waits for a restart.
-fn reload(args: &ServeArgs, running: &mut Config, tokens: &StaticTokens, access: &Access, liveset: &Liveset) {
-    let read = match Config::load(args.config.as_deref(), &args.overrides) {
-        Ok(read) if read.auth.tokens.is_empty() && running.jwt.is_none() => {
-            tracing::error!("the configuration has no tokens any more; the old ones stay");
-            return;
-        }
-        Ok(read) => read,
-        Err(error) => {
-            tracing::error!("the configuration is wrong, the old tokens stay: {error}");
-            return;
-        }
-    };
-    tokens.replace(grants(&read));
-    // Before connections are asked anew: who is ended must find no old key when it comes back.
-    access.reload(running, &read);
-    let ended = liveset.reauthorize(|who| tokens.renew(who));
-    tracing::info!(tokens = read.auth.tokens.len(), ended, "read the tokens again");
-    let changed = running.changed_beside_tokens(&read);
-    if !changed.is_empty() {
-        tracing::warn!(changed = changed.join(", "), "needs a restart to take effect");
-    }
-    running.auth = read.auth;
-}
-
-/// Reads the files of TLS again, wherever the configuration says that they are now.
-fn reload_tls(args: &ServeArgs, tls: &ServerTls) {
-    // What is wrong with the configuration was said with the tokens; its `[tls]` may be gone, which waits for a restart.
-    let Ok(Config { tls: Some(files), .. }) = Config::load(args.config.as_deref(), &args.overrides) else {
-        return;
-    };
-    match tls.reload(&files.cert, &files.key) {
-        Ok(()) => tracing::info!(cert = %files.cert.display(), "read the certificate again"),
-        Err(error) => tracing::error!("the certificate stays as it was: {error}"),
-    }
-}
-
 async fn load_all(liveset: &Liveset, config: &Config, health: &Health) -> Result<(), ServeError> {
     // What holds nothing at start is there.
     config.sets.iter().filter(|set| set.load.is_none()).for_each(|set| health.loaded(&set.name));
     for set in config.sets.clone() {
-        let Some(file) = set.load.clone() else { continue };
+        let Some(file) = &set.load else { continue };
         if config.store.is_some() && has_rows(liveset, &set) {
             tracing::info!(set = set.name, file = %file.display(), "not loaded: the store has rows of the set");
             health.loaded(&set.name);
             continue;
         }
-        let handle = liveset.clone();
-        let name = set.name.clone();
-        let loaded = tokio::task::spawn_blocking(move || load::load(&handle, &set)).await;
-        let loaded = loaded.map_err(|error| FileError {
-            file: file.clone(),
-            line: None,
-            message: format!("reading it failed: {error}"),
-        })??;
-        tracing::info!(set = name, file = %file.display(), nodes = loaded.nodes, commits = loaded.commits, "loaded");
-        health.loaded(&name);
+        load_set(liveset, &set).await?;
+        health.loaded(&set.name);
     }
+    Ok(())
+}
+
+/// Fills a set from its file, if it names one.
+pub(crate) async fn load_set(liveset: &Liveset, set: &SetConfig) -> Result<(), FileError> {
+    let Some(file) = set.load.clone() else { return Ok(()) };
+    let (handle, name, set) = (liveset.clone(), set.name.clone(), set.clone());
+    let loaded = tokio::task::spawn_blocking(move || load::load(&handle, &set)).await;
+    let loaded = loaded.map_err(|error| FileError {
+        file: file.clone(),
+        line: None,
+        message: format!("reading it failed: {error}"),
+    })??;
+    tracing::info!(set = name, file = %file.display(), nodes = loaded.nodes, commits = loaded.commits, "loaded");
     Ok(())
 }
 

@@ -55,15 +55,10 @@ impl ServerTls {
         Ok(ServerTls { config: Arc::new(RwLock::new(server_config(cert, key)?)) })
     }
 
-    /// Reads them again, for connections to come; those that are open keep what they have.
-    ///
-    /// # Errors
-    ///
-    /// As for [`load`](Self::load); nothing was changed then.
-    pub fn reload(&self, cert: &Path, key: &Path) -> Result<(), TlsError> {
-        let config = server_config(cert, key)?;
+    /// Uses what another has read, for connections to come; those that are open keep what they have.
+    pub fn replace(&self, read: &ServerTls) {
+        let config = Arc::clone(&read.config.read().unwrap_or_else(PoisonError::into_inner));
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
-        Ok(())
     }
 
     pub(crate) fn acceptor(&self) -> TlsAcceptor {

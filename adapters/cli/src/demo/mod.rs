@@ -29,6 +29,7 @@ use liveset_server::log;
 use liveset_server::serve::{self, ServeError, Serving};
 use liveset_server::signals::Stop;
 use liveset_server::store;
+use tokio::sync::watch;
 
 use self::happening::{Change, Happening, Millis};
 use self::jobs::JOBS;
@@ -113,7 +114,7 @@ pub async fn run(args: DemoArgs) -> Result<(), ServeError> {
     let limits = files::fit(AcceptLimits::default());
     let serving = Serving::start(listener, router, limits, None, health);
     let at_once = Drain { timeout: SHUTDOWN_TIMEOUT, ..Drain::AT_ONCE };
-    serving.until(stop, &liveset, at_once).await;
+    serving.until(stop, &liveset, watch::Sender::new(at_once).subscribe()).await;
     living.abort();
     serve::close(liveset).await
 }

@@ -105,7 +105,7 @@ async fn lines_are_applied_as_they_come_and_a_token_that_is_taken_back_ends_them
     let log = server.log().len();
     std::fs::write(server.config_file(), config.replace(TOKEN, "another-token")).unwrap();
     server.signal("HUP");
-    server.wait_for_log_after(log, "read the tokens again");
+    server.wait_for_log_after(log, "read the configuration again");
     chunk(&mut http, &line(4)).await;
     let answer = http.answer().await;
     assert_eq!((answer.status, &*answer.code()), (401, "AUTH_FAILED"));

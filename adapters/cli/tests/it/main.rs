@@ -21,6 +21,7 @@ mod policy;
 mod proxies;
 mod readme;
 mod real_data;
+mod reload;
 mod replay;
 mod serve_config;
 mod serve_signals;

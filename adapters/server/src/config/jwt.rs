@@ -66,8 +66,22 @@ impl JwtConfig {
         ]
     }
 
+    /// Whether more differs than where the files with keys are.
+    pub(super) fn needs_restart(&self, read: &JwtConfig) -> bool {
+        let mut moved = self.clone();
+        if self.has_keys_like(read) {
+            moved.take_files(read.clone());
+        }
+        moved != *read
+    }
+
+    /// Reads keys from where the other does.
+    pub(super) fn take_files(&mut self, read: JwtConfig) {
+        let JwtConfig { pem_file, jwks_file, secret_file, .. } = read;
+        *self = JwtConfig { pem_file, jwks_file, secret_file, ..self.clone() };
+    }
+
     /// Whether the keys come from a file, or an address, of the same kind.
-    #[cfg(feature = "jwt")]
     pub(crate) fn has_keys_like(&self, other: &JwtConfig) -> bool {
         self.sources() == other.sources()
     }

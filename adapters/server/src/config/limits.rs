@@ -88,6 +88,26 @@ impl LimitsConfig {
         result.map_err(|error| format!("--limit {name}: {error}"))
     }
 
+    /// The limits that differ and count from the start only, by their names.
+    pub(super) fn needs_restart(&self, read: &LimitsConfig) -> Vec<String> {
+        let mut taken = self.clone();
+        taken.take(read.clone());
+        let (parts, read) = (taken.parts(), read.parts());
+        let mut named = Vec::new();
+        for (part, read) in parts.iter().zip(read) {
+            let differs = |name: &&str| part.value(name) != read.value(name);
+            let names = names(*part).into_iter().filter(differs);
+            named.extend(names.map(|name| format!("limits.{}.{name}", part.part())));
+        }
+        named
+    }
+
+    /// Takes over the limits that can change while a server runs: those of its own sockets and requests, and of how it stops.
+    pub(super) fn take(&mut self, read: LimitsConfig) {
+        self.http = read.http;
+        self.drain = read.drain;
+    }
+
     pub(super) fn validate(&self) -> Result<(), Problem> {
         for part in self.parts() {
             let zero = |name| part.value(name).is_some_and(LimitValue::is_zero);

@@ -40,7 +40,7 @@
 //! rows = "tenant == $principal.tenant"
 //! fields = ["total", "status"]
 //!
-//! [tls]                            # without it, plain TCP; read again on SIGHUP
+//! [tls]                            # without it, plain TCP
 //! cert = "cert.pem"                # the server's own first; beside this file
 //! key = "key.pem"
 //!
@@ -417,37 +417,45 @@ impl Config {
     ///
     /// The file cannot be read or is wrong, or what flags and environment say is.
     pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, ConfigError> {
-        let mut config = match file {
-            Some(file) => {
-                let text = std::fs::read_to_string(file)
-                    .map_err(|source| ConfigError::Read { file: file.into(), source })?;
-                let mut config = Config::parse(file, &text)?;
-                let folder = file.parent().unwrap_or(Path::new(""));
-                for set in &mut config.sets {
-                    set.load = set.load.take().map(|load| folder.join(load));
-                }
-                if let Some(tls) = &mut config.tls {
-                    tls.cert = folder.join(&tls.cert);
-                    tls.key = folder.join(&tls.key);
-                }
-                if let Some(jwt) = &mut config.jwt {
-                    jwt.relative_to(folder);
-                }
-                if let Some(store) = &mut config.store {
-                    store.path = folder.join(&store.path);
-                }
-                config
-            }
-            None => Config::default(),
-        };
-        overrides.apply(&mut config).map_err(ConfigError::Wrong)?;
-        config.validate().map_err(|problem| {
+        let Some(file) = file else { return Config::default().overridden(overrides) };
+        let text = std::fs::read_to_string(file)
+            .map_err(|source| ConfigError::Read { file: file.into(), source })?;
+        Config::read(file, &text, overrides)
+    }
+
+    /// The same of a file whose text was read already.
+    ///
+    /// # Errors
+    ///
+    /// The file is wrong, or what flags and environment say is.
+    pub fn read(file: &Path, text: &str, overrides: &Overrides) -> Result<Config, ConfigError> {
+        let mut config = Config::parse(file, text)?;
+        let folder = file.parent().unwrap_or(Path::new(""));
+        for set in &mut config.sets {
+            set.load = set.load.take().map(|load| folder.join(load));
+        }
+        if let Some(tls) = &mut config.tls {
+            tls.cert = folder.join(&tls.cert);
+            tls.key = folder.join(&tls.key);
+        }
+        if let Some(jwt) = &mut config.jwt {
+            jwt.relative_to(folder);
+        }
+        if let Some(store) = &mut config.store {
+            store.path = folder.join(&store.path);
+        }
+        config.overridden(overrides)
+    }
+
+    fn overridden(mut self, overrides: &Overrides) -> Result<Config, ConfigError> {
+        overrides.apply(&mut self).map_err(ConfigError::Wrong)?;
+        self.validate().map_err(|problem| {
             ConfigError::Wrong(format!(
                 "{}: {} (from a flag or the environment)",
                 problem.key, problem.message
             ))
         })?;
-        Ok(config)
+        Ok(self)
     }
 
     /// The configuration as TOML that can be read back. Without `secrets` each token is [`REDACTED`].
@@ -478,28 +486,59 @@ impl Config {
         }
     }
 
-    /// What differs between two configurations besides the tokens and the files of TLS, by the names of the file.
-    pub fn changed_beside_tokens(&self, other: &Config) -> Vec<&'static str> {
-        [
-            ("listen", self.listen != other.listen),
-            ("metrics_public", self.metrics_public != other.metrics_public),
-            ("trusted_proxies", self.trusted_proxies != other.trusted_proxies),
-            ("log", self.log != other.log),
-            ("log_format", self.log_format != other.log_format),
-            ("jwt", self.jwt != other.jwt),
-            ("store", self.store != other.store),
-            ("clock", self.clock != other.clock),
-            ("tls", self.tls.is_some() != other.tls.is_some()),
-            ("cors", self.cors != other.cors),
-            ("websocket", self.websocket != other.websocket),
-            ("limits", self.limits != other.limits),
-            ("set", self.sets != other.sets),
-            ("resource", self.resources != other.resources),
-            ("policy", self.policies != other.policies),
-        ]
-        .into_iter()
-        .filter_map(|(name, differs)| differs.then_some(name))
-        .collect()
+    /// What a server that runs with this configuration cannot take from another without a restart, by the names of the file.
+    pub fn needs_restart(&self, read: &Config) -> Vec<String> {
+        let jwt_differs = match (&self.jwt, &read.jwt) {
+            (Some(running), Some(read)) => running.needs_restart(read),
+            (running, read) => running.is_some() != read.is_some(),
+        };
+        let named = [
+            ("listen", self.listen != read.listen),
+            ("log_format", self.log_format != read.log_format),
+            ("jwt", jwt_differs),
+            ("store", self.store != read.store),
+            ("clock", self.clock != read.clock),
+            ("tls", self.tls.is_some() != read.tls.is_some()),
+        ];
+        let mut names: Vec<String> =
+            named.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned()).collect();
+        names.extend(self.limits.needs_restart(&read.limits));
+        let kept = |set: &&SetConfig| read.sets.iter().any(|read| read == *set);
+        let changed = self.sets.iter().filter(|set| !kept(set));
+        names.extend(changed.map(|set| format!("set {:?}", set.name)));
+        names
+    }
+
+    /// Takes over what can be without a restart. Sets are added, and none is changed.
+    pub(crate) fn take(&mut self, read: Config) {
+        let Config {
+            metrics_public, trusted_proxies, log, auth, cors, websocket, resources, policies, ..
+        } = read;
+        self.limits.take(read.limits);
+        for set in read.sets {
+            if !self.sets.iter().any(|known| known.name == set.name) {
+                self.sets.push(set);
+            }
+        }
+        if let (Some(running), Some(read)) = (&mut self.jwt, read.jwt)
+            && running.has_keys_like(&read)
+        {
+            running.take_files(read);
+        }
+        if let (Some(running), Some(read)) = (&mut self.tls, read.tls) {
+            *running = read;
+        }
+        *self = Config {
+            metrics_public,
+            trusted_proxies,
+            log,
+            auth,
+            cors,
+            websocket,
+            resources,
+            policies,
+            ..std::mem::take(self)
+        };
     }
 }
 

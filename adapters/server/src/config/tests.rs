@@ -321,7 +321,16 @@ fn flags_win_over_the_file() {
     assert_eq!((tls.cert, tls.key), (folder.path().join("c.pem"), "/keys/k.pem".into()));
 
     let before = Config::load(Some(&file), &Overrides::default()).unwrap();
-    assert_eq!(before.changed_beside_tokens(&config), ["listen", "clock", "limits", "set", "resource"]);
+    assert_eq!(
+        before.needs_restart(&config),
+        ["listen", "clock", "limits.session.live_queries"],
+        "what else differs is taken over"
+    );
+    let mut taken = before.clone();
+    taken.take(config.clone());
+    assert_eq!(taken.needs_restart(&config), before.needs_restart(&config));
+    assert_eq!((&taken.sets, &taken.resources), (&config.sets, &config.resources));
+    assert_eq!((taken.listen, taken.limits.http), (before.listen, config.limits.http.clone()));
 
     assert!(!format!("{overrides:?}").contains("b=c"), "{overrides:?}");
     for (limit, what) in [

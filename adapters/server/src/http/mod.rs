@@ -163,23 +163,66 @@ impl App {
 /// `/ws` and the endpoints. `more` is merged in below the common layers, so that its routes are counted and
 /// its errors look the same.
 pub fn router(liveset: Liveset, options: HttpOptions, more: Router) -> Router {
-    let (origins, cors_origins) = (options.websocket_origins.clone(), options.cors_origins.clone());
-    let app = App::new(liveset.clone(), options);
-    let routes = always(&app)
-        .route("/batch", post(batch::commit))
-        .route("/events", post(events::publish))
-        .route("/query", post(query::run))
-        .route("/explain", post(explain::run))
-        .route("/sets", get(sets::list))
-        .route("/sets/{name}", get(sets::export))
-        .route("/sets/{name}/values", get(sets::values))
-        .route("/schema", get(sets::schema));
-    let router = Router::new()
-        .merge(routes.with_state(app))
-        .route("/ws", liveset_axum::websocket_from(liveset, origins))
-        .merge(more)
-        .fallback(async |uri: Uri| ApiError::not_found(uri.path()));
-    layered(router, &cors_origins)
+    Service::new(liveset, options).router(more)
+}
+
+/// The endpoints of one [`Liveset`], whose options can change while it is served.
+#[derive(Debug, Clone)]
+pub struct Service(App);
+
+impl Service {
+    /// The endpoints with these options.
+    pub fn new(liveset: Liveset, options: HttpOptions) -> Service {
+        Service(App::new(liveset, options))
+    }
+
+    /// Its options.
+    pub fn options(&self) -> &HttpOptions {
+        &self.0.options
+    }
+
+    /// The same with other options. What subjects have used up of their rates, and the requests that are under way, still count, unless
+    /// the limit of it is another.
+    #[must_use]
+    pub fn with_options(&self, options: HttpOptions) -> Service {
+        let (old, new) = (&self.0, App::new(self.0.liveset.clone(), options));
+        let (was, is) = (&old.options, &new.options);
+        let same_rates =
+            (was.requests_per_second, was.request_burst) == (is.requests_per_second, is.request_burst);
+        let same_queue =
+            (was.queries_at_once, was.queries_per_subject) == (is.queries_at_once, is.queries_per_subject);
+        Service(App {
+            rates: if same_rates { Arc::clone(&old.rates) } else { new.rates },
+            queries: if same_queue { Arc::clone(&old.queries) } else { new.queries },
+            exports: Arc::clone(&old.exports),
+            rendered: Arc::clone(&old.rendered),
+            start: old.start,
+            ..new
+        })
+    }
+
+    /// `/ws` and the endpoints. `more` is merged in below the common layers, so that its routes are counted and its errors look the
+    /// same.
+    pub fn router(&self, more: Router) -> Router {
+        let app = self.0.clone();
+        let ws = liveset_axum::websocket_from(app.liveset.clone(), app.options.websocket_origins.clone());
+        let cors_origins = app.options.cors_origins.clone();
+        let routes = always(&app)
+            .route("/batch", post(batch::commit))
+            .route("/events", post(events::publish))
+            .route("/query", post(query::run))
+            .route("/explain", post(explain::run))
+            .route("/sets", get(sets::list))
+            .route("/sets/{name}", get(sets::export))
+            .route("/sets/{name}/values", get(sets::values))
+            .route("/schema", get(sets::schema));
+        let router = Router::new()
+            .merge(routes.with_state(app))
+            .route("/ws", ws)
+            .merge(more)
+            .fallback(async |uri: Uri| ApiError::not_found(uri.path()));
+        layered(router, &cors_origins)
+    }
 }
 
 /// The endpoints of a server whose sets are not loaded yet: health and metrics. All else is answered by 503.

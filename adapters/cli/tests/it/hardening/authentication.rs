@@ -235,7 +235,7 @@ async fn revocation(row: Row) -> Line {
     })
     .await;
     assert!(case.moved("liveset_errors_total{code=\"TOKEN_EXPIRED\"}").await >= 5 * 6);
-    case.logged("read the tokens again");
+    case.logged("read the configuration again");
     case.logged("the client is told of an error code=\"TOKEN_EXPIRED\"");
     case.finish(
         "5 clients with a live query; their token is taken out of the configuration (SIGHUP); then a commit that they watch",
@@ -249,7 +249,7 @@ async fn reload(server: &Server, config: &str, reloads: &mut usize) {
     server.signal("HUP");
     *reloads += 1;
     let deadline = Instant::now() + PATIENCE;
-    while server.log().matches("read the tokens again").count() < *reloads {
+    while server.log().matches("read the configuration again").count() < *reloads {
         assert!(Instant::now() < deadline, "not read again");
         sleep(Duration::from_millis(5)).await;
     }
