@@ -14,6 +14,11 @@ impl ConnectionId {
     /// Stands for no connection.
     pub(crate) const NONE: Self = Self { made: 0, slot: u32::MAX };
 
+    /// A number that no other connection of the hub has or had.
+    pub fn number(self) -> u64 {
+        self.made
+    }
+
     /// A small number that no other open connection has: for tables of the owner. It is used again when the connection is gone.
     pub fn slot(self) -> usize {
         self.slot as usize

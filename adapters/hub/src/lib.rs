@@ -130,6 +130,7 @@ mod feeds;
 mod holds;
 mod hub;
 mod ids;
+mod inspect;
 mod limits;
 mod one_shot;
 mod output;
@@ -158,6 +159,7 @@ pub use error::{PublishError, WatchError};
 pub use holds::{Hold, Holds, Input};
 pub use hub::{Hub, HubConfig, Now};
 pub use ids::{ConnectionId, Origin, WatchId};
+pub use inspect::{ConnectionUse, HeldQueryUse};
 pub use limits::{HubLimits, MAX_EVENT_TYPES, MAX_PATH_SEGMENTS, MAX_TEMPLATES};
 #[doc(inline)]
 pub use liveset_core::model::LiveUpdate;

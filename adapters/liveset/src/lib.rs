@@ -136,6 +136,7 @@ mod handle;
 #[cfg(feature = "hyper")]
 pub mod http;
 mod in_order;
+mod inspect;
 mod json;
 mod limits;
 mod live;
@@ -167,6 +168,7 @@ pub use clock::Clock;
 pub use commit::{CommitError, Committed, Outcome, PublishError, Tx};
 pub use handle::{AsPrincipal, At, Liveset, QueryRun};
 pub use in_order::{InOrder, PendingCommit};
+pub use inspect::{ConnectionInfo, LiveQueryInfo};
 pub use json::{IntoJson, Json};
 pub use limits::{AuthLimits, Limits, TransportLimits};
 pub use live::{LiveQuery, LiveRows};

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+use std::time::Duration;
 
 use liveset_hub::ConnectionId;
 use tokio::runtime::Handle;
@@ -21,6 +22,7 @@ pub(crate) struct Peer {
     id: ConnectionId,
     runtime: Handle,
     address: Option<ClientAddress>,
+    since: Instant,
     span: tracing::Span,
     pub(crate) outbox: Outbox,
     /// The writer has sent all there was.
@@ -43,6 +45,7 @@ impl Peer {
             id,
             runtime,
             address,
+            since: Instant::now(),
             span: tracing::info_span!("connection", %id),
             outbox: Outbox::default(),
             rest: Notify::new(),
@@ -67,6 +70,11 @@ impl Peer {
     /// Where the connection comes from, if the host said so.
     pub(crate) fn address(&self) -> Option<ClientAddress> {
         self.address
+    }
+
+    /// How long it is there.
+    pub(crate) fn age(&self) -> Duration {
+        self.since.elapsed()
     }
 
     /// Whether it is known whose messages these are: then they are worth being read in full.

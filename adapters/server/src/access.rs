@@ -1,34 +1,75 @@
 //! Who may come in: the tokens of the configuration, and JSON Web Tokens beside them.
 
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
 use liveset::{AuthError, Authenticator, BoxFuture, Grant, StaticTokens, Token};
 
 use crate::config::Config;
 use crate::error::ServeError;
 
+/// So many subjects are kept out at once, at most.
+const MOST_BANNED: usize = 10_000;
+
+/// Subjects whose tokens are refused for a while, however good they are. A clone is the same.
+#[derive(Clone, Debug, Default)]
+pub struct Banned(Arc<RwLock<HashMap<String, Instant>>>);
+
+impl Banned {
+    /// Refuses the tokens of a subject for so long from now on; for no time, no more. False where too many are kept out already.
+    pub fn ban(&self, subject: &str, time: Duration) -> bool {
+        let now = Instant::now();
+        let mut banned = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        banned.retain(|_, until| *until > now);
+        if time.is_zero() {
+            banned.remove(subject);
+            return true;
+        }
+        if banned.len() >= MOST_BANNED && !banned.contains_key(subject) {
+            return false;
+        }
+        // Longer than this no process lives.
+        let until = now.checked_add(time).unwrap_or_else(|| now + Duration::from_secs(100 * 365 * 86_400));
+        banned.insert(subject.to_owned(), until);
+        true
+    }
+
+    fn has(&self, subject: &str) -> bool {
+        let banned = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        banned.get(subject).is_some_and(|until| *until > Instant::now())
+    }
+}
+
 /// The tokens of the configuration first, then JSON Web Tokens. A clone shares them.
 #[derive(Clone)]
 pub(crate) struct Access {
     tokens: StaticTokens,
+    banned: Banned,
     #[cfg(feature = "jwt")]
     jwt: Option<liveset_jwt::JwtAuthenticator>,
 }
 
 impl Access {
     /// Reads the keys, and fetches those that have an address; if that fails now, theirs cannot be judged until it does not.
-    pub(crate) async fn open(config: &Config, tokens: StaticTokens) -> Result<Access, ServeError> {
+    pub(crate) async fn open(
+        config: &Config,
+        tokens: StaticTokens,
+        banned: Banned,
+    ) -> Result<Access, ServeError> {
         #[cfg(feature = "jwt")]
         {
             let jwt = match &config.jwt {
                 Some(jwt) => Some(jwt::authenticator(jwt, &config.limits.jwt).await?),
                 None => None,
             };
-            Ok(Access { tokens, jwt })
+            Ok(Access { tokens, banned, jwt })
         }
         #[cfg(not(feature = "jwt"))]
         {
             // `[jwt]` was refused when the configuration was read.
             let _ = config;
-            Ok(Access { tokens })
+            Ok(Access { tokens, banned })
         }
     }
 
@@ -80,6 +121,11 @@ impl Access {
             (found, _) => found,
         }
     }
+
+    #[cfg(not(feature = "jwt"))]
+    async fn find(&self, token: &Token) -> Result<Grant, AuthError> {
+        self.tokens.authenticate(token).await
+    }
 }
 
 /// Keys that were read and are not used yet.
@@ -93,14 +139,11 @@ pub(crate) struct NewKeys(Option<liveset_jwt::KeySet>);
 pub(crate) struct NewKeys();
 
 impl Authenticator for Access {
-    #[cfg(feature = "jwt")]
     fn authenticate<'a>(&'a self, token: &'a Token) -> BoxFuture<'a, Result<Grant, AuthError>> {
-        Box::pin(self.find(token))
-    }
-
-    #[cfg(not(feature = "jwt"))]
-    fn authenticate<'a>(&'a self, token: &'a Token) -> BoxFuture<'a, Result<Grant, AuthError>> {
-        self.tokens.authenticate(token)
+        Box::pin(async {
+            let grant = self.find(token).await?;
+            if self.banned.has(&grant.subject) { Err(AuthError::Refused) } else { Ok(grant) }
+        })
     }
 }
 

@@ -7,7 +7,7 @@
 //! (over `POST /batch`, or from the files that a set loads) is the truth; after a restart it is written again.
 
 pub mod accept;
-mod access;
+pub mod access;
 pub mod changes;
 pub mod config;
 mod error;

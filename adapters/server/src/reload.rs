@@ -89,7 +89,7 @@ impl Running {
             }
         }
         self.liveset.set_resources(resources);
-        self.tokens.replace(serve::grants(&self.config));
+        self.tokens.replace(serve::grants(&self.config, false));
         // Before connections are asked again: who is ended must find no old key when it comes back.
         self.access.replace_keys(keys);
         self.policies.replace(&self.config.policies);

@@ -15,8 +15,8 @@ use tokio::task::JoinHandle;
 pub use crate::error::ServeError;
 
 use crate::accept::{self, AcceptLimits, Front};
-use crate::access::Access;
-use crate::config::{ClockSource, Config, Overrides, SetConfig, StoreConfig};
+use crate::access::{Access, Banned};
+use crate::config::{ClockSource, Config, Overrides, SetConfig, StoreConfig, TokenConfig};
 use crate::http::{self, Health, HttpOptions, Service};
 use crate::ndjson::FileError;
 use crate::policy::Policies;
@@ -62,8 +62,9 @@ pub async fn run(args: ServeArgs) -> Result<(), ServeError> {
     }
     log::start(&config.log, config.log_format);
     let limits = files::fit(config.accept());
-    let tokens = StaticTokens::new(grants(&config));
-    let access = Access::open(&config, tokens.clone()).await?;
+    let tokens = StaticTokens::new(grants(&config, false));
+    let banned = Banned::default();
+    let access = Access::open(&config, tokens.clone(), banned.clone()).await?;
     let recorder = http::install_recorder()?;
     let stop = Stop::on_signals()
         .map_err(|source| ServeError::System { what: "cannot listen to signals", source })?;
@@ -80,8 +81,12 @@ pub async fn run(args: ServeArgs) -> Result<(), ServeError> {
     let (listener, listening) = bind(&config.listen, tls.is_some()).await?;
 
     let health = Health::loading(config.sets.iter().map(|set| set.name.clone()));
-    let others =
-        HttpOptions { health: health.clone(), metrics: Some(recorder.clone()), ..HttpOptions::default() };
+    let others = HttpOptions {
+        health: health.clone(),
+        banned,
+        metrics: Some(recorder.clone()),
+        ..HttpOptions::default()
+    };
     let options = options(&config, &others);
     let router = http::loading_router(door, options.clone());
     let serving = Serving::start(listener, router, limits, tls.clone(), health.clone());
@@ -139,6 +144,7 @@ pub(crate) fn options(config: &Config, others: &HttpOptions) -> HttpOptions {
         policies: config.policies.clone(),
         cors_origins: config.cors.origins.clone(),
         websocket_origins: config.websocket_origins(),
+        admins: StaticTokens::new(grants(config, true)),
         metrics_public: config.metrics_public,
         ..others.clone()
     }
@@ -295,13 +301,14 @@ pub(crate) fn resources(config: &Config) -> Result<Resources, ServeError> {
     Ok(resources)
 }
 
-pub(crate) fn grants(config: &Config) -> Vec<(String, Grant)> {
-    let grant = |entry: &crate::config::TokenConfig| {
+/// What the tokens of a configuration entitle to: all of them, or those of administrators.
+pub(crate) fn grants(config: &Config, admins_alone: bool) -> Vec<(String, Grant)> {
+    let grant = |entry: &TokenConfig| {
         let claims = entry.claims.clone().into_iter().collect();
         let grant = Grant::new(entry.subject.as_str()).claims(claims);
         (entry.token.clone(), if entry.read_only { grant.read_only() } else { grant })
     };
-    config.auth.tokens.iter().map(grant).collect()
+    config.auth.tokens.iter().filter(|entry| entry.admin || !admins_alone).map(grant).collect()
 }
 
 async fn load_all(liveset: &Liveset, config: &Config, health: &Health) -> Result<(), ServeError> {

@@ -1,5 +1,7 @@
 //! The binary from outside: configuration, HTTP, TLS, commands, attacks and the demo, one behaviour a file.
 
+#[cfg(unix)]
+mod admin;
 mod auth_failures;
 mod bench;
 mod commit_stream;

@@ -139,6 +139,18 @@ const COMMANDS: &[(&str, Outcome)] = &[
         "curl -H 'Authorization: Bearer change-me' http://127.0.0.1:8080/explain",
         Outcome::Prints(&["equality"]),
     ),
+    (
+        "curl -H 'Authorization: Bearer change-me-too' http://127.0.0.1:8080/admin/connections",
+        Outcome::Prints(&[r#""count":0"#]),
+    ),
+    (
+        "curl -H 'Authorization: Bearer change-me-too' 'http://127.0.0.1:8080/admin/queries",
+        Outcome::Prints(&[r#""count":0"#]),
+    ),
+    (
+        "curl -H 'Authorization: Bearer change-me-too' http://127.0.0.1:8080/admin/revoke",
+        Outcome::Prints(&[r#"{"ended":0}"#]),
+    ),
     ("curl http://127.0.0.1:8080/livez", Outcome::Prints(&[r#"{"status":"ok"}"#])),
     ("curl http://127.0.0.1:8080/readyz", Outcome::Prints(&[r#"{"status":"ready"}"#])),
     (

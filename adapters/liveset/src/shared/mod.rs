@@ -25,6 +25,7 @@ use crate::address::{ClientAddress, origin};
 use crate::clock::WallClock;
 use crate::contain::{Panicked, contain};
 use crate::door::Door;
+use crate::inspect::ConnectionInfo;
 use crate::limits::TransportLimits;
 use crate::peer::Peer;
 use crate::shards::Shards;
@@ -318,6 +319,23 @@ impl Shared {
         }
         // Whatever the hub still has queued for this connection may not have been announced.
         peer.wake();
+    }
+
+    /// Those whose sockets are open, in the order in which they came.
+    pub(crate) fn open_connections(&self) -> Vec<ConnectionId> {
+        let mut ids: Vec<ConnectionId> = self.lock().open.keys().copied().collect();
+        ids.sort_unstable_by_key(|id| id.number());
+        ids
+    }
+
+    /// What there is to say of these. Those that the hub has let go are left out.
+    pub(crate) fn connection_infos(&self, ids: &[ConnectionId]) -> Vec<ConnectionInfo> {
+        let state = self.lock();
+        let info = |id: &ConnectionId| {
+            let (held, peer) = (state.hub.connection_use(*id)?, state.open.get(id)?);
+            Some(ConnectionInfo::new(*id, held, peer.address(), peer.age()))
+        };
+        ids.iter().filter_map(info).collect()
     }
 
     pub(crate) fn serving(&self) -> usize {

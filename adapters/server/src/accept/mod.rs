@@ -39,7 +39,8 @@ use crate::limits::HttpLimits;
 use crate::proxies::Proxies;
 use crate::tls::ServerTls;
 use crate::watchdog::Watchdog;
-use slots::{Full, Open, Slot};
+pub(crate) use slots::Full;
+use slots::{Open, Slot};
 
 /// What the accept loop allows.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -71,6 +71,15 @@ pub(crate) enum Full {
 }
 
 impl Full {
+    /// All of them.
+    pub(crate) const ALL: [Full; 5] = [
+        Full::Connections,
+        Full::ConnectionsOfAddress,
+        Full::Handshakes,
+        Full::HandshakesOfAddress,
+        Full::Rate,
+    ];
+
     /// For people and metrics.
     pub(crate) fn as_str(self) -> &'static str {
         match self {

@@ -91,7 +91,7 @@ fn is_auth(text: &str) -> bool {
 
 /// A key as far as its names are those of the section: a token may stand where a name should.
 fn known_part(key: &str) -> &str {
-    const NAMES: [&str; 6] = ["auth", "tokens", "token", "subject", "read_only", "claims"];
+    const NAMES: [&str; 7] = ["auth", "tokens", "token", "subject", "read_only", "admin", "claims"];
     let ends = key.match_indices('.').map(|(at, _)| at).chain([key.len()]);
     let is_known = |name: &str| NAMES.contains(&name.split('[').next().unwrap_or_default());
     ends.map(|end| &key[..end]).take_while(|part| part.split('.').all(is_known)).last().unwrap_or_default()

@@ -11,6 +11,7 @@
 //! tokens = [
 //!   { token = "a-long-secret", subject = "shop" },
 //!   { token = "another-one", subject = "dashboard", read_only = true, claims = { tenant = "acme" } },
+//!   { token = "of-the-operator", subject = "operator", admin = true },
 //! ]
 //!
 //! [jwt]                            # beside the tokens, or instead; needs the cargo feature `jwt`; see `JwtConfig`
@@ -179,6 +180,9 @@ pub struct TokenConfig {
     /// Whether it may only read.
     #[serde(default)]
     pub read_only: bool,
+    /// Whether it may look at connections, and end them: the endpoints under `/admin`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub admin: bool,
     /// What the policy knows of it, `$principal.<claim>`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "claims::read")]
     pub claims: BTreeMap<String, Value>,
@@ -190,6 +194,7 @@ impl fmt::Debug for TokenConfig {
             .field("token", &REDACTED)
             .field("subject", &self.subject)
             .field("read_only", &self.read_only)
+            .field("admin", &self.admin)
             .field("claims", &self.claims)
             .finish()
     }

@@ -131,6 +131,7 @@ impl Overrides {
                     token: token.into(),
                     subject: subject.into(),
                     read_only,
+                    admin: false,
                     claims: BTreeMap::new(),
                 });
             }

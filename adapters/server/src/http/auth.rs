@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use liveset::{ClientAddress, Denied, Principal, Token};
+use liveset::{Authenticator as _, ClientAddress, Denied, Principal, Token};
 use liveset_core::{Monotonic, model::limit};
 
 use super::{ApiError, App};
@@ -100,6 +100,16 @@ impl Caller {
         let caller = self.still(app).await?;
         caller.may_write(app)?;
         Ok(caller)
+    }
+
+    /// # Errors
+    ///
+    /// 403 where the token is not one of an administrator.
+    pub(super) async fn may_administer(&self, app: &App) -> Result<(), ApiError> {
+        match app.options.admins.authenticate(&self.token).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(ApiError::forbidden("this needs a token of [auth] with `admin = true`")),
+        }
     }
 
     /// # Errors

@@ -87,6 +87,11 @@ impl ApiError {
         ApiError::new(StatusCode::NOT_FOUND, "NOT_FOUND", format!("there is nothing at {path}"))
     }
 
+    /// 404: there is no such connection.
+    pub fn no_connection() -> Self {
+        ApiError::new(StatusCode::NOT_FOUND, "NOT_FOUND", "there is no such connection")
+    }
+
     /// 405: the endpoint is there, the method is not.
     pub fn method_not_allowed() -> Self {
         ApiError::new(

@@ -8,13 +8,14 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use liveset_core::{Monotonic, Rate, TokenBucket};
-use metrics::gauge;
+use metrics::{counter, gauge};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::auth::Caller;
 use super::{ApiError, App};
+use crate::accept::Full;
 use crate::process;
 
 /// The text format that Prometheus asks for by default.
@@ -42,11 +43,41 @@ pub fn install_recorder() -> Result<PrometheusHandle, BuildError> {
     let builder = PrometheusBuilder::new().set_buckets(&COUNTS)?.set_buckets_for_metric(seconds, &SECONDS)?;
     let handle = builder.install_recorder()?;
     describe();
+    begin_at_zero();
     let features = [("jwt", cfg!(feature = "jwt")), ("store", cfg!(feature = "store"))];
     let features = features.iter().filter(|(_, has)| *has).map(|(name, _)| *name).collect::<Vec<_>>();
     let version = env!("CARGO_PKG_VERSION");
     gauge!("liveset_build_info", "version" => version, "features" => features.join(",")).set(1.0);
     Ok(handle)
+}
+
+/// Counters that alerts look at begin at 0: of one that appears with its first count, Prometheus sees no increase.
+fn begin_at_zero() {
+    let labelled: &[(&'static str, &'static str, &[&'static str])] = &[
+        ("liveset_panics_total", "place", &["hub", "policy", "connection", "authenticator"]),
+        ("liveset_commits_total", "outcome", &["applied", "refused", "not_kept", "failed"]),
+        (
+            "liveset_authentications_total",
+            "outcome",
+            &["accepted", "refused", "unavailable", "late", "limited", "panicked"],
+        ),
+        #[cfg(feature = "store")]
+        (
+            "liveset_store_refusals_total",
+            "reason",
+            &["no_room", "busy", "failed", "overloaded", "out_of_order"],
+        ),
+    ];
+    for (name, label, values) in labelled {
+        for value in *values {
+            counter!(*name, *label => *value).increment(0);
+        }
+    }
+    for full in Full::ALL {
+        counter!("liveset_connections_refused_total", "cap" => full.as_str()).increment(0);
+    }
+    counter!("liveset_stuck_threads_total").increment(0);
+    counter!("liveset_log_lines_lost_total").increment(0);
 }
 
 /// Gives the recorder the help text of every metric that a server has.

@@ -14,6 +14,9 @@
 //! | `GET /livez`, `/healthz` | | `{"status": "ok"}`, open to all |
 //! | `GET /readyz` | | `{"status": "ready"}`, open to all; 503 with `loading` or `draining`, and, for a token, `"sets"` that are loading |
 //! | `GET /metrics` | | Prometheus text |
+//! | `GET /admin/connections`, `/admin/queries` | `limit=` up to 10,000, or 100; `subject=` | `{"count", "connections" or "queries": […]}`; the four want a token with `admin = true` |
+//! | `DELETE /admin/connections/{id}` | | `{"closed": id}`: it is closed with 1001 |
+//! | `POST /admin/revoke` | `{"subject", "for"?: "1h"}` | `{"ended": connections}`; for so long its tokens are refused |
 //!
 //! An op is `{"op":"upsert","set","node"}` or `{"op":"remove","set","id"}`. Removing what is not there is no
 //! error. Errors are `{"code", "message"}`:
@@ -32,6 +35,7 @@
 //! | 500 | `INTERNAL` | a fault of the server |
 //! | 503 | `OVERLOADED` | not now: this subject has as many queries under way as it may (64 by default), among others |
 
+mod admin;
 mod auth;
 mod batch;
 mod body;
@@ -56,9 +60,9 @@ use axum::extract::Request;
 use axum::http::Uri;
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{get, post};
-use liveset::Liveset;
+use axum::routing::{delete, get, post};
 use liveset::http::Origins;
+use liveset::{Liveset, StaticTokens};
 use liveset_core::Rate;
 use metrics_exporter_prometheus::PrometheusHandle;
 
@@ -69,6 +73,7 @@ pub use self::metrics::{describe, install_recorder, upkeep};
 use self::queue::Queue;
 use self::rates::Rates;
 use self::sets::Exports;
+use crate::access::Banned;
 use crate::config::PolicyConfig;
 use crate::policy::Rules;
 
@@ -101,6 +106,10 @@ pub struct HttpOptions {
     pub websocket_origins: Origins,
     /// What `/readyz` says.
     pub health: Health,
+    /// The tokens of administrators. None by default.
+    pub admins: StaticTokens,
+    /// Subjects that administrators keep out, for the authenticator to go by.
+    pub banned: Banned,
     /// Where `/metrics` finds its text; without it there is no `/metrics`.
     pub metrics: Option<PrometheusHandle>,
     /// Whether `/metrics` answers without a token.
@@ -123,6 +132,8 @@ impl Default for HttpOptions {
             cors_origins: Vec::new(),
             websocket_origins: Origins::Any,
             health: Health::default(),
+            admins: StaticTokens::default(),
+            banned: Banned::default(),
             metrics: None,
             metrics_public: false,
         }
@@ -215,7 +226,11 @@ impl Service {
             .route("/sets", get(sets::list))
             .route("/sets/{name}", get(sets::export))
             .route("/sets/{name}/values", get(sets::values))
-            .route("/schema", get(sets::schema));
+            .route("/schema", get(sets::schema))
+            .route("/admin/connections", get(admin::connections))
+            .route("/admin/connections/{id}", delete(admin::close))
+            .route("/admin/queries", get(admin::queries))
+            .route("/admin/revoke", post(admin::revoke));
         let router = Router::new()
             .merge(routes.with_state(app))
             .route("/ws", ws)
@@ -257,7 +272,9 @@ fn layered(router: Router, cors_origins: &[String]) -> Router {
 async fn count(request: Request, next: Next) -> Response {
     let path = match request.uri().path() {
         path @ ("/ws" | "/batch" | "/events" | "/query" | "/explain" | "/sets" | "/schema" | "/livez"
-        | "/readyz" | "/healthz" | "/metrics") => path.to_owned(),
+        | "/readyz" | "/healthz" | "/metrics" | "/admin/connections" | "/admin/queries"
+        | "/admin/revoke") => path.to_owned(),
+        path if path.starts_with("/admin/connections/") => "/admin/connections/{id}".to_owned(),
         path => match path.strip_prefix("/sets/") {
             Some(rest) if rest.ends_with("/values") => "/sets/{name}/values".to_owned(),
             Some(_) => "/sets/{name}".to_owned(),

@@ -324,7 +324,7 @@ pub(super) async fn values(
 }
 
 /// `a=b&c=d`, decoded.
-fn parameters_of(text: &str) -> impl Iterator<Item = (String, String)> {
+pub(super) fn parameters_of(text: &str) -> impl Iterator<Item = (String, String)> {
     let decoded = |text: &str| {
         let text = text.replace('+', " ");
         percent_encoding::percent_decode_str(&text).decode_utf8_lossy().into_owned()
