@@ -238,6 +238,8 @@ const PAGES: &[&str] = &[
     "adapters/jwt/README.md",
     "adapters/server/README.md",
     "adapters/cli/README.md",
+    "adapters/server/deploy/README.md",
+    "adapters/server/deploy/runbook.md",
 ];
 
 #[tokio::test]
