@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::message::{Raw, ServerMessage, write_text};
-use crate::model::{Batch, Change};
+use crate::model::{Batch, Change, Row};
 use crate::version::VersionCode;
 
 /// The messages of one batch, written once for all live queries of a result that have sent everything before it: "each
@@ -59,7 +59,8 @@ impl Diffs {
         for (index, change) in batch.changes.iter().enumerate() {
             let last = index + 1 == batch.changes.len();
             let version = if last { &after } else { &before };
-            let message = change.message("", None, reasons, version.as_deref());
+            let told = Told { index: None, reasons, resume: versions.is_some(), version: version.as_deref() };
+            let message = change.message("", told);
             // The id is the first field behind the type.
             let id_at = diffs.text.len() + r#"{"type":"","id":"#.len() + message.type_name().len();
             message.write(&mut diffs.text);
@@ -102,25 +103,35 @@ impl Diffs {
     }
 }
 
+/// What of a change is told besides the row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Told<'a> {
+    pub(crate) index: Option<u64>,
+    pub(crate) reasons: bool,
+    pub(crate) resume: bool,
+    pub(crate) version: Option<&'a str>,
+}
+
 impl Change {
-    /// The message that tells a client of the change: with its place and its reason where they are asked for.
-    pub(crate) fn message<'a>(
-        &'a self,
-        id: &'a str,
-        index: Option<u64>,
-        reasons: bool,
-        version: Option<&'a str>,
-    ) -> ServerMessage<'a> {
+    /// The message that tells a client of the change.
+    pub(crate) fn message<'a>(&'a self, id: &'a str, told: Told<'a>) -> ServerMessage<'a> {
+        let Told { index, reasons, resume, version } = told;
         let (id, node_id) = (Cow::Borrowed(id), Cow::Borrowed(self.id()));
         let version = version.map(Cow::Borrowed);
+        let etag = self.after().filter(|_| resume).map(Row::etag);
         match self {
             Change::Added { row, reason } => {
                 let (data, reason) = (Raw(row.json()), reason.filter(|_| reasons));
-                ServerMessage::LiveQueryAddedNode { id, node_id, data, index, reason, version }
+                ServerMessage::LiveQueryAddedNode { id, node_id, data, index, reason, version, etag }
             }
-            Change::Updated { row, .. } => {
-                ServerMessage::LiveQueryUpdatedNode { id, node_id, data: Raw(row.json()), index, version }
-            }
+            Change::Updated { row, .. } => ServerMessage::LiveQueryUpdatedNode {
+                id,
+                node_id,
+                data: Raw(row.json()),
+                index,
+                version,
+                etag,
+            },
             Change::Removed { reason, .. } => {
                 let reason = reason.filter(|_| reasons);
                 ServerMessage::LiveQueryRemovedNode { id, node_id, reason, version }

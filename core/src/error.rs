@@ -43,6 +43,8 @@ pub enum ErrorCode {
     MessageTooLarge,
     /// The server sheds load.
     Overloaded,
+    /// A position of another history.
+    UnknownPosition,
     /// A fault of ours.
     Internal,
 }
@@ -61,7 +63,7 @@ pub enum Consequence {
 
 impl ErrorCode {
     /// Every code, in the order of the protocol's table.
-    pub const ALL: [ErrorCode; 19] = [
+    pub const ALL: [ErrorCode; 20] = [
         ErrorCode::InvalidMessage,
         ErrorCode::UnknownType,
         ErrorCode::NotAuthenticated,
@@ -80,6 +82,7 @@ impl ErrorCode {
         ErrorCode::UnsupportedFrame,
         ErrorCode::MessageTooLarge,
         ErrorCode::Overloaded,
+        ErrorCode::UnknownPosition,
         ErrorCode::Internal,
     ];
 
@@ -104,6 +107,7 @@ impl ErrorCode {
             ErrorCode::UnsupportedFrame => "UNSUPPORTED_FRAME",
             ErrorCode::MessageTooLarge => "MESSAGE_TOO_LARGE",
             ErrorCode::Overloaded => "OVERLOADED",
+            ErrorCode::UnknownPosition => "UNKNOWN_POSITION",
             ErrorCode::Internal => "INTERNAL",
         }
     }
@@ -118,7 +122,8 @@ impl ErrorCode {
             | ErrorCode::InvalidEvent
             | ErrorCode::InvalidQuery
             | ErrorCode::DuplicateId
-            | ErrorCode::UnknownId => Consequence::Stays,
+            | ErrorCode::UnknownId
+            | ErrorCode::UnknownPosition => Consequence::Stays,
             ErrorCode::InvalidMessage | ErrorCode::LimitExceeded | ErrorCode::RateLimited => {
                 Consequence::StaysAtFirst(CloseCode::Policy)
             }

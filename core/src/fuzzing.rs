@@ -7,7 +7,7 @@ use std::sync::Arc;
 use fastrand::Rng;
 
 use crate::message::{ClientMessage, Entered, Left, Raw, ServerMessage};
-use crate::model::{Param, Reason};
+use crate::model::{Etag, Param, Reason};
 use crate::token::Token;
 
 /// A message of a client.
@@ -51,6 +51,14 @@ strings!(Cow<'_, str>, Box<str>, Arc<str>, String);
 impl<Kind> Sample<Kind> for Token {
     fn sample(random: &mut Rng) -> Token {
         Token::new(string(random))
+    }
+}
+
+impl<Kind> Sample<Kind> for Etag {
+    fn sample(random: &mut Rng) -> Etag {
+        // Of a row that the sessions here may have.
+        let (id, number) = (random.char('a'..'g'), random.u8(..6));
+        Etag::of(id.encode_utf8(&mut [0_u8; 4]), format!("{{\"id\":\"{id}\",\"n\":{number}}}").as_bytes())
     }
 }
 

@@ -129,12 +129,14 @@ pub use message::{
     ParsedMessage, Raw, ServerMessage, ServerMessageError, SubscriptionSpec,
 };
 #[doc(no_inline)]
-pub use model::{Batch, Change, Count, Hint, LiveUpdate, Param, Query, Reason, Row, Snapshot};
+pub use model::{
+    Batch, Change, Count, Etag, Hint, LiveUpdate, Param, Query, Reason, Row, SetStatus, Snapshot,
+};
 pub use session::{
-    About, Attempt, Backlog, Event, Refusal, Request, Session, SessionState, SessionStats, Ticket, Transmit,
-    Verdict,
+    About, Attempt, Backlog, Event, Refusal, Request, Resumption, Session, SessionState, SessionStats,
+    Ticket, Transmit, Verdict,
 };
 #[doc(no_inline)]
 pub use time::{Monotonic, Rate, TokenBucket};
 pub use token::Token;
-pub use version::{VersionCode, VersionKey};
+pub use version::{NoPosition, Position, VersionCode, VersionKey};

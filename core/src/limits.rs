@@ -45,6 +45,10 @@ crate::model::limits! {
             "the path of a subscription" => "`INVALID_PATH` with the `id`";
         live_queries: usize = 256,
             "live queries, unanswered ones included" => "`LIMIT_EXCEEDED` with the `id`";
+        awaited_positions: usize = 64,
+            "positions waited for at once" => "`LIMIT_EXCEEDED`";
+        position_timeout: Duration = Duration::from_secs(30),
+            "from `awaitPosition` to the moment at which the live queries show it" => "`OVERLOADED` with the `requestId`";
         messages_per_second: u32 = 100, Needed,
             "messages of the client, per second on average" => "`RATE_LIMITED`";
         message_burst: u32 = 300, Needed,

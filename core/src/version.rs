@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::hash::Hasher;
+use std::str::FromStr;
 use std::sync::Arc;
 
+use serde::{Serialize, Serializer};
 use siphasher::sip::SipHasher13;
 
 /// How the versions of one result are written for the clients that may resume it. Owners read what comes back, and so find out
@@ -24,7 +26,7 @@ impl VersionCode {
             VersionCode::Open(mark) => format!("{mark}{number}").into(),
             VersionCode::Sealed(key) => {
                 let [left, right] = key.seal([number, u64::from(positions)]);
-                format!("{left:016x}{right:016x}").into()
+                Position([left, right]).to_string().into()
             }
         }
     }
@@ -34,13 +36,8 @@ impl VersionCode {
         match self {
             VersionCode::Open(mark) => Some((text.strip_prefix(&**mark)?.parse().ok()?, true)),
             VersionCode::Sealed(key) => {
-                let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-                if text.len() != 32 || !text.bytes().all(is_digit) {
-                    return None;
-                }
-                let (left, right) = text.split_at(16);
-                let half = |half| u64::from_str_radix(half, 16).ok();
-                match key.open([half(left)?, half(right)?]) {
+                let Position(sealed) = text.parse().ok()?;
+                match key.open(sealed) {
                     [number, flags @ (0 | 1)] => Some((number, flags == 1)),
                     // Nobody has written this.
                     _ => None,
@@ -63,6 +60,53 @@ impl From<&str> for VersionCode {
     }
 }
 
+/// A place in the history of a source: where a commit stands. It names its source and says nothing else to those who do not have the
+/// key: neither a number nor which of two is the later one. As text it is 32 hexadecimal digits.
+///
+/// ```
+/// use liveset_core::{Position, VersionKey};
+///
+/// let (here, elsewhere) = (VersionKey::new([1, 2]), VersionKey::new([3, 4]));
+/// let position: Position = here.position(7).to_string().parse()?;
+/// assert_eq!((here.number(position), elsewhere.number(position)), (Some(7), None));
+/// # Ok::<(), liveset_core::NoPosition>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Position([u64; 2]);
+
+/// A text that is no position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be a position: 32 hexadecimal digits")]
+pub struct NoPosition;
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Position([left, right]) = self;
+        write!(f, "{left:016x}{right:016x}")
+    }
+}
+
+impl FromStr for Position {
+    type Err = NoPosition;
+
+    fn from_str(text: &str) -> Result<Position, NoPosition> {
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if text.len() != 32 || !text.bytes().all(is_digit) {
+            return Err(NoPosition);
+        }
+        let (left, right) = text.split_at(16);
+        let half = |half| u64::from_str_radix(half, 16).map_err(|_| NoPosition);
+        Ok(Position([half(left)?, half(right)?]))
+    }
+}
+
+/// The text.
+impl Serialize for Position {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// What seals the versions of one result.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct VersionKey([u64; 2]);
@@ -78,6 +122,19 @@ impl VersionKey {
     /// A key of these 128 bits.
     pub const fn new(bits: [u64; 2]) -> VersionKey {
         VersionKey(bits)
+    }
+
+    /// The position with this number, in the history that the key stands for.
+    pub fn position(self, number: u64) -> Position {
+        Position(self.seal([number, 0]))
+    }
+
+    /// The number of a position; `None` for one of another history.
+    pub fn number(self, Position(sealed): Position) -> Option<u64> {
+        match self.open(sealed) {
+            [number, 0] => Some(number),
+            _ => None,
+        }
     }
 
     /// Four rounds of a Feistel network, each with a hash under the key: a permutation that looks like chance.

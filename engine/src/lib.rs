@@ -157,5 +157,5 @@ pub use store::reader::{Op, ReadRow, RowReader};
 pub use suggest::{hint, nearest};
 pub use syntax::ExprError;
 pub use time::{Span, Timestamp, Unit};
-pub use update::{FeedId, Update};
+pub use update::{FeedId, Lag, Update};
 pub use value::{DuplicateKey, Number, Object, Timed, Value};

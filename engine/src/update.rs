@@ -50,6 +50,24 @@ impl Update {
     }
 }
 
+/// How far the result of a feed is complete; see [`Engine::poll_lag`](crate::Engine::poll_lag).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lag {
+    /// Whose result it is.
+    pub feed: FeedId,
+    /// Updates of later versions are still to come; `None` where that is so of none.
+    pub complete: Option<u64>,
+    /// There where what versions have changed was told as one net change, if they have changed anything: those behind the first version
+    /// up to the second, which is that of the change. Of none in between is it known what the result was.
+    pub net: Option<(u64, u64)>,
+}
+
+impl Lag {
+    pub(crate) fn new(feed: FeedId, complete: Option<u64>) -> Lag {
+        Lag { feed, complete, net: None }
+    }
+}
+
 /// A node's net change in the window. At least one side is there.
 #[derive(Clone, Debug)]
 pub(crate) struct WindowChange {

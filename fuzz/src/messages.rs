@@ -30,8 +30,14 @@ pub fn client_session(data: &[u8]) {
     client.authenticate(&Token::new("t"));
     let spec = SubscriptionSpec { id: "a".into(), path: "jobs".into(), events: vec!["jobStarted".into()] };
     client.subscribe(vec![spec]);
-    let options =
-        LiveQueryOptions { positions: true, counts: true, reasons: true, resume: true, hints: true };
+    let options = LiveQueryOptions {
+        positions: true,
+        counts: true,
+        reasons: true,
+        resume: true,
+        status: true,
+        hints: true,
+    };
     let request = LiveQueryRequest::new("q", Query { set: "e".into(), ..Query::default() });
     client.create_live_query(LiveQueryRequest { options, ..request.clone() });
     client.create_live_query(LiveQueryRequest { id: "r".into(), ..request });

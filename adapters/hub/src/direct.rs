@@ -29,7 +29,7 @@ impl Direct {
 
     /// `None` for options that need to know what this one client has: its window for `positions`, its count for `counts`.
     pub(crate) fn new(id: &str, options: LiveQueryOptions) -> Option<Self> {
-        let LiveQueryOptions { positions, counts, reasons, resume, hints: _ } = options;
+        let LiveQueryOptions { positions, counts, reasons, resume, status: _, hints: _ } = options;
         let form = Form { reasons, resume };
         (!positions && !counts).then(|| Self { id: Diffs::id_text(id).into(), form, told: None })
     }

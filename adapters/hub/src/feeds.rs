@@ -8,13 +8,14 @@ use std::{
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use indexmap::IndexMap;
-use liveset_core::{Batch, Monotonic, Pending, Snapshot, Ticket, VersionCode};
+use liveset_core::{Batch, Etag, Monotonic, Pending, Snapshot, Ticket, VersionCode};
 use liveset_engine::FeedId;
 
 use crate::{
     ConnectionId, Delay, HubLimits, WatchId,
     accounts::{Accounts, Owners},
     direct::Direct,
+    hashing::Hashing,
     resume::{Cost, ResumeLog},
 };
 
@@ -58,8 +59,10 @@ struct Feed {
     watchers: IndexMap<Watcher, Place, FixedState>,
     /// The watchers without a snapshot.
     waiting: Vec<Watcher>,
-    /// The last snapshot, while somebody is being sent its rows.
-    snapshot: Weak<Snapshot>,
+    /// The last snapshot, while somebody is being sent its rows, and whether these keep their etags.
+    snapshot: (Weak<Snapshot>, bool),
+    /// The etags that are being computed, and for whose first result.
+    hashing: Option<(Hashing, Watcher)>,
     /// Batches of later versions than this are still to come; `None` where that is so of none before the next input.
     complete: Option<u64>,
     /// The version of the last batch with changes that was handed to the watchers.
@@ -74,6 +77,14 @@ struct Feed {
     log: Option<ResumeLog>,
     /// Its place in `fading`.
     fades: Option<(usize, u64)>,
+}
+
+/// How far a result is with its etags.
+pub(crate) enum Begun {
+    /// These rows keep theirs.
+    Done(Arc<Snapshot>),
+    /// They are computed for the first result of this watcher, or are to be from now on.
+    Hashing { hashing: Hashing, watcher: Watcher, is_new: bool },
 }
 
 /// How far a watcher has come.
@@ -108,7 +119,8 @@ impl Feed {
             mark,
             watchers: IndexMap::default(),
             waiting: Vec::new(),
-            snapshot: Weak::new(),
+            snapshot: (Weak::new(), false),
+            hashing: None,
             complete: None,
             handed: 0,
             delay: Delay::default(),
@@ -117,6 +129,25 @@ impl Feed {
             log: None,
             fades: None,
         }
+    }
+
+    /// The last snapshot, if it is of this version, and with etags where they are needed.
+    fn shared(&self, version: u64, with_etags: bool) -> Option<Arc<Snapshot>> {
+        let (snapshot, has_etags) = &self.snapshot;
+        let snapshot = snapshot.upgrade().filter(|snapshot| snapshot.version == version)?;
+        (*has_etags || !with_etags).then_some(snapshot)
+    }
+
+    fn share(&mut self, snapshot: &Arc<Snapshot>, has_etags: bool) {
+        let is_shared = self.snapshot.0.ptr_eq(&Arc::downgrade(snapshot));
+        self.snapshot = (Arc::downgrade(snapshot), has_etags || (is_shared && self.snapshot.1));
+    }
+
+    /// The first watcher that waits and may come back.
+    fn first_to_resume(&self) -> Option<Watcher> {
+        let resumes =
+            |watcher: &&Watcher| self.watchers.get(*watcher).is_some_and(|place| place.resumes.is_some());
+        self.waiting.iter().find(resumes).copied()
     }
 
     fn log_cost(&self) -> Cost {
@@ -157,11 +188,12 @@ impl Feeds {
     }
 
     /// The feed has a result now, that of `version`: gives it to those who waited for it. One that others are being sent is shared;
-    /// `make` makes a new one. Those of them that are not `ready` wait on.
+    /// `make` makes a new one, where there is none `with_etags`. Those of them that are not `ready` wait on.
     pub(crate) fn begin(
         &mut self,
         feed: FeedId,
         version: u64,
+        with_etags: Option<Arc<Snapshot>>,
         make: impl FnOnce() -> Option<Snapshot>,
         ready: impl FnMut(&Watcher) -> bool,
     ) -> Option<(Arc<Snapshot>, Vec<Watcher>)> {
@@ -172,7 +204,8 @@ impl Feeds {
         if waited.is_empty() {
             return None;
         }
-        let snapshot = match entry.snapshot.upgrade().filter(|snapshot| snapshot.version == version) {
+        let has_etags = with_etags.is_some();
+        let snapshot = match with_etags.or_else(|| entry.shared(version, false)) {
             Some(snapshot) => snapshot,
             None => match make() {
                 Some(snapshot) => Arc::new(snapshot),
@@ -182,7 +215,7 @@ impl Feeds {
                 }
             },
         };
-        entry.snapshot = Arc::downgrade(&snapshot);
+        entry.share(&snapshot, has_etags);
         if entry.resumable > 0 {
             entry.log.get_or_insert_with(|| ResumeLog::new(snapshot.version));
         }
@@ -210,6 +243,72 @@ impl Feeds {
         let before = std::mem::replace(&mut entry.complete, complete);
         let begun = entry.watchers.iter().filter(|(_, place)| place.from.is_some());
         Some((before, begun.map(|(watcher, _)| *watcher)))
+    }
+
+    /// Whether a client may come back for a feed: then its rows have etags.
+    pub(crate) fn is_resumable(&self, feed: FeedId) -> bool {
+        self.feeds.get(&feed).is_some_and(|entry| entry.resumable > 0 || entry.log.is_some())
+    }
+
+    /// The etags of the result of this version, where somebody waits for it who may come back; `make` makes the result.
+    pub(crate) fn begin_hashing(
+        &mut self,
+        feed: FeedId,
+        version: u64,
+        make: impl FnOnce() -> Option<Snapshot>,
+    ) -> Option<Begun> {
+        let entry = self.feeds.get_mut(&feed)?;
+        let watcher = entry.first_to_resume()?;
+        if let Some(snapshot) = entry.shared(version, true) {
+            return Some(Begun::Done(snapshot));
+        }
+        if let Some((hashing, watcher)) = entry.hashing.take() {
+            return Some(Begun::Hashing { hashing, watcher, is_new: false });
+        }
+        let snapshot = match entry.shared(version, false) {
+            Some(snapshot) => snapshot,
+            None => Arc::new(make()?),
+        };
+        let log = entry.log.get_or_insert_with(|| ResumeLog::new(snapshot.version));
+        Some(Begun::Hashing { hashing: Hashing::new(snapshot, log), watcher, is_new: true })
+    }
+
+    /// The etags of a result are not all there: this watcher has turns for them, and pays.
+    pub(crate) fn keep_hashing(&mut self, feed: FeedId, hashing: Hashing, watcher: Watcher) {
+        if let Some(entry) = self.feeds.get_mut(&feed) {
+            entry.hashing = Some((hashing, watcher));
+        }
+    }
+
+    /// The etags of a result are there: keeps them for as long as somebody may come back.
+    pub(crate) fn hashed(
+        &mut self,
+        feed: FeedId,
+        snapshot: &Arc<Snapshot>,
+        etags: Box<[Etag]>,
+        limits: &HubLimits,
+    ) {
+        let Some(entry) = self.feeds.get_mut(&feed) else { return };
+        entry.share(snapshot, true);
+        self.log(feed, limits, |log| log.keep_etags(snapshot.version, etags));
+    }
+
+    /// Whether the etags of a result are being computed for the first result of a watcher.
+    pub(crate) fn hashes_for(&self, feed: FeedId, watcher: Watcher) -> bool {
+        let hashing = self.feeds.get(&feed).and_then(|entry| entry.hashing.as_ref());
+        hashing.is_some_and(|(_, of)| *of == watcher)
+    }
+
+    /// Somebody has left a feed: where its etags were being computed for that watcher, they are for the next one that waits.
+    pub(crate) fn next_to_hash_for(&mut self, feed: FeedId) -> Option<Watcher> {
+        let entry = self.feeds.get_mut(&feed)?;
+        let (_, watcher) = entry.hashing.as_ref()?;
+        if entry.waiting.contains(watcher) {
+            return None;
+        }
+        let next = entry.first_to_resume();
+        entry.hashing = entry.hashing.take().and_then(|(hashing, _)| Some((hashing, next?)));
+        next
     }
 
     /// The mark of a feed.
@@ -344,11 +443,16 @@ impl Feeds {
 
     /// The result of a feed has changed: keeps the batch for those who may come back.
     pub(crate) fn changed(&mut self, feed: FeedId, batch: &Arc<Batch>, limits: &HubLimits) {
+        self.log(feed, limits, |log| log.push(batch.clone()));
+    }
+
+    /// Adds something to the log of a feed, if it has one.
+    fn log(&mut self, feed: FeedId, limits: &HubLimits, add: impl FnOnce(&mut ResumeLog)) {
         let Some(entry) = self.feeds.get_mut(&feed) else { return };
         let Feed { log: Some(log), owners, .. } = entry else { return };
         self.log_cost -= log.cost();
         self.accounts.uncharge(owners, log.cost());
-        log.push(batch.clone());
+        add(log);
         // What this feed may hold: its own limit, and what the others leave of the common ones and of its subjects'.
         let others = self.log_cost;
         let room = self.accounts.room(owners, limits);

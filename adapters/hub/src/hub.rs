@@ -27,6 +27,8 @@ use crate::{
     output::Outputs,
     paced::Paced,
     policy::Guard,
+    positions::Positions,
+    requests::status::Statuses,
     routes::Routes,
     subjects::{Holding, Subjects},
     timers::Timer,
@@ -146,6 +148,8 @@ pub struct Hub {
     pub(crate) resources: Resources,
     pub(crate) policy: Guard,
     pub(crate) marks: Marks,
+    pub(crate) positions: Positions,
+    pub(crate) statuses: Statuses,
     /// For the data of events: those of nodes.
     event_limits: JsonLimits,
     /// Of the engine, for the filters of the policy.
@@ -221,6 +225,8 @@ impl Hub {
             resources: config.resources,
             policy: Guard::new(config.policy),
             marks: Marks::new(config.seed.keyed(), config.open_versions),
+            positions: Positions::new(config.seed.keyed()),
+            statuses: Statuses::default(),
             connections: Connections::default(),
             subjects: Subjects::new(config.seed.keyed(), subject_rate),
             paced: Paced::default(),
@@ -368,6 +374,11 @@ impl Hub {
             Err(AuthRefused) => Verdict::Refused,
         };
         let current = connection.session.handle_verdict(now.monotonic, attempt, answer);
+        if connection.session.frames_commits() {
+            // What was told as one until now is known no more.
+            connection.session.told_as_one(0, self.engine.version());
+            self.connections.set_queued(conn, true);
+        }
         if current && let Ok(principal) = verdict {
             self.install(now, conn, principal);
         }
@@ -629,7 +640,8 @@ impl Hub {
                 }
                 self.timers.set(Timer::Connection(conn), after);
                 if !is_held_back {
-                    self.connections.set_queued(conn, false);
+                    let frames = connection.session.frames_commits();
+                    self.connections.set_queued(conn, frames);
                 }
                 if transmit.is_some() {
                     self.release(now, conn);
@@ -699,6 +711,7 @@ impl Hub {
                     self.with_session(now, conn, |session| session.handle_timeout(now.monotonic));
                 }
                 Timer::Paced => self.resume_paced(now),
+                Timer::Loading => self.give_up_loading(now),
                 Timer::Linger => {
                     while let Some(gone) = self.feeds.take_lingered(now.monotonic) {
                         if let Some(feed) = gone {
@@ -742,6 +755,7 @@ impl Hub {
     pub(crate) fn release(&mut self, now: Now, conn: ConnectionId) {
         let Some(connection) = self.connections.find_mut(conn) else { return };
         let held = std::mem::take(&mut connection.held);
+        self.statuses.forget(conn);
         connection.deferred.clear();
         connection.behind.clear();
         connection.lags.clear();
@@ -772,7 +786,11 @@ impl Hub {
                     self.feeds.fade(feed, set, at);
                 }
             }
-            After::Kept => {}
+            After::Kept => {
+                if let Some(next) = self.feeds.next_to_hash_for(feed) {
+                    self.put_off(next);
+                }
+            }
         }
     }
 

@@ -85,6 +85,8 @@ liveset_core::model::limits! {
         /// for it: then it is given up, `OVERLOADED` with the `id`.
         overdraft: Duration = Duration::from_secs(5),
             "the time for which that waits without any work done for it" => "`OVERLOADED` with the `id`; over HTTP 503";
+        loading_wait: Duration = Duration::from_secs(5),
+            "the time for which a live query waits for a set that is loading" => "`OVERLOADED` with the `id`";
         standing_steps_per_subject: u64 = 25_000,
             "of `engine.standing_steps`, those of one subject" => "`OVERLOADED` with the `id`; `LIMIT_EXCEEDED` for a live query that needs more alone";
         unindexed_views_per_subject: u64 = 1_000,

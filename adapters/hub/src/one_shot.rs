@@ -2,12 +2,12 @@
 
 use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
-use liveset_core::{Query, Refusal, Row, Snapshot, model::limit};
+use liveset_core::{Query, Refusal, Row, SetStatus, Snapshot, model::limit};
 use liveset_engine::{Explain, Filter, ParsedQuery, Plan, Projection, SetDef};
 
 use crate::{
     Access, Hub, HubLimits, Now, PreparedQuery, Principal,
-    refusals::{invalid, query_forbidden},
+    refusals::{invalid, query_forbidden, still_loading},
 };
 
 /// A query that is answered once; see [`Hub::query`](crate::Hub::query). It may run on another thread, without the hub.
@@ -167,22 +167,6 @@ impl Hub {
         self.on_account(now, who, |hub| hub.explain_once(now, who, &query.query, Some(&query.parsed)))
     }
 
-    /// How changes find what a principal asks, for whoever looks after an endpoint: on nobody's account, and also where the principal does
-    /// not see all of the set.
-    ///
-    /// # Errors
-    ///
-    /// Where the query is wrong, or may not be asked by `who`.
-    pub fn explain_for_host(
-        &mut self,
-        now: Now,
-        who: Option<&Principal>,
-        query: &PreparedQuery,
-    ) -> Result<Explain, Refusal> {
-        let plan = self.allowed_plan(who, &query.query, Some(&query.parsed))?;
-        self.engine.explain(now.wall, &plan).map_err(|error| self.no_room(&error))
-    }
-
     /// Charges a subject for steps that were done outside of the hub, by [`OneShot::step_within`]. Returns how long the owner must wait
     /// before it does more for that subject; it gives the query up where that is longer than
     /// [`HubLimits::overdraft`](crate::HubLimits::overdraft).
@@ -217,6 +201,10 @@ impl Hub {
         parsed: Option<&ParsedQuery>,
     ) -> Result<OneShot, Refusal> {
         let plan = self.allowed_plan(who, query, parsed)?;
+        if who.is_some() && *self.statuses.of(&query.set) == SetStatus::Loading {
+            self.counts.refusals.count(limit!(HubLimits.loading_wait));
+            return Err(still_loading(&query.set));
+        }
         self.pass_time(now);
         let asked = self.engine.one_shot(now.wall, &plan);
         self.distribute(now);

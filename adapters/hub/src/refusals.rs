@@ -74,3 +74,9 @@ pub(crate) fn no_bytes(bytes: u64, room: Share, id: &Arc<str>) -> Refusal {
 pub(crate) fn query_forbidden(query: &Query) -> Refusal {
     Refusal { code: ErrorCode::Forbidden, message: format!("not allowed to query '{}'", query.set), id: None }
 }
+
+/// The answer where a set is loading.
+pub(crate) fn still_loading(set: &str) -> Refusal {
+    let message = format!("The set '{set}' is still loading: try again later");
+    Refusal { code: ErrorCode::Overloaded, message, id: None }
+}

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, ops, sync::Arc};
 
-use liveset_core::{Batch, Pending};
+use liveset_core::{Batch, Etag, Pending};
 
 /// The last batches of one feed, as many as the limits allow.
 ///
@@ -12,6 +12,8 @@ use liveset_core::{Batch, Pending};
 pub(crate) struct ResumeLog {
     floor: u64,
     batches: VecDeque<Arc<Batch>>,
+    /// The etags of the rows of the result, in their order, as of a version.
+    etags: Option<(u64, Box<[Etag]>)>,
     cost: Cost,
 }
 
@@ -50,7 +52,7 @@ impl ops::SubAssign for Cost {
 impl ResumeLog {
     /// Remembers nothing yet; the feed's result is that of `version`.
     pub(crate) fn new(version: u64) -> Self {
-        Self { floor: version, batches: VecDeque::new(), cost: Cost::default() }
+        Self { floor: version, batches: VecDeque::new(), etags: None, cost: Cost::default() }
     }
 
     pub(crate) fn push(&mut self, batch: Arc<Batch>) {
@@ -58,12 +60,41 @@ impl ResumeLog {
         self.batches.push_back(batch);
     }
 
-    /// Forgets the oldest batches until the rest costs no more than `limit`.
+    /// Remembers the etags of the result of a version in place of earlier ones.
+    pub(crate) fn keep_etags(&mut self, version: u64, etags: Box<[Etag]>) {
+        self.forget_etags();
+        self.cost.bytes += size_of_val(&*etags);
+        self.etags = Some((version, etags));
+    }
+
+    fn forget_etags(&mut self) {
+        if let Some((_, etags)) = self.etags.take() {
+            self.cost.bytes -= size_of_val(&*etags);
+        }
+    }
+
+    /// The etags that are known, as of which version, and what changed since then.
+    pub(crate) fn etags(&self) -> Option<(&[Etag], Pending)> {
+        let (version, etags) = self.etags.as_ref()?;
+        Some((etags, self.since(*version)?))
+    }
+
+    /// Forgets the oldest batches until the rest costs no more than `limit`, and etags that are older than those.
     pub(crate) fn trim(&mut self, limit: Cost) {
         while self.cost.exceeds(limit) {
-            let Some(oldest) = self.batches.pop_front() else { break };
-            self.cost -= Cost::of(&oldest);
-            self.floor = oldest.version;
+            match self.batches.pop_front() {
+                Some(oldest) => {
+                    self.cost -= Cost::of(&oldest);
+                    self.floor = oldest.version;
+                }
+                None => {
+                    self.forget_etags();
+                    break;
+                }
+            }
+        }
+        if self.etags.as_ref().is_some_and(|(version, _)| *version < self.floor) {
+            self.forget_etags();
         }
     }
 

@@ -9,6 +9,8 @@ pub(crate) enum Timer {
     Connection(ConnectionId),
     /// The first of the feeds that are kept for clients that may resume.
     Linger,
+    /// The first of the live queries that wait for a set that is loading.
+    Loading,
     /// The first of the tasks that wait until their connection or subject may spend something again.
     Paced,
 }

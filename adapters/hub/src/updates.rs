@@ -4,12 +4,13 @@ use std::{collections::BTreeMap, hash::BuildHasher, sync::Arc};
 
 use foldhash::fast::FixedState;
 use liveset_core::{DiffVersions, Diffs, Query, Ticket, VersionCode, VersionKey};
-use liveset_engine::{Committed, FeedId, Keyed, Plan};
+use liveset_engine::{Committed, FeedId, Keyed, Lag, Plan};
 
 use crate::{
     ConnectionId, Hub, Now, Output,
     direct::{Direct, Forms},
     feeds::Watcher,
+    hashing::keep_etags,
     limits::UNHANDED_BATCHES,
 };
 
@@ -27,7 +28,11 @@ impl Hub {
         let last = self.unhanded.back().map_or(0, |(_, batch)| batch.version);
         let (mut newest, mut is_sorted) = (last, true);
         while let Some(update) = self.engine.poll_update() {
-            let batch = Arc::new(update.batch());
+            let mut batch = update.batch();
+            if self.feeds.is_resumable(update.feed) {
+                self.counts.own_steps += keep_etags(&mut batch);
+            }
+            let batch = Arc::new(batch);
             self.counts.batches += 1;
             self.feeds.changed(update.feed, &batch, &self.limits);
             is_sorted &= newest <= batch.version;
@@ -38,8 +43,8 @@ impl Hub {
             // What lagged comes after what is newer. Those of one feed stay in their order.
             self.unhanded.make_contiguous().sort_by_key(|(_, batch)| batch.version);
         }
-        while let Some((feed, complete)) = self.engine.poll_lag() {
-            self.lag(feed, complete);
+        while let Some(lag) = self.engine.poll_lag() {
+            self.lag(lag);
         }
         if self.unhanded.len() > UNHANDED_BATCHES {
             self.hand_out();
@@ -108,14 +113,18 @@ impl Hub {
         }
     }
 
-    /// A feed is complete up to another version than before, as the engine counts them; `None` where nothing of it is still to come.
-    fn lag(&mut self, feed: FeedId, complete: Option<u64>) {
+    /// A feed is complete up to another version than before.
+    fn lag(&mut self, lag: Lag) {
+        let Lag { feed, complete, net } = lag;
         let Some((before, watchers)) = self.feeds.set_complete(feed, complete) else { return };
         for watcher in watchers.collect::<Vec<_>>() {
             let Watcher::Connection(conn, ticket) = watcher else { continue };
             let Some(connection) = self.connections.find_mut(conn) else { continue };
             before.map(|before| connection.lags.remove(&(before, ticket)));
             connection.lags.extend(complete.map(|complete| (complete, ticket)));
+            if let Some((after, last)) = net {
+                connection.session.told_as_one(after, last);
+            }
             self.hold(conn);
         }
     }
@@ -139,7 +148,8 @@ impl Hub {
         connection.signal(conn, &mut self.outputs);
         // What it holds may have been folded.
         self.totals.count(connection);
-        let is_queued = last.is_some() || connection.session.has_unsent_live_queries();
+        let session = &connection.session;
+        let is_queued = last.is_some() || session.has_unsent_live_queries() || session.frames_commits();
         self.connections.set_queued(conn, is_queued);
     }
 
@@ -152,6 +162,8 @@ impl Hub {
     pub(crate) fn begin(&mut self, now: Now, feed: FeedId) {
         // Counts change without an update where nobody follows them: a snapshot is good for its own moment only.
         let version = self.engine.version();
+        let with_etags = self.with_etags(now, feed, version);
+        let lacks_etags = with_etags.is_none();
         let (connections, limit) = (&mut self.connections, self.limits.initial_backlog_bytes);
         let (subjects, engine) = (&mut self.subjects, &self.engine);
         let limit_of_subject = self.limits.initial_backlog_bytes_per_subject;
@@ -166,7 +178,7 @@ impl Hub {
                     || (connection.session.initial_bytes() == 0
                         && *is_small.get_or_insert_with(|| engine.result_bytes(feed) <= SMALL_RESULT_BYTES)));
             let Some(held) = connection.held.queries.get_mut(ticket) else { return true };
-            if held.is_unchecked {
+            if held.is_unchecked || (held.options.resume && lacks_etags) {
                 return false;
             }
             // What a client has is made into something else at once.
@@ -180,12 +192,13 @@ impl Hub {
             }
             is_ready
         };
-        let Some((snapshot, waited)) = self.feeds.begin(feed, version, || self.engine.snapshot(feed), ready)
+        let Some((snapshot, waited)) =
+            self.feeds.begin(feed, version, with_etags, || self.engine.snapshot(feed), ready)
         else {
             return;
         };
         if let complete @ Some(_) = self.engine.complete(feed) {
-            self.lag(feed, complete);
+            self.lag(Lag { feed, complete, net: None });
         }
         for watcher in waited {
             match watcher {

@@ -41,7 +41,10 @@ impl Hub {
     /// Whether something was put off: live queries over many rows wait for their result, or a connection that acts for somebody else
     /// waits for what that one may see.
     pub(crate) fn has_work(&self) -> bool {
-        !self.tasks.is_empty() || self.engine.is_behind() || self.engine.is_building()
+        !self.tasks.is_empty()
+            || self.statuses.has_ready()
+            || self.engine.is_behind()
+            || self.engine.is_building()
     }
 
     /// One slice of what was put off, for one hold of the lock: first of the live queries that are behind their set, then of the work of
@@ -55,6 +58,12 @@ impl Hub {
             let before = self.engine.version();
             left -= self.engine.catch_up(share);
             self.note_versions(before);
+            // What is begun below goes on from what was told of it.
+            self.take_updates(now);
+        }
+        if self.statuses.has_ready() {
+            let share = if self.tasks.is_empty() { left } else { left.div_ceil(2) };
+            left -= left.min(self.create_ready(now, share));
         }
         let mut rows = self.slice_rows;
         while left > 0 && rows > 0 {
@@ -82,8 +91,9 @@ impl Hub {
     /// Works on the first result that a watcher waits for. Returns for how many steps.
     fn fill(&mut self, now: Now, place: Place, watcher: Watcher, rows: usize, steps: u64) -> u64 {
         let Some(feed) = self.feed_of(watcher) else { return 0 };
+        let is_being_made = self.engine.is_being_made(feed);
         if let Watcher::Connection(conn, ticket) = watcher
-            && self.engine.is_being_made(feed)
+            && (is_being_made || self.feeds.hashes_for(feed, watcher))
         {
             let (wait, limit) = self.wait(now, conn);
             if !wait.is_zero() {
@@ -101,6 +111,14 @@ impl Hub {
             if let Some(held) = connection.and_then(|connection| connection.held.queries.get_mut(&ticket)) {
                 held.worked_at = now.monotonic;
             }
+        }
+        if !is_being_made {
+            let before = self.steps();
+            self.begin(now, feed);
+            if self.feeds.hashes_for(feed, watcher) {
+                self.tasks.put_back(place, Task::Fill(watcher));
+            }
+            return self.steps() - before;
         }
         let worked = self.engine.work_for(feed, rows, steps);
         self.spend(now, watcher, worked);

@@ -4,7 +4,9 @@ use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 
+use liveset_core::Position;
 use liveset_engine::Op;
+use liveset_hub::Positions;
 use serde::Serialize;
 use thiserror::Error;
 
@@ -120,14 +122,16 @@ pub struct Committed<T = ()> {
     pub changed: u64,
     /// The version of the results that include it.
     pub version: u64,
+    /// Where it stands in the history of its sets: whoever has it can wait until live queries show it (`awaitPosition`).
+    pub position: Position,
     /// The value that the closure returned.
     pub value: T,
 }
 
 impl<T> Committed<T> {
-    pub(crate) fn new(done: liveset_engine::Committed, value: T) -> Self {
+    pub(crate) fn new(done: liveset_engine::Committed, positions: &Positions, value: T) -> Self {
         let liveset_engine::Committed { commit, changed, version } = done;
-        Self { commit, changed, version, value }
+        Self { commit, changed, version, position: positions.of(version), value }
     }
 }
 

@@ -6,9 +6,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use liveset_core::{ErrorCode, Query, Refusal, Row, Snapshot, Token, model::limit};
+use liveset_core::{ErrorCode, Position, Query, Refusal, Row, SetStatus, Snapshot, Token, model::limit};
 use liveset_engine::{DefineError, Explain, Op, SetDef, Timestamp};
-use liveset_hub::{Hub, HubLimits, OneShot, Principal, Resources, SubjectUse};
+use liveset_hub::{Hub, HubLimits, OneShot, Principal, Resources, StatusError, SubjectUse};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::address::ClientAddress;
@@ -138,6 +138,37 @@ impl Liveset {
         }
     }
 
+    /// Tells the status of a set, for who brings its data from elsewhere: a set is live unless it is told otherwise. While it is loading
+    /// live queries wait for it, 5 s by default (`hub.loading_wait`), or for as long as it takes if they have asked for `status`; queries
+    /// of principals are refused with `OVERLOADED`. A set that is stale is served all the same.
+    ///
+    /// ```
+    /// use liveset::{Liveset, SetDef, SetStatus};
+    ///
+    /// let liveset = Liveset::builder().set(SetDef::new("orders")).build()?;
+    /// liveset.set_status("orders", SetStatus::Loading)?;
+    /// // … its first whole content is committed …
+    /// liveset.set_status("orders", SetStatus::Live)?;
+    /// assert!(liveset.set_status("orders", SetStatus::Loading).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// There is no such set, or it has been live and is to load again.
+    pub fn set_status(&self, set: &str, status: SetStatus) -> Result<(), StatusError> {
+        match self.shared.run(|hub, now| hub.set_status(now, set, status)) {
+            Ok(done) => done,
+            // It was logged; nothing is wrong with the set.
+            Err(Panicked) => Ok(()),
+        }
+    }
+
+    /// The position up to which a result of [`query`](Self::query) shows everything, like [`Committed::position`] of a commit.
+    pub fn position_of(&self, snapshot: &Snapshot) -> Position {
+        self.shared.positions.of(snapshot.version)
+    }
+
     fn commit_as_of<R: Outcome>(
         &self,
         at: Option<Timestamp>,
@@ -145,7 +176,7 @@ impl Liveset {
     ) -> Result<Committed<R::Value>, CommitError<R::Error>> {
         let (value, ops) = gathered(gather)?;
         let done = self.commit_ops(at, ops)?;
-        Ok(Committed::new(done, value))
+        Ok(Committed::new(done, &self.shared.positions, value))
     }
 
     async fn commit_async_as_of<R: Outcome>(
@@ -162,7 +193,7 @@ impl Liveset {
                 done.await.unwrap_or(Err(NotDone::Panicked))
             }
         };
-        Ok(Committed::new(done?, value))
+        Ok(Committed::new(done?, &self.shared.positions, value))
     }
 
     /// Reads the rows of a commit before the lock is taken for it.

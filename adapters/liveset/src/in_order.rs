@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use liveset_engine::{self as engine, Timestamp};
+use liveset_hub::Positions;
 use tokio::sync::oneshot;
 
 use crate::commit::{CommitError, Committed, Outcome, Tx};
@@ -62,7 +63,7 @@ impl InOrder {
         self.liveset.commit_linked(at.into(), ops, self.chain.clone(), move |result| {
             drop(sender.send(result));
         });
-        Ok(PendingCommit { done, value: Some(value) })
+        Ok(PendingCommit { done, value: Some(value), positions: self.liveset.shared.positions })
     }
 }
 
@@ -71,6 +72,7 @@ pub struct PendingCommit<T> {
     done: oneshot::Receiver<Result<engine::Committed, NotDone>>,
     /// Until it is done.
     value: Option<T>,
+    positions: Positions,
 }
 
 impl<T> Unpin for PendingCommit<T> {}
@@ -82,7 +84,7 @@ impl<T> Future for PendingCommit<T> {
         let done = std::task::ready!(Pin::new(&mut self.done).poll(context));
         let done = done.unwrap_or(Err(NotDone::Panicked));
         Poll::Ready(match (done, self.value.take()) {
-            (Ok(done), Some(value)) => Ok(Committed::new(done, value)),
+            (Ok(done), Some(value)) => Ok(Committed::new(done, &self.positions, value)),
             // It was done before.
             (Ok(_), None) => Err(CommitError::Internal),
             (Err(reason), _) => Err(reason.into()),

@@ -173,23 +173,26 @@ pub use json::{IntoJson, Json};
 pub use limits::{AuthLimits, Limits, TransportLimits};
 pub use live::{LiveQuery, LiveRows};
 pub use query::QueryError;
-pub use scan::{Scan, SetInfo, SetSource, SetStatus};
+pub use scan::{Scan, SetInfo, SetSource};
 pub use set::{Set, Target, UnknownSet};
 pub use shared::Drain;
 pub use stats::Stats;
 pub use storage::{Storage, StorageCommit, StorageError, StorageWrite, Tell};
 
 #[doc(inline)]
-pub use liveset_core::model::{Batch, Change, Count, LiveUpdate, Param, Query, Reason, Row, Snapshot};
+pub use liveset_core::model::{
+    Batch, Change, Count, LiveUpdate, Param, Query, Reason, Row, SetStatus, Snapshot,
+};
 #[doc(inline)]
-pub use liveset_core::{ErrorCode, InvalidQuery, SessionLimits, Token};
+pub use liveset_core::{ErrorCode, InvalidQuery, Position, SessionLimits, Token};
 #[doc(inline)]
 pub use liveset_engine::{
     Cost, DefineError, EngineLimits, Explain, FieldDef, FieldKind, Op, QueryLimits, SetDef, Timestamp,
 };
 #[doc(inline)]
 pub use liveset_hub::{
-    Access, AllowAll, DeclareError, Delay, HubLimits, Policy, Principal, Resources, Restriction, SubjectUse,
+    Access, AllowAll, DeclareError, Delay, HubLimits, Policy, Principal, Resources, Restriction, StatusError,
+    SubjectUse,
 };
 
 /// Gives the recorder that is installed a help text for each of [the metrics](mod@crate::metrics). Once, after it was installed.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use liveset_core::{ErrorCode, Query, Row, model::limit};
+use liveset_core::{ErrorCode, Query, Row, SetStatus, model::limit};
 use liveset_engine::SetDef;
 use liveset_hub::{Access, HubLimits, Principal, Scan as HubScan};
 
@@ -47,23 +47,6 @@ impl SetSource {
     }
 }
 
-/// Whether the rows of a set are what its source has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SetStatus {
-    /// They are.
-    Live,
-}
-
-impl SetStatus {
-    /// `live`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Live => "live",
-        }
-    }
-}
-
 impl Liveset {
     /// All sets, in the order of their declaration. O(their declared fields).
     ///
@@ -80,10 +63,11 @@ impl Liveset {
             Some(_) => SetSource::Store,
         };
         self.shared.look(|hub| {
-            let known = hub.set_names().filter_map(|name| hub.definition(name));
-            known
-                .map(|(definition, rows)| SetInfo { definition, rows, source, status: SetStatus::Live })
-                .collect()
+            let known = hub.set_names().filter_map(|name| {
+                let (definition, rows) = hub.definition(name)?;
+                Some(SetInfo { definition, rows, source, status: hub.status(name).clone() })
+            });
+            known.collect()
         })
     }
 

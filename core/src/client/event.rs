@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use crate::error::ErrorCode;
 use crate::message::ServerMessageError;
-use crate::model::Hint;
-use crate::model::Reason;
+use crate::model::{Hint, Reason, SetStatus};
 use crate::session::Event;
 
 /// Names a request of one client session; its `requestId` on the wire is this number.
@@ -104,6 +103,20 @@ pub enum ClientEvent {
         /// The live query.
         id: Arc<str>,
     },
+    /// The set of a live query has another status, where that was asked for.
+    LiveQueryStatus {
+        /// The live query, which may be one that was not answered.
+        id: Arc<str>,
+        /// The status of its set.
+        status: SetStatus,
+    },
+    /// All live queries show the position that was asked for.
+    PositionReached {
+        /// Of which request.
+        request: RequestId,
+    },
+    /// Everything of a commit has come: all live queries that have loaded show one moment together.
+    Commit,
     /// A live query was given up, nothing of it follows.
     LiveQueryDestroyed {
         /// Of which request.

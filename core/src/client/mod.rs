@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use event::{ClientError, ClientEvent, Ended, NodeChange, RequestId};
+use result::Held;
 pub use result::LiveResult;
 
 use crate::limits::ClientLimits;
@@ -16,7 +17,7 @@ use crate::message::{
     AuthOptions, ClientBody, ClientMessage, LiveQueryOptions, ServerMessage, ServerMessageError,
     SubscriptionSpec,
 };
-use crate::model::Query;
+use crate::model::{Query, SetStatus};
 use crate::session::Event;
 use crate::time::Monotonic;
 use crate::token::Token;
@@ -100,7 +101,8 @@ enum Asked {
     Subscribe(Vec<SubscriptionSpec>),
     Unsubscribe,
     Create { id: Arc<str>, result: Box<LiveResult> },
-    Destroy,
+    Destroy(Box<str>),
+    Await,
 }
 
 /// A live query that a client wants.
@@ -124,8 +126,9 @@ pub struct LiveQueryRequest {
     pub options: LiveQueryOptions,
     /// The key field of the set: initial rows name their nodes by it. Default `id`. With any option the server names it, and that counts.
     pub key: String,
-    /// With `resume`: the result of an earlier connection, from which to go on. The query must be the same; the options may be
-    /// others. With `positions` where the result has none it begins anew.
+    /// With `resume`: the result of an earlier connection, from which to go on, by its version where the server knows that, else by
+    /// what rows it has. The query must be the same; the options may be others. With `positions` where the result has none it begins
+    /// anew.
     pub resume_from: Option<LiveResult>,
 }
 
@@ -162,10 +165,13 @@ impl ClientSession {
 
     /// Sends the token (without `Bearer `). Must be the first message.
     pub fn authenticate(&mut self, token: &Token) -> RequestId {
-        self.ask(
-            Asked::Authenticate,
-            ClientBody::Auth { token: token.clone(), options: AuthOptions::default() },
-        )
+        self.authenticate_with(token, AuthOptions::default())
+    }
+
+    /// Like [`authenticate`](ClientSession::authenticate), with extensions of the connection. Those of the last token that was accepted
+    /// count.
+    pub fn authenticate_with(&mut self, token: &Token, options: AuthOptions) -> RequestId {
+        self.ask(Asked::Authenticate, ClientBody::Auth { token: token.clone(), options })
     }
 
     /// Asks for all of these subscriptions, or none.
@@ -187,14 +193,21 @@ impl ClientSession {
             resume_from.filter(|_| options.resume).and_then(|result| result.resumed(&key, &options));
         let result = resumed.unwrap_or_else(|| LiveResult::new(&key, &options));
         let since = result.version().map(String::from);
+        // Where the server does not know the version. Nothing is not worth a word.
+        let have = result.etags().filter(|etags| !etags.is_empty());
         let id: Arc<str> = id.into();
-        let body = ClientBody::CreateLiveQuery { id: id.clone(), query, options, since };
+        let body = ClientBody::CreateLiveQuery { id: id.clone(), query, options, since, have };
         self.ask(Asked::Create { id, result: Box::new(result) }, body)
     }
 
     /// Gives up a live query.
     pub fn destroy_live_query(&mut self, id: &str) -> RequestId {
-        self.ask(Asked::Destroy, ClientBody::DestroyLiveQuery { id: id.into() })
+        self.ask(Asked::Destroy(id.into()), ClientBody::DestroyLiveQuery { id: id.into() })
+    }
+
+    /// Asks to be told when all live queries show a position: what a commit was answered with.
+    pub fn await_position(&mut self, position: impl Into<String>) -> RequestId {
+        self.ask(Asked::Await, ClientBody::AwaitPosition { position: position.into() })
     }
 
     /// Asks for a pong.
@@ -350,6 +363,17 @@ impl ClientSession {
                     },
                 }
             }
+            ServerMessage::Commit => ClientEvent::Commit,
+            ServerMessage::PositionReached { request_id } => match self.answered(request_id.as_deref())? {
+                (request, Asked::Await) => ClientEvent::PositionReached { request },
+                (request, _) => return Err(wrong_answer(request)),
+            },
+            ServerMessage::LiveQueryStatus { id, status, since } => {
+                let status = SetStatus::from_wire(&status, since.as_deref());
+                let status =
+                    status.ok_or_else(|| inconsistent("a status that the protocol does not have"))?;
+                ClientEvent::LiveQueryStatus { id: Arc::from(&*id), status }
+            }
             ServerMessage::Warning { code, message, subscription_id } => ClientEvent::Warning {
                 code: code.into_owned(),
                 message: message.into_owned(),
@@ -373,11 +397,15 @@ impl ClientSession {
                 self.live_queries.insert(id.clone(), result);
                 Ok(ClientEvent::LiveQueryCreated { request, id, hints: hints.unwrap_or_default() })
             }
-            ServerMessage::LiveQueryResumed { request_id, id, total_count, capped, version, key } => {
+            ServerMessage::LiveQueryResumed { request_id, id, total_count, capped, version, key, drop } => {
                 let (request, id, mut result) = self.accepted(request_id.as_deref(), &id)?;
                 result.tell_key(key.as_deref());
-                if result.version().is_none() {
-                    return Err(inconsistent("'liveQueryResumed' where nothing was to be resumed"));
+                match drop {
+                    Some(drop) => result.kept(&drop).map_err(ClientError::Inconsistent)?,
+                    None if result.version().is_none() => {
+                        return Err(inconsistent("'liveQueryResumed' where nothing was to be resumed"));
+                    }
+                    None => {}
                 }
                 result.count(total_count, capped);
                 // Where nothing has changed it is the version of now.
@@ -386,34 +414,39 @@ impl ClientSession {
                 Ok(ClientEvent::LiveQueryResumed { request, id })
             }
             ServerMessage::LiveQueryDestroyed { request_id, id } => {
-                let (request, Asked::Destroy) = self.answered(request_id.as_deref())? else {
-                    return Err(inconsistent("'liveQueryDestroyed' answers no request"));
-                };
-                match self.live_queries.remove_entry(&*id) {
-                    Some((id, _)) => Ok(ClientEvent::LiveQueryDestroyed { request, id }),
-                    None => Err(inconsistent(&format!("'{id}' was destroyed, but is not there"))),
+                match self.answered(request_id.as_deref())? {
+                    // One that was still waited for is not there.
+                    (request, Asked::Destroy(asked)) if *asked == *id => {
+                        let there = self.live_queries.remove_entry(&*id).map(|(id, _)| id);
+                        let id = there.unwrap_or_else(|| Arc::from(&*id));
+                        Ok(ClientEvent::LiveQueryDestroyed { request, id })
+                    }
+                    _ => Err(inconsistent("'liveQueryDestroyed' answers no request")),
                 }
             }
-            ServerMessage::LiveQueryData { id, data, has_more, .. } => {
+            ServerMessage::LiveQueryData { id, data, etags, has_more, .. } => {
                 let (id, result) = self.known(&id)?;
-                for row in &data {
-                    result.load(row.0).map_err(ClientError::Inconsistent)?;
+                for (place, row) in data.iter().enumerate() {
+                    let etag = etags.as_ref().and_then(|etags| etags.get(place));
+                    result.load(row.0, etag.copied()).map_err(ClientError::Inconsistent)?;
                 }
                 if !has_more {
                     result.all_loaded();
                 }
                 Ok(ClientEvent::LiveQueryRows { id, rows: data.len(), loaded: !has_more })
             }
-            ServerMessage::LiveQueryAddedNode { id, node_id, data, index, reason, version } => {
+            ServerMessage::LiveQueryAddedNode { id, node_id, data, index, reason, version, etag } => {
                 let (id, result) = self.known(&id)?;
-                result.added(&node_id, data.0, index).map_err(ClientError::Inconsistent)?;
+                result.added(&node_id, Held::new(data.0, etag), index).map_err(ClientError::Inconsistent)?;
                 result.reached(version.as_deref());
                 let change = NodeChange::Added { index, reason };
                 Ok(ClientEvent::LiveQueryChanged { id, node_id: Arc::from(&*node_id), change })
             }
-            ServerMessage::LiveQueryUpdatedNode { id, node_id, data, index, version } => {
+            ServerMessage::LiveQueryUpdatedNode { id, node_id, data, index, version, etag } => {
                 let (id, result) = self.known(&id)?;
-                result.updated(&node_id, data.0, index).map_err(ClientError::Inconsistent)?;
+                result
+                    .updated(&node_id, Held::new(data.0, etag), index)
+                    .map_err(ClientError::Inconsistent)?;
                 result.reached(version.as_deref());
                 let change = NodeChange::Updated { index };
                 Ok(ClientEvent::LiveQueryChanged { id, node_id: Arc::from(&*node_id), change })

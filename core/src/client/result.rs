@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::limits::SERVER_MESSAGE_NESTING;
 use crate::message::{LiveQueryOptions, Members, text};
+use crate::model::Etag;
 
 /// The rows of one live query, folded from the messages so far.
 ///
@@ -15,7 +16,7 @@ use crate::message::{LiveQueryOptions, Members, text};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LiveResult {
     key: Box<str>,
-    rows: BTreeMap<Arc<str>, Bytes>,
+    rows: BTreeMap<Arc<str>, Held>,
     /// With `positions`: the ids in the order of the result.
     order: Option<Vec<Arc<str>>>,
     total_count: u64,
@@ -27,11 +28,25 @@ pub struct LiveResult {
     undo: Vec<Undo>,
 }
 
-/// A row as it stood before one diff: its data and, with `positions`, its index.
+/// A row as the client has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Held {
+    data: Bytes,
+    /// With `resume`.
+    etag: Option<Etag>,
+}
+
+impl Held {
+    pub(super) fn new(data: &[u8], etag: Option<Etag>) -> Held {
+        Held { data: Bytes::copy_from_slice(data), etag }
+    }
+}
+
+/// A row as it stood before one diff, and with `positions` its index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Undo {
     id: Arc<str>,
-    before: Option<(Bytes, usize)>,
+    before: Option<(Held, usize)>,
 }
 
 /// What of a server's message does not fit what it said before.
@@ -44,7 +59,7 @@ impl LiveResult {
 
     /// The rows by node id: id and raw JSON.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = (&Arc<str>, &Bytes)> {
-        self.rows.iter()
+        self.rows.iter().map(|(id, held)| (id, &held.data))
     }
 
     /// The rows in the order of the result, where the live query was created with `positions`.
@@ -52,7 +67,7 @@ impl LiveResult {
         let order = self.order.as_ref()?;
         // Every id in the order has a row; an impossible gap reads as empty.
         static NOTHING: Bytes = Bytes::new();
-        Some(order.iter().map(|id| (id, self.rows.get(id).unwrap_or(&NOTHING))))
+        Some(order.iter().map(|id| (id, self.row(id).unwrap_or(&NOTHING))))
     }
 
     /// The key field of the set, by which rows name their nodes.
@@ -62,7 +77,7 @@ impl LiveResult {
 
     /// One row's raw JSON.
     pub fn row(&self, id: &str) -> Option<&Bytes> {
-        self.rows.get(id)
+        self.rows.get(id).map(|held| &held.data)
     }
 
     /// Rows.
@@ -95,10 +110,41 @@ impl LiveResult {
         self.version.as_deref().filter(|_| self.loaded)
     }
 
-    /// The result with which a new connection goes on, under these options; `None` where it begins anew: some of the first rows never
-    /// came, or the places of the rows are not known.
+    /// With `resume`: the etags of the rows, in their order, from which a later connection can go on at any server. `None` where some row
+    /// came without.
+    pub fn etags(&self) -> Option<Vec<Etag>> {
+        self.ids().iter().map(|id| self.rows.get(id)?.etag).collect()
+    }
+
+    /// The same rows for a server that does not know the version, or of another query: only the rows are gone on from.
+    #[must_use]
+    pub fn without_version(self) -> LiveResult {
+        LiveResult { version: None, ..self.rewound() }
+    }
+
+    /// The same rows for a server that is to go on from the version alone.
+    #[must_use]
+    pub fn without_etags(self) -> LiveResult {
+        let mut result = self.rewound();
+        result.rows.values_mut().for_each(|row| row.etag = None);
+        result
+    }
+
+    /// The result as it was when `version` last changed: what has come of a commit that is not complete is taken back.
+    #[must_use]
+    pub fn rewound(mut self) -> LiveResult {
+        self.rewind();
+        self
+    }
+
+    /// The ids of the rows: in the order of the result where that is known.
+    fn ids(&self) -> Vec<Arc<str>> {
+        self.order.clone().unwrap_or_else(|| self.rows.keys().cloned().collect())
+    }
+
+    /// The result with which a new connection goes on, under these options; `None` where it begins anew, because the places of the rows
+    /// are not known.
     pub(super) fn resumed(mut self, key: &str, options: &LiveQueryOptions) -> Option<LiveResult> {
-        self.version()?;
         if options.positions && self.order.is_none() {
             return None;
         }
@@ -110,15 +156,30 @@ impl LiveResult {
         Some(self)
     }
 
+    /// The server goes on from the rows that it was told of, except for those at these places.
+    pub(super) fn kept(&mut self, drop: &[u64]) -> Result<(), Misfit> {
+        let ids = self.ids();
+        for place in drop {
+            let id = usize::try_from(*place).ok().and_then(|place| ids.get(place));
+            let gone = id.and_then(|id| self.rows.remove(id));
+            gone.ok_or_else(|| format!("place {place} is not there to drop"))?;
+        }
+        if let Some(order) = &mut self.order {
+            order.retain(|id| self.rows.contains_key(id));
+        }
+        (self.loaded, self.version) = (true, None);
+        Ok(())
+    }
+
     /// Goes back to the last version that was complete: a connection was cut within a commit.
     fn rewind(&mut self) {
         while let Some(Undo { id, before }) = self.undo.pop() {
             self.take(&id);
-            if let Some((data, index)) = before {
+            if let Some((row, index)) = before {
                 if let Some(order) = &mut self.order {
                     order.insert(index.min(order.len()), id.clone());
                 }
-                self.rows.insert(id, data);
+                self.rows.insert(id, row);
             }
         }
     }
@@ -147,7 +208,7 @@ impl LiveResult {
     }
 
     /// Adds one of the initial rows.
-    pub(super) fn load(&mut self, row: &[u8]) -> Result<(), Misfit> {
+    pub(super) fn load(&mut self, row: &[u8], etag: Option<Etag>) -> Result<(), Misfit> {
         if self.loaded {
             return Err("initial rows after the last of them".into());
         }
@@ -155,7 +216,7 @@ impl LiveResult {
         if let Some(order) = &mut self.order {
             order.push(id.clone());
         }
-        match self.rows.insert(id, Bytes::copy_from_slice(row)) {
+        match self.rows.insert(id, Held::new(row, etag)) {
             None => Ok(()),
             Some(_) => Err("an initial row came twice".into()),
         }
@@ -165,22 +226,22 @@ impl LiveResult {
         self.loaded = true;
     }
 
-    pub(super) fn added(&mut self, id: &str, data: &[u8], index: Option<u64>) -> Result<(), Misfit> {
+    pub(super) fn added(&mut self, id: &str, row: Held, index: Option<u64>) -> Result<(), Misfit> {
         self.check_loaded()?;
         if self.rows.contains_key(id) {
             return Err(format!("node '{id}' was added twice"));
         }
-        self.put(Arc::from(id), data, index)?;
+        self.put(Arc::from(id), row, index)?;
         self.log(Undo { id: Arc::from(id), before: None });
         Ok(())
     }
 
-    pub(super) fn updated(&mut self, id: &str, data: &[u8], index: Option<u64>) -> Result<(), Misfit> {
+    pub(super) fn updated(&mut self, id: &str, row: Held, index: Option<u64>) -> Result<(), Misfit> {
         self.check_loaded()?;
         let (id, before) = self.take(id).ok_or_else(|| format!("node '{id}' is not there to update"))?;
         // Before it may fail: whoever goes on after that with another connection goes back to where it was.
         self.log(Undo { id: id.clone(), before: Some(before) });
-        self.put(id, data, index)
+        self.put(id, row, index)
     }
 
     pub(super) fn removed(&mut self, id: &str) -> Result<(), Misfit> {
@@ -208,7 +269,7 @@ impl LiveResult {
         if self.loaded { Ok(()) } else { Err("a diff before the last initial row".into()) }
     }
 
-    fn put(&mut self, id: Arc<str>, data: &[u8], index: Option<u64>) -> Result<(), Misfit> {
+    fn put(&mut self, id: Arc<str>, row: Held, index: Option<u64>) -> Result<(), Misfit> {
         if let Some(order) = &mut self.order {
             let index = index.and_then(|index| usize::try_from(index).ok());
             match index.filter(|index| *index <= order.len()) {
@@ -216,13 +277,13 @@ impl LiveResult {
                 None => return Err(format!("node '{id}' has no index within the window")),
             }
         }
-        self.rows.insert(id, Bytes::copy_from_slice(data));
+        self.rows.insert(id, row);
         Ok(())
     }
 
-    /// Takes a row out: its data and index (0 without `positions`).
-    fn take(&mut self, id: &str) -> Option<(Arc<str>, (Bytes, usize))> {
-        let (id, data) = self.rows.remove_entry(id)?;
+    /// Takes a row out, with its index (0 without `positions`).
+    fn take(&mut self, id: &str) -> Option<(Arc<str>, (Held, usize))> {
+        let (id, row) = self.rows.remove_entry(id)?;
         let index = match &mut self.order {
             Some(order) => {
                 let index = order.iter().position(|other| *other == id)?;
@@ -231,7 +292,7 @@ impl LiveResult {
             }
             None => 0,
         };
-        Some((id, (data, index)))
+        Some((id, (row, index)))
     }
 }
 

@@ -9,7 +9,7 @@ use super::{ObjectWriter, SubscriptionSpec};
 use crate::error::ErrorCode;
 use crate::json::utf8;
 use crate::limits::MESSAGE_NESTING;
-use crate::model::Query;
+use crate::model::{Etag, Query};
 use crate::token::Token;
 
 /// One message from client to server.
@@ -56,8 +56,17 @@ messages! {
             /// The version from which to resume.
             since: Option<String> = "since"
                 where since.is_none() || options.resume, else "needs 'options.resume' to be true",
+            /// The etags of the rows that the client holds, in its order: from which to resume where there is no `since`, or none
+            /// that is known.
+            have: Option<Vec<Etag>> = "have"
+                where have.is_none() || options.resume, else "needs 'options.resume' to be true",
             /// The query.
             query: Query = "query",
+        },
+        /// `awaitPosition`: tell me when my live queries show this.
+        "awaitPosition" AwaitPosition {
+            /// A token that names a commit.
+            position: String = "position",
         },
         /// `destroyLiveQuery`.
         "destroyLiveQuery" DestroyLiveQuery {
@@ -68,9 +77,18 @@ messages! {
 }
 
 options! {
-    /// The opt-in extensions of a connection: none so far.
-    #[non_exhaustive]
-    pub struct AuthOptions {}
+    /// The opt-in extensions of a connection.
+    ///
+    /// ```
+    /// use liveset_core::AuthOptions;
+    ///
+    /// let options = AuthOptions { commits: true };
+    /// assert!(!options.is_none());
+    /// ```
+    pub struct AuthOptions {
+        /// `commit` behind the last message of each commit.
+        commits = "commits",
+    }
 }
 
 options! {
@@ -89,8 +107,10 @@ options! {
         counts = "counts",
         /// Additions and removals carry `reason`.
         reasons = "reasons",
-        /// `liveQueryCreated` and the diffs carry `version`, from which a later create can resume.
+        /// `liveQueryCreated` and the diffs carry `version`, and rows their `etag`, from which a later create can resume.
         resume = "resume",
+        /// `liveQueryStatus` whenever the set is not live, or has changed in that; a live query on a set that is loading waits for it.
+        status = "status",
         /// `liveQueryCreated` carries `hints`: what is probably a mistake in the query.
         hints = "hints",
     }

@@ -9,7 +9,7 @@ use super::field::read::{Members, Refused};
 use super::{ObjectWriter, Raw, SubscriptionSpec};
 use crate::json::utf8;
 use crate::limits::SERVER_MESSAGE_NESTING;
-use crate::model::{Hint, Reason};
+use crate::model::{Etag, Hint, Reason};
 
 messages! {
     /// One message from server to client.
@@ -56,7 +56,7 @@ messages! {
             key: Option<Cow<'a, str>> = "key",
             hints: Option<Vec<Hint>> = "hints",
         },
-        /// The live query is there again; the net diffs since the version asked for follow.
+        /// The live query is there again: what makes what the client has into the result follows.
         "liveQueryResumed" LiveQueryResumed {
             request_id: Option<Cow<'a, str>> = "requestId",
             id: Cow<'a, str> = "id",
@@ -64,11 +64,13 @@ messages! {
             capped: bool = "capped",
             version: Option<Cow<'a, str>> = "version",
             key: Option<Cow<'a, str>> = "key",
+            drop: Option<Vec<u64>> = "drop",
         },
         /// Some of the initial rows, in order.
         "liveQueryData" LiveQueryData {
             id: Cow<'a, str> = "id",
             data: Vec<Raw<'a>> = "data",
+            etags: Option<Vec<Etag>> = "etags",
             has_more: bool = "hasMore",
             capped: bool = "capped",
         },
@@ -77,6 +79,7 @@ messages! {
             id: Cow<'a, str> = "id",
             node_id: Cow<'a, str> = "nodeId",
             data: Raw<'a> = "data",
+            etag: Option<Etag> = "etag",
             index: Option<u64> = "index",
             reason: Option<Reason> = "reason" as Entered,
             version: Option<Cow<'a, str>> = "version",
@@ -86,6 +89,7 @@ messages! {
             id: Cow<'a, str> = "id",
             node_id: Cow<'a, str> = "nodeId",
             data: Raw<'a> = "data",
+            etag: Option<Etag> = "etag",
             index: Option<u64> = "index",
             version: Option<Cow<'a, str>> = "version",
         },
@@ -102,6 +106,16 @@ messages! {
             total_count: u64 = "totalCount",
             capped: bool = "capped",
         },
+        /// The set of the live query has another status.
+        "liveQueryStatus" LiveQueryStatus {
+            id: Cow<'a, str> = "id",
+            status: Cow<'a, str> = "status",
+            since: Option<Cow<'a, str>> = "since",
+        },
+        /// All live queries show the commit that was asked for, and all before it.
+        "positionReached" PositionReached { request_id: Option<Cow<'a, str>> = "requestId", },
+        /// Everything of a commit was sent: the live queries that have loaded show one moment together.
+        "commit" Commit,
         /// The live query is gone, nothing of it follows.
         "liveQueryDestroyed" LiveQueryDestroyed {
             request_id: Option<Cow<'a, str>> = "requestId",

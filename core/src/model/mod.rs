@@ -2,6 +2,7 @@
 
 mod change;
 pub mod duration;
+mod etag;
 mod hint;
 mod limit;
 mod param;
@@ -9,10 +10,12 @@ mod query;
 mod read_limits;
 mod row;
 mod snapshot;
+mod status;
 
 #[doc(inline)]
 pub use crate::{limit, limits};
 pub use change::{Batch, Change, LiveUpdate, Reason};
+pub use etag::{Etag, NoEtag};
 pub use hint::Hint;
 #[doc(hidden)]
 pub use limit::LimitType;
@@ -24,3 +27,4 @@ pub use row::{Row, StoredRow};
 #[doc(hidden)]
 pub use serde;
 pub use snapshot::{Count, Snapshot};
+pub use status::SetStatus;

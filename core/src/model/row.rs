@@ -2,11 +2,13 @@
 
 use std::cmp::Ordering;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
+
+use super::Etag;
 
 /// The shared part of a [`Row`]: an id and JSON. An implementation may hold more in the same allocation.
 pub trait StoredRow: Send + Sync {
@@ -14,6 +16,11 @@ pub trait StoredRow: Send + Sync {
     fn id(&self) -> &str;
     /// One JSON object.
     fn json(&self) -> &[u8];
+
+    /// What tells this version of the row apart. Computed each time where nothing keeps it.
+    fn etag(&self) -> Etag {
+        Etag::of(self.id(), self.json())
+    }
 }
 
 /// One row as a result shows it: its id, its JSON, and its place in the order of the query. Cloning shares all three.
@@ -62,6 +69,18 @@ impl Row {
     /// and empty for a row that was not asked for by a query.
     pub fn order_key(&self) -> &Bytes {
         &self.order_key
+    }
+
+    /// What tells this version of the row apart. [Computed](Etag::of) each time, except of a row that [keeps](Row::keeping_etag) it.
+    pub fn etag(&self) -> Etag {
+        self.stored.etag()
+    }
+
+    /// The same row, which together with its clones computes its etag once: when it is first asked for, or never where it is given.
+    #[must_use]
+    pub fn keeping_etag(self, known: Option<Etag>) -> Row {
+        let etag = known.map_or_else(OnceLock::new, OnceLock::from);
+        Row { stored: Arc::new(Keeping { stored: self.stored, etag }), order_key: self.order_key }
     }
 
     /// Reads a `T` out of the row's JSON.
@@ -114,6 +133,26 @@ impl Serialize for Row {
         let raw: &serde_json::value::RawValue =
             serde_json::from_slice(self.json()).map_err(serde::ser::Error::custom)?;
         raw.serialize(serializer)
+    }
+}
+
+/// A row with its etag.
+struct Keeping {
+    stored: Arc<dyn StoredRow>,
+    etag: OnceLock<Etag>,
+}
+
+impl StoredRow for Keeping {
+    fn id(&self) -> &str {
+        self.stored.id()
+    }
+
+    fn json(&self) -> &[u8] {
+        self.stored.json()
+    }
+
+    fn etag(&self) -> Etag {
+        *self.etag.get_or_init(|| self.stored.etag())
     }
 }
 

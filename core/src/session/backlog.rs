@@ -84,16 +84,20 @@ impl Backlog {
     pub(super) fn fold(&mut self, folded: &mut u64) {
         if let Backlog::Waiting(queue) = self {
             *folded += queue.changes as u64;
-            *self = Backlog::Folded(Box::new(queue.folded()));
+            let mut net = Pending::new();
+            queue.fold_onto(&mut net);
+            *self = Backlog::Folded(Box::new(net));
         }
     }
 
-    /// Takes everything, folded.
-    pub(super) fn drain(&mut self) -> Vec<Change> {
-        match std::mem::replace(self, Backlog::empty()) {
-            Backlog::Waiting(queue) => queue.folded().drain().changes,
-            Backlog::Folded(mut pending) => pending.drain().changes,
+    /// Everything, folded onto what goes before it.
+    pub(super) fn onto(self, mut pending: Pending) -> Pending {
+        match self {
+            Backlog::Waiting(queue) => queue.fold_onto(&mut pending),
+            Backlog::Folded(net) if pending.is_empty() => return *net,
+            Backlog::Folded(mut net) => pending.push(&net.drain()),
         }
+        pending
     }
 
     /// Takes the next diff, and the version to which the client has come with it, if it is a commit's last.
@@ -147,6 +151,11 @@ impl Queue {
         self.batches.front().map(|first| first.batch.version)
     }
 
+    /// The version of the commit that the first batch is of.
+    pub(super) fn commit(&self) -> Option<u64> {
+        self.batches.front().map(|first| first.commit)
+    }
+
     /// The count after the first batch, where it is the last of its commit.
     pub(super) fn count(&self) -> Option<Count> {
         let (first, next) = (self.batches.front()?, self.batches.get(1));
@@ -154,12 +163,10 @@ impl Queue {
         first.batch.count.filter(|_| is_last)
     }
 
-    fn folded(&self) -> Pending {
-        let mut pending = Pending::new();
+    fn fold_onto(&self, pending: &mut Pending) {
         let mut sent = self.sent;
         for Queued { batch, .. } in &self.batches {
             pending.push_from(batch, std::mem::take(&mut sent));
         }
-        pending
     }
 }

@@ -15,7 +15,7 @@ use crate::message::{
     Ahead, ClientBody, ClientMessage, ClientMessageError, LiveQueryOptions, ServerMessage, SubscriptionSpec,
     shortened,
 };
-use crate::model::{Query, limit};
+use crate::model::{Etag, Query, limit};
 use crate::time::Monotonic;
 
 impl Session {
@@ -54,8 +54,10 @@ impl Session {
 
     /// "`auth` must be the first message. Anything else first: `error` `NOT_AUTHENTICATED`, close 1008."
     fn take_first(&mut self, deadline: Monotonic, message: Result<ClientMessage, ClientMessageError>) {
-        let (request_id, token) = match message {
-            Ok(ClientMessage { request_id, body: ClientBody::Auth { token, .. } }) => (request_id, token),
+        let (request_id, token, options) = match message {
+            Ok(ClientMessage { request_id, body: ClientBody::Auth { token, options } }) => {
+                (request_id, token, options)
+            }
             Err(error) if error.is_auth => return self.refuse_malformed(&error),
             Ok(ClientMessage { request_id, .. }) => {
                 return self.close_unauthenticated(request_id.as_deref());
@@ -64,7 +66,8 @@ impl Session {
         };
         let attempt = self.requests.attempt();
         self.requests.push(Request::Verify { attempt, token });
-        self.state = State::Verifying { deadline, attempt, request_id, held: super::held::Held::default() };
+        let held = super::held::Held::default();
+        self.state = State::Verifying { deadline, attempt, request_id, options, held };
     }
 
     fn close_unauthenticated(&mut self, request_id: Option<&str>) {
@@ -102,17 +105,18 @@ impl Session {
             ClientBody::Ping => {
                 self.answer(&ServerMessage::Pong { request_id: request_id.as_deref().map(Cow::Borrowed) });
             }
-            ClientBody::Auth { token, .. } => {
+            ClientBody::Auth { token, options } => {
                 let attempt = self.requests.attempt();
                 let deadline = now + self.limits.auth_timeout;
-                active.reauth = Some(Reauth { deadline, attempt, request_id });
+                active.reauth = Some(Reauth { deadline, attempt, request_id, options });
                 self.requests.push(Request::Verify { attempt, token });
             }
             ClientBody::SubscribeEvents { subscriptions } => self.subscribe(request_id, subscriptions),
             ClientBody::UnsubscribeEvents { ids } => self.unsubscribe(request_id, ids),
-            ClientBody::CreateLiveQuery { id, query, options, since } => {
-                self.create_live_query(request_id, id, Asked { query, options, since, ahead });
+            ClientBody::CreateLiveQuery { id, query, options, since, have } => {
+                self.create_live_query(request_id, id, Asked { query, options, since, have, ahead });
             }
+            ClientBody::AwaitPosition { position } => self.await_position(now, request_id, position),
             ClientBody::DestroyLiveQuery { id } => self.destroy_live_query(request_id.as_deref(), &id),
         }
     }
@@ -197,18 +201,36 @@ impl Session {
             return self.error(ErrorCode::LimitExceeded, &message, request_id.as_deref(), Some(&id));
         }
         let ticket = self.requests.ticket();
-        let Asked { query, options, since, ahead } = asked;
+        let Asked { query, options, since, have, ahead } = asked;
         live_queries.request(ticket, id.clone(), request_id, options, since.as_deref().map(Box::from));
-        self.requests.push(Request::CreateLiveQuery { ticket, id, query, options, since, ahead });
+        self.requests.push(Request::CreateLiveQuery { ticket, id, query, options, since, have, ahead });
+    }
+
+    fn await_position(&mut self, now: Monotonic, request_id: Option<Box<str>>, position: String) {
+        let State::Active(active) = &mut self.state else { return };
+        let limit = self.limits.awaited_positions;
+        if active.awaited.len() >= limit {
+            let message = format!("A connection may wait for at most {limit} positions");
+            self.refusals.count(limit!(SessionLimits.awaited_positions));
+            return self.error(ErrorCode::LimitExceeded, &message, request_id.as_deref(), None);
+        }
+        let ticket = self.requests.ticket();
+        active.awaited.push(ticket, request_id, now + self.limits.position_timeout);
+        self.requests.push(Request::AwaitPosition { ticket, position });
     }
 
     /// "drops what is pending and stops the stream: nothing of that query follows `liveQueryDestroyed`"
     fn destroy_live_query(&mut self, request_id: Option<&str>, id: &str) {
         let State::Active(active) = &mut self.state else { return };
-        let Some((ticket, id)) = active.streams.live_queries.remove_by_id(id) else {
+        let Some((ticket, id, created_by)) = active.streams.live_queries.remove_by_id(id) else {
             let message = format!("No live query '{id}' on this connection");
             return self.error(ErrorCode::UnknownId, &message, request_id, Some(id));
         };
+        // Every request is answered, also the one that has made it.
+        if let Some(created_by) = created_by {
+            let message = "It was destroyed while it waited for its set";
+            self.error(ErrorCode::Overloaded, message, Some(&created_by), Some(&id));
+        }
         let request_id = request_id.map(Cow::Borrowed);
         self.answer(&ServerMessage::LiveQueryDestroyed { request_id, id: Cow::Borrowed(&id) });
         self.requests.push(Request::LiveQueryDestroyed { ticket, id });
@@ -249,6 +271,7 @@ struct Asked {
     query: Query,
     options: LiveQueryOptions,
     since: Option<String>,
+    have: Option<Vec<Etag>>,
     ahead: Ahead,
 }
 
@@ -267,7 +290,7 @@ fn must_wait(active: &Active, body: &ClientBody) -> bool {
     let Streams { subscriptions, live_queries, .. } = &active.streams;
     match body {
         ClientBody::Auth { .. } => active.reauth.is_some(),
-        ClientBody::Ping | ClientBody::Pong => false,
+        ClientBody::Ping | ClientBody::Pong | ClientBody::AwaitPosition { .. } => false,
         ClientBody::SubscribeEvents { subscriptions: wanted } => {
             wanted.iter().any(|entry| subscriptions.is_reserved(&entry.id))
         }

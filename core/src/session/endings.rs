@@ -39,7 +39,7 @@ impl Session {
             State::Active(active) => {
                 let Active { expires, mut streams, .. } = *active;
                 // What is queued is sent, whatever else was to come.
-                streams.live_queries.hold_behind(None);
+                streams.live_queries.end_hold();
                 self.state = State::Draining { expires, streams: Box::new(streams) };
             }
             state @ (State::Draining { .. } | State::Closing(_) | State::Closed(_)) => self.state = state,

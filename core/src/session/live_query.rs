@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use super::backlog::Backlog;
 use super::positions::Positions;
+use crate::diffs::Told;
+use crate::fold::Pending;
 use crate::limits::SessionLimits;
 use crate::message::{LiveQueryOptions, Raw, ServerMessage, text_len};
 use crate::model::{Batch, Change, Count, Row, Snapshot};
@@ -15,6 +17,8 @@ use crate::version::VersionCode;
 #[derive(Debug)]
 pub(super) struct Stream {
     load: Load,
+    /// What was closed as one step together with what other live queries had to send, and goes first.
+    step: Option<Box<Pending>>,
     backlog: Backlog,
     /// Count and cap after all that was pushed.
     latest: Count,
@@ -27,6 +31,10 @@ pub(super) struct Stream {
     mark: VersionCode,
     /// What the live query's id adds to each change, as it is written.
     id_bytes: usize,
+    /// It was suspended, and not moved since.
+    is_suspended: bool,
+    /// A fold has come to nothing: what the client has is that of a later version now.
+    has_skipped: bool,
 }
 
 /// The initial rows. Diffs wait behind them.
@@ -45,8 +53,12 @@ pub(super) enum Turn {
     Never,
     /// It sends what a commit, or a moment of time, of this version has changed: behind all that is of earlier ones.
     InLine(u64),
-    /// It sends first rows or a fold, which are of no one commit.
-    Anytime,
+    /// It sends first rows.
+    Load,
+    /// It sends a fold, which is of no one commit.
+    Fold,
+    /// It sends its part of a step.
+    Step,
 }
 
 impl Stream {
@@ -59,6 +71,7 @@ impl Stream {
     ) -> Stream {
         let count = snapshot.count;
         Stream {
+            step: None,
             backlog: Backlog::empty(),
             latest: count,
             sent: count,
@@ -67,13 +80,16 @@ impl Stream {
             mark,
             load: Load::Sending { bytes: snapshot.bytes(), snapshot, sent: 0 },
             id_bytes: text_len(id),
+            is_suspended: false,
+            has_skipped: false,
         }
     }
 
-    /// A stream whose client has the result of the version `since`, and is to be [sent](Self::push) `batch`, which led to `window`.
+    /// A stream whose client has the result of the version `since`, or rows that are of no version, and is to be [sent](Self::push)
+    /// `batch`, which led to `window`.
     pub(super) fn resuming(
         id: &str,
-        since: Box<str>,
+        since: Option<Box<str>>,
         batch: &Batch,
         window: &Snapshot,
         mark: VersionCode,
@@ -82,16 +98,19 @@ impl Stream {
         let count = batch.count.unwrap_or(window.count);
         Stream {
             load: Load::Done,
+            step: None,
             backlog: Backlog::empty(),
             latest: count,
             sent: count,
             positions: options.positions.then(|| Positions::before(batch, window)),
-            version: options.resume.then(|| match batch.changes.is_empty() {
-                true => mark.text(window.version, options.positions),
+            version: match batch.changes.is_empty() {
+                true => options.resume.then(|| mark.text(window.version, options.positions)),
                 false => since,
-            }),
+            },
             mark,
             id_bytes: text_len(id),
+            is_suspended: false,
+            has_skipped: false,
         }
     }
 
@@ -114,7 +133,9 @@ impl Stream {
                 had
             }
             Load::Done => {
-                let unsent = self.backlog.drain();
+                let step = self.step.take().map_or_else(Pending::new, |step| *step);
+                let unsent =
+                    std::mem::replace(&mut self.backlog, Backlog::empty()).onto(step).drain().changes;
                 let is_unsent: BTreeSet<&str> = unsent.iter().map(Change::id).collect();
                 let mut rows = window.rows;
                 rows.retain(|row| !is_unsent.contains(row.id()));
@@ -125,12 +146,18 @@ impl Stream {
         };
         self.backlog = Backlog::empty();
         self.latest = self.sent;
+        self.is_suspended = true;
         had
+    }
+
+    pub(super) fn is_suspended(&self) -> bool {
+        self.is_suspended
     }
 
     /// The versions that follow are written in another way; the one that the client has stays what it is. Only for a stream that was
     /// suspended: no version of what it was is told under the new mark.
     pub(super) fn moved(&mut self, mark: VersionCode) {
+        self.is_suspended = false;
         self.mark = mark;
     }
 
@@ -170,32 +197,64 @@ impl Stream {
         }
     }
 
+    /// Closes what waits, if anything does, as its part of a step: what comes from now on is sent behind it. Adds the changes that were
+    /// folded to `folded`. Not while first rows are being sent.
+    pub(super) fn close_step(&mut self, options: &LiveQueryOptions, folded: &mut u64) {
+        if !matches!(self.load, Load::Done) || matches!(self.turn(), Turn::Never) {
+            return;
+        }
+        self.backlog.fold(folded);
+        let backlog = std::mem::replace(&mut self.backlog, Backlog::empty());
+        self.step = Some(Box::new(backlog.onto(Pending::new())));
+        self.trim(options);
+    }
+
     /// A fold that has come to nothing is over.
     fn unfold_if_told(&mut self, options: &LiveQueryOptions) {
+        // The count is that which the client knows behind the step.
+        let known = self.step.as_ref().and_then(|step| step.count()).unwrap_or(self.sent);
         if let Backlog::Folded(pending) = &self.backlog
             && pending.is_empty()
-            && !(options.counts && self.latest != self.sent)
+            && !(options.counts && self.latest != known)
         {
             self.backlog = Backlog::empty();
+            self.has_skipped = true;
         }
+    }
+
+    /// Whether what the client has became that of a later version without a message, since this was last asked.
+    pub(super) fn take_skipped(&mut self) -> bool {
+        std::mem::take(&mut self.has_skipped)
     }
 
     /// When it gets to send.
     pub(super) fn turn(&self) -> Turn {
-        match (&self.load, &self.backlog) {
-            (Load::Sending { .. }, _) | (Load::Done, Backlog::Folded(_)) => Turn::Anytime,
-            (Load::Done, Backlog::Waiting(queue)) => queue.first().map_or(Turn::Never, Turn::InLine),
+        match (&self.load, &self.step, &self.backlog) {
+            (Load::Sending { .. }, ..) => Turn::Load,
+            (Load::Done, Some(_), _) => Turn::Step,
+            (Load::Done, None, Backlog::Folded(_)) => Turn::Fold,
+            (Load::Done, None, Backlog::Waiting(queue)) => queue.first().map_or(Turn::Never, Turn::InLine),
+        }
+    }
+
+    /// What the client is shown a part of by what is sent next: the version of the first rows, or the commit of the first batch.
+    pub(super) fn next_version(&self) -> Option<u64> {
+        match (&self.load, &self.step, &self.backlog) {
+            (Load::Sending { snapshot, .. }, ..) => Some(snapshot.version),
+            (Load::Done, None, Backlog::Waiting(queue)) => queue.commit(),
+            (Load::Done, ..) => None,
         }
     }
 
     /// Changes that wait.
     pub(super) fn waiting(&self) -> usize {
-        self.backlog.changes()
+        self.backlog.changes() + self.step.as_ref().map_or(0, |step| step.len())
     }
 
     /// Bytes of the changes that wait, each with the id of the live query.
     pub(super) fn bytes(&self) -> usize {
-        self.backlog.bytes() + self.waiting() * self.id_bytes
+        let step = self.step.as_ref().map_or(0, |step| step.bytes());
+        self.backlog.bytes() + step + self.waiting() * self.id_bytes
     }
 
     /// Bytes of a batch as [`bytes`](Self::bytes) would count it.
@@ -220,13 +279,17 @@ impl Stream {
         out: &mut Vec<u8>,
     ) -> bool {
         if let Load::Sending { snapshot, sent, .. } = &mut self.load {
-            *sent = write_chunk(id, snapshot, *sent, limits, out);
+            *sent = write_chunk(id, snapshot, *sent, options.resume, limits, out);
             if *sent == snapshot.rows.len() {
                 self.load = Load::Done;
             }
             return true;
         }
-        if let Some((change, told)) = self.backlog.pop() {
+        let next = match &mut self.step {
+            Some(step) => step.pop().map(|change| (change, step.is_empty().then(|| step.version()))),
+            None => self.backlog.pop(),
+        };
+        if let Some((change, told)) = next {
             // A connection that is cut within a commit must not lose the rest of it: only the commit's last
             // diff carries its version, those before it the version before.
             if let Some(version) = told {
@@ -248,7 +311,11 @@ impl Stream {
 
     /// Takes away what has nothing more to tell.
     fn trim(&mut self, options: &LiveQueryOptions) {
-        while self.count_to_tell(options).is_none()
+        if self.step.as_ref().is_some_and(|step| step.is_empty()) && self.count_to_tell(options).is_none() {
+            self.step = None;
+        }
+        while self.step.is_none()
+            && self.count_to_tell(options).is_none()
             && let Backlog::Waiting(queue) = &mut self.backlog
             && queue.drop_sent()
         {}
@@ -258,9 +325,10 @@ impl Stream {
     /// The count that is to be told when the diffs of the first batch, or of the fold, were all sent: once for a commit, also where
     /// time passed before it.
     fn count_to_tell(&self, options: &LiveQueryOptions) -> Option<Count> {
-        let count = match &self.backlog {
-            Backlog::Waiting(queue) => queue.count()?,
-            Backlog::Folded(_) => self.latest,
+        let count = match (&self.step, &self.backlog) {
+            (Some(step), _) => step.count()?,
+            (None, Backlog::Waiting(queue)) => queue.count()?,
+            (None, Backlog::Folded(_)) => self.latest,
         };
         (options.counts && count != self.sent).then_some(count)
     }
@@ -273,7 +341,8 @@ impl Stream {
             (Some(positions), Some(after)) => Some(positions.insert(after.order_key())),
             _ => None,
         };
-        change.message(id, index, options.reasons, self.version.as_deref()).write(out);
+        let LiveQueryOptions { reasons, resume, .. } = *options;
+        change.message(id, Told { index, reasons, resume, version: self.version.as_deref() }).write(out);
     }
 }
 
@@ -283,6 +352,7 @@ fn write_chunk(
     id: &str,
     snapshot: &Snapshot,
     from: usize,
+    resume: bool,
     limits: &SessionLimits,
     out: &mut Vec<u8>,
 ) -> usize {
@@ -298,7 +368,8 @@ fn write_chunk(
     }
     let next = from + data.len();
     let has_more = next < snapshot.rows.len();
-    ServerMessage::LiveQueryData { id: Cow::Borrowed(id), data, has_more, capped: snapshot.count.capped }
-        .write(out);
+    let etags = resume.then(|| rows.iter().take(data.len()).map(Row::etag).collect());
+    let capped = snapshot.count.capped;
+    ServerMessage::LiveQueryData { id: Cow::Borrowed(id), data, etags, has_more, capped }.write(out);
     next
 }

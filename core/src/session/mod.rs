@@ -1,5 +1,6 @@
 //! The server's end of one connection.
 
+mod awaited;
 mod backlog;
 mod control;
 mod dialogue;
@@ -11,6 +12,7 @@ mod live_queries;
 mod live_query;
 mod positions;
 mod requests;
+mod resumption;
 mod state;
 mod stats;
 mod subscriptions;
@@ -25,14 +27,15 @@ use held::Read;
 use keep_alive::Due;
 use requests::Requests;
 pub use requests::{About, Attempt, Event, Refusal, Request, Ticket, Transmit, Verdict};
+pub use resumption::Resumption;
 use state::{Active, State, Streams};
 pub use stats::{Backlog, SessionStats};
 use subscriptions::{Room, Wrong};
 
 use crate::error::{CloseCode, Consequence, ErrorCode, Violation};
 use crate::limits::SessionLimits;
-use crate::message::{Content, ParsedMessage, ServerMessage, SubscriptionSpec};
-use crate::model::{Batch, Count, Refusals, Snapshot};
+use crate::message::{AuthOptions, Content, ParsedMessage, ServerMessage, SubscriptionSpec};
+use crate::model::{Batch, Count, Refusals, SetStatus, Snapshot};
 use crate::time::{Monotonic, TokenBucket};
 use crate::version::VersionCode;
 
@@ -188,6 +191,9 @@ impl Session {
                         self.expire(None);
                     } else if let Some(late) = active.reauth.take_if(|reauth| reauth.deadline <= now) {
                         self.time_out_auth(late.request_id.as_deref());
+                    } else if let Some(request_id) = active.awaited.expire(now) {
+                        let message = "The live queries did not show the position in time";
+                        self.error(ErrorCode::Overloaded, message, request_id.as_deref(), None);
                     } else {
                         match active.keep_alive.step(self.control.len(), now) {
                             Due::Nothing => return,
@@ -240,7 +246,7 @@ impl Session {
     /// An `expires` that has passed already closes with `TOKEN_EXPIRED`.
     pub fn handle_verdict(&mut self, now: Monotonic, attempt: Attempt, verdict: Verdict) -> bool {
         self.handle_timeout(now);
-        let Some(request_id) = self.take_attempt(attempt) else { return false };
+        let Some((request_id, options)) = self.take_attempt(attempt) else { return false };
         let Verdict::Accepted { expires } = verdict else {
             self.close_with(ErrorCode::AuthFailed, "Authentication failed", request_id.as_deref());
             return false;
@@ -258,6 +264,9 @@ impl Session {
             State::Active(active) => active.expires = expires,
             _ => return false,
         }
+        if let State::Active(active) = &mut self.state {
+            active.streams.live_queries.frame_commits(options.commits);
+        }
         self.answer(&ServerMessage::Authenticated { request_id: request_id.as_deref().map(Cow::Borrowed) });
         self.replay(now);
         self.listens()
@@ -268,19 +277,21 @@ impl Session {
     /// close that the code stands for. False, and without a consequence, where the session waits for no such attempt.
     pub fn deny(&mut self, now: Monotonic, attempt: Attempt, code: ErrorCode, message: &str) -> bool {
         self.handle_timeout(now);
-        let Some(request_id) = self.take_attempt(attempt) else { return false };
+        let Some((request_id, _)) = self.take_attempt(attempt) else { return false };
         self.close_with(code, message, request_id.as_deref());
         true
     }
 
-    /// The mark of the request whose verdict the session waits for, if it is this one. It is not waited for any more.
-    fn take_attempt(&mut self, attempt: Attempt) -> Option<Option<Box<str>>> {
+    /// The mark of the request whose verdict the session waits for, if it is this one, and what it opts in to. It is not waited for any
+    /// more.
+    fn take_attempt(&mut self, attempt: Attempt) -> Option<(Option<Box<str>>, AuthOptions)> {
         match &mut self.state {
-            State::Verifying { attempt: current, request_id, .. } if *current == attempt => {
-                Some(request_id.take())
+            State::Verifying { attempt: current, request_id, options, .. } if *current == attempt => {
+                Some((request_id.take(), *options))
             }
             State::Active(active) => {
-                active.reauth.take_if(|reauth| reauth.attempt == attempt).map(|reauth| reauth.request_id)
+                let reauth = active.reauth.take_if(|reauth| reauth.attempt == attempt)?;
+                Some((reauth.request_id, reauth.options))
             }
             _ => None,
         }
@@ -310,7 +321,7 @@ impl Session {
         true
     }
 
-    /// Answers [`Request::Subscribe`] or [`Request::CreateLiveQuery`]: no. The ids are free again. A code
+    /// Answers [`Request::Subscribe`], [`Request::CreateLiveQuery`] or [`Request::AwaitPosition`]: no. The ids are free again. A code
     /// that closes the connection by the protocol's table closes it; to refuse no more than one live query for load,
     /// [end](Session::end_live_query) it.
     pub fn refuse(&mut self, now: Monotonic, ticket: Ticket, refusal: Refusal) {
@@ -320,7 +331,10 @@ impl Session {
             Some(request) => (id, request.request_id),
             None => match active.streams.live_queries.remove_request(ticket) {
                 Some((own, request_id)) => (Some(own), request_id),
-                None => return,
+                None => match active.awaited.remove(ticket) {
+                    Some(request_id) => (None, request_id),
+                    None => return,
+                },
             },
         };
         self.error(code, &message, request_id.as_deref(), id.as_deref());
@@ -364,8 +378,7 @@ impl Session {
     }
 
     /// Answers [`Request::CreateLiveQuery`] that named a version: `liveQueryResumed`, then the net changes
-    /// since that version as one batch. `window` is the result after the batch; its rows are looked at only
-    /// where the client asked for `positions`.
+    /// since that version as one batch, which led to `window`.
     pub fn resume_live_query(
         &mut self,
         now: Monotonic,
@@ -373,23 +386,25 @@ impl Session {
         batch: Arc<Batch>,
         window: &Snapshot,
     ) {
-        self.resume_and_tell(now, ticket, batch, window, About::default());
+        self.resume_and_tell(now, ticket, Resumption { batch, window, drop: None }, About::default());
     }
 
-    /// Like [`resume_live_query`](Session::resume_live_query); the client is also told about its query.
+    /// Answers [`Request::CreateLiveQuery`] of a client that has something already: `liveQueryResumed`, then the changes that make that
+    /// into the result.
     pub fn resume_and_tell(
         &mut self,
         now: Monotonic,
         ticket: Ticket,
-        batch: Arc<Batch>,
-        window: &Snapshot,
+        resumption: Resumption<'_>,
         about: About<'_>,
     ) {
         let State::Active(active) = &mut self.state else { return };
+        let Resumption { batch, window, drop } = &resumption;
         let Count { total: total_count, capped } = batch.count.unwrap_or(window.count);
+        let drop = drop.clone();
         let folded = &mut self.stats.changes_folded;
         let live_queries = &mut active.streams.live_queries;
-        let resumed = live_queries.resume(ticket, batch, window, about.mark, &self.limits, folded);
+        let resumed = live_queries.resume(ticket, resumption, about.mark, &self.limits, folded);
         let Some((accepted, version)) = resumed else { return };
         self.answer(&ServerMessage::LiveQueryResumed {
             request_id: accepted.request_id.as_deref().map(Cow::Borrowed),
@@ -398,9 +413,34 @@ impl Session {
             capped,
             version: version.map(Cow::Owned),
             key: about.key.map(Cow::Borrowed),
+            drop,
         });
         self.bound_backlog();
         self.replay(now);
+    }
+
+    /// Answers [`Request::AwaitPosition`]: the client is told once its live queries show this version and all before it. What was
+    /// committed up to it is to be here already.
+    pub fn await_version(&mut self, ticket: Ticket, version: u64) {
+        if let State::Active(active) = &mut self.state {
+            active.awaited.answered(ticket, version);
+        }
+    }
+
+    /// [`Request::CreateLiveQuery`] is answered later, and nobody knows when: until then the client may destroy it.
+    pub fn let_live_query_wait(&mut self, now: Monotonic, ticket: Ticket) {
+        if let State::Active(active) = &mut self.state {
+            active.streams.live_queries.let_wait(ticket);
+            self.replay(now);
+        }
+    }
+
+    /// The set of a live query, which may be one that was not answered, has this status: a client that has asked for it is told where it
+    /// does not know.
+    pub fn live_query_status(&mut self, ticket: Ticket, status: &SetStatus) {
+        if let State::Active(active) = &mut self.state {
+            active.streams.live_queries.set_status(ticket, status);
+        }
     }
 
     /// The result of a live query changed. Batches come in order of their versions, none is left out.
@@ -408,7 +448,8 @@ impl Session {
     /// Costs a reference while the client keeps up, and O(log n) for each change when it does not.
     ///
     /// Over all live queries of the connection, everything of one version is sent before what is of the next, except for those that
-    /// are still being sent their first rows, or something folded.
+    /// are still being sent their first rows, or something folded. For a client that has asked for commits all of a commit is to be
+    /// here before the next [`poll_transmit`](Session::poll_transmit).
     pub fn live_query_changed(&mut self, ticket: Ticket, batch: &Arc<Batch>) {
         self.live_query_changed_within(ticket, batch, batch.version);
     }
@@ -430,6 +471,14 @@ impl Session {
     pub fn hold_commits_behind(&mut self, last: Option<u64>) {
         if let State::Active(active) = &mut self.state {
             active.streams.live_queries.hold_behind(last);
+        }
+    }
+
+    /// What commits behind version `after` up to `last` have changed was told some live query as one net change: for a client that has
+    /// asked for commits they are one step, of all of its live queries. Before anything of them is sent. O(log steps).
+    pub fn told_as_one(&mut self, after: u64, last: u64) {
+        if let State::Active(active) = &mut self.state {
+            active.streams.live_queries.add_net(after, last);
         }
     }
 
@@ -475,6 +524,9 @@ impl Session {
             active.streams.live_queries.moved(ticket, mark);
         }
         self.live_query_changed(ticket, batch);
+        if let State::Active(active) = &mut self.state {
+            active.streams.live_queries.frame_newest();
+        }
     }
 
     /// Nothing of any live query is sent from now on, first rows neither, until this is taken back with `false`: for example while it is
@@ -556,14 +608,22 @@ impl Session {
         self.handle_timeout(now);
         let is_control = self.control.pop(out);
         let mut is_ping = false;
+        let folded = &mut self.stats.changes_folded;
         let text = match &mut self.state {
             State::Active(active) if is_control => {
                 is_ping = active.keep_alive.handed_out(&self.limits, now);
                 true
             }
             _ if is_control => true,
-            State::Active(active) => active.streams.transmit(&self.limits, out),
-            State::Draining { streams, .. } => streams.transmit(&self.limits, out),
+            State::Active(active) => match active.awaited.reached(&active.streams.live_queries) {
+                Some(request_id) => {
+                    let request_id = request_id.as_deref().map(Cow::Borrowed);
+                    ServerMessage::PositionReached { request_id }.write(out);
+                    true
+                }
+                None => active.streams.transmit(&self.limits, folded, out),
+            },
+            State::Draining { streams, .. } => streams.transmit(&self.limits, folded, out),
             _ => false,
         };
         if is_ping {
@@ -613,13 +673,20 @@ impl Session {
     pub fn wants_transmit(&self) -> bool {
         !self.control.is_empty()
             || match &self.state {
-                State::Active(active) => active.streams.has_news(),
+                State::Active(active) => {
+                    active.streams.has_news() || active.awaited.is_reached(&active.streams.live_queries)
+                }
                 State::Draining { .. } | State::Closing(_) => true,
                 State::AwaitingAuth { .. } | State::Verifying { .. } | State::Closed(_) => false,
             }
     }
 
     // ---- reading ----
+
+    /// Whether the client has asked for `commit` behind each commit. All that its live queries are sent goes through the session then.
+    pub fn frames_commits(&self) -> bool {
+        self.streams().is_some_and(|streams| streams.live_queries.frames_commits())
+    }
 
     /// Whether a ping was handed out that the client has not answered: then [`handle_sent`](Session::handle_sent) has a meaning.
     pub fn awaits_pong(&self) -> bool {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::error::{CloseCode, ErrorCode};
 use crate::message::{Ahead, LiveQueryOptions, SubscriptionSpec};
-use crate::model::{Hint, Query};
+use crate::model::{Etag, Hint, Query};
 use crate::time::Monotonic;
 use crate::token::Token;
 use crate::version::VersionCode;
@@ -16,6 +16,11 @@ use crate::version::VersionCode;
 /// `createLiveQuery` names the live query for its whole life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub(super) u64);
+
+impl Ticket {
+    /// No later than any of a session.
+    pub const FIRST: Ticket = Ticket(0);
+}
 
 /// Names one attempt of a session to authenticate. Never used twice in a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,8 +68,18 @@ pub enum Request {
         options: LiveQueryOptions,
         /// The version from which the client wants to resume.
         since: Option<String>,
+        /// The etags of the rows that the client has, in its order, from which it wants to resume where `since` cannot be.
+        have: Option<Vec<Etag>>,
         /// What was [attached](crate::ParsedMessage::attach) to the message.
         ahead: Ahead,
+    },
+    /// Which version shows what was committed at this position? Answered by [`Session::await_version`](super::Session::await_version) or
+    /// [`Session::refuse`](super::Session::refuse).
+    AwaitPosition {
+        /// The name of this request.
+        ticket: Ticket,
+        /// What the client was given, or says that it was.
+        position: String,
     },
     /// The client gave up this live query. Not answered.
     LiveQueryDestroyed {

@@ -2,8 +2,10 @@
 
 use crate::error::CloseCode;
 use crate::limits::SessionLimits;
+use crate::message::AuthOptions;
 use crate::time::Monotonic;
 
+use super::awaited::Awaited;
 use super::held::Held;
 use super::keep_alive::KeepAlive;
 use super::live_queries::LiveQueries;
@@ -27,7 +29,13 @@ pub(super) enum State {
     /// Nothing came yet.
     AwaitingAuth { deadline: Monotonic },
     /// The owner has the token.
-    Verifying { deadline: Monotonic, attempt: Attempt, request_id: Option<Box<str>>, held: Held },
+    Verifying {
+        deadline: Monotonic,
+        attempt: Attempt,
+        request_id: Option<Box<str>>,
+        options: AuthOptions,
+        held: Held,
+    },
     /// The conversation proper.
     Active(Box<Active>),
     /// Shutting down: what was queued goes out, nothing comes in.
@@ -48,6 +56,8 @@ pub(super) struct Active {
     pub(super) reauth: Option<Reauth>,
     /// Messages behind one that needs an answer of the owner first.
     pub(super) held: Held,
+    /// Positions that it waits for.
+    pub(super) awaited: Awaited,
     pub(super) streams: Streams,
 }
 
@@ -56,6 +66,7 @@ pub(super) struct Reauth {
     pub(super) deadline: Monotonic,
     pub(super) attempt: Attempt,
     pub(super) request_id: Option<Box<str>>,
+    pub(super) options: AuthOptions,
 }
 
 /// Events and live queries, and whose turn it is.
@@ -73,14 +84,19 @@ impl Active {
             expires,
             reauth: None,
             held: Held::default(),
+            awaited: Awaited::default(),
             streams: Streams::default(),
         }
     }
 
-    /// What comes first: the next ping or the end of the wait for its pong, the principal's expiry, the end of the wait for a verdict.
+    /// What comes first: the next ping or the end of the wait for its pong, the principal's expiry, the end of the wait for a verdict, that for a
+    /// position.
     pub(super) fn deadline(&self) -> Option<Monotonic> {
         let verdict = self.reauth.as_ref().map(|reauth| reauth.deadline);
-        [self.expires, verdict, self.keep_alive.deadline()].into_iter().flatten().min()
+        [self.expires, verdict, self.keep_alive.deadline(), self.awaited.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 
@@ -89,14 +105,14 @@ impl Streams {
         self.subscriptions.has_news() || self.live_queries.has_news()
     }
 
-    /// Appends the next message. Events and live queries take turns; who has nothing passes.
-    pub(super) fn transmit(&mut self, limits: &SessionLimits, out: &mut Vec<u8>) -> bool {
+    /// Appends the next message. Adds the changes that were folded to `folded`. Events and live queries take turns; who has nothing passes.
+    pub(super) fn transmit(&mut self, limits: &SessionLimits, folded: &mut u64, out: &mut Vec<u8>) -> bool {
         for _ in 0..2 {
             self.events_had_turn = !self.events_had_turn;
             let sent = if self.events_had_turn {
                 self.subscriptions.transmit(out)
             } else {
-                self.live_queries.transmit(limits, out)
+                self.live_queries.transmit(limits, folded, out)
             };
             if sent {
                 return true;

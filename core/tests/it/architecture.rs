@@ -42,10 +42,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
 const SANS_IO: &[&str] = &["liveset-core", "liveset-engine", "liveset-hub"];
 const BELOW_SANS_IO: &[&str] = &[
     "allocator-api2",
+    "arrayvec",
+    "blake3",
     "bytes",
     "castaway",
     "cfg-if",
     "compact_str",
+    "constant_time_eq",
+    "cpufeatures",
     "equivalent",
     // With seeds alone, and only behind features for tests.
     "fastrand",

@@ -11,6 +11,7 @@ mod client_in_javascript;
 mod client_session;
 mod diffs_written_once;
 mod errors_are_counted;
+mod etags;
 mod event_overflow;
 mod events;
 mod file_circles;

@@ -1,12 +1,15 @@
 //! Every message in both directions: the text that the protocol shows, and reading back what was written.
 
 use liveset_core::{
-    AuthOptions, ClientBody, ClientMessage, Hint, LiveQueryOptions, Param, Query, Raw, Reason, ServerMessage,
-    ServerMessageError, SubscriptionSpec, Token,
+    AuthOptions, ClientBody, ClientMessage, Etag, Hint, LiveQueryOptions, Param, Query, Raw, Reason,
+    ServerMessage, ServerMessageError, SubscriptionSpec, Token,
 };
 
 /// What a client may choose, at its worst.
 const EVIL: &str = "a\"b\\c\n\u{1}\u{2028}é🦀";
+
+/// Of the bytes 0 to 15.
+const ETAG: &str = "AAECAwQFBgcICQoLDA0ODw";
 
 fn entry() -> SubscriptionSpec {
     SubscriptionSpec {
@@ -32,20 +35,33 @@ fn client_messages_read_back() {
         fields: Some(vec!["id".into(), "customer.name".into()]),
     };
     let bare = Query { set: EVIL.into(), ..Query::default() };
-    let options =
-        LiveQueryOptions { positions: true, counts: true, reasons: true, resume: true, hints: true };
+    let options = LiveQueryOptions {
+        positions: true,
+        counts: true,
+        reasons: true,
+        resume: true,
+        status: true,
+        hints: true,
+    };
     let bodies = [
         ClientBody::Auth { token: Token::new(EVIL), options: AuthOptions::default() },
         ClientBody::Pong,
         ClientBody::Ping,
         ClientBody::SubscribeEvents { subscriptions: vec![entry(), entry()] },
         ClientBody::UnsubscribeEvents { ids: vec![EVIL.into(), "b".into()] },
-        ClientBody::CreateLiveQuery { id: EVIL.into(), query, options, since: Some("v1".into()) },
+        ClientBody::CreateLiveQuery {
+            id: EVIL.into(),
+            query,
+            options,
+            since: Some("v1".into()),
+            have: Some(vec![Etag::of("a", b"{}")]),
+        },
         ClientBody::CreateLiveQuery {
             id: "q".into(),
             query: bare,
             options: LiveQueryOptions::default(),
             since: None,
+            have: None,
         },
         ClientBody::DestroyLiveQuery { id: EVIL.into() },
     ];
@@ -75,7 +91,7 @@ fn client_messages_as_the_document_shows_them() {
         r#"{ "type": "createLiveQuery", "id": "lq-orders", "query": {
             "edge": "orders", "filter": "status == 'processing'", "orderBy": "createdAt desc" } }"#,
     );
-    let ClientBody::CreateLiveQuery { id, query, options, since } = create.body else { panic!() };
+    let ClientBody::CreateLiveQuery { id, query, options, since, .. } = create.body else { panic!() };
     assert_eq!((&*id, query.set.as_str(), since), ("lq-orders", "orders", None));
     assert_eq!(query.filter.as_deref(), Some("status == 'processing'"));
     assert_eq!(query.order_by.as_deref(), Some("createdAt desc"));
@@ -161,21 +177,51 @@ fn server_messages() -> Vec<(ServerMessage<'static>, &'static str)> {
                 capped: false,
                 version: Some("v".into()),
                 key: Some("no".into()),
+                drop: None,
             },
             r#"{"type":"liveQueryResumed","id":"q","totalCount":1,"capped":false,"version":"v","key":"no"}"#,
+        ),
+        (
+            ServerMessage::LiveQueryResumed {
+                request_id: None,
+                id: "q".into(),
+                total_count: 1,
+                capped: false,
+                version: None,
+                key: Some("id".into()),
+                drop: Some(vec![0, 7]),
+            },
+            r#"{"type":"liveQueryResumed","id":"q","totalCount":1,"capped":false,"key":"id","drop":[0,7]}"#,
         ),
         (
             ServerMessage::LiveQueryData {
                 id: "lq-orders".into(),
                 data: vec![data, data],
+                etags: None,
                 has_more: true,
                 capped: false,
             },
             r#"{"type":"liveQueryData","id":"lq-orders","data":[{"id":"n"},{"id":"n"}],"hasMore":true,"capped":false}"#,
         ),
         (
-            ServerMessage::LiveQueryData { id: "q".into(), data: vec![], has_more: false, capped: true },
+            ServerMessage::LiveQueryData {
+                id: "q".into(),
+                data: vec![],
+                etags: None,
+                has_more: false,
+                capped: true,
+            },
             r#"{"type":"liveQueryData","id":"q","data":[],"hasMore":false,"capped":true}"#,
+        ),
+        (
+            ServerMessage::LiveQueryData {
+                id: "q".into(),
+                data: vec![data],
+                etags: Some(vec![ETAG.parse().unwrap()]),
+                has_more: false,
+                capped: false,
+            },
+            r#"{"type":"liveQueryData","id":"q","data":[{"id":"n"}],"etags":["AAECAwQFBgcICQoLDA0ODw"],"hasMore":false,"capped":false}"#,
         ),
         (
             ServerMessage::LiveQueryAddedNode {
@@ -185,6 +231,7 @@ fn server_messages() -> Vec<(ServerMessage<'static>, &'static str)> {
                 index: None,
                 reason: None,
                 version: None,
+                etag: None,
             },
             r#"{"type":"liveQueryAddedNode","id":"q","nodeId":"n","data":{"id":"n"}}"#,
         ),
@@ -196,8 +243,9 @@ fn server_messages() -> Vec<(ServerMessage<'static>, &'static str)> {
                 index: Some(3),
                 reason: Some(Reason::Refilled),
                 version: Some("8".into()),
+                etag: Some(ETAG.parse().unwrap()),
             },
-            r#"{"type":"liveQueryAddedNode","id":"q","nodeId":"n","data":{"id":"n"},"index":3,"reason":"refilled","version":"8"}"#,
+            r#"{"type":"liveQueryAddedNode","id":"q","nodeId":"n","data":{"id":"n"},"etag":"AAECAwQFBgcICQoLDA0ODw","index":3,"reason":"refilled","version":"8"}"#,
         ),
         (
             ServerMessage::LiveQueryUpdatedNode {
@@ -206,6 +254,7 @@ fn server_messages() -> Vec<(ServerMessage<'static>, &'static str)> {
                 data,
                 index: Some(0),
                 version: None,
+                etag: None,
             },
             r#"{"type":"liveQueryUpdatedNode","id":"q","nodeId":"n","data":{"id":"n"},"index":0}"#,
         ),

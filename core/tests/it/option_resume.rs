@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use liveset_core::{About, LiveQueryOptions, LiveQueryRequest, LiveResult, Query, SessionLimits};
+use liveset_core::{About, LiveQueryOptions, LiveQueryRequest, LiveResult, Query, Resumption, SessionLimits};
 
 use crate::pair::Pair;
 use crate::util::*;
@@ -52,7 +52,7 @@ fn resumed_then_the_net_diffs() {
         [
             r#"{"type":"liveQueryResumed","requestId":"r","id":"q","totalCount":2,"capped":false,"version":"5"}"#,
             r#"{"type":"liveQueryRemovedNode","id":"q","nodeId":"a","version":"5"}"#,
-            r#"{"type":"liveQueryAddedNode","id":"q","nodeId":"b","data":{"id":"b","n":2},"version":"9"}"#,
+            r#"{"type":"liveQueryAddedNode","id":"q","nodeId":"b","data":{"id":"b","n":2},"etag":"0xnE-iGkjYUMUIR9xAls1Q","version":"9"}"#,
         ]
     );
     server.change(ticket, batch(10, 1, [removed("c", 3)]));
@@ -88,7 +88,9 @@ fn every_version_carries_the_mark_of_the_query() {
     let ticket = server.create_request();
     let changes = Arc::new(batch(9, 2, [removed("a", 1), added("b", 2)]));
     let about = About { mark: "x-".into(), ..About::default() };
-    server.session.resume_and_tell(server.now, ticket, changes, &snapshot(9, &[("b", 2)]), about);
+    let window = snapshot(9, &[("b", 2)]);
+    let resumption = Resumption { batch: changes, window: &window, drop: None };
+    server.session.resume_and_tell(server.now, ticket, resumption, about);
     assert_eq!(versions(&server.texts()), [Some("x-7"), Some("x-7"), Some("x-9")]);
 }
 

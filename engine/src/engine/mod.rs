@@ -36,7 +36,7 @@ use crate::{
     suggest,
     syntax::shortened,
     time::Timestamp,
-    update::{FeedId, Shown, Update},
+    update::{FeedId, Lag, Shown, Update},
 };
 
 pub use hints::Hints;
@@ -443,14 +443,13 @@ impl Engine {
         self.shards.iter_mut().find_map(|shard| shard.updates.pop_front())
     }
 
-    /// The next feed whose result is complete up to another version than before: the version, or `None` where it is complete up
-    /// to the newest. A feed that is behind is told of its updates later than others, those of each version in their order. Drain
+    /// The next feed whose result is complete up to another version than before. A feed that is behind is told of its updates later than others, those of each version in their order. Drain
     /// until `None`.
-    pub fn poll_lag(&mut self) -> Option<(FeedId, Option<u64>)> {
+    pub fn poll_lag(&mut self) -> Option<Lag> {
         loop {
-            let (feed, complete) = self.shards.iter_mut().find_map(|shard| shard.lags.pop_front())?;
-            if self.shards[self.shard_of_feed(feed)].feeds.contains_key(&feed) {
-                return Some((feed, complete));
+            let lag = self.shards.iter_mut().find_map(|shard| shard.lags.pop_front())?;
+            if self.shards[self.shard_of_feed(lag.feed)].feeds.contains_key(&lag.feed) {
+                return Some(lag);
             }
         }
     }

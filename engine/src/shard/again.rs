@@ -20,7 +20,7 @@ use crate::{
     steps::blocks,
     store::{row::Row, set::Set, sorting::Sorting},
     update::WindowChange,
-    update::{FeedId, Update},
+    update::{FeedId, Lag, Update},
 };
 
 /// A view has run out of rows in the middle of a commit: what it showed before is had by taking the changes back.
@@ -29,7 +29,7 @@ pub(super) fn begin(
     changes: &[WindowChange],
     total: u64,
     moment: AsOf<'_>,
-    lags: &mut VecDeque<(FeedId, Option<u64>)>,
+    lags: &mut VecDeque<Lag>,
 ) {
     let Shape::Window { window, .. } = &view.shape else { return };
     let is_new =
@@ -41,7 +41,7 @@ pub(super) fn begin(
         view.sorting.prefix(a).cmp(&view.sorting.prefix(b)).then_with(|| view.sorting.compare(a, b))
     });
     let (version, commit) = (moment.version - 1, moment.rows.commit_before());
-    lags.extend(view.feeds.iter().map(|feed| (feed.id, Some(version))));
+    lags.extend(view.feeds.iter().map(|feed| Lag::new(feed.id, Some(version))));
     let shown = Shown { rows, total, version, now: moment.now, commit, telling: None };
     view.filling = Filling::Again(Cursor::default(), Box::new(shown));
     restart(view);
@@ -68,7 +68,7 @@ impl Shard {
                     window.entries().filter_map(|entry| rows.current(entry.row).cloned()).collect();
                 self.work.steps += rows.len() as u64 / KEPT_PER_STEP;
                 let shown = Shown { rows, total: of_view.total, version, now: then, commit, telling: None };
-                self.lags.extend(of_view.feeds.iter().map(|feed| (feed.id, Some(version))));
+                self.lags.extend(of_view.feeds.iter().map(|feed| Lag::new(feed.id, Some(version))));
                 of_view.filling = Filling::Again(Cursor::default(), Box::new(shown));
                 self.again.push_back(view);
             }
@@ -211,7 +211,8 @@ impl Shard {
             updates.push_back(update);
         }
         let complete = is_stale.then_some(next.version);
-        lags.extend(feeds.iter().map(|feed| (feed.id, complete)));
+        let net = Some((shown.version, next.version));
+        lags.extend(feeds.iter().map(|feed| Lag { feed: feed.id, complete, net }));
         match shown.telling.take() {
             // What has changed since is told next.
             Some(telling) if telling.is_stale => **shown = telling.next,

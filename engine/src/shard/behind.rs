@@ -22,6 +22,7 @@ use crate::{
         set::{Rows, Set},
     },
     time::Timestamp,
+    update::Lag,
 };
 
 /// What a slice of work may cost.
@@ -68,7 +69,7 @@ impl Shard {
         let (filter, lags) = (&self.filters[id as usize], &mut self.lags);
         for view in filter.views.iter().filter_map(|view| self.views.get(*view as usize)) {
             if view.is_done() {
-                lags.extend(view.feeds.iter().map(|feed| (feed.id, Some(moment.version - 1))));
+                lags.extend(view.feeds.iter().map(|feed| Lag::new(feed.id, Some(moment.version - 1))));
             }
         }
     }
@@ -303,7 +304,7 @@ impl Shard {
         }
         for view in filter.views.iter().filter_map(|view| self.views.get(*view as usize)) {
             if view.is_done() {
-                self.lags.extend(view.feeds.iter().map(|feed| (feed.id, complete)));
+                self.lags.extend(view.feeds.iter().map(|feed| Lag::new(feed.id, complete)));
             }
         }
     }

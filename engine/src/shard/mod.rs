@@ -43,7 +43,7 @@ use crate::{
     stats::Account,
     store::{set::Rows, sorting::Sorting},
     time::Timestamp,
-    update::{FeedId, Shown, Update},
+    update::{FeedId, Lag, Shown, Update},
 };
 
 /// One part of the queries, with everything that keeps their results true.
@@ -73,7 +73,7 @@ pub(crate) struct Shard {
     /// Views whose rows are to be looked at once more.
     again: VecDeque<u32>,
     /// Feeds of which another result is complete than that of the newest version: up to which, or none of these any more.
-    pub(crate) lags: VecDeque<(FeedId, Option<u64>)>,
+    pub(crate) lags: VecDeque<Lag>,
     window_bytes: usize,
     /// By the number of the set: what a changed row costs the views over it.
     standing: Vec<u64>,

@@ -214,6 +214,7 @@ impl Choice {
                 counts: bits & 2 != 0,
                 reasons: bits & 4 != 0,
                 resume: bits & 8 != 0,
+                status: false,
                 hints: bits & 16 != 0,
             },
             edge: if arg(5) == 1 { "users" } else { SET },

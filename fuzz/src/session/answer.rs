@@ -28,6 +28,7 @@ pub(super) enum Answer {
         total_count: u64,
         capped: bool,
         version: Option<String>,
+        drop: Option<Vec<u64>>,
     },
     Destroyed(RequestId, String),
     Error {
@@ -54,6 +55,7 @@ pub(super) enum Told {
     },
     Data {
         data: Vec<String>,
+        etags: Option<Vec<String>>,
         has_more: bool,
         capped: bool,
     },
@@ -63,12 +65,14 @@ pub(super) enum Told {
         index: Option<u64>,
         reason: Option<String>,
         version: Option<String>,
+        etag: Option<String>,
     },
     Updated {
         node_id: String,
         data: String,
         index: Option<u64>,
         version: Option<String>,
+        etag: Option<String>,
     },
     Removed {
         node_id: String,
@@ -85,6 +89,9 @@ pub(super) enum Told {
 #[derive(Clone, Debug)]
 pub(super) enum Message {
     Answer(Answer),
+    /// `commit`, and `positionReached`, which come when the live queries are there.
+    Commit,
+    Reached(RequestId),
     /// By its `type`, and with the live query that it is of.
     Told(String, Option<String>, Told),
 }
@@ -152,6 +159,8 @@ impl Message {
         let kind = fields.text("type");
         let read = match &*kind {
             "authenticated" => Message::Answer(Answer::Authenticated(fields.maybe("requestId"))),
+            "commit" => Message::Commit,
+            "positionReached" => Message::Reached(fields.maybe("requestId")),
             "ping" => Message::Answer(Answer::Ping),
             "pong" => Message::Answer(Answer::Pong(fields.maybe("requestId"))),
             "subscribedEvents" => {
@@ -176,6 +185,10 @@ impl Message {
                 total_count: fields.number("totalCount"),
                 capped: fields.flag("capped"),
                 version: fields.maybe("version"),
+                drop: fields
+                    .get("drop")
+                    .is_some()
+                    .then(|| fields.list("drop", |it| it.whole().expect("a place"))),
             }),
             "liveQueryDestroyed" => {
                 Message::Answer(Answer::Destroyed(fields.maybe("requestId"), fields.text("id")))
@@ -215,6 +228,7 @@ impl Told {
         match kind {
             "liveQueryData" => Told::Data {
                 data: fields.list("data", |row| row.raw.to_owned()),
+                etags: fields.get("etags").is_some().then(|| fields.list("etags", text)),
                 has_more: fields.flag("hasMore"),
                 capped: fields.flag("capped"),
             },
@@ -224,12 +238,14 @@ impl Told {
                 index: fields.index(),
                 reason: fields.maybe("reason"),
                 version: fields.maybe("version"),
+                etag: fields.maybe("etag"),
             },
             "liveQueryUpdatedNode" => Told::Updated {
                 node_id: fields.text("nodeId"),
                 data: fields.raw("data"),
                 index: fields.index(),
                 version: fields.maybe("version"),
+                etag: fields.maybe("etag"),
             },
             "liveQueryRemovedNode" => Told::Removed {
                 node_id: fields.text("nodeId"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use liveset_core::json::Numeral;
-use liveset_core::{ErrorCode, LiveQueryOptions, Param, Query, SubscriptionSpec};
+use liveset_core::{ErrorCode, Etag, LiveQueryOptions, Param, Query, SubscriptionSpec};
 
 use super::answer::RequestId;
 use crate::text::{Json, Kind};
@@ -18,12 +18,20 @@ pub(super) struct Said {
 
 #[derive(Debug, Clone)]
 pub(super) enum Body {
-    Auth(String),
+    /// The token, and whether it asks for commits.
+    Auth(String, bool),
+    Await(String),
     Ping,
     Pong,
     Subscribe(Vec<SubscriptionSpec>),
     Unsubscribe(Vec<String>),
-    Create { id: String, query: Query, options: LiveQueryOptions, since: Option<String> },
+    Create {
+        id: String,
+        query: Query,
+        options: LiveQueryOptions,
+        since: Option<String>,
+        have: Option<Vec<Etag>>,
+    },
     Destroy(String),
 }
 
@@ -52,10 +60,18 @@ impl Said {
             Some(None) => return Said { request_id: None, body: Err(Wrong::message(None)), is_auth },
         };
         let body = match kind.flatten() {
-            Some("auth") => match message.field("options").is_none_or(|it| only(it, &[]).is_some()) {
-                true => texts(message.field("token")).map(Body::Auth).ok_or(Wrong::message(None)),
-                false => Err(Wrong::message(None)),
-            },
+            Some("auth") => {
+                let commits = match message.field("options") {
+                    None => Some(false),
+                    Some(it) => only(it, &["commits"])
+                        .and_then(|()| it.field("commits").map_or(Some(false), Json::boolean)),
+                };
+                let auth = texts(message.field("token")).zip(commits);
+                auth.map(|(token, commits)| Body::Auth(token, commits)).ok_or(Wrong::message(None))
+            }
+            Some("awaitPosition") => {
+                texts(message.field("position")).map(Body::Await).ok_or(Wrong::message(None))
+            }
             Some("ping") => Ok(Body::Ping),
             Some("pong") => Ok(Body::Pong),
             Some("subscribeEvents") => {
@@ -132,21 +148,37 @@ fn create(message: &Json<'_>, id_bytes: usize) -> Result<Body, Wrong> {
         return Err(wrong());
     }
     let since = texts(since);
+    let have = message.field("have");
+    let etags = have.and_then(Json::list).and_then(|list| list.iter().map(etag).collect::<Option<Vec<_>>>());
+    if have.is_some() && (etags.is_none() || !options.resume) {
+        return Err(wrong());
+    }
     match query_spec(query) {
-        Some(query) => Ok(Body::Create { id, query, options, since }),
+        Some(query) => Ok(Body::Create { id, query, options, since, have: etags }),
         None => Err(Wrong { code: ErrorCode::InvalidQuery, id: Some(id) }),
     }
 }
 
+/// 22 characters of base64url, of which the last has two bits.
+fn etag(value: &Json<'_>) -> Option<Etag> {
+    let text = value.text()?;
+    let is_sign = |sign: u8| sign.is_ascii_alphanumeric() || sign == b'-' || sign == b'_';
+    let is_one = text.len() == 22 && text.bytes().all(is_sign) && text.ends_with(['A', 'Q', 'g', 'w']);
+    let etag = text.parse().ok();
+    assert_eq!(etag.is_some(), is_one, "{text}");
+    etag
+}
+
 fn options(value: Option<&Json<'_>>) -> Option<LiveQueryOptions> {
     let Some(value) = value else { return Some(LiveQueryOptions::default()) };
-    only(value, &["positions", "counts", "reasons", "resume", "hints"])?;
+    only(value, &["positions", "counts", "reasons", "resume", "status", "hints"])?;
     let option = |name: &str| value.field(name).map_or(Some(false), Json::boolean);
     Some(LiveQueryOptions {
         positions: option("positions")?,
         counts: option("counts")?,
         reasons: option("reasons")?,
         resume: option("resume")?,
+        status: option("status")?,
         hints: option("hints")?,
     })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use liveset_core::{Count, LiveQueryOptions, Row, Snapshot, Ticket};
+use liveset_core::{Count, Etag, LiveQueryOptions, Row, Snapshot, Ticket};
 
 use super::answer::Told;
 use super::world::{CAP, View, World, reason_names, version_text};
@@ -22,12 +22,16 @@ pub(super) struct Live {
     count: Count,
     /// Whether the snapshot was capped.
     was_capped: bool,
-    /// With `resume`: the version that it was told last.
-    version: String,
+    /// With `resume`: the version that it was told last; `None` while it has none.
+    version: Option<String>,
 }
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn etag(id: &str, json: &str) -> String {
+    Etag::of(id, json.as_bytes()).to_string()
 }
 
 fn row(row: &Row) -> (String, String) {
@@ -46,7 +50,7 @@ impl Live {
             order: Vec::new(),
             count: window.count,
             was_capped: window.count.capped,
-            version: version_text(view, window.version),
+            version: Some(version_text(view, window.version)),
         }
     }
 
@@ -55,25 +59,34 @@ impl Live {
         ticket: Ticket,
         options: LiveQueryOptions,
         view: View,
-        (since, had): (&str, &Snapshot),
+        (since, had): (Option<&str>, &[Row]),
         window: &Snapshot,
     ) -> Live {
         Live {
             loading: None,
-            rows: had.rows.iter().map(row).collect(),
-            order: had.rows.iter().map(|row| row.id().to_owned()).collect(),
+            rows: had.iter().map(row).collect(),
+            order: had.iter().map(|row| row.id().to_owned()).collect(),
             // Where nothing has changed it is the version of now.
-            version: match had.rows == window.rows {
-                true => version_text(view, window.version),
-                false => since.to_owned(),
+            version: match had == window.rows || (since.is_none() && had.len() == window.rows.len()) {
+                true => Some(version_text(view, window.version)),
+                false => since.map(str::to_owned),
             },
             ..Live::created(ticket, options, view, window)
         }
     }
 
+    pub(super) fn has_loaded(&self) -> bool {
+        self.loading.is_none()
+    }
+
+    /// Whether the client has this result.
+    pub(super) fn has(&self, window: &Snapshot) -> bool {
+        window.rows.iter().map(row).collect::<BTreeMap<_, _>>() == self.rows
+    }
+
     /// The version that its client is told with the answer.
     pub(super) fn version(&self) -> Option<String> {
-        self.options.resume.then(|| self.version.clone())
+        self.version.clone().filter(|_| self.options.resume)
     }
 
     /// Nothing that was not sent will be: the first rows end where they are.
@@ -90,29 +103,34 @@ impl Live {
     /// A message of this live query.
     pub(super) fn take(&mut self, message: &Told, world: &World, chunk_rows: usize) {
         match message {
-            Told::Data { data, has_more, capped } => {
+            Told::Data { data, etags, has_more, capped } => {
                 let loading = self.loading.as_mut().expect("it is loading");
+                let mut expected = Vec::new();
                 assert!(data.len() <= chunk_rows && (!data.is_empty() || loading.is_empty()));
                 for data in data {
                     let next = loading.pop_front();
                     assert_eq!(Some(data), next.as_ref(), "the rows of the snapshot, in order");
                     let id = data[7..8].to_owned();
+                    expected.push(etag(&id, data));
                     self.order.push(id.clone());
                     self.rows.insert(id, data.clone());
                 }
+                assert_eq!(*etags, self.options.resume.then_some(expected));
                 assert_eq!((*has_more, *capped), (!loading.is_empty(), self.was_capped));
                 if !has_more {
                     self.loading = None;
                 }
             }
-            Told::Added { node_id, data, index, reason, version } => {
-                assert_eq!(reason.as_deref(), self.reason(reason_names(node_id).0));
+            Told::Added { node_id, data, index, reason, version, etag: told } => {
+                self.check_reason(reason.as_deref(), reason_names(node_id).0);
+                assert_eq!(*told, self.options.resume.then(|| etag(node_id, data)));
                 let old = self.rows.insert(node_id.clone(), data.clone());
                 assert_eq!(old, None, "what is added was not there");
                 self.place(node_id, *index);
                 self.told(version.as_deref(), world);
             }
-            Told::Updated { node_id, data, index, version } => {
+            Told::Updated { node_id, data, index, version, etag: told } => {
+                assert_eq!(*told, self.options.resume.then(|| etag(node_id, data)));
                 let old = self.rows.insert(node_id.clone(), data.clone());
                 assert!(old.is_some_and(|old| old != *data), "what is updated was there and changed");
                 self.order.retain(|id| id != node_id);
@@ -120,7 +138,7 @@ impl Live {
                 self.told(version.as_deref(), world);
             }
             Told::Removed { node_id, reason, version } => {
-                assert_eq!(reason.as_deref(), self.reason(reason_names(node_id).1));
+                self.check_reason(reason.as_deref(), reason_names(node_id).1);
                 assert!(self.rows.remove(node_id).is_some(), "what is removed was there");
                 self.order.retain(|id| id != node_id);
                 self.told(version.as_deref(), world);
@@ -136,9 +154,10 @@ impl Live {
         assert!(self.rows.len() <= CAP, "more than the cap");
     }
 
-    /// The reason that it is told, if it asked for reasons.
-    fn reason(&self, name: &'static str) -> Option<&'static str> {
-        self.options.reasons.then_some(name)
+    /// It is told a reason if it asked for reasons; what it lacked when it was resumed by its rows comes without.
+    fn check_reason(&self, reason: Option<&str>, name: &'static str) {
+        let is_free = self.options.resume && self.version.is_none() && reason.is_none();
+        assert!(is_free || reason == self.options.reasons.then_some(name), "{reason:?}, not {name}");
     }
 
     fn place(&mut self, id: &str, index: Option<u64>) {
@@ -151,9 +170,12 @@ impl Live {
     /// A diff came: after first rows only. A version that is new is that of what the client has then.
     fn told(&mut self, version: Option<&str>, world: &World) {
         assert!(self.loading.is_none(), "no diff precedes the last chunk");
-        assert_eq!(version.is_some(), self.options.resume);
-        let Some(version) = version.filter(|version| **version != *self.version) else { return };
-        self.version = version.to_owned();
+        assert!(version.is_some() || !self.options.resume || self.version.is_none());
+        let Some(version) = version.filter(|version| Some(*version) != self.version.as_deref()) else {
+            return;
+        };
+        assert!(self.options.resume);
+        self.version = Some(version.to_owned());
         let (_, window) = world.known(version).expect("it is a version");
         self.assert_has(window, "of its version");
     }

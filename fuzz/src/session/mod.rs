@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use liveset_core::{
-    About, Batch, CloseCode, Count, ErrorCode, Event, Monotonic, Refusal, Request, Session, SessionLimits,
-    SessionState, Ticket, Transmit, Verdict,
+    About, Batch, CloseCode, Count, ErrorCode, Etag, Event, Monotonic, Refusal, Request, Resumption, Session,
+    SessionLimits, SessionState, Ticket, Transmit, Verdict,
 };
 
 use answer::{Answer, Message, close_name};
@@ -77,6 +77,7 @@ impl Run {
             .message_burst(40)
             .rate_limited_in_a_row(3)
             .invalid_in_a_row(4)
+            .awaited_positions(2)
             .control_messages(12);
         Run {
             model: Model::new(&limits, now),
@@ -168,8 +169,14 @@ impl Run {
                 Request::Verify { token, .. } => Asked::Verify(token.expose().to_owned()),
                 Request::Subscribe { subscriptions, .. } => Asked::Subscribe(subscriptions),
                 Request::Unsubscribed { subscriptions } => Asked::Unsubscribed(subscriptions),
-                Request::CreateLiveQuery { id, query, options, since, .. } => {
-                    Asked::Create { id: id.to_string(), query, options, since }
+                Request::CreateLiveQuery { id, query, options, since, have, .. } => {
+                    Asked::Create { id: id.to_string(), query, options, since, have }
+                }
+                Request::AwaitPosition { ticket, position } => {
+                    let waits = self.model.active().map(|active| &mut active.awaiting);
+                    let wait = waits.and_then(|waits| waits.iter_mut().find(|wait| wait.ticket.is_none()));
+                    wait.expect("it is waited for").ticket = Some(ticket);
+                    Asked::Await(position)
                 }
                 Request::LiveQueryDestroyed { id, .. } => Asked::Destroyed(id.to_string()),
             };
@@ -211,8 +218,21 @@ impl Run {
                     None => assert_eq!(self.session.accept_subscriptions(now, ticket), expected),
                 }
             }
-            Request::CreateLiveQuery { ticket, id, since, .. } => {
-                self.answer_create(ticket, &id, since, how, no);
+            Request::CreateLiveQuery { ticket, id, since, have, .. } => {
+                self.answer_create(ticket, &id, (since, have), how, no);
+            }
+            Request::AwaitPosition { ticket, position } => {
+                let version =
+                    position.parse().ok().filter(|version| *version <= self.world.version && no.is_none());
+                let Some(version) = version else {
+                    self.session.refuse(now, ticket, refusal(ErrorCode::UnknownPosition));
+                    return self.model.unknown_position(ticket);
+                };
+                self.session.await_version(ticket, version);
+                let waits = self.model.active().into_iter().flat_map(|active| &mut active.awaiting);
+                waits
+                    .filter(|wait| wait.ticket == Some(ticket))
+                    .for_each(|wait| wait.version = Some(version));
             }
             Request::Unsubscribed { .. } | Request::LiveQueryDestroyed { .. } => {}
         }
@@ -222,7 +242,7 @@ impl Run {
         &mut self,
         ticket: Ticket,
         id: &str,
-        since: Option<String>,
+        (since, have): (Option<String>, Option<Vec<Etag>>),
         how: u8,
         no: Option<ErrorCode>,
     ) {
@@ -244,21 +264,40 @@ impl Run {
             None => View::All,
         };
         let window = self.world.window(view).clone();
-        let batch = known.map(|(_, (_, had))| Arc::new(difference(had, &window)));
+        let positions = creating.as_ref().is_some_and(|creating| creating.options.positions);
+        let resumption = match &known {
+            Some((_, (_, had))) => {
+                Some(Resumption { batch: Arc::new(difference(had, &window)), window: &window, drop: None })
+            }
+            None => have.as_ref().and_then(|have| Resumption::of_rows(have, &window, positions)),
+        };
+        let drop = resumption.as_ref().and_then(|resumption| resumption.drop.clone());
         let about = About { mark: view.mark().into(), ..About::default() };
-        match batch {
-            Some(batch) => self.session.resume_and_tell(now, ticket, batch, &window, about),
+        match resumption {
+            Some(resumption) => self.session.resume_and_tell(now, ticket, resumption, about),
             None => self.session.accept_and_tell(now, ticket, Arc::new(window.clone()), about),
         }
         let Some(creating) = creating else { return };
         let (options, request_id, id_text) = (creating.options, creating.request_id, id.to_owned());
         let Count { total: total_count, capped } = window.count;
         let known = since.as_deref().and_then(|since| Some((since, &self.world.known(since)?.1)));
-        let (live, answer) = match known {
-            Some(known) => {
-                let live = Live::resumed(ticket, options, view, known, &window);
+        let resumed = match (known, have, &drop) {
+            (Some((since, had)), ..) => {
+                Some(Live::resumed(ticket, options, view, (Some(since), &had.rows), &window))
+            }
+            (None, Some(have), Some(drop)) => {
+                // Of etags that are there twice the first counts, which is never dropped for the second.
+                let kept = (0..).zip(&have).filter(|(place, _)| !drop.contains(place)).map(|(_, etag)| etag);
+                let row = |etag: &Etag| window.rows.iter().find(|row| row.etag() == *etag);
+                let kept: Vec<_> = kept.map(|etag| row(etag).expect("what stays is there").clone()).collect();
+                Some(Live::resumed(ticket, options, view, (None, &kept), &window))
+            }
+            _ => None,
+        };
+        let (live, answer) = match resumed {
+            Some(live) => {
                 let version = live.version();
-                (live, Answer::Resumed { request_id, id: id_text, total_count, capped, version })
+                (live, Answer::Resumed { request_id, id: id_text, total_count, capped, version, drop })
             }
             None => {
                 let version = options.resume.then(|| version_text(view, window.version));
@@ -354,6 +393,25 @@ impl Run {
                 assert_eq!(Some(&answer), self.model.answers.pop_front().as_ref(), "the next answer");
                 if answer == Answer::Ping {
                     self.model.pinged(self.now);
+                }
+                return;
+            }
+            Message::Commit => {
+                self.reached.insert("commit".to_owned());
+                let streams = self.model.streams().expect("it serves");
+                assert!(streams.commits && self.world.shows_since(1, streams.live.values()));
+                return;
+            }
+            Message::Reached(request_id) => {
+                self.reached.insert("positionReached".to_owned());
+                let active = self.model.active().expect("it serves");
+                // Of those with one mark, the first.
+                let is_reached =
+                    |wait: &model::Awaiting| wait.request_id == request_id && wait.version.is_some();
+                let place = active.awaiting.iter().position(is_reached).expect("it is waited for");
+                let version = active.awaiting.remove(place).version.unwrap_or_default();
+                for live in active.streams.live.values() {
+                    assert!(live.has_loaded() && self.world.shows_since(version, [live]));
                 }
                 return;
             }

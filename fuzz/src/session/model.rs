@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use liveset_core::{
-    CloseCode, ErrorCode, LiveQueryOptions, Monotonic, Query, SessionLimits, SubscriptionSpec, Verdict,
-    Violation,
+    CloseCode, ErrorCode, Etag, LiveQueryOptions, Monotonic, Query, SessionLimits, SubscriptionSpec, Ticket,
+    Verdict, Violation,
 };
 
 use super::{
@@ -22,6 +22,7 @@ pub(super) enum Stand {
     Verifying {
         deadline: Monotonic,
         request_id: RequestId,
+        commits: bool,
         held: VecDeque<String>,
     },
     Active(Box<Active>),
@@ -40,17 +41,30 @@ pub(super) struct Active {
     ping_at: Option<Monotonic>,
     /// None while the ping waits to be handed out.
     pong_until: Option<Monotonic>,
-    /// Until when it is waited for, and its mark.
-    reauth: Option<(Monotonic, RequestId)>,
+    /// Until when it is waited for, its mark, and whether it asks for commits.
+    reauth: Option<(Monotonic, RequestId, bool)>,
+    pub(super) awaiting: Vec<Awaiting>,
     held: VecDeque<String>,
     subscribing: Vec<Subscribing>,
     creating: BTreeMap<String, Creating>,
     pub(super) streams: Streams,
 }
 
+/// A position that the client waits for.
+#[derive(Debug)]
+pub(super) struct Awaiting {
+    pub(super) request_id: RequestId,
+    pub(super) ticket: Option<Ticket>,
+    /// There once the owner has answered.
+    pub(super) version: Option<u64>,
+    deadline: Monotonic,
+}
+
 /// What is sent beside answers.
 #[derive(Debug, Default)]
 pub(super) struct Streams {
+    /// Whether the client is told of commits.
+    pub(super) commits: bool,
     pub(super) events: Events,
     pub(super) live: BTreeMap<String, Live>,
 }
@@ -73,9 +87,16 @@ pub(super) struct Creating {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
     Verify(String),
+    Await(String),
     Subscribe(Vec<SubscriptionSpec>),
     Unsubscribed(Vec<SubscriptionSpec>),
-    Create { id: String, query: Query, options: LiveQueryOptions, since: Option<String> },
+    Create {
+        id: String,
+        query: Query,
+        options: LiveQueryOptions,
+        since: Option<String>,
+        have: Option<Vec<Etag>>,
+    },
     Destroyed(String),
 }
 
@@ -128,8 +149,9 @@ impl Model {
             Stand::Awaiting { deadline } | Stand::Verifying { deadline, .. } => Some(*deadline),
             Stand::Active(active) => {
                 let keep_alive = active.ping_at.or(active.pong_until);
-                let verdict = active.reauth.as_ref().map(|(deadline, _)| *deadline);
-                [keep_alive, active.expires, verdict].into_iter().flatten().min()
+                let verdict = active.reauth.as_ref().map(|(deadline, ..)| *deadline);
+                let position = active.awaiting.iter().map(|wait| wait.deadline).min();
+                [keep_alive, active.expires, verdict, position].into_iter().flatten().min()
             }
             Stand::Draining { expires, .. } => *expires,
             Stand::Closing(_) | Stand::Closed => None,
@@ -147,9 +169,13 @@ impl Model {
                 Stand::Active(active) if active.expires.is_some_and(|expires| expires <= now) => {
                     self.close_with(ErrorCode::TokenExpired, None);
                 }
-                Stand::Active(active) if active.reauth.as_ref().is_some_and(|(until, _)| *until <= now) => {
-                    let request_id = active.reauth.take().and_then(|(_, request_id)| request_id);
+                Stand::Active(active) if active.reauth.as_ref().is_some_and(|(until, ..)| *until <= now) => {
+                    let request_id = active.reauth.take().and_then(|(_, request_id, _)| request_id);
                     self.close_with(ErrorCode::AuthTimeout, request_id);
+                }
+                Stand::Active(active) if active.awaiting.first().is_some_and(|wait| wait.deadline <= now) => {
+                    let wait = active.awaiting.remove(0);
+                    self.answer(Answer::error(ErrorCode::Overloaded, wait.request_id, None));
                 }
                 Stand::Active(active) if active.ping_at.is_some() => {
                     (active.ping_at, active.pong_until) = (None, None);
@@ -214,9 +240,9 @@ impl Model {
         let Stand::Awaiting { deadline } = self.stand else { return };
         let Said { request_id, body, is_auth } = Said::read(text, self.limits.id_bytes);
         match body {
-            Ok(Body::Auth(token)) => {
+            Ok(Body::Auth(token, commits)) => {
                 self.asked.push_back(Asked::Verify(token));
-                self.stand = Stand::Verifying { deadline, request_id, held: VecDeque::new() };
+                self.stand = Stand::Verifying { deadline, request_id, commits, held: VecDeque::new() };
             }
             Err(wrong) if is_auth => self.malformed(request_id, wrong),
             _ => self.close_with(ErrorCode::NotAuthenticated, request_id),
@@ -279,8 +305,8 @@ impl Model {
                     active.ping_at = Some(now + ping_interval);
                 }
             }
-            Body::Auth(token) => {
-                active.reauth = Some((now + auth_timeout, request_id));
+            Body::Auth(token, commits) => {
+                active.reauth = Some((now + auth_timeout, request_id, commits));
                 self.asked.push_back(Asked::Verify(token));
             }
             Body::Subscribe(entries) => {
@@ -323,18 +349,24 @@ impl Model {
                     self.answer(Answer::Unsubscribed(request_id, ids));
                 }
             }
-            Body::Create { id, query, options, since } => {
+            Body::Create { id, query, options, since, have } => {
                 let code = if active.streams.live.contains_key(&id) {
                     ErrorCode::DuplicateId
                 } else if active.streams.live.len() + active.creating.len() >= live_queries {
                     ErrorCode::LimitExceeded
                 } else {
                     active.creating.insert(id.clone(), Creating { request_id, options });
-                    self.asked.push_back(Asked::Create { id, query, options, since });
+                    self.asked.push_back(Asked::Create { id, query, options, since, have });
                     return;
                 };
                 self.answer(Answer::error(code, request_id, Some(&id)));
             }
+            Body::Await(position) if active.awaiting.len() < self.limits.awaited_positions => {
+                let deadline = now + self.limits.position_timeout;
+                active.awaiting.push(Awaiting { request_id, ticket: None, version: None, deadline });
+                self.asked.push_back(Asked::Await(position));
+            }
+            Body::Await(_) => self.answer(Answer::error(ErrorCode::LimitExceeded, request_id, None)),
             Body::Destroy(id) => match active.streams.live.remove(&id) {
                 Some(_) => {
                     self.answer(Answer::Destroyed(request_id, id.clone()));
@@ -377,10 +409,10 @@ impl Model {
     /// `current` tells whether the verdict is on the attempt that the session waits for. Returns what the session has to.
     pub(super) fn verdict(&mut self, now: Monotonic, current: bool, verdict: Verdict) -> bool {
         self.pass(now);
-        let request_id = match &mut self.stand {
-            Stand::Verifying { request_id, .. } if current => request_id.take(),
+        let (request_id, commits) = match &mut self.stand {
+            Stand::Verifying { request_id, commits, .. } if current => (request_id.take(), *commits),
             Stand::Active(active) if current => match active.reauth.take() {
-                Some((_, request_id)) => request_id,
+                Some((_, request_id, commits)) => (request_id, commits),
                 None => return false,
             },
             _ => return false,
@@ -400,13 +432,14 @@ impl Model {
                     ping_at: Some(now + self.limits.ping_interval),
                     pong_until: None,
                     reauth: None,
+                    awaiting: Vec::new(),
                     held: std::mem::take(held),
                     subscribing: Vec::new(),
                     creating: BTreeMap::new(),
-                    streams: Streams::default(),
+                    streams: Streams { commits, ..Streams::default() },
                 }));
             }
-            Stand::Active(active) => active.expires = expires,
+            Stand::Active(active) => (active.expires, active.streams.commits) = (expires, commits),
             _ => {}
         }
         self.answer(Answer::Authenticated(request_id));
@@ -449,6 +482,15 @@ impl Model {
             self.close(close_code(code));
         }
         self.replay(now);
+    }
+
+    /// The owner knows no such position.
+    pub(super) fn unknown_position(&mut self, ticket: Ticket) {
+        let Some(active) = self.active() else { return };
+        if let Some(place) = active.awaiting.iter().position(|wait| wait.ticket == Some(ticket)) {
+            let wait = active.awaiting.remove(place);
+            self.answer(Answer::error(ErrorCode::UnknownPosition, wait.request_id, None));
+        }
     }
 
     pub(super) fn live(&mut self, now: Monotonic, id: &str, live: Live, answer: Answer) {
@@ -540,8 +582,8 @@ impl Active {
     fn must_wait(&self, said: &Said) -> bool {
         let is_reserved = |id: &str| self.reserved().any(|other| other == id);
         match &said.body {
-            Ok(Body::Auth(_)) => self.reauth.is_some(),
-            Ok(Body::Ping | Body::Pong) | Err(_) => false,
+            Ok(Body::Auth(..)) => self.reauth.is_some(),
+            Ok(Body::Ping | Body::Pong | Body::Await(_)) | Err(_) => false,
             Ok(Body::Subscribe(entries)) => entries.iter().any(|entry| is_reserved(&entry.id)),
             Ok(Body::Unsubscribe(ids)) => ids.iter().any(|id| is_reserved(id)),
             Ok(Body::Create { id, .. } | Body::Destroy(id)) => self.creating.contains_key(id),

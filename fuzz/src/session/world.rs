@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use liveset_core::{Batch, Change, Count, Reason, Row, Snapshot};
 
+use super::live::Live;
+
 /// The most rows of a result.
 pub(super) const CAP: usize = 3;
 
@@ -36,7 +38,7 @@ impl View {
 #[derive(Debug)]
 pub(super) struct World {
     nodes: BTreeMap<char, u8>,
-    version: u64,
+    pub(super) version: u64,
     /// By version, as clients are told it.
     history: BTreeMap<String, (View, Snapshot)>,
 }
@@ -57,6 +59,13 @@ impl World {
     /// The result that had this version.
     pub(super) fn known(&self, version: &str) -> Option<&(View, Snapshot)> {
         self.history.get(version)
+    }
+
+    /// Whether all of these that have loaded show the results of one version, which is no earlier than this one.
+    pub(super) fn shows_since<'a>(&self, first: u64, all: impl IntoIterator<Item = &'a Live>) -> bool {
+        let loaded: Vec<&Live> = all.into_iter().filter(|live| live.has_loaded()).collect();
+        let shows = |live: &&Live, version| live.has(&self.history[&version_text(live.view, version)].1);
+        (first..=self.version).any(|version| loaded.iter().all(|live| shows(live, version)))
     }
 
     /// What a commit changes in each result.

@@ -113,7 +113,7 @@ fn every_message_that_is_declared_reads_back() {
         message.write(&mut text);
         match ClientMessage::parse(&text, 128) {
             Ok(read) => assert_eq!(read, message),
-            Err(error) => assert!(error.message.contains("'since' needs"), "{error}"),
+            Err(error) => assert!(error.message.contains("needs 'options.resume'"), "{error}"),
         }
         clients.insert(message.body.type_name());
         let message = server_message(&mut random);

@@ -32,7 +32,7 @@ fn session() {
         &reached,
         words(
             "Authenticated Ping Pong Subscribed Unsubscribed Created Resumed Destroyed event warning \
-             liveQueryData liveQueryAddedNode liveQueryUpdatedNode liveQueryRemovedNode liveQueryCount",
+             liveQueryData liveQueryAddedNode liveQueryUpdatedNode liveQueryRemovedNode liveQueryCount commit positionReached",
         ),
     );
     // Queries, event types and permission are the owner's to judge; of its refusals one stands for all.

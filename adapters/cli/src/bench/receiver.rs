@@ -272,8 +272,13 @@ impl Reader {
         }
         for query in 0..plan.queries {
             if let Some((query, options, id)) = live_query(plan, self.index, query) {
-                let text =
-                    self.say(ClientBody::CreateLiveQuery { id: id.into(), query, options, since: None });
+                let text = self.say(ClientBody::CreateLiveQuery {
+                    id: id.into(),
+                    query,
+                    options,
+                    since: None,
+                    have: None,
+                });
                 frames::write(frames::TEXT, &text, NO_MASK, out);
             }
         }

@@ -34,11 +34,14 @@ async fn a_batch_is_one_atomic_commit() {
     assert_eq!((first.status, first.header("content-type")), (200, Some("application/json")));
     let first = first.json();
     assert_eq!(first["changed"], 3);
+    let position = first["position"].as_str().unwrap();
+    assert_eq!(position.len(), 32, "{first}");
 
     // The same again changes nothing, and is a commit of its own.
     let again = http.post("/batch", batch).await.json();
     assert_eq!(again["changed"], 0);
     assert!(again["commit"].as_u64() > first["commit"].as_u64(), "{again} after {first}");
+    assert_ne!(again["position"], position);
 
     // One bad op, and nothing is applied.
     let bad = r#"[{"op":"remove","set":"orders","id":"a"},{"op":"upsert","set":"orders","node":{"id":"b"}}]"#;
@@ -48,9 +51,12 @@ async fn a_batch_is_one_atomic_commit() {
 
     // What was sent comes back byte for byte, whatever a float would make of it.
     let all = http.post("/query", r#"{"edge":"orders","orderBy":"total"}"#).await;
+    let position = again["position"].as_str().unwrap();
     assert_eq!(
         all.text(),
-        r#"{"nodes":[{"id":"a","total":1.10},{"total":9007199254740993,"id":7}],"totalCount":2,"capped":false}"#
+        format!(
+            r#"{{"nodes":[{{"id":"a","total":1.10}},{{"total":9007199254740993,"id":7}}],"totalCount":2,"capped":false,"position":"{position}"}}"#
+        )
     );
 
     // Removing what is there, what is not there, and by a number.
@@ -302,11 +308,12 @@ async fn a_limit_of_nothing_is_a_count() {
     let server = Server::start(ORDERS);
     let mut http = Http::connect(&server.address).await;
     let count = |filter: &str| format!(r#"{{"edge":"orders","filter":"{filter}","limit":0}}"#);
-    let nothing = json!({ "nodes": [], "totalCount": 0, "capped": false });
-    assert_eq!(http.post("/query", &count("total > 1")).await.json(), nothing);
+    let answer = http.post("/query", &count("total > 1")).await.json();
+    let nothing = json!({ "nodes": [], "totalCount": 0, "capped": false, "position": answer["position"] });
+    assert_eq!(answer, nothing);
     let batch = r#"[{"op":"upsert","set":"orders","node":{"id":1,"total":1}},{"op":"upsert","set":"orders","node":{"id":2,"total":2}}]"#;
-    http.post("/batch", batch).await;
-    let one = json!({ "nodes": [], "totalCount": 1, "capped": true });
+    let position = http.post("/batch", batch).await.json()["position"].clone();
+    let one = json!({ "nodes": [], "totalCount": 1, "capped": true, "position": position });
     assert_eq!(http.post("/query", &count("total > 1")).await.json(), one);
 }
 

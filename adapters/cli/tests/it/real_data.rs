@@ -343,6 +343,7 @@ fn options(index: usize) -> LiveQueryOptions {
         counts: index.is_multiple_of(3),
         reasons: index.is_multiple_of(4),
         resume: index.is_multiple_of(5),
+        status: false,
         hints: index.is_multiple_of(7),
     }
 }

@@ -113,9 +113,13 @@ async fn sets_are_loaded_from_nodes_and_commits() {
     );
     let mut http = Http::connect(&server.address).await;
     let a = http.post("/query", r#"{"edge":"a","limit":1}"#).await;
-    assert_eq!(a.text(), r#"{"nodes":[{"id":1,"big":9007199254740993}],"totalCount":2499,"capped":true}"#);
+    let rows = r#"{"nodes":[{"id":1,"big":9007199254740993}],"totalCount":2499,"capped":true,"position":""#;
+    assert!(a.text().starts_with(rows), "{}", a.text());
     let b = http.post("/query", r#"{"edge":"b","filter":"2024-01-02 == now"}"#).await;
-    assert_eq!(b.json(), json!({ "nodes": [{ "key": "y" }], "totalCount": 1, "capped": false }));
+    let b = b.json();
+    let rows =
+        json!({ "nodes": [{ "key": "y" }], "totalCount": 1, "capped": false, "position": b["position"] });
+    assert_eq!(b, rows);
 }
 
 #[test]

@@ -97,9 +97,9 @@ async fn the_page_does_what_it_says() {
     }
     let printed = printed.concat();
     for expected in [
-        "\"changed\":1}",
+        "\"changed\":1,\"position\":\"",
         "copied 11 rows, up to commit 2, to copy.db\n",
-        r#"{"nodes":[],"totalCount":0,"capped":false}"#,
+        r#"{"nodes":[],"totalCount":0,"capped":false,"position":""#,
     ] {
         assert!(printed.contains(expected), "{expected}\n{printed}");
     }

@@ -10,7 +10,7 @@ use std::{
 use foldhash::fast::FixedState;
 use indexmap::{IndexMap, IndexSet};
 use liveset_core::{
-    Hint, LiveQueryOptions, Monotonic, Query, Session, SessionState, Snapshot, SubscriptionSpec, Ticket,
+    Etag, Hint, LiveQueryOptions, Monotonic, Query, Session, SessionState, Snapshot, SubscriptionSpec, Ticket,
 };
 use liveset_engine::{FeedId, Keeping};
 
@@ -25,7 +25,7 @@ use totals::Totals;
 /// All connections, in an order that is a function of what was done.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
-    /// Of each slot, whether something of a live query may wait in its session: then all that is of later commits goes there too. Apart
+    /// Of each slot, whether something of a live query may wait in its session, or it is told of commits: then all goes there. Apart
     /// from the connections, since every diff for everyone looks here.
     queued: Vec<bool>,
     slots: Vec<Option<(u64, Connection)>>,
@@ -141,12 +141,21 @@ pub(crate) struct HeldQuery {
     pub(crate) worked_at: Monotonic,
     /// Where the principal may see something else than before: what the client has, until the new result is there.
     pub(crate) had: Option<Arc<Snapshot>>,
-    /// The version from which the client wants to resume; until it is answered.
-    pub(crate) since: Option<String>,
-    /// What is probably a mistake in it, where the client asks for that; until it is answered.
-    pub(crate) hints: Vec<Hint>,
+    /// What its answer needs, where it needs anything; until it is answered.
+    pub(crate) first: Option<Box<First>>,
     /// It is among those that wait until the connection has taken the first rows of others.
     pub(crate) is_deferred: bool,
+}
+
+/// What the answer to a `createLiveQuery` needs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct First {
+    /// The version from which the client wants to resume.
+    pub(crate) since: Option<String>,
+    /// The etags of the rows that it has, to resume from where it cannot be by a version.
+    pub(crate) have: Option<Vec<Etag>>,
+    /// What is probably a mistake in the query, where the client asks for that.
+    pub(crate) hints: Vec<Hint>,
 }
 
 impl Connection {

@@ -6,15 +6,15 @@ use std::{
 };
 
 use liveset_core::{
-    About, Ahead, Batch, Change, ErrorCode, LiveQueryOptions, Query, Reason, Refusal, Row, Snapshot, Ticket,
-    VersionCode,
+    About, Ahead, Batch, Change, ErrorCode, Etag, LiveQueryOptions, Query, Reason, Refusal, Resumption, Row,
+    Snapshot, Ticket, VersionCode,
     model::{Limit, limit},
 };
 use liveset_engine::{FeedId, Keeping, OpenError, Opened, Plan};
 
 use crate::{
     ConnectionId, Hub, HubLimits, LiveQueryStage, Now, Output,
-    connections::{Connection, HeldQuery},
+    connections::{Connection, First, HeldQuery},
     direct::Direct,
     feeds::{Feeds, Watcher},
     plans::{Scope, planning_steps},
@@ -23,12 +23,14 @@ use crate::{
 };
 
 /// A `createLiveQuery`.
-pub(super) struct Asked {
+#[derive(Debug)]
+pub(crate) struct Asked {
     pub(super) ticket: Ticket,
     pub(super) id: Arc<str>,
     pub(super) query: Arc<Query>,
     pub(super) options: LiveQueryOptions,
     pub(super) since: Option<String>,
+    pub(super) have: Option<Vec<Etag>>,
     /// Its texts as parsed, where a parser has read the message.
     pub(super) ahead: Ahead,
 }
@@ -63,7 +65,7 @@ impl Hub {
         let known = self.known_scope(conn, &asked.query.set);
         let (plan, scope) =
             self.permitted(&who, &asked.query, asked.ahead.get(), asked.options.counts, known.as_ref())?;
-        let Asked { ticket, id, query, options, since, .. } = asked;
+        let Asked { ticket, id, query, options, since, have, .. } = asked;
         let identity = identity(&query, &plan);
         let mark = self.marks.of(&identity);
         let watcher = Watcher::Connection(conn, ticket);
@@ -72,6 +74,7 @@ impl Hub {
         let Opened { feed, is_there, keeping } =
             self.open(now, &plan, &mark, watcher, direct, resumes).map_err(|error| self.no_room(&error))?;
         let hints = if options.hints { self.hints(now, watcher, &query, &scope) } else { Vec::new() };
+        let needs_more = since.is_some() || have.is_some() || !hints.is_empty();
         if let Some(connection) = self.connections.find_mut(conn) {
             if let Scope::Part(part) = &scope {
                 connection.scopes.insert(query.set.as_str().into(), part.clone());
@@ -87,8 +90,7 @@ impl Hub {
                 is_unchecked: false,
                 worked_at: now.monotonic,
                 had: None,
-                since,
-                hints,
+                first: needs_more.then(|| Box::new(First { since, have, hints })),
                 is_deferred: false,
             };
             connection.held.insert(ticket, held);
@@ -168,14 +170,24 @@ impl Hub {
             connection.is_behind(feed, ticket);
             return self.unsettled.push_back(conn);
         }
-        let since = held.since.take();
+        let First { since, have, hints } = held.first.take().map(|first| *first).unwrap_or_default();
+        let positions = held.options.positions;
         let net = since.as_ref().filter(|_| self.limits.may_resume()).and_then(|since| {
             let sibling = self.engine.sibling(held.feed);
             let feeds = [Some(held.feed), sibling].into_iter().flatten();
-            missed(&self.feeds, feeds, snapshot, mark.read(since)?, held.options.positions)
+            missed(&self.feeds, feeds, snapshot, mark.read(since)?, positions).map(|batch| Resumption {
+                batch: Arc::new(batch),
+                window: snapshot,
+                drop: None,
+            })
+        });
+        let net = net.or_else(|| {
+            let have = have.as_ref()?;
+            self.counts.own_steps += (have.len() + snapshot.rows.len()) as u64;
+            Resumption::of_rows(have, snapshot, positions)
         });
         // More than may wait is sent as first rows are: as it can be taken.
-        let net = net.filter(|net| connection.session.has_room_for(ticket, net));
+        let net = net.filter(|net| connection.session.has_room_for(ticket, &net.batch));
         if net.is_none() && snapshot.bytes() > limit {
             let id = held.id.clone();
             self.counts.refusals.count(limit!(HubLimits.initial_bytes));
@@ -190,18 +202,18 @@ impl Hub {
         self.outputs.push(Output::LiveQuery { conn, id: held.id.clone(), stage });
         let key = self.engine.key(&held.query.set);
         match net {
-            Some(batch) => {
+            Some(resumption) => {
                 self.counts.resumed += 1;
-                let (session, batch) = (&mut connection.session, Arc::new(batch));
                 let about = About { mark, key, hints: Vec::new() };
-                session.resume_and_tell(now.monotonic, ticket, batch, snapshot, about);
+                connection.session.resume_and_tell(now.monotonic, ticket, resumption, about);
             }
             None => {
-                self.counts.resumes_missed += u64::from(since.is_some());
-                let about = About { mark, key, hints: std::mem::take(&mut held.hints) };
+                self.counts.resumes_missed += u64::from(since.is_some() || have.is_some());
+                let about = About { mark, key, hints };
                 connection.session.accept_and_tell(now.monotonic, ticket, snapshot.clone(), about);
             }
         }
+        connection.session.live_query_status(ticket, self.statuses.of(&held.query.set));
         let feed = held.feed;
         connection.is_behind(feed, ticket);
         // What the session held back until it was answered is to be seen to.

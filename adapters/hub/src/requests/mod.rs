@@ -2,6 +2,7 @@
 
 mod events;
 mod live_queries;
+pub(crate) mod status;
 
 use std::sync::Arc;
 
@@ -82,15 +83,15 @@ impl Hub {
                     self.forget_subscription(now, conn, &subscription.id);
                 }
             }
-            Request::CreateLiveQuery { ticket, id, query, options, since, ahead } => {
+            Request::CreateLiveQuery { ticket, id, query, options, since, have, ahead } => {
                 self.note(conn, &id, LiveQueryStage::Asked);
-                let asked = Asked { ticket, id: id.clone(), query: Arc::new(query), options, since, ahead };
-                if let Err(refusal) = self.create(now, conn, asked) {
-                    self.refuse_query(now, conn, ticket, &id, refusal);
-                }
+                let query = Arc::new(query);
+                self.create_in_time(now, conn, Asked { ticket, id, query, options, since, have, ahead });
             }
+            Request::AwaitPosition { ticket, position } => self.await_position(now, conn, ticket, &position),
             Request::LiveQueryDestroyed { ticket, id } => {
                 self.note(conn, &id, LiveQueryStage::Ended);
+                self.statuses.unpark(conn, ticket);
                 self.forget_query(now, conn, ticket);
             }
         }

@@ -9,7 +9,7 @@ use std::{
 
 use fastrand::Rng;
 use liveset_core::{
-    Attempt, ClientEvent, ClientLimits, ClientSession, CloseCode, Monotonic, Token, Transmit,
+    Attempt, AuthOptions, ClientEvent, ClientLimits, ClientSession, CloseCode, Monotonic, Token, Transmit,
 };
 use liveset_engine::{CommitError, Committed, Op, Timestamp};
 
@@ -41,6 +41,7 @@ pub struct World {
     /// Connections of which nothing more is heard, and when their transport gives them up.
     vanished: VecDeque<(Monotonic, ConnectionId)>,
     authenticator: Authenticator,
+    auth_options: AuthOptions,
     clients: Vec<Client>,
     by_connection: BTreeMap<ConnectionId, ClientId>,
     /// Clients whose session may have something to send.
@@ -93,6 +94,7 @@ impl World {
             room: 16 * 1024,
             takes_diffs: true,
             authenticator: Box::new(|token| Ok(Principal::new(token))),
+            auth_options: AuthOptions::default(),
             clients: Vec::new(),
             by_connection: BTreeMap::new(),
             talking: BTreeSet::new(),
@@ -140,6 +142,11 @@ impl World {
         self.authenticator = Box::new(authenticator);
     }
 
+    /// What clients opt in to that connect from now on.
+    pub fn set_auth_options(&mut self, options: AuthOptions) {
+        self.auth_options = options;
+    }
+
     /// Sets the wall clock, forwards or back, and tells the hub.
     pub fn set_wall(&mut self, wall: Timestamp) {
         self.wall = wall;
@@ -172,7 +179,7 @@ impl World {
         self.by_connection.insert(conn, id);
         let Some(client) = self.clients.get_mut(id.0) else { return };
         client.session = ClientSession::new(ClientLimits::default(), self.monotonic);
-        client.session.authenticate(&Token::new(token));
+        client.session.authenticate_with(&Token::new(token), self.auth_options);
         client.link = Some(Link::new(conn, self.monotonic));
         client.closed = None;
         self.talking.insert(id);

@@ -2,6 +2,7 @@
 //! engine.
 
 mod budgets;
+mod commit_frames;
 mod commit_order;
 mod dear_input;
 mod endings;
@@ -12,13 +13,16 @@ mod initial_rows;
 mod language;
 mod parsed;
 mod permissions;
+mod positions;
 mod rechecks;
 mod restrictions;
 mod resume_accounts;
+mod resume_by_rows;
 mod resuming;
 mod sharing;
 mod simulator;
 mod slow_readers;
+mod statuses;
 mod subjects;
 mod support;
 mod turns;

@@ -199,6 +199,7 @@ fn another_principal_turns_what_is_held_into_what_it_may_see() {
                 counts: true,
                 reasons: true,
                 resume: true,
+                status: false,
                 hints: true,
             };
             world.session(client).create_live_query(liveset_core::LiveQueryRequest { options, ..request });

@@ -17,7 +17,8 @@ fn create_resumable(world: &mut World, client: ClientId, from: Option<LiveResult
     let mut wanted = request("q", QUERY);
     wanted.options.resume = true;
     wanted.options.positions = true;
-    wanted.resume_from = from;
+    // By its version alone.
+    wanted.resume_from = from.map(LiveResult::without_etags);
     world.session(client).create_live_query(wanted);
     world.settle();
 }
@@ -68,10 +69,11 @@ fn whoever_asks_for_an_option_is_told_the_key_field() {
     world.commit(vec![upsert("parts", r#"{"no":7}"#)]).unwrap();
     let client = client(&mut world, "a");
     let key = |world: &mut World| messages(world, client)[0]["key"].clone();
-    for option in 0..5 {
+    for option in 0..6 {
         let on = |number| number == option;
         let (positions, counts, reasons) = (on(0), on(1), on(2));
-        let options = LiveQueryOptions { positions, counts, reasons, resume: on(3), hints: on(4) };
+        let options =
+            LiveQueryOptions { positions, counts, reasons, resume: on(3), status: on(5), hints: on(4) };
         // The client does not know the key, and is told.
         let asked = request(&format!("q{option}"), r#"{"edge":"parts"}"#);
         world.session(client).create_live_query(LiveQueryRequest { options, ..asked });

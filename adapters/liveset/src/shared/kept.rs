@@ -12,7 +12,7 @@ use crate::storage::{Storage, StorageCommit, StorageError, StorageWrite};
 
 /// How far the commits of a storage are.
 #[derive(Debug, Default)]
-pub(super) struct Positions {
+pub(super) struct Progress {
     /// The position of the newest commit that was handed over.
     newest: u64,
     /// That of the newest that was applied.
@@ -38,7 +38,7 @@ struct Pending {
     at: Option<Timestamp>,
     operations: usize,
     position: u64,
-    /// [`Positions::given_up`] when it was handed over.
+    /// [`Progress::given_up`] when it was handed over.
     given_up: u64,
     /// Work that it puts off is for this runtime, if there is one.
     runtime: Option<tokio::runtime::Handle>,
@@ -63,7 +63,7 @@ enum Stage {
 impl Shared {
     /// From now on, commits are kept.
     pub(crate) fn keep_in(&self, storage: Box<dyn Storage>, position: u64) {
-        self.lock().positions = Positions { newest: position, applied: position, given_up: 0 };
+        self.lock().kept = Progress { newest: position, applied: position, given_up: 0 };
         // It is given once, by the builder.
         let _ = self.storage.set(storage);
     }
@@ -98,13 +98,13 @@ impl Shared {
         let operations = ops.len();
         // Commits are handed over in the order in which they are checked: one hold of the lock for both.
         let mut state = self.lock();
-        chain.map_or(Ok(()), |chain| chain.begin(state.positions.given_up))?;
+        chain.map_or(Ok(()), |chain| chain.begin(state.kept.given_up))?;
         let staged = contain(|| state.hub.stage(ops).map(|rows| rows.map(write).collect()));
         let writes = match staged {
             Ok(staged) => staged.map_err(|refused| NotDone::Refused(Box::new(refused)))?,
             Err(Panicked) => return Err(NotDone::Panicked),
         };
-        let (follows, given_up) = (state.positions.newest, state.positions.given_up);
+        let (follows, given_up) = (state.kept.newest, state.kept.given_up);
         let position = follows + 1;
         let (shared, runtime) = (Some(self.clone()), tokio::runtime::Handle::try_current().ok());
         let pending = Pending { shared, at, operations, position, given_up, runtime, told: told.clone() };
@@ -115,7 +115,7 @@ impl Shared {
         match taken {
             Ok(()) if reply.stage == Stage::HandingOver => {
                 reply.stage = Stage::HandedOver;
-                state.positions.newest = position;
+                state.kept.newest = position;
                 Ok(())
             }
             taken => {
@@ -143,14 +143,14 @@ impl Pending {
     fn apply(&self, shared: &Arc<Shared>) -> Result<Committed, NotDone> {
         let Self { at, operations, position, given_up, .. } = self;
         let applied = shared.run_locked(|state, monotonic| {
-            if state.positions.given_up != *given_up {
+            if state.kept.given_up != *given_up {
                 return Err(NotDone::NotKept(StorageError::new("a commit before it is not kept")));
             }
             let wall = state.wall.now_with(*at);
             let now = Now { monotonic, wall };
             let applied = state.hub.apply_staged(now, |parts| shared.shards.run(*operations, parts));
             state.wall.advance(wall);
-            state.positions.applied = *position;
+            state.kept.applied = *position;
             applied.ok_or(NotDone::Panicked)
         });
         applied.unwrap_or(Err(NotDone::Panicked))
@@ -160,9 +160,9 @@ impl Pending {
     fn give_up(&self, shared: &Shared, error: StorageError) -> Result<Committed, NotDone> {
         let mut state = shared.lock();
         // Those that are told later have gone already, and others may wait in their place.
-        if state.positions.given_up == self.given_up {
-            state.positions.given_up += 1;
-            state.positions.newest = state.positions.applied;
+        if state.kept.given_up == self.given_up {
+            state.kept.given_up += 1;
+            state.kept.newest = state.kept.applied;
             state.hub.abandon_staged(0);
         }
         Err(NotDone::NotKept(error))

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use liveset_core::{CloseCode, Monotonic, model::Refusals};
 use liveset_engine::Timestamp;
-use liveset_hub::{ConnectionId, Hub, Now, Parser, Timeouts, WatchId};
+use liveset_hub::{ConnectionId, Hub, Now, Parser, Positions, Timeouts, WatchId};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
@@ -34,7 +34,7 @@ use crate::telemetry;
 pub(crate) use chain::Chain;
 use drain::Effects;
 pub(crate) use kept::NotDone;
-use kept::Positions;
+use kept::Progress;
 pub use shutdown::Drain;
 use timer::Timer;
 
@@ -50,6 +50,7 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     /// Reads messages and queries, outside of the lock.
     pub(crate) parser: Parser,
+    pub(crate) positions: Positions,
     pub(crate) door: Door,
     pub(crate) transport: TransportLimits,
     pub(crate) sizes: Sizes,
@@ -89,7 +90,7 @@ pub(crate) struct Sizes {
 /// What the lock protects. Only [`Shared::run`] and its like touch it.
 struct State {
     hub: Hub,
-    positions: Positions,
+    kept: Progress,
     wall: WallClock,
     /// Those that the hub knows, by the slot of their connection.
     peers: Vec<Option<Arc<Peer>>>,
@@ -113,10 +114,10 @@ impl Shared {
         shards: Shards,
         start: tokio::time::Instant,
     ) -> Arc<Self> {
-        let parser = hub.parser();
+        let (parser, positions) = (hub.parser(), hub.positions());
         let state = State {
             hub,
-            positions: Positions::default(),
+            kept: Progress::default(),
             wall,
             peers: Vec::new(),
             open: HashMap::new(),
@@ -127,6 +128,7 @@ impl Shared {
         Arc::new(Self {
             state: Mutex::new(state),
             parser,
+            positions,
             door,
             transport,
             sizes,

@@ -33,6 +33,7 @@ fn survivors_have_the_truth_and_the_gone_leave_nothing() {
         let Counts { clients, comparisons, given_up, resets, vanished, .. } = all;
         let [diffs, versions, folded] = [clients.diffs, clients.versions, clients.folded];
         assert!(diffs > 1_000 && versions > 500 && folded > 20 && comparisons > 100, "{all:?}");
+        assert!(clients.resumed_by_rows > 5, "{all:?}");
         assert!(clients.resumed > 20 && clients.events > 200 && clients.dropped > 20, "{all:?}");
         assert!(given_up > 3 && resets > 3 && vanished > 3 && clients.pongs > 20, "{all:?}");
     }

@@ -19,8 +19,14 @@ use crate::network::{for_seeds, held, lock, on_virtual_time};
 type Logs = Vec<Vec<(u64, String, String)>>;
 
 const READERS: usize = 3;
-const ALL: LiveQueryOptions =
-    LiveQueryOptions { positions: true, counts: true, reasons: true, resume: true, hints: true };
+const ALL: LiveQueryOptions = LiveQueryOptions {
+    positions: true,
+    counts: true,
+    reasons: true,
+    resume: true,
+    status: true,
+    hints: true,
+};
 
 async fn run(seed: u64, stalled: usize) -> Logs {
     let mut random = Rng::with_seed(seed);

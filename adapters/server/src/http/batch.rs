@@ -24,6 +24,7 @@ pub(super) async fn commit(
     let changes = Changes::parse(&text).map_err(|error| ApiError::invalid_message(error.to_string()))?;
     let committed = app.liveset.at(changes.at).commit_async(|tx| tx.extend(changes.ops)).await;
     let committed = committed.map_err(ApiError::not_committed)?;
-    let answer = format!(r#"{{"commit":{},"changed":{}}}"#, committed.commit, committed.changed);
+    let liveset::Committed { commit, changed, position, .. } = committed;
+    let answer = format!(r#"{{"commit":{commit},"changed":{changed},"position":"{position}"}}"#);
     Ok(error::json(StatusCode::OK, answer))
 }

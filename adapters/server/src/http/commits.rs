@@ -16,7 +16,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use liveset::{CommitError, Committed, InOrder, PendingCommit};
+use liveset::{CommitError, Committed, InOrder, PendingCommit, Position};
 use liveset_core::Monotonic;
 
 use super::auth::Caller;
@@ -69,7 +69,9 @@ pub(super) async fn apply(app: &App, mut caller: Caller, body: Body) -> Result<R
     }
     let Commits { applied, changed, last, .. } = commits;
     let answer = match last {
-        Some(last) => format!(r#"{{"applied":{applied},"changed":{changed},"commit":{last}}}"#),
+        Some((commit, position)) => format!(
+            r#"{{"applied":{applied},"changed":{changed},"commit":{commit},"position":"{position}"}}"#
+        ),
         None => format!(r#"{{"applied":{applied},"changed":{changed}}}"#),
     };
     Ok(error::json(StatusCode::OK, answer))
@@ -92,8 +94,8 @@ struct Commits {
     max_bytes: usize,
     applied: u64,
     changed: u64,
-    /// The number of the last commit.
-    last: Option<u64>,
+    /// The number and the position of the last commit.
+    last: Option<(u64, Position)>,
 }
 
 impl Commits {
@@ -141,7 +143,7 @@ impl Commits {
         let done = done.map_err(|error| ApiError::not_committed(error).of_line(self.stopped_at(line)))?;
         self.applied += 1;
         self.changed += done.changed;
-        self.last = Some(done.commit);
+        self.last = Some((done.commit, done.position));
         Ok(())
     }
 

@@ -2,10 +2,10 @@
 //!
 //! | endpoint | takes | answers |
 //! | --- | --- | --- |
-//! | `POST /batch` | a list of ops, or `{"at"?, "ops"}`: one atomic commit | `{"commit": n, "changed": nodes whose value changed}` once it is applied |
-//! | `POST /batch`, `Content-Type: application/x-ndjson` | a stream of commits: a line each, as above | `{"applied": commits, "changed": nodes whose value changed, "commit": n}` once all are applied. It stops at the first line that is refused: the error has `line`, `applied` and `changed` too |
+//! | `POST /batch` | a list of ops, or `{"at"?, "ops"}`: one atomic commit | `{"commit": n, "changed": nodes whose value changed, "position": where it stands}` once it is applied |
+//! | `POST /batch`, `Content-Type: application/x-ndjson` | a stream of commits: a line each, as above | `{"applied": commits, "changed": nodes whose value changed, "commit": n, "position": where the last stands}` once all are applied. It stops at the first line that is refused: the error has `line`, `applied` and `changed` too |
 //! | `POST /events` | `{"path", "eventType", "data", "timestamp"?}` | `{"delivered": subscribers}` |
-//! | `POST /query` | a query, as in `createLiveQuery` | `{"nodes": […], "totalCount": n, "capped": b}` |
+//! | `POST /query` | a query, as in `createLiveQuery` | `{"nodes": […], "totalCount": n, "capped": b, "position": what it shows}` |
 //! | `POST /explain` | a query | how changes find it and what it costs: `{"access": equality, range, …, scan, "probes": […], "hasResidue", "sharing", "isOpen", "candidates": nodes to look at, "isSlice", "hasOrderIndex", "cost": {"fixed", "perBlock"} steps to try the filter on a node, whatever its size and for each 16 bytes of it, "flipCost" to find when time changes it, "filterBytes" that the filter takes, "orderCost" to order it, "projectionCost" to write it, "text": the same for people}` |
 //! | `GET /sets` | | `{"sets": [{"name", "key", "count", "source": host or store, "status": live, "strict", "declared": [{"name", "type", "required"}], "seen": [{"name", "types", "nodes": those that have it} of the first 1,000 nodes]}]}` |
 //! | `GET /sets/{name}` | | the whole set as it is at one moment, a node a line (`application/x-ndjson`), for who sees all of it; a body that is cut is not whole |

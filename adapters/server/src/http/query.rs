@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use liveset::{QueryError, Snapshot};
+use liveset::{Count, QueryError, Snapshot};
 use liveset_core::{ErrorCode, Query, model::limit};
 use liveset_engine::{JsonLimits, json};
 
@@ -27,7 +27,9 @@ pub(super) async fn run(State(app): State<App>, caller: Caller, body: Body) -> R
         }
         answer.extend_from_slice(row.json());
     }
-    let end = format!(r#"],"totalCount":{},"capped":{}}}"#, result.count.total, result.count.capped);
+    let Count { total, capped } = result.count;
+    let position = app.liveset.position_of(&result);
+    let end = format!(r#"],"totalCount":{total},"capped":{capped},"position":"{position}"}}"#);
     answer.extend_from_slice(end.as_bytes());
     Ok(error::json(StatusCode::OK, answer))
 }

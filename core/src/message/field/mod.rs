@@ -10,7 +10,7 @@ use std::sync::Arc;
 use self::read::{Refused, items, shortened, text};
 use self::write::write_text;
 use super::Raw;
-use crate::model::Reason;
+use crate::model::{Etag, NoEtag, Reason};
 use crate::token::Token;
 
 /// A type that a field of a message can have. `Kind` tells apart what one type can be in JSON.
@@ -88,6 +88,16 @@ impl<'a> Field<'a, Plain> for Token {
 
     fn write(&self, out: &mut Vec<u8>) {
         write_text(out, self.expose());
+    }
+}
+
+impl<'a> Field<'a, Plain> for Etag {
+    fn read(piece: &'a str, _: usize) -> Result<Etag, Refused> {
+        string(piece)?.parse().map_err(|error: NoEtag| Refused::new(error.to_string()))
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        write_text(out, &self.to_string());
     }
 }
 

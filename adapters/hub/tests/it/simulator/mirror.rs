@@ -38,6 +38,13 @@ pub(crate) struct Held {
     /// With `resume`: the rows as of `version`. Behind a connection that breaks within a commit, the client goes on from
     /// these.
     pub(crate) confirmed: Vec<(String, Val)>,
+    /// With `resume`: the etags of the rows, by id, and those of the rows as of `version`.
+    pub(crate) etags: BTreeMap<String, String>,
+    confirmed_etags: BTreeMap<String, String>,
+    /// The ids of the rows from which it asked to go on, in their order.
+    asked: Vec<String>,
+    /// It goes on from its rows, and has no version until it has all that it lacked: their etags, of which none is to come again.
+    kept: Option<BTreeSet<String>>,
     /// It has told what the others have told: from here on no version of it is older than theirs.
     in_step: bool,
     /// What the library's client had when the connection before was lost.
@@ -71,6 +78,9 @@ pub(crate) struct Mirror {
     pub(crate) left: Vec<(String, String, String)>,
     pub(crate) authenticated: usize,
     pub(crate) resumed: usize,
+    pub(crate) resumed_by_rows: usize,
+    /// Commits that it was told of.
+    pub(crate) frames: usize,
     pub(crate) diffs: usize,
     pub(crate) closed: bool,
     /// Nothing of what it reads was folded.
@@ -95,15 +105,51 @@ impl Held {
             capped: false,
             version: None,
             confirmed: Vec::new(),
+            etags: BTreeMap::new(),
+            confirmed_etags: BTreeMap::new(),
+            asked: Vec::new(),
+            kept: None,
             in_step: false,
             result: None,
         }
     }
 
-    /// Back to the last version that was complete.
-    pub(crate) fn rewind(&mut self) {
-        self.rows = self.confirmed.clone();
+    /// Back to the last version that was complete, where there is one: then it asks to go on from what it has.
+    pub(crate) fn ask_again(&mut self) {
+        if self.state == State::Loaded && self.version.is_some() {
+            self.rows = self.confirmed.clone();
+            self.etags = self.confirmed_etags.clone();
+        }
+        self.ask_from(self.rows.clone(), self.etags.clone());
+    }
+
+    /// Asks to go on from these rows.
+    pub(crate) fn ask_from(&mut self, rows: Vec<(String, Val)>, etags: BTreeMap<String, String>) {
+        (self.rows, self.etags, self.state) = (rows, etags, State::AskedSince);
         self.raw.clear();
+        self.asked = self.rows.iter().map(|(id, _)| id.clone()).collect();
+        if !self.options.positions {
+            self.asked.sort();
+        }
+    }
+
+    /// The server goes on from the rows that the client has, except for those at these places.
+    fn keep(&mut self, drop: &[u64]) -> Result<(), String> {
+        if !drop.is_sorted_by(|a, b| a < b) {
+            return Err("places that do not ascend".to_owned());
+        }
+        let had: BTreeSet<String> = self.etags.values().cloned().collect();
+        for place in drop {
+            let id = self.asked.get(*place as usize).ok_or("a place beyond the end")?;
+            let at = self.position(id).ok_or("a place twice")?;
+            self.rows.remove(at);
+            self.etags.remove(id);
+        }
+        let asked = std::mem::take(&mut self.asked);
+        self.rows.sort_by_key(|(id, _)| asked.iter().position(|other| other == id));
+        // What has moved comes again, where places matter.
+        self.kept = Some(if self.options.positions { self.etags.values().cloned().collect() } else { had });
+        Ok(())
     }
 
     fn position(&self, id: &str) -> Option<usize> {
@@ -159,6 +205,7 @@ impl Mirror {
         match json["type"].as_str().expect("a message has a type") {
             "authenticated" => self.authenticated += 1,
             "ping" | "pong" => {}
+            "commit" => self.frames += 1,
             "subscribedEvents" => {
                 for entry in json["subscriptions"].as_array().expect("a list") {
                     let events = entry["events"].as_array().expect("a list").iter().map(text).collect();
@@ -221,6 +268,8 @@ impl Mirror {
                 held.rows.clear();
                 held.raw.clear();
                 held.read_count(json);
+                held.etags.clear();
+                held.kept = None;
                 held.version = json["version"].as_str().map(str::to_owned);
                 if held.version.is_some() != held.options.resume {
                     return fail("a version without having been asked for, or none");
@@ -239,6 +288,14 @@ impl Mirror {
                 // The one asked for, or, where no diffs follow, that of now.
                 held.version = json["version"].as_str().map(str::to_owned);
                 self.resumed += 1;
+                if let Some(drop) = json["drop"].as_array() {
+                    self.resumed_by_rows += 1;
+                    let drop: Vec<u64> = drop.iter().map(|place| place.as_u64().expect("a place")).collect();
+                    held.keep(&drop)?;
+                    if held.version.is_some() {
+                        held.confirm();
+                    }
+                }
             }
             "liveQueryData" => {
                 let Some(held) = self.queries.get_mut(id) else { return fail("data of nothing") };
@@ -253,7 +310,11 @@ impl Mirror {
                 {
                     return fail("a chunk of a wrong size");
                 }
-                for row in rows {
+                let etags = json["etags"].as_array();
+                if etags.map(Vec::len) != held.options.resume.then_some(rows.len()) {
+                    return fail("etags without having been asked for, or not one for each row");
+                }
+                for (place, row) in rows.iter().enumerate() {
                     let id = match (&row["id"], &row["no"]) {
                         (Value::String(id), _) => id.clone(),
                         (_, Value::Number(no)) => no.to_string(),
@@ -261,6 +322,9 @@ impl Mirror {
                     };
                     if held.position(&id).is_some() {
                         return fail("a row stands in the data twice");
+                    }
+                    if let Some(etags) = etags {
+                        held.etags.insert(id.clone(), text(&etags[place]));
                     }
                     held.rows.push((id, Val::from_json(row)));
                 }
@@ -286,12 +350,13 @@ impl Mirror {
             }
             kind @ ("liveQueryAddedNode" | "liveQueryUpdatedNode" | "liveQueryRemovedNode") => {
                 self.diffs += 1;
+                let keeps_up = self.keeps_up;
                 let Some(held) = self.queries.get_mut(id) else { return fail("a diff of nothing") };
                 if let Some(reason) = json["reason"].as_str().filter(|_| kind == "liveQueryRemovedNode") {
                     self.left.push((id.to_owned(), text(&json["nodeId"]), reason.to_owned()));
                 }
                 let before = held.version.clone();
-                held.diff(kind, json, raw)?;
+                held.diff(kind, json, raw, keeps_up)?;
                 if held.version != before {
                     return self.follow(id, before.as_deref());
                 }
@@ -337,25 +402,31 @@ impl Held {
     fn confirm(&mut self) {
         if self.options.resume {
             self.confirmed = self.rows.clone();
+            self.confirmed_etags = self.etags.clone();
+            self.kept = None;
         }
     }
 
-    fn diff(&mut self, kind: &str, json: &Value, raw: &str) -> Result<(), String> {
+    fn diff(&mut self, kind: &str, json: &Value, raw: &str, keeps_up: bool) -> Result<(), String> {
         let fail = |what: &str| Err(what.to_owned());
         if self.state != State::Loaded {
             return fail("a diff before the last chunk");
         }
         let node = text(&json["nodeId"]);
         let held = self.position(&node);
-        if json["version"].is_string() != self.options.resume {
+        if json["version"].is_string() != self.options.resume && self.version.is_some() == self.options.resume
+        {
             return fail("a version without having been asked for, or none");
+        }
+        if json["etag"].is_string() != (self.options.resume && kind != "liveQueryRemovedNode") {
+            return fail("an etag without having been asked for, or none");
         }
         let wants_index = self.options.positions && kind != "liveQueryRemovedNode";
         if json["index"].is_u64() != wants_index {
             return fail("an index without having been asked for, or none");
         }
         let wants_reason = self.options.reasons && kind != "liveQueryUpdatedNode";
-        if json["reason"].is_string() != wants_reason {
+        if json["reason"].is_string() != wants_reason && !(json["reason"].is_null() && self.kept.is_some()) {
             return fail("a reason without having been asked for, or none");
         }
         match (kind, held) {
@@ -364,6 +435,7 @@ impl Held {
             (_, None) => return fail("a diff of a node that is not there"),
             (_, Some(at)) => {
                 self.rows.remove(at);
+                self.etags.remove(&node);
                 let before = self.raw.remove(&node);
                 // Told by the bytes: what was folded may be spelt in another way than what was sent.
                 if kind == "liveQueryUpdatedNode"
@@ -376,6 +448,13 @@ impl Held {
         }
         if kind != "liveQueryRemovedNode" {
             self.raw.insert(node.clone(), raw.to_owned());
+            if let Some(etag) = json["etag"].as_str() {
+                // Where nothing was folded it is as it was when the server looked.
+                if keeps_up && self.kept.as_ref().is_some_and(|kept| kept.contains(etag)) {
+                    return fail("what it has is sent again");
+                }
+                self.etags.insert(node.clone(), etag.to_owned());
+            }
             let row = (node, Val::from_json(&json["data"]));
             match json["index"].as_u64() {
                 Some(index) if index as usize > self.rows.len() => return fail("an index beyond the end"),

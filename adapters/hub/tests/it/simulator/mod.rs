@@ -177,6 +177,7 @@ fn no_byte_depends_on_the_seed_of_the_tables() {
         let run = |hashes| Sim::new(seed, Setup { seed: hashes, ..setup.clone() }).run();
         let tally = run(HashSeed::FIXED);
         assert!(tally.diffs > 100, "there is something to compare: {tally:?}");
+        assert!(tally.resumed_by_rows > 0 && tally.frames > 10, "{tally:?}");
         for number in 1..4 {
             assert_eq!(run(HashSeed::new([number, !number])), tally, "seed {seed}");
         }

@@ -81,6 +81,7 @@ impl AddAssign<Tally> for Tally {
         self.events += other.events;
         self.dropped += other.dropped;
         self.resumed += other.resumed;
+        self.resumed_by_rows += other.resumed_by_rows;
         self.pongs += other.pongs;
         self.fingerprint = self.fingerprint.rotate_left(5) ^ other.fingerprint;
     }
@@ -188,7 +189,7 @@ impl World {
     // --- clients ---
 
     fn seat(&mut self, number: usize) {
-        let random = self.random.fork();
+        let (random, mut forgets) = (self.random.fork(), self.random.fork());
         let seat = &mut self.seats[number];
         let client = Client::connect(&self.liveset, &self.truth, seat.shape.clone(), random);
         let leftovers = std::mem::take(&mut seat.leftovers);
@@ -196,6 +197,9 @@ impl World {
             for (id, held, result) in leftovers {
                 let (question, options) = (held.question, held.options);
                 let known = result.filter(|result| options.resume && result.version().is_some());
+                // At another server its version says nothing.
+                let known =
+                    known.map(|result| if forgets.bool() { result.without_version() } else { result });
                 state.create(&id, question, options, known.map(|result| (held, result)));
             }
         });
@@ -232,7 +236,7 @@ impl World {
                 state.create(
                     &id,
                     question,
-                    LiveQueryOptions { positions, counts, reasons, resume, hints: false },
+                    LiveQueryOptions { positions, counts, reasons, resume, status: false, hints: false },
                     None,
                 );
             }

@@ -111,6 +111,8 @@ impl Sim {
             self.tally.diffs += client.mirror.diffs;
             self.tally.in_order += client.mirror.in_order;
             self.tally.resumed += client.mirror.resumed;
+            self.tally.resumed_by_rows += client.mirror.resumed_by_rows;
+            self.tally.frames += client.mirror.frames;
         }
         for id in self.watches.keys() {
             self.world.hub_mut().unwatch(*id);

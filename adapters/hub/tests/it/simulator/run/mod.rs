@@ -10,7 +10,9 @@ use std::{
 };
 
 use fastrand::Rng;
-use liveset_core::{LiveQueryOptions, LiveQueryRequest, SessionLimits, SubscriptionSpec, Token};
+use liveset_core::{
+    AuthOptions, LiveQueryOptions, LiveQueryRequest, LiveResult, SessionLimits, SubscriptionSpec, Token,
+};
 use liveset_engine::{EngineLimits, FieldKind, Part, SetDef, Timestamp};
 use liveset_hub::{
     Access, AllowAll, AuthRefused, HashSeed, Hub, HubConfig, Policy, Principal, Restriction, WatchId,
@@ -60,6 +62,10 @@ pub(crate) struct Tally {
     pub(crate) rows_compared: usize,
     pub(crate) diffs: usize,
     pub(crate) resumed: usize,
+    /// Of these, those that went on from the rows that they had.
+    pub(crate) resumed_by_rows: usize,
+    /// Commits that clients were told of.
+    pub(crate) frames: usize,
     pub(crate) resumes_missed: u64,
     /// Messages that went past the sessions.
     pub(crate) handed_past: u64,
@@ -200,7 +206,8 @@ impl Sim {
             trace: Trace::default(),
             setup,
         };
-        for _ in 0..sim.setup.clients {
+        for number in 0..sim.setup.clients {
+            sim.world.set_auth_options(commits(number));
             let id = sim.world.connect("wide");
             sim.world.record(id);
             sim.clients.push(Client {
@@ -356,7 +363,8 @@ impl Sim {
         let spec = liveset_core::Query::parse(json.as_bytes()).expect("the query is well-formed");
         let Options { positions, counts, reasons, resume } = held.options;
         let mut wanted = LiveQueryRequest::new(id, spec);
-        wanted.options = LiveQueryOptions { positions, counts, reasons, resume, hints: resume != counts };
+        let (status, hints) = (positions != resume, resume != counts);
+        wanted.options = LiveQueryOptions { positions, counts, reasons, resume, status, hints };
         wanted.key = if held.query.set == DATED { "no" } else { "id" }.to_owned();
         if held.state == State::AskedSince {
             wanted.resume_from = held.result.clone();
@@ -436,29 +444,45 @@ impl Sim {
                 held.result = Some(result.clone());
             }
         }
+        self.world.set_auth_options(commits(c));
         self.world.reconnect(client.id, "wide");
         let before = std::mem::take(&mut client.mirror);
         self.tally.resumed += before.resumed;
+        self.tally.resumed_by_rows += before.resumed_by_rows;
+        self.tally.frames += before.frames;
         self.tally.diffs += before.diffs;
         self.tally.in_order += before.in_order;
         client.folded = 0;
         client.token = "wide";
         client.stalled = false;
         client.behind = true;
-        for (id, mut held) in before.queries {
-            if before.destroying.contains(&id) {
-                continue;
+        let mut again: Vec<_> =
+            before.queries.into_iter().filter(|(id, _)| !before.destroying.contains(id)).collect();
+        // Now and then one goes on from the rows of another, which are of no use to it, or of some.
+        if again.len() > 1 && self.r.u8(..4) < 1 {
+            let (from, to) = (self.r.usize(..again.len()), self.r.usize(..again.len()));
+            let other = again[from].1.clone();
+            let held = &mut again[to].1;
+            let is_like = other.options.resume && held.options.resume && other.query.set == held.query.set;
+            if is_like && held.options.positions <= other.options.positions {
+                let mut other = other;
+                other.options = held.options;
+                other.ask_again();
+                held.ask_from(other.rows, other.etags);
+                (held.version, held.result) = (None, other.result.map(LiveResult::without_version));
             }
-            held.state = match held.state {
-                State::Loaded if held.version.is_some() && self.r.usize(..10) < 9 => State::AskedSince,
-                // What was being resumed and had not begun is where it was.
-                State::AskedSince => State::AskedSince,
-                _ => State::Asked,
-            };
-            if held.state == State::Asked {
-                (held.rows, held.version, held.result) = (Vec::new(), None, None);
+        }
+        for (id, mut held) in again {
+            let is_known = held.options.resume && held.state != State::Asked && held.result.is_some();
+            if is_known && self.r.u8(..10) < 9 {
+                held.ask_again();
+                if self.r.u8(..3) < 1 {
+                    // At another server its version says nothing.
+                    held.version = None;
+                    held.result = held.result.map(LiveResult::without_version);
+                }
             } else {
-                held.rewind();
+                (held.rows, held.version, held.result, held.state) = (Vec::new(), None, None, State::Asked);
             }
             self.ask(c, &id, held);
         }
@@ -474,7 +498,7 @@ impl Sim {
         }
         let token = if client.token == "wide" { "narrow" } else { "wide" };
         client.token = token;
-        self.world.session(client.id).authenticate(&Token::new(token));
+        self.world.session(client.id).authenticate_with(&Token::new(token), commits(c));
         self.trace.note(format!("client {c} is {token}"));
         self.arrive();
         let client = &mut self.clients[c];
@@ -720,6 +744,11 @@ impl Drop for Sim {
             }
         }
     }
+}
+
+/// Every other client is told of commits.
+fn commits(number: usize) -> AuthOptions {
+    AuthOptions { commits: number % 2 == 1 }
 }
 
 fn define(hub: &mut Hub) {

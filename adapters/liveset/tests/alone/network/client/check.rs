@@ -48,9 +48,20 @@ impl State {
                 // That of now, where nothing has changed.
                 held.version = result.version().map(str::to_owned);
                 let truth = lock(&self.truth);
-                let then = &truth.past[held.question][held.at];
-                assert!(agrees(result, then), "'{id}' goes on from what never was: {result:?}, {then:?}");
+                let past = &truth.past[held.question];
                 self.tally.resumed += 1;
+                if !message["drop"].is_array() {
+                    let then = &past[held.at];
+                    assert!(agrees(result, then), "'{id}' goes on from what never was: {result:?}, {then:?}");
+                    return;
+                }
+                self.tally.resumed_by_rows += 1;
+                held.lacks_rows = held.version.is_none();
+                // What is left of its rows is of some moment only where it lacks none.
+                if held.version.is_some() {
+                    let at = (held.at..past.len()).find(|at| agrees(result, &past[*at]));
+                    held.at = at.unwrap_or_else(|| panic!("'{id}' goes on from what never was: {result:?}"));
+                }
             }
             ClientEvent::LiveQueryChanged { id, node_id, change } => self.changed(&id, &node_id, change),
             ClientEvent::LiveQueryCount { id } => {
@@ -125,6 +136,10 @@ impl State {
         assert!(result.len() <= truth.questions[held.question].cap(), "'{id}' has more rows than its cap");
         let LiveQueryOptions { positions, reasons, .. } = held.options;
         let (index, reason) = match change {
+            // What a client lacks comes without reasons.
+            NodeChange::Added { index, reason } if held.lacks_rows => {
+                (index.is_some(), reasons || reason.is_none())
+            }
             NodeChange::Added { index, reason } => (index.is_some(), reason.is_some() == reasons),
             NodeChange::Updated { index } => (index.is_some(), true),
             NodeChange::Removed { reason } => (positions, reason.is_some() == reasons),
@@ -138,6 +153,7 @@ impl State {
         }
         // A commit is complete, or a fold of some: the client is where the query was at some moment.
         held.version = result.version().map(str::to_owned);
+        held.lacks_rows = false;
         self.tally.versions += 1;
         let past = &truth.past[held.question];
         let at = (held.at..past.len()).find(|at| agrees(result, &past[*at]));

@@ -34,6 +34,8 @@ pub struct Held {
     /// Where in the question's past the client is, at least.
     at: usize,
     version: Option<String>,
+    /// It went on from its rows, and does not have all of the result yet.
+    lacks_rows: bool,
     /// The latest content of each node that the client was sent.
     revisions: BTreeMap<String, u64>,
     destroying: bool,
@@ -72,6 +74,8 @@ pub struct Tally {
     pub events: u64,
     pub dropped: u64,
     pub resumed: u64,
+    /// Those of them that went on from the rows that they had.
+    pub resumed_by_rows: u64,
     pub pongs: u64,
     /// Of everything that came, and when.
     pub fingerprint: u64,
@@ -332,6 +336,7 @@ impl State {
             asked,
             at: asked,
             version: None,
+            lacks_rows: false,
             revisions: BTreeMap::new(),
             destroying: false,
         };
