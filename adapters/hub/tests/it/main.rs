@@ -11,6 +11,7 @@ mod events;
 mod fan_out;
 mod initial_rows;
 mod language;
+mod original_document;
 mod parsed;
 mod permissions;
 mod positions;
