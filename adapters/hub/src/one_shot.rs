@@ -167,6 +167,22 @@ impl Hub {
         self.on_account(now, who, |hub| hub.explain_once(now, who, &query.query, Some(&query.parsed)))
     }
 
+    /// How changes find what a principal asks, for whoever looks after an endpoint: on nobody's account, and also where the principal does
+    /// not see all of the set.
+    ///
+    /// # Errors
+    ///
+    /// Where the query is wrong, or may not be asked by `who`.
+    pub fn explain_for_host(
+        &mut self,
+        now: Now,
+        who: Option<&Principal>,
+        query: &PreparedQuery,
+    ) -> Result<Explain, Refusal> {
+        let plan = self.allowed_plan(who, &query.query, Some(&query.parsed))?;
+        self.engine.explain(now.wall, &plan).map_err(|error| self.no_room(&error))
+    }
+
     /// Charges a subject for steps that were done outside of the hub, by [`OneShot::step_within`]. Returns how long the owner must wait
     /// before it does more for that subject; it gives the query up where that is longer than
     /// [`HubLimits::overdraft`](crate::HubLimits::overdraft).

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use liveset_core::{Backlog, Query, SessionState};
-use liveset_hub::ConnectionId;
+use liveset_engine::Explain;
+use liveset_hub::{ConnectionId, Principal};
 
 use crate::address::ClientAddress;
-use crate::handle::Liveset;
+use crate::contain::contain;
+use crate::handle::{Liveset, internal, refused};
+use crate::query::QueryError;
 
 /// So many connections are looked at while the lock is held.
 const AT_ONCE: usize = 64;
@@ -51,6 +54,7 @@ pub struct LiveQueryInfo {
     pub connection: u64,
     /// Whom that acts for.
     pub subject: Option<Arc<str>>,
+    who: Option<Principal>,
     /// Steps that each changed row of its set costs for it, about.
     pub standing_steps: u64,
     /// Bytes of its compiled filter and of the most that its window may hold.
@@ -83,6 +87,7 @@ impl Liveset {
                             watchers: 0,
                             connection: conn.number(),
                             subject: hub.principal(*conn).map(|who| who.subject.clone()),
+                            who: hub.principal(*conn).cloned(),
                             standing_steps: held.keeping.standing_steps,
                             bytes: held.keeping.bytes,
                             is_indexed: !held.keeping.is_unindexed,
@@ -95,6 +100,19 @@ impl Liveset {
         let mut found: Vec<LiveQueryInfo> = found.into_values().collect();
         found.sort_by_key(|query| std::cmp::Reverse((query.standing_steps, query.bytes, query.watchers)));
         found
+    }
+
+    /// How changes find one of [`live_queries`](Self::live_queries), what the policy adds to it included, as
+    /// [`explain`](Self::explain) says it. On nobody's account.
+    ///
+    /// # Errors
+    ///
+    /// Where it may not be asked any more.
+    pub fn explain_live_query(&self, info: &LiveQueryInfo) -> Result<Explain, QueryError> {
+        let (who, query) = (info.who.as_ref(), Query::clone(&info.query));
+        let explained = contain(|| self.shared.parser.query(query))
+            .and_then(|query| self.shared.run(|hub, now| hub.explain_for_host(now, who, &query)));
+        explained.map_or_else(|_| Err(internal()), |result| result.map_err(refused))
     }
 
     /// Closes one connection, by its number, after what was queued for it was sent: close 1001, after which clients connect again. False

@@ -20,7 +20,11 @@ tokens = [
 name = "orders"
 [[policy]]
 set = "*"
-subjects = ["shop", "wall"]
+subjects = ["shop"]
+[[policy]]
+set = "orders"
+subjects = ["wall"]
+rows = "tenant == $principal.subject"
 "#;
 
 async fn get(server: &Server, path: &str) -> Value {
@@ -67,6 +71,7 @@ async fn connections_and_what_they_cost_are_listed() {
     let of_wall = get(&server, "/admin/connections?subject=wall&limit=2").await;
     assert_eq!((&of_wall["count"], of_wall["connections"].as_array().map(Vec::len)), (&json!(3), Some(2)));
 
+    connected.push(open_as(&server, TOKEN, &["total != 2"]).await);
     // The one that every change is tried on is the dearest.
     let queries = get(&server, "/admin/queries").await;
     let found: Vec<_> = queries["queries"]
@@ -81,8 +86,13 @@ async fn connections_and_what_they_cost_are_listed() {
             )
         })
         .collect();
-    assert_eq!(found, [("total != 1", 3, false), ("total == 1", 1, true)], "{queries}");
-    assert_eq!(queries["queries"][0]["subject"], "wall");
+    assert_eq!(found[0], ("total != 2", 1, false), "{queries}");
+    assert_eq!((found.len(), &queries["queries"][0]["access"]), (3, &json!("scan")));
+    let of_wall = get(&server, "/admin/queries?subject=wall").await;
+    let query = &of_wall["queries"][0];
+    assert_eq!((&query["filter"], &query["watchers"]), (&json!("total != 1"), &json!(3)));
+    // By what the policy adds to it.
+    assert_eq!((&query["access"], &query["isIndexed"]), (&json!("equality"), &json!(true)));
 }
 
 #[tokio::test]

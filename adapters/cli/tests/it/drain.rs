@@ -71,7 +71,7 @@ async fn a_server_answers_before_its_sets_are_loaded_and_says_what_is_missing() 
 #[tokio::test]
 async fn sigterm_lets_everybody_go_on_until_clients_are_sent_elsewhere() {
     const CLIENTS: usize = 40;
-    let mut server = Server::start(&format!("{ORDERS}[limits.drain]\nwait = \"3s\"\nspread = \"1s\"\n"));
+    let mut server = Server::start(&format!("{ORDERS}{LONG}"));
     let mut http = Http::connect(&server.address).await;
     assert_eq!(http.get("/readyz", None).await.status, 200);
     let query = json!({ "edge": "orders" });
@@ -100,6 +100,8 @@ async fn sigterm_lets_everybody_go_on_until_clients_are_sent_elsewhere() {
     for ws in &mut clients {
         assert_eq!(ws.next().await["type"], "liveQueryAddedNode");
     }
+    // However long it waits, it can be told that it was enough.
+    server.signal("TERM");
     for ws in &mut clients {
         ws.expect_close(1001).await;
     }

@@ -27,6 +27,7 @@ mod readme;
 mod real_data;
 mod reload;
 mod replay;
+mod rolling_restart;
 mod serve_config;
 mod serve_signals;
 mod sets;

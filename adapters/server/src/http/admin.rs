@@ -9,7 +9,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use liveset::{ConnectionInfo, LiveQueryInfo};
+use liveset::{ConnectionInfo, Explain, LiveQueryInfo};
 use serde::{Deserialize, Serialize};
 
 use super::auth::Caller;
@@ -113,10 +113,13 @@ struct LiveQuery<'a> {
     standing_steps: u64,
     bytes: u64,
     is_indexed: bool,
+    /// How changes find it, and rows that would be looked at to make it again.
+    access: Option<String>,
+    candidates: Option<usize>,
 }
 
 impl<'a> LiveQuery<'a> {
-    fn of(info: &'a LiveQueryInfo) -> Self {
+    fn of(info: &'a LiveQueryInfo, explained: Option<Explain>) -> Self {
         LiveQuery {
             edge: &info.query.set,
             filter: info.query.filter.as_deref(),
@@ -128,6 +131,8 @@ impl<'a> LiveQuery<'a> {
             standing_steps: info.standing_steps,
             bytes: info.bytes,
             is_indexed: info.is_indexed,
+            candidates: explained.as_ref().map(|explained| explained.candidates),
+            access: explained.map(|explained| explained.access),
         }
     }
 }
@@ -140,10 +145,15 @@ pub(super) async fn queries(
     caller.may_administer(&app).await?;
     let wanted = Wanted::read(parameters.as_deref())?;
     let liveset = app.liveset.clone();
-    let all = blocking(move || liveset.live_queries()).await?;
-    let asked: Vec<_> = all.iter().filter(|info| wanted.wants(info.subject.as_deref())).collect();
-    let listed: Vec<_> = asked.iter().take(wanted.limit).map(|info| LiveQuery::of(info)).collect();
-    Ok(json(&serde_json::json!({ "count": asked.len(), "queries": listed })))
+    blocking(move || {
+        let all = liveset.live_queries();
+        let asked: Vec<_> = all.iter().filter(|info| wanted.wants(info.subject.as_deref())).collect();
+        let listed = asked.iter().take(wanted.limit);
+        let listed: Vec<_> =
+            listed.map(|info| LiveQuery::of(info, liveset.explain_live_query(info).ok())).collect();
+        json(&serde_json::json!({ "count": asked.len(), "queries": listed }))
+    })
+    .await
 }
 
 pub(super) async fn close(
