@@ -59,6 +59,21 @@ describe.skipIf(!program)('a real server', () => {
     expect((await db.query({ from: 'orders', limit: 0 })).totalCount).toBe(3)
   })
 
+  test('a write of its own is shown when it says so, by all lists at once', async () => {
+    const all = db.live({ from: 'orders' })
+    const cheap = db.live({ from: 'orders', where: 'total < 5' })
+    const offs = [all.subscribe(() => {}), cheap.subscribe(() => {})]
+    await Promise.all([all.ready(), cheap.ready()])
+    for (let n = 0; n < 20; n++) {
+      const { position } = await server.commit(put({ id: 'a', status: 'new', total: n % 10 }))
+      await db.awaitPosition(position!)
+      expect(all.current.data.map(({ total }) => total)).toEqual([n % 10])
+      expect(cheap.current.data).toEqual(n % 10 < 5 ? all.current.data : [])
+    }
+    await expect(db.awaitPosition('0'.repeat(32))).rejects.toMatchObject({ code: 'UNKNOWN_POSITION' })
+    offs.forEach((off) => off())
+  })
+
   test('events', async () => {
     const heard = new Promise((resolve) => db.events('jobs', ['jobCompleted'], resolve))
     await vi.waitFor(async () => {

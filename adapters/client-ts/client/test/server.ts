@@ -21,7 +21,7 @@ export class Server {
     return `ws://${this.address}/ws`
   }
 
-  /** Starts it where it was before, with these rows, and waits until it listens. */
+  /** Starts it where it was before, with these rows, and waits until it is ready. */
   async start(rows: object[] = []): Promise<void> {
     const file = join(this.#folder, 'orders.ndjson')
     writeFileSync(file, rows.map((row) => `${JSON.stringify(row)}\n`).join(''))
@@ -41,6 +41,8 @@ export class Server {
       child.stderr.on('data', hear)
       child.on('exit', () => reject(new Error(`the server ended: ${said}`)))
     })
+    // It listens before its rows are there.
+    while (!(await fetch(`http://${this.address}/readyz`)).ok) await new Promise((resolve) => setTimeout(resolve, 5))
   }
 
   /** Kills it: nothing is said goodbye to. */
