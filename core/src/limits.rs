@@ -87,6 +87,13 @@ crate::model::limits! {
 }
 
 impl SessionLimits {
+    /// Takes over those of others that can change while an owner makes more sessions: all but the sizes of messages and ids, which count
+    /// where messages are read.
+    pub fn take_changeable(&mut self, others: &SessionLimits) {
+        let (message_bytes, id_bytes) = (self.message_bytes, self.id_bytes);
+        *self = SessionLimits { message_bytes, id_bytes, ..others.clone() };
+    }
+
     /// The rate at which a client may send.
     pub(crate) fn rate(&self) -> Rate {
         Rate { per_second: self.messages_per_second.into(), burst: self.message_burst.into() }

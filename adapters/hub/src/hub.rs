@@ -258,6 +258,13 @@ impl Hub {
         self.engine.define_set(def)
     }
 
+    /// Goes by other limits from now on, as far as they can [change](HubLimits::take_changeable): those of sessions for connections that
+    /// are still to come. What is held already stays.
+    pub fn set_limits(&mut self, session: &SessionLimits, hub: &HubLimits) {
+        Arc::make_mut(&mut self.session_limits).take_changeable(session);
+        self.limits.take_changeable(hub);
+    }
+
     /// Puts other declared resources in the place of those that there are. Subscriptions of paths that are declared no more stay, and get
     /// nothing.
     pub fn set_resources(&mut self, resources: Resources) {

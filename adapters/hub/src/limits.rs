@@ -107,6 +107,21 @@ liveset_core::model::limits! {
 }
 
 impl HubLimits {
+    /// Takes over those of others that can change while a hub is used: how much a subject and a connection may have. Sizes, rates and
+    /// what is remembered for clients that resume stay.
+    pub fn take_changeable(&mut self, others: &HubLimits) {
+        self.connections_per_subject = others.connections_per_subject;
+        self.subscriptions_per_subject = others.subscriptions_per_subject;
+        self.live_queries_per_subject = others.live_queries_per_subject;
+        self.standing_steps_per_subject = others.standing_steps_per_subject;
+        self.unindexed_views_per_subject = others.unindexed_views_per_subject;
+        self.columns_per_subject = others.columns_per_subject;
+        self.filling_per_subject = others.filling_per_subject;
+        self.query_bytes_per_connection = others.query_bytes_per_connection;
+        self.query_bytes_per_subject = others.query_bytes_per_subject;
+        self.query_bytes = others.query_bytes;
+    }
+
     /// Whether anything is remembered for clients that resume.
     pub(crate) fn may_resume(&self) -> bool {
         let limits = [

@@ -13,9 +13,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::address::ClientAddress;
 use crate::auth::{Denied, Renewal};
+use crate::builder::BuildError;
 use crate::commit::{CommitError, Committed, Outcome, PublishError, Tx};
 use crate::contain::{Panicked, contain};
 use crate::json::IntoJson;
+use crate::limits::Limits;
 use crate::live::LiveQuery;
 use crate::query::QueryError;
 use crate::set::{Set, UnknownSet};
@@ -473,6 +475,21 @@ impl Liveset {
     /// nothing.
     pub fn set_resources(&self, resources: Resources) {
         let _ = self.shared.run(|hub, _| hub.set_resources(resources));
+    }
+
+    /// Goes by other limits from now on, as far as they can change while an endpoint is used: those of sessions, besides `message_bytes`
+    /// and `id_bytes`, for connections that are still to come; of [`HubLimits`] those of how much a subject and a connection may have.
+    /// The others stay. Nothing that is held already is taken away.
+    ///
+    /// # Errors
+    ///
+    /// A limit is 0 with which nothing would go on. Nothing was changed then.
+    pub fn set_limits(&self, limits: &Limits) -> Result<(), BuildError> {
+        if let Some(name) = limits.zero() {
+            return Err(BuildError::Limit(name));
+        }
+        let _ = self.shared.run(|hub, _| hub.set_limits(&limits.session, &limits.hub));
+        Ok(())
     }
 
     // --- connections ---

@@ -73,6 +73,12 @@ impl<'de> Deserialize<'de> for Limits {
 }
 
 impl Limits {
+    /// Takes over those of others that can change while an endpoint is used; see [`Liveset::set_limits`](crate::Liveset::set_limits).
+    pub fn take_changeable(&mut self, others: &Limits) {
+        self.session.take_changeable(&others.session);
+        self.hub.take_changeable(&others.hub);
+    }
+
     /// A limit that is 0, with which nothing would go on.
     pub(crate) fn zero(&self) -> Option<String> {
         self.parts().into_iter().find_map(|part| {

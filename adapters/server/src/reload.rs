@@ -89,6 +89,9 @@ impl Running {
             }
         }
         self.liveset.set_resources(resources);
+        if let Err(error) = self.liveset.set_limits(&self.config.limits.liveset) {
+            tracing::error!(%error, "the limits stay");
+        }
         self.tokens.replace(serve::grants(&self.config, false));
         // Before connections are asked again: who is ended must find no old key when it comes back.
         self.access.replace_keys(keys);

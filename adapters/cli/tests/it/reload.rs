@@ -107,6 +107,38 @@ async fn sets_origins_resources_limits_and_the_log_change_at_once() {
 }
 
 #[tokio::test]
+async fn what_a_subject_may_have_changes_at_once_and_what_a_connection_may_for_the_next() {
+    let limits = |of_subject: u32, of_connection: u32| {
+        format!(
+            "{AUTH}{ORDERS}[limits.hub]\nlive_queries_per_subject = {of_subject}\n[limits.session]\nlive_queries = {of_connection}\n"
+        )
+    };
+    let server = Server::start(&limits(1, 2));
+    let mut old = Ws::open(&server.address).await;
+    let ask = async |ws: &mut Ws, id: &str| {
+        let filter = format!("total > {id}");
+        let query = json!({ "edge": "orders", "filter": filter });
+        ws.send(json!({ "type": "createLiveQuery", "id": id, "query": query })).await;
+        loop {
+            let answer = ws.next().await;
+            match answer["type"].as_str() {
+                Some("liveQueryCreated") => return "created".to_owned(),
+                Some("error") => return answer["code"].as_str().unwrap().to_owned(),
+                _ => {}
+            }
+        }
+    };
+    assert_eq!(ask(&mut old, "1").await, "created");
+    assert_eq!(ask(&mut old, "2").await, "LIMIT_EXCEEDED");
+    reload(&server, &limits(3, 1)).await;
+    assert_eq!(ask(&mut old, "3").await, "created", "the connection is as it was, the subject may have more");
+    let mut new = Ws::open(&server.address).await;
+    assert_eq!(ask(&mut new, "4").await, "created");
+    assert_eq!(ask(&mut new, "5").await, "LIMIT_EXCEEDED");
+    assert!(!server.log().contains("needs a restart"), "{}", server.log());
+}
+
+#[tokio::test]
 async fn a_configuration_with_an_error_changes_nothing() {
     let whole = format!("{AUTH}{ORDERS}{POLICY}");
     let server = Server::start(&whole);

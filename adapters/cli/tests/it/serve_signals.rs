@@ -39,7 +39,7 @@ async fn hangup_reads_the_tokens_again() {
         server.config_file(),
         config(
             &format!("{SECOND}, {THIRD}"),
-            "metrics_public = true\nlisten = \"127.0.0.1:1\"\n[limits.session]\nlive_queries = 7",
+            "metrics_public = true\nlisten = \"127.0.0.1:1\"\n[limits.engine]\nmax_views = 7",
         ),
     )
     .unwrap();
@@ -48,7 +48,7 @@ async fn hangup_reads_the_tokens_again() {
     let mut http = Http::connect(&server.address).await;
     assert_eq!((ask(&mut http, TOKEN).await, ask(&mut http, "another-token").await), (401, 200));
     // A flag gives the address.
-    assert!(server.log().contains("changed=\"limits.session.live_queries\""), "{}", server.log());
+    assert!(server.log().contains("changed=\"limits.engine.max_views\""), "{}", server.log());
     assert_eq!(http.get("/metrics", None).await.status, 200, "the rest counts at once");
     // Whoever has no token any more is gone, the others stay.
     assert_eq!(revoked.next().await["code"], "TOKEN_EXPIRED");

@@ -102,8 +102,10 @@ impl LimitsConfig {
         named
     }
 
-    /// Takes over the limits that can change while a server runs: those of its own sockets and requests, and of how it stops.
+    /// Takes over the limits that can change while a server runs: those of its own sockets and requests, of how it stops, and what
+    /// [`Liveset::set_limits`](liveset::Liveset::set_limits) takes.
     pub(super) fn take(&mut self, read: LimitsConfig) {
+        self.liveset.take_changeable(&read.liveset);
         self.http = read.http;
         self.drain = read.drain;
     }

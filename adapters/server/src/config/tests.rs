@@ -321,10 +321,14 @@ fn flags_win_over_the_file() {
     assert_eq!((tls.cert, tls.key), (folder.path().join("c.pem"), "/keys/k.pem".into()));
 
     let before = Config::load(Some(&file), &Overrides::default()).unwrap();
+    assert_eq!(before.needs_restart(&config), ["listen", "clock"], "what else differs is taken over");
+    let mut others = config.clone();
+    others.limits.liveset.session.message_bytes = 100;
+    others.limits.liveset.engine.max_views = 1;
     assert_eq!(
-        before.needs_restart(&config),
-        ["listen", "clock", "limits.session.live_queries"],
-        "what else differs is taken over"
+        config.needs_restart(&others),
+        ["limits.session.message_bytes", "limits.engine.max_views"],
+        "of what is read and made by them from the start"
     );
     let mut taken = before.clone();
     taken.take(config.clone());
