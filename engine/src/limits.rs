@@ -111,9 +111,11 @@ liveset_core::model::limits! {
         /// A commit or a moment of time that costs more is brought to the queries in slices, between which other
         /// inputs are taken; so is all other work that was put off.
         ///
-        /// A commit spends at most a quarter of it on moments of time that are due before it, and a quarter on
-        /// the queries that no index finds and on those that cost more than 256 steps for each row that an index
-        /// finds them by, the cheapest first. The diffs of the other queries leave first.
+        /// A commit spends at most a quarter of it on moments of time that are due before it. On the queries that no index
+        /// finds, and on those that may cost more than 256 steps for each row that an index finds them by, it spends 2,000
+        /// steps, the cheapest first, of which the last one may take up to a quarter of a hold; or as much as it takes by
+        /// itself where that is more: 16 steps for each row, and one for 16 bytes of it. The diffs of the other queries
+        /// leave first. To put a query off takes a step.
         ///
         /// Every call of [`Engine`](crate::Engine) keeps to it, time that passes before a commit or a query
         /// included. What may come on top:

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 pub struct Delay {
     /// Inputs taken after that of the commit, that at whose end the diffs were handed out included: 0 where they left with it.
     pub holds: u64,
-    /// Steps of work, those of the commit itself included.
+    /// Steps of work, those of the commit itself included, and of reading and storing its rows.
     pub steps: u64,
 }
 
@@ -15,25 +15,27 @@ pub struct Delay {
 #[derive(Debug, Default)]
 pub(crate) struct Makers(VecDeque<Maker>);
 
-#[derive(Clone, Copy, Debug)]
-struct Maker {
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Maker {
     /// The last version that it made.
-    version: u64,
+    pub(crate) version: u64,
     /// Its number, and the steps done before it.
-    hold: u64,
-    steps: u64,
+    pub(crate) hold: u64,
+    pub(crate) steps: u64,
+    /// Steps that it took besides: the rows of a commit are read before it.
+    pub(crate) uncounted: u64,
 }
 
 impl Makers {
     /// So many are remembered. What was made before those counts as made by the first of them.
     const MOST: usize = 1_024;
 
-    /// An input has made versions up to this one.
-    pub(crate) fn note(&mut self, version: u64, hold: u64, steps: u64) {
+    /// An input has made versions.
+    pub(crate) fn note(&mut self, maker: Maker) {
         if self.0.len() == Self::MOST {
             self.0.pop_front();
         }
-        self.0.push_back(Maker { version, hold, steps });
+        self.0.push_back(maker);
     }
 
     /// All that was made was handed. Costs nothing where that is so already.
@@ -50,7 +52,7 @@ impl Makers {
         let place = self.0.partition_point(|maker| maker.version < version);
         self.0.get(place).map_or(Delay::default(), |maker| Delay {
             holds: hold.saturating_sub(maker.hold),
-            steps: steps.saturating_sub(maker.steps),
+            steps: steps.saturating_sub(maker.steps) + maker.uncounted,
         })
     }
 }
@@ -84,13 +86,13 @@ mod tests {
     fn a_delay_counts_from_the_input_that_made_the_version() {
         let mut makers = Makers::default();
         assert_eq!(makers.delay(1, 5, 100), Delay::default(), "nobody knows");
-        makers.note(10, 3, 40);
-        makers.note(12, 7, 90);
+        makers.note(Maker { version: 10, hold: 3, steps: 40, uncounted: 0 });
+        makers.note(Maker { version: 12, hold: 7, steps: 90, uncounted: 500 });
         assert_eq!(makers.delay(10, 3, 45), Delay { holds: 0, steps: 5 });
         assert_eq!(makers.delay(9, 8, 100), Delay { holds: 5, steps: 60 }, "the same input made both");
-        assert_eq!(makers.delay(11, 8, 100), Delay { holds: 1, steps: 10 });
+        assert_eq!(makers.delay(11, 8, 100), Delay { holds: 1, steps: 510 }, "its rows were read before");
         for version in 13..13 + Makers::MOST as u64 {
-            makers.note(version, version, 1_000);
+            makers.note(Maker { version, hold: version, steps: 1_000, uncounted: 0 });
         }
         assert_eq!(makers.0.len(), Makers::MOST);
     }

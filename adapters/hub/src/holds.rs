@@ -1,6 +1,6 @@
 //! What one input takes while the owner's lock is held, in steps of the engine's work.
 
-use crate::{Hub, Now};
+use crate::{Hub, Now, delays::Maker};
 
 impl Hub {
     /// Steps of work done so far: the engine's, and those of planning and handing out.
@@ -36,13 +36,19 @@ impl Hub {
     pub(crate) fn pass_time(&mut self, now: Now) {
         let before = self.engine.version();
         self.engine.pass_time(now.wall);
-        self.note_versions(before);
+        self.note_versions(before, 0);
     }
 
-    /// The input that is being taken has made the versions of the engine behind `before`, if there are any.
-    pub(crate) fn note_versions(&mut self, before: u64) {
+    /// The input that is being taken has made the versions of the engine behind `before`, if there are any, after so many steps that
+    /// nothing else counts.
+    pub(crate) fn note_versions(&mut self, before: u64, uncounted: u64) {
         if self.engine.version() != before {
-            self.makers.note(self.engine.version(), self.inputs, self.hold_from);
+            self.makers.note(Maker {
+                version: self.engine.version(),
+                hold: self.inputs,
+                steps: self.hold_from,
+                uncounted,
+            });
         }
     }
 }

@@ -497,7 +497,7 @@ impl Hub {
             self.note_commit(before, committed);
         }
         self.give_up_faded();
-        self.note_versions(before);
+        self.note_versions(before, committed.as_ref().map_or(0, |committed| committed.own_steps));
         self.distribute(now);
         self.note_hold(Input::Commit);
         committed

@@ -57,7 +57,7 @@ impl Hub {
             let share = if self.tasks.is_empty() { left } else { left.div_ceil(2) };
             let before = self.engine.version();
             left -= self.engine.catch_up(share);
-            self.note_versions(before);
+            self.note_versions(before, 0);
             // What is begun below goes on from what was told of it.
             self.take_updates(now);
         }

@@ -130,7 +130,7 @@ pub struct Committed<T = ()> {
 
 impl<T> Committed<T> {
     pub(crate) fn new(done: liveset_engine::Committed, positions: &Positions, value: T) -> Self {
-        let liveset_engine::Committed { commit, changed, version } = done;
+        let liveset_engine::Committed { commit, changed, version, .. } = done;
         Self { commit, changed, version, position: positions.of(version), value }
     }
 }

@@ -26,12 +26,12 @@ use crate::{
     query::{Parsed, ParsedQuery, Parts, Plan, QueryParser},
     schema::{Schema, SetDef},
     seed::{HashSeed, Keyed},
-    shard::{AsOf, Shard, view::Identity},
+    shard::{AsOf, Shard, Spare, view::Identity},
     stats::{Stats, Work},
     store::{
         reader::{Op, RowReader, Shape},
         set::history::HistoryEntry,
-        set::{RowChange, Set, Sets},
+        set::{RowChange, Set, Sets, Write},
     },
     suggest,
     syntax::shortened,
@@ -55,6 +55,8 @@ pub struct Committed {
     /// The version of its updates. Those of versions between this and [`Engine::version`] before the commit are what time changed
     /// before it.
     pub version: u64,
+    /// Steps of reading and storing its rows, about. [`Engine::steps`] does not count them: rows may have been read long before.
+    pub own_steps: u64,
 }
 
 /// Sets of nodes and live queries over them, without a clock: time is an argument.
@@ -143,7 +145,7 @@ pub struct Part<'a> {
     version: u64,
     /// Steps that it may take, and how many of them for queries that no index finds.
     left: u64,
-    for_scans: u64,
+    spare: Spare,
     done: bool,
 }
 
@@ -158,7 +160,7 @@ impl Part<'_> {
             let rows = set.during(changes);
             let tuning = self.limits.tuning;
             let moment = AsOf { rows, now: self.now, version: self.version, tuning };
-            self.shard.apply(*number, moment, &mut self.left, &mut self.for_scans);
+            self.shard.apply(*number, moment, &mut self.left, &mut self.spare);
         }
     }
 }
@@ -270,6 +272,8 @@ impl Engine {
 
     fn apply(&mut self, now: Timestamp, staged: Staged, spread: impl FnOnce(&mut [Part<'_>])) -> Committed {
         let most = (self.limits.enforced_hold() / OF_HOLD_AT_COMMIT).max(1);
+        let own_steps = own_steps(&staged);
+        let spare = Spare { steps: own_steps.max(LITTLE).min(most), most };
         let left = self.pass(now, most);
         self.take_again();
 
@@ -292,23 +296,12 @@ impl Engine {
 
         let Self { shards, sets, limits, version, .. } = self;
         let (sets, limits, version) = (&*sets, &*limits, *version);
-        // What is more follows in slices, so that whoever was found is told before.
-        let for_scans = most;
-        let part = |shard| Part {
-            shard,
-            sets,
-            changes: &changes,
-            limits,
-            now,
-            version,
-            left,
-            for_scans,
-            done: false,
-        };
+        let part =
+            |shard| Part { shard, sets, changes: &changes, limits, now, version, left, spare, done: false };
         let run = |parts: &mut [Part<'_>]| {
             spread(parts);
             parts.iter_mut().for_each(Part::run);
-            parts.iter().map(|part| part.left.min(part.for_scans)).min().unwrap_or(0)
+            parts.iter().map(|part| part.left.min(part.spare.steps)).min().unwrap_or(0)
         };
         let left = match &mut shards[..] {
             [shard] => run(&mut [part(shard)]),
@@ -340,7 +333,7 @@ impl Engine {
         }
         self.grant_wishes();
         self.follow_up(left);
-        Committed { commit: self.stats.commits, changed, version }
+        Committed { commit: self.stats.commits, changed, version, own_steps }
     }
 
     /// Steps of work done so far; see [`Work::steps`].
@@ -598,8 +591,19 @@ fn trim(shards: &[Shard], number: usize, set: &mut Set) {
     set.trim_history(first.unwrap_or_else(|| set.history.end()));
 }
 
+/// The steps of a commit without the queries, about: its rows are read and stored.
+fn own_steps(staged: &Staged) -> u64 {
+    let steps = |(_, write): &(usize, Write)| STORING_STEPS + write.json_bytes() as u64 / 16;
+    staged.iter().flat_map(|(_, writes)| writes).map(steps).sum()
+}
+
 /// Which part of a hold a commit spends at most on queries that no index finds, and on moments that are due before it.
 const OF_HOLD_AT_COMMIT: u64 = 4;
+/// Steps that every commit may take for queries that no index finds, however small it is: to fall behind and to catch up costs more than
+/// to try a few of them.
+const LITTLE: u64 = 2_000;
+/// The steps of storing a row that was read.
+const STORING_STEPS: u64 = 16;
 /// A buffer for more changes than that is not kept.
 const SPARE_CHANGES: usize = 4_096;
 /// More threads than that have nothing to gain.

@@ -13,6 +13,7 @@ use crate::{
     order::rank,
     seed::Keyed,
     shard::{
+        LOOK_UP_STEPS,
         beginnings::Beginnings,
         filing::Filing,
         postings::{Postings, Verdict},
@@ -138,9 +139,8 @@ impl OfColumn {
             && self.descending.is_empty()
     }
 
-    /// The postings and stretches that a row leads to.
-    fn candidates(&self, row: &Row, sides: Sides, found: &mut impl FnMut(Found, Sides, Way)) {
-        let value = row.at(&self.column);
+    /// The postings and stretches that a row with this value leads to.
+    fn candidates(&self, value: ValueRef<'_>, sides: Sides, found: &mut impl FnMut(Found, Sides, Way)) {
         for (spot, filing, way) in
             [(Spot::Whole, &self.values, Way::Value), (Spot::Item, &self.items, Way::Item)]
         {
@@ -264,14 +264,14 @@ impl Predicates {
     }
 
     /// The other filters, and the stretches, that a change may touch; one may come more than once. Costs a look-up for each
-    /// column that any of them is found by, two where the change has changed it.
+    /// column that any of them is found by and the row has, two where the change has changed it. Returns the steps of that.
     pub(crate) fn candidates(
         &mut self,
         before: Option<&Row>,
         after: Option<&Row>,
         now: Timestamp,
         mut found: impl FnMut(Candidate, Way),
-    ) {
+    ) -> u64 {
         let Self { columns, postings, .. } = self;
         postings.begin();
         look_up(columns, before, after, |entry, sides, way| {
@@ -282,7 +282,7 @@ impl Predicates {
                 Found::Stretch(view) => Candidate::Stretch(view, sides),
             };
             found(candidate, way);
-        });
+        })
     }
 
     /// The other filters that a row leads to, whatever is left to ask of it; one may come more than once.
@@ -360,26 +360,37 @@ fn branches(access: &Alternative<Column>, hears_all: bool) -> Vec<Branch<Column>
     }
 }
 
-/// What the versions of a changed row lead to; both where they are alike in a column.
+/// What the versions of a changed row lead to; both where they are alike in a column. Returns the steps of the look-ups: where a row
+/// has nothing there is little to look up.
 fn look_up(
     columns: &[OfColumn],
     before: Option<&Row>,
     after: Option<&Row>,
     mut found: impl FnMut(Found, Sides, Way),
-) {
+) -> u64 {
+    let mut looked_up = 0;
     for of_column in columns {
+        let mut side = |row: &Row, sides| {
+            let value = row.at(&of_column.column);
+            looked_up += u64::from(!matches!(value, ValueRef::Nothing));
+            of_column.candidates(value, sides, &mut found);
+        };
         match (before, after) {
             (Some(before), Some(after)) => {
                 if before.at(&of_column.column) == after.at(&of_column.column) {
-                    of_column.candidates(after, Sides::BOTH, &mut found);
+                    side(after, Sides::BOTH);
                 } else {
-                    of_column.candidates(before, Sides::BEFORE, &mut found);
-                    of_column.candidates(after, Sides::AFTER, &mut found);
+                    side(before, Sides::BEFORE);
+                    side(after, Sides::AFTER);
                 }
             }
-            (Some(before), None) => of_column.candidates(before, Sides::BEFORE, &mut found),
-            (None, Some(after)) => of_column.candidates(after, Sides::AFTER, &mut found),
+            (Some(before), None) => side(before, Sides::BEFORE),
+            (None, Some(after)) => side(after, Sides::AFTER),
             (None, None) => {}
         }
     }
+    LOOK_UP_STEPS * looked_up + columns.len() as u64 / ABSENT_AT_A_STEP
 }
+
+/// Columns in which a row has nothing, that are looked at in one step.
+const ABSENT_AT_A_STEP: u64 = 4;

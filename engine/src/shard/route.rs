@@ -17,14 +17,14 @@ use crate::{
 
 impl Shard {
     /// Brings the views up to a commit's changes of one set: those that an index finds and that cost little as far as `left` steps
-    /// allow, and the others as far as `for_scans` does, whatever else there was to do. What is beyond falls behind.
-    pub(crate) fn apply(&mut self, set: usize, moment: AsOf<'_>, left: &mut u64, for_scans: &mut u64) {
+    /// allow, and the others as far as `spare` does, whatever else there was to do. What is beyond falls behind.
+    pub(crate) fn apply(&mut self, set: usize, moment: AsOf<'_>, left: &mut u64, spare: &mut Spare) {
         let changes = moment.rows.changes;
         if changes.is_empty() || self.predicates.get(set).is_none_or(Predicates::is_empty) {
             return;
         }
-        // Most filters that an index finds are cheap for each change, and have their turn first. The dear ones share the part of the
-        // scans, or a few of them would make all others wait.
+        // Most filters that an index finds are cheap for each change, and have their turn first. The dear ones share what is there for
+        // the scans, or a few of them would make all others wait.
         let columns = LOOK_UP_STEPS * self.predicates[set].columns() as u64;
         let own = (INDEXED_STEPS + columns).saturating_mul(changes.len() as u64);
         let mut indexed = left.saturating_add(own);
@@ -34,11 +34,11 @@ impl Shard {
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.touches.clear();
         scratch.touched.clear();
-        let mut excluded = 0;
+        let (mut excluded, mut looked_up) = (0, 0);
         for (place, RowChange { before, after, .. }) in changes.iter().enumerate() {
             let (before, after) = (before.as_ref(), after.as_ref());
             let Self { predicates, filters, views, step, work, misplaced, .. } = self;
-            predicates[set].candidates(before, after, moment.now, |candidate, way| {
+            looked_up += predicates[set].candidates(before, after, moment.now, |candidate, way| {
                 match way {
                     Way::Value => work.candidates_by_value += 1,
                     Way::Item => work.candidates_by_item += 1,
@@ -81,7 +81,7 @@ impl Shard {
         }
         let candidates = scratch.touches.len() as u64 + excluded;
         self.work.candidates_found += candidates;
-        let looked_up = columns * changes.len() as u64 + candidates;
+        looked_up += candidates;
         self.work.steps += looked_up;
         indexed = indexed.saturating_sub(looked_up);
         for found in &scratch.touched {
@@ -110,7 +110,6 @@ impl Shard {
             }
         }
         *left = (*left).min(indexed);
-        let before = *for_scans;
         let all = Tried::of_changes(changes.iter());
         let scanned =
             self.predicates[set].scanned().filter(|filter| self.filters[*filter as usize].is_current());
@@ -119,27 +118,30 @@ impl Shard {
             filter,
             is_found: false,
         }));
-        if dear.iter().map(|dear| dear.steps).fold(0, u64::saturating_add) > *for_scans {
+        if dear.iter().map(|dear| dear.steps).fold(0, u64::saturating_add) > spare.steps {
             // A cheap filter does not wait for a dear one.
             dear.sort_unstable_by_key(|dear| (dear.steps, dear.filter));
         }
+        let (before, mut for_scans) = (spare.most, spare.most);
         for Dear { steps, filter, is_found } in dear {
             if !self.filters[filter as usize].is_current() {
                 continue;
             }
-            if steps > *for_scans {
+            if steps > for_scans || before - for_scans >= spare.steps {
                 self.fall_behind(filter, moment.now, moment);
             } else if is_found {
                 let touches = scratch.chain(self.filters[filter as usize].touches.first);
                 let touches = touches.map(|touch| (&changes[touch.change as usize], touch));
-                self.apply_to_filter(filter, touches, moment, for_scans);
+                self.apply_to_filter(filter, touches, moment, &mut for_scans);
             } else {
                 self.work.candidates_scanned += changes.len() as u64;
                 let touches = (0..).zip(changes).map(|(place, change)| (change, Touch::of_row(place)));
-                self.apply_to_filter(filter, touches, moment, for_scans);
+                self.apply_to_filter(filter, touches, moment, &mut for_scans);
             }
         }
-        *left = left.saturating_sub(before - *for_scans);
+        let spent = before - for_scans;
+        *spare = Spare { steps: spare.steps.saturating_sub(spent), most: for_scans };
+        *left = left.saturating_sub(spent);
         self.scratch = scratch;
         self.replenish(set, moment, left);
         let filters = &self.filters;
@@ -219,6 +221,16 @@ impl Shard {
         let tried = of(filter.cost, rows.sides, rows.blocks);
         tried.saturating_add(of(filter.moves, rows.rows, rows.blocks))
     }
+}
+
+/// The steps that a commit has for queries which no index finds, or which are dear. What is more follows in slices, so that whoever is
+/// found is told before.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spare {
+    /// Another query has its turn as long as fewer were taken.
+    pub(crate) steps: u64,
+    /// And where it takes no more than that is left of these, by the most that it may take.
+    pub(crate) most: u64,
 }
 
 /// A filter whose steps for a commit come out of the part of the scans: it is tried on every change, or it is dear for those that it

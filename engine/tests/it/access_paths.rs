@@ -183,6 +183,10 @@ impl Side {
 
     /// What each watch was told; `None` for those that have no result yet.
     fn drain(&mut self) -> Vec<Option<Diff>> {
+        // Ways that cost a commit more put more off.
+        while self.engine.is_behind() {
+            self.engine.catch_up(100_000);
+        }
         let told: Vec<bool> = self.watches.iter().map(|watch| watch.rows.is_some()).collect();
         let mut diffs = vec![Diff::new(); self.watches.len()];
         while let Some(update) = self.engine.poll_update() {

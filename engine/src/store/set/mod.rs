@@ -58,6 +58,16 @@ pub(crate) enum Write {
     Remove(Box<str>),
 }
 
+impl Write {
+    /// The length of the JSON text that was read for it.
+    pub(crate) fn json_bytes(&self) -> usize {
+        match self {
+            Write::Put(row) => row.json().len(),
+            Write::Remove(_) => 0,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Set {
     pub(crate) name: Arc<str>,
