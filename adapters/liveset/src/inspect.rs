@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use liveset_core::{Backlog, Query, SessionState};
 use liveset_engine::Explain;
-use liveset_hub::{ConnectionId, Principal};
+use liveset_hub::{ConnectionId, ConnectionUse, Principal};
 
 use crate::address::ClientAddress;
 use crate::contain::contain;
 use crate::handle::{Liveset, internal, refused};
+use crate::peer::Peer;
 use crate::query::QueryError;
 
 /// So many connections are looked at while the lock is held.
@@ -69,7 +70,7 @@ impl Liveset {
     pub fn connections(&self) -> Vec<ConnectionInfo> {
         let mut found = Vec::new();
         for some in self.shared.open_connections().chunks(AT_ONCE) {
-            found.extend(self.shared.connection_infos(some));
+            found.extend(self.shared.look_at_connections(some, ConnectionInfo::of));
         }
         found
     }
@@ -134,18 +135,13 @@ fn state(state: &SessionState) -> &'static str {
 }
 
 impl ConnectionInfo {
-    pub(crate) fn new(
-        id: ConnectionId,
-        held: liveset_hub::ConnectionUse,
-        address: Option<ClientAddress>,
-        age: Duration,
-    ) -> Self {
+    fn of(id: ConnectionId, held: ConnectionUse, peer: &Peer) -> Self {
         Self {
             id: id.number(),
             state: state(&held.state),
             subject: held.subject,
-            address,
-            age,
+            address: peer.address(),
+            age: peer.age(),
             subscriptions: held.subscriptions,
             live_queries: held.live_queries,
             query_bytes: held.query_bytes,

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use liveset_core::{CloseCode, Monotonic, model::Refusals};
 use liveset_engine::Timestamp;
-use liveset_hub::{ConnectionId, Hub, Now, Parser, Positions, Timeouts, WatchId};
+use liveset_hub::{ConnectionId, ConnectionUse, Hub, Now, Parser, Positions, Timeouts, WatchId};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
@@ -25,7 +25,6 @@ use crate::address::{ClientAddress, origin};
 use crate::clock::WallClock;
 use crate::contain::{Panicked, contain};
 use crate::door::Door;
-use crate::inspect::ConnectionInfo;
 use crate::limits::TransportLimits;
 use crate::peer::Peer;
 use crate::shards::Shards;
@@ -330,14 +329,15 @@ impl Shared {
         ids
     }
 
-    /// What there is to say of these. Those that the hub has let go are left out.
-    pub(crate) fn connection_infos(&self, ids: &[ConnectionId]) -> Vec<ConnectionInfo> {
+    /// Tells what these hold, and their peers. Those that the hub has let go are left out.
+    pub(crate) fn look_at_connections<T>(
+        &self,
+        ids: &[ConnectionId],
+        mut tell: impl FnMut(ConnectionId, ConnectionUse, &Peer) -> T,
+    ) -> Vec<T> {
         let state = self.lock();
-        let info = |id: &ConnectionId| {
-            let (held, peer) = (state.hub.connection_use(*id)?, state.open.get(id)?);
-            Some(ConnectionInfo::new(*id, held, peer.address(), peer.age()))
-        };
-        ids.iter().filter_map(info).collect()
+        let told = |id: &ConnectionId| Some(tell(*id, state.hub.connection_use(*id)?, state.open.get(id)?));
+        ids.iter().filter_map(told).collect()
     }
 
     pub(crate) fn serving(&self) -> usize {
