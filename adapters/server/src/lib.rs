@@ -22,6 +22,7 @@ mod process;
 pub mod proxies;
 mod reload;
 pub mod serve;
+mod setup;
 pub mod signals;
 pub mod store;
 pub mod terminal;

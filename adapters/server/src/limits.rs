@@ -78,3 +78,35 @@ limits! {
 pub(crate) fn count_refusal(limit: &Limit) {
     metrics::counter!("liveset_limit_refusals_total", "limit" => limit.full_name).increment(1);
 }
+
+/// Which cap a connection is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Full {
+    Connections,
+    ConnectionsOfAddress,
+    Handshakes,
+    HandshakesOfAddress,
+    Rate,
+}
+
+impl Full {
+    /// All of them.
+    pub(crate) const ALL: [Full; 5] = [
+        Full::Connections,
+        Full::ConnectionsOfAddress,
+        Full::Handshakes,
+        Full::HandshakesOfAddress,
+        Full::Rate,
+    ];
+
+    /// For people and metrics.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Full::Connections => "connections",
+            Full::ConnectionsOfAddress => "connections of one address",
+            Full::Handshakes => "handshakes",
+            Full::HandshakesOfAddress => "handshakes of one address",
+            Full::Rate => "new connections",
+        }
+    }
+}

@@ -3,7 +3,7 @@
 //! Everything that can go wrong is tried before anything is changed.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
@@ -12,14 +12,13 @@ use tokio::sync::watch;
 
 use crate::accept::Front;
 use crate::access::Access;
-use crate::config::{Config, ConfigError, SetConfig};
+use crate::config::{Config, ConfigError, Overrides, SetConfig};
 use crate::error::ServeError;
 use crate::http::{HttpOptions, Service};
 use crate::policy::Policies;
-use crate::serve::{self, ServeArgs};
 use crate::signals::Signal;
 use crate::tls::ServerTls;
-use crate::{files, log};
+use crate::{files, log, setup};
 
 /// A file that was the same for so long is whole: whoever writes it may be in the middle.
 const SETTLED: Duration = Duration::from_millis(100);
@@ -28,7 +27,9 @@ const LOOKS: usize = 100;
 
 /// A server with all of it that can change.
 pub(crate) struct Running {
-    pub(crate) args: ServeArgs,
+    /// Where the configuration is, and what is said over it.
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) overrides: Overrides,
     /// What it runs with.
     pub(crate) config: Config,
     pub(crate) drain: watch::Sender<Drain>,
@@ -69,7 +70,7 @@ impl Running {
         };
         let resources = match read.resources.is_empty() {
             true => Resources::stock(),
-            false => serve::resources(&read)?,
+            false => setup::resources(&read)?,
         };
         let is_new = |set: &&SetConfig| !self.config.sets.iter().any(|known| known.name == set.name);
         let added: Vec<SetConfig> = read.sets.iter().filter(is_new).cloned().collect();
@@ -92,7 +93,7 @@ impl Running {
         if let Err(error) = self.liveset.set_limits(&self.config.limits.liveset) {
             tracing::error!(%error, "the limits stay");
         }
-        self.tokens.replace(serve::grants(&self.config, false));
+        self.tokens.replace(setup::grants(&self.config, false));
         // Before connections are asked again: who is ended must find no old key when it comes back.
         self.access.replace_keys(keys);
         self.policies.replace(&self.config.policies);
@@ -124,7 +125,7 @@ impl Running {
     }
 
     fn options(&self) -> HttpOptions {
-        serve::options(&self.config, self.service.options())
+        setup::options(&self.config, self.service.options())
     }
 
     /// Fills sets that were added, while everybody is served.
@@ -132,7 +133,7 @@ impl Running {
         let liveset = self.liveset.clone();
         tokio::spawn(async move {
             for set in sets {
-                if let Err(error) = serve::load_set(&liveset, &set).await {
+                if let Err(error) = setup::load_set(&liveset, &set).await {
                     tracing::error!(set = set.name, "what the set should hold cannot be loaded: {error}");
                 }
             }
@@ -140,9 +141,9 @@ impl Running {
     }
 
     async fn read(&self) -> Result<Config, ServeError> {
-        let Some(file) = &self.args.config else { return Ok(Config::load(None, &self.args.overrides)?) };
+        let Some(file) = &self.file else { return Ok(Config::load(None, &self.overrides)?) };
         let text = settled(file).await?;
-        Ok(Config::read(file, &text, &self.args.overrides)?)
+        Ok(Config::read(file, &text, &self.overrides)?)
     }
 }
 

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use clap::Args;
-use liveset::{Authenticator, Clock, Drain, Grant, Liveset, StaticTokens};
-use liveset_hub::Resources;
+use liveset::{Drain, Liveset, StaticTokens};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -16,14 +15,13 @@ pub use crate::error::ServeError;
 
 use crate::accept::{self, AcceptLimits, Front};
 use crate::access::{Access, Banned};
-use crate::config::{ClockSource, Config, Overrides, SetConfig, StoreConfig, TokenConfig};
+use crate::config::{Config, Overrides};
 use crate::http::{self, Health, HttpOptions, Service};
-use crate::ndjson::FileError;
 use crate::policy::Policies;
 use crate::reload::Running;
 use crate::signals::{Kind, Signal, Stop};
 use crate::tls::ServerTls;
-use crate::{files, load, log, store};
+use crate::{files, log, setup};
 
 /// Arguments of `liveset serve`.
 #[derive(Debug, Clone, Args)]
@@ -62,7 +60,7 @@ pub async fn run(args: ServeArgs) -> Result<(), ServeError> {
     }
     log::start(&config.log, config.log_format);
     let limits = files::fit(config.accept());
-    let tokens = StaticTokens::new(grants(&config, false));
+    let tokens = StaticTokens::new(setup::grants(&config, false));
     let banned = Banned::default();
     let access = Access::open(&config, tokens.clone(), banned.clone()).await?;
     let recorder = http::install_recorder()?;
@@ -77,7 +75,7 @@ pub async fn run(args: ServeArgs) -> Result<(), ServeError> {
     for set in &config.sets {
         door = door.set(set.definition());
     }
-    let door = door.resources(resources(&config)?).build()?;
+    let door = door.resources(setup::resources(&config)?).build()?;
     let (listener, listening) = bind(&config.listen, tls.is_some()).await?;
 
     let health = Health::loading(config.sets.iter().map(|set| set.name.clone()));
@@ -87,7 +85,7 @@ pub async fn run(args: ServeArgs) -> Result<(), ServeError> {
         metrics: Some(recorder.clone()),
         ..HttpOptions::default()
     };
-    let options = options(&config, &others);
+    let options = setup::options(&config, &others);
     let router = http::loading_router(door, options.clone());
     let serving = Serving::start(listener, router, limits, tls.clone(), health.clone());
     let upkeep = tokio::spawn(http::upkeep(recorder));
@@ -109,7 +107,8 @@ pub async fn run(args: ServeArgs) -> Result<(), ServeError> {
     log::print(&listening);
 
     let running = Running {
-        args,
+        file: args.config,
+        overrides: args.overrides,
         drain: watch::Sender::new(config.limits.drain()),
         config,
         tokens,
@@ -128,28 +127,6 @@ pub async fn run(args: ServeArgs) -> Result<(), ServeError> {
     close(liveset).await
 }
 
-/// The options of the endpoints as a configuration has them, and the others as they were.
-pub(crate) fn options(config: &Config, others: &HttpOptions) -> HttpOptions {
-    let limits = &config.limits.http;
-    HttpOptions {
-        max_body_bytes: limits.max_body_bytes,
-        max_query_bytes: config.limits.liveset.session.message_bytes,
-        body_timeout: limits.body_timeout,
-        lines_waiting: limits.lines_waiting,
-        requests_per_second: limits.requests_per_second,
-        request_burst: limits.request_burst,
-        queries_at_once: limits.queries_at_once,
-        queries_per_subject: limits.queries_per_subject,
-        exports: limits.exports,
-        policies: config.policies.clone(),
-        cors_origins: config.cors.origins.clone(),
-        websocket_origins: config.websocket_origins(),
-        admins: StaticTokens::new(grants(config, true)),
-        metrics_public: config.metrics_public,
-        ..others.clone()
-    }
-}
-
 /// The endpoint with what its sets hold at start. Meanwhile `/readyz` says which of them are missing.
 async fn load_sets(
     config: &Config,
@@ -161,13 +138,13 @@ async fn load_sets(
     // With a store, its rows are read.
     let building = tokio::task::spawn_blocking({
         let config = config.clone();
-        move || build(&config, access, policies)
+        move || setup::build(&config, access, policies)
     });
     let built = building.await;
     let liveset = built.map_err(|error| ServeError::Store(format!("reading it failed: {error}")))??;
     // So that metrics show how the sets grow.
     front.set_router(http::loading_router(liveset.clone(), options.clone()));
-    load_all(&liveset, config, &options.health).await?;
+    setup::load_all(&liveset, config, &options.health).await?;
     Ok(liveset)
 }
 
@@ -264,83 +241,4 @@ fn print(text: &str) {
     let mut stdout = std::io::stdout();
     // Whoever closed our output does not want it.
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-}
-
-/// The handle that a configuration describes, without its data.
-fn build(config: &Config, access: impl Authenticator, policies: Policies) -> Result<Liveset, ServeError> {
-    let mut builder = Liveset::builder().limits(config.limits.liveset.clone()).authenticator(access);
-    for set in &config.sets {
-        builder = builder.set(set.definition());
-    }
-    if !config.resources.is_empty() {
-        builder = builder.resources(resources(config)?);
-    }
-    let clock = match config.clock.source {
-        ClockSource::System => Clock::System,
-        ClockSource::Commits => Clock::Commits,
-    };
-    builder = builder.clock(clock).policy(policies);
-    if let Some(store) = &config.store {
-        builder = store::open(builder, store)?;
-    }
-    let liveset = builder.build()?;
-    if let Some(StoreConfig { path, durability }) = &config.store {
-        let rows = liveset.stats().hub.engine.nodes;
-        tracing::info!(path = %path.display(), durability, rows, "opened the store");
-    }
-    Ok(liveset)
-}
-
-pub(crate) fn resources(config: &Config) -> Result<Resources, ServeError> {
-    let mut resources = Resources::new();
-    for resource in &config.resources {
-        resources.declare(&resource.path, resource.events.iter().map(String::as_str)).map_err(|error| {
-            ServeError::Resource { path: resource.path.clone(), message: error.to_string() }
-        })?;
-    }
-    Ok(resources)
-}
-
-/// What the tokens of a configuration entitle to: all of them, or those of administrators.
-pub(crate) fn grants(config: &Config, admins_alone: bool) -> Vec<(String, Grant)> {
-    let grant = |entry: &TokenConfig| {
-        let claims = entry.claims.clone().into_iter().collect();
-        let grant = Grant::new(entry.subject.as_str()).claims(claims);
-        (entry.token.clone(), if entry.read_only { grant.read_only() } else { grant })
-    };
-    config.auth.tokens.iter().filter(|entry| entry.admin || !admins_alone).map(grant).collect()
-}
-
-async fn load_all(liveset: &Liveset, config: &Config, health: &Health) -> Result<(), ServeError> {
-    // What holds nothing at start is there.
-    config.sets.iter().filter(|set| set.load.is_none()).for_each(|set| health.loaded(&set.name));
-    for set in config.sets.clone() {
-        let Some(file) = &set.load else { continue };
-        if config.store.is_some() && has_rows(liveset, &set) {
-            tracing::info!(set = set.name, file = %file.display(), "not loaded: the store has rows of the set");
-            health.loaded(&set.name);
-            continue;
-        }
-        load_set(liveset, &set).await?;
-        health.loaded(&set.name);
-    }
-    Ok(())
-}
-
-/// Fills a set from its file, if it names one.
-pub(crate) async fn load_set(liveset: &Liveset, set: &SetConfig) -> Result<(), FileError> {
-    let Some(file) = set.load.clone() else { return Ok(()) };
-    let (handle, name, set) = (liveset.clone(), set.name.clone(), set.clone());
-    let loaded = tokio::task::spawn_blocking(move || load::load(&handle, &set)).await;
-    let loaded = loaded.map_err(|error| FileError {
-        file: file.clone(),
-        line: None,
-        message: format!("reading it failed: {error}"),
-    })??;
-    tracing::info!(set = name, file = %file.display(), nodes = loaded.nodes, commits = loaded.commits, "loaded");
-    Ok(())
-}
-
-fn has_rows(liveset: &Liveset, set: &SetConfig) -> bool {
-    liveset.sets().iter().any(|known| known.definition.name == set.name && known.rows > 0)
 }

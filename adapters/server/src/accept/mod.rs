@@ -35,11 +35,10 @@ use tokio::time::{Sleep, timeout};
 
 use crate::config::Config;
 use crate::http::ApiError;
-use crate::limits::HttpLimits;
+use crate::limits::{Full, HttpLimits};
 use crate::proxies::Proxies;
 use crate::tls::ServerTls;
 use crate::watchdog::Watchdog;
-pub(crate) use slots::Full;
 use slots::{Open, Slot};
 
 /// What the accept loop allows.

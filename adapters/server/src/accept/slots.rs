@@ -11,6 +11,7 @@ use liveset::ClientAddress;
 use tokio::sync::{Notify, watch};
 
 use crate::accept::AcceptLimits;
+use crate::limits::Full;
 
 /// The connections that are open.
 #[derive(Debug, Default)]
@@ -58,38 +59,6 @@ struct Count {
     open: usize,
     /// Of these, those that have not sent the head of a request yet.
     handshakes: usize,
-}
-
-/// Which cap a connection is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Full {
-    Connections,
-    ConnectionsOfAddress,
-    Handshakes,
-    HandshakesOfAddress,
-    Rate,
-}
-
-impl Full {
-    /// All of them.
-    pub(crate) const ALL: [Full; 5] = [
-        Full::Connections,
-        Full::ConnectionsOfAddress,
-        Full::Handshakes,
-        Full::HandshakesOfAddress,
-        Full::Rate,
-    ];
-
-    /// For people and metrics.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Full::Connections => "connections",
-            Full::ConnectionsOfAddress => "connections of one address",
-            Full::Handshakes => "handshakes",
-            Full::HandshakesOfAddress => "handshakes of one address",
-            Full::Rate => "new connections",
-        }
-    }
 }
 
 impl Open {

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::auth::Caller;
 use super::{ApiError, App};
-use crate::accept::Full;
+use crate::limits::Full;
 use crate::process;
 
 /// The text format that Prometheus asks for by default.
