@@ -7,6 +7,7 @@ use axum::extract::{FromRequestParts, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::{HeaderValue, RETRY_AFTER};
 use axum::response::Response;
+use liveset::{Liveset, SetStatus};
 use serde::Serialize;
 
 use super::auth::Caller;
@@ -28,16 +29,6 @@ struct Progress {
 /// The status of a server that clients should be sent to.
 const READY: &str = "ready";
 
-impl Progress {
-    fn status(&self) -> &'static str {
-        match (self.is_draining, self.loading.is_empty()) {
-            (true, _) => "draining",
-            (false, true) => READY,
-            (false, false) => "loading",
-        }
-    }
-}
-
 impl Health {
     /// Not ready before each of these sets is [loaded](Self::loaded).
     pub fn loading(sets: impl IntoIterator<Item = String>) -> Health {
@@ -54,9 +45,33 @@ impl Health {
         self.lock().is_draining = true;
     }
 
+    /// With the sets whose sources have not given them their first content, or are behind.
+    fn report(&self, liveset: &Liveset) -> Report {
+        let (mut sets, is_draining) = {
+            let progress = self.lock();
+            (progress.loading.clone(), progress.is_draining)
+        };
+        let mut stale = Vec::new();
+        for set in liveset.sets() {
+            match set.status {
+                SetStatus::Loading if !sets.iter().any(|name| *name == *set.definition.name) => {
+                    sets.push(set.definition.name.to_string());
+                }
+                SetStatus::Stale { .. } => stale.push(set.definition.name.to_string()),
+                _ => {}
+            }
+        }
+        let status = match (is_draining, sets.is_empty()) {
+            (true, _) => "draining",
+            (false, true) => READY,
+            (false, false) => "loading",
+        };
+        Report { status, sets, stale }
+    }
+
     /// Writes it into a gauge.
-    pub(super) fn record(&self) {
-        let is_ready = self.lock().status() == READY;
+    pub(super) fn record(&self, liveset: &Liveset) {
+        let is_ready = self.report(liveset).status == READY;
         metrics::gauge!("liveset_ready").set(f64::from(u8::from(is_ready)));
     }
 
@@ -70,6 +85,9 @@ struct Report {
     status: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     sets: Vec<String>,
+    /// Sets that are served though their source has something newer: no reason to send clients elsewhere.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    stale: Vec<String>,
 }
 
 /// The process answers.
@@ -77,16 +95,13 @@ pub(super) async fn live() -> Response {
     error::json(StatusCode::OK, r#"{"status":"ok"}"#)
 }
 
-/// Whether clients should come. Which sets are missing is told to whoever has a token.
+/// Whether clients should come. Which sets are missing, or stale, is told to whoever has a token.
 pub(super) async fn ready(State(app): State<App>, request: Request) -> Response {
-    let mut report = {
-        let health = app.options.health.lock();
-        Report { status: health.status(), sets: health.loading.clone() }
-    };
-    if !report.sets.is_empty() {
+    let mut report = app.options.health.report(&app.liveset);
+    if !(report.sets.is_empty() && report.stale.is_empty()) {
         let (mut parts, _) = request.into_parts();
         if Caller::from_request_parts(&mut parts, &app).await.is_err() {
-            report.sets.clear();
+            (report.sets, report.stale) = Default::default();
         }
     }
     let is_ready = report.status == READY;

@@ -105,7 +105,7 @@ pub(super) async fn render(State(app): State<App>, request: Request) -> Result<R
     };
     let make = || {
         app.liveset.record_metrics();
-        app.options.health.record();
+        app.options.health.record(&app.liveset);
         handle.render() + &process::render()
     };
     let text = app.rendered.text(make).await;

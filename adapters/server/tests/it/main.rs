@@ -1,6 +1,7 @@
 //! The service as a library. What the program does is tested in `adapters/cli`.
 
 mod commit_streams;
+mod health;
 mod metrics_described;
 mod protocol_errors;
 #[allow(unreachable_pub, dead_code, reason = "these tests use a part of it")]
