@@ -1,4 +1,4 @@
-/** The code in both READMEs fits the types, and does what it says. */
+/** The code in the READMEs fits the types, and does what it says. */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { createRoot, createSignal } from 'solid-js'
@@ -26,6 +26,9 @@ for (const name of ['client', 'react']) {
   })
   files.set(`${name}.tsx`, `${rest.join('\n')}\nexport {}\n`)
 }
+// The project's own.
+const [root] = blocks('../..')
+files.set('root.tsx', root!)
 files.set('first.ts', `${blocks('client')[0]!}\nexport { db }\n`)
 
 beforeAll(() => {
@@ -35,7 +38,7 @@ beforeAll(() => {
 afterAll(() => rmSync(written, { recursive: true }))
 
 test('it fits the types', () => {
-  expect([...files.keys()].sort()).toEqual(['client.tsx', 'first.ts', 'react.tsx', 'solid.ts', 'svelte.ts', 'vue.ts'])
+  expect([...files.keys()].sort()).toEqual(['client.tsx', 'first.ts', 'react.tsx', 'root.tsx', 'solid.ts', 'svelte.ts', 'vue.ts'])
   const { config } = ts.readConfigFile(folder('tsconfig.json'), ts.sys.readFile) as { config: object }
   const { options } = ts.parseJsonConfigFileContent(config, ts.sys, folder('.'))
   const own = { noUnusedLocals: false, isolatedDeclarations: false, declaration: false }
