@@ -140,6 +140,70 @@ pub enum OpProblem {
         /// The size found, in bytes.
         len: usize,
     },
+    /// There is no node that could be patched.
+    #[error("set '{set}': there is no node '{node}' to patch; 'upsert' would make it")]
+    NotFound {
+        /// The set.
+        set: String,
+        /// The node's id, shortened.
+        node: String,
+    },
+    /// A patch gives the node another id.
+    #[error("set '{set}', node '{node}': a patch must leave the key field '{key}' as it is")]
+    KeyChanged {
+        /// The set.
+        set: String,
+        /// The node's id, shortened.
+        node: String,
+        /// The key field.
+        key: String,
+    },
+    /// The node is not as the operation's condition says.
+    #[error("set '{set}', node '{node}': {found}, and the operation is to be done only if {condition}")]
+    Conflict {
+        /// The set.
+        set: String,
+        /// The node's id, shortened.
+        node: String,
+        /// What is there instead.
+        found: &'static str,
+        /// The condition, shortened.
+        condition: String,
+    },
+    /// The condition of an operation is wrong.
+    #[error("set '{set}', condition: {source}")]
+    Condition {
+        /// The set.
+        set: String,
+        /// What is wrong with it.
+        source: Box<QueryError>,
+    },
+    /// The condition of an operation takes too many steps for the largest row of its set.
+    #[error(
+        "set '{set}': the condition takes up to {cost} steps for a row of {row_bytes} bytes, and may take {max}"
+    )]
+    ConditionTooDear {
+        /// The set.
+        set: String,
+        /// The most steps for that row.
+        cost: u64,
+        /// The bytes of the row.
+        row_bytes: usize,
+        /// The limit.
+        max: u64,
+    },
+    /// An operation that concerns no single node has a condition.
+    #[error("set '{set}': a clear has no node that a condition could be asked of")]
+    NoNode {
+        /// The set.
+        set: String,
+    },
+    /// The patches and conditions of the commit take more work than the limits allow.
+    #[error("the patches and conditions of a commit take no more than {max} steps: make several commits")]
+    TooMuchWork {
+        /// The limit.
+        max: u64,
+    },
     /// The commit has more operations, or the set more nodes, than the limits allow.
     #[error("no more than {max} {what}")]
     TooMany {

@@ -133,7 +133,7 @@ mod value;
 mod window_memory;
 
 pub use allowance::{Allowance, Keeping, Opened, Share};
-pub use engine::{Committed, Engine, Hints, OneShot, Part, Scan, StagedRow};
+pub use engine::{Committed, Engine, Hints, OneShot, Part, Scan, StagedWrite};
 pub use error::{CommitError, DefineError, OpProblem, OpenError, QueryError};
 pub use explain::Explain;
 #[doc(inline)]
@@ -153,6 +153,7 @@ pub use schema::{FieldDef, FieldKind, SetDef};
 pub use seed::{HashSeed, Keyed};
 pub use stats::{Stats, Work};
 pub use steps::Cost;
+pub use store::condition::Condition;
 pub use store::reader::{Op, ReadRow, RowReader};
 pub use suggest::{hint, nearest};
 pub use syntax::ExprError;

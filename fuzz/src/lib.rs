@@ -54,10 +54,13 @@ pub mod jwt;
 mod messages;
 #[cfg(feature = "server")]
 pub mod ndjson;
+mod ops;
 pub mod oracle;
 pub mod policy;
 pub mod session;
 pub mod text;
+
+pub use ops::engine_op;
 
 #[cfg(fuzzing)]
 #[doc(hidden)]

@@ -7,7 +7,7 @@ use std::path::Path;
 use bytes::Bytes;
 use flate2::{Compression, read::MultiGzDecoder, write::GzEncoder};
 use liveset::{Liveset, SetDef};
-use liveset_engine::{Engine, EngineLimits, FieldKind, HashSeed, Op, Query, Timestamp};
+use liveset_engine::{Condition, Engine, EngineLimits, FieldKind, HashSeed, Op, Query, Timestamp};
 use liveset_server::changes::{Changes, looks_like_commit};
 use liveset_server::load::{Loaded, load_lines};
 use liveset_server::ndjson::Lines;
@@ -199,13 +199,16 @@ fn ops_of(text: &str) -> Option<Vec<Op>> {
         Some(_) => return None,
     }
     let op = |op: &Json<'_>| {
-        let [kind, set, node, id] = fields(op, ["op", "set", "node", "id"])?;
-        let set = set?.text()?.into();
-        match (kind?.text()?, node, id) {
-            ("upsert", Some(node), None) => {
-                Some(Op::Upsert { set, node: Bytes::copy_from_slice(node.raw.as_bytes()) })
+        let names = ["op", "set", "node", "id", "patch", "upsert", "if", "params"];
+        let [kind, set, node, id, patch, upsert, condition, params] = fields(op, names)?;
+        let set: std::sync::Arc<str> = set?.text()?.into();
+        let bytes = |json: &Json<'_>| Bytes::copy_from_slice(json.raw.as_bytes());
+        let op = match (kind?.text()?, node, id, patch, upsert) {
+            ("upsert", Some(node), None, None, None) => Some(Op::Upsert { set, node: bytes(node) }),
+            ("clear", None, None, None, None) if condition.is_none() && params.is_none() => {
+                Some(Op::Clear { set })
             }
-            ("remove", None, Some(id)) => {
+            (kind @ ("remove" | "patch"), None, Some(id), patch, upsert) => {
                 let whole = || {
                     id.raw.parse::<i64>().map(i128::from).or_else(|_| id.raw.parse::<u64>().map(i128::from))
                 };
@@ -214,10 +217,29 @@ fn ops_of(text: &str) -> Option<Vec<Op>> {
                     Kind::Number => whole().ok()?.to_string(),
                     _ => return None,
                 };
-                Some(Op::Remove { set, id })
+                match (kind, patch, upsert.map(Json::boolean)) {
+                    ("remove", None, None) => Some(Op::Remove { set, id }),
+                    ("patch", Some(patch), None | Some(Some(_))) => {
+                        let upsert = upsert.and_then(Json::boolean).unwrap_or(false);
+                        Some(Op::Patch { set, id, patch: bytes(patch), upsert })
+                    }
+                    _ => None,
+                }
             }
             _ => None,
-        }
+        }?;
+        let condition = match (condition, params) {
+            (None, None) => return Some(op),
+            (None, Some(_)) => return None,
+            (Some(condition), None) => Condition::filter(condition.text()?),
+            (Some(condition), Some(params)) => {
+                // Queries have the same reader of parameters.
+                let query = Query::parse(format!("{{\"edge\":\"\",\"params\":{}}}", params.raw).as_bytes());
+                let condition = Condition::filter(condition.text()?);
+                query.ok()?.params.into_iter().fold(condition, |it, (name, value)| it.bind(name, value))
+            }
+        };
+        Some(Op::If { condition, op: Box::new(op) })
     };
     ops?.list()?.iter().map(op).collect()
 }
@@ -246,9 +268,22 @@ fn check_written(read: &[Op]) {
             Op::Remove { set, id } => {
                 format!("{{\"op\":\"remove\",\"id\":{},\"set\":{}}}", quoted(id), quoted(set))
             }
+            Op::Patch { set, id, patch, upsert } => {
+                let patch = String::from_utf8_lossy(patch);
+                format!(
+                    "{{\"upsert\":{upsert},\"patch\":{patch},\"op\":\"patch\",\"id\":{},\"set\":{}}}",
+                    quoted(id),
+                    quoted(set)
+                )
+            }
+            Op::Clear { set } => format!("{{\"set\":{},\"op\":\"clear\"}}", quoted(set)),
             other => panic!("{other:?} is not written"),
         }
     };
+    // A condition does not show its text.
+    if read.iter().any(|op| matches!(op, Op::If { .. })) {
+        return;
+    }
     let ops: Vec<String> = read.iter().map(op).collect();
     let text = format!("[{}]", ops.join(","));
     let again = Changes::parse(&text.clone().into()).expect("what was read can be written");

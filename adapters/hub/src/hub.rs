@@ -12,7 +12,7 @@ use liveset_core::{
 };
 use liveset_engine::{
     CommitError, Committed, DefineError, Engine, EngineLimits, FeedId, HashSeed, JsonLimits, Op, Part,
-    QueryLimits, RowReader, SetDef, StagedRow, Timestamp, json,
+    QueryLimits, RowReader, SetDef, StagedWrite, Timestamp, json,
 };
 
 use crate::{
@@ -466,8 +466,12 @@ impl Hub {
     /// # Errors
     ///
     /// As [`commit`](Self::commit).
-    pub fn stage(&mut self, ops: Vec<Op>) -> Result<impl Iterator<Item = StagedRow<'_>>, CommitError> {
-        self.engine.stage(ops)
+    pub fn stage(
+        &mut self,
+        now: Now,
+        ops: Vec<Op>,
+    ) -> Result<impl Iterator<Item = StagedWrite<'_>>, CommitError> {
+        self.engine.stage(now.wall, ops)
     }
 
     /// How many commits are staged.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use liveset_core::Position;
-use liveset_engine::Op;
+use liveset_engine::{Condition, Op, OpProblem};
 use liveset_hub::Positions;
 use serde::Serialize;
 use thiserror::Error;
@@ -57,6 +57,77 @@ impl Tx {
         self.ops.push(Op::Remove { set: set.into(), id: id.to_string() });
     }
 
+    /// Changes a row as the operations before it leave it, by JSON Merge Patch (RFC 7396): the patch's fields replace those of the same
+    /// name, objects are merged, `null` takes a field out. The key may not change. Where there is no such row the commit is refused.
+    ///
+    /// ```
+    /// # use liveset::{Liveset, SetDef};
+    /// # let liveset = Liveset::builder().set(SetDef::new("orders")).build()?;
+    /// # use serde_json::json;
+    /// liveset.commit(|tx| {
+    ///     tx.upsert("orders", &json!({ "id": 1, "status": "new", "note": "fragile", "to": { "city": "Oslo" } }));
+    ///     tx.patch("orders", 1, &json!({ "status": "sent", "note": null, "to": { "zip": "0150" } }));
+    /// })?;
+    /// let row = liveset.row("orders", "1").unwrap();
+    /// assert_eq!(row.json(), br#"{"id":1,"status":"sent","to":{"city":"Oslo","zip":"0150"}}"#);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn patch(&mut self, set: impl Into<Arc<str>>, id: impl ToString, patch: impl IntoJson) {
+        self.add_patch(None, set.into(), id.to_string(), patch, false);
+    }
+
+    /// Like [`patch`](Self::patch), but makes the row where there is none: of the patch alone, which needs the key for that.
+    pub fn patch_or_insert(&mut self, set: impl Into<Arc<str>>, id: impl ToString, patch: impl IntoJson) {
+        self.add_patch(None, set.into(), id.to_string(), patch, true);
+    }
+
+    /// Takes all rows of a set out. Costs as much as taking each of them out.
+    pub fn clear(&mut self, set: impl Into<Arc<str>>) {
+        self.ops.push(Op::Clear { set: set.into() });
+    }
+
+    /// The next operation is done only if its row, as the operations before it leave it, passes a filter of the query language, with
+    /// `now` the clock of the commit; `"nothing"`: only if there is no such row. Else the whole commit is refused, with
+    /// [`CommitError::Conflict`].
+    ///
+    /// ```
+    /// # use liveset::{CommitError, Condition, Liveset, SetDef};
+    /// # let liveset = Liveset::builder().set(SetDef::new("jobs")).build()?;
+    /// # use serde_json::json;
+    /// liveset.commit(|tx| tx.only_if("nothing").upsert("jobs", &json!({ "id": 1, "state": "new" })))?;
+    /// let take = || {
+    ///     let is_new = Condition::filter("state == $state").bind("state", "new");
+    ///     liveset.commit(|tx| tx.only_if(is_new).patch("jobs", 1, &json!({ "state": "taken" })))
+    /// };
+    /// assert!(take().is_ok());
+    /// assert!(matches!(take(), Err(CommitError::Conflict(_))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn only_if(&mut self, condition: impl Into<Condition>) -> OnlyIf<'_> {
+        OnlyIf { tx: self, condition: condition.into() }
+    }
+
+    fn add_patch(
+        &mut self,
+        condition: Option<Condition>,
+        set: Arc<str>,
+        id: String,
+        patch: impl IntoJson,
+        upsert: bool,
+    ) {
+        match patch.into_json() {
+            Ok(patch) => self.add(condition, Op::Patch { set, id, patch, upsert }),
+            Err(error) => drop(self.unwritten.get_or_insert(error)),
+        }
+    }
+
+    fn add(&mut self, condition: Option<Condition>, op: Op) {
+        self.ops.push(match condition {
+            Some(condition) => Op::If { condition, op: Box::new(op) },
+            None => op,
+        });
+    }
+
     /// Adds an operation in the engine's form.
     pub fn push(&mut self, op: Op) {
         self.ops.push(op);
@@ -74,6 +145,34 @@ impl Tx {
 
     pub(crate) fn into_ops(self) -> Result<Vec<Op>, serde_json::Error> {
         self.unwritten.map_or(Ok(self.ops), Err)
+    }
+}
+
+/// Adds an operation that is done only under a condition; made by [`Tx::only_if`].
+#[derive(Debug)]
+#[must_use = "a condition without an operation does nothing"]
+pub struct OnlyIf<'t> {
+    tx: &'t mut Tx,
+    condition: Condition,
+}
+
+impl OnlyIf<'_> {
+    /// As [`Tx::upsert`].
+    pub fn upsert<R: IntoJson>(self, set: impl Target<R>, row: R) {
+        match row.into_json() {
+            Ok(node) => self.tx.add(Some(self.condition), Op::Upsert { set: set.into_name(), node }),
+            Err(error) => drop(self.tx.unwritten.get_or_insert(error)),
+        }
+    }
+
+    /// As [`Tx::patch`].
+    pub fn patch(self, set: impl Into<Arc<str>>, id: impl ToString, patch: impl IntoJson) {
+        self.tx.add_patch(Some(self.condition), set.into(), id.to_string(), patch, false);
+    }
+
+    /// As [`Tx::remove`].
+    pub fn remove(self, set: impl Into<Arc<str>>, id: impl ToString) {
+        self.tx.add(Some(self.condition), Op::Remove { set: set.into(), id: id.to_string() });
     }
 }
 
@@ -153,6 +252,9 @@ pub enum CommitError<E = Infallible> {
     /// An operation was refused: an unknown set, a row without its key, a field of another type than declared, …
     #[error(transparent)]
     Refused(Box<liveset_engine::CommitError>),
+    /// A row is not as the commit needs it. Reading again may help.
+    #[error(transparent)]
+    Conflict(Conflict),
     /// The closure gave up, with an error of its own.
     #[error("{0}")]
     Aborted(E),
@@ -164,9 +266,21 @@ pub enum CommitError<E = Infallible> {
     Internal,
 }
 
+/// A row is not as a commit needs it.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Conflict {
+    /// An operation's [condition](Tx::only_if) does not hold; the error says of which.
+    #[error(transparent)]
+    Condition(Box<liveset_engine::CommitError>),
+}
+
 impl<E> From<NotDone> for CommitError<E> {
     fn from(reason: NotDone) -> Self {
         match reason {
+            NotDone::Refused(refused) if matches!(*refused.problem, OpProblem::Conflict { .. }) => {
+                Self::Conflict(Conflict::Condition(refused))
+            }
             NotDone::Refused(refused) => Self::Refused(refused),
             NotDone::NotKept(error) => Self::NotKept(error),
             NotDone::Panicked => Self::Internal,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use liveset_core::{ErrorCode, Position, Query, Refusal, Row, SetStatus, Snapshot, Token, model::limit};
-use liveset_engine::{DefineError, Explain, Op, SetDef, Timestamp};
+use liveset_engine::{DefineError, Explain, Op, OpProblem, SetDef, Timestamp};
 use liveset_hub::{Hub, HubLimits, OneShot, Principal, Resources, StatusError, SubjectUse};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -202,7 +202,8 @@ impl Liveset {
     fn read_ahead(&self, ops: &mut [Op]) {
         let mut sets: Vec<Arc<str>> = Vec::new();
         for op in ops.iter() {
-            if let Op::Upsert { set, .. } = op
+            if let Op::Upsert { .. } | Op::If { .. } = op
+                && let Some(set) = op.set()
                 && sets.len() < SETS_READ_AHEAD
                 && !sets.contains(set)
             {
@@ -792,6 +793,7 @@ fn note_commit(
 ) {
     let outcome = match result {
         Ok(_) => "applied",
+        Err(NotDone::Refused(error)) if matches!(*error.problem, OpProblem::Conflict { .. }) => "conflict",
         Err(NotDone::Refused(_)) => "refused",
         Err(NotDone::NotKept(_)) => "not_kept",
         Err(NotDone::Panicked) => {

@@ -165,7 +165,7 @@ pub use auth::{
 };
 pub use builder::{BuildError, Builder};
 pub use clock::Clock;
-pub use commit::{CommitError, Committed, Outcome, PublishError, Tx};
+pub use commit::{CommitError, Committed, Conflict, OnlyIf, Outcome, PublishError, Tx};
 pub use handle::{AsPrincipal, At, Liveset, QueryRun};
 pub use in_order::{InOrder, PendingCommit};
 pub use inspect::{ConnectionInfo, LiveQueryInfo};
@@ -187,7 +187,8 @@ pub use liveset_core::model::{
 pub use liveset_core::{ErrorCode, InvalidQuery, Position, SessionLimits, Token};
 #[doc(inline)]
 pub use liveset_engine::{
-    Cost, DefineError, EngineLimits, Explain, FieldDef, FieldKind, Op, QueryLimits, SetDef, Timestamp,
+    Condition, Cost, DefineError, EngineLimits, Explain, FieldDef, FieldKind, Op, QueryLimits, SetDef,
+    Timestamp,
 };
 #[doc(inline)]
 pub use liveset_hub::{

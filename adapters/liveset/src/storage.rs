@@ -54,16 +54,31 @@ pub struct StorageCommit {
     pub writes: Vec<StorageWrite>,
 }
 
-/// What a commit writes to one row.
+/// One write of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct StorageWrite {
-    /// The name of its set.
-    pub set: Arc<str>,
-    /// Its id.
-    pub id: String,
-    /// Its JSON text; `None` where it is taken out.
-    pub json: Option<String>,
+pub enum StorageWrite {
+    /// Puts a row in place of the one with the same id.
+    Put {
+        /// The name of its set.
+        set: Arc<str>,
+        /// Its id.
+        id: String,
+        /// Its JSON text.
+        json: String,
+    },
+    /// Takes a row out, if it is there.
+    Remove {
+        /// The name of its set.
+        set: Arc<str>,
+        /// Its id.
+        id: String,
+    },
+    /// Takes all rows of a set out.
+    Clear {
+        /// The name of the set.
+        set: Arc<str>,
+    },
 }
 
 /// A storage cannot do what it should, as a text for people.

@@ -2,18 +2,23 @@
 //!
 //! ```json
 //! {"at":"2013-01-01T05:15:00Z","ops":[{"op":"upsert","set":"flights","node":{"id":"UA1545"}},
-//!                                     {"op":"remove","set":"flights","id":"UA1714"}]}
+//!                                     {"op":"patch","set":"flights","id":"UA1545","patch":{"gate":"C7"},"if":"gate == nothing"},
+//!                                     {"op":"remove","set":"flights","id":"UA1714"},
+//!                                     {"op":"clear","set":"gates"}]}
 //! ```
 //!
-//! or only the list of its ops. Nodes stay the bytes that were written: nothing here reads a number, so
+//! or only the list of its ops. A patch with `"upsert":true` makes a row that is not there; `if` is a filter, with `params` if it
+//! has any, or `nothing`. Nodes stay the bytes that were written: nothing here reads a number, so
 //! nothing here can round one.
 
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use liveset_engine::{Op, Timestamp};
+use liveset_core::Query;
+use liveset_engine::{Condition, Op, Timestamp};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -205,41 +210,92 @@ impl<'de> Visitor<'de> for OpSeed<'_> {
     type Value = Op;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an op: an object with `op`, `set`, and `node` or `id`")
+        f.write_str("an op: an object with `op`, `set`, and what that op needs")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Op, A::Error> {
-        let (mut op, mut set, mut node, mut id) = (None, None, None, None);
+        let mut all: [Option<&'de RawValue>; FIELDS.len()] = [None; FIELDS.len()];
         while let Some(name) = map.next_key::<Cow<'de, str>>()? {
-            let (slot, name): (&mut Option<&'de RawValue>, &'static str) = match name.as_ref() {
-                "op" => (&mut op, "op"),
-                "set" => (&mut set, "set"),
-                "node" => (&mut node, "node"),
-                "id" => (&mut id, "id"),
-                other => return Err(A::Error::unknown_field(other, &["op", "set", "node", "id"])),
+            let Some(place) = FIELDS.iter().position(|known| *known == name) else {
+                return Err(A::Error::unknown_field(&name, &FIELDS));
             };
-            if slot.replace(map.next_value()?).is_some() {
-                return Err(A::Error::duplicate_field(name));
+            if all[place].replace(map.next_value()?).is_some() {
+                return Err(A::Error::duplicate_field(FIELDS[place]));
             }
         }
+        let [op, set, node, id, patch, upsert, condition, params] = all;
         let kind = text(op.ok_or_else(|| A::Error::missing_field("op"))?, "op")?;
-        let set = text(set.ok_or_else(|| A::Error::missing_field("set"))?, "set")?.into_owned();
-        match kind.as_ref() {
+        let set: Arc<str> = text(set.ok_or_else(|| A::Error::missing_field("set"))?, "set")?.into();
+        let bytes = |raw: &RawValue| self.text.slice_ref(raw.get().as_bytes());
+        let id_of = |id: Option<&RawValue>| key_text(id.ok_or_else(|| A::Error::missing_field("id"))?);
+        let condition = condition_of::<A::Error>(condition, params)?;
+        let op = match kind.as_ref() {
             "upsert" if id.is_some() => {
-                Err(A::Error::custom("an upsert has no `id`: the node carries its key"))
+                return Err(A::Error::custom("an upsert has no `id`: the node carries its key"));
+            }
+            "upsert" if patch.is_some() || upsert.is_some() => {
+                return Err(A::Error::custom("an upsert has no `patch` and no `upsert`"));
             }
             "upsert" => {
                 let node = node.ok_or_else(|| A::Error::missing_field("node"))?;
-                Ok(Op::Upsert { set: set.into(), node: self.text.slice_ref(node.get().as_bytes()) })
+                Op::Upsert { set, node: bytes(node) }
             }
-            "remove" if node.is_some() => Err(A::Error::custom("a removal has no `node`, only the `id`")),
-            "remove" => {
-                let id = key_text(id.ok_or_else(|| A::Error::missing_field("id"))?)?;
-                Ok(Op::Remove { set: set.into(), id })
+            "patch" if node.is_some() => {
+                return Err(A::Error::custom("a patch has no `node`, only the `id` and the `patch`"));
             }
-            other => Err(A::Error::unknown_variant(other, &["upsert", "remove"])),
+            "patch" => {
+                let patch = patch.ok_or_else(|| A::Error::missing_field("patch"))?;
+                let upsert = match upsert.map(RawValue::get) {
+                    None | Some("false") => false,
+                    Some("true") => true,
+                    Some(_) => return Err(A::Error::custom("`upsert` must be true or false")),
+                };
+                Op::Patch { set, id: id_of(id)?, patch: bytes(patch), upsert }
+            }
+            "remove" if node.is_some() || patch.is_some() || upsert.is_some() => {
+                return Err(A::Error::custom(
+                    "a removal has no `node`, no `patch` and no `upsert`, only the `id`",
+                ));
+            }
+            "remove" => Op::Remove { set, id: id_of(id)? },
+            "clear" if [node, id, patch, upsert].iter().any(Option::is_some) || condition.is_some() => {
+                return Err(A::Error::custom("a clear has only the `set`"));
+            }
+            "clear" => Op::Clear { set },
+            other => return Err(A::Error::unknown_variant(other, &["upsert", "patch", "remove", "clear"])),
+        };
+        Ok(match condition {
+            Some(condition) => Op::If { condition, op: Box::new(op) },
+            None => op,
+        })
+    }
+}
+
+/// The fields of operations, of whatever kind.
+const FIELDS: [&str; 8] = ["op", "set", "node", "id", "patch", "upsert", "if", "params"];
+
+/// `if` and its `params`.
+fn condition_of<E: serde::de::Error>(
+    condition: Option<&RawValue>,
+    params: Option<&RawValue>,
+) -> Result<Option<Condition>, E> {
+    let Some(condition) = condition else {
+        return match params {
+            None => Ok(None),
+            Some(_) => Err(E::custom("`params` are for an `if`")),
+        };
+    };
+    let mut condition = Condition::filter(text::<E>(condition, "if")?);
+    if let Some(params) = params {
+        // As a query has them: one reader for both.
+        let query = format!(r#"{{"edge":"","params":{}}}"#, params.get());
+        let query = Query::parse(query.as_bytes())
+            .map_err(|error| E::custom(error.to_string().replace("query.params", "params")))?;
+        for (name, value) in query.params {
+            condition = condition.bind(name, value);
         }
     }
+    Ok(Some(condition))
 }
 
 fn text<'de, E: serde::de::Error>(raw: &'de RawValue, field: &str) -> Result<Cow<'de, str>, E> {
@@ -297,6 +353,31 @@ mod tests {
     }
 
     #[test]
+    fn patches_clears_and_conditions_are_read() {
+        let ops = parse(
+            r#"[{"op":"patch","set":"s","id":1,"patch":{"n":1.10},"if":"n == $n","params":{"n":2}},
+                {"op":"patch","set":"s","id":"1","patch":{},"upsert":true},
+                {"op":"upsert","set":"s","node":{"id":1},"if":"nothing"},{"op":"clear","set":"s"}]"#,
+        );
+        let patch = |patch: &'static str, upsert| Op::Patch {
+            set: "s".into(),
+            id: "1".into(),
+            patch: patch.into(),
+            upsert,
+        };
+        let only_if = |condition, op| Op::If { condition, op: Box::new(op) };
+        assert_eq!(
+            ops.unwrap().ops,
+            [
+                only_if(Condition::filter("n == $n").bind("n", 2), patch(r#"{"n":1.10}"#, false)),
+                patch("{}", true),
+                only_if(Condition::nothing(), Op::Upsert { set: "s".into(), node: r#"{"id":1}"#.into() }),
+                Op::Clear { set: "s".into() },
+            ]
+        );
+    }
+
+    #[test]
     fn errors_name_the_op_and_what_is_wrong_with_it() {
         for (text, expected) in [
             ("", "found nothing"),
@@ -313,6 +394,26 @@ mod tests {
             (r#"[{"op":"remove","set":"s","id":99999999999999999999}]"#, "operation 0: `id` must be text"),
             (r#"[{"op":"remove","set":3,"id":1}]"#, "operation 0: `set` must be text"),
             (r#"[{"op":"remove","set":"s","id":1,"node":{}}]"#, "operation 0: a removal has no `node`"),
+            (r#"[{"op":"remove","set":"s","id":1,"upsert":true}]"#, "operation 0: a removal has no"),
+            (r#"[{"op":"patch","set":"s","id":1}]"#, "operation 0: missing field `patch`"),
+            (r#"[{"op":"patch","set":"s","patch":{}}]"#, "operation 0: missing field `id`"),
+            (
+                r#"[{"op":"patch","set":"s","id":1,"patch":{},"node":{}}]"#,
+                "operation 0: a patch has no `node`",
+            ),
+            (
+                r#"[{"op":"patch","set":"s","id":1,"patch":{},"upsert":1}]"#,
+                "operation 0: `upsert` must be true",
+            ),
+            (r#"[{"op":"upsert","set":"s","node":{},"patch":{}}]"#, "operation 0: an upsert has no `patch`"),
+            (r#"[{"op":"clear","set":"s","id":1}]"#, "operation 0: a clear has only the `set`"),
+            (r#"[{"op":"clear","set":"s","if":"true"}]"#, "operation 0: a clear has only the `set`"),
+            (r#"[{"op":"remove","set":"s","id":1,"if":true}]"#, "operation 0: `if` must be text"),
+            (r#"[{"op":"remove","set":"s","id":1,"params":{}}]"#, "operation 0: `params` are for an `if`"),
+            (
+                r#"[{"op":"remove","set":"s","id":1,"if":"a == $b","params":{"b":{}}}]"#,
+                "operation 0: 'params.b' must be a string",
+            ),
             (r#"[{"op":"upsert","set":"s","nod":{}}]"#, "operation 0: unknown field `nod`"),
             (r#"[{"op":"upsert","op":"upsert","set":"s","node":{}}]"#, "operation 0: duplicate field `op`"),
             (r#"{"op":[]}"#, "unknown field `op`, expected `at` or `ops`"),

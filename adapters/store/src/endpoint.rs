@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use liveset::{Storage, StorageCommit, StorageError, Tell};
+use liveset::{Storage, StorageCommit, StorageError, StorageWrite, Tell};
 
 use crate::commit::{Commit, Write};
 use crate::durability::Durability;
@@ -87,11 +87,10 @@ impl Storage for SetsFile {
 
     fn submit(&self, commit: StorageCommit, tell: Tell) -> Result<(), StorageError> {
         let StorageCommit { follows, position, writes, .. } = commit;
-        let writes = writes.into_iter().map(|write| match write.json {
-            Some(json) => Write::Put { set: write.set, id: write.id, json },
-            None => Write::Remove { set: write.set, id: write.id },
-        });
-        let commit = Commit { follows, position, writes: writes.collect() };
+        let writes: Option<Vec<Write>> = writes.into_iter().map(stored).collect();
+        let writes =
+            writes.ok_or_else(|| StorageError::new("a write of a kind that the file does not know"))?;
+        let commit = Commit { follows, position, writes };
         match &*self.lock() {
             State::Writing(writer) => {
                 writer.submit(commit, move |written| tell(written.map_err(refused))).map_err(refused)
@@ -109,6 +108,16 @@ impl Storage for SetsFile {
             State::Loading(_) | State::Closed => Ok(()),
         }
     }
+}
+
+/// `None` of a write that this package does not know.
+fn stored(write: StorageWrite) -> Option<Write> {
+    Some(match write {
+        StorageWrite::Put { set, id, json } => Write::Put { set, id, json },
+        StorageWrite::Remove { set, id } => Write::Remove { set, id },
+        StorageWrite::Clear { set } => Write::Clear { set },
+        _ => return None,
+    })
 }
 
 fn refused(error: AppendError) -> StorageError {

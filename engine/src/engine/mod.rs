@@ -3,6 +3,7 @@
 mod hints;
 mod one_shot;
 mod open;
+mod pending;
 mod scan;
 mod stage;
 mod time;
@@ -41,9 +42,10 @@ use crate::{
 
 pub use hints::Hints;
 pub use one_shot::OneShot;
+use pending::Pending;
 pub use scan::Scan;
-use stage::Staged;
-pub use stage::StagedRow;
+pub use stage::StagedWrite;
+use stage::{OfSet, Staged};
 
 /// The outcome of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,7 +130,7 @@ pub struct Engine {
     version: u64,
     next_feed: u64,
     /// Commits that were checked, and are still to be applied.
-    staged: VecDeque<Staged>,
+    staged: Pending,
     /// Empty buffers for the changes of a commit.
     spare: Vec<Vec<RowChange>>,
     stats: Stats,
@@ -183,7 +185,7 @@ impl Engine {
             owes_slice: false,
             version: 0,
             next_feed: 0,
-            staged: VecDeque::new(),
+            staged: Pending::new(keyed),
             spare: Vec::new(),
             stats: Stats::default(),
         }
@@ -249,7 +251,8 @@ impl Engine {
         RowReader::new(known, &self.limits)
     }
 
-    /// Applies `ops` as one: all of them, or, on an error, none. Of several on one node the last counts.
+    /// Applies `ops` as one: all of them, or, on an error, none. Of several on one node the last counts; patches
+    /// and conditions see what those before them leave, and `now`.
     ///
     /// Moments of time up to `now` that are due are applied first, as a step of their own. Costs the reading of the nodes,
     /// a look-up for each field that queries are found by, and O(log window) for each window that a change touches;
@@ -266,13 +269,13 @@ impl Engine {
         ops: Vec<Op>,
         spread: impl FnOnce(&mut [Part<'_>]),
     ) -> Result<Committed, CommitError> {
-        let staged = self.check(ops)?;
+        let staged = self.check(now, ops)?;
         Ok(self.apply(now, staged, spread))
     }
 
     fn apply(&mut self, now: Timestamp, staged: Staged, spread: impl FnOnce(&mut [Part<'_>])) -> Committed {
         let most = (self.limits.enforced_hold() / OF_HOLD_AT_COMMIT).max(1);
-        let own_steps = own_steps(&staged);
+        let own_steps = self.own_steps(&staged);
         let spare = Spare { steps: own_steps.max(LITTLE).min(most), most };
         let left = self.pass(now, most);
         self.take_again();
@@ -334,6 +337,19 @@ impl Engine {
         self.grant_wishes();
         self.follow_up(left);
         Committed { commit: self.stats.commits, changed, version, own_steps }
+    }
+
+    /// The steps of a commit without the queries, about: its rows are read and stored.
+    fn own_steps(&self, staged: &Staged) -> u64 {
+        let of_set = |(number, writes): &(usize, OfSet)| {
+            let rows = self.sets.get_index(*number).map_or(0, |(_, set)| set.len() as u64);
+            let steps = move |(_, write): &(usize, Write)| match write {
+                Write::Clear => STORING_STEPS * rows,
+                write => STORING_STEPS + write.json_bytes() as u64 / 16,
+            };
+            writes.iter().map(steps).sum::<u64>()
+        };
+        staged.iter().map(of_set).sum()
     }
 
     /// Steps of work done so far; see [`Work::steps`].
@@ -589,12 +605,6 @@ impl Engine {
 fn trim(shards: &[Shard], number: usize, set: &mut Set) {
     let first = shards.iter().filter_map(|shard| shard.first_entry(number)).min();
     set.trim_history(first.unwrap_or_else(|| set.history.end()));
-}
-
-/// The steps of a commit without the queries, about: its rows are read and stored.
-fn own_steps(staged: &Staged) -> u64 {
-    let steps = |(_, write): &(usize, Write)| STORING_STEPS + write.json_bytes() as u64 / 16;
-    staged.iter().flat_map(|(_, writes)| writes).map(steps).sum()
 }
 
 /// Which part of a hold a commit spends at most on queries that no index finds, and on moments that are due before it.

@@ -2,45 +2,72 @@
 
 use std::sync::Arc;
 
+use compact_str::{CompactString, ToCompactString};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 use super::{Committed, Engine, Part};
 use crate::error::{CommitError, OpProblem};
 use crate::limits::MAX_NODES;
+use crate::seed::Keyed;
+use crate::steps::blocks;
+use crate::store::condition::{Asked, Condition};
 use crate::store::reader::{Op, ReadRow, RowLimits, Shape, check_id};
-use crate::store::set::Write;
+use crate::store::row::Row;
+use crate::store::set::{Set, Write};
+use crate::syntax::shortened;
 use crate::time::Timestamp;
 
 /// The writes of a commit, by set, each with the place of its operation.
 pub(super) type Staged = SmallVec<[(usize, OfSet); 1]>;
-type OfSet = SmallVec<[(usize, Write); 1]>;
+pub(super) type OfSet = SmallVec<[(usize, Write); 1]>;
 
-/// What a staged commit writes to one row.
+/// A write of a staged commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StagedRow<'a> {
-    /// The name of its set.
-    pub set: &'a Arc<str>,
-    /// Its id.
-    pub id: &'a str,
-    /// Its JSON text, which is UTF-8; `None` where it is taken out.
-    pub json: Option<&'a [u8]>,
+pub enum StagedWrite<'a> {
+    /// Puts a row in place of the one with the same id.
+    Put {
+        /// The name of its set.
+        set: &'a Arc<str>,
+        /// Its id.
+        id: &'a str,
+        /// Its JSON text, which is UTF-8.
+        json: &'a [u8],
+    },
+    /// Takes a row out, if it is there.
+    Remove {
+        /// The name of its set.
+        set: &'a Arc<str>,
+        /// Its id.
+        id: &'a str,
+    },
+    /// Takes all rows of a set out.
+    Clear {
+        /// The name of the set.
+        set: &'a Arc<str>,
+    },
 }
 
 impl Engine {
     /// Checks a commit against the rows as those that were staged before it leave them, for a caller who stores it before it is
     /// applied: all of `ops` or, on an error, none. Nobody sees it before [`apply_staged`](Self::apply_staged).
     ///
-    /// Costs the reading of the rows. What is staged is held until it is applied or [abandoned](Self::abandon_staged).
-    pub fn stage(&mut self, ops: Vec<Op>) -> Result<impl Iterator<Item = StagedRow<'_>>, CommitError> {
-        let staged = self.check(ops)?;
-        self.staged.push_back(staged);
+    /// Conditions see `now`. Costs the reading of the rows. What is staged is held until it is applied or [abandoned](Self::abandon_staged).
+    pub fn stage(
+        &mut self,
+        now: Timestamp,
+        ops: Vec<Op>,
+    ) -> Result<impl Iterator<Item = StagedWrite<'_>>, CommitError> {
+        let staged = self.check(now, ops)?;
+        self.staged.push(staged);
         let sets = &self.sets;
-        let rows = self.staged.back().into_iter().flatten().flat_map(move |(number, writes)| {
+        let writes = self.staged.newest().into_iter().flatten().flat_map(move |(number, writes)| {
             let set = sets.get_index(*number).map(|(_, set)| &set.name);
             set.into_iter()
-                .flat_map(move |set| writes.iter().map(move |(_, write)| StagedRow::of(set, write)))
+                .flat_map(move |set| writes.iter().map(move |(_, write)| StagedWrite::of(set, write)))
         });
-        Ok(rows)
+        Ok(writes)
     }
 
     /// How many commits are staged.
@@ -54,7 +81,7 @@ impl Engine {
         now: Timestamp,
         spread: impl FnOnce(&mut [Part<'_>]),
     ) -> Option<Committed> {
-        let staged = self.staged.pop_front()?;
+        let staged = self.staged.pop()?;
         Some(self.apply(now, staged, spread))
     }
 
@@ -64,54 +91,29 @@ impl Engine {
     }
 
     /// Reads and checks every operation, against the rows as the staged commits leave them; changes nothing.
-    pub(super) fn check(&self, ops: Vec<Op>) -> Result<Staged, CommitError> {
+    pub(super) fn check(&mut self, now: Timestamp, ops: Vec<Op>) -> Result<Staged, CommitError> {
         let max = self.limits.max_ops_per_commit;
         if ops.len() > max {
             let problem = OpProblem::TooMany { what: "operations in a commit", max };
             return Err(CommitError { index: max, problem: Box::new(problem) });
         }
-        let count = ops.len();
-        let limits = RowLimits::of(&self.limits);
-        let mut shape: Option<(usize, Shape)> = None;
-        let mut staged = Staged::new();
-        for (index, op) in ops.into_iter().enumerate() {
-            let refused = |problem| CommitError { index, problem: Box::new(problem) };
-            let (number, write) = match op {
-                Op::Put(ReadRow { set, schema, row }) => match self.sets.get_index(set) {
-                    Some((_, known)) if Arc::ptr_eq(&known.schema, &schema) => (set, Write::Put(row)),
-                    _ => return Err(refused(OpProblem::Foreign)),
-                },
-                Op::Upsert { set, node } => {
-                    let (number, set) = self.set(&set).map_err(refused)?;
-                    let (_, shape) = match &mut shape {
-                        Some(known) if known.0 == number => known,
-                        other => other.insert((number, set.shape())),
-                    };
-                    (number, Write::Put(shape.admit(&node, &limits).map_err(refused)?))
-                }
-                Op::Remove { set, id } => {
-                    let (number, set) = self.set(&set).map_err(refused)?;
-                    check_id(&set.name, &id, &limits).map_err(refused)?;
-                    (number, Write::Remove(id.into()))
-                }
-            };
-            let place = staged.iter().position(|(other, _)| *other == number).unwrap_or_else(|| {
-                staged.push((number, OfSet::with_capacity(count - index)));
-                staged.len() - 1
-            });
-            staged[place].1.push((index, write));
-        }
+        let mut draft = Draft::new(self, now, &ops);
+        let checked = ops.into_iter().enumerate().try_for_each(|(index, op)| {
+            draft.add(index, op).map_err(|problem| CommitError { index, problem: Box::new(problem) })
+        });
+        let Draft { staged, steps, .. } = draft;
+        self.stats.work.steps += steps;
+        checked?;
         for (number, writes) in &staged {
             let Some((_, set)) = self.sets.get_index(*number) else { continue };
             let max = self.limits.max_nodes_per_set.min(MAX_NODES);
-            let before = self.staged.iter().flatten().filter(|(other, _)| other == number);
-            let before = || before.clone().flat_map(|(_, writes)| writes);
+            let before = || self.staged.writes(*number);
             let staged_before = before().count();
             // Counting them takes a table of its own: only where there may be too many.
             if set.len() + staged_before + writes.len() <= max {
                 continue;
             }
-            let (growth, grown_by) = set.growth(before().chain(writes).map(|(_, write)| write));
+            let (growth, grown_by) = set.growth(before().chain(writes.iter().map(|(_, write)| write)));
             if growth > 0 && set.len().saturating_add_signed(growth) > max {
                 let problem = OpProblem::TooMany { what: "nodes in a set", max };
                 let index = grown_by
@@ -125,11 +127,181 @@ impl Engine {
     }
 }
 
-impl<'a> StagedRow<'a> {
+/// A commit that is being checked.
+struct Draft<'e> {
+    engine: &'e Engine,
+    now: Timestamp,
+    limits: RowLimits,
+    operations: usize,
+    shape: Option<(usize, Shape)>,
+    staged: Staged,
+    /// Where the newest write of each row stands, by set; only where operations look at rows.
+    newest: Option<HashMap<usize, HashMap<CompactString, usize, Keyed>, FixedState>>,
+    /// What looking at rows took.
+    steps: u64,
+}
+
+impl<'e> Draft<'e> {
+    fn new(engine: &'e Engine, now: Timestamp, ops: &[Op]) -> Self {
+        let looks = ops.iter().any(|op| matches!(op, Op::Patch { .. } | Op::If { .. }));
+        Self {
+            engine,
+            now,
+            limits: RowLimits::of(&engine.limits),
+            operations: ops.len(),
+            shape: None,
+            staged: Staged::new(),
+            newest: looks.then(HashMap::default),
+            steps: 0,
+        }
+    }
+
+    fn add(&mut self, index: usize, mut op: Op) -> Result<(), OpProblem> {
+        let mut conditions: SmallVec<[Condition; 1]> = SmallVec::new();
+        while let Op::If { condition, op: inner } = op {
+            conditions.push(condition);
+            op = *inner;
+        }
+        let conditions = &conditions[..];
+        match op {
+            Op::Put(ReadRow { set, schema, row }) => match self.engine.sets.get_index(set) {
+                Some((_, known)) if Arc::ptr_eq(&known.schema, &schema) => {
+                    self.require(set, row.id(), conditions)?;
+                    self.write(index, set, Write::Put(row));
+                }
+                _ => return Err(OpProblem::Foreign),
+            },
+            Op::Upsert { set, node } => {
+                let (number, set) = self.engine.set(&set)?;
+                let row = shape(&mut self.shape, number, set).admit(&node, &self.limits)?;
+                self.require(number, row.id(), conditions)?;
+                self.write(index, number, Write::Put(row));
+            }
+            Op::Patch { set, id, patch, upsert } => {
+                let (number, set) = self.engine.set(&set)?;
+                check_id(&set.name, &id, &self.limits)?;
+                self.require(number, &id, conditions)?;
+                let before = self.row(number, &id).cloned();
+                if before.is_none() && !upsert {
+                    return Err(OpProblem::NotFound { set: set.name.to_string(), node: shortened(&id) });
+                }
+                self.work(blocks(before.as_ref().map_or(0, Row::json_len) + patch.len()))?;
+                let shape = shape(&mut self.shape, number, set);
+                let row = shape.patched(&id, before.as_ref(), &patch, &self.limits)?;
+                self.write(index, number, Write::Put(row));
+            }
+            Op::Remove { set, id } => {
+                let (number, set) = self.engine.set(&set)?;
+                check_id(&set.name, &id, &self.limits)?;
+                self.require(number, &id, conditions)?;
+                self.write(index, number, Write::Remove(id.into()));
+            }
+            Op::Clear { set } => {
+                let (number, set) = self.engine.set(&set)?;
+                if !conditions.is_empty() {
+                    return Err(OpProblem::NoNode { set: set.name.to_string() });
+                }
+                self.write(index, number, Write::Clear);
+            }
+            // All of them were taken off.
+            Op::If { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Counts a look at a row, and refuses one too many.
+    fn work(&mut self, steps: u64) -> Result<(), OpProblem> {
+        let max = self.engine.limits.max_commit_steps;
+        self.steps = self.steps.saturating_add(1).saturating_add(steps);
+        if self.steps > max { Err(OpProblem::TooMuchWork { max }) } else { Ok(()) }
+    }
+
+    /// Refuses an operation whose row is not as it should be.
+    fn require(&mut self, number: usize, id: &str, conditions: &[Condition]) -> Result<(), OpProblem> {
+        if conditions.is_empty() {
+            return Ok(());
+        }
+        let Some((_, set)) = self.engine.sets.get_index(number) else { return Ok(()) };
+        for condition in conditions {
+            let mut steps = 0;
+            let row = self.row(number, id);
+            let largest = set.largest_row_bytes().max(row.map_or(0, Row::json_len));
+            let (limits, now) = (&self.engine.limits, self.now);
+            let asked = Asked { set: &set.name, id, schema: &set.schema, largest, limits, now };
+            condition.check(&asked, row, &mut steps)?;
+            self.work(steps)?;
+        }
+        Ok(())
+    }
+
+    /// A row as the operations so far leave it.
+    fn row(&self, number: usize, id: &str) -> Option<&Row> {
+        let writes = self.staged.iter().find(|(other, _)| *other == number).map(|(_, writes)| writes);
+        if let Some(writes) = writes {
+            let place = self.newest.as_ref().and_then(|newest| newest.get(&number)?.get(id));
+            let newest = place.and_then(|place| writes.get(*place)).map(|(_, write)| write);
+            match (newest, writes.first()) {
+                (Some(Write::Put(row)), _) => return Some(row),
+                (Some(_), _) | (None, Some((_, Write::Clear))) => return None,
+                (None, _) => {}
+            }
+        }
+        match self.engine.staged.row(number, id) {
+            Some(row) => row,
+            None => self.engine.sets.get_index(number)?.1.row_by_id(id),
+        }
+    }
+
+    fn write(&mut self, index: usize, number: usize, write: Write) {
+        let staged = &mut self.staged;
+        let place = staged.iter().position(|(other, _)| *other == number).unwrap_or_else(|| {
+            staged.push((number, OfSet::with_capacity(self.operations - index)));
+            staged.len() - 1
+        });
+        let writes = &mut staged[place].1;
+        let mut newest = self.newest.as_mut().map(|newest| {
+            let keyed = self.engine.keyed;
+            newest.entry(number).or_insert_with(|| HashMap::with_hasher(keyed))
+        });
+        let id = match &write {
+            Write::Put(row) => row.id(),
+            Write::Remove(id) => id,
+            Write::Clear => {
+                // What was written to the set before is gone.
+                writes.clear();
+                newest.iter_mut().for_each(|newest| newest.clear());
+                writes.push((index, write));
+                return;
+            }
+        };
+        if let Some(newest) = newest {
+            // One write for each row: a row that is patched a thousand times is held once.
+            match newest.get(id).and_then(|place| writes.get_mut(*place)) {
+                Some(before) => {
+                    *before = (index, write);
+                    return;
+                }
+                None => drop(newest.insert(id.to_compact_string(), writes.len())),
+            }
+        }
+        writes.push((index, write));
+    }
+}
+
+/// How rows of a set are read, kept for the next operation.
+fn shape<'s>(kept: &'s mut Option<(usize, Shape)>, number: usize, set: &Set) -> &'s Shape {
+    if kept.as_ref().is_some_and(|(known, _)| *known != number) {
+        *kept = None;
+    }
+    &kept.get_or_insert_with(|| (number, set.shape())).1
+}
+
+impl<'a> StagedWrite<'a> {
     fn of(set: &'a Arc<str>, write: &'a Write) -> Self {
         match write {
-            Write::Put(row) => Self { set, id: row.id(), json: Some(row.json()) },
-            Write::Remove(id) => Self { set, id, json: None },
+            Write::Put(row) => Self::Put { set, id: row.id(), json: row.json() },
+            Write::Remove(id) => Self::Remove { set, id },
+            Write::Clear => Self::Clear { set },
         }
     }
 }

@@ -23,6 +23,7 @@ mod compact;
 mod digest;
 mod extract;
 mod guess;
+mod merge;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +31,7 @@ pub use compact::compact;
 use extract::scan::Scan;
 pub(crate) use extract::{Extracted, Wanted, extract, find, is_same, select};
 pub(crate) use guess::{guess_text_field, text_of};
+pub(crate) use merge::merge;
 
 /// Reads one JSON value with nothing but white space around it.
 ///

@@ -2,6 +2,7 @@
 
 pub(crate) mod bucket;
 pub(crate) mod columns;
+pub(crate) mod condition;
 pub(crate) mod reader;
 pub(crate) mod row;
 pub(crate) mod set;

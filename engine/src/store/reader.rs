@@ -9,11 +9,12 @@ use crate::{
     error::OpProblem,
     filter::Reading,
     json,
-    limits::{EngineLimits, JsonLimits},
+    limits::{EngineLimits, JsonLimits, QueryLimits},
     schema::Schema,
     seed::Keyed,
     store::{
         columns::Layout,
+        condition::Condition,
         row::{MOST_BYTES, Row, read_as},
     },
     syntax::shortened,
@@ -44,6 +45,19 @@ pub enum Op {
     },
     /// Puts a row that was read ahead; see [`RowReader`]. One of another engine is refused.
     Put(ReadRow),
+    /// Changes a node as the operations before it leave it, by JSON Merge Patch (RFC 7396): members replace those of the same name,
+    /// objects are merged, `null` takes a member out. Costs reading the node and the patch, inside of the commit.
+    Patch {
+        /// The set's name.
+        set: Arc<str>,
+        /// The node's id as text. The patch may not change it.
+        id: String,
+        /// The patch: a JSON object.
+        patch: Bytes,
+        /// Whether a node that is not there is made, of the patch alone, which has the key then; else the commit is refused
+        /// ([`OpProblem::NotFound`]).
+        upsert: bool,
+    },
     /// Takes a node out; one that is not there is no error.
     Remove {
         /// The set's name.
@@ -51,6 +65,36 @@ pub enum Op {
         /// The node's id as text.
         id: String,
     },
+    /// Takes all nodes of a set out. Costs as much as taking each of them out.
+    Clear {
+        /// The set's name.
+        set: Arc<str>,
+    },
+    /// Does an operation only if its node, as the operations before it leave it, is as the condition says; else the commit is refused
+    /// ([`OpProblem::Conflict`]).
+    If {
+        /// What must hold.
+        condition: Condition,
+        /// The operation: one on a single node.
+        op: Box<Op>,
+    },
+}
+
+impl Op {
+    /// The name of the set that it changes; `None` of a row that was read ahead.
+    pub fn set(&self) -> Option<&Arc<str>> {
+        let mut op = self;
+        loop {
+            match op {
+                Op::Upsert { set, .. }
+                | Op::Patch { set, .. }
+                | Op::Remove { set, .. }
+                | Op::Clear { set } => return Some(set),
+                Op::Put(_) => return None,
+                Op::If { op: inner, .. } => op = inner,
+            }
+        }
+    }
 }
 
 /// Reads rows ahead of the commit that brings them, on whatever thread, so that the commit has less to do; made by
@@ -75,26 +119,33 @@ pub struct RowReader(Arc<Known>);
 struct Known {
     sets: Vec<(usize, Shape)>,
     limits: RowLimits,
+    query: QueryLimits,
     /// Operations of one commit.
     max_ops: usize,
 }
 
 impl RowReader {
     pub(crate) fn new(sets: Vec<(usize, Shape)>, limits: &EngineLimits) -> Self {
-        Self(Arc::new(Known { sets, limits: RowLimits::of(limits), max_ops: limits.max_ops_per_commit }))
+        let (max_ops, query) = (limits.max_ops_per_commit, limits.query.clone());
+        Self(Arc::new(Known { sets, limits: RowLimits::of(limits), query, max_ops }))
     }
 
-    /// Reads the rows of a commit's operations in place. It stops at the first that the commit will refuse, and leaves it and the rest
-    /// to the commit, which says what is wrong. Only the fields are decoded that queries read now; a query that comes later costs the
+    /// Reads the rows and the conditions of a commit's operations in place. It stops at the first row that the commit will refuse, and
+    /// leaves it and the rest to the commit, which says what is wrong. Only the fields are decoded that queries read now; a query that comes later costs the
     /// reading of its fields on top. O(bytes of the rows).
     pub fn read(&self, ops: &mut [Op]) {
-        let Known { sets, limits, max_ops } = &*self.0;
+        let Known { sets, limits, query, max_ops } = &*self.0;
         if ops.len() > *max_ops {
             return;
         }
-        for op in ops {
-            let Op::Upsert { set: name, node } = op else { continue };
-            let Some((set, shape)) = sets.iter().find(|(_, shape)| shape.name == *name) else { continue };
+        for mut op in ops {
+            let known = op.set().and_then(|name| sets.iter().find(|(_, shape)| shape.name == *name));
+            let Some((set, shape)) = known else { continue };
+            while let Op::If { condition, op: inner } = op {
+                condition.read_ahead(&shape.schema, query);
+                op = inner;
+            }
+            let Op::Upsert { node, .. } = op else { continue };
             let Ok(row) = shape.admit(node, limits) else { return };
             *op = Op::Put(ReadRow { set: *set, schema: shape.schema.clone(), row });
         }
@@ -196,6 +247,39 @@ impl Shape {
         let json = compact.as_deref().unwrap_or(node);
         extracted.values = slots;
         Ok(Row::new(&id, hash, json, layout.clone(), extracted))
+    }
+}
+
+impl Shape {
+    /// The row of this id as a patch leaves it.
+    pub(crate) fn patched(
+        &self,
+        id: &str,
+        before: Option<&Row>,
+        patch: &Bytes,
+        limits: &RowLimits,
+    ) -> Result<Row, OpProblem> {
+        let set = || self.name.to_string();
+        if patch.len() > limits.bytes {
+            return Err(OpProblem::TooLarge { set: set(), max: limits.bytes, len: patch.len() });
+        }
+        let refused = |source| OpProblem::Json { set: set(), node: format!("'{}'", shortened(id)), source };
+        json::check(patch, &limits.json).map_err(refused)?;
+        if patch.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+            let found = json::parse(patch, &limits.json).map_err(refused)?.described();
+            return Err(OpProblem::NotAnObject { set: set(), found });
+        }
+        let mut merged = Vec::new();
+        json::merge(before.map_or(b"{}", Row::json), patch, &mut merged);
+        let row = match self.admit(&merged.into(), limits) {
+            Err(OpProblem::Key { .. }) if before.is_some() => None,
+            row => Some(row?).filter(|row| row.id() == id),
+        };
+        row.ok_or_else(|| OpProblem::KeyChanged {
+            set: set(),
+            node: shortened(id),
+            key: self.key.to_string(),
+        })
     }
 }
 

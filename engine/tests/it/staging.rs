@@ -1,6 +1,6 @@
 //! Commits in two steps: nobody sees what is staged, and it is checked against what is staged before it.
 
-use liveset_engine::{Engine, EngineLimits, HashSeed, Op, OpProblem, Query, SetDef, Timestamp};
+use liveset_engine::{Engine, EngineLimits, HashSeed, Op, OpProblem, Query, SetDef, StagedWrite, Timestamp};
 
 use crate::support::at;
 
@@ -25,12 +25,15 @@ fn remove(id: &str) -> Op {
 }
 
 fn stage(engine: &mut Engine, ops: Vec<Op>) -> Vec<(String, String, Option<String>)> {
-    let rows = engine.stage(ops).unwrap();
-    rows.map(|row| {
-        let json = row.json.map(|json| String::from_utf8(json.to_vec()).unwrap());
-        (row.set.to_string(), row.id.to_owned(), json)
-    })
-    .collect()
+    let writes = engine.stage(now(), ops).unwrap();
+    let row = |write| match write {
+        StagedWrite::Put { set, id, json } => {
+            (set.to_string(), id.to_owned(), Some(String::from_utf8(json.to_vec()).unwrap()))
+        }
+        StagedWrite::Remove { set, id } => (set.to_string(), id.to_owned(), None),
+        StagedWrite::Clear { set } => (set.to_string(), "*".to_owned(), None),
+    };
+    writes.map(row).collect()
 }
 
 fn rows(engine: &Engine) -> Vec<Option<u32>> {
@@ -96,8 +99,8 @@ fn staged_commits_are_applied_in_their_order_or_abandoned() {
 #[test]
 fn a_commit_that_is_refused_is_not_staged() {
     let mut engine = engine(10);
-    assert!(engine.stage(vec![upsert("s", "a", 1), upsert("u", "a", 1)]).is_err());
-    assert!(engine.stage(vec![Op::Upsert { set: "s".into(), node: "[]".into() }]).is_err());
+    assert!(engine.stage(now(), vec![upsert("s", "a", 1), upsert("u", "a", 1)]).is_err());
+    assert!(engine.stage(now(), vec![Op::Upsert { set: "s".into(), node: "[]".into() }]).is_err());
     assert_eq!(engine.staged(), 0);
 }
 
@@ -107,7 +110,7 @@ fn a_set_is_full_as_the_staged_commits_leave_it() {
     engine.commit(now(), vec![upsert("s", "a", 1)]).unwrap();
     let refused = |engine: &mut Engine, ops: Vec<Op>| {
         let last = ops.len() - 1;
-        let error = engine.stage(ops).err().unwrap();
+        let error = engine.stage(now(), ops).err().unwrap();
         assert_eq!(*error.problem, OpProblem::TooMany { what: "nodes in a set", max: 2 });
         assert_eq!(error.index, last);
     };

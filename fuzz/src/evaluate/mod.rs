@@ -120,6 +120,20 @@ fn check_results(
             compare(&mut engine, &plan, feed, &mut live, case, &store, now);
         }
     }
+    // Nodes as patches, some under the query's own filter as a condition; in the end the set is cleared.
+    for (n, node) in case.nodes.iter().enumerate().take(8) {
+        let id = (n * 2 % 5).to_string();
+        let op = oracle::Op::patch(SET, &id, &with_key(n * 2 % 5, node), n % 2 == 0);
+        let op = if n % 3 == 0 { op } else { op.only_if(case.query.filter.clone()) };
+        let op = if n == 7 { oracle::Op::clear(SET) } else { op };
+        if !matches!(&op, oracle::Op::Clear { .. }) && !is_sound(&with_key(n * 2 % 5, node)) {
+            continue;
+        }
+        let expected = store.apply_at(std::slice::from_ref(&op), now).ok();
+        let committed = engine.commit(at(now), vec![crate::engine_op(&op)]);
+        assert_eq!(committed.as_ref().ok().map(|it| it.changed), expected, "{op:?}: {committed:?}");
+        compare(&mut engine, &plan, feed, &mut live, case, &store, now);
+    }
     for _ in 0..4 {
         let Some(due) = engine.poll_timeout() else { break };
         now = due.unix_nanos();

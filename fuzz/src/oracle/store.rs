@@ -11,8 +11,28 @@ use super::{
 
 #[derive(Clone, Debug)]
 pub enum Op {
-    Upsert { set: String, node: String },
-    Remove { set: String, id: String },
+    Upsert {
+        set: String,
+        node: String,
+    },
+    Remove {
+        set: String,
+        id: String,
+    },
+    Patch {
+        set: String,
+        id: String,
+        patch: String,
+        upsert: bool,
+    },
+    Clear {
+        set: String,
+    },
+    /// Where there is no filter there must be no node.
+    If {
+        filter: Option<Expr>,
+        op: Box<Op>,
+    },
 }
 
 impl Op {
@@ -22,6 +42,19 @@ impl Op {
 
     pub fn remove(set: &str, id: &str) -> Self {
         Self::Remove { set: set.to_owned(), id: id.to_owned() }
+    }
+
+    pub fn patch(set: &str, id: &str, patch: &str, upsert: bool) -> Self {
+        Self::Patch { set: set.to_owned(), id: id.to_owned(), patch: patch.to_owned(), upsert }
+    }
+
+    pub fn clear(set: &str) -> Self {
+        Self::Clear { set: set.to_owned() }
+    }
+
+    /// The same, but only if its node passes; without a filter, only if there is none.
+    pub fn only_if(self, filter: Option<Expr>) -> Self {
+        Self::If { filter, op: Box::new(self) }
     }
 }
 
@@ -154,20 +187,14 @@ impl Store {
     /// Only faults that show in the parsed node are seen here: no JSON, no object, no key, no instant where one is
     /// declared, an unknown set. Duplicate keys are not.
     pub fn apply(&mut self, ops: &[Op]) -> Result<u64, Fault> {
-        let mut staged: BTreeMap<(String, String), Option<Val>> = BTreeMap::new();
+        self.apply_at(ops, 0)
+    }
+
+    /// The same at a moment, which conditions may ask for.
+    pub fn apply_at(&mut self, ops: &[Op], now: Nanos) -> Result<u64, Fault> {
+        let mut staged: Staged = BTreeMap::new();
         for (i, op) in ops.iter().enumerate() {
-            match op {
-                Op::Upsert { set, node } => {
-                    let (id, node) = self.admit(set, node).ok_or(Fault(i))?;
-                    staged.insert((set.clone(), id), Some(node));
-                }
-                Op::Remove { set, id } => {
-                    if !self.sets.contains_key(set) {
-                        return Err(Fault(i));
-                    }
-                    staged.insert((set.clone(), id.clone()), None);
-                }
-            }
+            self.stage(&mut staged, op, &[], now).ok_or(Fault(i))?;
         }
         let mut changed = 0;
         for ((set, id), node) in staged {
@@ -186,6 +213,60 @@ impl Store {
             }
         }
         Ok(changed)
+    }
+
+    /// Does one operation, if all of the filters let it; `None` where it is refused.
+    fn stage(&self, staged: &mut Staged, op: &Op, filters: &[&Option<Expr>], now: Nanos) -> Option<()> {
+        let held = |staged: &Staged, set: &String, id: &String| match staged.get(&(set.clone(), id.clone())) {
+            Some(node) => node.clone(),
+            None => self.sets[set].nodes.get(id).cloned(),
+        };
+        let passes = |node: &Option<Val>| {
+            filters.iter().all(|filter| match (filter, node) {
+                (Some(filter), Some(node)) => filter.eval(node, now),
+                (None, None) => true,
+                _ => false,
+            })
+        };
+        let (set, id, node) = match op {
+            Op::If { filter, op } => {
+                let filters: Vec<_> = filters.iter().copied().chain([filter]).collect();
+                return self.stage(staged, op, &filters, now);
+            }
+            Op::Clear { set } => {
+                for id in self.sets.get(set)?.nodes.keys() {
+                    staged.insert((set.clone(), id.clone()), None);
+                }
+                staged.iter_mut().filter(|((other, _), _)| other == set).for_each(|(_, node)| *node = None);
+                return filters.is_empty().then_some(());
+            }
+            Op::Upsert { set, node } => {
+                let (id, node) = self.admit(set, node)?;
+                (set, id, Some(node))
+            }
+            Op::Remove { set, id } => {
+                self.sets.get(set)?;
+                (set, id.clone(), None)
+            }
+            Op::Patch { set, id, patch, upsert } => {
+                self.sets.get(set)?;
+                let before = held(staged, set, id);
+                if before.is_none() && !upsert {
+                    return None;
+                }
+                let patch = Val::parse(patch.as_bytes()).filter(|patch| matches!(patch, Val::Object(_)))?;
+                let (found, node) = self.admitted(set, merged(before.unwrap_or(Val::Nothing), patch))?;
+                if found != *id {
+                    return None;
+                }
+                (set, found, Some(node))
+            }
+        };
+        if !passes(&held(staged, set, &id)) {
+            return None;
+        }
+        staged.insert((set.clone(), id), node);
+        Some(())
     }
 
     /// Whether the query's filter is wrong whatever is in its set.
@@ -232,8 +313,11 @@ impl Store {
     }
 
     fn admit(&self, set: &str, node: &str) -> Option<(String, Val)> {
+        self.admitted(set, Val::parse(node.as_bytes())?)
+    }
+
+    fn admitted(&self, set: &str, mut node: Val) -> Option<(String, Val)> {
         let set = self.sets.get(set)?;
-        let mut node = Val::parse(node.as_bytes())?;
         let Val::Object(object) = &node else { return None };
         let id = match object.get(&set.key)? {
             Val::Text(text) if !text.is_empty() => text.clone(),
@@ -242,6 +326,27 @@ impl Store {
         };
         set.instants.iter().all(|path| node.declare_instant(path)).then_some((id, node))
     }
+}
+
+/// The nodes that a commit leaves, by set and id.
+type Staged = BTreeMap<(String, String), Option<Val>>;
+
+/// RFC 7396, as its pseudocode has it.
+fn merged(target: Val, patch: Val) -> Val {
+    let Val::Object(patch) = patch else { return patch };
+    let mut target = match target {
+        Val::Object(target) => target,
+        _ => BTreeMap::new(),
+    };
+    for (name, value) in patch {
+        if matches!(value, Val::Nothing) {
+            target.remove(&name);
+        } else {
+            let before = target.remove(&name).unwrap_or(Val::Nothing);
+            target.insert(name, merged(before, value));
+        }
+    }
+    Val::Object(target)
 }
 
 /// The node cut down to the fields and the key. What is absent is left out; the nesting is kept.

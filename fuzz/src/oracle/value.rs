@@ -119,7 +119,8 @@ impl Val {
             }
         }
         match value {
-            Self::Nothing => true,
+            // A patch leaves what is one already.
+            Self::Nothing | Self::Instant(..) => true,
             Self::Text(text) => match instant(text) {
                 Some(at) => {
                     *value = Self::Instant(std::mem::take(text), at);

@@ -4,7 +4,6 @@ use std::{fmt::Write as _, time::Duration};
 
 use liveset_core::{Attempt, ErrorCode, LiveResult, Monotonic, SessionLimits, Token, Transmit};
 use liveset_engine::{EngineLimits, FieldKind, SetDef, Timestamp};
-use liveset_hub::test_kit::{remove, upsert};
 use liveset_hub::{AuthRefused, ConnectionId, Hub, HubConfig, HubLimits, Now, OneShot, Output};
 
 use super::{
@@ -250,10 +249,7 @@ impl World {
             });
         }
         let changed = self.store.apply(&ops).expect("rows are sound");
-        let ops = ops.iter().map(|op| match op {
-            oracle::Op::Upsert { set, node } => upsert(set, node),
-            oracle::Op::Remove { set, id } => remove(set, id),
-        });
+        let ops = ops.iter().map(crate::engine_op);
         let committed = self.hub.commit(self.now, ops.collect()).expect("rows are sound");
         assert_eq!(committed.changed, changed);
         self.tally.commits += u64::from(changed > 0);

@@ -126,6 +126,66 @@ async fn what_is_not_of_the_form_is_400() {
 }
 
 #[tokio::test]
+async fn a_commit_can_depend_on_the_rows_as_they_are() {
+    let server = Server::start(ORDERS);
+    let mut http = Http::connect(&server.address).await;
+    let put = r#"[{"op":"upsert","set":"orders","node":{"id":"a","total":1.10,"to":{"city":"Oslo"}},"if":"nothing"}]"#;
+    assert_eq!(http.post("/batch", put).await.json()["changed"], 1);
+    let again = http.post("/batch", put).await;
+    assert_eq!((again.status, again.code().as_str()), (409, "CONFLICT"));
+    assert!(again.text().contains("operation 0: set 'orders', node 'a': it is there"), "{}", again.text());
+
+    let patch = r#"[{"op":"patch","set":"orders","id":"a","patch":{"total":2.50,"to":{"zip":"0150"}},
+                     "if":"total < $most and now > 2020-01-01","params":{"most":2}}]"#;
+    assert_eq!(http.post("/batch", patch).await.json()["changed"], 1);
+    assert_eq!(http.post("/batch", patch).await.status, 409);
+    let rows = || r#"{"edge":"orders"}"#;
+    assert!(
+        http.post("/query", rows())
+            .await
+            .text()
+            .contains(r#"[{"id":"a","total":2.50,"to":{"city":"Oslo","zip":"0150"}}]"#)
+    );
+
+    for (body, status, code, what) in [
+        (r#"[{"op":"patch","set":"orders","id":"b","patch":{}}]"#, 404, "NOT_FOUND", "no node 'b' to patch"),
+        (
+            r#"[{"op":"patch","set":"orders","id":"a","patch":{"id":"c"}}]"#,
+            422,
+            "INVALID_NODE",
+            "key field 'id'",
+        ),
+        (r#"[{"op":"patch","set":"orders","id":"a","patch":{"total":"x"}}]"#, 422, "INVALID_NODE", "total"),
+        (r#"[{"op":"remove","set":"orders","id":"a","if":"total >"}]"#, 422, "INVALID_QUERY", "condition"),
+        (r#"[{"op":"remove","set":"orders","id":"a","if":"to == $x"}]"#, 422, "INVALID_QUERY", "$x"),
+        (
+            r#"[{"op":"clear","set":"orders","if":"true"}]"#,
+            400,
+            "INVALID_MESSAGE",
+            "a clear has only the `set`",
+        ),
+    ] {
+        let refused = http.post("/batch", body).await;
+        assert_eq!((refused.status, refused.code().as_str()), (status, code), "{body}: {}", refused.text());
+        assert!(refused.text().contains(what), "{body}: {}", refused.text());
+    }
+
+    // In a stream of commits each is a line's, and the line is named.
+    let lines = concat!(
+        r#"[{"op":"patch","set":"orders","id":"b","patch":{"id":"b","total":1},"upsert":true}]"#,
+        "\n",
+        r#"[{"op":"clear","set":"orders"},{"op":"upsert","set":"orders","node":{"id":"c","total":3}}]"#,
+        "\n",
+        r#"[{"op":"remove","set":"orders","id":"c","if":"total == 4"}]"#,
+    );
+    let headers = [("authorization", "Bearer writer-token"), ("content-type", "application/x-ndjson")];
+    let stopped = http.request("POST", "/batch", &headers, lines.as_bytes()).await;
+    assert_eq!((stopped.status, stopped.code().as_str()), (409, "CONFLICT"), "{}", stopped.text());
+    assert_eq!((&stopped.json()["line"], &stopped.json()["applied"]), (&json!(3), &json!(2)));
+    assert!(http.post("/query", rows()).await.text().contains(r#"[{"id":"c","total":3}]"#));
+}
+
+#[tokio::test]
 async fn what_is_refused_is_422() {
     let server = Server::start(ORDERS);
     let mut http = Http::connect(&server.address).await;

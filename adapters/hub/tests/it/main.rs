@@ -23,6 +23,7 @@ mod resuming;
 mod sharing;
 mod simulator;
 mod slow_readers;
+mod staged;
 mod statuses;
 mod subjects;
 mod support;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use liveset_engine::{Committed, Op, StagedRow, Timestamp};
+use liveset_engine::{Committed, Op, StagedWrite, Timestamp};
 use liveset_hub::Now;
 use parking_lot::Mutex;
 
@@ -19,6 +19,8 @@ pub(super) struct Progress {
     applied: u64,
     /// How often all commits that wait were given up, because one of them is not kept.
     given_up: u64,
+    /// The latest moment that a commit named which waits: the clock of those behind it.
+    at: Option<Timestamp>,
 }
 
 /// A commit was not made.
@@ -63,7 +65,7 @@ enum Stage {
 impl Shared {
     /// From now on, commits are kept.
     pub(crate) fn keep_in(&self, storage: Box<dyn Storage>, position: u64) {
-        self.lock().kept = Progress { newest: position, applied: position, given_up: 0 };
+        self.lock().kept = Progress { newest: position, applied: position, ..Progress::default() };
         // It is given once, by the builder.
         let _ = self.storage.set(storage);
     }
@@ -99,7 +101,9 @@ impl Shared {
         // Commits are handed over in the order in which they are checked: one hold of the lock for both.
         let mut state = self.lock();
         chain.map_or(Ok(()), |chain| chain.begin(state.kept.given_up))?;
-        let staged = contain(|| state.hub.stage(ops).map(|rows| rows.map(write).collect()));
+        let at = at.max(state.kept.at);
+        let now = Now { monotonic: self.monotonic(), wall: state.wall.now_with(at) };
+        let staged = contain(|| state.hub.stage(now, ops).map(|writes| writes.map(write).collect()));
         let writes = match staged {
             Ok(staged) => staged.map_err(|refused| NotDone::Refused(Box::new(refused)))?,
             Err(Panicked) => return Err(NotDone::Panicked),
@@ -116,6 +120,7 @@ impl Shared {
             Ok(()) if reply.stage == Stage::HandingOver => {
                 reply.stage = Stage::HandedOver;
                 state.kept.newest = position;
+                state.kept.at = at;
                 Ok(())
             }
             taken => {
@@ -163,6 +168,7 @@ impl Pending {
         if state.kept.given_up == self.given_up {
             state.kept.given_up += 1;
             state.kept.newest = state.kept.applied;
+            state.kept.at = None;
             state.hub.abandon_staged(0);
         }
         Err(NotDone::NotKept(error))
@@ -194,7 +200,13 @@ fn forgotten() -> StorageError {
     StorageError::new("the storage has forgotten it")
 }
 
-fn write(row: StagedRow<'_>) -> StorageWrite {
-    let text = |json: &[u8]| String::from_utf8_lossy(json).into_owned();
-    StorageWrite { set: row.set.clone(), id: row.id.to_owned(), json: row.json.map(text) }
+fn write(write: StagedWrite<'_>) -> StorageWrite {
+    match write {
+        StagedWrite::Put { set, id, json } => {
+            let json = String::from_utf8_lossy(json).into_owned();
+            StorageWrite::Put { set: set.clone(), id: id.to_owned(), json }
+        }
+        StagedWrite::Remove { set, id } => StorageWrite::Remove { set: set.clone(), id: id.to_owned() },
+        StagedWrite::Clear { set } => StorageWrite::Clear { set: set.clone() },
+    }
 }

@@ -7,6 +7,7 @@ use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHE
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use liveset::CommitError;
+use liveset_engine::OpProblem;
 use serde::Serialize;
 
 /// Which realm a browser or a client is told to authenticate for.
@@ -120,11 +121,25 @@ impl ApiError {
         ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, code, message)
     }
 
-    /// A commit that was not made: 422 where it was refused, 503 where it cannot be kept now, 500.
+    /// A commit that was not made: 409 where a row is not as it needs, 404 where there is none to patch, 422 where it was refused
+    /// otherwise, 503 where it cannot be kept now, 500.
     pub fn not_committed(error: CommitError) -> Self {
         match error {
             CommitError::Internal => ApiError::internal(),
             CommitError::NotKept(error) => ApiError::overloaded(error.to_string()),
+            CommitError::Conflict(conflict) => {
+                ApiError::new(StatusCode::CONFLICT, "CONFLICT", conflict.to_string())
+            }
+            CommitError::Refused(refused) => match *refused.problem {
+                OpProblem::NotFound { .. } => {
+                    ApiError::new(StatusCode::NOT_FOUND, "NOT_FOUND", refused.to_string())
+                }
+                OpProblem::Condition { .. } => ApiError::refused("INVALID_QUERY", refused.to_string()),
+                OpProblem::ConditionTooDear { .. } | OpProblem::TooMuchWork { .. } => {
+                    ApiError::refused("LIMIT_EXCEEDED", refused.to_string())
+                }
+                _ => ApiError::refused("INVALID_NODE", refused.to_string()),
+            },
             refused => ApiError::refused("INVALID_NODE", refused.to_string()),
         }
     }

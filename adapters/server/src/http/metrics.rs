@@ -55,7 +55,7 @@ pub fn install_recorder() -> Result<PrometheusHandle, BuildError> {
 fn begin_at_zero() {
     let labelled: &[(&'static str, &'static str, &[&'static str])] = &[
         ("liveset_panics_total", "place", &["hub", "policy", "connection", "authenticator"]),
-        ("liveset_commits_total", "outcome", &["applied", "refused", "not_kept", "failed"]),
+        ("liveset_commits_total", "outcome", &["applied", "refused", "conflict", "not_kept", "failed"]),
         (
             "liveset_authentications_total",
             "outcome",

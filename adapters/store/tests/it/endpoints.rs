@@ -5,7 +5,8 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use liveset::{
-    BuildError, CommitError, LiveUpdate, Liveset, Query, SetDef, Storage, StorageCommit, StorageError, Tell,
+    BuildError, CommitError, LiveUpdate, Liveset, Query, SetDef, Storage, StorageCommit, StorageError,
+    StorageWrite, Tell, Tx,
 };
 use liveset_store::{Durability, SetsFile, backup};
 use serde_json::json;
@@ -165,7 +166,7 @@ fn nobody_sees_a_commit_before_it_is_kept() {
     let second = commit(&liveset, &[(2, 3)]);
     let (kept, tell_second) = commits.recv().unwrap();
     assert_eq!((kept.follows, kept.position), (41, 42));
-    assert_eq!(kept.writes[0].json.as_deref(), Some(r#"{"id":2,"total":3}"#));
+    assert_eq!(kept.writes, [put("2", r#"{"id":2,"total":3}"#)]);
     assert_eq!(totals(&liveset), [("1".to_owned(), 1)]);
     assert!(first.try_recv().is_err());
     tell_first(Ok(()));
@@ -205,6 +206,70 @@ fn a_commit_that_is_not_kept_takes_those_that_follow_it() {
     tell_last(Ok(()));
     assert_eq!(last.recv().unwrap(), Ok(()));
     assert_eq!(totals(&liveset).len(), 3);
+}
+
+fn put(id: &str, json: &str) -> StorageWrite {
+    StorageWrite::Put { set: "orders".into(), id: id.into(), json: json.into() }
+}
+
+/// Patches and conditions see what waits to be stored, and what is stored are rows.
+#[test]
+fn patches_and_conditions_see_the_commits_that_wait() {
+    let (liveset, commits) = held();
+    let begin = |gather: fn(&mut Tx)| {
+        let (liveset, (told, done)) = (liveset.clone(), channel());
+        std::thread::spawn(move || {
+            let _ = told.send(liveset.commit(gather).map(|done| done.changed).map_err(|it| it.to_string()));
+        });
+        done
+    };
+    let first = begin(|tx| tx.patch("orders", 1, &json!({ "total": 2, "note": "x" })));
+    let (kept, tell_first) = commits.recv().unwrap();
+    assert_eq!(kept.writes, [put("1", r#"{"id":1,"total":2,"note":"x"}"#)]);
+
+    // It was 1 for everybody who reads, and is 2 for whoever commits.
+    let refused = begin(|tx| tx.only_if("total == 1").remove("orders", 1)).recv().unwrap();
+    assert!(refused.unwrap_err().contains("operation 0: set 'orders', node '1': it does not pass"));
+    let second = begin(|tx| tx.only_if("total == 2").patch("orders", 1, &json!({ "note": null })));
+    let (kept, tell_second) = commits.recv().unwrap();
+    assert_eq!(kept.writes, [put("1", r#"{"id":1,"total":2}"#)]);
+
+    let third = begin(|tx| {
+        tx.upsert("orders", &json!({ "id": 7, "total": 7 }));
+        tx.clear("orders");
+        tx.only_if("nothing").upsert("orders", &json!({ "id": 1, "total": 9 }));
+        tx.patch_or_insert("orders", 2, &json!({ "id": 2, "total": 2 }));
+    });
+    let (kept, tell_third) = commits.recv().unwrap();
+    let cleared = StorageWrite::Clear { set: "orders".into() };
+    assert_eq!(kept.writes, [cleared, put("1", r#"{"id":1,"total":9}"#), put("2", r#"{"id":2,"total":2}"#)]);
+    let missing = begin(|tx| tx.patch("orders", 7, &json!({ "total": 1 }))).recv().unwrap();
+    assert!(missing.unwrap_err().contains("there is no node '7' to patch"));
+
+    assert_eq!(totals(&liveset), [("1".to_owned(), 1)]);
+    for (tell, done, changed) in [(tell_first, first, 1), (tell_second, second, 1), (tell_third, third, 2)] {
+        tell(Ok(()));
+        assert_eq!(done.recv().unwrap(), Ok(changed));
+    }
+    assert_eq!(totals(&liveset), [("1".to_owned(), 9), ("2".to_owned(), 2)]);
+}
+
+#[test]
+fn a_file_has_what_patches_and_clears_leave() {
+    let folder = Folder::new();
+    let path = folder.file("shop.db");
+    let liveset = open(&path);
+    liveset
+        .commit(|tx| (0..1_000).for_each(|id| tx.upsert("orders", &json!({ "id": id, "total": id }))))
+        .unwrap();
+    liveset.commit(|tx| tx.clear("orders")).unwrap();
+    liveset.commit(|tx| tx.patch_or_insert("orders", 3, &json!({ "id": 3, "total": 4, "a": {} }))).unwrap();
+    liveset.commit(|tx| tx.patch("orders", 3, &json!({ "total": 5, "a": { "b": 1, "c": null } }))).unwrap();
+    drop(liveset);
+    let liveset = open(&path);
+    assert_eq!(totals(&liveset), [("3".to_owned(), 5)]);
+    let row: serde_json::Value = serde_json::from_slice(liveset.row("orders", "3").unwrap().json()).unwrap();
+    assert_eq!(row, json!({ "id": 3, "total": 5, "a": { "b": 1 } }));
 }
 
 #[test]

@@ -56,6 +56,8 @@ impl RowChange {
 pub(crate) enum Write {
     Put(Row),
     Remove(Box<str>),
+    /// Takes all rows out.
+    Clear,
 }
 
 impl Write {
@@ -63,7 +65,7 @@ impl Write {
     pub(crate) fn json_bytes(&self) -> usize {
         match self {
             Write::Put(row) => row.json().len(),
-            Write::Remove(_) => 0,
+            Write::Remove(_) | Write::Clear => 0,
         }
     }
 }
@@ -362,12 +364,19 @@ impl Set {
     pub(crate) fn growth<'a>(&self, writes: impl Iterator<Item = &'a Write>) -> (isize, usize) {
         let mut there: HashMap<&str, bool, Keyed> = HashMap::with_hasher(self.keyed);
         let (mut growth, mut grown_by) = (0, 0);
+        let mut is_cleared = false;
         for (place, write) in writes.enumerate() {
             let (id, is) = match write {
                 Write::Put(row) => (row.id(), true),
                 Write::Remove(id) => (&**id, false),
+                Write::Clear => {
+                    there.clear();
+                    is_cleared = true;
+                    growth = -(self.len() as isize);
+                    continue;
+                }
             };
-            let was = there.insert(id, is).unwrap_or_else(|| self.row_by_id(id).is_some());
+            let was = there.insert(id, is).unwrap_or_else(|| !is_cleared && self.row_by_id(id).is_some());
             match (was, is) {
                 (false, true) => (growth, grown_by) = (growth + 1, place),
                 (true, false) => growth -= 1,
@@ -386,6 +395,7 @@ impl Set {
             match write {
                 Write::Put(row) => self.put(row, changes),
                 Write::Remove(id) => self.remove(&id, changes),
+                Write::Clear => self.clear(changes),
             }
         }
         let mut changed = changes.len() as u64;
@@ -460,7 +470,18 @@ impl Set {
 
     fn remove(&mut self, id: &str, changes: &mut Vec<RowChange>) {
         let hash = self.hash_of(id);
-        let Some(handle) = self.find(hash, id.as_bytes(), changes) else { return };
+        if let Some(handle) = self.find(hash, id.as_bytes(), changes) {
+            self.take_out(hash, handle, changes);
+        }
+    }
+
+    fn clear(&mut self, changes: &mut Vec<RowChange>) {
+        // By handle, so that what comes of it does not follow the order of a hash table.
+        let rows: Vec<(u32, u32)> = self.rows().map(|(handle, row)| (row.id_hash(), handle)).collect();
+        rows.into_iter().for_each(|(hash, handle)| self.take_out(hash, handle, changes));
+    }
+
+    fn take_out(&mut self, hash: u32, handle: u32, changes: &mut Vec<RowChange>) {
         let Some(slot) = self.slots.get_mut(handle) else { return };
         let removed = slot.row.take();
         match slot.change() {

@@ -227,11 +227,34 @@ impl Gen<'_> {
     fn op(&mut self, ids: usize) -> Op {
         let set = *pick(self.r, &[THINGS, THINGS, DATED]);
         let id = self.id(set, ids);
-        if self.r.usize(..5) == 0 {
-            return Op::remove(set, &id);
+        if self.r.usize(..800) == 0 {
+            return Op::clear(set);
         }
-        let node = self.node(set, &id);
-        Op::upsert(set, &node)
+        let op = match self.r.usize(..10) {
+            0 | 1 => Op::remove(set, &id),
+            // Members of other nodes, each of which is a change, and `null` among them.
+            2 | 3 => Op::patch(set, &id, &self.node(set, &id), true),
+            4 if self.r.usize(..4) == 0 => Op::patch(set, &id, &self.patch(set), false),
+            _ => Op::upsert(set, &self.node(set, &id)),
+        };
+        match self.r.usize(..60) {
+            0 => op.only_if(None),
+            1 | 2 => {
+                let filter = self.legal_expr(set, 1);
+                op.only_if(Some(filter))
+            }
+            _ => op,
+        }
+    }
+
+    /// A patch without a key, or with the wrong one.
+    fn patch(&mut self, set: &str) -> String {
+        let object = self.object(set == DATED);
+        match self.r.usize(..12) {
+            0 => "{\"id\":\"n0\",\"no\":0}".to_owned(),
+            1 => "{\"id\":null,\"no\":null}".to_owned(),
+            _ => format!("{{\"o\":{object},\"n\":{}}}", self.number()),
+        }
     }
 
     /// An operation that is refused. The oracle does not see every fault, so the caller must know.

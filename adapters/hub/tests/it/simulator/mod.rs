@@ -7,9 +7,9 @@
 //! LIVESET_SIM_SEED=1000..2000 cargo test -p liveset-hub --test it simulator::in_step
 //! ```
 
-mod generate;
+pub(crate) mod generate;
 mod mirror;
-mod run;
+pub(crate) mod run;
 
 use std::{panic::AssertUnwindSafe, time::Duration};
 
@@ -112,6 +112,7 @@ fn in_slices() {
 /// Commits and moments cost more than one hold of the lock, so queries lag, each in its own measure. Commits do not overtake each other.
 #[test]
 fn behind_their_sets() {
+    let mut in_order = 0;
     for (seed, hold_steps, max_behind_rows, shards) in [
         (898, 60, 4_096, 1),
         (901, 150, 4_096, 1),
@@ -131,8 +132,10 @@ fn behind_their_sets() {
             ..setup(1_000)
         };
         let tally = simulate("behind_their_sets", seed..seed + 1, setup);
-        assert!(tally.lagged > 0 && tally.in_order > 100, "{tally:?}");
+        assert!(tally.lagged > 0, "{tally:?}");
+        in_order += tally.in_order;
     }
+    assert!(in_order > 600, "{in_order} versions were compared with others");
 }
 
 /// Whatever way the engine goes, it comes to the same.

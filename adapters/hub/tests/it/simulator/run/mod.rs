@@ -58,6 +58,8 @@ pub(crate) struct Tally {
     pub(crate) operations: usize,
     pub(crate) commits: u64,
     pub(crate) refused_commits: usize,
+    /// Commits whose conditions did not hold, or that had nothing to patch.
+    pub(crate) conflicts: usize,
     pub(crate) comparisons: usize,
     pub(crate) rows_compared: usize,
     pub(crate) diffs: usize,
@@ -269,6 +271,8 @@ impl Sim {
             let at = generate.r.usize(..ops.len() + 1);
             let op = generate.bad_op();
             ops.insert(at, op);
+            // What stands before it may be refused, too.
+            let at = self.store.clone().apply_at(&ops[..at], now).err().map_or(at, |fault| fault.0);
             let committed = self.world.commit(engine_ops(&ops));
             let error = committed.expect_err("a commit with a bad operation is refused");
             assert_eq!(error.index, at, "{error}, of {:?}", ops[at]);
@@ -281,8 +285,18 @@ impl Sim {
         // In whatever order the parts are run, and whoever runs them.
         let last_first = |parts: &mut [Part<'_>]| parts.iter_mut().skip(1).rev().for_each(Part::run);
         let committed = self.world.hub_mut().commit_with(now, engine_ops(&ops), last_first);
+        let wall = self.wall();
+        let changed = match self.store.apply_at(&ops, wall) {
+            Ok(changed) => changed,
+            // A condition does not hold, or there is nothing to patch.
+            Err(oracle::Fault(at)) => {
+                let error = committed.expect_err("the oracle refuses it");
+                assert_eq!(error.index, at, "{error}, of {:?}", ops[at]);
+                self.tally.conflicts += 1;
+                return;
+            }
+        };
         let committed = committed.unwrap_or_else(|e| panic!("{e}, of {ops:?}"));
-        let changed = self.store.apply(&ops).expect("the oracle takes what is good");
         self.tally.commits += 1;
         self.moves += 1;
         assert_eq!((committed.commit, committed.changed), (self.tally.commits, changed), "of {ops:?}");
@@ -751,7 +765,7 @@ fn commits(number: usize) -> AuthOptions {
     AuthOptions { commits: number % 2 == 1 }
 }
 
-fn define(hub: &mut Hub) {
+pub(crate) fn define(hub: &mut Hub) {
     let mut dated = SetDef::new(DATED).key("no");
     for path in DECLARED_INSTANTS {
         dated = dated.field(path, FieldKind::Instant);
@@ -766,14 +780,10 @@ fn spec(query: &Query, r: &mut Rng) -> liveset_core::Query {
 }
 
 fn engine_ops(ops: &[oracle::Op]) -> Vec<liveset_engine::Op> {
-    let op = |op: &oracle::Op| match op {
-        oracle::Op::Upsert { set, node } => liveset_hub::test_kit::upsert(set, node),
-        oracle::Op::Remove { set, id } => liveset_hub::test_kit::remove(set, id),
-    };
-    ops.iter().map(op).collect()
+    ops.iter().map(liveset_fuzz::engine_op).collect()
 }
 
-fn instant_of(nanos: Nanos) -> Timestamp {
+pub(crate) fn instant_of(nanos: Nanos) -> Timestamp {
     Timestamp::from_unix_nanos(nanos).expect("an instant")
 }
 
