@@ -4,13 +4,13 @@ use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::time::SystemTime;
 
-use liveset_engine::{DefineError, Op, SetDef};
-use liveset_hub::{AllowAll, DeclareError, HashSeed, Hub, HubConfig, Policy, Resources};
-use thiserror::Error;
+use liveset_engine::{Op, SetDef};
+use liveset_hub::{AllowAll, HashSeed, Hub, HubConfig, Policy, Resources};
 
 use crate::auth::{Authenticator, NoToken};
 use crate::clock::{Clock, WallClock};
 use crate::door::Door;
+use crate::error::BuildError;
 use crate::failures::Failures;
 use crate::handle::Liveset;
 use crate::limits::Limits;
@@ -226,32 +226,6 @@ fn epoch() -> u64 {
 fn seed() -> HashSeed {
     let random = RandomState::new();
     HashSeed::new([0_u64, 1].map(|half| random.hash_one(half)))
-}
-
-/// An endpoint was declared wrongly.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// A set.
-    #[error(transparent)]
-    Set(#[from] DefineError),
-    /// A resource.
-    #[error(transparent)]
-    Resource(#[from] DeclareError),
-    /// It is made inside a tokio runtime that has no timer.
-    #[error(
-        "the tokio runtime has no timer, without which no deadline would come: build it with `enable_time` or `enable_all`"
-    )]
-    NoTimer,
-    /// A limit, named as `engine.max_window`, is 0 and has to be at least 1.
-    #[error("the limit {0} has to be at least 1")]
-    Limit(String),
-    /// The threads for several shards could not be started.
-    #[error("the threads of the shards could not be started: {0}")]
-    Threads(String),
-    /// The rows of the storage could not be brought back.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
 }
 
 #[cfg(test)]

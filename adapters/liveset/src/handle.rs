@@ -13,9 +13,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::address::ClientAddress;
 use crate::auth::{Denied, Renewal};
-use crate::builder::BuildError;
 use crate::commit::{CommitError, Committed, Outcome, PublishError, Tx};
 use crate::contain::{Panicked, contain};
+use crate::error::BuildError;
 use crate::json::IntoJson;
 use crate::limits::Limits;
 use crate::live::LiveQuery;

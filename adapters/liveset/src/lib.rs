@@ -123,6 +123,7 @@ mod commit;
 mod connection;
 mod contain;
 mod door;
+mod error;
 mod failures;
 mod finite;
 /// The reader of frames, for its fuzz target. Not a part of the public interface.
@@ -163,9 +164,10 @@ pub use auth::{
     AnyToken, AuthError, Authenticator, BoxFuture, Denied, FromFn, Grant, NoToken, Renewal, StaticTokens,
     from_fn,
 };
-pub use builder::{BuildError, Builder};
+pub use builder::Builder;
 pub use clock::Clock;
 pub use commit::{CommitError, Committed, Conflict, OnlyIf, Outcome, PublishError, Tx};
+pub use error::BuildError;
 pub use handle::{AsPrincipal, At, Liveset, QueryRun};
 pub use in_order::{InOrder, PendingCommit};
 pub use inspect::{ConnectionInfo, LiveQueryInfo};

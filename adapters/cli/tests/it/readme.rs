@@ -58,6 +58,7 @@ const BLOCKS: &[(&str, &str, How)] = &[
     ("toml", "[dependencies]", How::Dependencies),
     ("toml", "[dev-dependencies]", How::Dependencies),
     ("js", "const rows", How::Page),
+    ("tsx", "", How::NotRun("the tests of adapters/client-ts hold it against the types")),
     ("toml", "listen = ", How::File("adapters/server/examples/orders/liveset.toml")),
     ("toml", "[jwt]", How::Jwt),
     ("toml", "[store]", How::Store),
