@@ -474,6 +474,11 @@ impl Hub {
         self.engine.stage(now.wall, ops)
     }
 
+    /// Whether a row is as the staged commits leave it; see [`Engine::is_current`].
+    pub fn is_current(&self, set: &str, id: &str, row: Option<&Row>) -> bool {
+        self.engine.is_current(set, id, row)
+    }
+
     /// How many commits are staged.
     pub fn staged(&self) -> usize {
         self.engine.staged()

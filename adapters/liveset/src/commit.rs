@@ -4,20 +4,21 @@ use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 
-use liveset_core::Position;
+use liveset_core::{Position, Row};
 use liveset_engine::{Condition, Op, OpProblem};
 use liveset_hub::Positions;
 use serde::Serialize;
 use thiserror::Error;
 
 use crate::json::IntoJson;
+use crate::reads::{Reads, Seen};
 use crate::set::Target;
 use crate::shared::NotDone;
 use crate::storage::StorageError;
 
 /// The operations of one commit, gathered by the closure of [`Liveset::commit`](crate::Liveset::commit).
 ///
-/// Nothing is looked at before the closure is done, and nothing is applied unless all of it can be: reads in the closure see the data
+/// Nothing is applied unless all of it can be. [`get`](Self::get) sees the operations so far; all other reads in the closure see the data
 /// as it was, and a commit that is made in the closure comes first.
 ///
 /// ```
@@ -32,14 +33,58 @@ use crate::storage::StorageError;
 /// assert_eq!(done.changed, 2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Default)]
 pub struct Tx {
     ops: Vec<Op>,
+    reads: Reads,
     /// The first row that could not be written as JSON.
     unwritten: Option<serde_json::Error>,
 }
 
 impl Tx {
+    pub(crate) fn new(reads: Reads) -> Self {
+        Self { ops: Vec::new(), reads, unwritten: None }
+    }
+
+    /// A row as the operations of this commit so far leave it; else the newest that was applied. No lock is held while the closure
+    /// works with it. Instead the row, absence too, is compared with what is there when the commit is applied: if it has changed,
+    /// nothing is applied and the closure runs again, from the start, at most five times more. Then the commit fails, with
+    /// [`CommitError::Conflict`].
+    ///
+    /// Only what was read by this is compared, not what [`Liveset::query`](crate::Liveset::query) says.
+    ///
+    /// Cost: a look-up, and what the operations since the last call cost to read.
+    ///
+    /// ```
+    /// use liveset::{Liveset, SetDef};
+    /// use serde_json::{Value, json};
+    ///
+    /// let liveset = Liveset::builder().set(SetDef::new("accounts")).build()?;
+    /// liveset.commit(|tx| {
+    ///     tx.upsert("accounts", &json!({ "id": "a", "balance": 10 }));
+    ///     tx.upsert("accounts", &json!({ "id": "b", "balance": 0 }));
+    /// })?;
+    /// let pay = |from: &str, to: &str, amount: i64| {
+    ///     liveset.commit(|tx| {
+    ///         for (id, change) in [(from, -amount), (to, amount)] {
+    ///             let row = tx.get("accounts", id).ok_or("no such account")?;
+    ///             let row: Value = serde_json::from_slice(row.json()).map_err(|_| "no account")?;
+    ///             let balance = row["balance"].as_i64().unwrap_or(0) + change;
+    ///             if balance < 0 {
+    ///                 return Err("not enough");
+    ///             }
+    ///             tx.patch("accounts", id, &json!({ "balance": balance }));
+    ///         }
+    ///         Ok(())
+    ///     })
+    /// };
+    /// assert!(pay("a", "b", 7).is_ok());
+    /// assert_eq!(pay("a", "b", 7).unwrap_err().to_string(), "not enough");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn get(&mut self, set: impl Into<Arc<str>>, id: impl ToString) -> Option<Row> {
+        self.reads.row(&self.ops, set.into(), id.to_string())
+    }
+
     /// Puts a row into a set, in place of the one with the same key if there is one. The set is a name, or a
     /// [`Set`](crate::Set), which knows what its rows are; the row is a reference to something serializable, or [`Json`](crate::Json).
     ///
@@ -95,9 +140,9 @@ impl Tx {
     /// # let liveset = Liveset::builder().set(SetDef::new("jobs")).build()?;
     /// # use serde_json::json;
     /// liveset.commit(|tx| tx.only_if("nothing").upsert("jobs", &json!({ "id": 1, "state": "new" })))?;
+    /// let is_new = Condition::filter("state == $state").bind("state", "new");
     /// let take = || {
-    ///     let is_new = Condition::filter("state == $state").bind("state", "new");
-    ///     liveset.commit(|tx| tx.only_if(is_new).patch("jobs", 1, &json!({ "state": "taken" })))
+    ///     liveset.commit(|tx| tx.only_if(is_new.clone()).patch("jobs", 1, &json!({ "state": "taken" })))
     /// };
     /// assert!(take().is_ok());
     /// assert!(matches!(take(), Err(CommitError::Conflict(_))));
@@ -143,8 +188,15 @@ impl Tx {
         self.ops.is_empty()
     }
 
-    pub(crate) fn into_ops(self) -> Result<Vec<Op>, serde_json::Error> {
-        self.unwritten.map_or(Ok(self.ops), Err)
+    pub(crate) fn into_parts(self) -> Result<(Vec<Op>, Seen), serde_json::Error> {
+        self.unwritten.map_or(Ok((self.ops, self.reads.into_seen())), Err)
+    }
+}
+
+/// The operations.
+impl fmt::Debug for Tx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tx").field("ops", &self.ops).finish_non_exhaustive()
     }
 }
 
@@ -273,6 +325,14 @@ pub enum Conflict {
     /// An operation's [condition](Tx::only_if) does not hold; the error says of which.
     #[error(transparent)]
     Condition(Box<liveset_engine::CommitError>),
+    /// A row that the closure had [read](Tx::get) was changed before the commit was applied, each time that the closure ran.
+    #[error("set '{set}', node '{id}' was changed by others, each time that the commit had read it")]
+    Changed {
+        /// The name of the row's set.
+        set: Arc<str>,
+        /// Its id.
+        id: String,
+    },
 }
 
 impl<E> From<NotDone> for CommitError<E> {
@@ -282,6 +342,7 @@ impl<E> From<NotDone> for CommitError<E> {
                 Self::Conflict(Conflict::Condition(refused))
             }
             NotDone::Refused(refused) => Self::Refused(refused),
+            NotDone::Changed { set, id } => Self::Conflict(Conflict::Changed { set, id }),
             NotDone::NotKept(error) => Self::NotKept(error),
             NotDone::Panicked => Self::Internal,
         }

@@ -20,6 +20,7 @@ use crate::json::IntoJson;
 use crate::limits::Limits;
 use crate::live::LiveQuery;
 use crate::query::QueryError;
+use crate::reads::{Reads, Seen};
 use crate::set::{Set, UnknownSet};
 use crate::shared::{Chain, Drain, NotDone, Shared};
 use crate::stats::Stats;
@@ -71,7 +72,7 @@ impl Liveset {
     /// query that they change gets one batch of net changes.
     ///
     /// The closure may return a result: an error of its own gives the commit up, and its value is in [`Committed::value`]. It runs
-    /// before the lock is taken. So what it reads is the data without its own writes, and a commit that it makes comes first.
+    /// before the lock is taken. Where it reads rows by [`Tx::get`] and others change them meanwhile, it runs again.
     ///
     /// Cost: that of what changes, times the queries that it concerns; nothing is looked at twice for the same query. Queries
     /// that no index finds are each tried on each change; [`explain`](Self::explain) tells which those are.
@@ -99,7 +100,7 @@ impl Liveset {
     /// Where the closure errs, a row cannot be written as JSON, or an operation is refused. Nothing was applied then.
     pub fn commit<R: Outcome>(
         &self,
-        gather: impl FnOnce(&mut Tx) -> R,
+        gather: impl FnMut(&mut Tx) -> R,
     ) -> Result<Committed<R::Value>, CommitError<R::Error>> {
         self.commit_as_of(None, gather)
     }
@@ -112,7 +113,7 @@ impl Liveset {
     /// As [`commit`](Self::commit).
     pub async fn commit_async<R: Outcome>(
         &self,
-        gather: impl FnOnce(&mut Tx) -> R,
+        gather: impl FnMut(&mut Tx) -> R,
     ) -> Result<Committed<R::Value>, CommitError<R::Error>> {
         self.commit_async_as_of(None, gather).await
     }
@@ -174,28 +175,47 @@ impl Liveset {
     fn commit_as_of<R: Outcome>(
         &self,
         at: Option<Timestamp>,
-        gather: impl FnOnce(&mut Tx) -> R,
+        mut gather: impl FnMut(&mut Tx) -> R,
     ) -> Result<Committed<R::Value>, CommitError<R::Error>> {
-        let (value, ops) = gathered(gather)?;
-        let done = self.commit_ops(at, ops)?;
-        Ok(Committed::new(done, &self.shared.positions, value))
+        let mut runs = 1;
+        loop {
+            let (value, ops, seen) = gathered(&self.shared, &mut gather)?;
+            match self.commit_ops(at, ops, &seen) {
+                Err(NotDone::Changed { .. }) if runs < MOST_RUNS => runs += 1,
+                done => return Ok(Committed::new(done?, &self.shared.positions, value)),
+            }
+            // What has changed may wait to be stored, and cannot be read before.
+            self.shared.wait_for_those_before();
+        }
     }
 
     async fn commit_async_as_of<R: Outcome>(
         &self,
         at: Option<Timestamp>,
-        gather: impl FnOnce(&mut Tx) -> R,
+        mut gather: impl FnMut(&mut Tx) -> R,
     ) -> Result<Committed<R::Value>, CommitError<R::Error>> {
-        let (value, ops) = gathered(gather)?;
-        let done = match self.shared.storage.get() {
-            None => self.commit_at_once(at, ops),
-            Some(storage) => {
-                let (sender, done) = tokio::sync::oneshot::channel();
-                self.commit_kept(&**storage, at, ops, None, move |result| drop(sender.send(result)));
-                done.await.unwrap_or(Err(NotDone::Panicked))
+        let mut runs = 1;
+        loop {
+            let (value, ops, seen) = gathered(&self.shared, &mut gather)?;
+            let done = match self.shared.storage.get() {
+                None => self.commit_at_once(at, ops, &seen),
+                Some(storage) => {
+                    let (sender, done) = tokio::sync::oneshot::channel();
+                    let tell = move |result| drop(sender.send(result));
+                    self.commit_kept(&**storage, at, ops, &seen, None, tell);
+                    done.await.unwrap_or(Err(NotDone::Panicked))
+                }
+            };
+            match done {
+                Err(NotDone::Changed { .. }) if runs < MOST_RUNS => runs += 1,
+                done => return Ok(Committed::new(done?, &self.shared.positions, value)),
             }
-        };
-        Ok(Committed::new(done?, &self.shared.positions, value))
+            let (wake, woken) = tokio::sync::oneshot::channel();
+            self.shared.when_nothing_waits(move || {
+                let _ = wake.send(());
+            });
+            let _ = woken.await;
+        }
     }
 
     /// Reads the rows of a commit before the lock is taken for it.
@@ -217,12 +237,17 @@ impl Liveset {
         }
     }
 
-    fn commit_ops(&self, at: Option<Timestamp>, ops: Vec<Op>) -> Result<liveset_engine::Committed, NotDone> {
+    fn commit_ops(
+        &self,
+        at: Option<Timestamp>,
+        ops: Vec<Op>,
+        seen: &Seen,
+    ) -> Result<liveset_engine::Committed, NotDone> {
         match self.shared.storage.get() {
-            None => self.commit_at_once(at, ops),
+            None => self.commit_at_once(at, ops, seen),
             Some(storage) => {
                 let (sender, done) = std::sync::mpsc::sync_channel(1);
-                self.commit_kept(&**storage, at, ops, None, move |result| drop(sender.send(result)));
+                self.commit_kept(&**storage, at, ops, seen, None, move |result| drop(sender.send(result)));
                 done.recv().unwrap_or(Err(NotDone::Panicked))
             }
         }
@@ -232,15 +257,17 @@ impl Liveset {
         &self,
         at: Option<Timestamp>,
         mut ops: Vec<Op>,
+        seen: &Seen,
     ) -> Result<liveset_engine::Committed, NotDone> {
         let (started, count) = (std::time::Instant::now(), ops.len());
         let shards = &self.shared.shards;
         self.read_ahead(&mut ops);
-        let commit = |hub: &mut Hub, now| hub.commit_with(now, ops, |parts| shards.run(count, parts));
-        let result = match self.shared.run_at(at, commit) {
-            Ok(result) => result.map_err(|refused| NotDone::Refused(Box::new(refused))),
-            Err(Panicked) => Err(NotDone::Panicked),
+        let commit = |hub: &mut Hub, now| {
+            seen.check(hub)?;
+            let done = hub.commit_with(now, ops, |parts| shards.run(count, parts));
+            done.map_err(|refused| NotDone::Refused(Box::new(refused)))
         };
+        let result = self.shared.run_at(at, commit).unwrap_or(Err(NotDone::Panicked));
         note_commit(&result, count, started);
         result
     }
@@ -250,6 +277,7 @@ impl Liveset {
         &self,
         at: Option<Timestamp>,
         ops: Vec<Op>,
+        seen: &Seen,
         chain: Arc<Chain>,
         tell: impl FnOnce(Result<liveset_engine::Committed, NotDone>) + Send + 'static,
     ) {
@@ -259,8 +287,8 @@ impl Liveset {
             tell(result);
         };
         match self.shared.storage.get() {
-            None => tell(chain.begin(0).and_then(|()| self.commit_at_once(at, ops))),
-            Some(storage) => self.commit_kept(&**storage, at, ops, Some(&chain), tell),
+            None => tell(chain.begin(0).and_then(|()| self.commit_at_once(at, ops, seen))),
+            Some(storage) => self.commit_kept(&**storage, at, ops, seen, Some(&chain), tell),
         }
     }
 
@@ -270,12 +298,13 @@ impl Liveset {
         storage: &dyn Storage,
         at: Option<Timestamp>,
         mut ops: Vec<Op>,
+        seen: &Seen,
         chain: Option<&Chain>,
         tell: impl FnOnce(Result<liveset_engine::Committed, NotDone>) + Send + 'static,
     ) {
         let (started, count) = (std::time::Instant::now(), ops.len());
         self.read_ahead(&mut ops);
-        self.shared.commit_kept(storage, at, ops, chain, move |result| {
+        self.shared.commit_kept(storage, at, ops, seen, chain, move |result| {
             note_commit(&result, count, started);
             tell(result);
         });
@@ -651,7 +680,7 @@ impl At<'_> {
     /// As [`Liveset::commit`].
     pub fn commit<R: Outcome>(
         &self,
-        gather: impl FnOnce(&mut Tx) -> R,
+        gather: impl FnMut(&mut Tx) -> R,
     ) -> Result<Committed<R::Value>, CommitError<R::Error>> {
         self.liveset.commit_as_of(self.moment, gather)
     }
@@ -663,7 +692,7 @@ impl At<'_> {
     /// As [`Liveset::commit`].
     pub async fn commit_async<R: Outcome>(
         &self,
-        gather: impl FnOnce(&mut Tx) -> R,
+        gather: impl FnMut(&mut Tx) -> R,
     ) -> Result<Committed<R::Value>, CommitError<R::Error>> {
         self.liveset.commit_async_as_of(self.moment, gather).await
     }
@@ -777,13 +806,18 @@ impl fmt::Debug for QueryRun {
     }
 }
 
+/// How often the closure of a commit runs at most, where rows that it reads are changed by others.
+const MOST_RUNS: usize = 6;
+
 /// Runs the closure of a commit. Before the lock is taken: the closure is the host's and may take its time.
 pub(crate) fn gathered<T, E, R: Outcome<Value = T, Error = E>>(
+    shared: &Arc<Shared>,
     gather: impl FnOnce(&mut Tx) -> R,
-) -> Result<(T, Vec<Op>), CommitError<E>> {
-    let mut tx = Tx::default();
+) -> Result<(T, Vec<Op>, Seen), CommitError<E>> {
+    let mut tx = Tx::new(Reads::of(shared));
     let value = gather(&mut tx).into_result().map_err(CommitError::Aborted)?;
-    Ok((value, tx.into_ops().map_err(CommitError::Json)?))
+    let (ops, seen) = tx.into_parts().map_err(CommitError::Json)?;
+    Ok((value, ops, seen))
 }
 
 fn note_commit(
@@ -793,6 +827,7 @@ fn note_commit(
 ) {
     let outcome = match result {
         Ok(_) => "applied",
+        Err(NotDone::Changed { .. }) => "conflict",
         Err(NotDone::Refused(error)) if matches!(*error.problem, OpProblem::Conflict { .. }) => "conflict",
         Err(NotDone::Refused(_)) => "refused",
         Err(NotDone::NotKept(_)) => "not_kept",

@@ -48,7 +48,8 @@ impl Liveset {
 }
 
 impl InOrder {
-    /// Hands a commit over, as of a moment if one is given (see [`Liveset::at`]). It is made whether or not anybody waits for it.
+    /// Hands a commit over, as of a moment if one is given (see [`Liveset::at`]). It is made whether or not anybody waits for it. The closure
+    /// runs once: if a row that it [gets](Tx::get) is changed by others or by a commit that waits, the commit fails.
     ///
     /// # Errors
     ///
@@ -58,9 +59,10 @@ impl InOrder {
         at: impl Into<Option<Timestamp>>,
         gather: impl FnOnce(&mut Tx) -> R,
     ) -> Result<PendingCommit<R::Value>, CommitError<R::Error>> {
-        let (value, ops) = gathered(gather).inspect_err(|_| self.chain.end(false))?;
+        let (value, ops, seen) =
+            gathered(&self.liveset.shared, gather).inspect_err(|_| self.chain.end(false))?;
         let (sender, done) = oneshot::channel();
-        self.liveset.commit_linked(at.into(), ops, self.chain.clone(), move |result| {
+        self.liveset.commit_linked(at.into(), ops, &seen, self.chain.clone(), move |result| {
             drop(sender.send(result));
         });
         Ok(PendingCommit { done, value: Some(value), positions: self.liveset.shared.positions })

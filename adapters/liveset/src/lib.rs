@@ -147,6 +147,7 @@ pub mod metrics {}
 mod outbox;
 mod peer;
 mod query;
+mod reads;
 mod scan;
 mod set;
 mod shards;

@@ -63,8 +63,8 @@ pub fn load_lines(
     Ok(loaded)
 }
 
-fn commit(liveset: &Liveset, changes: Changes) -> Result<liveset::Committed, CommitError> {
-    liveset.at(changes.at).commit(|tx| tx.extend(changes.ops))
+fn commit(liveset: &Liveset, mut changes: Changes) -> Result<liveset::Committed, CommitError> {
+    liveset.at(changes.at).commit(|tx| tx.extend(std::mem::take(&mut changes.ops)))
 }
 
 /// Nodes that wait for their commit, and the lines where they stand.

@@ -50,7 +50,7 @@ pub(super) fn serve(options: &Options) -> Outcome {
     let liveset = server::liveset(Limits::default())?;
     let workload = Workload::new(plan::orders_for(1), 1);
     let rows = workload.orders().iter().map(|row| json_op(&Step::Put(row.clone())));
-    liveset.at(instant(workload.now())).commit(|tx| tx.extend(rows))?;
+    liveset.at(instant(workload.now())).commit(|tx| tx.extend(rows.clone()))?;
     let address = match server {
         BARE => server::serve_bare(&runtime, &sender, 0)?,
         LIVESET => server::serve(&runtime, &liveset, None)?,

@@ -227,8 +227,8 @@ impl Orders {
     }
 
     fn commit(&mut self, liveset: &Liveset, rows: std::ops::Range<u64>) -> Outcome {
-        let ops: Vec<Op> = rows.map(|row| json_op(&Step::Put(self.row(row).into()))).collect();
-        liveset.at(instant(self.template.created)).commit(|tx| tx.extend(ops))?;
+        let mut ops: Vec<Op> = rows.map(|row| json_op(&Step::Put(self.row(row).into()))).collect();
+        liveset.at(instant(self.template.created)).commit(|tx| tx.extend(std::mem::take(&mut ops)))?;
         Ok(())
     }
 }

@@ -152,6 +152,36 @@ impl RowReader {
     }
 }
 
+/// For whoever follows what a commit will do, before it does it.
+impl RowReader {
+    /// The row that an upsert puts into a set; `None` where the commit will be refused, or the reader does not know the set.
+    pub fn row(&self, set: &str, node: &Bytes) -> Option<liveset_core::model::Row> {
+        let (shape, limits) = self.shape(set)?;
+        Some(shared(shape.admit(node, limits).ok()?))
+    }
+
+    /// The row of this id as a patch leaves it; `None` as of [`row`](Self::row). `before` is the row's JSON text.
+    pub fn patched(
+        &self,
+        set: &str,
+        id: &str,
+        before: Option<&[u8]>,
+        patch: &Bytes,
+    ) -> Option<liveset_core::model::Row> {
+        let (shape, limits) = self.shape(set)?;
+        Some(shared(shape.patched(id, before, patch, limits).ok()?))
+    }
+
+    fn shape(&self, set: &str) -> Option<(&Shape, &RowLimits)> {
+        let Known { sets, limits, .. } = &*self.0;
+        sets.iter().find(|(_, shape)| *shape.name == *set).map(|(_, shape)| (shape, limits))
+    }
+}
+
+fn shared(row: Row) -> liveset_core::model::Row {
+    liveset_core::model::Row::of(Arc::new(row), Bytes::new())
+}
+
 /// A row that a [`RowReader`] has read. The engine that made the reader takes it, and no other.
 #[derive(Clone, Debug)]
 pub struct ReadRow {
@@ -255,7 +285,7 @@ impl Shape {
     pub(crate) fn patched(
         &self,
         id: &str,
-        before: Option<&Row>,
+        before: Option<&[u8]>,
         patch: &Bytes,
         limits: &RowLimits,
     ) -> Result<Row, OpProblem> {
@@ -270,7 +300,7 @@ impl Shape {
             return Err(OpProblem::NotAnObject { set: set(), found });
         }
         let mut merged = Vec::new();
-        json::merge(before.map_or(b"{}", Row::json), patch, &mut merged);
+        json::merge(before.unwrap_or(b"{}"), patch, &mut merged);
         let row = match self.admit(&merged.into(), limits) {
             Err(OpProblem::Key { .. }) if before.is_some() => None,
             row => Some(row?).filter(|row| row.id() == id),

@@ -1,5 +1,7 @@
 //! Commits of an endpoint with a storage: checked, kept, and only then applied.
 
+use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 
 use liveset_engine::{Committed, Op, StagedWrite, Timestamp};
@@ -8,10 +10,11 @@ use parking_lot::Mutex;
 
 use super::{Chain, Shared};
 use crate::contain::{Panicked, contain};
+use crate::reads::Seen;
 use crate::storage::{Storage, StorageCommit, StorageError, StorageWrite};
 
 /// How far the commits of a storage are.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Progress {
     /// The position of the newest commit that was handed over.
     newest: u64,
@@ -21,12 +24,38 @@ pub(super) struct Progress {
     given_up: u64,
     /// The latest moment that a commit named which waits: the clock of those behind it.
     at: Option<Timestamp>,
+    /// Who waits until a commit is applied or given up, in the order of their positions.
+    waiting: VecDeque<(u64, Wake)>,
+}
+
+type Wake = Box<dyn FnOnce() + Send>;
+
+impl Progress {
+    /// Those whose commit is done with.
+    fn woken(&mut self) -> Vec<Wake> {
+        let (applied, newest) = (self.applied, self.newest);
+        let is_done = |position: u64| position <= applied || newest == applied;
+        let done = self.waiting.iter().take_while(|(position, _)| is_done(*position)).count();
+        self.waiting.drain(..done).map(|(_, wake)| wake).collect()
+    }
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { newest, applied, .. } = self;
+        f.debug_struct("Progress").field("newest", newest).field("applied", applied).finish_non_exhaustive()
+    }
 }
 
 /// A commit was not made.
 #[derive(Debug)]
 pub(crate) enum NotDone {
     Refused(Box<liveset_engine::CommitError>),
+    /// A row that it had read is another one now.
+    Changed {
+        set: Arc<str>,
+        id: String,
+    },
     NotKept(StorageError),
     Panicked,
 }
@@ -70,6 +99,27 @@ impl Shared {
         let _ = self.storage.set(storage);
     }
 
+    /// Calls back when all commits that wait now are applied or given up; at once where there are none.
+    pub(crate) fn when_nothing_waits(&self, wake: impl FnOnce() + Send + 'static) {
+        {
+            let progress = &mut self.lock().kept;
+            if progress.newest > progress.applied {
+                progress.waiting.push_back((progress.newest, Box::new(wake)));
+                return;
+            }
+        }
+        wake();
+    }
+
+    /// Waits, with the thread, for all commits that wait now.
+    pub(crate) fn wait_for_those_before(&self) {
+        let (wake, woken) = std::sync::mpsc::sync_channel(1);
+        self.when_nothing_waits(move || {
+            let _ = wake.send(());
+        });
+        let _ = woken.recv();
+    }
+
     /// Checks a commit, and hands it over. `told` is called when it was applied, on a thread of the storage, or with what it was
     /// refused for.
     pub(crate) fn commit_kept(
@@ -77,11 +127,12 @@ impl Shared {
         storage: &dyn Storage,
         at: Option<Timestamp>,
         ops: Vec<Op>,
+        seen: &Seen,
         chain: Option<&Chain>,
         told: impl FnOnce(Result<Committed, NotDone>) + Send + 'static,
     ) {
         let told = Arc::new(Mutex::new(Reply { told: Some(Box::new(told)), stage: Stage::HandingOver }));
-        if let Err(reason) = self.hand_over(storage, at, ops, chain, &told) {
+        if let Err(reason) = self.hand_over(storage, at, ops, seen, chain, &told) {
             let told = told.lock().told.take();
             if let Some(told) = told {
                 told(Err(reason));
@@ -94,6 +145,7 @@ impl Shared {
         storage: &dyn Storage,
         at: Option<Timestamp>,
         ops: Vec<Op>,
+        seen: &Seen,
         chain: Option<&Chain>,
         told: &Arc<Mutex<Reply>>,
     ) -> Result<(), NotDone> {
@@ -101,6 +153,7 @@ impl Shared {
         // Commits are handed over in the order in which they are checked: one hold of the lock for both.
         let mut state = self.lock();
         chain.map_or(Ok(()), |chain| chain.begin(state.kept.given_up))?;
+        seen.check(&state.hub)?;
         let at = at.max(state.kept.at);
         let now = Now { monotonic: self.monotonic(), wall: state.wall.now_with(at) };
         let staged = contain(|| state.hub.stage(now, ops).map(|writes| writes.map(write).collect()));
@@ -141,8 +194,10 @@ impl Pending {
             Ok(()) => self.apply(&shared),
             Err(error) => self.give_up(&shared, error),
         };
+        let woken = shared.lock().kept.woken();
         drop(shared);
         told(done);
+        woken.into_iter().for_each(|wake| wake());
     }
 
     fn apply(&self, shared: &Arc<Shared>) -> Result<Committed, NotDone> {
@@ -190,8 +245,10 @@ impl Drop for Pending {
         };
         if let (Some(told), Some(shared)) = (told, self.shared.take()) {
             let done = self.give_up(&shared, forgotten());
+            let woken = shared.lock().kept.woken();
             drop(shared);
             told(done);
+            woken.into_iter().for_each(|wake| wake());
         }
     }
 }

@@ -15,6 +15,7 @@ mod panics;
 mod parsed;
 mod pauses;
 mod ping_flood;
+mod reads;
 mod runtime;
 mod segments;
 mod shards;

@@ -21,8 +21,9 @@ pub(super) async fn commit(
     }
     let text = body::read(&app, body).await?;
     caller.still(&app).await?.may_write(&app)?;
-    let changes = Changes::parse(&text).map_err(|error| ApiError::invalid_message(error.to_string()))?;
-    let committed = app.liveset.at(changes.at).commit_async(|tx| tx.extend(changes.ops)).await;
+    let mut changes = Changes::parse(&text).map_err(|error| ApiError::invalid_message(error.to_string()))?;
+    let committed =
+        app.liveset.at(changes.at).commit_async(|tx| tx.extend(std::mem::take(&mut changes.ops))).await;
     let committed = committed.map_err(ApiError::not_committed)?;
     let liveset::Committed { commit, changed, position, .. } = committed;
     let answer = format!(r#"{{"commit":{commit},"changed":{changed},"position":"{position}"}}"#);

@@ -254,6 +254,52 @@ fn patches_and_conditions_see_the_commits_that_wait() {
     assert_eq!(totals(&liveset), [("1".to_owned(), 9), ("2".to_owned(), 2)]);
 }
 
+/// A row that waits to be stored cannot be read yet: whoever has read the one before runs again when it is there.
+#[test]
+fn what_waits_to_be_stored_makes_a_closure_run_again() {
+    let (liveset, commits) = held();
+    let count_up = || {
+        let (liveset, (told, done)) = (liveset.clone(), channel());
+        std::thread::spawn(move || {
+            let mut seen = Vec::new();
+            let result = liveset.commit(|tx| {
+                let row = tx.get("orders", 1).unwrap();
+                let total =
+                    serde_json::from_slice::<serde_json::Value>(row.json()).unwrap()["total"].as_u64();
+                seen.push(total.unwrap());
+                tx.patch("orders", 1, &json!({ "total": total.unwrap() + 1 }));
+            });
+            let _ = told.send((result.map(drop).map_err(|error| error.to_string()), seen));
+        });
+        done
+    };
+    let first = count_up();
+    let (_, tell_first) = commits.recv().unwrap();
+    let second = count_up();
+    // It has read 1, and is not handed over.
+    assert!(commits.recv_timeout(std::time::Duration::from_millis(50)).is_err());
+    tell_first(Ok(()));
+    assert_eq!(first.recv().unwrap(), (Ok(()), vec![1]));
+    let (kept, tell_second) = commits.recv().unwrap();
+    assert_eq!(kept.writes, [put("1", r#"{"id":1,"total":3}"#)]);
+    tell_second(Ok(()));
+    let (result, seen) = second.recv().unwrap();
+    assert_eq!((result, seen.last()), (Ok(()), Some(&2)));
+
+    // One that is given up wakes them, too.
+    let third = count_up();
+    let (_, tell_third) = commits.recv().unwrap();
+    let fourth = count_up();
+    assert!(commits.recv_timeout(std::time::Duration::from_millis(50)).is_err());
+    tell_third(Err(StorageError::new("no room")));
+    assert!(third.recv().unwrap().0.is_err());
+    let (kept, tell_fourth) = commits.recv().unwrap();
+    assert_eq!(kept.writes, [put("1", r#"{"id":1,"total":4}"#)]);
+    tell_fourth(Ok(()));
+    let (result, seen) = fourth.recv().unwrap();
+    assert_eq!((result, seen.last()), (Ok(()), Some(&3)));
+}
+
 #[test]
 fn a_file_has_what_patches_and_clears_leave() {
     let folder = Folder::new();

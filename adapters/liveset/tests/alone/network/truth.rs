@@ -255,7 +255,7 @@ impl Truth {
     }
 
     fn apply(&mut self, liveset: &Liveset, ops: Vec<Op>) {
-        liveset.commit(|tx| tx.extend(ops)).expect("good operations");
+        liveset.commit(|tx| tx.extend(ops.iter().cloned())).expect("good operations");
         self.remember();
     }
 
