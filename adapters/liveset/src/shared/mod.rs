@@ -348,6 +348,7 @@ impl Shared {
         self.draining.load(Ordering::Relaxed)
     }
 
+    #[cfg(feature = "hyper")]
     pub(crate) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Relaxed)
     }
