@@ -17,6 +17,7 @@ use crate::limits::Limits;
 use crate::shards::Shards;
 use crate::shared::timer::has_timer;
 use crate::shared::{Shared, Sizes};
+use crate::source::Sources;
 use crate::storage::{Storage, StorageError};
 
 /// Makes a [`Liveset`].
@@ -39,6 +40,7 @@ use crate::storage::{Storage, StorageError};
 #[must_use = "nothing is made before `build`"]
 pub struct Builder {
     sets: Vec<SetDef>,
+    sources: Sources,
     resources: Option<Resources>,
     declared: Vec<(String, Vec<String>)>,
     limits: Limits,
@@ -59,6 +61,7 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             sets: Vec::new(),
+            sources: Sources::default(),
             resources: None,
             declared: Vec::new(),
             limits: Limits::default(),
@@ -75,6 +78,12 @@ impl Builder {
     pub fn set(mut self, set: SetDef) -> Self {
         self.sets.push(set);
         self
+    }
+
+    /// Adds a set whose commits come from a source of that name, and from nobody else: [`Liveset::source`] gives it.
+    pub fn set_from(mut self, source: &str, set: SetDef) -> Self {
+        self.sources.declare(source, &set.name, identity);
+        self.set(set)
     }
 
     /// Declares a path that events are published at, such as `jobs/{jobId}`, with its event types. What is declared
@@ -133,7 +142,7 @@ impl Builder {
     /// Where a set or a resource is declared wrongly, or twice, where a limit is 0 with which nothing would go on, or where there are no
     /// threads to be had for the shards; where a storage cannot be read, or has rows that the sets do not take.
     pub fn build(self) -> Result<Liveset, BuildError> {
-        let Self { sets, resources, declared, limits, authenticator, policy, clock, storage } = self;
+        let Self { sets, sources, resources, declared, limits, authenticator, policy, clock, storage } = self;
         let mut resources = match resources {
             Some(resources) => resources,
             None if declared.is_empty() => Resources::stock(),
@@ -174,7 +183,7 @@ impl Builder {
         let clock = WallClock::new(clock);
         let start = tokio::time::Instant::now();
         let door = Door::new(authenticator, Failures::new(auth), patience, start);
-        let shared = Shared::new(hub, clock, door, transport, sizes, shards, start);
+        let shared = Shared::new(hub, clock, door, transport, sizes, shards, sources);
         let liveset = Liveset::new(shared);
         if let Some(mut storage) = storage {
             let position = bring_back(&liveset, &mut *storage)?;
@@ -220,6 +229,12 @@ impl fmt::Debug for Builder {
 fn epoch() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The first identity of a source, which no other run has.
+fn identity() -> String {
+    let random = RandomState::new();
+    format!("{:016x}{:016x}", random.hash_one(0_u64), random.hash_one(1_u64))
 }
 
 /// 128 random bits, of the standard library's own: SipHash under a key that the system gives.

@@ -301,6 +301,17 @@ pub enum CommitError<E = Infallible> {
     /// A row could not be written as JSON.
     #[error("a row cannot be written as JSON: {0}")]
     Json(serde_json::Error),
+    /// A set belongs to a source, and only that commits to it.
+    #[error(
+        "set '{set}' is read only: its commits come from {}",
+        .owner.as_ref().map_or("the host".to_owned(), |it| format!("the source '{it}'"))
+    )]
+    ReadOnly {
+        /// The name of the set.
+        set: Arc<str>,
+        /// The source that it belongs to; `None` where that is the host.
+        owner: Option<Arc<str>>,
+    },
     /// An operation was refused: an unknown set, a row without its key, a field of another type than declared, …
     #[error(transparent)]
     Refused(Box<liveset_engine::CommitError>),
@@ -343,8 +354,10 @@ impl<E> From<NotDone> for CommitError<E> {
             }
             NotDone::Refused(refused) => Self::Refused(refused),
             NotDone::Changed { set, id } => Self::Conflict(Conflict::Changed { set, id }),
+            NotDone::ReadOnly { set, source } => Self::ReadOnly { set, owner: source },
             NotDone::NotKept(error) => Self::NotKept(error),
-            NotDone::Panicked => Self::Internal,
+            // Only commits of a source are skipped, and it is told of it.
+            NotDone::Skipped | NotDone::Panicked => Self::Internal,
         }
     }
 }

@@ -19,7 +19,7 @@ pub(crate) struct Door {
     /// For how long a verdict is waited for; a session bounds this itself.
     patience: Duration,
     /// Where the monotonic clock begins.
-    start: tokio::time::Instant,
+    pub(crate) start: tokio::time::Instant,
     /// Counts up whenever principals are looked at again: what was verified before is verified again.
     epoch: AtomicU64,
 }

@@ -23,6 +23,7 @@ use crate::query::QueryError;
 use crate::reads::{Reads, Seen};
 use crate::set::{Set, UnknownSet};
 use crate::shared::{Chain, Drain, NotDone, Shared};
+use crate::source::Origin;
 use crate::stats::Stats;
 use crate::storage::{Storage, StorageError};
 use crate::{connection, telemetry};
@@ -198,7 +199,7 @@ impl Liveset {
         loop {
             let (value, ops, seen) = gathered(&self.shared, &mut gather)?;
             let done = match self.shared.storage.get() {
-                None => self.commit_at_once(at, ops, &seen),
+                None => self.commit_at_once(at, ops, &seen, Origin::Host),
                 Some(storage) => {
                     let (sender, done) = tokio::sync::oneshot::channel();
                     let tell = move |result| drop(sender.send(result));
@@ -244,7 +245,7 @@ impl Liveset {
         seen: &Seen,
     ) -> Result<liveset_engine::Committed, NotDone> {
         match self.shared.storage.get() {
-            None => self.commit_at_once(at, ops, seen),
+            None => self.commit_at_once(at, ops, seen, Origin::Host),
             Some(storage) => {
                 let (sender, done) = std::sync::mpsc::sync_channel(1);
                 self.commit_kept(&**storage, at, ops, seen, None, move |result| drop(sender.send(result)));
@@ -253,21 +254,30 @@ impl Liveset {
         }
     }
 
-    fn commit_at_once(
+    pub(crate) fn commit_at_once(
         &self,
         at: Option<Timestamp>,
         mut ops: Vec<Op>,
         seen: &Seen,
+        origin: Origin,
     ) -> Result<liveset_engine::Committed, NotDone> {
         let (started, count) = (std::time::Instant::now(), ops.len());
         let shards = &self.shared.shards;
+        let allowed = self.shared.sources.check(origin, &ops);
         self.read_ahead(&mut ops);
+        let sources = &self.shared.sources;
         let commit = |hub: &mut Hub, now| {
+            // With the lock held: of two that deliver one commit, one is the first.
+            if !sources.is_new(origin) {
+                return Err(NotDone::Skipped);
+            }
             seen.check(hub)?;
             let done = hub.commit_with(now, ops, |parts| shards.run(count, parts));
-            done.map_err(|refused| NotDone::Refused(Box::new(refused)))
+            let done = done.map_err(|refused| NotDone::Refused(Box::new(refused)))?;
+            sources.done(origin);
+            Ok(done)
         };
-        let result = self.shared.run_at(at, commit).unwrap_or(Err(NotDone::Panicked));
+        let result = allowed.and_then(|()| self.shared.run_at(at, commit).unwrap_or(Err(NotDone::Panicked)));
         note_commit(&result, count, started);
         result
     }
@@ -287,7 +297,7 @@ impl Liveset {
             tell(result);
         };
         match self.shared.storage.get() {
-            None => tell(chain.begin(0).and_then(|()| self.commit_at_once(at, ops, seen))),
+            None => tell(chain.begin(0).and_then(|()| self.commit_at_once(at, ops, seen, Origin::Host))),
             Some(storage) => self.commit_kept(&**storage, at, ops, seen, Some(&chain), tell),
         }
     }
@@ -303,6 +313,11 @@ impl Liveset {
         tell: impl FnOnce(Result<liveset_engine::Committed, NotDone>) + Send + 'static,
     ) {
         let (started, count) = (std::time::Instant::now(), ops.len());
+        if let Err(reason) = self.shared.sources.check(Origin::Host, &ops) {
+            let result = Err(reason);
+            note_commit(&result, count, started);
+            return tell(result);
+        }
         self.read_ahead(&mut ops);
         self.shared.commit_kept(storage, at, ops, seen, chain, move |result| {
             note_commit(&result, count, started);
@@ -648,7 +663,7 @@ impl Liveset {
     pub fn stats(&self) -> Stats {
         let mut hub = self.shared.look(|hub| hub.stats());
         hub.refusals += self.shared.refusals.lock().clone();
-        Stats { connections: self.shared.serving(), hub }
+        Stats { connections: self.shared.serving(), sources: self.shared.sources.stats(), hub }
     }
 
     /// What a subject holds now, over all of its connections, and how long its diffs took. O(its different live queries).
@@ -807,7 +822,7 @@ impl fmt::Debug for QueryRun {
 }
 
 /// How often the closure of a commit runs at most, where rows that it reads are changed by others.
-const MOST_RUNS: usize = 6;
+pub(crate) const MOST_RUNS: usize = 6;
 
 /// Runs the closure of a commit. Before the lock is taken: the closure is the host's and may take its time.
 pub(crate) fn gathered<T, E, R: Outcome<Value = T, Error = E>>(
@@ -827,7 +842,10 @@ fn note_commit(
 ) {
     let outcome = match result {
         Ok(_) => "applied",
+        // It was counted when it was applied.
+        Err(NotDone::Skipped) => return,
         Err(NotDone::Changed { .. }) => "conflict",
+        Err(NotDone::ReadOnly { .. }) => "refused",
         Err(NotDone::Refused(error)) if matches!(*error.problem, OpProblem::Conflict { .. }) => "conflict",
         Err(NotDone::Refused(_)) => "refused",
         Err(NotDone::NotKept(_)) => "not_kept",

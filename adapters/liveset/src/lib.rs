@@ -152,6 +152,7 @@ mod scan;
 mod set;
 mod shards;
 mod shared;
+mod source;
 mod stats;
 mod storage;
 mod telemetry;
@@ -179,6 +180,7 @@ pub use query::QueryError;
 pub use scan::{Scan, SetInfo, SetSource};
 pub use set::{Set, Target, UnknownSet};
 pub use shared::Drain;
+pub use source::{Delivered, Source, SourceStats};
 pub use stats::Stats;
 pub use storage::{Storage, StorageCommit, StorageError, StorageWrite, Tell};
 

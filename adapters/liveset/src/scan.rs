@@ -28,21 +28,24 @@ pub struct SetInfo {
 }
 
 /// Where the commits to a set come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SetSource {
     /// The host, which keeps the data.
     Host,
     /// The host, and a [storage](crate::Storage) keeps the data.
     Store,
+    /// A [source](crate::Source) of this name.
+    Named(Arc<str>),
 }
 
 impl SetSource {
-    /// `host`, `store`.
-    pub fn as_str(self) -> &'static str {
+    /// `host`, `store`, or the name.
+    pub fn as_str(&self) -> &str {
         match self {
             Self::Host => "host",
             Self::Store => "store",
+            Self::Named(name) => name,
         }
     }
 }
@@ -65,6 +68,8 @@ impl Liveset {
         self.shared.look(|hub| {
             let known = hub.set_names().filter_map(|name| {
                 let (definition, rows) = hub.definition(name)?;
+                let named = self.shared.sources.of(name).cloned().map(SetSource::Named);
+                let source = named.unwrap_or_else(|| source.clone());
                 Some(SetInfo { definition, rows, source, status: hub.status(name).clone() })
             });
             known.collect()

@@ -237,6 +237,11 @@ pub(crate) fn record(stats: &Stats) {
     for (limit, count) in hub.refusals.iter() {
         counter!("liveset_limit_refusals_total", "limit" => limit).absolute(count);
     }
+    for source in &stats.sources {
+        let name = source.name.to_string();
+        gauge!("liveset_source_position", "source" => name.clone()).set(source.position as f64);
+        counter!("liveset_source_skipped_total", "source" => name).absolute(source.skipped);
+    }
     gauge!("liveset_subjects").set(hub.subjects as f64);
     gauge!("liveset_query_bytes").set(hub.query_bytes as f64);
     gauge!("liveset_subscriptions").set(hub.subscriptions as f64);

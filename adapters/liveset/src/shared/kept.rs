@@ -51,6 +51,13 @@ impl fmt::Debug for Progress {
 #[derive(Debug)]
 pub(crate) enum NotDone {
     Refused(Box<liveset_engine::CommitError>),
+    /// A set is not of the source that it comes from.
+    ReadOnly {
+        set: Arc<str>,
+        source: Option<Arc<str>>,
+    },
+    /// Its source has delivered it before.
+    Skipped,
     /// A row that it had read is another one now.
     Changed {
         set: Arc<str>,

@@ -28,6 +28,7 @@ use crate::door::Door;
 use crate::limits::TransportLimits;
 use crate::peer::Peer;
 use crate::shards::Shards;
+use crate::source::Sources;
 use crate::storage::Storage;
 use crate::telemetry;
 pub(crate) use chain::Chain;
@@ -50,6 +51,7 @@ pub(crate) struct Shared {
     /// Reads messages and queries, outside of the lock.
     pub(crate) parser: Parser,
     pub(crate) positions: Positions,
+    pub(crate) sources: Sources,
     pub(crate) door: Door,
     pub(crate) transport: TransportLimits,
     pub(crate) sizes: Sizes,
@@ -111,8 +113,9 @@ impl Shared {
         transport: TransportLimits,
         sizes: Sizes,
         shards: Shards,
-        start: tokio::time::Instant,
+        sources: Sources,
     ) -> Arc<Self> {
+        let start = door.start;
         let (parser, positions) = (hub.parser(), hub.positions());
         let state = State {
             hub,
@@ -128,6 +131,7 @@ impl Shared {
             state: Mutex::new(state),
             parser,
             positions,
+            sources,
             door,
             transport,
             sizes,

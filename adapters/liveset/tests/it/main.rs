@@ -22,5 +22,6 @@ mod shards;
 mod shutdown;
 mod slices;
 mod slow_reader;
+mod sources;
 mod support;
 mod transport_violations;

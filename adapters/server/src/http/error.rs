@@ -127,6 +127,9 @@ impl ApiError {
         match error {
             CommitError::Internal => ApiError::internal(),
             CommitError::NotKept(error) => ApiError::overloaded(error.to_string()),
+            error @ CommitError::ReadOnly { .. } => {
+                ApiError::new(StatusCode::FORBIDDEN, "READ_ONLY_SET", error.to_string())
+            }
             CommitError::Conflict(conflict) => {
                 ApiError::new(StatusCode::CONFLICT, "CONFLICT", conflict.to_string())
             }
@@ -212,5 +215,24 @@ impl IntoResponse for ApiError {
             headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use liveset::{Liveset, SetDef};
+
+    use super::*;
+
+    #[test]
+    fn a_set_of_a_source_is_read_only() {
+        let liveset = Liveset::builder().set_from("market", SetDef::new("prices")).build().unwrap();
+        let error = liveset.commit(|tx| tx.remove("prices", 1)).unwrap_err();
+        let error = ApiError::not_committed(error);
+        assert_eq!(error.status(), StatusCode::FORBIDDEN);
+        assert_eq!(
+            error.to_string(),
+            "READ_ONLY_SET: set 'prices' is read only: its commits come from the source 'market'"
+        );
     }
 }

@@ -1,0 +1,251 @@
+//! Sources: where commits come from, if not from the host.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use liveset_engine::{Op, Timestamp};
+use parking_lot::Mutex;
+
+use crate::commit::{CommitError, Committed, Outcome, Tx};
+use crate::handle::{Liveset, MOST_RUNS, gathered};
+use crate::shared::NotDone;
+
+/// The one writer of the sets that were declared with [`Builder::set_from`](crate::Builder::set_from): what follows a database, a log or a
+/// queue, and commits what comes; made by [`Liveset::source`]. Cloning gives another handle on the same.
+///
+/// Every commit has a **position**: a number that grows from commit to commit, with gaps if need be. A commit whose position is not
+/// greater than that of the last one is skipped and counted, so a source may deliver again what it is not sure of. Positions belong to
+/// a history, which has an **identity**: [`begin`](Self::begin) says when another one begins, and positions count from 0 again.
+///
+/// Its rows live in memory alone, also where the endpoint has a [storage](crate::Storage), which keeps what the host commits.
+///
+/// ```
+/// use liveset::{CommitError, Delivered, Liveset, SetDef};
+/// use serde_json::json;
+///
+/// let liveset = Liveset::builder().set_from("market", SetDef::new("prices")).build()?;
+/// let market = liveset.source("market").ok_or("no such source")?;
+/// market.begin("2025-12-07");
+/// let put = |price| move |tx: &mut liveset::Tx| tx.upsert("prices", &json!({ "id": "a", "price": price }));
+/// assert!(matches!(market.commit(7, put(3))?, Delivered::Applied(done) if done.changed == 1));
+/// assert!(matches!(market.commit(7, put(4))?, Delivered::Skipped));
+/// market.advance(9);
+/// assert_eq!((market.position(), market.skipped()), (9, 1));
+/// // Nobody else writes to its sets.
+/// assert!(matches!(liveset.commit(put(5)), Err(CommitError::ReadOnly { .. })));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Source {
+    liveset: Liveset,
+    index: usize,
+}
+
+/// What became of a commit of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivered<T = ()> {
+    /// It was applied.
+    Applied(Committed<T>),
+    /// Its position is not greater than that of the last one: it was applied before.
+    Skipped,
+}
+
+/// A source as it is now; see [`Stats`](crate::Stats).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SourceStats {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The identity of its history.
+    pub identity: Arc<str>,
+    /// The position of its last commit, or up to which it has none.
+    pub position: u64,
+    /// Commits that were skipped so far.
+    pub skipped: u64,
+}
+
+impl Liveset {
+    /// A source that was declared with [`Builder::set_from`](crate::Builder::set_from); `None` where there is none of that name.
+    pub fn source(&self, name: &str) -> Option<Source> {
+        let index = self.shared.sources.all.iter().position(|known| *known.name == *name)?;
+        Some(Source { liveset: self.clone(), index })
+    }
+}
+
+impl Source {
+    fn known(&self) -> &Known {
+        &self.liveset.shared.sources.all[self.index]
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.known().name
+    }
+
+    /// The identity of its history: what [`begin`](Self::begin) was told last, at first a random text.
+    pub fn identity(&self) -> Arc<str> {
+        self.known().progress.lock().identity.clone()
+    }
+
+    /// The position of the last commit, or that of [`advance`](Self::advance) where it is greater; 0 where there is none yet.
+    pub fn position(&self) -> u64 {
+        self.known().progress.lock().position
+    }
+
+    /// How many commits were skipped.
+    pub fn skipped(&self) -> u64 {
+        self.known().progress.lock().skipped
+    }
+
+    /// Names the history that the positions belong to. True where it is another one than before: then the position is 0 again. The rows
+    /// stay, for the source to replace.
+    pub fn begin(&self, identity: impl Into<Arc<str>>) -> bool {
+        let identity = identity.into();
+        let mut progress = self.known().progress.lock();
+        let is_other = progress.identity != identity;
+        if is_other {
+            progress.identity = identity;
+            progress.position = 0;
+        }
+        is_other
+    }
+
+    /// Says that nothing has changed up to a position. One that is not greater than the last means nothing.
+    pub fn advance(&self, position: u64) {
+        let mut progress = self.known().progress.lock();
+        progress.position = progress.position.max(position);
+    }
+
+    /// Commits what has happened at a position, as [`Liveset::commit`] does, unless it was committed before: then the closure is not run,
+    /// or what it gathered is dropped.
+    ///
+    /// # Errors
+    ///
+    /// As [`Liveset::commit`]; [`CommitError::ReadOnly`] where a set is not of this source. The position stays.
+    pub fn commit<R: Outcome>(
+        &self,
+        position: u64,
+        gather: impl FnMut(&mut Tx) -> R,
+    ) -> Result<Delivered<R::Value>, CommitError<R::Error>> {
+        self.commit_at(position, None, gather)
+    }
+
+    /// The same for what happened at a known moment; see [`Liveset::at`].
+    ///
+    /// # Errors
+    ///
+    /// As [`commit`](Self::commit).
+    pub fn commit_at<R: Outcome>(
+        &self,
+        position: u64,
+        at: impl Into<Option<Timestamp>>,
+        mut gather: impl FnMut(&mut Tx) -> R,
+    ) -> Result<Delivered<R::Value>, CommitError<R::Error>> {
+        let (origin, at) = (Origin::Source { index: self.index, position }, at.into());
+        let shared = &self.liveset.shared;
+        let mut runs = 1;
+        loop {
+            if !shared.sources.is_new(origin) {
+                return Ok(Delivered::Skipped);
+            }
+            let (value, ops, seen) = gathered(shared, &mut gather)?;
+            match self.liveset.commit_at_once(at, ops, &seen, origin) {
+                Err(NotDone::Changed { .. }) if runs < MOST_RUNS => runs += 1,
+                Err(NotDone::Skipped) => return Ok(Delivered::Skipped),
+                done => return Ok(Delivered::Applied(Committed::new(done?, &shared.positions, value))),
+            }
+            // Rows of other sets may wait to be stored.
+            shared.wait_for_those_before();
+        }
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Source").field(&self.known().name).finish()
+    }
+}
+
+/// All sources of an endpoint but the host.
+#[derive(Default)]
+pub(crate) struct Sources {
+    all: Vec<Known>,
+    /// The sets that belong to one.
+    owners: HashMap<Arc<str>, usize>,
+}
+
+struct Known {
+    name: Arc<str>,
+    progress: Mutex<Progress>,
+}
+
+struct Progress {
+    identity: Arc<str>,
+    position: u64,
+    skipped: u64,
+}
+
+/// Where a commit comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Origin {
+    Host,
+    Source { index: usize, position: u64 },
+}
+
+impl Sources {
+    /// A set belongs to a source, which is made with the first.
+    pub(crate) fn declare(&mut self, source: &str, set: &str, identity: impl FnOnce() -> String) {
+        let index = self.all.iter().position(|known| *known.name == *source).unwrap_or_else(|| {
+            let progress = Progress { identity: identity().into(), position: 0, skipped: 0 };
+            self.all.push(Known { name: source.into(), progress: Mutex::new(progress) });
+            self.all.len() - 1
+        });
+        self.owners.insert(set.into(), index);
+    }
+
+    /// The source of a set; `None` where it is the host.
+    pub(crate) fn of(&self, set: &str) -> Option<&Arc<str>> {
+        self.owners.get(set).and_then(|index| self.all.get(*index)).map(|known| &known.name)
+    }
+
+    /// Refuses a commit to a set of another source.
+    pub(crate) fn check(&self, origin: Origin, ops: &[Op]) -> Result<(), NotDone> {
+        let origin = match origin {
+            Origin::Host if self.owners.is_empty() => return Ok(()),
+            Origin::Host => None,
+            Origin::Source { index, .. } => Some(index),
+        };
+        let mut sets = ops.iter().filter_map(Op::set);
+        match sets.find(|set| self.owners.get(*set).copied() != origin) {
+            Some(set) => Err(NotDone::ReadOnly { set: set.clone(), source: self.of(set).cloned() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a commit was not made before; counts one that was.
+    pub(crate) fn is_new(&self, origin: Origin) -> bool {
+        let Origin::Source { index, position } = origin else { return true };
+        let mut progress = self.all[index].progress.lock();
+        let is_new = position > progress.position;
+        progress.skipped += u64::from(!is_new);
+        is_new
+    }
+
+    /// A commit was applied.
+    pub(crate) fn done(&self, origin: Origin) {
+        if let Origin::Source { index, position } = origin {
+            let mut progress = self.all[index].progress.lock();
+            progress.position = progress.position.max(position);
+        }
+    }
+
+    pub(crate) fn stats(&self) -> Vec<SourceStats> {
+        let stats = |Known { name, progress }: &Known| {
+            let Progress { identity, position, skipped } = &*progress.lock();
+            let (name, identity) = (name.clone(), identity.clone());
+            SourceStats { name, identity, position: *position, skipped: *skipped }
+        };
+        self.all.iter().map(stats).collect()
+    }
+}
