@@ -16,8 +16,7 @@ use crate::handle::Liveset;
 use crate::limits::Limits;
 use crate::shards::Shards;
 use crate::shared::timer::has_timer;
-use crate::shared::{Shared, Sizes};
-use crate::source::Sources;
+use crate::shared::{Shared, Sizes, Sources};
 use crate::storage::{Storage, StorageError};
 
 /// Makes a [`Liveset`].

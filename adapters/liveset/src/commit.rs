@@ -11,9 +11,9 @@ use serde::Serialize;
 use thiserror::Error;
 
 use crate::json::IntoJson;
-use crate::reads::{Reads, Seen};
+use crate::reads::Reads;
 use crate::set::Target;
-use crate::shared::NotDone;
+use crate::shared::{NotDone, Seen};
 use crate::storage::StorageError;
 
 /// The operations of one commit, gathered by the closure of [`Liveset::commit`](crate::Liveset::commit).

@@ -180,8 +180,8 @@ pub use query::QueryError;
 pub use scan::{Scan, SetInfo, SetSource};
 pub use set::{Set, Target, UnknownSet};
 pub use shared::Drain;
-pub use source::{Delivered, Source, SourceStats};
-pub use stats::Stats;
+pub use source::{Delivered, Source};
+pub use stats::{SourceStats, Stats};
 pub use storage::{Storage, StorageCommit, StorageError, StorageWrite, Tell};
 
 #[doc(inline)]

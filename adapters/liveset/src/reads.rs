@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use liveset_core::Row;
 use liveset_engine::{Op, RowReader};
-use liveset_hub::Hub;
 
-use crate::shared::{NotDone, Shared};
+use crate::shared::{Key, Seen, Shared};
 
 /// The rows that one run of a closure has read, and what it has done to rows so far.
 #[derive(Default)]
@@ -22,28 +21,11 @@ pub(crate) struct Reads {
     followed: usize,
 }
 
-type Key = (Arc<str>, String);
-
 /// What a commit does to a set.
 struct Own {
     is_cleared: bool,
     rows: HashMap<String, Option<Row>>,
     reader: RowReader,
-}
-
-/// What must still be so when a commit is applied.
-#[derive(Debug, Default)]
-pub(crate) struct Seen(HashMap<Key, Option<Row>>);
-
-impl Seen {
-    /// Refuses a commit that has read rows which are other ones now, as the commits that wait leave them.
-    pub(crate) fn check(&self, hub: &Hub) -> Result<(), NotDone> {
-        let is_other = |((set, id), row): &(&Key, &Option<Row>)| !hub.is_current(set, id, row.as_ref());
-        match self.0.iter().find(is_other) {
-            Some(((set, id), _)) => Err(NotDone::Changed { set: set.clone(), id: id.clone() }),
-            None => Ok(()),
-        }
-    }
 }
 
 impl Reads {

@@ -1,15 +1,13 @@
 //! Sources: where commits come from, if not from the host.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use liveset_engine::{Op, Timestamp};
-use parking_lot::Mutex;
+use liveset_engine::Timestamp;
 
 use crate::commit::{CommitError, Committed, Outcome, Tx};
 use crate::handle::{Liveset, MOST_RUNS, gathered};
-use crate::shared::NotDone;
+use crate::shared::{Known, NotDone, Origin};
 
 /// The one writer of the sets that were declared with [`Builder::set_from`](crate::Builder::set_from): what follows a database, a log or a
 /// queue, and commits what comes; made by [`Liveset::source`]. Cloning gives another handle on the same.
@@ -49,20 +47,6 @@ pub enum Delivered<T = ()> {
     Applied(Committed<T>),
     /// Its position is not greater than that of the last one: it was applied before.
     Skipped,
-}
-
-/// A source as it is now; see [`Stats`](crate::Stats).
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SourceStats {
-    /// Its name.
-    pub name: Arc<str>,
-    /// The identity of its history.
-    pub identity: Arc<str>,
-    /// The position of its last commit, or up to which it has none.
-    pub position: u64,
-    /// Commits that were skipped so far.
-    pub skipped: u64,
 }
 
 impl Liveset {
@@ -164,88 +148,5 @@ impl Source {
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Source").field(&self.known().name).finish()
-    }
-}
-
-/// All sources of an endpoint but the host.
-#[derive(Default)]
-pub(crate) struct Sources {
-    all: Vec<Known>,
-    /// The sets that belong to one.
-    owners: HashMap<Arc<str>, usize>,
-}
-
-struct Known {
-    name: Arc<str>,
-    progress: Mutex<Progress>,
-}
-
-struct Progress {
-    identity: Arc<str>,
-    position: u64,
-    skipped: u64,
-}
-
-/// Where a commit comes from.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Origin {
-    Host,
-    Source { index: usize, position: u64 },
-}
-
-impl Sources {
-    /// A set belongs to a source, which is made with the first.
-    pub(crate) fn declare(&mut self, source: &str, set: &str, identity: impl FnOnce() -> String) {
-        let index = self.all.iter().position(|known| *known.name == *source).unwrap_or_else(|| {
-            let progress = Progress { identity: identity().into(), position: 0, skipped: 0 };
-            self.all.push(Known { name: source.into(), progress: Mutex::new(progress) });
-            self.all.len() - 1
-        });
-        self.owners.insert(set.into(), index);
-    }
-
-    /// The source of a set; `None` where it is the host.
-    pub(crate) fn of(&self, set: &str) -> Option<&Arc<str>> {
-        self.owners.get(set).and_then(|index| self.all.get(*index)).map(|known| &known.name)
-    }
-
-    /// Refuses a commit to a set of another source.
-    pub(crate) fn check(&self, origin: Origin, ops: &[Op]) -> Result<(), NotDone> {
-        let origin = match origin {
-            Origin::Host if self.owners.is_empty() => return Ok(()),
-            Origin::Host => None,
-            Origin::Source { index, .. } => Some(index),
-        };
-        let mut sets = ops.iter().filter_map(Op::set);
-        match sets.find(|set| self.owners.get(*set).copied() != origin) {
-            Some(set) => Err(NotDone::ReadOnly { set: set.clone(), source: self.of(set).cloned() }),
-            None => Ok(()),
-        }
-    }
-
-    /// Whether a commit was not made before; counts one that was.
-    pub(crate) fn is_new(&self, origin: Origin) -> bool {
-        let Origin::Source { index, position } = origin else { return true };
-        let mut progress = self.all[index].progress.lock();
-        let is_new = position > progress.position;
-        progress.skipped += u64::from(!is_new);
-        is_new
-    }
-
-    /// A commit was applied.
-    pub(crate) fn done(&self, origin: Origin) {
-        if let Origin::Source { index, position } = origin {
-            let mut progress = self.all[index].progress.lock();
-            progress.position = progress.position.max(position);
-        }
-    }
-
-    pub(crate) fn stats(&self) -> Vec<SourceStats> {
-        let stats = |Known { name, progress }: &Known| {
-            let Progress { identity, position, skipped } = &*progress.lock();
-            let (name, identity) = (name.clone(), identity.clone());
-            SourceStats { name, identity, position: *position, skipped: *skipped }
-        };
-        self.all.iter().map(stats).collect()
     }
 }

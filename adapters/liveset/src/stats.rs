@@ -1,6 +1,6 @@
 //! Counts of an endpoint.
 
-use crate::source::SourceStats;
+use std::sync::Arc;
 
 /// Gauges and counters of an endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,4 +12,18 @@ pub struct Stats {
     pub sources: Vec<SourceStats>,
     /// The hub's counts, and in them the engine's.
     pub hub: liveset_hub::Stats,
+}
+
+/// A source as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SourceStats {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The identity of its history.
+    pub identity: Arc<str>,
+    /// The position of its last commit, or up to which it has none.
+    pub position: u64,
+    /// Commits that were skipped so far.
+    pub skipped: u64,
 }

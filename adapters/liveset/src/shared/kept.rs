@@ -8,9 +8,8 @@ use liveset_engine::{Committed, Op, StagedWrite, Timestamp};
 use liveset_hub::Now;
 use parking_lot::Mutex;
 
-use super::{Chain, Shared};
+use super::{Chain, Seen, Shared};
 use crate::contain::{Panicked, contain};
-use crate::reads::Seen;
 use crate::storage::{Storage, StorageCommit, StorageError, StorageWrite};
 
 /// How far the commits of a storage are.

@@ -4,7 +4,9 @@
 mod chain;
 mod drain;
 mod kept;
+mod seen;
 mod shutdown;
+mod sources;
 mod streams;
 pub(crate) mod timer;
 mod verify;
@@ -28,14 +30,15 @@ use crate::door::Door;
 use crate::limits::TransportLimits;
 use crate::peer::Peer;
 use crate::shards::Shards;
-use crate::source::Sources;
 use crate::storage::Storage;
 use crate::telemetry;
 pub(crate) use chain::Chain;
 use drain::Effects;
 pub(crate) use kept::NotDone;
 use kept::Progress;
+pub(crate) use seen::{Key, Seen};
 pub use shutdown::Drain;
+pub(crate) use sources::{Known, Origin, Sources};
 use timer::Timer;
 
 /// A timer that is later than this was not late by chance.
