@@ -85,7 +85,7 @@ liveset_core::model::limits! {
             "the id of a row; names of sets and keys" => "the commit is refused, 422";
         max_ops_per_commit: usize = 1_000_000,
             "operations of one commit" => "the commit is refused, 422";
-        /// Steps of one commit, in one hold of the lock, that reading rows for patches and conditions takes.
+        /// Steps that the patches and conditions of one commit take. A commit is not cut: it takes them in one hold of the lock.
         max_commit_steps: u64 = 20_000_000,
             "steps of work for the patches and conditions of one commit; reading 16 bytes of a row or a patch is one" => "the commit is refused, 422";
         max_window: usize = 1_000, One,

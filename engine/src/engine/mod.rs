@@ -452,8 +452,8 @@ impl Engine {
         self.shards.iter_mut().find_map(|shard| shard.updates.pop_front())
     }
 
-    /// The next feed whose result is complete up to another version than before. A feed that is behind is told of its updates later than others, those of each version in their order. Drain
-    /// until `None`.
+    /// The next feed whose result is complete up to another version than before. A feed that is behind is told of its updates later than
+    /// others, those of each version in their order. Drain until `None`.
     pub fn poll_lag(&mut self) -> Option<Lag> {
         loop {
             let lag = self.shards.iter_mut().find_map(|shard| shard.lags.pop_front())?;

@@ -239,8 +239,10 @@ impl<'e> Draft<'e> {
             let largest = set.largest_row_bytes().max(row.map_or(0, Row::json_len));
             let (limits, now) = (&self.engine.limits, self.now);
             let asked = Asked { set: &set.name, id, schema: &set.schema, largest, limits, now };
-            condition.check(&asked, row, &mut steps)?;
+            let checked = condition.check(&asked, row, &mut steps);
+            // What a refusal took counts too.
             self.work(steps)?;
+            checked?;
         }
         Ok(())
     }

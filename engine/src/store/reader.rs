@@ -131,8 +131,8 @@ impl RowReader {
     }
 
     /// Reads the rows and the conditions of a commit's operations in place. It stops at the first row that the commit will refuse, and
-    /// leaves it and the rest to the commit, which says what is wrong. Only the fields are decoded that queries read now; a query that comes later costs the
-    /// reading of its fields on top. O(bytes of the rows).
+    /// leaves it and the rest to the commit, which says what is wrong. Only the fields are decoded that queries read now; a query that
+    /// comes later costs the reading of its fields on top. O(bytes of the rows).
     pub fn read(&self, ops: &mut [Op]) {
         let Known { sets, limits, query, max_ops } = &*self.0;
         if ops.len() > *max_ops {

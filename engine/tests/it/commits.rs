@@ -2,7 +2,7 @@
 
 use std::time::Instant as Stopwatch;
 
-use liveset_engine::{Engine, EngineLimits, HashSeed, Op, OpProblem, Query, SetDef, Timestamp};
+use liveset_engine::{Condition, Engine, EngineLimits, HashSeed, Op, OpProblem, Query, SetDef, Timestamp};
 
 fn now() -> Timestamp {
     Timestamp::parse_rfc3339("2024-01-01").unwrap()
@@ -197,4 +197,38 @@ fn an_equal_number_of_another_form_is_a_change_to_a_sum() {
     assert_eq!(first.count.total, 0);
     engine.commit(now(), vec![upsert(r#"{"id":1,"n":9007199254740992,"m":1}"#)]).unwrap();
     assert_eq!(engine.snapshot(feed).unwrap().count.total, 1);
+}
+
+/// Patches and conditions are worked on in the hold of the lock in which they are checked: it is counted, whatever becomes of them.
+#[test]
+fn what_patches_and_conditions_take_is_counted_and_bounded() {
+    let limits = EngineLimits::default().max_commit_steps(1_000);
+    let mut engine = Engine::new(limits, HashSeed::FIXED);
+    engine.define_set(SetDef::new("s")).unwrap();
+    let text = "x".repeat(1_600);
+    engine.commit(now(), vec![upsert(&format!(r#"{{"id":"a","n":1,"text":"{text}"}}"#))]).unwrap();
+    let patch = || Op::Patch { set: "s".into(), id: "a".into(), patch: r#"{"n":2}"#.into(), upsert: false };
+    let only_if = |filter: &str, op| Op::If { condition: Condition::filter(filter), op: Box::new(op) };
+    // About a hundred steps for the row's text, each time.
+    for (ops, is_let) in [
+        (vec![patch(); 9], true),
+        (vec![patch(); 10], false),
+        (vec![only_if("n > 0", patch()); 4], true),
+        (vec![only_if("n > 0", patch()); 5], false),
+    ] {
+        let (before, row) = (engine.steps(), engine.row("s", "a"));
+        let done = engine.commit(now(), ops);
+        assert_eq!(done.is_ok(), is_let, "{done:?}");
+        if let Err(error) = done {
+            assert_eq!(*error.problem, OpProblem::TooMuchWork { max: 1_000 });
+            assert_eq!(engine.row("s", "a"), row, "nothing was applied");
+            let taken = engine.steps() - before;
+            assert!((900..1_300).contains(&taken), "{taken} steps");
+        }
+    }
+    // A condition that does not hold has been looked at all the same.
+    let before = engine.steps();
+    let error = engine.commit(now(), vec![only_if("n > 7", patch())]).unwrap_err();
+    assert!(matches!(*error.problem, OpProblem::Conflict { .. }), "{error}");
+    assert!(engine.steps() - before >= 100, "{}", engine.steps() - before);
 }
