@@ -30,7 +30,7 @@ liveset_core::model::limits! {
             "first rows of one live query; rows of a query asked once" => "`LIMIT_EXCEEDED` with the `id`; over HTTP 422";
         /// Bytes of rows that changed while a set is read as it was: with more, it is given up.
         scan_bytes: usize = 64 * 1024 * 1024,
-            "rows that changed while a set is read as it was, kept for whoever reads it" => "`OVERLOADED`; over HTTP 503, or, once rows were sent, the body is cut";
+            "rows that changed while a set is read as it was, and are kept for its reader" => "`OVERLOADED`; over HTTP 503, or, once rows were sent, the body is cut";
         /// Bytes of first rows that are held for one connection until it has taken them: with so many, its
         /// next live queries are answered when it has taken enough, in the order in which it asked (those of
         /// the same result together). A client that does not read holds no more than this and one query's
@@ -96,7 +96,7 @@ liveset_core::model::limits! {
         filling_per_subject: usize = 128, One,
             "of `engine.max_filling`, those of one subject" => "`OVERLOADED` with the `id`; `LIMIT_EXCEEDED` for a live query that needs more alone";
         query_bytes_per_connection: u64 = 8 * 1024 * 1024,
-            "compiled filters, the most that windows may hold, and event subscriptions, of one connection" => "the same; subscriptions `LIMIT_EXCEEDED` with the `id`";
+            "compiled filters, the most that windows may hold, event subscriptions, and live queries that wait for their set, of one connection" => "the same; subscriptions `LIMIT_EXCEEDED` with the `id`";
         query_bytes_per_subject: u64 = 64 * 1024 * 1024,
             "the same, over all connections of a subject" => "the same; subscriptions `LIMIT_EXCEEDED` with the `id`";
         /// Such bytes over all subjects: a live query that several of them have counts once. Beyond it

@@ -80,3 +80,12 @@ pub(crate) fn still_loading(set: &str) -> Refusal {
     let message = format!("The set '{set}' is still loading: try again later");
     Refusal { code: ErrorCode::Overloaded, message, id: None }
 }
+
+/// The answer where a live query that would wait for a set which is loading has no room for that.
+pub(crate) fn no_room_to_wait(bytes: u64, room: Share, set: &str) -> Refusal {
+    let Share { of, left, .. } = room;
+    let message = format!(
+        "The set '{set}' is still loading, and to wait for it would take {bytes} bytes; {left} of {of} are left: try again later"
+    );
+    Refusal { code: ErrorCode::Overloaded, message, id: None }
+}

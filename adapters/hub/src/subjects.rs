@@ -120,6 +120,14 @@ impl Account {
     }
 }
 
+/// Bytes of live queries that wait for sets which are loading.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Parked {
+    pub(crate) of_connection: u64,
+    pub(crate) of_subject: u64,
+    pub(crate) of_all: u64,
+}
+
 impl Subjects {
     pub(crate) fn new(keyed: Keyed, rate: u64) -> Self {
         Self {
@@ -158,13 +166,19 @@ impl Subjects {
         self.by_name.get(subject).map_or(&none, |account| &account.kept).allowance(of_connection, set, limits)
     }
 
-    /// Bytes that a connection which keeps so much may still take alone.
-    pub(crate) fn room(&self, share: &Share, of_connection: &Kept, limits: &HubLimits) -> engine::Share {
+    /// Bytes that a connection which keeps so much may still take alone, where `parked` is held besides.
+    pub(crate) fn room(
+        &self,
+        share: &Share,
+        of_connection: &Kept,
+        parked: Parked,
+        limits: &HubLimits,
+    ) -> engine::Share {
         let account = share.subject.as_ref().and_then(|subject| self.by_name.get(subject));
         let of_subject = account.map_or(0, |account| account.kept.bytes());
-        share!(limits.query_bytes_per_connection, of_connection.bytes())
-            .min(share!(limits.query_bytes_per_subject, of_subject))
-            .min(share!(limits.query_bytes, self.bytes))
+        share!(limits.query_bytes_per_connection, of_connection.bytes() + parked.of_connection)
+            .min(share!(limits.query_bytes_per_subject, of_subject + parked.of_subject))
+            .min(share!(limits.query_bytes, self.bytes + parked.of_all))
     }
 
     /// A live query of a connection is of a feed from here on.

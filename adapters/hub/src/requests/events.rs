@@ -22,7 +22,8 @@ impl Hub {
         let most = self.limits.subscriptions_per_subject;
         let held = connection.share.subject().map_or(0, |subject| self.subjects.of(subject).subscriptions);
         let free = most.saturating_sub(held);
-        let mut room = self.subjects.room(&connection.share, &connection.held.kept, &self.limits);
+        let parked = self.statuses.held(conn, connection.share.subject());
+        let mut room = self.subjects.room(&connection.share, &connection.held.kept, parked, &self.limits);
         for (index, subscription) in subscriptions.iter().enumerate() {
             if index >= free {
                 self.counts.refusals.count(limit!(HubLimits.subscriptions_per_subject));

@@ -6,8 +6,8 @@ use std::{
 };
 
 use liveset_core::{
-    About, Ahead, Batch, Change, ErrorCode, Etag, LiveQueryOptions, Query, Reason, Refusal, Resumption, Row,
-    Snapshot, Ticket, VersionCode,
+    About, Ahead, Batch, Change, ErrorCode, Etag, LiveQueryOptions, Param, Query, Reason, Refusal,
+    Resumption, Row, Snapshot, Ticket, VersionCode,
     model::{Limit, limit},
 };
 use liveset_engine::{FeedId, Keeping, OpenError, Opened, Plan};
@@ -34,6 +34,23 @@ pub(crate) struct Asked {
     /// Its texts as parsed, where a parser has read the message.
     pub(super) ahead: Ahead,
 }
+
+impl Asked {
+    /// Bytes that it takes while it waits, without what was parsed, about.
+    pub(super) fn bytes(&self) -> u64 {
+        let Query { set, filter, params, order_by, limit: _, fields } = &*self.query;
+        let texts = [filter, order_by, &self.since].into_iter().flatten().map(String::len);
+        let fields = fields.iter().flatten().map(|field| size_of::<String>() + field.len());
+        let params =
+            params.iter().map(|(name, value)| size_of::<(String, Param)>() + name.len() + value.bytes());
+        let etags = self.have.as_ref().map_or(0, |have| size_of_val(&**have));
+        let fixed = ASKED_BYTES + set.len() + self.id.len() + etags;
+        (fixed + texts.chain(fields).chain(params).sum::<usize>()) as u64
+    }
+}
+
+/// Bytes of an [`Asked`] besides its texts: itself, its query, and its places in tables.
+const ASKED_BYTES: usize = 512;
 
 impl Hub {
     pub(super) fn create(&mut self, now: Now, conn: ConnectionId, asked: Asked) -> Result<(), Refusal> {

@@ -1,13 +1,18 @@
 //! The status of sets, and live queries that wait for sets that are loading.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
-use liveset_core::{Monotonic, Refusal, SetStatus, Ticket, model::limit};
+use liveset_core::{Ahead, Monotonic, Refusal, SetStatus, Ticket, model::limit};
 use thiserror::Error;
 
 use super::live_queries::Asked;
 use crate::{
-    ConnectionId, Hub, HubLimits, Now, feeds::Watcher, plans::planning_steps, refusals::still_loading,
+    ConnectionId, Hub, HubLimits, Now,
+    feeds::Watcher,
+    plans::planning_steps,
+    refusals::{no_room_to_wait, still_loading, too_many_of_subject},
+    subjects::Parked,
     timers::Timer,
 };
 
@@ -27,11 +32,23 @@ pub enum StatusError {
 #[derive(Debug, Default)]
 pub(crate) struct Statuses {
     sets: BTreeMap<Box<str>, SetStatus>,
-    /// Live queries over sets that are loading, and until when they wait.
-    parked: BTreeMap<(ConnectionId, Ticket), (Asked, Option<Monotonic>)>,
+    /// Live queries over sets that are loading.
+    parked: BTreeMap<(ConnectionId, Ticket), Waiting>,
+    /// How many of them each subject has, and their bytes.
+    of_subjects: BTreeMap<Arc<str>, (usize, u64)>,
+    bytes: u64,
     deadlines: BTreeSet<(Monotonic, ConnectionId, Ticket)>,
     /// Those whose set has loaded, and which have their turns now; some of them may have gone.
     ready: VecDeque<(ConnectionId, Ticket)>,
+}
+
+/// A live query that waits for its set.
+#[derive(Debug)]
+struct Waiting {
+    asked: Asked,
+    subject: Arc<str>,
+    bytes: u64,
+    until: Option<Monotonic>,
 }
 
 impl Statuses {
@@ -40,21 +57,47 @@ impl Statuses {
         self.sets.get(set).unwrap_or(&SetStatus::Live)
     }
 
-    fn park(&mut self, conn: ConnectionId, asked: Asked, until: Option<Monotonic>) {
-        self.deadlines.extend(until.map(|until| (until, conn, asked.ticket)));
-        self.parked.insert((conn, asked.ticket), (asked, until));
+    fn park(&mut self, conn: ConnectionId, waiting: Waiting) {
+        let ticket = waiting.asked.ticket;
+        self.deadlines.extend(waiting.until.map(|until| (until, conn, ticket)));
+        let (count, bytes) = self.of_subjects.entry(waiting.subject.clone()).or_default();
+        *count += 1;
+        *bytes += waiting.bytes;
+        self.bytes += waiting.bytes;
+        self.parked.insert((conn, ticket), waiting);
     }
 
     /// Takes out a live query, which may wait.
     pub(crate) fn unpark(&mut self, conn: ConnectionId, ticket: Ticket) -> Option<Asked> {
-        let (asked, until) = self.parked.remove(&(conn, ticket))?;
+        let Waiting { asked, subject, bytes: taken, until } = self.parked.remove(&(conn, ticket))?;
         until.map(|until| self.deadlines.remove(&(until, conn, ticket)));
+        self.bytes -= taken;
+        if let Some((count, bytes)) = self.of_subjects.get_mut(&subject) {
+            *count -= 1;
+            *bytes -= taken;
+            if *count == 0 {
+                self.of_subjects.remove(&subject);
+            }
+        }
         Some(asked)
+    }
+
+    /// How many of a subject wait.
+    fn count_of(&self, subject: &str) -> usize {
+        self.of_subjects.get(subject).map_or(0, |(count, _)| *count)
+    }
+
+    /// The bytes that are held: O(live queries of the connection that wait).
+    pub(super) fn held(&self, conn: ConnectionId, subject: Option<&Arc<str>>) -> Parked {
+        let of_connection = self.waiting_of(conn).map(|(_, waiting)| waiting.bytes).sum();
+        let of_subject =
+            subject.and_then(|subject| self.of_subjects.get(subject)).map_or(0, |(_, bytes)| *bytes);
+        Parked { of_connection, of_subject, of_all: self.bytes }
     }
 
     /// Those that wait for a set have their turns from now on.
     fn release(&mut self, set: &str) {
-        let of_set = self.parked.iter().filter(|(_, (asked, _))| asked.query.set == set);
+        let of_set = self.parked.iter().filter(|(_, waiting)| waiting.asked.query.set == set);
         self.ready.extend(of_set.map(|(key, _)| *key));
     }
 
@@ -81,9 +124,12 @@ impl Statuses {
     }
 
     fn first_of(&self, conn: ConnectionId) -> Option<Ticket> {
-        let ((_, ticket), _) =
-            self.parked.range((conn, Ticket::FIRST)..).next().filter(|((of, _), _)| *of == conn)?;
-        Some(*ticket)
+        self.waiting_of(conn).next().map(|(ticket, _)| ticket)
+    }
+
+    fn waiting_of(&self, conn: ConnectionId) -> impl Iterator<Item = (Ticket, &Waiting)> {
+        let from = self.parked.range((conn, Ticket::FIRST)..);
+        from.take_while(move |((of, _), _)| *of == conn).map(|((_, ticket), waiting)| (*ticket, waiting))
     }
 }
 
@@ -162,10 +208,22 @@ impl Hub {
         }
     }
 
-    /// Lets a live query wait whose set is loading; one that is wrong or not allowed is told so at once.
-    fn park(&mut self, now: Now, conn: ConnectionId, asked: Asked) -> Result<(), Refusal> {
-        let who = self.connections.find(conn).and_then(|connection| connection.principal.clone());
-        let Some(who) = who else { return Ok(()) };
+    /// Lets a live query wait whose set is loading; one that is wrong or not allowed is told so at once. It counts as one of its subject,
+    /// and the bytes of its texts as those of live queries.
+    fn park(&mut self, now: Now, conn: ConnectionId, mut asked: Asked) -> Result<(), Refusal> {
+        let Some(connection) = self.connections.find(conn) else { return Ok(()) };
+        let Some(who) = connection.principal.clone() else { return Ok(()) };
+        let limit = self.limits.live_queries_per_subject;
+        if self.subjects.of(&who.subject).live_queries + self.statuses.count_of(&who.subject) >= limit {
+            self.counts.refusals.count(limit!(HubLimits.live_queries_per_subject));
+            return Err(too_many_of_subject(limit, "live queries", None));
+        }
+        let (bytes, parked) = (asked.bytes(), self.statuses.held(conn, Some(&who.subject)));
+        let room = self.subjects.room(&connection.share, &connection.held.kept, parked, &self.limits);
+        if bytes > room.left {
+            self.counts.refusals.count(room.limit);
+            return Err(no_room_to_wait(bytes, room, &asked.query.set));
+        }
         let steps = planning_steps(&asked.query, self.query_limits.expression_bytes);
         self.spend(now, Watcher::Connection(conn, asked.ticket), steps);
         let (wait, limit) = self.wait(now, conn);
@@ -180,7 +238,9 @@ impl Hub {
         }
         let until = now.monotonic.saturating_add(self.limits.loading_wait);
         let until = Some(until).filter(|_| !asked.options.status);
-        self.statuses.park(conn, asked, until);
+        // What was parsed takes many times what the text does, and waits for longer than it took to make.
+        asked.ahead = Ahead::default();
+        self.statuses.park(conn, Waiting { asked, subject: who.subject, bytes, until });
         self.timers.set(Timer::Loading, self.statuses.deadlines.first().map(|(at, ..)| *at));
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use liveset_core::{LiveQueryOptions, LiveQueryRequest, Query, SetStatus};
 use liveset_engine::EngineLimits;
 use liveset_hub::{
-    HubConfig, Principal, StatusError,
+    HubConfig, HubLimits, Principal, StatusError,
     test_kit::{ClientId, World},
 };
 use serde_json::json;
@@ -173,4 +173,58 @@ fn those_that_waited_are_created_in_slices() {
     assert!((1..200).contains(&first), "{first} in the first slice");
     world.settle();
     assert_eq!(world.hub().stats().live_queries, 200);
+}
+
+/// Whoever asks for the status waits for as long as it takes: what waits is counted, by connection and by subject.
+#[test]
+fn what_waits_for_a_set_is_bounded_in_number_and_in_bytes() {
+    let limits = HubLimits::default().live_queries_per_subject(12);
+    let mut world = world(HubConfig { hub: limits, ..HubConfig::default() });
+    set(&mut world, SetStatus::Loading);
+    let many: Vec<_> = (0..2).map(|_| client(&mut world, "many")).collect();
+    for id in 0..10 {
+        create_with_status(&mut world, many[id % 2], &format!("s{id}"));
+        assert_eq!(types(&mut world, many[id % 2]), ["liveQueryStatus"]);
+    }
+    create_with_status(&mut world, many[0], "s10");
+    create_with_status(&mut world, many[1], "s11");
+    types(&mut world, many[0]);
+    create_with_status(&mut world, many[0], "s12");
+    let told = messages(&mut world, many[0]);
+    assert_eq!((told.len(), &told[0]["code"], &told[0]["id"]), (1, &"LIMIT_EXCEEDED".into(), &"s12".into()));
+    // One that goes makes room.
+    world.session(many[0]).destroy_live_query("s10");
+    world.settle();
+    types(&mut world, many[0]);
+    create_with_status(&mut world, many[0], "s12");
+    assert_eq!(types(&mut world, many[0]), ["liveQueryStatus"]);
+    world.cut(many[0]);
+    world.settle();
+
+    let room = 10_000;
+    let limits = HubLimits::default().query_bytes_per_connection(room);
+    let mut world = self::world(HubConfig { hub: limits, ..HubConfig::default() });
+    set(&mut world, SetStatus::Loading);
+    let client = client(&mut world, "long");
+    let filter = format!(r#"{{"edge":"orders","filter":"note == '{}'"}}"#, "n".repeat(3_000));
+    let ask = |world: &mut World, id: &str| {
+        let options = LiveQueryOptions { status: true, ..LiveQueryOptions::default() };
+        world.session(client).create_live_query(LiveQueryRequest { options, ..request(id, &filter) });
+        world.settle();
+        messages(world, client).remove(0)
+    };
+    for id in ["a", "b"] {
+        assert_eq!(ask(&mut world, id)["status"], "loading");
+    }
+    let told = ask(&mut world, "c");
+    assert_eq!((&told["code"], &told["id"]), (&"OVERLOADED".into(), &"c".into()));
+    let message = told["message"].as_str().unwrap();
+    assert!(
+        message.contains("still loading") && message.ends_with("of 10000 are left: try again later"),
+        "{message}"
+    );
+    world.session(client).destroy_live_query("a");
+    world.settle();
+    messages(&mut world, client);
+    assert_eq!(ask(&mut world, "c")["status"], "loading", "what went has given its room back");
 }
