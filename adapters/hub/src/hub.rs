@@ -11,8 +11,7 @@ use liveset_core::{
     time::Deadlines,
 };
 use liveset_engine::{
-    CommitError, Committed, DefineError, Engine, EngineLimits, FeedId, HashSeed, JsonLimits, Op, Part,
-    QueryLimits, RowReader, SetDef, StagedWrite, Timestamp, json,
+    DefineError, Engine, EngineLimits, FeedId, HashSeed, JsonLimits, QueryLimits, SetDef, Timestamp, json,
 };
 
 use crate::{
@@ -437,86 +436,6 @@ impl Hub {
 
     // --- the host ---
 
-    /// Applies `ops` as one: all of them, or none. Every live query that they change gets one batch of net changes.
-    ///
-    /// # Errors
-    ///
-    /// The first operation that is wrong; nothing was applied then.
-    pub fn commit(&mut self, now: Now, ops: Vec<Op>) -> Result<Committed, CommitError> {
-        self.commit_with(now, ops, |_| ())
-    }
-
-    /// The same, with the work on the queries in parts, one for each shard (`EngineLimits::shards`): `spread` may
-    /// [run](Part::run) them in whatever order and on whatever threads. What it leaves undone is done here.
-    ///
-    /// # Errors
-    ///
-    /// As [`commit`](Self::commit).
-    pub fn commit_with(
-        &mut self,
-        now: Now,
-        ops: Vec<Op>,
-        spread: impl FnOnce(&mut [Part<'_>]),
-    ) -> Result<Committed, CommitError> {
-        self.committing(now, |engine| engine.commit_with(now.wall, ops, spread))
-    }
-
-    /// Checks a commit for a caller who stores it before it is applied; see [`Engine::stage`]. Nobody sees anything of it.
-    ///
-    /// # Errors
-    ///
-    /// As [`commit`](Self::commit).
-    pub fn stage(
-        &mut self,
-        now: Now,
-        ops: Vec<Op>,
-    ) -> Result<impl Iterator<Item = StagedWrite<'_>>, CommitError> {
-        self.engine.stage(now.wall, ops)
-    }
-
-    /// Whether a row is as the staged commits leave it; see [`Engine::is_current`].
-    pub fn is_current(&self, set: &str, id: &str, row: Option<&Row>) -> bool {
-        self.engine.is_current(set, id, row)
-    }
-
-    /// How many commits are staged.
-    pub fn staged(&self) -> usize {
-        self.engine.staged()
-    }
-
-    /// Applies the commit that was staged first, as [`commit_with`](Self::commit_with) does; `None` where there is none.
-    pub fn apply_staged(&mut self, now: Now, spread: impl FnOnce(&mut [Part<'_>])) -> Option<Committed> {
-        self.committing(now, |engine| engine.apply_staged(now.wall, spread).ok_or(())).ok()
-    }
-
-    /// Forgets the staged commits but for the first `kept`; see [`Engine::abandon_staged`].
-    pub fn abandon_staged(&mut self, kept: usize) {
-        self.engine.abandon_staged(kept);
-    }
-
-    fn committing<E>(
-        &mut self,
-        now: Now,
-        commit: impl FnOnce(&mut Engine) -> Result<Committed, E>,
-    ) -> Result<Committed, E> {
-        self.begin_hold();
-        let before = self.engine.version();
-        let committed = commit(&mut self.engine);
-        if let Ok(committed) = &committed {
-            self.note_commit(before, committed);
-        }
-        self.give_up_faded();
-        self.note_versions(before, committed.as_ref().map_or(0, |committed| committed.own_steps));
-        self.distribute(now);
-        self.note_hold(Input::Commit);
-        committed
-    }
-
-    /// A reader that reads rows of these sets ahead of their commit, without the hub. O(sets named).
-    pub fn row_reader<'a>(&self, sets: impl IntoIterator<Item = &'a str>) -> RowReader {
-        self.engine.row_reader(sets)
-    }
-
     /// Publishes an event at `path`; it reaches the subscriptions of the path and of its declared ancestors. `data` is
     /// one JSON value; without a `timestamp` it is now. Returns for how many subscriptions it was queued.
     ///
@@ -820,7 +739,7 @@ impl Hub {
     }
 
     /// Gives up what is kept for clients that may come back and has cost as much as making it again.
-    fn give_up_faded(&mut self) {
+    pub(crate) fn give_up_faded(&mut self) {
         for set in self.feeds.fading_sets() {
             let changed = self.engine.changed_rows(set);
             while let Some(feed) = self.feeds.take_faded(set, changed) {

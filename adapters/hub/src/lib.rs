@@ -120,6 +120,7 @@
 
 mod accounts;
 mod budgets;
+mod committing;
 mod connections;
 #[doc(hidden)]
 pub mod contain;

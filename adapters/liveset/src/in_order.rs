@@ -10,7 +10,8 @@ use liveset_hub::Positions;
 use tokio::sync::oneshot;
 
 use crate::commit::{CommitError, Committed, Outcome, Tx};
-use crate::handle::{Liveset, gathered};
+use crate::committing::gathered;
+use crate::handle::Liveset;
 use crate::shared::{Chain, NotDone};
 
 /// Commits that are made one behind the other; made by [`Liveset::in_order`].
@@ -53,7 +54,7 @@ impl InOrder {
     ///
     /// # Errors
     ///
-    /// Where the closure errs, or a row cannot be written as JSON. All else is told to whoever waits.
+    /// The closure errs, or a row cannot be written as JSON. The returned future has all other errors.
     pub fn commit<R: Outcome>(
         &mut self,
         at: impl Into<Option<Timestamp>>,

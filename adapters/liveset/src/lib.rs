@@ -120,6 +120,7 @@ mod auth;
 mod builder;
 mod clock;
 mod commit;
+mod committing;
 mod connection;
 mod contain;
 mod door;
@@ -169,8 +170,9 @@ pub use auth::{
 pub use builder::Builder;
 pub use clock::Clock;
 pub use commit::{CommitError, Committed, Conflict, OnlyIf, Outcome, PublishError, Tx};
+pub use committing::At;
 pub use error::BuildError;
-pub use handle::{AsPrincipal, At, Liveset, QueryRun};
+pub use handle::{AsPrincipal, Liveset, QueryRun};
 pub use in_order::{InOrder, PendingCommit};
 pub use inspect::{ConnectionInfo, LiveQueryInfo};
 pub use json::{IntoJson, Json};

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use liveset_engine::Timestamp;
 
 use crate::commit::{CommitError, Committed, Outcome, Tx};
-use crate::handle::{Liveset, MOST_RUNS, gathered};
+use crate::committing::{MOST_RUNS, gathered};
+use crate::handle::Liveset;
 use crate::shared::{Known, NotDone, Origin};
 
 /// The one writer of the sets that were declared with [`Builder::set_from`](crate::Builder::set_from): what follows a database, a log or a
