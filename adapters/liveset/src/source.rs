@@ -46,7 +46,8 @@ pub struct Source {
 pub enum Delivered<T = ()> {
     /// It was applied.
     Applied(Committed<T>),
-    /// Its position is not greater than that of the last one: it was applied before.
+    /// Its position is not greater than that of the last one: it was applied before. Or another history has
+    /// [begun](Source::begin) while it was made.
     Skipped,
 }
 
@@ -83,14 +84,15 @@ impl Source {
         self.known().progress.lock().skipped
     }
 
-    /// Names the history that the positions belong to. True where it is another one than before: then the position is 0 again. The rows
-    /// stay, for the source to replace.
+    /// Names the history that the positions belong to. True where it is another one than before: then the position is 0 again, and a
+    /// commit that is still being made of the one before is skipped. The rows stay, for the source to replace.
     pub fn begin(&self, identity: impl Into<Arc<str>>) -> bool {
         let identity = identity.into();
         let mut progress = self.known().progress.lock();
         let is_other = progress.identity != identity;
         if is_other {
             progress.identity = identity;
+            progress.history += 1;
             progress.position = 0;
         }
         is_other
@@ -127,7 +129,8 @@ impl Source {
         at: impl Into<Option<Timestamp>>,
         mut gather: impl FnMut(&mut Tx) -> R,
     ) -> Result<Delivered<R::Value>, CommitError<R::Error>> {
-        let (origin, at) = (Origin::Source { index: self.index, position }, at.into());
+        let history = self.known().progress.lock().history;
+        let (origin, at) = (Origin::Source { index: self.index, history, position }, at.into());
         let shared = &self.liveset.shared;
         let mut runs = 1;
         loop {

@@ -24,6 +24,8 @@ pub(crate) struct Known {
 
 pub(crate) struct Progress {
     pub(crate) identity: Arc<str>,
+    /// How many histories have begun: a commit belongs to that in which it was handed over.
+    pub(crate) history: u64,
     pub(crate) position: u64,
     pub(crate) skipped: u64,
 }
@@ -32,14 +34,14 @@ pub(crate) struct Progress {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Origin {
     Host,
-    Source { index: usize, position: u64 },
+    Source { index: usize, history: u64, position: u64 },
 }
 
 impl Sources {
     /// A set belongs to a source, which is made with the first.
     pub(crate) fn declare(&mut self, source: &str, set: &str, identity: impl FnOnce() -> String) {
         let index = self.all.iter().position(|known| *known.name == *source).unwrap_or_else(|| {
-            let progress = Progress { identity: identity().into(), position: 0, skipped: 0 };
+            let progress = Progress { identity: identity().into(), history: 0, position: 0, skipped: 0 };
             self.all.push(Known { name: source.into(), progress: Mutex::new(progress) });
             self.all.len() - 1
         });
@@ -65,26 +67,28 @@ impl Sources {
         }
     }
 
-    /// Whether a commit was not made before; counts one that was.
+    /// Whether a commit is of the history that there is, and was not made before; counts one that is not.
     pub(crate) fn is_new(&self, origin: Origin) -> bool {
-        let Origin::Source { index, position } = origin else { return true };
+        let Origin::Source { index, history, position } = origin else { return true };
         let mut progress = self.all[index].progress.lock();
-        let is_new = position > progress.position;
+        let is_new = history == progress.history && position > progress.position;
         progress.skipped += u64::from(!is_new);
         is_new
     }
 
     /// A commit was applied.
     pub(crate) fn done(&self, origin: Origin) {
-        if let Origin::Source { index, position } = origin {
+        if let Origin::Source { index, history, position } = origin {
             let mut progress = self.all[index].progress.lock();
-            progress.position = progress.position.max(position);
+            if history == progress.history {
+                progress.position = progress.position.max(position);
+            }
         }
     }
 
     pub(crate) fn stats(&self) -> Vec<SourceStats> {
         let stats = |Known { name, progress }: &Known| {
-            let Progress { identity, position, skipped } = &*progress.lock();
+            let Progress { identity, position, skipped, .. } = &*progress.lock();
             let (name, identity) = (name.clone(), identity.clone());
             SourceStats { name, identity, position: *position, skipped: *skipped }
         };

@@ -154,3 +154,19 @@ fn two_deliver_the_same() {
     assert_eq!((applied.into_inner(), market.skipped(), market.position()), (200, 200, 200));
     assert_eq!(liveset.query(Query::new("prices")).unwrap().count.total, 200);
 }
+
+/// What was begun in one history says nothing of the next, which has positions of its own.
+#[test]
+fn a_commit_that_is_overtaken_by_another_history_is_skipped() {
+    let (liveset, market, _) = liveset();
+    market.begin("first");
+    let overtaken = market.commit(100, |tx| {
+        market.begin("second");
+        put("prices", 1, 1)(tx);
+    });
+    assert!(matches!(overtaken.unwrap(), Delivered::Skipped));
+    assert_eq!((market.position(), market.skipped()), (0, 1));
+    assert_eq!(liveset.query(Query::new("prices")).unwrap().count.total, 0);
+    assert!(matches!(market.commit(1, put("prices", 1, 2)).unwrap(), Delivered::Applied(_)));
+    assert_eq!(market.position(), 1);
+}
