@@ -84,7 +84,8 @@ impl Liveset {
     /// Begins to read all rows that match a query, however many: all of one version, in no order. Its order and its limit mean nothing.
     ///
     /// Cost: as [`query`](Self::query) for what an index finds; nothing is sorted or kept. Rows that change meanwhile are kept as they
-    /// were, up to `HubLimits::scan_bytes`.
+    /// were, up to `HubLimits::scan_bytes`, which is looked at with each piece: whoever takes long between two
+    /// [checks](Scan::check).
     ///
     /// ```
     /// # use liveset::{Liveset, Query, SetDef};
@@ -162,21 +163,31 @@ impl Scan {
         self.wait
     }
 
+    /// Whether it may go on: for whoever does not ask for the next piece soon. Where it may not, it lets go of what it keeps.
+    ///
+    /// # Errors
+    ///
+    /// `OVERLOADED` where more of the set has changed since it was begun than is kept (`HubLimits::scan_bytes`). Nothing comes after that.
+    pub fn check(&mut self) -> Result<(), QueryError> {
+        let replaced = || self.shared.look(|hub| hub.replaced_bytes(&self.set)) - self.replaced;
+        if self.asked.is_none() || replaced() <= self.shared.sizes.scan_bytes as u64 {
+            return Ok(());
+        }
+        self.asked = None;
+        self.shared.refusals.lock().count(limit!(HubLimits.scan_bytes));
+        let message = "too much of the set has changed since it was begun to be read: try again";
+        Err(QueryError::new(ErrorCode::Overloaded, message))
+    }
+
     /// Looks at some more nodes, at least one, for as long as one hold of the lock would last (`EngineLimits::hold_steps`), and returns
     /// those that match, which may be none; `None` after the last.
     ///
     /// # Errors
     ///
-    /// `OVERLOADED` where more of the set has changed since it was begun than is kept (`HubLimits::scan_bytes`), or where it would have to
-    /// [wait](Self::wait) for longer than `HubLimits::overdraft`. Nothing comes after that.
+    /// As [`check`](Self::check); and `OVERLOADED` where it would have to [wait](Self::wait) for longer than `HubLimits::overdraft`.
     pub fn next(&mut self, nodes: usize) -> Result<Option<Vec<Row>>, QueryError> {
+        self.check()?;
         let Some(mut asked) = self.asked.take() else { return Ok(None) };
-        let kept = self.shared.look(|hub| hub.replaced_bytes(&self.set)) - self.replaced;
-        if kept > self.shared.sizes.scan_bytes as u64 {
-            self.shared.refusals.lock().count(limit!(HubLimits.scan_bytes));
-            let message = "too much of the set has changed since it was begun to be read: try again";
-            return Err(QueryError::new(ErrorCode::Overloaded, message));
-        }
         let steps = self.shared.sizes.hold_steps;
         let mut rows = Vec::new();
         let stepped = contain(|| asked.step_within(nodes, steps, |row| rows.push(row)));

@@ -278,3 +278,27 @@ async fn where_too_much_changes_meanwhile_the_body_is_cut() {
     );
     assert_eq!(get(&server, "/sets/orders", TOKEN).await.text().matches("\"after\"").count(), MANY / 2);
 }
+
+/// What is kept for somebody who does not read is let go of then, not when they read on.
+#[tokio::test]
+async fn who_does_not_read_keeps_no_more_than_that() {
+    let server = many();
+    let (stream, status) = begin(&server, TOKEN).await;
+    assert_eq!(status, "HTTP/1.1 200");
+    change(&server, 0..MANY / 2).await;
+    let refusals = "liveset_limit_refusals_total{limit=\"hub.scan_bytes\"}";
+    crate::support::metrics::wait_for(&server.address, [refusals], [1]).await;
+    let (_, is_whole) = rest(stream).await;
+    assert!(!is_whole);
+}
+
+#[tokio::test]
+async fn fields_with_names_beyond_measure_are_not_named() {
+    let long = "n".repeat(10_000);
+    let rows =
+        format!("{{\"id\":1,\"{long}\":1,\"total\":1,\"customer\":{{\"name\":\"x\",\"{long}\":1}}}}\n");
+    let server = Server::start_with(CONFIG, &[("orders.ndjson", rows.as_bytes())], &[]);
+    let answer = get(&server, "/sets", TOKEN).await;
+    assert!(answer.text().len() < 2_000, "{}", answer.text().len());
+    assert_eq!(names(&answer.json()["sets"][0]["seen"]), ["customer", "customer.name", "id", "total"]);
+}

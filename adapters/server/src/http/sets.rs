@@ -3,9 +3,10 @@
 //! All of it is as the policy lets the caller see it, on the account of the caller's subject, in the turns of [`Queue`](super::queue).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
@@ -15,7 +16,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use hyper::body::{Body as HttpBody, Frame};
-use liveset::{Access, FieldDef, FieldKind, Principal, Query, Row, Scan, SetInfo};
+use liveset::{Access, FieldDef, FieldKind, Principal, Query, QueryError, Row, Scan, SetInfo};
 use liveset_core::model::limit;
 use liveset_engine::{JsonLimits, Timestamp, Value, json};
 use serde::Serialize;
@@ -30,12 +31,15 @@ use crate::limits::{HttpLimits, count_refusal};
 
 /// So many nodes are looked at for the fields that are seen.
 const SAMPLED: u64 = 1_000;
-/// So many fields are named, and they go into so many objects.
+/// So many fields are named, by paths of so many bytes at most, and they go into so many objects.
 const MOST_FIELDS: usize = 1_000;
+const MOST_PATH_BYTES: usize = 256;
 const MOST_NESTED: usize = 8;
 /// So many values are told apart, of so many bytes at most.
 const MOST_VALUES: usize = 10_000;
 const MOST_VALUE_BYTES: usize = 256;
+/// So often it is looked at what is kept for a client that does not read.
+const LOOK: Duration = Duration::from_secs(1);
 /// So many values are answered where nothing is asked for, and at most.
 const VALUES: usize = 20;
 const MOST_VALUES_ANSWERED: usize = 1_000;
@@ -157,6 +161,10 @@ impl Fields {
                 path.push('.');
             }
             path.push_str(&liveset_engine::Path::field(name).to_string());
+            if path.len() > MOST_PATH_BYTES {
+                path.truncate(outer);
+                continue;
+            }
             if self.0.len() < MOST_FIELDS || self.0.contains_key(path) {
                 let (types, nodes) = self.0.entry(path.clone()).or_default();
                 types.insert(kind_of(value));
@@ -211,11 +219,12 @@ pub(super) async fn export(
     tokio::spawn(async move {
         let _export = export;
         while let Some(some) = rows {
-            // A client that is gone, or that has stopped reading, ends it here.
-            if !some.is_empty() && sender.send(Ok(lines(&some))).await.is_err() {
-                return;
-            }
-            match more(&mut request, scan).await {
+            let next = match deliver(&sender, &some, &mut scan).await {
+                Ok(true) => more(&mut request, scan).await,
+                Ok(false) => return,
+                Err(error) => Err(refused(&error)),
+            };
+            match next {
                 Ok(next) => (scan, rows) = next,
                 Err(error) => {
                     tracing::warn!(
@@ -232,6 +241,27 @@ pub(super) async fn export(
     });
     let content_type = [(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"))];
     Ok((StatusCode::OK, content_type, Body::new(Pieces(receiver))).into_response())
+}
+
+/// Waits until the client takes a piece. Where it does not, too much may change meanwhile of what is kept for it. False where it is gone,
+/// or has stopped reading.
+async fn deliver(
+    sender: &mpsc::Sender<Result<Bytes, ApiError>>,
+    rows: &[Row],
+    scan: &mut Scan,
+) -> Result<bool, QueryError> {
+    if rows.is_empty() {
+        return Ok(true);
+    }
+    let mut room = pin!(sender.reserve());
+    loop {
+        tokio::select! {
+            room = &mut room => {
+                return Ok(room.map(|room| room.send(Ok(lines(rows)))).is_ok());
+            }
+            () = tokio::time::sleep(LOOK) => scan.check()?,
+        }
+    }
 }
 
 /// The JSON of a row has no end of a line: the engine keeps it without white space.
