@@ -2,15 +2,11 @@
 //! feature.
 #![cfg(unix)]
 
-#[path = "it/support/mod.rs"]
+#[path = "../it/support/mod.rs"]
 #[allow(dead_code, reason = "these tests use a part of it")]
 mod support;
 
-#[path = "store/damage.rs"]
 mod damage;
-#[path = "store/kills.rs"]
 mod kills;
-#[path = "store/page.rs"]
 mod page;
-#[path = "store/restarts.rs"]
 mod restarts;
