@@ -8,8 +8,8 @@ use liveset_engine::FeedId;
 use crate::{Hub, Now, feeds::Begun};
 
 impl Hub {
-    /// The result of a feed with the etags of its rows, where somebody waits for that; `None` where nobody does, and while they are being
-    /// computed, for which whoever waits has turns.
+    /// The result of a feed with the etags of its rows, if a watcher waits for it. `None` if none waits, and while the etags are being
+    /// computed: the watcher has turns for that.
     pub(crate) fn with_etags(&mut self, now: Now, feed: FeedId, version: u64) -> Option<Arc<Snapshot>> {
         let begun = self.feeds.begin_hashing(feed, version, || self.engine.snapshot(feed))?;
         let (mut hashing, watcher, is_new) = match begun {

@@ -1,4 +1,4 @@
-//! A look at single connections and what they hold, for whoever looks after an endpoint.
+//! Single connections and what they hold, as operators see them.
 
 use std::sync::Arc;
 

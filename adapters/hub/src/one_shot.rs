@@ -167,8 +167,8 @@ impl Hub {
         self.on_account(now, who, |hub| hub.explain_once(now, who, &query.query, Some(&query.parsed)))
     }
 
-    /// How changes find what a principal asks, for whoever looks after an endpoint: on nobody's account, and also where the principal does
-    /// not see all of the set.
+    /// How changes find the query of a principal, as operators see it: on nobody's account, and also if the principal does not see all of
+    /// the set.
     ///
     /// # Errors
     ///

@@ -273,7 +273,7 @@ pub struct Committed<T = ()> {
     pub changed: u64,
     /// The version of the results that include it.
     pub version: u64,
-    /// Where it stands in the history of its sets: whoever has it can wait until live queries show it (`awaitPosition`).
+    /// Its place in the history of its sets. A client can wait until its live queries show it (`awaitPosition`).
     pub position: Position,
     /// The value that the closure returned.
     pub value: T,

@@ -3,7 +3,7 @@
 //! A line of the file is a commit `{"at": instant, "ops": […]}`. Commits that are due are sent together, as a
 //! stream of lines, and the next ones when those were answered, so that they are applied in order. Where a
 //! connection is lost before the answer came, they are sent again, and that is said: a commit says what is, not
-//! what to add, so applying it twice leaves the same data.
+//! what to add, so applying it twice leaves the same data. A commit with an `if` may be refused the second time.
 
 mod pace;
 mod stream;

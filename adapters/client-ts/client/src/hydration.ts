@@ -3,7 +3,7 @@ import type { WireQuery } from './messages.js'
 import { flatten, rowsOf } from './rows.js'
 import type { Sets } from './query.js'
 
-/** The live queries of a client as JSON. It has their rows: whoever may read it may see them. */
+/** The live queries of a client as JSON. It holds their rows: send it only to people who may see them. */
 export interface Dehydrated {
   readonly at: number
   readonly queries: readonly {
