@@ -7,7 +7,7 @@
 //! | `POST /events` | `{"path", "eventType", "data", "timestamp"?}` | `{"delivered": subscribers}` |
 //! | `POST /query` | a query, as in `createLiveQuery` | `{"nodes": […], "totalCount": n, "capped": b, "position": what it shows}` |
 //! | `POST /explain` | a query | how changes find it and what it costs: `{"access": equality, range, …, scan, "probes": […], "hasResidue", "sharing", "isOpen", "candidates": nodes to look at, "isSlice", "hasOrderIndex", "cost": {"fixed", "perBlock"} steps to try the filter on a node, whatever its size and for each 16 bytes of it, "flipCost" to find when time changes it, "filterBytes" that the filter takes, "orderCost" to order it, "projectionCost" to write it, "text": the same for people}` |
-//! | `GET /sets` | | `{"sets": [{"name", "key", "count", "source": host or store, "status": live, "strict", "declared": [{"name", "type", "required"}], "seen": [{"name", "types", "nodes": those that have it} of the first 1,000 nodes]}]}` |
+//! | `GET /sets` | | `{"sets": [{"name", "key", "count", "source": host, store or a name, "status": live, loading or stale, "strict", "declared": [{"name", "type", "required"}], "seen": [{"name", "types", "nodes": those that have it} of the first 1,000 nodes]}]}` |
 //! | `GET /sets/{name}` | | the whole set as it is at one moment, a node a line (`application/x-ndjson`), for who sees all of it; a body that is cut is not whole |
 //! | `GET /sets/{name}/values?field=` | `limit=` up to 1,000, or 20 | the commonest values: `{"field", "nodes", "without", "different": values that were told apart, "others": values that were not, "values": [{"value", "count"}]}`; of a list, each item counts |
 //! | `GET /schema` | | JSON Schema of each set, by its name: what it declares |
@@ -18,19 +18,20 @@
 //! | `DELETE /admin/connections/{id}` | | `{"closed": id}`: it is closed with 1001 |
 //! | `POST /admin/revoke` | `{"subject", "for"?: "1h"}` | `{"ended": connections}`; for so long its tokens are refused |
 //!
-//! An op is `{"op":"upsert","set","node"}` or `{"op":"remove","set","id"}`. Removing what is not there is no
-//! error. Errors are `{"code", "message"}`:
+//! Ops are in [`changes`](crate::changes). Errors are `{"code", "message"}`:
 //!
 //! | status | code | when |
 //! | --- | --- | --- |
 //! | 400 | `INVALID_MESSAGE` | not JSON by the policy of [`liveset_engine::json`], or not of the form above; a bad op is named by its index |
 //! | 401 | `NOT_AUTHENTICATED`, `AUTH_FAILED` | no token, a wrong token |
 //! | 403 | `FORBIDDEN` | a write, by a read-only token or somebody from whom the policy hides a part of a set that it names; a query that the policy refuses |
-//! | 404, 405 | `NOT_FOUND`, `METHOD_NOT_ALLOWED` | |
+//! | 403 | `READ_ONLY_SET` | the set belongs to a source, which alone commits to it |
+//! | 404, 405 | `NOT_FOUND`, `METHOD_NOT_ALLOWED` | no such path, set or connection, no row to patch; no such method |
 //! | 408 | `TIMEOUT` | the body did not arrive in time |
+//! | 409 | `CONFLICT` | the `if` of an op does not hold; nothing was applied |
 //! | 413 | `MESSAGE_TOO_LARGE` | the body is over the limit (8 MiB by default; for a query 64 KiB, as for a message over `/ws`) |
 //! | 422 | `INVALID_NODE` (a node whose JSON the policy refuses, too), `INVALID_QUERY`, `INVALID_PATH`, `INVALID_EVENT` | read, and refused; of a batch nothing was applied |
-//! | 422 | `LIMIT_EXCEEDED` | the rows of a query are too large (over 16 MiB by default), or it reads more fields than may be indexed: ask for fewer; or the data of an event is too large (over 1 MiB by default) |
+//! | 422 | `LIMIT_EXCEEDED` | the rows of a query are too large (over 16 MiB by default), or it reads more fields than may be indexed: ask for fewer; or the data of an event is too large (over 1 MiB by default); or patches and conditions of a commit take too much work |
 //! | 429 | `RATE_LIMITED` | too many requests of this subject; or too many tokens from this address were refused, and this one was not looked at. `Retry-After` says when to try again |
 //! | 500 | `INTERNAL` | a fault of the server |
 //! | 503 | `OVERLOADED` | not now: this subject has as many queries under way as it may (64 by default), among others |
