@@ -222,8 +222,8 @@ impl Run {
                 self.answer_create(ticket, &id, (since, have), how, no);
             }
             Request::AwaitPosition { ticket, position } => {
-                let version =
-                    position.parse().ok().filter(|version| *version <= self.world.version && no.is_none());
+                let all = 1..=self.world.version;
+                let version = position.parse().ok().filter(|version| all.contains(version) && no.is_none());
                 let Some(version) = version else {
                     self.session.refuse(now, ticket, refusal(ErrorCode::UnknownPosition));
                     return self.model.unknown_position(ticket);
