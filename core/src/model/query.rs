@@ -76,6 +76,20 @@ impl Query {
     }
 }
 
+/// All rows of the set of that name, by id.
+impl From<&str> for Query {
+    fn from(set: &str) -> Query {
+        Query::new(set)
+    }
+}
+
+/// All rows of the set of that name, by id.
+impl From<String> for Query {
+    fn from(set: String) -> Query {
+        Query::new(set)
+    }
+}
+
 impl From<&Query> for Query {
     fn from(query: &Query) -> Query {
         query.clone()

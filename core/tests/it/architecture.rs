@@ -16,6 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("liveset-hub", &["liveset-core", "liveset-engine"]),
     ("liveset", &["liveset-core", "liveset-engine", "liveset-hub"]),
     ("liveset-axum", &["liveset"]),
+    ("liveset-client", &["liveset-core"]),
     ("liveset-jwt", &["liveset"]),
     ("liveset-store", &["liveset"]),
     (

@@ -13,6 +13,7 @@ const PACKAGES: &[&str] = &[
     "engine",
     "adapters/hub",
     "adapters/liveset",
+    "adapters/client",
     "adapters/jwt",
     "adapters/server",
     "adapters/cli",
