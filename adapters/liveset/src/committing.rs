@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use liveset_engine::{Op, OpProblem, Timestamp};
-use liveset_hub::Hub;
+use liveset_hub::{Hub, Now};
 
 use crate::commit::{CommitError, Committed, Outcome, PublishError, Tx};
 use crate::contain::contain;
@@ -163,7 +163,7 @@ impl Liveset {
         let allowed = self.shared.sources.check(origin, &ops);
         self.read_ahead(&mut ops);
         let sources = &self.shared.sources;
-        let commit = |hub: &mut Hub, now| {
+        let commit = |hub: &mut Hub, now: Now| {
             // With the lock held: of two that deliver one commit, one is the first.
             if !sources.is_new(origin) {
                 return Err(NotDone::Skipped);
@@ -171,10 +171,13 @@ impl Liveset {
             seen.check(hub)?;
             let done = hub.commit_with(now, ops, |parts| shards.run(count, parts));
             let done = done.map_err(|refused| NotDone::Refused(Box::new(refused)))?;
-            sources.done(origin);
+            sources.done(origin, now.monotonic, done.commit);
             Ok(done)
         };
         let result = allowed.and_then(|()| self.shared.run_at(at, commit).unwrap_or(Err(NotDone::Panicked)));
+        if let Err(reason) = &result {
+            sources.failed(origin, self.shared.monotonic(), reason);
+        }
         note_commit(&result, count, started);
         result
     }

@@ -147,6 +147,7 @@ mod live;
 pub mod metrics {}
 mod outbox;
 mod peer;
+mod progress;
 mod query;
 mod reads;
 mod scan;
@@ -178,6 +179,7 @@ pub use inspect::{ConnectionInfo, LiveQueryInfo};
 pub use json::{IntoJson, Json};
 pub use limits::{AuthLimits, Limits, TransportLimits};
 pub use live::{LiveQuery, LiveRows};
+pub use progress::{SourceFailure, SourceInfo};
 pub use query::QueryError;
 pub use scan::{Scan, SetInfo, SetSource};
 pub use set::{Set, Target, UnknownSet};

@@ -100,8 +100,10 @@ impl Source {
 
     /// Says that nothing has changed up to a position. One that is not greater than the last means nothing.
     pub fn advance(&self, position: u64) {
+        let now = self.liveset.shared.monotonic();
         let mut progress = self.known().progress.lock();
         progress.position = progress.position.max(position);
+        progress.news.heard = Some(now);
     }
 
     /// Commits what has happened at a position, as [`Liveset::commit`] does, unless it was committed before: then the closure is not run,

@@ -146,6 +146,7 @@ async fn it_takes_a_token_that_says_so() {
     let all = [
         ("GET", "/admin/connections"),
         ("GET", "/admin/queries"),
+        ("GET", "/admin/sources"),
         ("DELETE", "/admin/connections/1"),
         ("POST", "/admin/revoke"),
     ];

@@ -8,6 +8,7 @@ use liveset_engine::{Committed, Op, StagedWrite, Timestamp};
 use liveset_hub::Now;
 use parking_lot::Mutex;
 
+use super::sources::News;
 use super::{Chain, Seen, Shared};
 use crate::contain::{Panicked, contain};
 use crate::storage::{Storage, StorageCommit, StorageError, StorageWrite};
@@ -25,6 +26,15 @@ pub(super) struct Progress {
     at: Option<Timestamp>,
     /// Who waits until a commit is applied or given up, in the order of their positions.
     waiting: VecDeque<(u64, Wake)>,
+    news: News,
+}
+
+/// How far a storage is, as [`SourceInfo`](crate::SourceInfo) tells it.
+#[derive(Debug)]
+pub(crate) struct OfStorage {
+    pub(crate) applied: u64,
+    pub(crate) waiting: u64,
+    pub(crate) news: News,
 }
 
 type Wake = Box<dyn FnOnce() + Send>;
@@ -66,6 +76,19 @@ pub(crate) enum NotDone {
     Panicked,
 }
 
+impl NotDone {
+    /// What is wrong with who commits; `None` where nothing is.
+    pub(super) fn fault(&self) -> Option<String> {
+        match self {
+            Self::Refused(error) => Some(error.to_string()),
+            Self::ReadOnly { set, .. } => Some(format!("the set '{set}' belongs to another source")),
+            Self::NotKept(error) => Some(error.to_string()),
+            Self::Panicked => Some("the engine has panicked".into()),
+            Self::Skipped | Self::Changed { .. } => None,
+        }
+    }
+}
+
 type Told = Box<dyn FnOnce(Result<Committed, NotDone>) + Send>;
 
 /// A commit that a storage has. The storage tells its outcome, or drops it: then it is not kept.
@@ -103,6 +126,12 @@ impl Shared {
         self.lock().kept = Progress { newest: position, applied: position, ..Progress::default() };
         // It is given once, by the builder.
         let _ = self.storage.set(storage);
+    }
+
+    /// How far the storage is.
+    pub(crate) fn of_storage(&self) -> OfStorage {
+        let Progress { newest, applied, news, .. } = &self.lock().kept;
+        OfStorage { applied: *applied, waiting: newest.saturating_sub(*applied), news: news.clone() }
     }
 
     /// Calls back when all commits that wait now are applied or given up; at once where there are none.
@@ -185,7 +214,9 @@ impl Shared {
             taken => {
                 let kept = state.hub.staged().saturating_sub(1);
                 state.hub.abandon_staged(kept);
-                Err(NotDone::NotKept(taken.err().unwrap_or_else(forgotten)))
+                let error = taken.err().unwrap_or_else(forgotten);
+                state.kept.news.failed(now.monotonic, error.to_string());
+                Err(NotDone::NotKept(error))
             }
         }
     }
@@ -217,6 +248,9 @@ impl Pending {
             let applied = state.hub.apply_staged(now, |parts| shared.shards.run(*operations, parts));
             state.wall.advance(wall);
             state.kept.applied = *position;
+            if applied.is_some() {
+                state.kept.news.made(monotonic);
+            }
             applied.ok_or(NotDone::Panicked)
         });
         applied.unwrap_or(Err(NotDone::Panicked))
@@ -230,6 +264,7 @@ impl Pending {
             state.kept.given_up += 1;
             state.kept.newest = state.kept.applied;
             state.kept.at = None;
+            state.kept.news.failed(shared.monotonic(), error.to_string());
             state.hub.abandon_staged(0);
         }
         Err(NotDone::NotKept(error))

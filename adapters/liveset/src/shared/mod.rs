@@ -34,11 +34,11 @@ use crate::storage::Storage;
 use crate::telemetry;
 pub(crate) use chain::Chain;
 use drain::Effects;
-pub(crate) use kept::NotDone;
 use kept::Progress;
+pub(crate) use kept::{NotDone, OfStorage};
 pub(crate) use seen::{Key, Seen};
 pub use shutdown::Drain;
-pub(crate) use sources::{Known, Origin, Sources};
+pub(crate) use sources::{Known, News, Origin, Sources};
 use timer::Timer;
 
 /// A timer that is later than this was not late by chance.
@@ -154,7 +154,7 @@ impl Shared {
         self.state.lock()
     }
 
-    fn monotonic(&self) -> Monotonic {
+    pub(crate) fn monotonic(&self) -> Monotonic {
         Monotonic::from_epoch(self.start.elapsed())
     }
 

@@ -3,16 +3,20 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use liveset_core::Monotonic;
 use liveset_engine::Op;
 use parking_lot::Mutex;
 
 use super::NotDone;
 use crate::stats::SourceStats;
 
-/// All sources of an endpoint but the host.
+/// All sources of an endpoint.
 #[derive(Default)]
 pub(crate) struct Sources {
+    /// All but the host.
     pub(crate) all: Vec<Known>,
+    /// The commits of the host that no storage keeps.
+    pub(crate) host: Mutex<OfHost>,
     /// The sets that belong to one.
     owners: HashMap<Arc<str>, usize>,
 }
@@ -28,6 +32,35 @@ pub(crate) struct Progress {
     pub(crate) history: u64,
     pub(crate) position: u64,
     pub(crate) skipped: u64,
+    pub(crate) news: News,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct OfHost {
+    /// The number of the last commit.
+    pub(crate) commit: u64,
+    pub(crate) news: News,
+}
+
+/// What was last heard of a source.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct News {
+    /// When it last had a commit, or said that it has none.
+    pub(crate) heard: Option<Monotonic>,
+    /// When its last commit was not made, and why; `None` after one that was.
+    pub(crate) failure: Option<(Monotonic, Arc<str>)>,
+}
+
+impl News {
+    /// A commit was made.
+    pub(crate) fn made(&mut self, now: Monotonic) {
+        *self = News { heard: Some(now), failure: None };
+    }
+
+    /// One was not.
+    pub(crate) fn failed(&mut self, now: Monotonic, why: impl Into<Arc<str>>) {
+        self.failure = Some((now, why.into()));
+    }
 }
 
 /// Where a commit comes from.
@@ -41,7 +74,8 @@ impl Sources {
     /// A set belongs to a source, which is made with the first.
     pub(crate) fn declare(&mut self, source: &str, set: &str, identity: impl FnOnce() -> String) {
         let index = self.all.iter().position(|known| *known.name == *source).unwrap_or_else(|| {
-            let progress = Progress { identity: identity().into(), history: 0, position: 0, skipped: 0 };
+            let identity = identity().into();
+            let progress = Progress { identity, history: 0, position: 0, skipped: 0, news: News::default() };
             self.all.push(Known { name: source.into(), progress: Mutex::new(progress) });
             self.all.len() - 1
         });
@@ -76,13 +110,28 @@ impl Sources {
         is_new
     }
 
-    /// A commit was applied.
-    pub(crate) fn done(&self, origin: Origin) {
-        if let Origin::Source { index, history, position } = origin {
-            let mut progress = self.all[index].progress.lock();
-            if history == progress.history {
-                progress.position = progress.position.max(position);
+    /// A commit was applied, which has this number.
+    pub(crate) fn done(&self, origin: Origin, now: Monotonic, commit: u64) {
+        match origin {
+            Origin::Host => {
+                let mut host = self.host.lock();
+                host.commit = commit;
+                host.news.made(now);
             }
+            Origin::Source { index, history, position } => {
+                let mut progress = self.all[index].progress.lock();
+                progress.news.made(now);
+                if history == progress.history {
+                    progress.position = progress.position.max(position);
+                }
+            }
+        }
+    }
+
+    /// A commit was not made. What the host did wrong it was told.
+    pub(crate) fn failed(&self, origin: Origin, now: Monotonic, reason: &NotDone) {
+        if let (Origin::Source { index, .. }, Some(why)) = (origin, reason.fault()) {
+            self.all[index].progress.lock().news.failed(now, why);
         }
     }
 

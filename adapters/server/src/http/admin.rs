@@ -1,4 +1,4 @@
-//! What an operator may do: `GET /admin/connections`, `GET /admin/queries`, `DELETE /admin/connections/{id}`, `POST /admin/revoke`.
+//! What an operator may do: `GET /admin/connections`, `GET /admin/queries`, `GET /admin/sources`, `DELETE /admin/connections/{id}`, `POST /admin/revoke`.
 //!
 //! All of it wants a token with `admin = true`, and is logged with its subject.
 
@@ -9,7 +9,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use liveset::{ConnectionInfo, Explain, LiveQueryInfo};
+use liveset::{ConnectionInfo, Explain, LiveQueryInfo, SetInfo, SetStatus, SourceInfo};
 use serde::{Deserialize, Serialize};
 
 use super::auth::Caller;
@@ -159,6 +159,72 @@ pub(super) async fn queries(
 pub(super) async fn close(
     State(app): State<App>,
     caller: Caller,
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Source<'a> {
+    name: &'a str,
+    status: &'a str,
+    identity: Option<&'a str>,
+    position: u64,
+    /// Commits that are being stored.
+    waiting: u64,
+    skipped: u64,
+    quiet_seconds: Option<u64>,
+    last_error: Option<LastError<'a>>,
+    sets: Vec<SetOfSource<'a>>,
+}
+
+#[derive(Serialize)]
+struct LastError<'a> {
+    message: &'a str,
+    /// How long ago.
+    seconds: u64,
+}
+
+#[derive(Serialize)]
+struct SetOfSource<'a> {
+    name: &'a str,
+    rows: usize,
+    status: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<&'a str>,
+}
+
+impl<'a> Source<'a> {
+    fn of(info: &'a SourceInfo) -> Self {
+        let failure = info.failure.as_ref();
+        Source {
+            name: info.source.as_str(),
+            status: info.status().as_str(),
+            identity: info.identity.as_deref(),
+            position: info.position,
+            waiting: info.waiting,
+            skipped: info.skipped,
+            quiet_seconds: info.quiet.map(|quiet| quiet.as_secs()),
+            last_error: failure
+                .map(|failure| LastError { message: &failure.message, seconds: failure.ago.as_secs() }),
+            sets: info.sets.iter().map(SetOfSource::of).collect(),
+        }
+    }
+}
+
+impl<'a> SetOfSource<'a> {
+    fn of(set: &'a SetInfo) -> Self {
+        let since = match &set.status {
+            SetStatus::Stale { since } => Some(&**since),
+            _ => None,
+        };
+        SetOfSource { name: &set.definition.name, rows: set.rows, status: set.status.as_str(), since }
+    }
+}
+
+pub(super) async fn sources(State(app): State<App>, caller: Caller) -> Result<Response, ApiError> {
+    caller.may_administer(&app).await?;
+    let all = app.liveset.sources();
+    let listed: Vec<_> = all.iter().map(Source::of).collect();
+    Ok(json(&serde_json::json!({ "count": listed.len(), "sources": listed })))
+}
+
     id: Result<Path<u64>, PathRejection>,
 ) -> Result<Response, ApiError> {
     caller.may_administer(&app).await?;

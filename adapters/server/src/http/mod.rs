@@ -14,7 +14,8 @@
 //! | `GET /livez`, `/healthz` | | `{"status": "ok"}`, open to all |
 //! | `GET /readyz` | | `{"status": "ready"}`, open to all; 503 with `loading` or `draining`, and, for a token, `"sets"` that are loading |
 //! | `GET /metrics` | | Prometheus text |
-//! | `GET /admin/connections`, `/admin/queries` | `limit=` up to 10,000, or 100; `subject=` | `{"count", "connections" or "queries": […]}`; the four want a token with `admin = true` |
+//! | `GET /admin/connections`, `/admin/queries` | `limit=` up to 10,000, or 100; `subject=` | `{"count", "connections" or "queries": […]}`; the five want a token with `admin = true` |
+//! | `GET /admin/sources` | | `{"count", "sources": […]}`: where commits come from, and how far each is |
 //! | `DELETE /admin/connections/{id}` | | `{"closed": id}`: it is closed with 1001 |
 //! | `POST /admin/revoke` | `{"subject", "for"?: "1h"}` | `{"ended": connections}`; for so long its tokens are refused |
 //!
@@ -231,6 +232,7 @@ impl Service {
             .route("/admin/connections", get(admin::connections))
             .route("/admin/connections/{id}", delete(admin::close))
             .route("/admin/queries", get(admin::queries))
+            .route("/admin/sources", get(admin::sources))
             .route("/admin/revoke", post(admin::revoke));
         let router = Router::new()
             .merge(routes.with_state(app))
@@ -274,7 +276,7 @@ async fn count(request: Request, next: Next) -> Response {
     let path = match request.uri().path() {
         path @ ("/ws" | "/batch" | "/events" | "/query" | "/explain" | "/sets" | "/schema" | "/livez"
         | "/readyz" | "/healthz" | "/metrics" | "/admin/connections" | "/admin/queries"
-        | "/admin/revoke") => path.to_owned(),
+        | "/admin/sources" | "/admin/revoke") => path.to_owned(),
         path if path.starts_with("/admin/connections/") => "/admin/connections/{id}".to_owned(),
         path => match path.strip_prefix("/sets/") {
             Some(rest) if rest.ends_with("/values") => "/sets/{name}/values".to_owned(),
