@@ -39,7 +39,9 @@ async fn follow_as_wall(address: &str) -> Follower {
     let mut ws = Ws::connect(address).await;
     ws.ask(json!({ "type": "auth", "token": "wall-token" })).await;
     let rows = ws.create("followed", &json!({ "edge": "orders" })).await;
-    let rows = rows.into_iter().map(|row| (row["id"].to_string(), row)).collect();
+    let id =
+        |row: &serde_json::Value| row["id"].as_str().map_or_else(|| row["id"].to_string(), str::to_owned);
+    let rows = rows.into_iter().map(|row| (id(&row), row)).collect();
     Follower { ws, rows, diffs: 0 }
 }
 
@@ -171,6 +173,30 @@ fn write_slowly(file: &Path, text: &str) {
     }
 }
 
+/// Commits one row after the other until it is told to stop; says how many.
+async fn write_until(address: String, done: Arc<AtomicBool>) -> u64 {
+    let mut http = Http::connect(&address).await;
+    for n in 1.. {
+        let last = done.load(Ordering::Relaxed);
+        let id = if last { "last".to_owned() } else { (n % 50).to_string() };
+        let row = json!([{ "op": "upsert", "set": "orders", "node": { "id": id, "n": n } }]);
+        assert_eq!(http.post("/batch", &row.to_string()).await.status, 200);
+        if last {
+            return n;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    0
+}
+
+/// Follows until the last row comes. To be closed is a failure.
+async fn follow_until_last(mut follower: Follower) -> Follower {
+    while !follower.rows.contains_key("last") {
+        assert_eq!(follower.step().await, None, "nobody connects again");
+    }
+    follower
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_is_being_written_is_never_taken_in_parts() {
     // Cut anywhere, it is a configuration with fewer tokens, or rules.
@@ -203,6 +229,14 @@ async fn a_file_that_is_being_written_is_never_taken_in_parts() {
             write_slowly(&file, &text(10));
         }
     });
+    // Under load: rows come all the time, and go to those who watch.
+    let mut following = Vec::new();
+    for _ in 0..20 {
+        let follower = Follower::open(&server.address, &json!({ "edge": "orders" })).await;
+        following.push(tokio::spawn(follow_until_last(follower)));
+    }
+    let stop_writing = Arc::new(AtomicBool::new(false));
+    let written = tokio::spawn(write_until(server.address.clone(), Arc::clone(&stop_writing)));
     let mut http = Http::connect(&server.address).await;
     for _ in 0..300 {
         server.signal("HUP");
@@ -219,4 +253,48 @@ async fn a_file_that_is_being_written_is_never_taken_in_parts() {
     assert_eq!(http.get("/sets", Some("token-9")).await.status, 401);
     assert_eq!(kept.ask(json!({ "type": "ping" })).await, json!({ "type": "pong" }));
     assert!(!server.log().contains("nothing was changed: listen"), "{}", server.log());
+    stop_writing.store(true, Ordering::Relaxed);
+    let last = written.await.unwrap();
+    let held = http.post("/query", r#"{"edge":"orders"}"#).await.json();
+    for following in following {
+        let follower = following.await.unwrap();
+        assert_eq!(follower.rows["last"]["n"], last);
+        let rows: Vec<_> = held["nodes"].as_array().unwrap().iter().collect();
+        assert!(rows.len() > 20 && rows.len() == follower.rows.len(), "{} rows", rows.len());
+        assert!(rows.iter().all(|row| follower.rows.values().any(|had| had == *row)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_time_a_policy_is_narrower_it_holds_before_the_next_change_whatever_is_written_meanwhile() {
+    let config = |rows: &str| format!("{AUTH}{ORDERS}{POLICY}{}", of_wall(rows));
+    let server = Server::start(&config(""));
+    let done = Arc::new(AtomicBool::new(false));
+    let written = tokio::spawn(write_until(server.address.clone(), Arc::clone(&done)));
+    let mut wall = follow_as_wall(&server.address).await;
+    let mut http = Http::connect(&server.address).await;
+    for round in 0..5 {
+        let put = |id: String, tenant: &str| json!([{ "op": "upsert", "set": "orders", "node": { "id": id, "tenant": tenant, "round": round } }]);
+        // Wide: it comes. Narrow: of two that come behind each other, the second alone, and those of the writer are gone.
+        let shown = put(format!("wide-{round}"), "globex").to_string();
+        assert_eq!(http.post("/batch", &shown).await.status, 200);
+        while !wall.rows.contains_key(&format!("wide-{round}")) {
+            assert_eq!(wall.step().await, None);
+        }
+        reload(&server, &config("rows = \"tenant == $principal.tenant\"")).await;
+        for (id, tenant) in [("hidden", "globex"), ("narrow", "acme")] {
+            let row = put(format!("{id}-{round}"), tenant).to_string();
+            assert_eq!(http.post("/batch", &row).await.status, 200);
+        }
+        while !wall.rows.contains_key(&format!("narrow-{round}")) {
+            assert_eq!(wall.step().await, None);
+            assert!(!wall.rows.contains_key(&format!("hidden-{round}")), "it was never to be seen");
+        }
+        assert!(wall.rows.values().all(|row| row["tenant"] == "acme"), "{:?}", wall.rows);
+        reload(&server, &config("")).await;
+    }
+    done.store(true, Ordering::Relaxed);
+    written.await.unwrap();
+    let wall = follow_until_last(wall).await;
+    assert!(wall.diffs > 10, "{}", wall.diffs);
 }

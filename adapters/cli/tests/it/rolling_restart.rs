@@ -1,5 +1,5 @@
 //! Two servers behind a balancer are replaced one after the other, while clients watch and a writer writes: nobody is told anything but
-//! to go away and come back, and everybody has the truth.
+//! to go away and come back, nobody is sent a row again that they have, and everybody has the truth.
 #![cfg(unix)]
 
 use std::collections::BTreeMap;
@@ -12,12 +12,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Mutex;
 
-use crate::support::follower::Follower;
 use crate::support::http::Http;
 use crate::support::metrics::Metrics;
+use crate::support::ws::{Came, Ws};
 use crate::support::{Server, TOKEN};
 
 const CLIENTS: usize = 30;
+/// So many rows are never written again; their ids begin with an `s`.
+const STILL: usize = 200;
 const CONFIG: &str =
     "[[set]]\nname = \"orders\"\nload = \"orders.ndjson\"\n[limits.drain]\nwait = \"3s\"\nspread = \"1s\"\n";
 /// As often the balancer asks who is ready.
@@ -77,18 +79,71 @@ async fn balance(listener: TcpListener, servers: Arc<Mutex<Vec<String>>>) {
     }
 }
 
+/// The rows of a live query with their etags, by id, over any number of connections.
+#[derive(Default)]
+struct Held(BTreeMap<String, (Value, String)>);
+
+impl Held {
+    /// Asks for the live query on a connection of its own: for all rows the first time, then for what has changed.
+    async fn open(&mut self, address: &str) -> Ws {
+        let mut ws = Ws::open(address).await;
+        let mut create = json!({ "type": "createLiveQuery", "id": "q", "query": { "edge": "orders" } });
+        create["options"] = json!({ "resume": true });
+        if self.0.is_empty() {
+            assert_eq!(ws.ask(create).await["type"], "liveQueryCreated");
+            return ws;
+        }
+        let (ids, etags): (Vec<_>, Vec<_>) = self.0.iter().map(|(id, (_, etag))| (id.clone(), etag)).unzip();
+        create["have"] = json!(etags);
+        let resumed = ws.ask(create).await;
+        assert_eq!(resumed["type"], "liveQueryResumed", "{resumed}");
+        for place in resumed["drop"].as_array().expect("places") {
+            self.0.remove(&ids[place.as_u64().expect("a place") as usize]).expect("each is dropped once");
+        }
+        ws
+    }
+
+    /// Takes a message, which must tell something that is new.
+    fn take(&mut self, message: &Value) {
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        let (kind, id) = (message["type"].as_str().unwrap_or_default(), || text(&message["nodeId"]));
+        let is_new = match kind {
+            "liveQueryData" => {
+                let rows = message["data"].as_array().expect("rows").iter();
+                rows.zip(message["etags"].as_array().expect("etags")).all(|(row, etag)| {
+                    let id = row["id"].as_str().map_or_else(|| row["id"].to_string(), str::to_owned);
+                    self.0.insert(id, (row.clone(), text(etag))).is_none()
+                })
+            }
+            "liveQueryRemovedNode" => self.0.remove(&id()).is_some(),
+            "liveQueryAddedNode" | "liveQueryUpdatedNode" => {
+                let etag = text(&message["etag"]);
+                let before = self.0.insert(id(), (message["data"].clone(), etag.clone()));
+                let is_known = before.is_some() == (kind == "liveQueryUpdatedNode");
+                is_known && before.is_none_or(|(_, before)| before != etag) && !id().starts_with('s')
+            }
+            _ => panic!("{message}"),
+        };
+        assert!(is_new, "it has that already, or never had it: {message}");
+    }
+}
+
 /// Watches until the last row comes, over as many connections as it takes.
 async fn follow(address: String, moves: Arc<AtomicUsize>) -> BTreeMap<String, Value> {
+    let mut held = Held::default();
     loop {
-        let mut follower = Follower::open(&address, &json!({ "edge": "orders" })).await;
+        let mut ws = held.open(&address).await;
         loop {
-            if follower.rows.contains_key("last") {
-                return follower.rows;
+            if held.0.contains_key("last") {
+                return held.0.into_iter().map(|(id, (row, _))| (id, row)).collect();
             }
-            if let Some(code) = follower.step().await {
-                assert_eq!(code, 1001);
-                moves.fetch_add(1, Ordering::Relaxed);
-                break;
+            match ws.came().await {
+                Came::Message(message) => held.take(&message),
+                Came::Closed(code) => {
+                    assert_eq!(code, 1001);
+                    moves.fetch_add(1, Ordering::Relaxed);
+                    break;
+                }
             }
         }
     }
@@ -130,7 +185,10 @@ impl Writer {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_servers_are_replaced_and_nobody_is_told_more_than_to_come_back() {
-    let mut running = [start(b""), start(b"")];
+    let still = (0..STILL).map(|n| json!({ "id": format!("s{n}"), "n": n }));
+    let rows: BTreeMap<_, _> = still.map(|row| (row["id"].as_str().unwrap().to_owned(), row)).collect();
+    let lines: String = rows.values().map(|row| format!("{row}\n")).collect();
+    let mut running = [start(lines.as_bytes()), start(lines.as_bytes())];
     let servers =
         Arc::new(Mutex::new(running.iter().map(|server| server.address.clone()).collect::<Vec<_>>()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -140,7 +198,7 @@ async fn two_servers_are_replaced_and_nobody_is_told_more_than_to_come_back() {
     let clients: Vec<_> =
         (0..CLIENTS).map(|_| tokio::spawn(follow(address.clone(), Arc::clone(&moves)))).collect();
 
-    let mut writer = Writer { n: 0, rows: BTreeMap::new() };
+    let mut writer = Writer { n: 0, rows };
     let connected = async || {
         let mut open = 0;
         for address in servers.lock().await.iter() {
