@@ -55,6 +55,14 @@ impl Kept {
         self.by_set.values().map(|(steps, _)| *steps).max().unwrap_or(0)
     }
 
+    /// What the subjects of a tenant, who keep all of this together, may still take.
+    pub(crate) fn narrow_to_tenant(&self, allowance: &mut Allowance, set: usize, limits: &HubLimits) {
+        let (steps, _) = self.by_set.get(&set).copied().unwrap_or_default();
+        let left = share!(limits.standing_steps_per_tenant, steps);
+        allowance.standing_steps = allowance.standing_steps.min(left);
+        allowance.bytes = allowance.bytes.min(share!(limits.query_bytes_per_tenant, self.bytes));
+    }
+
     /// What a connection that keeps so much may still take where its subject has the same live query already.
     pub(crate) fn allowance_of_more(of_connection: &Kept, limits: &HubLimits) -> Allowance {
         let bytes = share!(limits.query_bytes_per_connection, of_connection.bytes);

@@ -7,7 +7,7 @@ use indexmap::IndexSet;
 use liveset_core::{
     Attempt, Batch, Diffs, ErrorCode, Event, Monotonic, ParsedMessage, Refusal, Row, Session, SessionLimits,
     Transmit, Verdict, Violation,
-    model::{Refusals, limit},
+    model::{Limit, Refusals, limit},
     time::Deadlines,
 };
 use liveset_engine::{
@@ -30,6 +30,7 @@ use crate::{
     requests::status::Statuses,
     routes::Routes,
     subjects::{Holding, Subjects},
+    tenants::Tenants,
     timers::Timer,
     turns::Turns,
     updates::{Marks, Moments},
@@ -155,6 +156,7 @@ pub struct Hub {
     pub(crate) query_limits: QueryLimits,
     pub(crate) connections: Connections,
     pub(crate) subjects: Subjects,
+    pub(crate) tenants: Tenants,
     pub(crate) routes: Routes,
     pub(crate) feeds: Feeds,
     pub(crate) watches: Watches,
@@ -214,6 +216,7 @@ impl Hub {
     /// A hub without sets and connections.
     pub fn new(config: HubConfig) -> Self {
         let subject_rate = config.hub.steps_per_second_per_subject;
+        let tenant_rate = config.hub.steps_per_second_per_tenant;
         Self {
             event_limits: config.engine.json.clone(),
             slice_rows: config.engine.slice_rows.max(1),
@@ -228,6 +231,7 @@ impl Hub {
             statuses: Statuses::default(),
             connections: Connections::default(),
             subjects: Subjects::new(config.seed.keyed(), subject_rate),
+            tenants: Tenants::new(config.seed.keyed(), tenant_rate),
             paced: Paced::default(),
             routes: Routes::default(),
             feeds: Feeds::default(),
@@ -337,6 +341,8 @@ impl Hub {
         self.release(now, conn);
         if let Some(mut connection) = self.connections.remove(conn) {
             self.subjects.set(&mut connection.share, now.monotonic, None, Holding::default());
+            let (tenants, share) = (&mut self.tenants, &mut connection.tenant_share);
+            tenants.set(share, now.monotonic, None, Holding::default(), &self.limits);
             self.totals.leave(&connection);
         }
         self.timers.set(Timer::Connection(conn), None);
@@ -352,7 +358,7 @@ impl Hub {
     /// is over other nodes or fields now is changed by diffs into what it is for the new principal. Only those are planned again, a few
     /// at a time where they are many ([`handle_timeout`](Self::handle_timeout) does the rest): until then nothing of any live query of the connection is sent.
     ///
-    /// Where the principal's subject has as many connections as it may, this one is told so and closed.
+    /// Where the principal's subject or tenant has as many connections as it may, this one is told so and closed.
     pub fn handle_verdict(
         &mut self,
         now: Now,
@@ -361,20 +367,17 @@ impl Hub {
         verdict: Result<Principal, AuthRefused>,
     ) {
         self.begin_hold();
-        let Some(connection) = self.connections.find_mut(conn) else { return };
-        if let Ok(Principal { subject, .. }) = &verdict
-            && connection.share.subject() != Some(subject)
-            && self.subjects.of(subject).connections >= self.limits.connections_per_subject
+        if let Ok(Principal { subject, tenant, .. }) = &verdict
+            && let Some((limit, message)) = self.crowded(conn, subject, tenant.as_ref())
         {
-            let message =
-                format!("A subject may have at most {} connections", self.limits.connections_per_subject);
-            let code = ErrorCode::LimitExceeded;
-            if connection.session.deny(now.monotonic, attempt, code, &message) {
-                self.counts.refusals.count(limit!(HubLimits.connections_per_subject));
+            let Some(connection) = self.connections.find_mut(conn) else { return };
+            if connection.session.deny(now.monotonic, attempt, ErrorCode::LimitExceeded, &message) {
+                self.counts.refusals.count(limit);
                 self.outputs.push(Output::Crowded { conn, subject: subject.clone() });
             }
             return self.settle(now, conn);
         }
+        let Some(connection) = self.connections.find_mut(conn) else { return };
         let answer = match &verdict {
             Ok(principal) => Verdict::Accepted { expires: principal.expires },
             Err(AuthRefused) => Verdict::Refused,
@@ -686,6 +689,30 @@ impl Hub {
         }
     }
 
+    /// The limit by which a connection may not act for a subject of a tenant besides those that do, and how it is told.
+    fn crowded(
+        &self,
+        conn: ConnectionId,
+        subject: &Arc<str>,
+        tenant: Option<&Arc<str>>,
+    ) -> Option<(&'static Limit, String)> {
+        let connection = self.connections.find(conn)?;
+        let limits = &self.limits;
+        if connection.share.subject() != Some(subject)
+            && self.subjects.of(subject).connections >= limits.connections_per_subject
+        {
+            let message =
+                format!("A subject may have at most {} connections", limits.connections_per_subject);
+            return Some((limit!(HubLimits.connections_per_subject), message));
+        }
+        let tenant = tenant.filter(|tenant| connection.tenant_share.subject() != Some(*tenant))?;
+        if self.tenants.of(tenant).connections < limits.connections_per_tenant {
+            return None;
+        }
+        let message = format!("A tenant may have at most {} connections", limits.connections_per_tenant);
+        Some((limit!(HubLimits.connections_per_tenant), message))
+    }
+
     /// Takes out of the tables what a connection held whose conversation is over.
     pub(crate) fn release(&mut self, now: Now, conn: ConnectionId) {
         let Some(connection) = self.connections.find_mut(conn) else { return };
@@ -696,7 +723,7 @@ impl Hub {
         connection.lags.clear();
         connection.rechecks.clear();
         connection.scopes.clear();
-        connection.count(now.monotonic, &mut self.subjects);
+        connection.count(now.monotonic, &mut self.subjects, &mut self.tenants, &self.limits);
         self.totals.count(connection);
         let place = self.place(conn);
         self.tasks.retain(&place, |_| false);

@@ -13,6 +13,8 @@ use crate::{ConnectionId, Hub};
 pub struct ConnectionUse {
     /// Whom it acts for, from the first accepted token on.
     pub subject: Option<Arc<str>>,
+    /// The tenant of that one, if it has one.
+    pub tenant: Option<Arc<str>>,
     /// How far its conversation is.
     pub state: SessionState,
     /// Its event subscriptions.
@@ -46,6 +48,7 @@ impl Hub {
         let held = &connection.held;
         Some(ConnectionUse {
             subject: connection.principal.as_ref().map(|who| who.subject.clone()),
+            tenant: connection.principal.as_ref().and_then(|who| who.tenant.clone()),
             state: connection.session.state(),
             subscriptions: held.subscriptions.len(),
             live_queries: held.queries.len(),

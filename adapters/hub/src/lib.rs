@@ -150,6 +150,7 @@ mod resume;
 mod routes;
 mod stats;
 mod subjects;
+mod tenants;
 #[cfg(feature = "test-kit")]
 pub mod test_kit;
 mod timers;
@@ -178,3 +179,4 @@ pub use requests::status::StatusError;
 pub use resources::{DeclareError, ResourceError, Resources};
 pub use stats::Stats;
 pub use subjects::SubjectUse;
+pub use tenants::{Payer, TenantUse};

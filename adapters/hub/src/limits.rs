@@ -22,6 +22,14 @@ liveset_core::model::limits! {
             "event subscriptions over all connections of a subject" => "`LIMIT_EXCEEDED` with the `id`; none of the request is made";
         live_queries_per_subject: usize = 16_384,
             "live queries over all connections of a subject" => "`LIMIT_EXCEEDED` with the `id`";
+        /// Connections of all subjects of one tenant (see [`Principal::tenant`](crate::Principal::tenant)).
+        connections_per_tenant: usize = 16_384, Needed,
+            "connections of all subjects of a tenant" => "`LIMIT_EXCEEDED`, 1008, at `auth`";
+        live_queries_per_tenant: usize = 262_144,
+            "live queries of all subjects of a tenant" => "`LIMIT_EXCEEDED` with the `id`";
+        /// Tenants that are named in [`Stats::tenants`](crate::Stats::tenants), those that came first. With 0 none is.
+        tenants_named: usize = 100,
+            "tenants that have a name in metrics, those that came first" => "counted together, as `(others)`";
         event_data_bytes: usize = 1024 * 1024,
             "the data of an event" => "the event is refused, 422";
         /// Bytes of a live query's first rows, as JSON; one with more is refused: `LIMIT_EXCEEDED`. (How many
@@ -81,7 +89,9 @@ liveset_core::model::limits! {
             "steps of work per second for one connection: first results, and planning what it asks for; as many at once" => "work over it waits";
         steps_per_second_per_subject: u64 = 8_000_000,
             "the same, over all connections of a subject, and queries over HTTP" => "work over it waits";
-        /// For how long work waits that a connection or a subject has overdrawn, without anything being done
+        steps_per_second_per_tenant: u64 = 32_000_000,
+            "the same, of all subjects of a tenant" => "work over it waits";
+        /// For how long work waits that a connection, a subject or a tenant has overdrawn, without anything being done
         /// for it: then it is given up, `OVERLOADED` with the `id`.
         overdraft: Duration = Duration::from_secs(5),
             "the time for which that waits without any work done for it" => "`OVERLOADED` with the `id`; over HTTP 503";
@@ -89,6 +99,8 @@ liveset_core::model::limits! {
             "the time for which a live query waits for a set that is loading" => "`OVERLOADED` with the `id`";
         standing_steps_per_subject: u64 = 25_000,
             "of `engine.standing_steps`, those of one subject" => "`OVERLOADED` with the `id`; `LIMIT_EXCEEDED` for a live query that needs more alone";
+        standing_steps_per_tenant: u64 = 100_000,
+            "of these, those of all subjects of a tenant" => "`OVERLOADED` with the `id`; `LIMIT_EXCEEDED` for a live query that needs more alone";
         unindexed_views_per_subject: u64 = 1_000,
             "of `engine.max_unindexed_views`, those of one subject" => "`OVERLOADED` with the `id`; `LIMIT_EXCEEDED` for a live query that needs more alone";
         columns_per_subject: u64 = 128,
@@ -103,16 +115,24 @@ liveset_core::model::limits! {
         /// there is no new one, and no new subscription, for anybody: a subject has its share of it.
         query_bytes: u64 = 1024 * 1024 * 1024,
             "the same, over all subjects; queries that several share count once" => "the same; subscriptions `LIMIT_EXCEEDED` with the `id`";
+        /// Of such bytes, those of all subjects of a tenant, without the live queries that wait for their set: one that several of them
+        /// have counts once.
+        query_bytes_per_tenant: u64 = 512 * 1024 * 1024,
+            "of these, those of all subjects of a tenant, without live queries that wait" => "the same; subscriptions `LIMIT_EXCEEDED` with the `id`";
     }
 }
 
 impl HubLimits {
-    /// Takes over those of others that can change while a hub is used: how much a subject and a connection may have. Sizes, rates and
+    /// Takes over those of others that can change while a hub is used: how much a subject, a tenant and a connection may have. Sizes, rates and
     /// what is remembered for clients that resume stay.
     pub fn take_changeable(&mut self, others: &HubLimits) {
         self.connections_per_subject = others.connections_per_subject;
         self.subscriptions_per_subject = others.subscriptions_per_subject;
         self.live_queries_per_subject = others.live_queries_per_subject;
+        self.connections_per_tenant = others.connections_per_tenant;
+        self.live_queries_per_tenant = others.live_queries_per_tenant;
+        self.standing_steps_per_tenant = others.standing_steps_per_tenant;
+        self.query_bytes_per_tenant = others.query_bytes_per_tenant;
         self.standing_steps_per_subject = others.standing_steps_per_subject;
         self.unindexed_views_per_subject = others.unindexed_views_per_subject;
         self.columns_per_subject = others.columns_per_subject;

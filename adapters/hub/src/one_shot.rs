@@ -1,12 +1,12 @@
 //! Queries that are answered once.
 
-use std::{ops::ControlFlow, sync::Arc, time::Duration};
+use std::{ops::ControlFlow, time::Duration};
 
 use liveset_core::{Query, Refusal, Row, SetStatus, Snapshot, model::limit};
 use liveset_engine::{Explain, Filter, ParsedQuery, Plan, Projection, SetDef};
 
 use crate::{
-    Access, Hub, HubLimits, Now, PreparedQuery, Principal,
+    Access, Hub, HubLimits, Now, Payer, PreparedQuery, Principal,
     refusals::{invalid, query_forbidden, still_loading},
 };
 
@@ -15,7 +15,7 @@ use crate::{
 pub struct OneShot {
     pub(crate) asked: liveset_engine::OneShot,
     /// Who pays for it.
-    pub(crate) subject: Option<Arc<str>>,
+    pub(crate) payer: Option<Payer>,
 }
 
 impl OneShot {
@@ -28,18 +28,18 @@ impl OneShot {
     /// Like [`step`](Self::step), but stops after about `steps` steps of work. Also returns how many steps it took: charge them by
     /// [`Hub::pay`](crate::Hub::pay).
     pub fn step_within(self, nodes: usize, steps: u64) -> (ControlFlow<Snapshot, OneShot>, u64) {
-        let Self { asked, subject } = self;
+        let Self { asked, payer } = self;
         let (flow, spent) = asked.step_within(nodes, steps);
         let flow = match flow {
             ControlFlow::Break(snapshot) => ControlFlow::Break(snapshot),
-            ControlFlow::Continue(asked) => ControlFlow::Continue(Self { asked, subject }),
+            ControlFlow::Continue(asked) => ControlFlow::Continue(Self { asked, payer }),
         };
         (flow, spent)
     }
 
-    /// For whom it is answered; `None` is the host itself.
-    pub fn subject(&self) -> Option<&Arc<str>> {
-        self.subject.as_ref()
+    /// Who pays for it; `None` is the host itself.
+    pub fn payer(&self) -> Option<&Payer> {
+        self.payer.as_ref()
     }
 
     /// The result, as of the moment at which it was asked. Costs a filter evaluation for each node that an index finds, for each of
@@ -54,7 +54,7 @@ impl OneShot {
 #[derive(Debug)]
 pub struct Scan {
     asked: liveset_engine::Scan,
-    subject: Option<Arc<str>>,
+    payer: Option<Payer>,
 }
 
 impl Scan {
@@ -63,9 +63,9 @@ impl Scan {
         self.asked.version()
     }
 
-    /// For whom it is made; `None` is the host itself.
-    pub fn subject(&self) -> Option<&Arc<str>> {
-        self.subject.as_ref()
+    /// Who pays for it; `None` is the host itself.
+    pub fn payer(&self) -> Option<&Payer> {
+        self.payer.as_ref()
     }
 
     /// Looks at some more nodes, at least one, for about `steps` steps of work at most, and gives those that match to `see`. Returns how
@@ -95,7 +95,7 @@ impl Hub {
             hub.distribute(now);
             let asked = asked.map_err(|error| hub.no_room(&error))?;
             let asked = asked.ok_or_else(|| query_forbidden(&query.query))?;
-            Ok(Scan { asked, subject: who.map(|who| who.subject.clone()) })
+            Ok(Scan { asked, payer: who.map(Payer::from) })
         })
     }
 
@@ -125,7 +125,7 @@ impl Hub {
     /// # Errors
     ///
     /// A refusal with its text: `FORBIDDEN`; `INVALID_QUERY`; `LIMIT_EXCEEDED` where the query reads more fields than the limits allow;
-    /// `OVERLOADED` where the subject has overdrawn its steps a second by more than [`HubLimits::overdraft`](crate::HubLimits::overdraft).
+    /// `OVERLOADED` where the subject or its tenant has overdrawn its steps a second by more than [`HubLimits::overdraft`](crate::HubLimits::overdraft).
     pub fn query(&mut self, now: Now, who: Option<&Principal>, query: &Query) -> Result<OneShot, Refusal> {
         self.on_account(now, who, |hub| hub.ask_once(now, who, query, None))
     }
@@ -183,14 +183,14 @@ impl Hub {
         self.engine.explain(now.wall, &plan).map_err(|error| self.no_room(&error))
     }
 
-    /// Charges a subject for steps that were done outside of the hub, by [`OneShot::step_within`]. Returns how long the owner must wait
-    /// before it does more for that subject; it gives the query up where that is longer than
+    /// Charges somebody for steps that were done outside of the hub, by [`OneShot::step_within`]. Returns how long the owner must wait
+    /// before it does more for that payer; it gives the query up where that is longer than
     /// [`HubLimits::overdraft`](crate::HubLimits::overdraft).
-    pub fn pay(&mut self, now: Now, subject: &Arc<str>, steps: u64) -> Duration {
-        self.subjects.charge(subject, now.monotonic, steps)
+    pub fn pay(&mut self, now: Now, payer: &Payer, steps: u64) -> Duration {
+        self.charge(payer, now.monotonic, steps)
     }
 
-    /// Answers a query that is asked once, and charges its subject for all of it, a refusal included. Refuses it where the subject has
+    /// Answers a query that is asked once, and charges its payer for all of it, a refusal included. Refuses it where that one has
     /// overdrawn too much already.
     fn on_account<T>(
         &mut self,
@@ -200,11 +200,13 @@ impl Hub {
     ) -> Result<T, Refusal> {
         self.as_query(|hub| {
             let Some(who) = who else { return ask(hub) };
-            if hub.subjects.wait(&who.subject, now.monotonic) > hub.limits.overdraft {
-                return Err(hub.overdrawn(limit!(HubLimits.steps_per_second_per_subject)));
+            let payer = Payer::from(who);
+            let (wait, limit) = hub.wait_of(&payer, now.monotonic);
+            if wait > hub.limits.overdraft {
+                return Err(hub.overdrawn(limit));
             }
             let answer = ask(hub);
-            hub.pay(now, &who.subject, hub.steps() - hub.hold_from);
+            hub.pay(now, &payer, hub.steps() - hub.hold_from);
             answer
         })
     }
@@ -225,7 +227,7 @@ impl Hub {
         let asked = self.engine.one_shot(now.wall, &plan);
         self.distribute(now);
         let asked = asked.map_err(|error| self.no_room(&error))?;
-        Ok(OneShot { asked, subject: who.map(|who| who.subject.clone()) })
+        Ok(OneShot { asked, payer: who.map(Payer::from) })
     }
 
     fn explain_once(

@@ -42,7 +42,7 @@ pub enum Output {
         /// The connection.
         conn: ConnectionId,
     },
-    /// A connection was refused because its subject has as many as it may: to be noted, nothing needs to be done.
+    /// A connection was refused because its subject or tenant has as many as it may: to be noted, nothing needs to be done.
     Crowded {
         /// The connection; it is told, and closed.
         conn: ConnectionId,

@@ -30,6 +30,9 @@ pub struct Principal {
     pub expires: Option<Monotonic>,
     /// What else the token says, for [row filters](Restriction::rows) and for the policy.
     pub claims: Arc<Map<String, Value>>,
+    /// The tenant that the subject is one of, whose subjects share limits (`HubLimits::…_per_tenant`). `None`: of none, and bounded by the
+    /// limits of a subject alone.
+    pub tenant: Option<Arc<str>>,
     /// By what the owner knows which credential let it in, where it wants to; 0 for none. Means nothing here.
     pub credential: u64,
 }
@@ -42,6 +45,7 @@ impl Principal {
             read_only: false,
             expires: None,
             claims: Arc::default(),
+            tenant: None,
             credential: 0,
         }
     }

@@ -121,7 +121,7 @@ impl Hub {
             tasks.into_iter().for_each(|task| self.tasks.push(place.clone(), task));
         }
         if let Some(connection) = self.connections.find_mut(conn) {
-            connection.count(now.monotonic, &mut self.subjects);
+            connection.count(now.monotonic, &mut self.subjects, &mut self.tenants, &self.limits);
         }
         self.recheck(now, conn);
     }
@@ -147,7 +147,7 @@ impl Hub {
                 self.routes.remove(&subscription.path, conn);
             }
         }
-        connection.count(now.monotonic, &mut self.subjects);
+        connection.count(now.monotonic, &mut self.subjects, &mut self.tenants, &self.limits);
         self.recheck_queries(now, conn, &who);
     }
 

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use liveset_core::{ErrorCode, Query, Refusal, Snapshot, SubscriptionSpec, model::Limit};
+use liveset_core::{
+    ErrorCode, Query, Refusal, Snapshot, SubscriptionSpec,
+    model::{Limit, limit},
+};
 use liveset_engine::{OpenError, QueryError, Share};
 
 use crate::{Hub, HubLimits, error::open_error_code};
@@ -25,10 +28,19 @@ impl Hub {
     /// The answer where more was spent than `limit` lets.
     pub(crate) fn overdrawn(&mut self, limit: &Limit) -> Refusal {
         self.counts.refusals.count(limit);
-        let HubLimits { steps_per_second_per_connection, steps_per_second_per_subject, .. } = self.limits;
+        let HubLimits {
+            steps_per_second_per_connection: of_connection,
+            steps_per_second_per_subject: of_subject,
+            steps_per_second_per_tenant: of_tenant,
+            ..
+        } = self.limits;
+        let or_tenant = match *limit == *limit!(HubLimits.steps_per_second_per_tenant) {
+            true => format!(", or {of_tenant} for a tenant"),
+            false => String::new(),
+        };
         let message = format!(
-            "Queries were asked for faster than {steps_per_second_per_connection} steps of work a second for a connection, or \
-             {steps_per_second_per_subject} for a subject, allow: try again later"
+            "Queries were asked for faster than {of_connection} steps of work a second for a connection, or {of_subject} for a \
+             subject{or_tenant}, allow: try again later"
         );
         Refusal { code: ErrorCode::Overloaded, message, id: None }
     }
@@ -59,6 +71,14 @@ pub(crate) fn too_many_of_subject(limit: usize, what: &str, id: Option<&Arc<str>
         code: ErrorCode::LimitExceeded,
         message: format!("A subject may have at most {limit} {what}, over all of its connections"),
         id: id.cloned(),
+    }
+}
+
+pub(crate) fn too_many_of_tenant(limit: usize, what: &str) -> Refusal {
+    Refusal {
+        code: ErrorCode::LimitExceeded,
+        message: format!("The subjects of a tenant may have at most {limit} {what} together"),
+        id: None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use liveset_core::{Backlog, SessionStats, model::Refusals};
 
-use crate::{Hub, connections::totals::Totals, delays::Delays, holds::Holds};
+use crate::{Hub, TenantUse, connections::totals::Totals, delays::Delays, holds::Holds};
 
 /// What a hub holds now, and what its engine has done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub struct Stats {
     pub resume_log_bytes: usize,
     /// Subjects with an authenticated connection.
     pub subjects: usize,
+    /// Tenants that have a name here, and all others together, if there are any.
+    pub tenants: Vec<TenantUse>,
     /// Bytes of compiled filters, windows and subscriptions of all subjects, as `HubLimits::query_bytes` counts them.
     pub query_bytes: u64,
     /// How often each limit has refused something, since the hub was made: of sessions, of the hub, and of the engine where a live query was asked for.
@@ -76,7 +78,7 @@ pub struct Stats {
 }
 
 impl Hub {
-    /// Counts of what is held and what was done. No connection is visited: O(sets + columns that queries are found by).
+    /// Counts of what is held and what was done. No connection is visited: O(sets + columns that queries are found by + named tenants).
     pub fn stats(&self) -> Stats {
         let Totals { authenticating, closing, subscriptions, live_queries, deferred, backlog, sessions } =
             self.totals;
@@ -97,6 +99,7 @@ impl Hub {
             resume_log_changes: self.feeds.log_cost().changes,
             resume_log_bytes: self.feeds.log_cost().bytes,
             subjects: self.subjects.len(),
+            tenants: self.tenants.uses(),
             query_bytes: self.subjects.bytes(),
             refusals: self.counts.refusals.clone(),
             holds: self.counts.holds,
@@ -127,5 +130,6 @@ impl Hub {
         // What those did that are gone is known in the sums alone.
         assert_eq!(Totals { sessions: visited.sessions, ..self.totals }, visited);
         self.feeds.check();
+        self.check_tenants();
     }
 }

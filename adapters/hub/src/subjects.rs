@@ -48,7 +48,8 @@ struct Account {
     deferred: BTreeMap<u64, ConnectionId>,
 }
 
-/// Subjects with a connection, and those that have none any more and have not made up for what they spent.
+/// Subjects with a connection, and those that have none any more and have not made up for what they spent. Another one of these has
+/// [tenants](crate::tenants), which are counted as if each were a subject.
 #[derive(Debug)]
 pub(crate) struct Subjects {
     by_name: HashMap<Arc<str>, Account, Keyed>,
@@ -146,6 +147,11 @@ impl Subjects {
             return SubjectUse::default();
         };
         SubjectUse { query_bytes: kept.bytes(), standing_steps: kept.standing_steps(), ..*held }
+    }
+
+    /// What a subject's live queries and subscriptions cost while they are kept.
+    pub(crate) fn kept(&self, subject: &str) -> Option<&Kept> {
+        self.by_name.get(subject).map(|account| &account.kept)
     }
 
     /// The feeds of a subject's live queries.
@@ -403,6 +409,11 @@ impl Share {
     /// For whom the connection is counted.
     pub(crate) fn subject(&self) -> Option<&Arc<str>> {
         self.subject.as_ref()
+    }
+
+    /// The connections and live queries that it is: one or none, and those of that one.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        (usize::from(self.subject.is_some()), self.holds.live_queries)
     }
 }
 

@@ -9,7 +9,7 @@ use liveset_core::{
 use liveset_engine::{Allowance, FeedId, Plan};
 
 use crate::{
-    ConnectionId, Hub, HubLimits, Now, Origin,
+    ConnectionId, Hub, HubLimits, Now, Origin, Payer,
     budgets::Kept,
     feeds::Watcher,
     holds::Input,
@@ -151,13 +151,18 @@ impl Hub {
         let Watcher::Connection(conn, _) = watcher else { return Allowance::UNLIMITED };
         let steps_at_once = if self.wait(now, conn).0.is_zero() { self.left_of_hold() } else { 0 };
         let Some(connection) = self.connections.find(conn) else { return Allowance::UNLIMITED };
-        let who = connection.principal.as_ref().map_or("", |who| &who.subject);
+        let principal = connection.principal.as_ref();
+        let who = principal.map_or("", |who| &who.subject);
         let kept = &connection.held.kept;
         let feed = self.engine.feed_of(plan);
         let mut allowance = match feed.is_some_and(|feed| self.subjects.has(who, feed)) {
             true => Kept::allowance_of_more(kept, &self.limits),
             false => self.subjects.allowance(who, kept, plan.set_number(), &self.limits),
         };
+        let tenant = principal.and_then(|who| who.tenant.as_ref());
+        if let Some(kept) = tenant.and_then(|tenant| self.tenants.kept_without(tenant, feed)) {
+            kept.narrow_to_tenant(&mut allowance, plan.set_number(), &self.limits);
+        }
         if !feed.is_some_and(|feed| self.subjects.is_held(feed)) {
             let limits = &self.limits;
             allowance.bytes = allowance.bytes.min(share!(limits.query_bytes, self.subjects.bytes()));
@@ -170,8 +175,8 @@ impl Hub {
         let Watcher::Connection(conn, _) = watcher else { return };
         let Some(connection) = self.connections.find_mut(conn) else { return };
         connection.steps.spend(self.limits.steps_per_second_per_connection, now.monotonic, steps);
-        if let Some(who) = &connection.principal {
-            self.subjects.charge(&who.subject, now.monotonic, steps);
+        if let Some(payer) = connection.principal.as_ref().map(Payer::from) {
+            self.charge(&payer, now.monotonic, steps);
         }
     }
 
@@ -180,12 +185,9 @@ impl Hub {
         let limit = limit!(HubLimits.steps_per_second_per_connection);
         let Some(connection) = self.connections.find_mut(conn) else { return (Duration::ZERO, limit) };
         let own = connection.steps.wait(self.limits.steps_per_second_per_connection, now.monotonic);
-        let of_subject =
-            connection.principal.as_ref().map(|who| self.subjects.wait(&who.subject, now.monotonic));
-        match of_subject {
-            Some(of_subject) if of_subject > own => {
-                (of_subject, limit!(HubLimits.steps_per_second_per_subject))
-            }
+        let payer = connection.principal.as_ref().map(Payer::from);
+        match payer.map(|payer| self.wait_of(&payer, now.monotonic)) {
+            Some((longer, limit)) if longer > own => (longer, limit),
             _ => (own, limit),
         }
     }

@@ -36,6 +36,8 @@ pub struct Grant {
     /// What else the token says: `$principal.<claim>` in the [row filters](crate::Restriction) of a policy, and whatever the policy
     /// itself looks at.
     pub claims: Arc<Map<String, Value>>,
+    /// The tenant that the subject is one of: its subjects share the limits `hub.…_per_tenant`, and are counted together in metrics.
+    pub tenant: Option<Arc<str>>,
     /// Which token of [`StaticTokens`] it was; 0 for others. See [`StaticTokens::renew`].
     pub(crate) credential: u64,
 }
@@ -48,6 +50,7 @@ impl Grant {
             read_only: false,
             expires: None,
             claims: Arc::default(),
+            tenant: None,
             credential: 0,
         }
     }
@@ -70,6 +73,13 @@ impl Grant {
     #[must_use]
     pub fn claims(mut self, claims: Map<String, Value>) -> Self {
         self.claims = Arc::new(claims);
+        self
+    }
+
+    /// Sets the tenant.
+    #[must_use]
+    pub fn tenant(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.tenant = Some(name.into());
         self
     }
 

@@ -128,6 +128,7 @@ impl Door {
         let mut principal = Principal::new(grant.subject);
         principal.read_only = grant.read_only;
         principal.claims = grant.claims;
+        principal.tenant = grant.tenant;
         principal.credential = grant.credential;
         if let Some(at) = grant.expires {
             let left = at.duration_since(std::time::SystemTime::now()).map_err(|_| AuthError::Refused)?;

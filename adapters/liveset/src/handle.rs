@@ -192,7 +192,7 @@ impl Liveset {
         match asked {
             Ok(asked) => {
                 let most = who.is_some().then_some(self.shared.sizes.initial_bytes);
-                let wait = asked.subject().map_or(Duration::ZERO, |subject| self.shared.pay(subject, 0));
+                let wait = asked.payer().map_or(Duration::ZERO, |payer| self.shared.pay(payer, 0));
                 Ok(QueryRun { shared: self.shared.clone(), asked, most, started, wait })
             }
             Err(error) => {
@@ -524,7 +524,8 @@ pub struct QueryRun {
 }
 
 impl QueryRun {
-    /// For how long no more should be done: its subject has used up what it may spend (`HubLimits::steps_per_second_per_subject`).
+    /// For how long no more should be done: its subject, or the tenant of that, has used up what it may spend
+    /// (`HubLimits::steps_per_second_per_subject`, `HubLimits::steps_per_second_per_tenant`).
     pub fn wait(&self) -> Duration {
         self.wait
     }
@@ -542,8 +543,8 @@ impl QueryRun {
 
     fn step_within(self, nodes: usize, steps: u64) -> ControlFlow<Result<Snapshot, QueryError>, Self> {
         let Self { shared, asked, most, started, .. } = self;
-        let subject = asked.subject().cloned();
-        let pay = |spent| subject.as_ref().map_or(Duration::ZERO, |subject| shared.pay(subject, spent));
+        let payer = asked.payer().cloned();
+        let pay = |spent| payer.as_ref().map_or(Duration::ZERO, |payer| shared.pay(payer, spent));
         let result = match contain(|| asked.step_within(nodes, steps)) {
             Ok((ControlFlow::Continue(asked), spent)) => {
                 let wait = pay(spent);

@@ -25,6 +25,8 @@ pub struct ConnectionInfo {
     pub id: u64,
     /// Whom it acts for, once its token was accepted.
     pub subject: Option<Arc<str>>,
+    /// The tenant of that one, if it has one.
+    pub tenant: Option<Arc<str>>,
     /// Where it comes from, if the host said so.
     pub address: Option<ClientAddress>,
     /// How long it is there.
@@ -140,6 +142,7 @@ impl ConnectionInfo {
             id: id.number(),
             state: state(&held.state),
             subject: held.subject,
+            tenant: held.tenant,
             address: peer.address(),
             age: peer.age(),
             subscriptions: held.subscriptions,

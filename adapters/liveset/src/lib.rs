@@ -202,7 +202,7 @@ pub use liveset_engine::{
 #[doc(inline)]
 pub use liveset_hub::{
     Access, AllowAll, DeclareError, Delay, HubLimits, Policy, Principal, Resources, Restriction, StatusError,
-    SubjectUse,
+    SubjectUse, TenantUse,
 };
 
 /// Gives the recorder that is installed a help text for each of [the metrics](mod@crate::metrics). Once, after it was installed.

@@ -148,7 +148,7 @@ impl Scan {
             Ok(asked) => asked.map_err(refused)?,
             Err(Panicked) => return Err(internal()),
         };
-        let wait = asked.subject().map_or(Duration::ZERO, |subject| shared.pay(subject, 0));
+        let wait = asked.payer().map_or(Duration::ZERO, |payer| shared.pay(payer, 0));
         let version = asked.version();
         Ok(Self { shared: shared.clone(), set, asked: Some(asked), version, replaced, wait })
     }
@@ -158,7 +158,8 @@ impl Scan {
         self.version
     }
 
-    /// For how long no more should be done: its subject has used up what it may spend (`HubLimits::steps_per_second_per_subject`).
+    /// For how long no more should be done: its subject, or the tenant of that, has used up what it may spend
+    /// (`HubLimits::steps_per_second_per_subject`, `HubLimits::steps_per_second_per_tenant`).
     pub fn wait(&self) -> Duration {
         self.wait
     }
@@ -192,8 +193,8 @@ impl Scan {
         let mut rows = Vec::new();
         let stepped = contain(|| asked.step_within(nodes, steps, |row| rows.push(row)));
         let (spent, may_go_on) = stepped.map_err(|Panicked| internal())?;
-        if let Some(subject) = asked.subject() {
-            self.wait = self.shared.pay(subject, spent);
+        if let Some(payer) = asked.payer() {
+            self.wait = self.shared.pay(payer, spent);
             if may_go_on && self.wait > self.shared.sizes.overdraft {
                 return Err(overdrawn());
             }

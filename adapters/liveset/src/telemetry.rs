@@ -243,6 +243,12 @@ pub(crate) fn record(stats: &Stats) {
         counter!("liveset_source_skipped_total", "source" => name).absolute(source.skipped);
     }
     gauge!("liveset_subjects").set(hub.subjects as f64);
+    for tenant in &hub.tenants {
+        let name = tenant.name.to_string();
+        gauge!("liveset_tenant_connections", "tenant" => name.clone()).set(tenant.connections as f64);
+        gauge!("liveset_tenant_live_queries", "tenant" => name.clone()).set(tenant.live_queries as f64);
+        counter!("liveset_tenant_steps_total", "tenant" => name).absolute(tenant.steps);
+    }
     gauge!("liveset_query_bytes").set(hub.query_bytes as f64);
     gauge!("liveset_subscriptions").set(hub.subscriptions as f64);
     gauge!("liveset_live_queries").set(hub.live_queries as f64);

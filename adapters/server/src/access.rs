@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use liveset::{AuthError, Authenticator, BoxFuture, Grant, StaticTokens, Token};
 
 use crate::config::Config;
+#[cfg(feature = "jwt")]
+use crate::config::TenantsConfig;
 use crate::error::ServeError;
 
 /// So many subjects are kept out at once, at most.
@@ -48,6 +50,9 @@ pub(crate) struct Access {
     banned: Banned,
     #[cfg(feature = "jwt")]
     jwt: Option<liveset_jwt::JwtAuthenticator>,
+    /// Tokens of the configuration have their tenant already.
+    #[cfg(feature = "jwt")]
+    tenants: TenantsConfig,
 }
 
 impl Access {
@@ -63,7 +68,7 @@ impl Access {
                 Some(jwt) => Some(jwt::authenticator(jwt, &config.limits.jwt).await?),
                 None => None,
             };
-            Ok(Access { tokens, banned, jwt })
+            Ok(Access { tokens, banned, jwt, tenants: config.tenants.clone() })
         }
         #[cfg(not(feature = "jwt"))]
         {
@@ -117,7 +122,7 @@ impl Access {
     #[cfg(feature = "jwt")]
     async fn find(&self, token: &Token) -> Result<Grant, AuthError> {
         match (self.tokens.authenticate(token).await, &self.jwt) {
-            (Err(_), Some(jwt)) => jwt.authenticate(token).await,
+            (Err(_), Some(jwt)) => jwt.authenticate(token).await.map(|grant| self.tenants.tenancy(grant)),
             (found, _) => found,
         }
     }

@@ -77,6 +77,7 @@ pub(crate) fn grants(config: &Config, admins_alone: bool) -> Vec<(String, Grant)
     let grant = |entry: &TokenConfig| {
         let claims = entry.claims.clone().into_iter().collect();
         let grant = Grant::new(entry.subject.as_str()).claims(claims);
+        let grant = config.tenants.tenancy(grant);
         (entry.token.clone(), if entry.read_only { grant.read_only() } else { grant })
     };
     config.auth.tokens.iter().filter(|entry| entry.admin || !admins_alone).map(grant).collect()

@@ -33,6 +33,7 @@ mod serve_signals;
 mod sets;
 #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "some tests are Linux's alone"))]
 mod support;
+mod tenants;
 mod terminated_under_load;
 mod tls;
 mod watch;

@@ -15,10 +15,11 @@ use liveset_core::{
 use liveset_engine::{FeedId, Keeping};
 
 use crate::{
-    ConnectionId, Origin, Principal,
+    ConnectionId, HubLimits, Origin, Principal,
     budgets::{Kept, StepBudget},
     plans::{Scope, Scopes},
     subjects::{Holding, Share, Subjects},
+    tenants::Tenants,
 };
 use totals::Totals;
 
@@ -52,6 +53,8 @@ pub(crate) struct Connection {
     pub(crate) counted: Totals,
     /// As what it is counted for its subject; see [`Connection::count`].
     pub(crate) share: Share,
+    /// As what it is counted for the tenant of its subject.
+    pub(crate) tenant_share: Share,
     /// The owner was told that there is something to send, and has not yet found that there is nothing more.
     pub(crate) signalled: bool,
     /// Live queries that it holds whose diffs go through the session until that has sent everything.
@@ -186,16 +189,31 @@ impl Connection {
         subjects.set_initial(&mut self.share, self.session.initial_bytes());
     }
 
-    /// Counts what it holds for its subject, after whatever may have changed that.
-    pub(crate) fn count(&mut self, now: Monotonic, subjects: &mut Subjects) {
-        let who = self.principal.as_ref().filter(|_| !self.is_over()).map(|who| &who.subject);
+    /// Counts what it holds for its subject and its tenant, after whatever may have changed that.
+    pub(crate) fn count(
+        &mut self,
+        now: Monotonic,
+        subjects: &mut Subjects,
+        tenants: &mut Tenants,
+        limits: &HubLimits,
+    ) {
+        let who = self.principal.as_ref().filter(|_| !self.is_over());
         let Held { subscriptions, queries, subscription_bytes, .. } = &self.held;
         let holds = Holding {
             subscriptions: subscriptions.len(),
             live_queries: queries.len(),
             subscription_bytes: *subscription_bytes,
         };
-        subjects.set(&mut self.share, now, who, holds);
+        subjects.set(&mut self.share, now, who.map(|who| &who.subject), holds);
+        let tenant = who.and_then(|who| who.tenant.as_ref());
+        let is_first = tenant.is_some() && self.tenant_share.subject().is_none();
+        tenants.set(&mut self.tenant_share, now, tenant, holds, limits);
+        if is_first {
+            // What it holds already was nobody's until now.
+            for held in self.held.queries.values() {
+                tenants.keep(&mut self.tenant_share, held.feed, &held.keeping);
+            }
+        }
     }
 }
 
@@ -212,6 +230,7 @@ impl Connections {
             rechecks: VecDeque::new(),
             counted: Totals::default(),
             share: Share::default(),
+            tenant_share: Share::default(),
             signalled: false,
             behind: IndexSet::default(),
             lags: BTreeSet::new(),

@@ -5,6 +5,7 @@ use liveset_core::{ErrorCode, Refusal, SubscriptionSpec, Ticket, model::limit};
 use crate::{
     ConnectionId, Hub, HubLimits, Now, Output, Principal, ResourceError,
     connections::subscription_bytes,
+    limits::share,
     policy::Guard,
     refusals::{no_bytes, subscription_forbidden, too_many_of_subject},
 };
@@ -24,6 +25,10 @@ impl Hub {
         let free = most.saturating_sub(held);
         let parked = self.statuses.held(conn, connection.share.subject());
         let mut room = self.subjects.room(&connection.share, &connection.held.kept, parked, &self.limits);
+        if let Some(tenant) = connection.tenant_share.subject() {
+            let limits = &self.limits;
+            room = room.min(share!(limits.query_bytes_per_tenant, self.tenants.bytes_of(tenant)));
+        }
         for (index, subscription) in subscriptions.iter().enumerate() {
             if index >= free {
                 self.counts.refusals.count(limit!(HubLimits.subscriptions_per_subject));
@@ -56,14 +61,14 @@ impl Hub {
             self.routes.add(&subscription.path, conn);
             connection.held.subscribe(subscription);
         }
-        connection.count(now.monotonic, &mut self.subjects);
+        connection.count(now.monotonic, &mut self.subjects, &mut self.tenants, &self.limits);
     }
 
     pub(super) fn forget_subscription(&mut self, now: Now, conn: ConnectionId, id: &str) {
         let Some(connection) = self.connections.find_mut(conn) else { return };
         if let Some(subscription) = connection.held.unsubscribe(id) {
             self.routes.remove(&subscription.path, conn);
-            connection.count(now.monotonic, &mut self.subjects);
+            connection.count(now.monotonic, &mut self.subjects, &mut self.tenants, &self.limits);
         }
     }
 }

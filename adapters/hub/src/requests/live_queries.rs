@@ -13,12 +13,12 @@ use liveset_core::{
 use liveset_engine::{FeedId, Keeping, OpenError, Opened, Plan};
 
 use crate::{
-    ConnectionId, Hub, HubLimits, LiveQueryStage, Now, Output,
+    ConnectionId, Hub, HubLimits, LiveQueryStage, Now, Output, Principal,
     connections::{Connection, First, HeldQuery},
     direct::Direct,
     feeds::{Feeds, Watcher},
     plans::{Scope, planning_steps},
-    refusals::{query_forbidden, too_large, too_many_of_subject},
+    refusals::{query_forbidden, too_large, too_many_of_subject, too_many_of_tenant},
     updates::identity,
 };
 
@@ -61,6 +61,7 @@ impl Hub {
             self.counts.refusals.count(limit!(HubLimits.live_queries_per_subject));
             return Err(too_many_of_subject(limit, "live queries", None));
         }
+        self.room_of_tenant(&who)?;
         let steps = planning_steps(&asked.query, self.query_limits.expression_bytes);
         self.spend(now, Watcher::Connection(conn, asked.ticket), steps);
         let (wait, limit) = self.wait(now, conn);
@@ -111,10 +112,21 @@ impl Hub {
                 is_deferred: false,
             };
             connection.held.insert(ticket, held);
-            connection.count(now.monotonic, &mut self.subjects);
+            connection.count(now.monotonic, &mut self.subjects, &mut self.tenants, &self.limits);
             self.subjects.keep(&mut connection.share, feed, &keeping);
+            self.tenants.keep(&mut connection.tenant_share, feed, &keeping);
         }
         self.opened(now, feed, is_there);
+        Ok(())
+    }
+
+    /// Refuses one more live query of a tenant that has as many as it may.
+    pub(super) fn room_of_tenant(&mut self, who: &Principal) -> Result<(), Refusal> {
+        let (limit, tenant) = (self.limits.live_queries_per_tenant, who.tenant.as_ref());
+        if tenant.is_some_and(|tenant| self.tenants.of(tenant).live_queries >= limit) {
+            self.counts.refusals.count(limit!(HubLimits.live_queries_per_tenant));
+            return Err(too_many_of_tenant(limit, "live queries"));
+        }
         Ok(())
     }
 
@@ -245,7 +257,8 @@ impl Hub {
             }
             connection.behind.swap_remove(&(query.feed, ticket));
             self.subjects.let_go(&mut connection.share, query.feed);
-            connection.count(now.monotonic, &mut self.subjects);
+            self.tenants.let_go(&mut connection.tenant_share, query.feed);
+            connection.count(now.monotonic, &mut self.subjects, &mut self.tenants, &self.limits);
             let watcher = Watcher::Connection(conn, ticket);
             self.end_lag(conn, ticket, query.feed);
             if !self.feeds.is_begun(query.feed, watcher) {
@@ -339,6 +352,7 @@ impl Hub {
         connection.behind.swap_remove(&(before, ticket));
         connection.held.keep(ticket, Keeping::default());
         self.subjects.let_go(&mut connection.share, before);
+        self.tenants.let_go(&mut connection.tenant_share, before);
         let subject = connection.principal.as_ref().map(|who| who.subject.clone());
         self.end_lag(conn, ticket, before);
         self.forget_task(watcher);
@@ -355,7 +369,7 @@ impl Hub {
                 if connection.held.remove(ticket).is_some_and(|held| held.is_deferred) {
                     connection.end_deferral(ticket, &mut self.subjects);
                 }
-                connection.count(now.monotonic, &mut self.subjects);
+                connection.count(now.monotonic, &mut self.subjects, &mut self.tenants, &self.limits);
                 connection.session.end_live_query(now.monotonic, ticket, refusal.code, &refusal.message);
                 self.note(conn, &id, LiveQueryStage::Ended);
                 return Ok(());
@@ -366,6 +380,7 @@ impl Hub {
         }
         connection.held.keep(ticket, keeping);
         self.subjects.keep(&mut connection.share, feed, &keeping);
+        self.tenants.keep(&mut connection.tenant_share, feed, &keeping);
         self.opened(now, feed, is_there);
         Ok(())
     }

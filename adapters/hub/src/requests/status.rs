@@ -211,13 +211,15 @@ impl Hub {
     /// Lets a live query wait whose set is loading; one that is wrong or not allowed is told so at once. It counts as one of its subject,
     /// and the bytes of its texts as those of live queries.
     fn park(&mut self, now: Now, conn: ConnectionId, mut asked: Asked) -> Result<(), Refusal> {
-        let Some(connection) = self.connections.find(conn) else { return Ok(()) };
-        let Some(who) = connection.principal.clone() else { return Ok(()) };
+        let who = self.connections.find(conn).and_then(|connection| connection.principal.clone());
+        let Some(who) = who else { return Ok(()) };
         let limit = self.limits.live_queries_per_subject;
         if self.subjects.of(&who.subject).live_queries + self.statuses.count_of(&who.subject) >= limit {
             self.counts.refusals.count(limit!(HubLimits.live_queries_per_subject));
             return Err(too_many_of_subject(limit, "live queries", None));
         }
+        self.room_of_tenant(&who)?;
+        let Some(connection) = self.connections.find(conn) else { return Ok(()) };
         let (bytes, parked) = (asked.bytes(), self.statuses.held(conn, Some(&who.subject)));
         let room = self.subjects.room(&connection.share, &connection.held.kept, parked, &self.limits);
         if bytes > room.left {

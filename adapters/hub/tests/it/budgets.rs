@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use liveset_core::{Query, SubscriptionSpec};
 use liveset_engine::{EngineLimits, Timestamp};
 use liveset_hub::{
-    Access, AuthRefused, HubConfig, HubLimits, Input, Policy, Principal, Restriction,
+    Access, AuthRefused, HubConfig, HubLimits, Input, Payer, Policy, Principal, Restriction,
     test_kit::{ClientId, World, upsert},
 };
 use serde_json::{Value, json};
@@ -130,13 +130,13 @@ fn queries_that_are_asked_once_are_on_the_account_of_their_subject() {
     let spec = Query::parse(scan(1).as_bytes()).expect("a query");
     let now = world.now();
     let mut asked = world.hub_mut().query(now, Some(&who), &spec).expect("allowed");
-    assert_eq!(asked.subject().map(|subject| &**subject), Some("a"));
+    assert_eq!(asked.payer().map(|payer| &*payer.subject), Some("a"));
     let (mut steps, mut turns, mut wait) = (0, 0, Duration::ZERO);
     let result = loop {
         let (flow, spent) = asked.step_within(usize::MAX, 1_000);
         assert!(spent < 1_100, "{spent} in one turn");
         (steps, turns) = (steps + spent, turns + 1);
-        wait = wait.max(world.hub_mut().pay(now, &who.subject, spent));
+        wait = wait.max(world.hub_mut().pay(now, &Payer::from(&who), spent));
         match flow {
             std::ops::ControlFlow::Break(result) => break result,
             std::ops::ControlFlow::Continue(rest) => asked = rest,
@@ -151,7 +151,7 @@ fn queries_that_are_asked_once_are_on_the_account_of_their_subject() {
         match asked {
             Ok(asked) => {
                 let (_, spent) = asked.step_within(usize::MAX, u64::MAX);
-                world.hub_mut().pay(now, &who.subject, spent);
+                world.hub_mut().pay(now, &Payer::from(&who), spent);
             }
             Err(refusal) => {
                 assert_eq!(refusal.code, liveset_core::ErrorCode::Overloaded, "{refusal:?}");

@@ -12,7 +12,7 @@ use fastrand::Rng;
 use liveset_core::{LiveQueryOptions, Query, SubscriptionSpec, Token};
 use liveset_engine::{EngineLimits, FieldKind, Op, SetDef, Timestamp};
 use liveset_hub::{
-    Access, HubConfig, HubLimits, Policy, Principal, Restriction,
+    Access, HubConfig, HubLimits, Payer, Policy, Principal, Restriction,
     test_kit::{ClientId, World, upsert},
 };
 use serde_json::json;
@@ -276,7 +276,7 @@ impl Sim {
         while self.r.usize(..10) < 9 {
             let (flow, spent) = asked.step_within(100, HOLD);
             assert!(spent <= HOLD + FILTER + 5_000, "{spent} steps in one turn");
-            self.world.hub_mut().pay(now, &who.subject, spent);
+            self.world.hub_mut().pay(now, &Payer::from(&who), spent);
             match flow {
                 ControlFlow::Break(_) => return,
                 ControlFlow::Continue(rest) => asked = rest,

@@ -27,6 +27,7 @@ mod staged;
 mod statuses;
 mod subjects;
 mod support;
+mod tenants;
 mod turns;
 mod waiting;
 mod watches;

@@ -175,6 +175,15 @@ impl Policy for OnlyA {
     }
 }
 
+/// Two of three subjects are of one tenant.
+fn tenant(subject: &str) -> Option<std::sync::Arc<str>> {
+    (subject != "c").then(|| "acme".into())
+}
+
+fn of_tenant(subject: &str) -> Principal {
+    Principal { tenant: tenant(subject), ..Principal::new(subject) }
+}
+
 /// What each subject holds by what its sessions say.
 fn recount(world: &World, clients: &[ClientId]) -> BTreeMap<String, SubjectUse> {
     let mut by_subject: BTreeMap<String, SubjectUse> = BTreeMap::new();
@@ -202,7 +211,7 @@ fn the_counts_agree_with_a_recount_whatever_happens() {
         }
         world.set_authenticator(|token| match token {
             "bad" => Err(AuthRefused),
-            subject => Ok(Principal::new(subject)),
+            subject => Ok(of_tenant(subject)),
         });
         let subjects = ["a", "b", "c"];
         let clients: Vec<ClientId> = (0..8).map(|i| world.connect(subjects[i % subjects.len()])).collect();
@@ -246,7 +255,8 @@ fn the_counts_agree_with_a_recount_whatever_happens() {
                 11 if step % 4 == 0 => drop(world.hub_mut().revoke(now, subject)),
                 12 => {
                     // Some act for somebody else from here on.
-                    let other = Principal::new(subject);
+                    let of = subjects[rng.usize(..subjects.len())];
+                    let other = Principal { tenant: tenant(of), ..of_tenant(subject) };
                     let mut which = rng.usize(..4);
                     world.hub_mut().reauthorize(now, |who| {
                         which += 1;
@@ -261,6 +271,7 @@ fn the_counts_agree_with_a_recount_whatever_happens() {
                 _ => drop(world.commit(vec![order(rng.usize(..9) as u32, step)])),
             }
             world.settle();
+            world.hub().check_totals();
             let counted = recount(&world, &clients);
             for subject in subjects {
                 let expected = counted.get(subject).copied().unwrap_or_default();

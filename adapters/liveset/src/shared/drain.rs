@@ -39,7 +39,7 @@ impl Note {
             }
             Note::Error(code) => tracing::debug!(code = code.as_str(), "the client is told of an error"),
             Note::Crowded(subject) => {
-                tracing::info!(?subject, "as many connections act for the subject as may");
+                tracing::info!(?subject, "as many connections act for the subject, or its tenant, as may");
             }
             Note::Panicked => {
                 tracing::error!("the policy panicked over this connection; the connection is closed");

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use liveset_core::{CloseCode, Monotonic, model::Refusals};
 use liveset_engine::Timestamp;
-use liveset_hub::{ConnectionId, ConnectionUse, Hub, Now, Parser, Positions, Timeouts, WatchId};
+use liveset_hub::{ConnectionId, ConnectionUse, Hub, Now, Parser, Payer, Positions, Timeouts, WatchId};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
@@ -216,11 +216,11 @@ impl Shared {
         look(&self.lock().hub)
     }
 
-    /// Work was done for a subject without the hub; says for how long no more is to be done for it.
-    pub(crate) fn pay(&self, subject: &Arc<str>, steps: u64) -> Duration {
+    /// Work was done for somebody without the hub; says for how long no more is to be done for them.
+    pub(crate) fn pay(&self, payer: &Payer, steps: u64) -> Duration {
         let mut state = self.lock();
         let now = Now { monotonic: self.monotonic(), wall: state.wall.now() };
-        state.hub.pay(now, subject, steps)
+        state.hub.pay(now, payer, steps)
     }
 
     // --- time ---

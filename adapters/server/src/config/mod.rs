@@ -20,6 +20,9 @@
 //! jwks_url = "https://issuer.example/jwks.json"
 //! write_scope = "liveset:write"    # without it, these tokens may only read
 //!
+//! [tenants]                        # without it, subjects share no limits
+//! claim = "tenant"                 # of which tenant a subject is: `limits.hub.…_per_tenant`, and metrics
+//!
 //! [[set]]
 //! name = "orders"
 //! key = "id"
@@ -72,7 +75,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use liveset::http::Origins;
-use liveset::{FieldKind, SetDef};
+use liveset::{FieldKind, Grant, SetDef};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -110,6 +113,8 @@ pub struct Config {
     pub log_format: Format,
     /// Who may connect.
     pub auth: AuthConfig,
+    /// Whose subjects share limits.
+    pub tenants: TenantsConfig,
     /// JSON Web Tokens that are accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jwt: Option<JwtConfig>,
@@ -147,6 +152,7 @@ impl Default for Config {
             log: "info".into(),
             log_format: Format::Text,
             auth: AuthConfig::default(),
+            tenants: TenantsConfig::default(),
             jwt: None,
             store: None,
             clock: ClockConfig::default(),
@@ -197,6 +203,28 @@ impl fmt::Debug for TokenConfig {
             .field("admin", &self.admin)
             .field("claims", &self.claims)
             .finish()
+    }
+}
+
+/// `[tenants]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TenantsConfig {
+    /// The claim that names the tenant of a subject: a text or a number. A subject without it is of none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claim: Option<String>,
+}
+
+impl TenantsConfig {
+    /// What a token entitles to, with its tenant.
+    pub(crate) fn tenancy(&self, grant: Grant) -> Grant {
+        let claim = self.claim.as_ref().and_then(|claim| grant.claims.get(claim));
+        let tenant = match claim {
+            Some(Value::String(name)) if !name.is_empty() => name.clone(),
+            Some(Value::Number(number)) => number.to_string(),
+            _ => return grant,
+        };
+        grant.tenant(tenant)
     }
 }
 
@@ -501,6 +529,7 @@ impl Config {
             ("listen", self.listen != read.listen),
             ("log_format", self.log_format != read.log_format),
             ("jwt", jwt_differs),
+            ("tenants", self.tenants != read.tenants),
             ("store", self.store != read.store),
             ("clock", self.clock != read.clock),
             ("tls", self.tls.is_some() != read.tls.is_some()),

@@ -41,6 +41,9 @@ impl Config {
             return problem(format!("trusted_proxies[{place}]"), error);
         }
         self.validate_tokens()?;
+        if self.tenants.claim.as_ref().is_some_and(String::is_empty) {
+            return problem("tenants.claim", "a claim has a name");
+        }
         self.jwt.as_ref().map_or(Ok(()), super::JwtConfig::validate)?;
         self.store.as_ref().map_or(Ok(()), super::StoreConfig::validate)?;
         validate_origins("cors.origins", &self.cors.origins)?;

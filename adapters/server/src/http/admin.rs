@@ -55,6 +55,8 @@ impl Wanted {
 struct Connection<'a> {
     id: u64,
     subject: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<&'a str>,
     address: Option<String>,
     state: &'a str,
     seconds: u64,
@@ -71,6 +73,7 @@ impl<'a> Connection<'a> {
         Connection {
             id: info.id,
             subject: info.subject.as_deref(),
+            tenant: info.tenant.as_deref(),
             address: info.address.map(|address| address.0.to_string()),
             state: info.state,
             seconds: info.age.as_secs(),
@@ -156,9 +159,6 @@ pub(super) async fn queries(
     .await
 }
 
-pub(super) async fn close(
-    State(app): State<App>,
-    caller: Caller,
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Source<'a> {
@@ -225,6 +225,9 @@ pub(super) async fn sources(State(app): State<App>, caller: Caller) -> Result<Re
     Ok(json(&serde_json::json!({ "count": listed.len(), "sources": listed })))
 }
 
+pub(super) async fn close(
+    State(app): State<App>,
+    caller: Caller,
     id: Result<Path<u64>, PathRejection>,
 ) -> Result<Response, ApiError> {
     caller.may_administer(&app).await?;
