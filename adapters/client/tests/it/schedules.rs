@@ -119,7 +119,12 @@ impl World {
         };
         if !becomes(is_true).await {
             let shown: Vec<_> = self.watchers.iter().map(Watcher::describe).collect();
-            panic!("LIVESET_SEED={seed}: {table:?}\nis not what is shown:\n{}", shown.join("\n"));
+            let connection = self.client.connection();
+            let (status, error) = (connection.status(), connection.error());
+            panic!(
+                "LIVESET_SEED={seed}: {status:?} {error:?}\n{table:?}\nis not what is shown:\n{}",
+                shown.join("\n")
+            );
         }
         for watcher in &mut self.watchers {
             let (frames, batches) = watcher.check().await;

@@ -105,6 +105,13 @@ impl Watcher {
     }
 }
 
+impl Drop for Watcher {
+    /// Else the client would go on, and find another test's server where its own has been.
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
 /// Each frame is a moment that was, and moments do not go back.
 async fn watch(mut live: LiveQuery<Row>, asked: Asked, history: History, seen: Arc<Mutex<Seen>>) {
     let (mut moment, mut was_shown) = (0, false);
