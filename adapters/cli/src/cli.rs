@@ -12,6 +12,7 @@ use crate::backup::{self, BackupArgs};
 use crate::bench::{self, BenchArgs};
 use crate::demo::{self, DemoArgs};
 use crate::replay::{self, ReplayArgs};
+use crate::types::{self, TypesArgs};
 use crate::watch::{self, WatchArgs};
 
 /// Live queries and events over WebSocket.
@@ -41,6 +42,9 @@ pub enum Command {
     /// Copy a store, also while a server has it open
     #[command(after_help = BACKUP_EXAMPLES)]
     Backup(BackupArgs),
+    /// Print the sets of a server and their fields as types of TypeScript
+    #[command(after_help = TYPES_EXAMPLES)]
+    Types(TypesArgs),
     /// Load a server with many connections, and measure how long its diffs take
     #[command(after_help = BENCH_EXAMPLES)]
     Bench(Box<BenchArgs>),
@@ -96,6 +100,12 @@ Examples:
   liveset backup data/liveset.db /backups/monday.db
   liveset serve --config liveset.toml --store copy.db";
 
+const TYPES_EXAMPLES: &str = "\
+Examples:
+  liveset types --token change-me > liveset.d.ts
+  liveset types --url https://live.example --token change-me > src/liveset.d.ts
+  liveset types --url https://live.example --ca authority.pem --token change-me > liveset.d.ts";
+
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
   liveset completions bash > /etc/bash_completion.d/liveset
@@ -136,6 +146,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Watch(args) => watch::run(args).await?,
         Command::Demo(args) => demo::run(args).await?,
         Command::Backup(args) => backup::run(args).await?,
+        Command::Types(args) => types::run(args).await?,
         Command::Bench(args) => bench::run(*args).await?,
         Command::Completions { shell } => complete(shell, &mut std::io::stdout()),
     }
@@ -181,9 +192,17 @@ mod tests {
             let mut script = Vec::new();
             complete(shell, &mut script);
             let script = String::from_utf8(script).unwrap();
-            for command in
-                ["serve", "replay", "watch", "demo", "backup", "bench", "print-config", "compare-stalled"]
-            {
+            for command in [
+                "serve",
+                "replay",
+                "watch",
+                "demo",
+                "backup",
+                "types",
+                "bench",
+                "print-config",
+                "compare-stalled",
+            ] {
                 assert!(script.contains(command), "{shell}: {command}");
             }
         }

@@ -6,6 +6,7 @@
 //! liveset watch URL --set E --filter F    a live query in the terminal
 //! liveset demo                             a server with a small simulated shop and a page
 //! liveset backup STORE COPY                a copy of a store, while a server has it open
+//! liveset types                            the sets of a server as types of TypeScript
 //! liveset bench                            many connections to a server, and how long its diffs take
 //! liveset completions SHELL                what a shell completes
 //! ```
@@ -21,5 +22,6 @@ mod client;
 pub mod demo;
 pub mod load;
 pub mod replay;
+pub mod types;
 mod url;
 pub mod watch;

@@ -66,6 +66,7 @@ const BLOCKS: &[(&str, &str, How)] = &[
     ("toml", "[store]", How::Store),
     ("text", "sqlite3 liveset.db", How::NotRun("sqlite3 may not be there")),
     ("toml", "", How::Section),
+    ("text", "db.live({", How::NotRun("the tests of adapters/client-ts hold the same against the compiler")),
     ("text", "status == ", How::Filters),
     ("json", "{\"edge\"", How::Query),
     (
@@ -202,6 +203,10 @@ const COMMANDS: &[(&str, Outcome)] = &[
     (
         "curl -H 'Authorization: Bearer change-me' http://127.0.0.1:8080/schema",
         Outcome::Prints(&[r#""title":"orders""#]),
+    ),
+    (
+        "liveset types --url http://127.0.0.1:8080 --token change-me",
+        Outcome::Prints(&["export type Schema = {", "orders: {", "id: string | number"]),
     ),
     ("liveset backup liveset.db copy.db", OF_THE_STORE),
     ("liveset serve --config liveset.toml", OF_THE_STORE),

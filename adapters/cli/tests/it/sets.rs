@@ -1,6 +1,7 @@
 //! What sets there are, and what is in them, over HTTP.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -160,6 +161,51 @@ async fn a_set_has_the_schema_that_it_declares() {
     assert!(part.get("users").is_none(), "{part}");
     let properties: Vec<_> = part["orders"]["properties"].as_object().unwrap().keys().collect();
     assert_eq!(properties, ["id", "total"]);
+}
+
+#[test]
+fn a_schema_is_printed_as_types() {
+    let server = start();
+    let types = |token: &str| {
+        let url = format!("http://{}", server.address);
+        let mut liveset = Command::new(env!("CARGO_BIN_EXE_liveset"));
+        liveset.args(["types", "--url", &url, "--token", token]).env_remove("LIVESET_CA").output().unwrap()
+    };
+    let expected = "\
+// Written by `liveset types`.
+import '@liveset/client'
+
+/** The sets of the server, and the rows of each. */
+export type Schema = {
+  orders: {
+    customer: {
+      name: string
+      since?: string | null
+    }
+    id: string | number
+    total: number
+  }
+  users: {
+    admin?: boolean | null
+    email: string | number
+  }
+}
+
+declare module '@liveset/client' {
+  interface Register {
+    schema: Schema
+  }
+}
+";
+    let answer = types(TOKEN);
+    assert_eq!(String::from_utf8(answer.stdout).unwrap(), expected);
+    assert!(answer.status.success());
+    let part = String::from_utf8(types("of-acme").stdout).unwrap();
+    assert!(part.contains("    total: number\n") && !part.contains("customer"), "{part}");
+    let refused = types("nobody");
+    assert!(!refused.status.success() && refused.stdout.is_empty());
+    let complaint = String::from_utf8(refused.stderr).unwrap();
+    assert!(complaint.contains("answered with AUTH_FAILED"), "{complaint}");
 }
 
 fn sorted(text: &str) -> BTreeSet<&str> {

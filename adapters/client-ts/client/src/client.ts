@@ -2,7 +2,7 @@ import { Link, type Connection, type ConnectionOptions } from './connection.js'
 import { call, closed, LivesetError } from './error.js'
 import { Live, type LiveQuery, type Snapshot } from './live.js'
 import type { ClientMessage, ServerMessage, WireQuery } from './messages.js'
-import { wire, type Query, type Sets } from './query.js'
+import { wire, type Query, type Registered, type Sets } from './query.js'
 
 export interface ClientOptions extends ConnectionOptions {
   /** Milliseconds for which a live query is kept when nobody listens any more. Default: 5,000. */
@@ -27,11 +27,11 @@ export interface EventOptions {
 /** A connection to a server, with its live queries and events. `S` names its sets and their rows. */
 export interface LivesetClient<S extends Sets = Sets> {
   /** The live query, which starts when somebody listens. Equal queries are the same one. */
-  live<From extends keyof S & string>(query: Query<From>): LiveQuery<S[From]>
-  live<T extends object>(query: Query): LiveQuery<T>
+  live<From extends keyof S & string>(query: Query<From, S[From]>): LiveQuery<S[From]>
+  live<T extends object = never>(query: Query<keyof S & string, NoInfer<T>>): LiveQuery<T>
   /** The result of a query, once. */
-  query<From extends keyof S & string>(query: Query<From>): Promise<Snapshot<S[From]>>
-  query<T extends object>(query: Query): Promise<Snapshot<T>>
+  query<From extends keyof S & string>(query: Query<From, S[From]>): Promise<Snapshot<S[From]>>
+  query<T extends object = never>(query: Query<keyof S & string, NoInfer<T>>): Promise<Snapshot<T>>
   /** Calls the listener for these events of a path, until what is returned is called. */
   events(
     path: string,
@@ -49,7 +49,7 @@ export interface LivesetClient<S extends Sets = Sets> {
 }
 
 /** Connects to a server. */
-export function createClient<S extends Sets = Sets>(options: ClientOptions): LivesetClient<S> {
+export function createClient<S extends Sets = Registered>(options: ClientOptions): LivesetClient<S> {
   return new Client(options) as LivesetClient<S>
 }
 

@@ -3,4 +3,4 @@ export type { ClientOptions, EventOptions, LivesetClient, LivesetEvent } from '.
 export type { Connection, ConnectionOptions, ConnectionStatus, Socket } from './connection.js'
 export { LivesetError } from './error.js'
 export type { Change, LiveQuery, Reason, Snapshot, Status } from './live.js'
-export type { Param, Query, Sets } from './query.js'
+export type { FieldPath, Param, Query, Register, Registered, Sets } from './query.js'

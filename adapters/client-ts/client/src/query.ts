@@ -14,8 +14,21 @@ export type Param =
 /** Names of sets, and what their rows are. */
 export type Sets = Record<string, object>
 
+/** What `liveset types` has written of the server's sets: its file adds `schema`. */
+export interface Register {}
+
+/** The sets that the compiler knows: those that `liveset types` has written, or else any. */
+export type Registered = Register extends { schema: infer S extends Sets } ? S : Sets
+
+/** The path of a field, such as `customer.name`. The compiler checks its first name where it knows the fields of a row. */
+export type FieldPath<Row extends object> = [Row] extends [never]
+  ? never
+  : [keyof Row] extends [never]
+    ? string
+    : (keyof Row & string) | `${keyof Row & string}.${string}` | `\`${string}`
+
 /** Which rows of which set, in which order. */
-export interface Query<From extends string = string> {
+export interface Query<From extends string = string, Row extends object = object> {
   /** The set. */
   readonly from: From
   /** A filter, such as `status == $s and createdAt > now - 7 days`. Values belong in `params`. */
@@ -27,7 +40,7 @@ export interface Query<From extends string = string> {
   /** At most so many rows. Default: the server's cap, which is 1,000. `0` is a live count. */
   readonly limit?: number | undefined
   /** Only these fields, and the key. Default: all. */
-  readonly fields?: readonly string[] | undefined
+  readonly fields?: readonly FieldPath<Row>[] | undefined
 }
 
 const param = (value: Param): unknown =>

@@ -11,11 +11,13 @@ export const program: string | undefined = [process.env['LIVESET_BIN'], `${proce
   .filter((path) => path !== undefined)
   .find((path) => existsSync(path))
 
-/** A real server, with the set `orders` and the token `s3cret`. */
+/** A real server with the token `s3cret`, and with the set `orders`, or with those that a configuration has. */
 export class Server {
   #child: ChildProcess | undefined
   readonly #folder = mkdtempSync(join(tmpdir(), 'liveset-'))
   address = '127.0.0.1:0'
+
+  constructor(readonly config?: string) {}
 
   get url(): string {
     return `ws://${this.address}/ws`
@@ -23,9 +25,10 @@ export class Server {
 
   /** Starts it where it was before, with these rows, and waits until it is ready. */
   async start(rows: object[] = []): Promise<void> {
-    const file = join(this.#folder, 'orders.ndjson')
-    writeFileSync(file, rows.map((row) => `${JSON.stringify(row)}\n`).join(''))
-    const options = ['--listen', this.address, '--token', 'shop=s3cret', '--set', `orders=${file}`]
+    const file = join(this.#folder, this.config ? 'liveset.toml' : 'orders.ndjson')
+    writeFileSync(file, this.config ?? rows.map((row) => `${JSON.stringify(row)}\n`).join(''))
+    const sets = this.config ? ['--config', file] : ['--set', `orders=${file}`]
+    const options = ['--listen', this.address, '--token', 'shop=s3cret', ...sets]
     const child = spawn(program!, ['serve', ...options], {
       stdio: ['ignore', 'pipe', 'pipe'],
     })

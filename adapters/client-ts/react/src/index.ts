@@ -5,6 +5,7 @@ import type {
   LivesetClient,
   LivesetEvent,
   Query,
+  Registered,
   Sets,
   Snapshot,
   Status,
@@ -38,7 +39,7 @@ export function LivesetProvider<S extends Sets>(props: { client: LivesetClient<S
 }
 
 /** The client of the provider. */
-export function useLiveset<S extends Sets = Sets>(): LivesetClient<S> {
+export function useLiveset<S extends Sets = Registered>(): LivesetClient<S> {
   const client = useContext(Client)
   if (!client) throw new Error('Put a <LivesetProvider client={createClient(…)}> around this component.')
   return client as unknown as LivesetClient<S>
@@ -48,12 +49,20 @@ export function useLiveset<S extends Sets = Sets>(): LivesetClient<S> {
  * A live query, which may be written inline; `null` is none. With other arguments it shows what is known of those, which
  * may be nothing yet, or with `keepPrevious` what it showed before, marked by `isPrevious`.
  */
+export function useLiveQuery<From extends keyof Registered & string>(
+  query: Query<From, Registered[From]> | null,
+  options?: { keepPrevious?: boolean },
+): LiveResult<Registered[From]>
+export function useLiveQuery<T extends object = never>(
+  query: Query<keyof Registered & string, NoInfer<T>> | null,
+  options?: { keepPrevious?: boolean },
+): LiveResult<T>
 export function useLiveQuery<T extends object>(
   query: Query | null,
   options: { keepPrevious?: boolean } = {},
 ): LiveResult<T> {
-  const client = useLiveset()
-  const snapshot = useSnapshot(query && client.live<T>(query))
+  const client = useLiveset<Sets>()
+  const snapshot = useSnapshot(query && (client.live(query) as unknown as LiveQuery<T>))
   const shown = useRef<Snapshot<T>>(undefined)
   useEffect(() => {
     if (snapshot && snapshot.status !== 'loading') shown.current = snapshot
@@ -67,8 +76,14 @@ export function useLiveQuery<T extends object>(
 }
 
 /** A live query that has rows: until then the component suspends. A query that is refused is thrown. */
+export function useLiveQuerySuspense<From extends keyof Registered & string>(
+  query: Query<From, Registered[From]>,
+): Snapshot<Registered[From]>
+export function useLiveQuerySuspense<T extends object = never>(
+  query: Query<keyof Registered & string, NoInfer<T>>,
+): Snapshot<T>
 export function useLiveQuerySuspense<T extends object>(query: Query): Snapshot<T> {
-  const live = useLiveset().live<T>(query)
+  const live = useLiveset<Sets>().live(query) as unknown as LiveQuery<T>
   const snapshot = useSnapshot(live)
   // The promise belongs to the client, so a component that is thrown away and made again waits for the same one.
   if (snapshot.status === 'loading') throw live.ready()
