@@ -37,6 +37,11 @@ impl Status {
     pub fn is_live(&self) -> bool {
         *self == Status::Live
     }
+
+    /// Whether rows have been shown, and may come back.
+    pub(crate) fn has_rows(&self) -> bool {
+        matches!(self, Status::Live | Status::Stale { .. })
+    }
 }
 
 /// Why a live query is not live.

@@ -465,8 +465,14 @@ impl Talk {
         self.changed.remove(&key);
         let Some(watched) = wishes.watched.get_mut(&key) else { return };
         (watched.progress, watched.source) = (Progress::Asked, SetStatus::Live);
+        let is_passing = match error.code {
+            Some(ErrorCode::Overloaded | ErrorCode::RateLimited) => true,
+            // What was taken before may still be counted for the connection that was lost.
+            Some(ErrorCode::LimitExceeded) => watched.shown.status().has_rows(),
+            _ => false,
+        };
         match error.code {
-            Some(ErrorCode::Overloaded | ErrorCode::RateLimited) => {
+            _ if is_passing => {
                 watched.shown.doubt(Some(Cause::Overloaded));
                 self.due.set(key, Some(now + pause(&self.timing, watched.attempt)));
                 watched.attempt += 1;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use liveset::Limits;
 use liveset_client::{BuildError, Cause, Client, ConnectionStatus, Error, Status, Token};
 use tokio::time::Instant;
 
@@ -69,6 +70,34 @@ async fn a_server_that_is_not_there_yet_is_waited_for() {
     network.lead_to(server.address);
     until("the rows are there", || ids(&live) == ["a"] && live.status().is_live()).await;
     assert!(connection.error().is_none());
+}
+
+#[tokio::test]
+async fn a_connection_that_the_server_has_not_given_up_yet_ends_no_live_query() {
+    let mut limits = Limits::default();
+    limits.hub.live_queries_per_subject = 1;
+    let server = Server::with(&Arc::default(), &[row("a", 1, 1)], |builder| builder.limits(limits));
+    let network = Network::to(server.address).await;
+    let client = builder(&network.url())
+        .timing(|timing| {
+            (timing.silence, timing.answer) = (Duration::from_millis(200), Duration::from_millis(100))
+        })
+        .connect()
+        .unwrap();
+    let live = soon(client.live::<Row>(ROWS).subscribe()).await.unwrap();
+    let old = server.liveset.connections()[0].id;
+    // Only the client notices.
+    network.stall();
+    until("it is refused for now", || {
+        matches!(live.status(), Status::Stale { cause: Cause::Overloaded, .. })
+    })
+    .await;
+    assert_eq!(ids(&live), ["a"]);
+    // Others, which never were live, are told.
+    let refused = soon(client.query::<Row>(ROWS)).await.unwrap_err();
+    assert!(refused.to_string().starts_with("LIMIT_EXCEEDED"), "{refused}");
+    assert!(server.liveset.close_connection(old));
+    until("it is live again", || live.status().is_live()).await;
 }
 
 /// The clock of this test stands still from the stall on, and jumps from deadline to deadline.
