@@ -374,7 +374,8 @@ export class Live implements LiveQuery<object> {
       return this.#ask()
     }
     this.lost()
-    if (code === 'OVERLOADED' || code === 'RATE_LIMITED') {
+    // What was taken before may still be counted for the connection that was lost.
+    if (code === 'OVERLOADED' || code === 'RATE_LIMITED' || (code === 'LIMIT_EXCEEDED' && this.hasRows)) {
       this.#timer = setTimeout(() => this.open(), this.client.link.wait(this.#attempt++))
     } else {
       this.#error = new LivesetError(code, message)

@@ -276,7 +276,12 @@ test('a query that is forbidden from now on shows nothing any more; one that has
   expect(q.current).toMatchObject({ status: 'stale', reason: 'overloaded', data: [row('a', 1)] })
   await wait(200)
   expect(q.current).toMatchObject({ status: 'live', reason: undefined })
-  end('FORBIDDEN', '2')
+  end('LIMIT_EXCEEDED', '2')
+  await wait(1)
+  expect(q.current).toMatchObject({ status: 'stale', reason: 'overloaded', data: [row('a', 1)] })
+  await wait(200)
+  expect(q.current).toMatchObject({ status: 'live', reason: undefined })
+  end('FORBIDDEN', '3')
   await wait(1)
   expect(q.current).toMatchObject({ status: 'error', data: [], error: { code: 'FORBIDDEN' } })
   // The next connection asks again: the token may be another.
