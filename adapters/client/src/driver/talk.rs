@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use liveset_core::model::SetStatus;
+use liveset_core::model::{Count, SetStatus};
 use liveset_core::time::Deadlines;
 use liveset_core::{
     AuthOptions, ClientEvent, ClientLimits, ClientSession, ErrorCode, LiveQueryOptions, LiveQueryRequest,
@@ -25,8 +25,9 @@ use crate::timing::Timing;
 const RATE: Rate = Rate { per_second: 80, burst: 250 };
 /// More rows than this are not told to a server that has no version of them: it takes 64 KiB at once.
 const MOST_TOLD: usize = 1_800;
-/// A live query that was resumed may have nothing to come. So long it is waited for.
+/// A live query that was resumed may have nothing to come. So long it is waited for; longer where its count says that something comes.
 const SETTLE: Duration = Duration::from_millis(200);
+const SETTLE_CHANGED: Duration = Duration::from_secs(5);
 
 const OPTIONS: LiveQueryOptions = LiveQueryOptions {
     positions: true,
@@ -204,12 +205,11 @@ impl Talk {
             }
         }
         while let Some(key) = self.due.pop_due(now) {
-            if self.settling.remove(&key) {
-                self.complete(key, wishes);
-            } else if wishes.watched.contains_key(&key) {
-                self.create(key, wishes);
-            } else {
-                self.subscribe(key, wishes);
+            self.settling.remove(&key);
+            match wishes.watched.get(&key).map(|watched| &watched.progress) {
+                Some(Progress::Resuming(_)) => self.complete(key, wishes),
+                Some(_) => self.create(key, wishes),
+                None => self.subscribe(key, wishes),
             }
         }
         self.session.handle_timeout(now);
@@ -350,15 +350,23 @@ impl Talk {
             return;
         };
         let asked = watched.held.as_ref().and_then(|held| held.version()).map(Box::from);
-        let version = self.session.live_query(id).and_then(|result| result.version());
-        match version {
+        let result = self.session.live_query(id);
+        let count = result.map(|result| Count { total: result.total_count(), capped: result.capped() });
+        match result.and_then(|result| result.version()) {
             // What its rows lack follows.
             None => watched.progress = Progress::Resuming(None),
             // By this version nothing has changed, or that follows.
             Some(version) if asked.as_deref() == Some(version) => {
                 watched.progress = Progress::Resuming(asked);
-                self.settling.insert(key);
-                self.due.set(key, Some(now + SETTLE));
+                // The count is that of now already: with another one the rows do not belong to it yet.
+                let settle = match count == Some(watched.shown.count()) {
+                    true => {
+                        self.settling.insert(key);
+                        SETTLE
+                    }
+                    false => SETTLE_CHANGED,
+                };
+                self.due.set(key, Some(now + settle));
             }
             Some(_) => self.complete(key, wishes),
         }

@@ -126,7 +126,9 @@ async fn watch(mut live: LiveQuery<Row>, asked: Asked, history: History, seen: A
             let later = history[moment..]
                 .iter()
                 .position(|table| asked.result(table) == (shown.clone(), rows.total_count()));
-            moment += later.unwrap_or_else(|| panic!("{asked:?}: no moment since {moment} shows {shown:?}"));
+            moment += later.unwrap_or_else(|| {
+                panic!("{asked:?}: no moment since {moment} shows {} in all, {shown:?}", rows.total_count())
+            });
         }
         let mut seen = seen.lock().unwrap();
         (seen.shown, seen.count, seen.is_live) = (shown, rows.total_count(), status.is_live());
