@@ -114,11 +114,12 @@ liveset_core::model::limits! {
         /// A commit or a moment of time that costs more is brought to the queries in slices, between which other
         /// inputs are taken; so is all other work that was put off.
         ///
-        /// A commit spends at most a quarter of it on moments of time that are due before it. On the queries that no index
-        /// finds, and on those that may cost more than 256 steps for each row that an index finds them by, it spends 2,000
-        /// steps, the cheapest first, of which the last one may take up to a quarter of a hold; or as much as it takes by
-        /// itself where that is more: 16 steps for each row, and one for 16 bytes of it. The diffs of the other queries
-        /// leave first. To put a query off takes a step.
+        /// A commit spends at most a quarter of it on moments of time that are due before it. By itself it takes 16 steps for each
+        /// row, and one for 16 bytes of it. Half as many, 256 at least, it spends on the queries that no index finds, and on
+        /// those that may cost more than 256 steps for each row that an index finds them by: the cheapest first, of which the
+        /// last one may take up to a quarter of a hold. The rest is left in one step, and has its turn when the diffs of the
+        /// others have left ([`leaving_scans`](crate::Engine::leaving_scans)). An engine that leaves nothing spends as much
+        /// as the commit takes by itself, 2,000 at least, and a step to put a query off.
         ///
         /// Every call of [`Engine`](crate::Engine) keeps to it, time that passes before a commit or a query
         /// included. What may come on top:
@@ -128,6 +129,8 @@ liveset_core::model::limits! {
         /// - planning a query: about five steps for each byte of its filter and its order, 128 for each test
         ///   over `now` that no other query asks, and a look at up to 48 rows, of 8,192 steps for each of three
         ///   purposes at most; closing one takes as much as filing it did;
+        /// - what a commit has left, before another input: 2,000 steps, of which the last query may take a quarter of a hold, and a step
+        ///   to put each of the others off;
         /// - for a commit, storing it, 64 steps for each changed row, two for each field that the row is looked
         ///   up by, and one for each query that it is found by; with several shards a hold for each of them;
         /// - a result that is computed again as a whole: eight steps for each row that its window may hold;

@@ -125,6 +125,8 @@ pub struct Engine {
     opened: VecDeque<FeedId>,
     /// The last `now` given.
     now: Timestamp,
+    /// Whether a commit may leave queries untried that no index finds.
+    leaves_scans: bool,
     /// The last call for time took more than half of a hold while something was put off: the next one is a slice.
     owes_slice: bool,
     version: u64,
@@ -182,6 +184,7 @@ impl Engine {
             waiting: HashSet::default(),
             opened: VecDeque::new(),
             now: Timestamp::MIN,
+            leaves_scans: false,
             owes_slice: false,
             version: 0,
             next_feed: 0,
@@ -195,6 +198,15 @@ impl Engine {
     #[must_use]
     pub fn starting_at(mut self, version: u64) -> Self {
         self.version = self.version.max(version);
+        self
+    }
+
+    /// Lets a commit return when those queries have taken it that an index finds, and a few others: [`is_unfinished`](Self::is_unfinished)
+    /// is true then, [`owes`](Self::owes) tells which feeds have not taken it, and [`finish_commit`](Self::finish_commit) brings it to
+    /// them. So whoever is found is told first, whatever others ask. Any other input finishes the commit before it does its own.
+    #[must_use]
+    pub fn leaving_scans(mut self) -> Self {
+        self.leaves_scans = true;
         self
     }
 
@@ -276,7 +288,8 @@ impl Engine {
     fn apply(&mut self, now: Timestamp, staged: Staged, spread: impl FnOnce(&mut [Part<'_>])) -> Committed {
         let most = (self.limits.enforced_hold() / OF_HOLD_AT_COMMIT).max(1);
         let own_steps = self.own_steps(&staged);
-        let spare = Spare { steps: own_steps.max(LITTLE).min(most), most };
+        let little = if self.leaves_scans { (own_steps / 2).max(AT_ONCE) } else { own_steps.max(LITTLE) };
+        let spare = Spare { steps: little.min(most), most };
         let left = self.pass(now, most);
         self.take_again();
 
@@ -334,8 +347,15 @@ impl Engine {
                 self.spare.push(changes);
             }
         }
+        if !self.leaves_scans {
+            self.finish_commit(0);
+        }
         self.grant_wishes();
-        self.follow_up(left);
+        if self.is_unfinished() {
+            self.take_again();
+        } else {
+            self.follow_up(left);
+        }
         Committed { commit: self.stats.commits, changed, version, own_steps }
     }
 
@@ -612,6 +632,8 @@ const OF_HOLD_AT_COMMIT: u64 = 4;
 /// Steps that every commit may take for queries that no index finds, however small it is: to fall behind and to catch up costs more than
 /// to try a few of them.
 const LITTLE: u64 = 2_000;
+/// The same where a commit may leave them, and they are tried together later.
+const AT_ONCE: u64 = 256;
 /// The steps of storing a row that was read.
 const STORING_STEPS: u64 = 16;
 /// A buffer for more changes than that is not kept.

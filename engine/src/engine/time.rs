@@ -43,6 +43,7 @@ impl Engine {
 
     /// Makes every result true as of `now`, as far as `most` steps of a hold allow. Returns the steps that are left of the hold.
     pub(super) fn pass(&mut self, now: Timestamp, most: u64) -> u64 {
+        self.finish_first();
         let hold = self.limits.enforced_hold();
         let then = std::mem::replace(&mut self.now, now);
         if now == then {

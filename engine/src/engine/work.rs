@@ -2,9 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{Engine, trim};
+use super::{Engine, LITTLE, OF_HOLD_AT_COMMIT, trim};
 use crate::{
-    shard::{Shard, behind::Hold, view::View},
+    shard::{
+        Shard, Spare,
+        behind::Hold,
+        view::{Shape, View},
+    },
     store::set::history::{HistoryEntry, Weight},
     update::FeedId,
 };
@@ -20,6 +24,51 @@ impl Engine {
         (0..self.sets.len()).for_each(|number| self.build_if_small(number, &mut left));
     }
 
+    /// Whether a commit has left queries untried; see [`leaving_scans`](Self::leaving_scans).
+    pub fn is_unfinished(&self) -> bool {
+        self.shards.iter().any(Shard::is_unfinished)
+    }
+
+    /// Whether a commit was left untried on the query of a feed. O(1).
+    pub fn owes(&self, feed: FeedId) -> bool {
+        let shard = &self.shards[self.shard_of_feed(feed)];
+        let view = shard.feeds.get(&feed).and_then(|view| shard.view(*view));
+        view.is_some_and(|view| match view.shape {
+            Shape::Window { filter, .. } => shard.owes(filter).is_some(),
+            Shape::Stretch { .. } => false,
+        })
+    }
+
+    /// Tries what a commit has left on the queries that it was not tried on, those that cost little first, as far as `steps` steps
+    /// allow, of which the last one may take up to a quarter of a hold; the others fall behind. Returns how many steps it took; none where
+    /// nothing was left.
+    pub fn finish_commit(&mut self, steps: u64) -> u64 {
+        if !self.is_unfinished() {
+            return 0;
+        }
+        let before = self.steps();
+        let unfinished: BTreeSet<usize> =
+            self.shards.iter().flat_map(|shard| shard.unfinished()).map(|(set, _)| set).collect();
+        let most = steps.max(self.limits.enforced_hold() / OF_HOLD_AT_COMMIT);
+        let mut spare = Spare { steps, most };
+        let Self { shards, sets, limits, .. } = self;
+        shards.iter_mut().for_each(|shard| shard.finish(sets, limits.tuning, &mut spare));
+        for number in unfinished {
+            if let Some((_, set)) = self.sets.get_index_mut(number) {
+                trim(&self.shards, number, set);
+            }
+            self.bound_history(number);
+        }
+        self.grant_wishes();
+        self.take_again();
+        self.steps() - before
+    }
+
+    /// Does that before an input that is about something else.
+    pub(super) fn finish_first(&mut self) {
+        self.finish_commit(LITTLE);
+    }
+
     /// Whether some open query is behind its set, or is being computed again as a whole.
     pub fn is_behind(&self) -> bool {
         let is_again =
@@ -30,6 +79,7 @@ impl Engine {
     /// Lets queries that are behind their set take what they have missed, in turn, for about `steps` steps. Returns how many it took.
     pub fn catch_up(&mut self, steps: u64) -> u64 {
         let mut left = steps;
+        left -= left.min(self.finish_commit(left / OF_HOLD_AT_COMMIT));
         self.take_missed(&mut left);
         let is_again =
             |(shard, view): &&(usize, u32)| self.shards[*shard].view(*view).is_some_and(View::is_again);
@@ -104,12 +154,19 @@ impl Engine {
     /// Computes queries again as a whole, those first that are furthest behind, as long as a set keeps too much for them.
     pub(super) fn bound_history(&mut self, number: usize) {
         let hold = self.hold();
+        let (rows, bytes) = (self.limits.max_behind_rows, self.limits.max_behind_bytes);
+        let is_too_much = |of: Weight| of.rows > rows || of.bytes > bytes;
+        let of_set = self.sets.get_index(number).map(|(_, set)| set.history.live());
+        if self.is_unfinished() && of_set.is_some_and(is_too_much) {
+            // Those for whom it is kept fall behind, which is how they are found here.
+            self.finish_commit(0);
+            return;
+        }
         let Self { shards, sets, limits, stats, .. } = self;
         let Some((_, set)) = sets.get_index_mut(number) else { return };
         if set.history.is_empty() && !set.history.has_old() {
             return;
         }
-        let is_too_much = |of: Weight| of.rows > limits.max_behind_rows || of.bytes > limits.max_behind_bytes;
         // With half of what may wait, those that are furthest behind are given up in slices; with all of it, at once.
         let most = Weight { rows: limits.max_behind_rows / 2, bytes: limits.max_behind_bytes / 2 };
         let cut = set.history.cut(most);
@@ -196,6 +253,7 @@ impl Engine {
     /// steps that are left.
     pub(super) fn work_on(&mut self, budget: usize, steps: u64, wanted: Option<(usize, u32)>) -> u64 {
         let (mut left, mut steps) = (budget, steps);
+        steps -= steps.min(self.finish_commit(steps / OF_HOLD_AT_COMMIT));
         if let Some((shard, view)) = wanted
             && self.shards[shard].waits(view)
             && let Some(number) = self.shards[shard].view(view).map(|view| view.identity.set)

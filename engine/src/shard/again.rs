@@ -82,6 +82,7 @@ impl Shard {
             timers.clear();
             old.map(|at| self.deadlines.remove(&(at, id)));
         }
+        self.come_abreast(id);
     }
 
     /// A view whose rows are to be looked at once more; each once.

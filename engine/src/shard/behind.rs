@@ -40,14 +40,16 @@ pub(crate) struct Hold {
 impl Shard {
     /// The rows as a filter sees them.
     pub(super) fn rows_of<'a>(&self, filter: u32, set: &'a Set) -> Rows<'a> {
-        match self.filters.get(filter as usize).map(|filter| &filter.pace) {
-            Some(Pace::Behind(behind)) => set.before(behind.entry),
-            Some(Pace::Current) | None => set.during(&[]),
-        }
+        let entry = match self.filters.get(filter as usize).map(|filter| &filter.pace) {
+            Some(Pace::Behind(behind)) => Some(behind.entry),
+            Some(Pace::Current) | None => self.owes(filter),
+        };
+        entry.map_or_else(|| set.during(&[]), |entry| set.before(entry))
     }
 
-    /// A filter takes what its set does now, and what it does later, out of the set's history. Its results are as of `then`.
-    pub(super) fn fall_behind(&mut self, id: u32, then: Timestamp, moment: AsOf<'_>) {
+    /// A filter takes what its set does now, and what it does later, out of the set's history: `entry`, which makes `version`, is the
+    /// next. Its results are as of `then`.
+    pub(super) fn fall_behind(&mut self, id: u32, then: Timestamp, (entry, version): (u64, u64)) {
         let filter = &mut self.filters[id as usize];
         if !filter.is_current() {
             return;
@@ -55,7 +57,6 @@ impl Shard {
         if let Timed::ByNode(timers) = &filter.timed {
             timers.next().map(|at| self.deadlines.remove(&(at, id)));
         }
-        let entry = moment.rows.set.history.end();
         filter.pace = Pace::Behind(Box::new(Behind {
             entry,
             place: 0,
@@ -63,20 +64,21 @@ impl Shard {
             taken: Vec::new(),
             is_hopeless: false,
         }));
+        self.leave_abreast(id);
         self.behind.push_back(id);
         self.work.fell_behind += 1;
         self.work.steps += 1;
         let (filter, lags) = (&self.filters[id as usize], &mut self.lags);
         for view in filter.views.iter().filter_map(|view| self.views.get(*view as usize)) {
             if view.is_done() {
-                lags.extend(view.feeds.iter().map(|feed| Lag::new(feed.id, Some(moment.version - 1))));
+                lags.extend(view.feeds.iter().map(|feed| Lag::new(feed.id, Some(version - 1))));
             }
         }
     }
 
     /// The views of a filter are to look at all rows once more, when there is a slice for that.
     pub(crate) fn give_up(&mut self, id: u32, then: Timestamp, moment: AsOf<'_>) {
-        self.fall_behind(id, then, moment);
+        self.fall_behind(id, then, moment.entry());
         if let Some(SharedFilter { pace: Pace::Behind(behind), .. }) = self.filters.get_mut(id as usize) {
             behind.is_hopeless = true;
         }
@@ -106,14 +108,15 @@ impl Shard {
         behind.retain(|id| filters.get(*id as usize).is_some_and(|filter| !filter.is_current()));
     }
 
-    /// Whether some filter is behind its set.
+    /// Whether some filter has not taken all that its set did.
     pub(crate) fn is_behind(&self) -> bool {
-        !self.behind.is_empty()
+        !self.behind.is_empty() || self.is_unfinished()
     }
 
     /// The first entry of a set's history that some filter has not taken.
     pub(crate) fn first_entry(&self, set: usize) -> Option<u64> {
-        self.behind_in(set).map(|(_, entry)| entry).min()
+        let unfinished = self.unfinished().filter(|(of, _)| *of == set).map(|(_, entry)| entry);
+        self.behind_in(set).map(|(_, entry)| entry).chain(unfinished).min()
     }
 
     /// Whether a row of one that is behind flips up to a moment: time that passes is an entry for it then.
@@ -145,9 +148,9 @@ impl Shard {
         })
     }
 
-    /// How many filters are behind their set.
+    /// How many filters are behind their set. O(those that a commit has left untried).
     pub(crate) fn behind_count(&self) -> usize {
-        self.behind.len()
+        self.behind.len() + self.untried_count()
     }
 
     /// Those of a set that change with time.
@@ -167,8 +170,11 @@ impl Shard {
             return Some(shown.version);
         }
         let super::Shape::Window { filter, .. } = &view.shape else { return None };
-        let Pace::Behind(behind) = &self.filters.get(*filter as usize)?.pace else { return None };
-        Some(set.history.entry(behind.entry)?.version - 1)
+        let entry = match &self.filters.get(*filter as usize)?.pace {
+            Pace::Behind(behind) => behind.entry,
+            Pace::Current => self.owes(*filter)?,
+        };
+        Some(set.history.entry(entry)?.version - 1)
     }
 
     /// Lets filters that are behind take what they have missed, in turn, for about `left` steps. A turn is of so many steps, not of so
@@ -301,7 +307,9 @@ impl Shard {
             if let Timed::ByNode(timers) = &filter.timed {
                 timers.next().map(|at| self.deadlines.insert((at, id)));
             }
+            self.come_abreast(id);
         }
+        let Some(filter) = self.filters.get(id as usize) else { return };
         for view in filter.views.iter().filter_map(|view| self.views.get(*view as usize)) {
             if view.is_done() {
                 self.lags.extend(view.feeds.iter().map(|feed| Lag::new(feed.id, complete)));

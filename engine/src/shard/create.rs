@@ -605,6 +605,7 @@ impl Shard {
         if filter.is_scanned() {
             predicates.insert_scan(id);
             self.scanned += usize::from(!filter.is_all);
+            self.come_abreast(id);
         } else {
             filter.filed = predicates.insert(id, &filter.access, filter.hears_all(), now);
         }
@@ -616,6 +617,7 @@ impl Shard {
         if filter.is_scanned() {
             predicates.remove_scan(id);
             self.scanned -= usize::from(!filter.is_all);
+            self.leave_abreast(id);
         } else {
             predicates.remove(&filter.access, filter.hears_all(), &filter.filed);
         }

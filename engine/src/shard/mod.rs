@@ -20,6 +20,7 @@ pub(crate) mod predicates;
 mod read;
 mod refill;
 mod route;
+mod scans;
 mod sides;
 pub(crate) mod source;
 mod steps;
@@ -30,6 +31,7 @@ pub(crate) mod window;
 
 use keys::KeyCache;
 pub(crate) use route::{LOOK_UP_STEPS, Spare};
+use scans::Rest;
 pub(crate) use steps::WINDOW_STEPS;
 use touches::{Scratch, Tried};
 
@@ -66,6 +68,8 @@ pub(crate) struct Shard {
     low: Vec<u32>,
     /// Filters that are found in vain too often.
     misplaced: Vec<u32>,
+    /// What the last commit has left.
+    rest: Vec<Rest>,
     /// Filters that are behind their set, in turn.
     behind: VecDeque<u32>,
     /// Sets of those for which time has passed without an entry of their history.
@@ -94,6 +98,13 @@ pub(crate) struct AsOf<'a> {
     pub(crate) tuning: Tuning,
 }
 
+impl AsOf<'_> {
+    /// What is applied now as an entry of the set's history: its number there, and its version.
+    fn entry(&self) -> (u64, u64) {
+        (self.rows.set.history.end(), self.version)
+    }
+}
+
 impl Shard {
     pub(crate) fn new(keyed: Keyed) -> Self {
         Self {
@@ -109,6 +120,7 @@ impl Shard {
             work: Account::default(),
             low: Vec::new(),
             misplaced: Vec::new(),
+            rest: Vec::new(),
             behind: VecDeque::new(),
             overdue: BTreeSet::new(),
             again: VecDeque::new(),

@@ -4,6 +4,8 @@
 //! There it has a posting for each of its branches, with what is left to ask of a row ([`Postings`]). What no index can tell is tried
 //! against every change. The index only ever narrows; what it does not prove, the filter's residue decides.
 
+use std::collections::BTreeSet;
+
 use foldhash::fast::FixedState;
 use indexmap::IndexSet;
 
@@ -81,6 +83,9 @@ impl Extent {
     }
 }
 
+/// What a filter that every change is tried on costs, about, and which it is: they are tried in this order.
+pub(crate) type Rank = (u64, u32);
+
 /// The filters and stretches of one set, by what can touch them.
 #[derive(Debug)]
 pub(crate) struct Predicates {
@@ -90,6 +95,8 @@ pub(crate) struct Predicates {
     postings: Postings,
     /// Filters that every change is tried on.
     scan: IndexSet<u32, FixedState>,
+    /// Those of them that are up to date.
+    abreast: BTreeSet<Rank>,
 }
 
 #[derive(Debug)]
@@ -166,7 +173,8 @@ impl OfColumn {
 
 impl Predicates {
     pub(crate) fn new(keyed: Keyed) -> Self {
-        Self { keyed, columns: Vec::new(), postings: Postings::new(keyed), scan: IndexSet::default() }
+        let postings = Postings::new(keyed);
+        Self { keyed, columns: Vec::new(), postings, scan: IndexSet::default(), abreast: BTreeSet::new() }
     }
 
     /// Files a filter; with no probes it is one that no node passes. Where it is to hear of every row that leads to it, nothing is asked
@@ -238,6 +246,19 @@ impl Predicates {
         if self.scan.is_empty() {
             self.scan = IndexSet::default();
         }
+    }
+
+    pub(super) fn insert_abreast(&mut self, filter: Rank) {
+        self.abreast.insert(filter);
+    }
+
+    pub(super) fn remove_abreast(&mut self, filter: Rank) {
+        self.abreast.remove(&filter);
+    }
+
+    /// The filters that every change is tried on and that are up to date, from one on.
+    pub(super) fn abreast(&self, from: Rank) -> impl Iterator<Item = Rank> + '_ {
+        self.abreast.range(from..).copied()
     }
 
     /// Files a stretch of an order, from its beginning to the last row of its window (`None`: to its end).
@@ -321,6 +342,7 @@ impl Predicates {
         self.columns.iter().map(of_column).sum::<usize>()
             + self.postings.heap_bytes()
             + self.scan.capacity() * 2 * size_of::<Entry>()
+            + self.abreast.len() * 2 * size_of::<Rank>()
     }
 
     fn file(&mut self, column: &Column, spot: Spot, key: KeyRef<'_>, posting: u32) {

@@ -17,7 +17,8 @@ use crate::{
 
 impl Shard {
     /// Brings the views up to a commit's changes of one set: those that an index finds and that cost little as far as `left` steps
-    /// allow, and the others as far as `spare` does, whatever else there was to do. What is beyond falls behind.
+    /// allow, and the others as far as `spare` does, whatever else there was to do. What is beyond falls behind, or is left for
+    /// [`finish`](Self::finish).
     pub(crate) fn apply(&mut self, set: usize, moment: AsOf<'_>, left: &mut u64, spare: &mut Spare) {
         let changes = moment.rows.changes;
         if changes.is_empty() || self.predicates.get(set).is_none_or(Predicates::is_empty) {
@@ -28,7 +29,8 @@ impl Shard {
         let columns = LOOK_UP_STEPS * self.predicates[set].columns() as u64;
         let own = (INDEXED_STEPS + columns).saturating_mul(changes.len() as u64);
         let mut indexed = left.saturating_add(own);
-        let mut dear: SmallVec<[Dear; 8]> = SmallVec::new();
+        // By the steps that each takes.
+        let mut dear: SmallVec<[(u64, u32); 8]> = SmallVec::new();
         self.step += 1;
         self.keys.turn();
         let mut scratch = std::mem::take(&mut self.scratch);
@@ -96,7 +98,7 @@ impl Shard {
                     let tried = Tried::of_changes(touches().map(|(change, _)| change));
                     let steps = self.most_steps(filter, tried);
                     if steps > DEAR_STEPS.saturating_mul(tried.rows) || steps > indexed {
-                        dear.push(Dear { steps, filter, is_found: true });
+                        dear.push((steps, filter));
                         continue;
                     }
                     self.apply_to_filter(filter, touches(), moment, &mut indexed);
@@ -110,44 +112,34 @@ impl Shard {
             }
         }
         *left = (*left).min(indexed);
-        let all = Tried::of_changes(changes.iter());
-        let scanned =
-            self.predicates[set].scanned().filter(|filter| self.filters[*filter as usize].is_current());
-        dear.extend(scanned.map(|filter| Dear {
-            steps: self.most_steps(filter, all),
-            filter,
-            is_found: false,
-        }));
-        if dear.iter().map(|dear| dear.steps).fold(0, u64::saturating_add) > spare.steps {
-            // A cheap filter does not wait for a dear one.
-            dear.sort_unstable_by_key(|dear| (dear.steps, dear.filter));
-        }
-        let (before, mut for_scans) = (spare.most, spare.most);
-        for Dear { steps, filter, is_found } in dear {
+        let before = spare.most;
+        self.scan(set, moment, spare);
+        // A cheap filter does not wait for a dear one.
+        dear.sort_unstable();
+        for (steps, filter) in dear {
             if !self.filters[filter as usize].is_current() {
                 continue;
             }
-            if steps > for_scans || before - for_scans >= spare.steps {
-                self.fall_behind(filter, moment.now, moment);
-            } else if is_found {
-                let touches = scratch.chain(self.filters[filter as usize].touches.first);
-                let touches = touches.map(|touch| (&changes[touch.change as usize], touch));
-                self.apply_to_filter(filter, touches, moment, &mut for_scans);
-            } else {
-                self.work.candidates_scanned += changes.len() as u64;
-                let touches = (0..).zip(changes).map(|(place, change)| (change, Touch::of_row(place)));
-                self.apply_to_filter(filter, touches, moment, &mut for_scans);
+            if steps > spare.most || spare.steps == 0 {
+                self.fall_behind(filter, moment.now, moment.entry());
+                continue;
             }
+            let touches = scratch.chain(self.filters[filter as usize].touches.first);
+            let touches = touches.map(|touch| (&changes[touch.change as usize], touch));
+            let mut most = spare.most;
+            self.apply_to_filter(filter, touches, moment, &mut most);
+            spare.take(spare.most - most);
         }
-        let spent = before - for_scans;
-        *spare = Spare { steps: spare.steps.saturating_sub(spent), most: for_scans };
-        *left = left.saturating_sub(spent);
+        *left = left.saturating_sub(before - spare.most);
         self.scratch = scratch;
         self.replenish(set, moment, left);
         let filters = &self.filters;
         let is_of_set = |id: &mut u32| filters.get(*id as usize).is_none_or(|filter| filter.set == set);
         let mut misplaced: Vec<u32> = self.misplaced.extract_if(.., is_of_set).collect();
-        while let Some(filter) = misplaced.pop() {
+        // One that is tried on every change from now on has taken this commit; while others have not, all of them count as those.
+        while !self.is_unfinished()
+            && let Some(filter) = misplaced.pop()
+        {
             let steps = self.filters.get(filter as usize).map_or(0, SharedFilter::reconsider_steps);
             if steps.saturating_add(RECONSIDER_STEPS) > *left {
                 misplaced.push(filter);
@@ -233,12 +225,10 @@ pub(crate) struct Spare {
     pub(crate) most: u64,
 }
 
-/// A filter whose steps for a commit come out of the part of the scans: it is tried on every change, or it is dear for those that it
-/// is found by.
-struct Dear {
-    steps: u64,
-    filter: u32,
-    is_found: bool,
+impl Spare {
+    pub(super) fn take(&mut self, steps: u64) {
+        *self = Spare { steps: self.steps.saturating_sub(steps), most: self.most.saturating_sub(steps) };
+    }
 }
 
 /// A filter that takes more steps for each row that it is found by waits for those that take fewer.

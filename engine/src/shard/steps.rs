@@ -198,6 +198,12 @@ impl Shard {
             |id: &mut u32| self.views.get(*id as usize).is_none_or(|view| view.identity.set == set);
         let low: Vec<u32> = self.low.extract_if(.., is_of_set).collect();
         for id in low {
+            let Some(view) = self.views.get(id as usize) else { continue };
+            if matches!(view.shape, Shape::Window { filter, .. } if self.owes(filter).is_some()) {
+                // It is another window when it has taken the commit.
+                self.low.push(id);
+                continue;
+            }
             let Some(view) = self.views.get_mut(id as usize) else { continue };
             let Shape::Window { filter, window } = &mut view.shape else { continue };
             let (filter, total) = (&self.filters[*filter as usize], view.total as usize);

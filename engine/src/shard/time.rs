@@ -130,7 +130,7 @@ impl Shard {
         let steps = (self.filters.len() + asking.len()) as u64;
         self.work.steps += steps;
         *left = left.saturating_sub(steps);
-        asking.into_iter().for_each(|id| self.fall_behind(id, then, moment));
+        asking.into_iter().for_each(|id| self.fall_behind(id, then, moment.entry()));
     }
 
     /// The filters of a set that ask some test of these, which are sorted.
@@ -150,7 +150,7 @@ impl Shard {
         let tried = Tried::of_turned(rows.iter().filter_map(|row| moment.rows.current(*row)));
         match self.most_steps(id, tried) <= *left {
             true => self.flip_filter(id, rows.iter().copied(), then, moment, left),
-            false => self.fall_behind(id, then, moment),
+            false => self.fall_behind(id, then, moment.entry()),
         }
     }
 
@@ -165,7 +165,7 @@ impl Shard {
         let due: Vec<u32> = timers.due(moment.now).take(allowed.saturating_add(1)).collect();
         let tried = Tried::of_turned(due.iter().filter_map(|row| moment.rows.current(*row)));
         if due.len() > allowed || self.most_steps(id, tried) > *left {
-            return self.fall_behind(id, then, moment);
+            return self.fall_behind(id, then, moment.entry());
         }
         let Some(filter) = self.filters.get_mut(id as usize) else { return };
         let Timed::ByNode(timers) = &mut filter.timed else { return };

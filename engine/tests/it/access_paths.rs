@@ -97,6 +97,9 @@ struct Variant {
     eager: bool,
 }
 
+/// Commits leave most queries untried.
+const LEAVING: &str = "leaving scans";
+
 fn variants() -> Vec<Variant> {
     // Results that are computed again as a whole tell other reasons: nothing here is too dear for a hold.
     let usual = EngineLimits::default().hold_steps(1_000_000);
@@ -118,6 +121,7 @@ fn variants() -> Vec<Variant> {
         tuned("by the third", Tuning { alternative: Some(2), ..Tuning::default() }),
         tuned("as slices", Tuning { stretches: true, ..eager }),
         tuned("with node timers", Tuning { node_timers: true, ..eager }),
+        tuned(LEAVING, Tuning { scan_only: true, ..Tuning::default() }),
         small,
         three,
     ]
@@ -150,6 +154,9 @@ type Diff = Vec<String>;
 impl Side {
     fn new(Variant { name, limits, eager }: Variant, declared: bool) -> Self {
         let mut engine = Engine::new(limits, HashSeed::FIXED);
+        if name == LEAVING {
+            engine = engine.leaving_scans();
+        }
         let mut set = SetDef::new("nodes");
         if declared {
             set = set.field("at", FieldKind::Instant);

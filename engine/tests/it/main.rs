@@ -16,6 +16,7 @@ mod predicate_index;
 mod rechoosing;
 mod restrictions;
 mod scan;
+mod scans;
 mod seeds;
 mod staging;
 mod support;

@@ -142,6 +142,9 @@ impl World {
     fn new(first: u8) -> Self {
         let limits = limits(first);
         let mut engine = Engine::new(limits.clone(), HashSeed::FIXED);
+        if first.count_ones() % 2 == 1 {
+            engine = engine.leaving_scans();
+        }
         let mut set = SetDef::new("s");
         if first & 32 != 0 {
             set = set.field("at", FieldKind::Instant);
@@ -153,10 +156,15 @@ impl World {
 
     /// A call that may take a hold, a row, and so many steps more.
     fn call<T>(&mut self, what: &str, more: u64, call: impl FnOnce(&mut Engine, Timestamp) -> T) -> T {
+        // What a commit has left is done before.
+        let left = match self.engine.is_unfinished() {
+            true => 2_000 + self.engine.hold_steps() / 4 + self.watches.len() as u64,
+            false => 0,
+        };
         let before = self.engine.steps();
         let result = call(&mut self.engine, instant(self.now));
         let taken = self.engine.steps() - before;
-        let most = self.engine.hold_steps() + self.row + more;
+        let most = (self.engine.hold_steps() + self.row).saturating_add(left).saturating_add(more);
         assert!(taken <= most, "{what} took {taken} steps, and may take {most}");
         let stats = self.engine.stats();
         assert!(stats.behind_rows <= self.limits.max_behind_rows as u64, "{} rows wait", stats.behind_rows);
