@@ -68,7 +68,7 @@ impl Hub {
         now: Now,
         commit: impl FnOnce(&mut Engine) -> Result<Committed, E>,
     ) -> Result<Committed, E> {
-        self.begin_hold();
+        self.begin_hold(now);
         let before = self.engine.version();
         let committed = commit(&mut self.engine);
         if let Ok(committed) = &committed {

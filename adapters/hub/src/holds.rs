@@ -8,10 +8,24 @@ impl Hub {
         self.engine.steps() + self.counts.own_steps
     }
 
-    /// An input is about to be taken.
-    pub(crate) fn begin_hold(&mut self) {
+    /// An input is about to be taken. What a commit has left comes first.
+    pub(crate) fn begin_hold(&mut self, now: Now) {
+        self.enter_hold();
+        self.finish_commit(now, LITTLE);
+    }
+
+    /// The same for an input that has nothing to do with live queries, or finishes the commit itself.
+    pub(crate) fn enter_hold(&mut self) {
         self.inputs += 1;
         self.hold_from = self.steps();
+    }
+
+    /// Brings a commit to the live queries that no index finds, as far as `steps` steps allow; the others fall behind.
+    pub(crate) fn finish_commit(&mut self, now: Now, steps: u64) {
+        if self.engine.is_unfinished() {
+            self.engine.finish_commit(steps);
+            self.take_updates(now);
+        }
     }
 
     /// How many steps the input that is being taken may still do.
@@ -25,8 +39,8 @@ impl Hub {
     }
 
     /// Answers the host, or an owner on behalf of somebody, as an input of its own.
-    pub(crate) fn as_query<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
-        self.begin_hold();
+    pub(crate) fn as_query<T>(&mut self, now: Now, work: impl FnOnce(&mut Self) -> T) -> T {
+        self.begin_hold(now);
         let answer = work(self);
         self.note_hold(Input::Query);
         answer
@@ -52,6 +66,9 @@ impl Hub {
         }
     }
 }
+
+/// Steps that an input spends on what a commit has left before it.
+const LITTLE: u64 = 2_000;
 
 /// A kind of input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -221,7 +221,9 @@ impl Hub {
             event_limits: config.engine.json.clone(),
             slice_rows: config.engine.slice_rows.max(1),
             query_limits: config.engine.query.clone(),
-            engine: Engine::new(config.engine, config.seed).starting_at(config.epoch.min(u64::MAX / 2)),
+            engine: Engine::new(config.engine, config.seed)
+                .starting_at(config.epoch.min(u64::MAX / 2))
+                .leaving_scans(),
             session_limits: Arc::new(config.session),
             limits: config.hub,
             resources: config.resources,
@@ -297,14 +299,14 @@ impl Hub {
 
     /// A whole text message arrived. An unknown connection is ignored here and everywhere: a transport may be late.
     pub fn handle_text(&mut self, now: Now, conn: ConnectionId, text: &[u8]) {
-        self.begin_hold();
+        self.begin_hold(now);
         self.with_session(now, conn, |session| session.handle_text(now.monotonic, text));
         self.note_hold(Input::Message);
     }
 
     /// A whole text message arrived, which was read already by a [`Parser`]: nothing of its text is looked at here.
     pub fn handle_message(&mut self, now: Now, conn: ConnectionId, message: ParsedMessage) {
-        self.begin_hold();
+        self.begin_hold(now);
         self.with_session(now, conn, |session| session.handle_parsed(now.monotonic, message));
         self.note_hold(Input::Message);
     }
@@ -336,7 +338,7 @@ impl Hub {
 
     /// The connection is gone: everything it held is freed. Live queries that may be resumed are remembered for a time.
     pub fn handle_disconnect(&mut self, now: Now, conn: ConnectionId) {
-        self.begin_hold();
+        self.begin_hold(now);
         let subject = self.connections.find(conn).and_then(|connection| connection.share.subject().cloned());
         self.release(now, conn);
         if let Some(mut connection) = self.connections.remove(conn) {
@@ -366,7 +368,7 @@ impl Hub {
         attempt: Attempt,
         verdict: Result<Principal, AuthRefused>,
     ) {
-        self.begin_hold();
+        self.begin_hold(now);
         if let Ok(Principal { subject, tenant, .. }) = &verdict
             && let Some((limit, message)) = self.crowded(conn, subject, tenant.as_ref())
         {
@@ -460,7 +462,7 @@ impl Hub {
             return Err(PublishError::TooLarge { bytes, max });
         }
         json::check(&data, &self.event_limits)?;
-        self.begin_hold();
+        self.enter_hold();
         self.counts.events += 1;
         let timestamp = timestamp.unwrap_or(now.wall).to_millis_string();
         let event = Arc::new(Event { event_type: event_type.into(), data, timestamp: timestamp.into() });
@@ -551,6 +553,11 @@ impl Hub {
     /// Appends the next message of a connection to `out`. Call it whenever the connection can be written to, until it
     /// returns `None` (or [`Transmit::Close`], which nothing follows); what is not fetched is bounded and folded.
     pub fn poll_transmit(&mut self, now: Now, conn: ConnectionId, out: &mut Vec<u8>) -> Option<Transmit> {
+        if self.connections.find(conn).is_some_and(|connection| connection.owes(&self.engine)) {
+            // It is sent a commit as a whole.
+            self.begin_hold(now);
+            self.note_hold(Input::Work);
+        }
         self.hand_out();
         let connection = self.connections.find_mut(conn)?;
         let before = connection.session.poll_timeout();
@@ -630,7 +637,7 @@ impl Hub {
         if self.has_work() && !is_set_back && (owes_slice || !self.poll_timeout().has_come(now)) {
             return self.slice(now);
         }
-        self.begin_hold();
+        self.begin_hold(now);
         self.fire(now);
         self.pass_time(now);
         // Where deadlines alone could fill every call, slices have every other one.

@@ -198,7 +198,7 @@ impl Hub {
         who: Option<&Principal>,
         ask: impl FnOnce(&mut Self) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
-        self.as_query(|hub| {
+        self.as_query(now, |hub| {
             let Some(who) = who else { return ask(hub) };
             let payer = Payer::from(who);
             let (wait, limit) = hub.wait_of(&payer, now.monotonic);

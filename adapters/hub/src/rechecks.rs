@@ -69,7 +69,7 @@ impl Hub {
         left: &mut VecDeque<ConnectionId>,
         mut renew: impl FnMut(&Principal) -> Option<Principal>,
     ) -> usize {
-        self.begin_hold();
+        self.begin_hold(now);
         let mut ended = 0;
         while let Some(conn) = left.pop_front() {
             self.counts.own_steps += STEPS_PER_CONNECTION;

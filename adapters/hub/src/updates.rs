@@ -50,6 +50,8 @@ impl Hub {
             self.hand_out();
         }
         while let Some(feed) = self.engine.poll_opened() {
+            // Its result is that of now.
+            self.finish_commit(now, 0);
             self.begin(now, feed);
         }
     }
@@ -57,6 +59,7 @@ impl Hub {
     /// Hands every batch to everyone whom it concerns: those who have everything before it may get its messages from `take`,
     /// all others find them in their session. See [`Hub::fan_out`].
     pub(crate) fn hand_out_with(&mut self, mut take: impl FnMut(ConnectionId, &str, &Diffs) -> bool) {
+        let is_unfinished = self.engine.is_unfinished();
         while let Some((feed, batch)) = self.unhanded.pop_front() {
             let delay = self.makers.delay(batch.version, self.inputs, self.steps());
             let Some(mut handing) = self.feeds.hand(feed, &batch, delay) else { continue };
@@ -78,9 +81,13 @@ impl Hub {
                 if is_empty && place.direct.is_some() {
                     continue;
                 }
+                // What is owed to another of its live queries goes with this.
+                let owes =
+                    || self.connections.find(conn).is_some_and(|connection| connection.owes(&self.engine));
                 if let Some(direct) = &mut place.direct
                     && direct.is_abreast(before)
                     && !self.connections.is_queued(conn)
+                    && !(is_unfinished && owes())
                 {
                     let diffs = forms.of(direct);
                     if take(conn, &direct.id, diffs) {

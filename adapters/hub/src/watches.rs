@@ -17,7 +17,7 @@ impl Hub {
     ///
     /// The query is wrong, or there are too many.
     pub fn watch(&mut self, now: Now, query: &Query) -> Result<WatchId, WatchError> {
-        self.as_query(|hub| hub.watch_parsed(now, query, None))
+        self.as_query(now, |hub| hub.watch_parsed(now, query, None))
     }
 
     /// Opens a live query that a [`Parser`](crate::Parser::query) has read. Like [`watch`](Self::watch), but parses nothing.
@@ -26,7 +26,7 @@ impl Hub {
     ///
     /// As [`watch`](Self::watch).
     pub fn watch_prepared(&mut self, now: Now, query: &PreparedQuery) -> Result<WatchId, WatchError> {
-        self.as_query(|hub| hub.watch_parsed(now, &query.query, Some(&query.parsed)))
+        self.as_query(now, |hub| hub.watch_parsed(now, &query.query, Some(&query.parsed)))
     }
 
     fn watch_parsed(

@@ -51,7 +51,7 @@ impl Hub {
     /// whose turn it is. Turns go round by subject, then by [`Origin`], then by connection, so that nobody waits longer because
     /// somebody else asks for more.
     pub(crate) fn slice(&mut self, now: Now) {
-        self.begin_hold();
+        self.enter_hold();
         let mut left = self.engine.hold_steps();
         if self.engine.is_behind() {
             let share = if self.tasks.is_empty() { left } else { left.div_ceil(2) };

@@ -12,7 +12,7 @@ use indexmap::{IndexMap, IndexSet};
 use liveset_core::{
     Etag, Hint, LiveQueryOptions, Monotonic, Query, Session, SessionState, Snapshot, SubscriptionSpec, Ticket,
 };
-use liveset_engine::{FeedId, Keeping};
+use liveset_engine::{Engine, FeedId, Keeping};
 
 use crate::{
     ConnectionId, HubLimits, Origin, Principal,
@@ -168,6 +168,11 @@ impl Connection {
             SessionState::AwaitingAuth | SessionState::Verifying | SessionState::Active => false,
             SessionState::Draining | SessionState::Closing(_) | SessionState::Closed(_) => true,
         }
+    }
+
+    /// Whether the last commit was left untried on one of its live queries. O(its live queries) where any was.
+    pub(crate) fn owes(&self, engine: &Engine) -> bool {
+        engine.is_unfinished() && self.held.queries.values().any(|query| engine.owes(query.feed))
     }
 
     /// Whether it can be given first rows: it holds less than it may of those that it has not taken, or none.
