@@ -130,11 +130,6 @@ impl Shown {
         self.change(|inner| inner.set(Status::Closed));
     }
 
-    /// The count that is shown.
-    pub(crate) fn count(&self) -> Count {
-        self.lock().count
-    }
-
     // ---- the reader's side ----
 
     pub(crate) fn status(&self) -> Status {

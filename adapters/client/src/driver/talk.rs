@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
-use liveset_core::model::{Count, SetStatus};
+use liveset_core::model::SetStatus;
 use liveset_core::time::Deadlines;
 use liveset_core::{
     AuthOptions, ClientEvent, ClientLimits, ClientSession, ErrorCode, LiveQueryOptions, LiveQueryRequest,
@@ -25,9 +24,6 @@ use crate::timing::Timing;
 const RATE: Rate = Rate { per_second: 80, burst: 250 };
 /// More rows than this are not told to a server that has no version of them: it takes 64 KiB at once.
 const MOST_TOLD: usize = 1_800;
-/// A live query that was resumed may have nothing to come. So long it is waited for; longer where its count says that something comes.
-const SETTLE: Duration = Duration::from_millis(200);
-const SETTLE_CHANGED: Duration = Duration::from_secs(5);
 
 const OPTIONS: LiveQueryOptions = LiveQueryOptions {
     positions: true,
@@ -66,9 +62,9 @@ pub(super) struct Talk {
     /// A message that has to wait, because so many were sent.
     next: Option<Vec<u8>>,
     next_at: Option<Monotonic>,
-    /// What is asked for again then, and what was resumed and is complete then, if nothing comes.
+    /// What is asked for again then.
     due: Deadlines<Monotonic, Key>,
-    /// What was resumed, and may have nothing to come.
+    /// What was resumed. A frame comes behind all that it lacks, also where that is nothing.
     settling: BTreeSet<Key>,
     /// What a commit has changed that is not complete.
     changed: BTreeSet<Key>,
@@ -205,11 +201,9 @@ impl Talk {
             }
         }
         while let Some(key) = self.due.pop_due(now) {
-            self.settling.remove(&key);
-            match wishes.watched.get(&key).map(|watched| &watched.progress) {
-                Some(Progress::Resuming(_)) => self.complete(key, wishes),
-                Some(_) => self.create(key, wishes),
-                None => self.subscribe(key, wishes),
+            match wishes.watched.contains_key(&key) {
+                true => self.create(key, wishes),
+                false => self.subscribe(key, wishes),
             }
         }
         self.session.handle_timeout(now);
@@ -300,7 +294,7 @@ impl Talk {
             }
             ClientEvent::LiveQueryResumed { request, id } => {
                 self.asked.remove(&request);
-                self.resumed(now, &id, wishes);
+                self.settling.extend(key_of(&id));
             }
             ClientEvent::LiveQueryRows { id, loaded: true, .. } => {
                 key_of(&id).into_iter().for_each(|key| self.complete(key, wishes));
@@ -343,35 +337,6 @@ impl Talk {
         wishes.awaited.keys().for_each(|name| self.wait(*name, wishes));
     }
 
-    /// The server goes on from what is held: with what has changed, if anything has.
-    fn resumed(&mut self, now: Monotonic, id: &str, wishes: &mut Wishes) {
-        let Some((key, watched)) = key_of(id).and_then(|key| Some((key, wishes.watched.get_mut(&key)?)))
-        else {
-            return;
-        };
-        let asked = watched.held.as_ref().and_then(|held| held.version()).map(Box::from);
-        let result = self.session.live_query(id);
-        let count = result.map(|result| Count { total: result.total_count(), capped: result.capped() });
-        match result.and_then(|result| result.version()) {
-            // What its rows lack follows.
-            None => watched.progress = Progress::Resuming(None),
-            // By this version nothing has changed, or that follows.
-            Some(version) if asked.as_deref() == Some(version) => {
-                watched.progress = Progress::Resuming(asked);
-                // The count is that of now already: with another one the rows do not belong to it yet.
-                let settle = match count == Some(watched.shown.count()) {
-                    true => {
-                        self.settling.insert(key);
-                        SETTLE
-                    }
-                    false => SETTLE_CHANGED,
-                };
-                self.due.set(key, Some(now + settle));
-            }
-            Some(_) => self.complete(key, wishes),
-        }
-    }
-
     fn row_changed(&mut self, key: Key, node_id: Arc<str>, change: NodeChange, wishes: &mut Wishes) {
         let result = self.session.live_query(&watch_name(key));
         let Some((watched, result)) = wishes.watched.get_mut(&key).zip(result) else { return };
@@ -381,16 +346,7 @@ impl Talk {
                 diffs.push(Diff { id: node_id, change, json });
                 self.changed.insert(key);
             }
-            Progress::Resuming(since) => {
-                // Another version than before: that was all.
-                let is_last = result.version().is_some_and(|version| Some(version) != since.as_deref());
-                self.settling.remove(&key);
-                self.due.set(key, None);
-                if is_last {
-                    self.complete(key, wishes);
-                }
-            }
-            // A session lets no change through before the last of the first rows.
+            // It is shown whole, by the frame behind it.
             Progress::Asked => {}
         }
     }
@@ -408,7 +364,6 @@ impl Talk {
     /// Everything of a commit has come.
     fn commit(&mut self, wishes: &mut Wishes) {
         for key in std::mem::take(&mut self.settling) {
-            self.due.set(key, None);
             self.complete(key, wishes);
         }
         for key in std::mem::take(&mut self.changed) {
@@ -422,7 +377,7 @@ impl Talk {
 
     /// Positions are reached where nothing that was sent is still to be shown.
     fn answer_reached(&mut self) {
-        if self.changed.is_empty() {
+        if self.changed.is_empty() && self.settling.is_empty() {
             for reached in self.reached.drain(..) {
                 // Who does not wait any more need not know.
                 let _ = reached.send(Ok(()));

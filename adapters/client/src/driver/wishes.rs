@@ -43,10 +43,8 @@ pub(super) struct Watched {
 /// How far the server is with a live query, on this connection.
 #[derive(Debug)]
 pub(super) enum Progress {
-    /// It was not asked for it, or has yet to answer.
+    /// It was not asked for it, has yet to answer, or has not sent all that the rows lack.
     Asked,
-    /// It sends what has changed since this version, or with `None` whatever its rows lack.
-    Resuming(Option<Box<str>>),
     /// It sends what each commit changes; this came since the last one was complete.
     Live(Vec<Diff>),
 }
