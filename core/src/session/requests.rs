@@ -168,7 +168,12 @@ impl Requests {
     }
 
     pub(super) fn poll(&mut self) -> Option<Request> {
-        self.queue.pop_front()
+        let request = self.queue.pop_front();
+        if self.queue.is_empty() {
+            // Places for requests are about a kilobyte, and most sessions are idle.
+            self.queue = VecDeque::new();
+        }
+        request
     }
 
     pub(super) fn clear(&mut self) {

@@ -29,7 +29,8 @@ pub(crate) struct Connections {
     /// Of each slot, whether something of a live query may wait in its session, or it is told of commits: then all goes there. Apart
     /// from the connections, since every diff for everyone looks here.
     queued: Vec<bool>,
-    slots: Vec<Option<(u64, Connection)>>,
+    /// Each by itself, so that places for more take little.
+    slots: Vec<Option<(u64, Box<Connection>)>>,
     free: Vec<u32>,
     made: u64,
 }
@@ -241,7 +242,7 @@ impl Connections {
             lags: BTreeSet::new(),
             deferred: VecDeque::new(),
         };
-        let entry = Some((self.made, connection));
+        let entry = Some((self.made, Box::new(connection)));
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.slots[slot as usize] = entry;
@@ -287,11 +288,11 @@ impl Connections {
             // Nobody is left: what many connections once took is given back.
             (self.slots, self.free, self.queued) = Default::default();
         }
-        Some(connection)
+        Some(*connection)
     }
 
     pub(crate) fn ids(&self) -> Vec<ConnectionId> {
-        let id = |(slot, entry): (usize, &Option<(u64, Connection)>)| {
+        let id = |(slot, entry): (usize, &Option<(u64, Box<Connection>)>)| {
             entry.as_ref().map(|(made, _)| ConnectionId { made: *made, slot: slot as u32 })
         };
         self.slots.iter().enumerate().filter_map(id).collect()
@@ -299,7 +300,7 @@ impl Connections {
 
     #[cfg(any(test, feature = "test-kit"))]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Connection> {
-        self.slots.iter().flatten().map(|(_, connection)| connection)
+        self.slots.iter().flatten().map(|(_, connection)| &**connection)
     }
 
     pub(crate) fn len(&self) -> usize {
