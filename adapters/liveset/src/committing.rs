@@ -159,6 +159,7 @@ impl Liveset {
         origin: Origin,
     ) -> Result<liveset_engine::Committed, NotDone> {
         let (started, count) = (std::time::Instant::now(), ops.len());
+        let span = span_of(count).entered();
         let shards = &self.shared.shards;
         let allowed = self.shared.sources.check(origin, &ops);
         self.read_ahead(&mut ops);
@@ -178,7 +179,7 @@ impl Liveset {
         if let Err(reason) = &result {
             sources.failed(origin, self.shared.monotonic(), reason);
         }
-        note_commit(&result, count, started);
+        note_commit(&span, &result, count, started);
         result
     }
 
@@ -213,14 +214,16 @@ impl Liveset {
         tell: impl FnOnce(Result<liveset_engine::Committed, NotDone>) + Send + 'static,
     ) {
         let (started, count) = (std::time::Instant::now(), ops.len());
+        let span = span_of(count);
         if let Err(reason) = self.shared.sources.check(Origin::Host, &ops) {
             let result = Err(reason);
-            note_commit(&result, count, started);
+            note_commit(&span, &result, count, started);
             return tell(result);
         }
         self.read_ahead(&mut ops);
         self.shared.commit_kept(storage, at, ops, seen, chain, move |result| {
-            note_commit(&result, count, started);
+            note_commit(&span, &result, count, started);
+            drop(span);
             tell(result);
         });
     }
@@ -283,7 +286,14 @@ pub(crate) fn gathered<T, E, R: Outcome<Value = T, Error = E>>(
     Ok((value, ops, seen))
 }
 
+/// For whoever traces: a commit until it is applied, and kept where there is a storage.
+fn span_of(operations: usize) -> tracing::Span {
+    let empty = tracing::field::Empty;
+    tracing::debug_span!(target: "liveset::trace", "commit", operations, outcome = empty, commit = empty)
+}
+
 fn note_commit(
+    span: &tracing::Span,
     result: &Result<liveset_engine::Committed, NotDone>,
     count: usize,
     started: std::time::Instant,
@@ -302,6 +312,10 @@ fn note_commit(
             "failed"
         }
     };
+    span.record("outcome", outcome);
+    if let Ok(done) = result {
+        span.record("commit", done.commit);
+    }
     telemetry::committed(outcome, count, started.elapsed());
 }
 

@@ -107,7 +107,8 @@
 //!
 //! Through `tracing`; no subscriber is installed. What concerns a connection is inside the span `connection` with its
 //! `id`, and what concerns one of its live queries inside the span `live_query` with the id that the client chose, escaped.
-//! Neither tokens nor data, filters or other texts of clients and hosts are logged.
+//! Neither tokens nor data, filters or other texts of clients and hosts are logged. For traces, each commit is a span `commit` of the
+//! target `liveset::trace`, at the level `debug`, with its number of `operations`, its `outcome` and its number.
 //!
 //! # Features
 //!

@@ -27,4 +27,6 @@ pub mod signals;
 pub mod store;
 pub mod terminal;
 pub mod tls;
+#[cfg(feature = "otel")]
+mod traces;
 mod watchdog;

@@ -15,8 +15,13 @@ use std::time::{Duration, SystemTime};
 use liveset::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, fmt, registry, reload};
+
+#[cfg(feature = "otel")]
+use crate::traces;
 
 /// How much may wait to be written, in bytes.
 const MAX_WAITING: usize = 256 * 1024;
@@ -50,31 +55,33 @@ pub enum Format {
 /// should one come here, `info` takes its place.
 pub fn start(filter: &str, format: Format) {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    // Of the log alone: what else is told of spans has a filter of its own.
+    let (filter, handle) = reload::Layer::new(filter);
     let lines = errors();
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let log = fmt::layer()
         .with_writer(Line::maker(lines))
         .with_ansi(io::stderr().is_terminal() && format == Format::Text)
         // Its own faults would be printed to standard error, which may be the fault.
         .log_internal_errors(false);
-    let started = match format {
-        Format::Text => {
-            let log = log.with_filter_reloading();
-            let handle = log.reload_handle();
-            let _ = FILTER.set(Box::new(move |filter| drop(handle.reload(filter))));
-            log.try_init()
-        }
-        Format::Json => {
-            let log = log.json().with_span_list(false).with_filter_reloading();
-            let handle = log.reload_handle();
-            let _ = FILTER.set(Box::new(move |filter| drop(handle.reload(filter))));
-            log.try_init()
-        }
+    let log = match format {
+        Format::Text => log.boxed(),
+        Format::Json => log.json().with_span_list(false).boxed(),
     };
-    match started {
+    let all = registry().with(log.with_filter(filter));
+    #[cfg(feature = "otel")]
+    let (all, traces) = {
+        let (layer, outcome) = traces::layer();
+        (all.with(layer), outcome)
+    };
+    match all.try_init() {
         Ok(()) => {
+            let _ = FILTER.set(Box::new(move |filter| drop(handle.reload(filter))));
             lines.is_json.store(format == Format::Json, Ordering::Relaxed);
             panic::set_hook(Box::new(|panic| log_panic(lines, panic)));
+            #[cfg(feature = "otel")]
+            if let Err(error) = traces {
+                tracing::error!("no traces are sent: {error}");
+            }
         }
         Err(error) => tracing::warn!(%error, "a log was started already"),
     }

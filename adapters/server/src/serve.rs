@@ -124,7 +124,10 @@ pub async fn run(args: ServeArgs) -> Result<(), ServeError> {
     serving.until(stop, &liveset, drain).await;
     reloading.abort();
     upkeep.abort();
-    close(liveset).await
+    let closed = close(liveset).await;
+    #[cfg(feature = "otel")]
+    crate::traces::end().await;
+    closed
 }
 
 /// The endpoint with what its sets hold at start. Meanwhile `/readyz` says which of them are missing.

@@ -44,7 +44,11 @@ pub fn install_recorder() -> Result<PrometheusHandle, BuildError> {
     let handle = builder.install_recorder()?;
     describe();
     begin_at_zero();
-    let features = [("jwt", cfg!(feature = "jwt")), ("store", cfg!(feature = "store"))];
+    let features = [
+        ("jwt", cfg!(feature = "jwt")),
+        ("otel", cfg!(feature = "otel")),
+        ("store", cfg!(feature = "store")),
+    ];
     let features = features.iter().filter(|(_, has)| *has).map(|(name, _)| *name).collect::<Vec<_>>();
     let version = env!("CARGO_PKG_VERSION");
     gauge!("liveset_build_info", "version" => version, "features" => features.join(",")).set(1.0);

@@ -67,6 +67,7 @@ use liveset::http::Origins;
 use liveset::{Liveset, StaticTokens};
 use liveset_core::Rate;
 use metrics_exporter_prometheus::PrometheusHandle;
+use tracing::Instrument as _;
 
 pub use self::error::{ApiError, Stopped};
 pub use self::health::Health;
@@ -284,8 +285,21 @@ async fn count(request: Request, next: Next) -> Response {
             None => "other".to_owned(),
         },
     };
-    let response = next.run(request).await;
+    // What it asks for is done inside of it. Whoever traces sends it on; the log has it from `debug` on.
+    let span = tracing::debug_span!(
+        target: "liveset::trace",
+        "request",
+        otel.name = %format_args!("{} {path}", request.method()),
+        otel.kind = "server",
+        http.request.method = %request.method(),
+        http.route = path,
+        http.response.status_code = tracing::field::Empty,
+    );
+    #[cfg(feature = "otel")]
+    crate::traces::continue_from(&span, request.headers());
+    let response = next.run(request).instrument(span.clone()).await;
     let status = response.status();
+    span.record("http.response.status_code", status.as_u16());
     if status.is_client_error() || status.is_server_error() {
         tracing::debug!(path, status = status.as_u16(), "refused a request");
     }
