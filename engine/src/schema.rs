@@ -1,6 +1,6 @@
 //! Declared fields of a set: optional, checked at the commit, and wherever a query names them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     error::OpProblem,
@@ -135,6 +135,8 @@ impl FieldKind {
 /// The declared fields with their paths parsed.
 #[derive(Debug)]
 pub(crate) struct Schema {
+    /// The name of the set.
+    pub(crate) set: Arc<str>,
     /// The name of the key field.
     pub(crate) key: Box<str>,
     fields: Vec<(Path, FieldKind, bool)>,
@@ -171,7 +173,7 @@ impl Schema {
             kinds.keys().for_each(|path| allow(&mut allowed, path));
             allowed
         });
-        Ok(Self { key: def.key.as_str().into(), fields, kinds, allowed })
+        Ok(Self { set: def.name.as_str().into(), key: def.key.as_str().into(), fields, kinds, allowed })
     }
 
     /// Whether the field at `path` is declared as of this kind.

@@ -81,16 +81,16 @@ pub enum Op {
 }
 
 impl Op {
-    /// The name of the set that it changes; `None` of a row that was read ahead.
-    pub fn set(&self) -> Option<&Arc<str>> {
+    /// The name of the set that it changes.
+    pub fn set(&self) -> &Arc<str> {
         let mut op = self;
         loop {
             match op {
                 Op::Upsert { set, .. }
                 | Op::Patch { set, .. }
                 | Op::Remove { set, .. }
-                | Op::Clear { set } => return Some(set),
-                Op::Put(_) => return None,
+                | Op::Clear { set } => return set,
+                Op::Put(row) => return &row.schema.set,
                 Op::If { op: inner, .. } => op = inner,
             }
         }
@@ -139,7 +139,7 @@ impl RowReader {
             return;
         }
         for mut op in ops {
-            let known = op.set().and_then(|name| sets.iter().find(|(_, shape)| shape.name == *name));
+            let known = sets.iter().find(|(_, shape)| shape.name == *op.set());
             let Some((set, shape)) = known else { continue };
             while let Op::If { condition, op: inner } = op {
                 condition.read_ahead(&shape.schema, query);
@@ -154,6 +154,20 @@ impl RowReader {
 
 /// For whoever follows what a commit will do, before it does it.
 impl RowReader {
+    /// Reads the row that an upsert puts into a set.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, as the commit says.
+    pub fn read_row(&self, set: &str, node: &Bytes) -> Result<ReadRow, OpProblem> {
+        let found = self.0.sets.iter().find(|(_, shape)| *shape.name == *set);
+        let Some((index, shape)) = found else {
+            return Err(OpProblem::UnknownSet { set: set.to_owned(), hint: String::new() });
+        };
+        let row = shape.admit(node, &self.0.limits)?;
+        Ok(ReadRow { set: *index, schema: shape.schema.clone(), row })
+    }
+
     /// The row that an upsert puts into a set; `None` where the commit will be refused, or the reader does not know the set.
     pub fn row(&self, set: &str, node: &Bytes) -> Option<liveset_core::model::Row> {
         let (shape, limits) = self.shape(set)?;
@@ -188,6 +202,18 @@ pub struct ReadRow {
     pub(crate) set: usize,
     pub(crate) schema: Arc<Schema>,
     pub(crate) row: Row,
+}
+
+impl ReadRow {
+    /// The id.
+    pub fn id(&self) -> &str {
+        self.row.id()
+    }
+
+    /// The JSON text.
+    pub fn json(&self) -> &[u8] {
+        self.row.json()
+    }
 }
 
 /// Rows of one set are equal if their texts are.
