@@ -124,6 +124,15 @@ impl VersionKey {
         VersionKey(bits)
     }
 
+    /// The key of a history with this identity: the same in every process that follows it.
+    pub fn of_history(identity: &str) -> VersionKey {
+        VersionKey([0_u64, 1].map(|half| {
+            let mut hasher = SipHasher13::new_with_keys(half, HISTORY);
+            hasher.write(identity.as_bytes());
+            hasher.finish()
+        }))
+    }
+
     /// The position with this number, in the history that the key stands for.
     pub fn position(self, number: u64) -> Position {
         Position(self.seal([number, 0]))
@@ -161,6 +170,8 @@ impl VersionKey {
 }
 
 const ROUNDS: u8 = 4;
+/// So that keys of histories are no other hashes of the same text.
+const HISTORY: u64 = u64::from_be_bytes(*b"history\0");
 
 #[cfg(test)]
 mod tests {

@@ -26,9 +26,9 @@ use crate::{
     output::Outputs,
     paced::Paced,
     policy::Guard,
-    positions::Positions,
     requests::status::Statuses,
     routes::Routes,
+    sources::Sources,
     subjects::{Holding, Subjects},
     tenants::Tenants,
     timers::Timer,
@@ -148,8 +148,10 @@ pub struct Hub {
     pub(crate) resources: Resources,
     pub(crate) policy: Guard,
     pub(crate) marks: Marks,
-    pub(crate) positions: Positions,
+    pub(crate) sources: Sources,
     pub(crate) statuses: Statuses,
+    /// What may be spent on first results, over all connections.
+    pub(crate) first_steps: StepBudget,
     /// For the data of events: those of nodes.
     event_limits: JsonLimits,
     /// Of the engine, for the filters of the policy.
@@ -217,6 +219,7 @@ impl Hub {
     pub fn new(config: HubConfig) -> Self {
         let subject_rate = config.hub.steps_per_second_per_subject;
         let tenant_rate = config.hub.steps_per_second_per_tenant;
+        let first_rate = config.hub.first_steps_per_second;
         Self {
             event_limits: config.engine.json.clone(),
             slice_rows: config.engine.slice_rows.max(1),
@@ -229,8 +232,9 @@ impl Hub {
             resources: config.resources,
             policy: Guard::new(config.policy),
             marks: Marks::new(config.seed.keyed(), config.open_versions),
-            positions: Positions::new(config.seed.keyed()),
+            sources: Sources::new(config.seed.keyed()),
             statuses: Statuses::default(),
+            first_steps: StepBudget::full(first_rate, Monotonic::ZERO),
             connections: Connections::default(),
             subjects: Subjects::new(config.seed.keyed(), subject_rate),
             tenants: Tenants::new(config.seed.keyed(), tenant_rate),
@@ -657,6 +661,8 @@ impl Hub {
                 }
                 Timer::Paced => self.resume_paced(now),
                 Timer::Loading => self.give_up_loading(now),
+                Timer::Admission => self.statuses.let_on(),
+                Timer::Source(source) => self.look_at_source(now, source),
                 Timer::Linger => {
                     while let Some(gone) = self.feeds.take_lingered(now.monotonic) {
                         if let Some(feed) = gone {

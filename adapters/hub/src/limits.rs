@@ -91,12 +91,27 @@ liveset_core::model::limits! {
             "the same, over all connections of a subject, and queries over HTTP" => "work over it waits";
         steps_per_second_per_tenant: u64 = 32_000_000,
             "the same, of all subjects of a tenant" => "work over it waits";
+        /// Steps of work a second for all connections together, spent on first results and on planning their queries: what is left of the
+        /// processor is for commits. Beyond it a `createLiveQuery` waits, by turns of the subjects. A restart brings all clients back at
+        /// once.
+        first_steps_per_second: u64 = 16_000_000, One,
+            "the same, over all connections" => "a `createLiveQuery` waits for its turn";
+        admission_wait: Duration = Duration::from_secs(5),
+            "the time for which it does" => "`OVERLOADED` with the `id`";
         /// For how long work waits that a connection, a subject or a tenant has overdrawn, without anything being done
         /// for it: then it is given up, `OVERLOADED` with the `id`.
         overdraft: Duration = Duration::from_secs(5),
             "the time for which that waits without any work done for it" => "`OVERLOADED` with the `id`; over HTTP 503";
         loading_wait: Duration = Duration::from_secs(5),
             "the time for which a live query waits for a set that is loading" => "`OVERLOADED` with the `id`";
+        /// A set that is replaced is there twice meanwhile: its old content, and what was gathered of the new one.
+        replace_bytes: u64 = 1024 * 1024 * 1024,
+            "bytes of rows that are gathered to replace the content of sets, all together" => "over HTTP 413 `TOO_LARGE`; in Rust an error";
+        source_lag: Duration = Duration::from_secs(5),
+            "the time for which a source may know of a commit that is not applied" => "its sets are `stale`";
+        /// A source that has said nothing for so long may have lost what it follows. Only of sources with heartbeats.
+        source_silence: Duration = Duration::from_secs(10),
+            "the time for which a source with heartbeats may say nothing" => "its sets are `stale`";
         standing_steps_per_subject: u64 = 25_000,
             "of `engine.standing_steps`, those of one subject" => "`OVERLOADED` with the `id`; `LIMIT_EXCEEDED` for a live query that needs more alone";
         standing_steps_per_tenant: u64 = 100_000,

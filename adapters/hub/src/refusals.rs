@@ -101,6 +101,12 @@ pub(crate) fn still_loading(set: &str) -> Refusal {
     Refusal { code: ErrorCode::Overloaded, message, id: None }
 }
 
+/// The answer where a live query has waited for its turn for too long.
+pub(crate) fn not_admitted() -> Refusal {
+    let message = "The first results of many other live queries are being made: try again later".to_owned();
+    Refusal { code: ErrorCode::Overloaded, message, id: None }
+}
+
 /// The answer where a live query that would wait for a set which is loading has no room for that.
 pub(crate) fn no_room_to_wait(bytes: u64, room: Share, set: &str) -> Refusal {
     let Share { of, left, .. } = room;

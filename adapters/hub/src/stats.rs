@@ -29,6 +29,8 @@ pub struct Stats {
     pub waiting: usize,
     /// Of those, the ones whose result is there, for connections that have not taken the first rows of others.
     pub deferred: usize,
+    /// Clients that wait for a position which is still to come: those that were given up may be counted for a while.
+    pub awaited: usize,
     /// Distinct live queries that are maintained, those kept for clients that may resume included.
     pub feeds: usize,
     /// Feeds that are kept for clients that may resume, whether or not others watch them too.
@@ -93,6 +95,7 @@ impl Hub {
             live_queries,
             watches: self.watches.len(),
             waiting: self.feeds.waiting(),
+            awaited: self.sources.awaited(),
             deferred,
             feeds: self.feeds.len(),
             lingering_feeds: self.feeds.lingering(),

@@ -1,6 +1,6 @@
 //! Whose deadlines a hub keeps.
 
-use crate::ConnectionId;
+use crate::{ConnectionId, SourceId};
 
 /// Whose deadline it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,6 +11,10 @@ pub(crate) enum Timer {
     Linger,
     /// The first of the live queries that wait for a set that is loading.
     Loading,
+    /// When live queries may be created again that wait for their turn.
+    Admission,
+    /// A source's: when its sets are stale.
+    Source(SourceId),
     /// The first of the tasks that wait until their connection or subject may spend something again.
     Paced,
 }

@@ -173,6 +173,7 @@ impl Hub {
     /// Steps were spent for a watcher.
     pub(crate) fn spend(&mut self, now: Now, watcher: Watcher, steps: u64) {
         let Watcher::Connection(conn, _) = watcher else { return };
+        self.first_steps.spend(self.limits.first_steps_per_second, now.monotonic, steps);
         let Some(connection) = self.connections.find_mut(conn) else { return };
         connection.steps.spend(self.limits.steps_per_second_per_connection, now.monotonic, steps);
         if let Some(payer) = connection.principal.as_ref().map(Payer::from) {

@@ -17,7 +17,7 @@ use crate::limits::Limits;
 use crate::shards::Shards;
 use crate::shared::timer::has_timer;
 use crate::shared::{Shared, Sizes, Sources};
-use crate::storage::{Storage, StorageError};
+use crate::storage::{Loaded, Storage, StorageError};
 
 /// Makes a [`Liveset`].
 ///
@@ -141,7 +141,8 @@ impl Builder {
     /// Where a set or a resource is declared wrongly, or twice, where a limit is 0 with which nothing would go on, or where there are no
     /// threads to be had for the shards; where a storage cannot be read, or has rows that the sets do not take.
     pub fn build(self) -> Result<Liveset, BuildError> {
-        let Self { sets, sources, resources, declared, limits, authenticator, policy, clock, storage } = self;
+        let Self { sets, mut sources, resources, declared, limits, authenticator, policy, clock, storage } =
+            self;
         let mut resources = match resources {
             Some(resources) => resources,
             None if declared.is_empty() => Resources::stock(),
@@ -163,6 +164,7 @@ impl Builder {
             message_bytes: session.message_bytes,
             initial_bytes: hub.initial_bytes,
             scan_bytes: hub.scan_bytes,
+            replace_bytes: hub.replace_bytes,
             hold_steps: engine.hold_steps.max(1),
             overdraft: hub.overdraft,
         };
@@ -179,21 +181,22 @@ impl Builder {
         for set in sets {
             hub.define_set(set)?;
         }
+        sources.declare_to(&mut hub);
         let clock = WallClock::new(clock);
         let start = tokio::time::Instant::now();
         let door = Door::new(authenticator, Failures::new(auth), patience, start);
         let shared = Shared::new(hub, clock, door, transport, sizes, shards, sources);
         let liveset = Liveset::new(shared);
         if let Some(mut storage) = storage {
-            let position = bring_back(&liveset, &mut *storage)?;
-            liveset.shared.keep_in(storage, position);
+            let loaded = bring_back(&liveset, &mut *storage)?;
+            liveset.shared.keep_in(storage, &loaded);
         }
         Ok(liveset)
     }
 }
 
 /// Commits the rows of a storage, some at a time.
-fn bring_back(liveset: &Liveset, storage: &mut dyn Storage) -> Result<u64, StorageError> {
+fn bring_back(liveset: &Liveset, storage: &mut dyn Storage) -> Result<Loaded, StorageError> {
     let mut rows = Vec::new();
     let commit = |rows: &mut Vec<Op>| {
         let committed = liveset.commit(|tx| tx.extend(rows.drain(..)));
@@ -201,14 +204,14 @@ fn bring_back(liveset: &Liveset, storage: &mut dyn Storage) -> Result<u64, Stora
             .map(drop)
             .map_err(|error| StorageError::new(format!("a row that is kept is not taken: {error}")))
     };
-    let position = storage.load(&mut |set, json| {
+    let loaded = storage.load(&mut |set, json| {
         rows.push(Op::Upsert { set: set.into(), node: json.as_bytes().to_vec().into() });
         if rows.len() >= ROWS_AT_ONCE { commit(&mut rows) } else { Ok(()) }
     })?;
     if !rows.is_empty() {
         commit(&mut rows)?;
     }
-    Ok(position)
+    Ok(loaded)
 }
 
 const ROWS_AT_ONCE: usize = 1_000;

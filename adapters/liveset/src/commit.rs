@@ -6,14 +6,13 @@ use std::sync::Arc;
 
 use liveset_core::{Position, Row};
 use liveset_engine::{Condition, Op, OpProblem};
-use liveset_hub::Positions;
 use serde::Serialize;
 use thiserror::Error;
 
 use crate::json::IntoJson;
 use crate::reads::Reads;
 use crate::set::Target;
-use crate::shared::{NotDone, Seen};
+use crate::shared::{Done, NotDone, Seen};
 use crate::storage::StorageError;
 
 /// The operations of one commit, gathered by the closure of [`Liveset::commit`](crate::Liveset::commit).
@@ -280,9 +279,9 @@ pub struct Committed<T = ()> {
 }
 
 impl<T> Committed<T> {
-    pub(crate) fn new(done: liveset_engine::Committed, positions: &Positions, value: T) -> Self {
-        let liveset_engine::Committed { commit, changed, version, .. } = done;
-        Self { commit, changed, version, position: positions.of(version), value }
+    pub(crate) fn new(done: Done, value: T) -> Self {
+        let liveset_engine::Committed { commit, changed, version, .. } = done.committed;
+        Self { commit, changed, version, position: done.position, value }
     }
 }
 
@@ -329,7 +328,7 @@ pub enum CommitError<E = Infallible> {
     Internal,
 }
 
-/// A row is not as a commit needs it.
+/// A row or a set is not as a commit needs it.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Conflict {
@@ -344,6 +343,12 @@ pub enum Conflict {
         /// Its id.
         id: String,
     },
+    /// The content of a set is being [replaced](crate::Liveset::replace): until that is finished or dropped nobody else commits to it.
+    #[error("set '{set}': its content is being replaced")]
+    Replaced {
+        /// The name of the set.
+        set: Arc<str>,
+    },
 }
 
 impl<E> From<NotDone> for CommitError<E> {
@@ -354,6 +359,7 @@ impl<E> From<NotDone> for CommitError<E> {
             }
             NotDone::Refused(refused) => Self::Refused(refused),
             NotDone::Changed { set, id } => Self::Conflict(Conflict::Changed { set, id }),
+            NotDone::Replaced { set } => Self::Conflict(Conflict::Replaced { set }),
             NotDone::ReadOnly { set, source } => Self::ReadOnly { set, owner: source },
             NotDone::NotKept(error) => Self::NotKept(error),
             // Only commits of a source are skipped, and it is told of it.

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use liveset_engine::{Op, OpProblem, Timestamp};
-use liveset_hub::{Hub, Now};
+use liveset_hub::{Hub, Now, SourceId};
 
 use crate::commit::{CommitError, Committed, Outcome, PublishError, Tx};
 use crate::contain::contain;
 use crate::handle::Liveset;
 use crate::json::IntoJson;
 use crate::reads::Reads;
-use crate::shared::{Chain, NotDone, Origin, Seen, Shared};
+use crate::shared::{Chain, Done, NotDone, Origin, Seen, Shared};
 use crate::storage::Storage;
 use crate::telemetry;
 
@@ -80,7 +80,7 @@ impl Liveset {
             let (value, ops, seen) = gathered(&self.shared, &mut gather)?;
             match self.commit_ops(at, ops, &seen) {
                 Err(NotDone::Changed { .. }) if runs < MOST_RUNS => runs += 1,
-                done => return Ok(Committed::new(done?, &self.shared.positions, value)),
+                done => return Ok(Committed::new(done?, value)),
             }
             // What has changed may wait to be stored, and cannot be read before.
             self.shared.wait_for_those_before();
@@ -106,7 +106,7 @@ impl Liveset {
             };
             match done {
                 Err(NotDone::Changed { .. }) if runs < MOST_RUNS => runs += 1,
-                done => return Ok(Committed::new(done?, &self.shared.positions, value)),
+                done => return Ok(Committed::new(done?, value)),
             }
             let (wake, woken) = tokio::sync::oneshot::channel();
             self.shared.when_nothing_waits(move || {
@@ -121,11 +121,10 @@ impl Liveset {
         let mut sets: Vec<Arc<str>> = Vec::new();
         for op in ops.iter() {
             if let Op::Upsert { .. } | Op::If { .. } = op
-                && let Some(set) = op.set()
                 && sets.len() < SETS_READ_AHEAD
-                && !sets.contains(set)
+                && !sets.contains(op.set())
             {
-                sets.push(set.clone());
+                sets.push(op.set().clone());
             }
         }
         if !sets.is_empty() {
@@ -135,12 +134,12 @@ impl Liveset {
         }
     }
 
-    fn commit_ops(
+    pub(crate) fn commit_ops(
         &self,
         at: Option<Timestamp>,
         ops: Vec<Op>,
         seen: &Seen,
-    ) -> Result<liveset_engine::Committed, NotDone> {
+    ) -> Result<Done, NotDone> {
         match self.shared.storage.get() {
             None => self.commit_at_once(at, ops, seen, Origin::Host),
             Some(storage) => {
@@ -157,7 +156,7 @@ impl Liveset {
         mut ops: Vec<Op>,
         seen: &Seen,
         origin: Origin,
-    ) -> Result<liveset_engine::Committed, NotDone> {
+    ) -> Result<Done, NotDone> {
         let (started, count) = (std::time::Instant::now(), ops.len());
         let span = span_of(count).entered();
         let shards = &self.shared.shards;
@@ -166,14 +165,23 @@ impl Liveset {
         let sources = &self.shared.sources;
         let commit = |hub: &mut Hub, now: Now| {
             // With the lock held: of two that deliver one commit, one is the first.
-            if !sources.is_new(origin) {
+            if !sources.is_new(origin, seen.replacement.is_some()) {
                 return Err(NotDone::Skipped);
             }
+            sources.check_replaced(&ops, seen.replacement)?;
             seen.check(hub)?;
             let done = hub.commit_with(now, ops, |parts| shards.run(count, parts));
             let done = done.map_err(|refused| NotDone::Refused(Box::new(refused)))?;
             sources.done(origin, now.monotonic, done.commit);
-            Ok(done)
+            let position = match origin {
+                Origin::Host => hub.position(SourceId::OWN),
+                Origin::Source { index, position, .. } => {
+                    let source = sources.all[index].id;
+                    hub.reach(now, source, position);
+                    hub.position(source)
+                }
+            };
+            Ok(Done { committed: done, position })
         };
         let result = allowed.and_then(|()| self.shared.run_at(at, commit).unwrap_or(Err(NotDone::Panicked)));
         if let Err(reason) = &result {
@@ -190,7 +198,7 @@ impl Liveset {
         ops: Vec<Op>,
         seen: &Seen,
         chain: Arc<Chain>,
-        tell: impl FnOnce(Result<liveset_engine::Committed, NotDone>) + Send + 'static,
+        tell: impl FnOnce(Result<Done, NotDone>) + Send + 'static,
     ) {
         let link = chain.clone();
         let tell = move |result: Result<_, _>| {
@@ -211,7 +219,7 @@ impl Liveset {
         mut ops: Vec<Op>,
         seen: &Seen,
         chain: Option<&Chain>,
-        tell: impl FnOnce(Result<liveset_engine::Committed, NotDone>) + Send + 'static,
+        tell: impl FnOnce(Result<Done, NotDone>) + Send + 'static,
     ) {
         let (started, count) = (std::time::Instant::now(), ops.len());
         let span = span_of(count);
@@ -294,7 +302,7 @@ fn span_of(operations: usize) -> tracing::Span {
 
 fn note_commit(
     span: &tracing::Span,
-    result: &Result<liveset_engine::Committed, NotDone>,
+    result: &Result<Done, NotDone>,
     count: usize,
     started: std::time::Instant,
 ) {
@@ -302,7 +310,7 @@ fn note_commit(
         Ok(_) => "applied",
         // It was counted when it was applied.
         Err(NotDone::Skipped) => return,
-        Err(NotDone::Changed { .. }) => "conflict",
+        Err(NotDone::Changed { .. } | NotDone::Replaced { .. }) => "conflict",
         Err(NotDone::ReadOnly { .. }) => "refused",
         Err(NotDone::Refused(error)) if matches!(*error.problem, OpProblem::Conflict { .. }) => "conflict",
         Err(NotDone::Refused(_)) => "refused",
@@ -314,7 +322,7 @@ fn note_commit(
     };
     span.record("outcome", outcome);
     if let Ok(done) = result {
-        span.record("commit", done.commit);
+        span.record("commit", done.committed.commit);
     }
     telemetry::committed(outcome, count, started.elapsed());
 }

@@ -111,9 +111,11 @@ impl Liveset {
         }
     }
 
-    /// The position up to which a result of [`query`](Self::query) shows everything, like [`Committed::position`](crate::Committed::position) of a commit.
-    pub fn position_of(&self, snapshot: &Snapshot) -> Position {
-        self.shared.positions.of(snapshot.version)
+    /// The position up to which the source of a set is applied, like [`Committed::position`](crate::Committed::position) of a commit: a live
+    /// query that shows it shows whatever a [`query`](Self::query) over the set did before.
+    pub fn position(&self, set: &str) -> Position {
+        let source = self.shared.sources.id_of(set);
+        self.shared.look(|hub| hub.position(source))
     }
 
     /// Moves the `now` of [`Clock::Commits`](crate::Clock::Commits) forward, without a change to the data: live queries
@@ -454,7 +456,7 @@ impl Liveset {
     pub fn stats(&self) -> Stats {
         let mut hub = self.shared.look(|hub| hub.stats());
         hub.refusals += self.shared.refusals.lock().clone();
-        Stats { connections: self.shared.serving(), sources: self.shared.sources.stats(), hub }
+        Stats { connections: self.shared.serving(), hub }
     }
 
     /// What a subject holds now, over all of its connections, and how long its diffs took. O(its different live queries).
@@ -467,6 +469,7 @@ impl Liveset {
     #[cfg(feature = "metrics")]
     pub fn record_metrics(&self) {
         telemetry::record(&self.stats());
+        self.record_sources();
     }
 }
 

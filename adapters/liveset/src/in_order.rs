@@ -5,14 +5,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use liveset_engine::{self as engine, Timestamp};
-use liveset_hub::Positions;
+use liveset_engine::Timestamp;
 use tokio::sync::oneshot;
 
 use crate::commit::{CommitError, Committed, Outcome, Tx};
 use crate::committing::gathered;
 use crate::handle::Liveset;
-use crate::shared::{Chain, NotDone};
+use crate::shared::{Chain, Done, NotDone};
 
 /// Commits that are made one behind the other; made by [`Liveset::in_order`].
 ///
@@ -66,16 +65,15 @@ impl InOrder {
         self.liveset.commit_linked(at.into(), ops, &seen, self.chain.clone(), move |result| {
             drop(sender.send(result));
         });
-        Ok(PendingCommit { done, value: Some(value), positions: self.liveset.shared.positions })
+        Ok(PendingCommit { done, value: Some(value) })
     }
 }
 
 /// A commit of a series, which is done when it was applied; made by [`InOrder::commit`].
 pub struct PendingCommit<T> {
-    done: oneshot::Receiver<Result<engine::Committed, NotDone>>,
+    done: oneshot::Receiver<Result<Done, NotDone>>,
     /// Until it is done.
     value: Option<T>,
-    positions: Positions,
 }
 
 impl<T> Unpin for PendingCommit<T> {}
@@ -87,7 +85,7 @@ impl<T> Future for PendingCommit<T> {
         let done = std::task::ready!(Pin::new(&mut self.done).poll(context));
         let done = done.unwrap_or(Err(NotDone::Panicked));
         Poll::Ready(match (done, self.value.take()) {
-            (Ok(done), Some(value)) => Ok(Committed::new(done, &self.positions, value)),
+            (Ok(done), Some(value)) => Ok(Committed::new(done, value)),
             // It was done before.
             (Ok(_), None) => Err(CommitError::Internal),
             (Err(reason), _) => Err(reason.into()),

@@ -151,6 +151,7 @@ mod peer;
 mod progress;
 mod query;
 mod reads;
+mod replace;
 mod scan;
 mod set;
 mod shards;
@@ -182,12 +183,13 @@ pub use limits::{AuthLimits, Limits, TransportLimits};
 pub use live::{LiveQuery, LiveRows};
 pub use progress::{SourceFailure, SourceInfo};
 pub use query::QueryError;
+pub use replace::{ReplaceError, Replacement};
 pub use scan::{Scan, SetInfo, SetSource};
 pub use set::{Set, Target, UnknownSet};
 pub use shared::Drain;
 pub use source::{Delivered, Source};
-pub use stats::{SourceStats, Stats};
-pub use storage::{Storage, StorageCommit, StorageError, StorageWrite, Tell};
+pub use stats::Stats;
+pub use storage::{Loaded, Storage, StorageCommit, StorageError, StorageWrite, Tell};
 
 #[doc(inline)]
 pub use liveset_core::model::{

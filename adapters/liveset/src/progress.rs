@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use liveset_core::{Monotonic, SetStatus};
+#[cfg(feature = "metrics")]
+use metrics::{counter, gauge};
 
 use crate::handle::Liveset;
 use crate::scan::{SetInfo, SetSource};
@@ -20,6 +22,8 @@ pub struct SourceInfo {
     /// The position of its last commit that was applied, or up to which it has none. Of a host without a storage, the number of that
     /// commit.
     pub position: u64,
+    /// For how long the oldest commit waits that the source [has](crate::Source::notice) and that is not applied; zero where none does.
+    pub lag: Duration,
     /// Commits that the storage was given and has not kept yet.
     pub waiting: u64,
     /// Commits that it has delivered again, which were skipped.
@@ -65,6 +69,7 @@ impl SourceInfo {
             source,
             identity: None,
             position,
+            lag: Duration::ZERO,
             waiting: 0,
             skipped: 0,
             quiet: news.heard.map(|at| now.saturating_since(at)),
@@ -73,11 +78,12 @@ impl SourceInfo {
         }
     }
 
-    fn of(known: &Known, now: Monotonic) -> Self {
+    fn of(known: &Known, lag: Duration, now: Monotonic) -> Self {
         let progress = known.progress.lock();
         let source = SetSource::Named(known.name.clone());
         Self {
             identity: Some(progress.identity.clone()),
+            lag,
             skipped: progress.skipped,
             ..Self::new(source, progress.position, &progress.news, now)
         }
@@ -99,7 +105,10 @@ impl Liveset {
     pub fn sources(&self) -> Vec<SourceInfo> {
         let now = self.shared.monotonic();
         let mut found = vec![self.own_source(now)];
-        found.extend(self.shared.sources.all.iter().map(|known| SourceInfo::of(known, now)));
+        for known in &self.shared.sources.all {
+            let lag = self.shared.look(|hub| hub.source_lag(now, known.id));
+            found.push(SourceInfo::of(known, lag, now));
+        }
         for set in self.sets() {
             if let Some(source) = found.iter_mut().find(|source| source.source == set.source) {
                 source.sets.push(set);
@@ -107,6 +116,23 @@ impl Liveset {
         }
         found.retain(|source| !source.sets.is_empty());
         found
+    }
+
+    /// Writes where commits come from, and how far, into the gauges and counters of the `metrics` facade.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn record_sources(&self) {
+        for source in self.sources() {
+            let name = source.source.as_str().to_owned();
+            gauge!("liveset_source_position", "source" => name.clone()).set(source.position as f64);
+            gauge!("liveset_source_lag_seconds", "source" => name.clone()).set(source.lag.as_secs_f64());
+            counter!("liveset_source_skipped_total", "source" => name.clone()).absolute(source.skipped);
+            let now = source.status();
+            for state in ["loading", "live", "stale"] {
+                let is_now = now.as_str() == state;
+                gauge!("liveset_source_state", "source" => name.clone(), "state" => state)
+                    .set(f64::from(is_now));
+            }
+        }
     }
 
     /// The host, or its storage.

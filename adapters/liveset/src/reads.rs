@@ -34,7 +34,7 @@ impl Reads {
     }
 
     pub(crate) fn into_seen(self) -> Seen {
-        Seen(self.seen)
+        Seen { rows: self.seen, replacement: None }
     }
 
     /// A row as the operations so far leave it.
@@ -62,7 +62,7 @@ impl Reads {
 
     /// Does to our copy of the rows what an operation will do; nothing where it is one that the commit will be refused for.
     fn follow(&mut self, op: &Op) {
-        let (Some(set), Some(shared)) = (op.set().cloned(), self.shared.clone()) else { return };
+        let (set, Some(shared)) = (op.set().clone(), self.shared.clone()) else { return };
         let mut op = op;
         while let Op::If { op: inner, .. } = op {
             op = inner;

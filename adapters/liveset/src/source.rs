@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use liveset_engine::Timestamp;
 
@@ -64,6 +65,16 @@ impl Source {
         &self.liveset.shared.sources.all[self.index]
     }
 
+    pub(crate) fn liveset(&self) -> &Liveset {
+        &self.liveset
+    }
+
+    /// Where a commit of it comes from.
+    pub(crate) fn origin(&self, position: u64) -> Origin {
+        let history = self.known().progress.lock().history;
+        Origin::Source { index: self.index, history, position }
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.known().name
@@ -86,24 +97,62 @@ impl Source {
 
     /// Names the history that the positions belong to. True where it is another one than before: then the position is 0 again, and a
     /// commit that is still being made of the one before is skipped. The rows stay, for the source to replace.
+    /// Clients that wait for a position of the history before are told that it is none.
     pub fn begin(&self, identity: impl Into<Arc<str>>) -> bool {
-        let identity = identity.into();
-        let mut progress = self.known().progress.lock();
-        let is_other = progress.identity != identity;
-        if is_other {
-            progress.identity = identity;
-            progress.history += 1;
-            progress.position = 0;
-        }
-        is_other
+        let (known, identity) = (self.known(), identity.into());
+        let begun = self.liveset.shared.run(|hub, now| {
+            let is_other = known.progress.lock().begin(&identity);
+            if is_other {
+                hub.begin_history(now, known.id, &identity, 0);
+            }
+            is_other
+        });
+        begun.unwrap_or(false)
     }
 
     /// Says that nothing has changed up to a position. One that is not greater than the last means nothing.
     pub fn advance(&self, position: u64) {
-        let now = self.liveset.shared.monotonic();
-        let mut progress = self.known().progress.lock();
-        progress.position = progress.position.max(position);
-        progress.news.heard = Some(now);
+        let known = self.known();
+        // A panic was logged, and the next one says the same.
+        let _ = self.liveset.shared.run(|hub, now| {
+            known.progress.lock().advance(now.monotonic, position);
+            hub.reach(now, known.id, position);
+        });
+    }
+
+    /// Says that there is a commit at a position, made so long ago, which is still to be delivered. Where its delivery takes longer than
+    /// `HubLimits::source_lag`, 5 s by default, the sets are `stale`, until all is delivered that was there when they became so. To be
+    /// called as often as the source learns how far its database is.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use liveset::{Liveset, SetDef, SetStatus};
+    /// let liveset = Liveset::builder().set_from("market", SetDef::new("prices")).build()?;
+    /// let market = liveset.source("market").ok_or("no such source")?;
+    /// market.notice(7, Duration::from_secs(6));
+    /// assert!(market.lag() >= Duration::from_secs(6));
+    /// assert!(matches!(liveset.sets()[0].status, SetStatus::Stale { .. }));
+    /// market.commit(7, |tx| tx.upsert("prices", &serde_json::json!({ "id": "a", "price": 3 })))?;
+    /// assert_eq!((market.lag(), &liveset.sets()[0].status), (Duration::ZERO, &SetStatus::Live));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn notice(&self, position: u64, ago: Duration) {
+        let id = self.known().id;
+        let _ = self.liveset.shared.run(|hub, now| hub.notice(now, id, position, ago));
+    }
+
+    /// Promises to be heard of again and again, from now on: by commits, by [`advance`](Self::advance) where nothing changes, or by
+    /// [`notice`](Self::notice). Where nothing is heard for `HubLimits::source_silence`, 10 s by default, the sets are `stale` until
+    /// something is.
+    pub fn expect_heartbeats(&self) {
+        let id = self.known().id;
+        let _ = self.liveset.shared.run(|hub, now| hub.expect_heartbeats(now, id));
+    }
+
+    /// For how long the oldest commit that was [noticed](Self::notice) waits to be delivered; zero where none does.
+    pub fn lag(&self) -> Duration {
+        let shared = &self.liveset.shared;
+        shared.look(|hub| hub.source_lag(shared.monotonic(), self.known().id))
     }
 
     /// Commits what has happened at a position, as [`Liveset::commit`] does, unless it was committed before: then the closure is not run,
@@ -131,19 +180,18 @@ impl Source {
         at: impl Into<Option<Timestamp>>,
         mut gather: impl FnMut(&mut Tx) -> R,
     ) -> Result<Delivered<R::Value>, CommitError<R::Error>> {
-        let history = self.known().progress.lock().history;
-        let (origin, at) = (Origin::Source { index: self.index, history, position }, at.into());
+        let (origin, at) = (self.origin(position), at.into());
         let shared = &self.liveset.shared;
         let mut runs = 1;
         loop {
-            if !shared.sources.is_new(origin) {
+            if !shared.sources.is_new(origin, false) {
                 return Ok(Delivered::Skipped);
             }
             let (value, ops, seen) = gathered(shared, &mut gather)?;
             match self.liveset.commit_at_once(at, ops, &seen, origin) {
                 Err(NotDone::Changed { .. }) if runs < MOST_RUNS => runs += 1,
                 Err(NotDone::Skipped) => return Ok(Delivered::Skipped),
-                done => return Ok(Delivered::Applied(Committed::new(done?, &shared.positions, value))),
+                done => return Ok(Delivered::Applied(Committed::new(done?, value))),
             }
             // Rows of other sets may wait to be stored.
             shared.wait_for_those_before();

@@ -9,8 +9,8 @@ use thiserror::Error;
 /// An endpoint with a storage checks each commit, hands it over, and applies it when it is told that it is kept: nobody sees it before.
 /// Commits that are made meanwhile are checked against the rows as those before them leave them, and are handed over too.
 pub trait Storage: Send + Sync + 'static {
-    /// Gives all rows that are kept, each as the name of its set and its JSON text, and returns the position of the newest commit. Called
-    /// once, before all else.
+    /// Gives all rows that are kept, each as the name of its set and its JSON text, and returns how far they are. Called once, before all
+    /// else.
     ///
     /// # Errors
     ///
@@ -18,7 +18,7 @@ pub trait Storage: Send + Sync + 'static {
     fn load(
         &mut self,
         see: &mut dyn FnMut(&str, &str) -> Result<(), StorageError>,
-    ) -> Result<u64, StorageError>;
+    ) -> Result<Loaded, StorageError>;
 
     /// Takes a commit. Called with a lock held: it must not wait. `tell` is called once, on another thread, and in the order of the
     /// commits: when this one is kept, or with the reason why it is not. One that is not kept takes those with it that follow it: they
@@ -37,6 +37,16 @@ pub trait Storage: Send + Sync + 'static {
     fn close(&self) -> Result<(), StorageError> {
         Ok(())
     }
+}
+
+/// How far the rows of a storage are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// The identity of the history that positions belong to: another one where positions may be used again for other commits. The
+    /// positions that clients were given before a restart are good after it if this is the same.
+    pub identity: String,
+    /// The position of the newest commit; 0 before the first.
+    pub position: u64,
 }
 
 /// Tells whether a commit is kept.

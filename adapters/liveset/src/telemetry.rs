@@ -237,11 +237,6 @@ pub(crate) fn record(stats: &Stats) {
     for (limit, count) in hub.refusals.iter() {
         counter!("liveset_limit_refusals_total", "limit" => limit).absolute(count);
     }
-    for source in &stats.sources {
-        let name = source.name.to_string();
-        gauge!("liveset_source_position", "source" => name.clone()).set(source.position as f64);
-        counter!("liveset_source_skipped_total", "source" => name).absolute(source.skipped);
-    }
     gauge!("liveset_subjects").set(hub.subjects as f64);
     for tenant in &hub.tenants {
         let name = tenant.name.to_string();
@@ -254,6 +249,7 @@ pub(crate) fn record(stats: &Stats) {
     gauge!("liveset_live_queries").set(hub.live_queries as f64);
     gauge!("liveset_watches").set(hub.watches as f64);
     gauge!("liveset_waiting").set(hub.waiting as f64);
+    gauge!("liveset_positions_awaited").set(hub.awaited as f64);
     gauge!("liveset_deferred").set(hub.deferred as f64);
     gauge!("liveset_feeds").set(hub.feeds as f64);
     gauge!("liveset_resume_log_changes").set(hub.resume_log_changes as f64);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use liveset::{Storage, StorageCommit, StorageError, StorageWrite, Tell};
+use liveset::{Loaded, Storage, StorageCommit, StorageError, StorageWrite, Tell};
 
 use crate::commit::{Commit, Write};
 use crate::durability::Durability;
@@ -67,7 +67,7 @@ impl Storage for SetsFile {
     fn load(
         &mut self,
         see: &mut dyn FnMut(&str, &str) -> Result<(), StorageError>,
-    ) -> Result<u64, StorageError> {
+    ) -> Result<Loaded, StorageError> {
         let state = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
         let State::Loading(loading) = std::mem::replace(state, State::Closed) else {
             return Err(StorageError::new("the rows of the file were read already"));
@@ -79,10 +79,10 @@ impl Storage for SetsFile {
                     Failed::Open(error) => StorageError::new(error.to_string()),
                 },
             )?;
-        let position = store.position();
+        let loaded = Loaded { identity: store.identity().to_owned(), position: store.position() };
         let writer = Writer::start(store).map_err(|error| StorageError::new(error.to_string()))?;
         *state = State::Writing(writer);
-        Ok(position)
+        Ok(loaded)
     }
 
     fn submit(&self, commit: StorageCommit, tell: Tell) -> Result<(), StorageError> {

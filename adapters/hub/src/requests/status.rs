@@ -1,6 +1,6 @@
-//! The status of sets, and live queries that wait for sets that are loading.
+//! The status of sets, and live queries that wait: for sets that are loading, and for their turn where many are created.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use liveset_core::{Ahead, Monotonic, Refusal, SetStatus, Ticket, model::limit};
@@ -8,12 +8,13 @@ use thiserror::Error;
 
 use super::live_queries::Asked;
 use crate::{
-    ConnectionId, Hub, HubLimits, Now,
+    ConnectionId, Hub, HubLimits, Now, Origin, Principal,
     feeds::Watcher,
     plans::planning_steps,
-    refusals::{no_room_to_wait, still_loading, too_many_of_subject},
+    refusals::{no_room_to_wait, not_admitted, still_loading, too_many_of_subject},
     subjects::Parked,
     timers::Timer,
+    turns::{Line, Ring, Turns},
 };
 
 /// Why a set cannot have a status.
@@ -32,17 +33,22 @@ pub enum StatusError {
 #[derive(Debug, Default)]
 pub(crate) struct Statuses {
     sets: BTreeMap<Box<str>, SetStatus>,
-    /// Live queries over sets that are loading.
+    /// Live queries that wait.
     parked: BTreeMap<(ConnectionId, Ticket), Waiting>,
     /// How many of them each subject has, and their bytes.
     of_subjects: BTreeMap<Arc<str>, (usize, u64)>,
     bytes: u64,
     deadlines: BTreeSet<(Monotonic, ConnectionId, Ticket)>,
-    /// Those whose set has loaded, and which have their turns now; some of them may have gone.
-    ready: VecDeque<(ConnectionId, Ticket)>,
+    /// Those whose set is there, and which have their turns; some of them may have gone.
+    ready: Ready,
+    /// No turn comes before the hub may spend something again.
+    is_held_back: bool,
 }
 
-/// A live query that waits for its set.
+/// Turns go round as those of [tasks](crate::work::Tasks) do.
+type Ready = Ring<Option<Arc<str>>, Ring<Origin, Ring<ConnectionId, Line<Ticket>>>>;
+
+/// A live query that waits.
 #[derive(Debug)]
 struct Waiting {
     asked: Asked,
@@ -95,20 +101,25 @@ impl Statuses {
         Parked { of_connection, of_subject, of_all: self.bytes }
     }
 
-    /// Those that wait for a set have their turns from now on.
-    fn release(&mut self, set: &str) {
+    /// Those that wait for a set.
+    fn waiting_for(&self, set: &str) -> Vec<(ConnectionId, Ticket)> {
         let of_set = self.parked.iter().filter(|(_, waiting)| waiting.asked.query.set == set);
-        self.ready.extend(of_set.map(|(key, _)| *key));
+        of_set.map(|(key, _)| *key).collect()
     }
 
-    /// Whether some have their turns.
+    /// Whether some have their turns now.
     pub(crate) fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
+        !self.ready.is_empty() && !self.is_held_back
+    }
+
+    /// Turns go on.
+    pub(crate) fn let_on(&mut self) {
+        self.is_held_back = false;
     }
 
     /// Takes out the next one whose turn it is.
     fn next_ready(&mut self) -> Option<(ConnectionId, Asked)> {
-        while let Some((conn, ticket)) = self.ready.pop_front() {
+        while let Some(((_, (_, (conn, ()))), ticket)) = self.ready.next() {
             if let Some(asked) = self.unpark(conn, ticket) {
                 return Some((conn, asked));
             }
@@ -154,32 +165,49 @@ impl Hub {
         if is_loading && self.statuses.sets.get(set).is_some_and(|before| *before != SetStatus::Loading) {
             return Err(StatusError::WasLive);
         }
-        self.statuses.sets.insert(set.into(), status.clone());
+        self.leave_status_alone(set);
+        self.tell_statuses(now, &BTreeSet::from([Box::from(set)]), &status);
+        Ok(())
+    }
+
+    /// The same for sets that may have the status.
+    pub(crate) fn tell_statuses(&mut self, now: Now, sets: &BTreeSet<Box<str>>, status: &SetStatus) {
+        for set in sets {
+            self.statuses.sets.insert(set.clone(), status.clone());
+            if *status != SetStatus::Loading {
+                for (conn, ticket) in self.statuses.waiting_for(set) {
+                    self.statuses.ready.push(self.place(conn), ticket);
+                }
+            }
+        }
         for conn in self.connections.ids() {
             let Some(connection) = self.connections.find_mut(conn) else { continue };
             let mut has_news = false;
-            for (ticket, _) in connection.held.queries.iter().filter(|(_, held)| held.query.set == set) {
-                connection.session.live_query_status(*ticket, &status);
-                has_news = true;
+            for (ticket, held) in &connection.held.queries {
+                if sets.contains(&*held.query.set) {
+                    connection.session.live_query_status(*ticket, status);
+                    has_news = true;
+                }
             }
             if has_news {
                 self.unsettled.push_back(conn);
             }
         }
-        if !is_loading {
-            self.statuses.release(set);
-        }
         self.timers.set(Timer::Loading, self.statuses.deadlines.first().map(|(at, ..)| *at));
         self.settle_all(now);
-        Ok(())
     }
 
     /// Creates live queries whose set has loaded, for about `left` steps. Returns how many it took.
     pub(crate) fn create_ready(&mut self, now: Now, left: u64) -> u64 {
         let mut taken = 0;
-        while taken < left
-            && let Some((conn, asked)) = self.statuses.next_ready()
-        {
+        while taken < left {
+            let wait = self.first_steps.wait(self.limits.first_steps_per_second, now.monotonic);
+            if !wait.is_zero() {
+                self.statuses.is_held_back = true;
+                self.timers.set(Timer::Admission, Some(now.monotonic.saturating_add(wait)));
+                break;
+            }
+            let Some((conn, asked)) = self.statuses.next_ready() else { break };
             let before = self.steps();
             let planned = planning_steps(&asked.query, self.query_limits.expression_bytes);
             self.create_or_refuse(now, conn, asked);
@@ -190,14 +218,19 @@ impl Hub {
         taken
     }
 
-    /// Creates a live query, once its set has been live.
+    /// Creates a live query, once its set has been live and it is its turn.
     pub(super) fn create_in_time(&mut self, now: Now, conn: ConnectionId, asked: Asked) {
-        if *self.statuses.of(&asked.query.set) != SetStatus::Loading {
+        let is_loading = *self.statuses.of(&asked.query.set) == SetStatus::Loading;
+        let mut may_spend =
+            || self.first_steps.wait(self.limits.first_steps_per_second, now.monotonic).is_zero();
+        if !is_loading && self.statuses.ready.is_empty() && may_spend() {
             return self.create_or_refuse(now, conn, asked);
         }
         let (ticket, id) = (asked.ticket, asked.id.clone());
-        if let Err(refusal) = self.park(now, conn, asked) {
-            self.refuse_query(now, conn, ticket, &id, refusal);
+        match self.park(now, conn, asked, is_loading) {
+            Ok(()) if is_loading => {}
+            Ok(()) => self.statuses.ready.push(self.place(conn), ticket),
+            Err(refusal) => self.refuse_query(now, conn, ticket, &id, refusal),
         }
     }
 
@@ -208,9 +241,15 @@ impl Hub {
         }
     }
 
-    /// Lets a live query wait whose set is loading; one that is wrong or not allowed is told so at once. It counts as one of its subject,
-    /// and the bytes of its texts as those of live queries.
-    fn park(&mut self, now: Now, conn: ConnectionId, mut asked: Asked) -> Result<(), Refusal> {
+    /// Lets a live query wait. Where its set is loading, one that is wrong or not allowed is told so at once; where it waits for its turn,
+    /// that would be work for it before its turn. It counts as one of its subject, and the bytes of its texts as those of live queries.
+    fn park(
+        &mut self,
+        now: Now,
+        conn: ConnectionId,
+        mut asked: Asked,
+        is_loading: bool,
+    ) -> Result<(), Refusal> {
         let who = self.connections.find(conn).and_then(|connection| connection.principal.clone());
         let Some(who) = who else { return Ok(()) };
         let limit = self.limits.live_queries_per_subject;
@@ -226,20 +265,20 @@ impl Hub {
             self.counts.refusals.count(room.limit);
             return Err(no_room_to_wait(bytes, room, &asked.query.set));
         }
-        let steps = planning_steps(&asked.query, self.query_limits.expression_bytes);
-        self.spend(now, Watcher::Connection(conn, asked.ticket), steps);
-        let (wait, limit) = self.wait(now, conn);
-        if wait > self.limits.overdraft {
-            return Err(self.overdrawn(limit));
+        if is_loading {
+            self.check_loading(now, conn, &who, &asked)?;
         }
-        let known = self.known_scope(conn, &asked.query.set);
-        self.permitted(&who, &asked.query, asked.ahead.get(), asked.options.counts, known.as_ref())?;
         if let Some(connection) = self.connections.find_mut(conn) {
-            connection.session.live_query_status(asked.ticket, &SetStatus::Loading);
+            if is_loading {
+                connection.session.live_query_status(asked.ticket, &SetStatus::Loading);
+            }
             connection.session.let_live_query_wait(now.monotonic, asked.ticket);
         }
-        let until = now.monotonic.saturating_add(self.limits.loading_wait);
-        let until = Some(until).filter(|_| !asked.options.status);
+        let until = match is_loading {
+            true if asked.options.status => None,
+            true => Some(now.monotonic.saturating_add(self.limits.loading_wait)),
+            false => Some(now.monotonic.saturating_add(self.limits.admission_wait)),
+        };
         // What was parsed takes many times what the text does, and waits for longer than it took to make.
         asked.ahead = Ahead::default();
         self.statuses.park(conn, Waiting { asked, subject: who.subject, bytes, until });
@@ -247,14 +286,42 @@ impl Hub {
         Ok(())
     }
 
-    /// Refuses live queries that have waited too long for their set.
+    /// Refuses a live query of a set that is loading which is wrong, not allowed, or too much.
+    fn check_loading(
+        &mut self,
+        now: Now,
+        conn: ConnectionId,
+        who: &Principal,
+        asked: &Asked,
+    ) -> Result<(), Refusal> {
+        let steps = planning_steps(&asked.query, self.query_limits.expression_bytes);
+        self.spend(now, Watcher::Connection(conn, asked.ticket), steps);
+        let (wait, limit) = self.wait(now, conn);
+        if wait > self.limits.overdraft {
+            return Err(self.overdrawn(limit));
+        }
+        let known = self.known_scope(conn, &asked.query.set);
+        self.permitted(who, &asked.query, asked.ahead.get(), asked.options.counts, known.as_ref())?;
+        Ok(())
+    }
+
+    /// Refuses live queries that have waited too long for their set, or for their turn.
     pub(crate) fn give_up_loading(&mut self, now: Now) {
         while let Some((_, conn, ticket)) =
             self.statuses.deadlines.first().copied().filter(|(at, ..)| *at <= now.monotonic)
         {
             let Some(asked) = self.statuses.unpark(conn, ticket) else { return };
-            self.counts.refusals.count(limit!(HubLimits.loading_wait));
-            self.refuse_query(now, conn, ticket, &asked.id, still_loading(&asked.query.set));
+            let refusal = match self.statuses.of(&asked.query.set) {
+                SetStatus::Loading => {
+                    self.counts.refusals.count(limit!(HubLimits.loading_wait));
+                    still_loading(&asked.query.set)
+                }
+                _ => {
+                    self.counts.refusals.count(limit!(HubLimits.admission_wait));
+                    not_admitted()
+                }
+            };
+            self.refuse_query(now, conn, ticket, &asked.id, refusal);
             self.unsettled.push_back(conn);
         }
         self.timers.set(Timer::Loading, self.statuses.deadlines.first().map(|(at, ..)| *at));

@@ -1,6 +1,7 @@
 //! Permissions, budgets, resuming and turns, one behaviour a file; and a simulator with an oracle that shares no code with the
 //! engine.
 
+mod admission;
 mod budgets;
 mod commit_frames;
 mod commit_order;
@@ -23,6 +24,7 @@ mod resuming;
 mod sharing;
 mod simulator;
 mod slow_readers;
+mod source_news;
 mod staged;
 mod statuses;
 mod subjects;

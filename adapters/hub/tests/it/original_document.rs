@@ -11,7 +11,7 @@ use liveset_core::{
 };
 use liveset_engine::SetDef;
 use liveset_hub::{
-    HubConfig,
+    HubConfig, SourceId,
     test_kit::{ClientId, Frame, World, remove, upsert},
 };
 use serde_json::Value;
@@ -99,7 +99,7 @@ fn live(seed: u64, mut see: impl FnMut(&Value)) {
                     }
                 };
                 let committed = world.commit(vec![op]).unwrap();
-                position = world.hub().positions().of(committed.version).to_string();
+                position = world.hub().position_at(SourceId::OWN, committed.version).to_string();
             }
             7..=9 => {
                 let query = *pick(&mut r, &QUERIES);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use liveset_core::{ClientEvent, ErrorCode, SessionLimits};
 use liveset_hub::{
-    HashSeed, HubConfig,
+    HashSeed, HubConfig, SourceId,
     test_kit::{ClientId, World},
 };
 
@@ -13,7 +13,7 @@ use crate::support::{client, create, messages, order, orders, types, world};
 
 fn commit(world: &mut World, ops: Vec<liveset_engine::Op>) -> String {
     let version = world.commit(ops).unwrap().version;
-    world.hub().positions().of(version).to_string()
+    world.hub().position_at(SourceId::OWN, version).to_string()
 }
 
 fn wait(world: &mut World, client: ClientId, position: &str) {
@@ -82,7 +82,7 @@ fn of_another_history_it_is_unknown_and_the_connection_stays() {
     let foreign = commit(&mut other, vec![order(1, 1)]);
     let mut world = world(HubConfig::default());
     let ours = commit(&mut world, vec![order(1, 1)]);
-    let ahead = world.hub().positions().of(1_000_000).to_string();
+    let ahead = world.hub().position_at(SourceId::OWN, 1_000_000).to_string();
     let client = client(&mut world, "a");
     for position in ["", "7", &foreign, &ahead, &ours.to_uppercase(), &format!("{ours}0")] {
         wait(&mut world, client, position);

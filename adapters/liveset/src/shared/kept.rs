@@ -4,14 +4,15 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
+use liveset_core::Position;
 use liveset_engine::{Committed, Op, StagedWrite, Timestamp};
-use liveset_hub::Now;
+use liveset_hub::{Now, SourceId};
 use parking_lot::Mutex;
 
 use super::sources::News;
 use super::{Chain, Seen, Shared};
 use crate::contain::{Panicked, contain};
-use crate::storage::{Storage, StorageCommit, StorageError, StorageWrite};
+use crate::storage::{Loaded, Storage, StorageCommit, StorageError, StorageWrite};
 
 /// How far the commits of a storage are.
 #[derive(Default)]
@@ -56,6 +57,14 @@ impl fmt::Debug for Progress {
     }
 }
 
+/// A commit was made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Done {
+    pub(crate) committed: Committed,
+    /// Where it stands in the history of its source.
+    pub(crate) position: Position,
+}
+
 /// A commit was not made.
 #[derive(Debug)]
 pub(crate) enum NotDone {
@@ -72,6 +81,10 @@ pub(crate) enum NotDone {
         set: Arc<str>,
         id: String,
     },
+    /// The content of a set is being replaced, by somebody else.
+    Replaced {
+        set: Arc<str>,
+    },
     NotKept(StorageError),
     Panicked,
 }
@@ -84,12 +97,12 @@ impl NotDone {
             Self::ReadOnly { set, .. } => Some(format!("the set '{set}' belongs to another source")),
             Self::NotKept(error) => Some(error.to_string()),
             Self::Panicked => Some("the engine has panicked".into()),
-            Self::Skipped | Self::Changed { .. } => None,
+            Self::Skipped | Self::Changed { .. } | Self::Replaced { .. } => None,
         }
     }
 }
 
-type Told = Box<dyn FnOnce(Result<Committed, NotDone>) + Send>;
+type Told = Box<dyn FnOnce(Result<Done, NotDone>) + Send>;
 
 /// A commit that a storage has. The storage tells its outcome, or drops it: then it is not kept.
 struct Pending {
@@ -122,8 +135,10 @@ enum Stage {
 
 impl Shared {
     /// From now on, commits are kept.
-    pub(crate) fn keep_in(&self, storage: Box<dyn Storage>, position: u64) {
+    pub(crate) fn keep_in(self: &Arc<Self>, storage: Box<dyn Storage>, loaded: &Loaded) {
+        let position = loaded.position;
         self.lock().kept = Progress { newest: position, applied: position, ..Progress::default() };
+        let _ = self.run(|hub, now| hub.begin_history(now, SourceId::OWN, &loaded.identity, position));
         // It is given once, by the builder.
         let _ = self.storage.set(storage);
     }
@@ -164,7 +179,7 @@ impl Shared {
         ops: Vec<Op>,
         seen: &Seen,
         chain: Option<&Chain>,
-        told: impl FnOnce(Result<Committed, NotDone>) + Send + 'static,
+        told: impl FnOnce(Result<Done, NotDone>) + Send + 'static,
     ) {
         let told = Arc::new(Mutex::new(Reply { told: Some(Box::new(told)), stage: Stage::HandingOver }));
         if let Err(reason) = self.hand_over(storage, at, ops, seen, chain, &told) {
@@ -188,6 +203,7 @@ impl Shared {
         // Commits are handed over in the order in which they are checked: one hold of the lock for both.
         let mut state = self.lock();
         chain.map_or(Ok(()), |chain| chain.begin(state.kept.given_up))?;
+        self.sources.check_replaced(&ops, seen.replacement)?;
         seen.check(&state.hub)?;
         let at = at.max(state.kept.at);
         let now = Now { monotonic: self.monotonic(), wall: state.wall.now_with(at) };
@@ -237,7 +253,7 @@ impl Pending {
         woken.into_iter().for_each(|wake| wake());
     }
 
-    fn apply(&self, shared: &Arc<Shared>) -> Result<Committed, NotDone> {
+    fn apply(&self, shared: &Arc<Shared>) -> Result<Done, NotDone> {
         let Self { at, operations, position, given_up, .. } = self;
         let applied = shared.run_locked(|state, monotonic| {
             if state.kept.given_up != *given_up {
@@ -248,16 +264,16 @@ impl Pending {
             let applied = state.hub.apply_staged(now, |parts| shared.shards.run(*operations, parts));
             state.wall.advance(wall);
             state.kept.applied = *position;
-            if applied.is_some() {
-                state.kept.news.made(monotonic);
-            }
-            applied.ok_or(NotDone::Panicked)
+            let committed = applied.ok_or(NotDone::Panicked)?;
+            state.kept.news.made(monotonic);
+            state.hub.reach(now, SourceId::OWN, *position);
+            Ok(Done { committed, position: state.hub.position_at(SourceId::OWN, *position) })
         });
         applied.unwrap_or(Err(NotDone::Panicked))
     }
 
     /// It is not kept: it goes, and with it all that were checked against its rows.
-    fn give_up(&self, shared: &Shared, error: StorageError) -> Result<Committed, NotDone> {
+    fn give_up(&self, shared: &Shared, error: StorageError) -> Result<Done, NotDone> {
         let mut state = shared.lock();
         // Those that are told later have gone already, and others may wait in their place.
         if state.kept.given_up == self.given_up {

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use liveset_core::{CloseCode, Monotonic, model::Refusals};
 use liveset_engine::Timestamp;
-use liveset_hub::{ConnectionId, ConnectionUse, Hub, Now, Parser, Payer, Positions, Timeouts, WatchId};
+use liveset_hub::{ConnectionId, ConnectionUse, Hub, Now, Parser, Payer, Timeouts, WatchId};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 
@@ -35,7 +35,7 @@ use crate::telemetry;
 pub(crate) use chain::Chain;
 use drain::Effects;
 use kept::Progress;
-pub(crate) use kept::{NotDone, OfStorage};
+pub(crate) use kept::{Done, NotDone, OfStorage};
 pub(crate) use seen::{Key, Seen};
 pub use shutdown::Drain;
 pub(crate) use sources::{Known, News, Origin, Sources};
@@ -53,7 +53,6 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     /// Reads messages and queries, outside of the lock.
     pub(crate) parser: Parser,
-    pub(crate) positions: Positions,
     pub(crate) sources: Sources,
     pub(crate) door: Door,
     pub(crate) transport: TransportLimits,
@@ -85,6 +84,8 @@ pub(crate) struct Sizes {
     pub(crate) initial_bytes: usize,
     /// Bytes of rows that are kept as they were for whoever reads a set.
     pub(crate) scan_bytes: usize,
+    /// Bytes of rows that are gathered to replace the content of sets.
+    pub(crate) replace_bytes: u64,
     /// Steps of work in one go.
     pub(crate) hold_steps: u64,
     /// For how long work waits that was asked for beyond what may be spent.
@@ -119,7 +120,7 @@ impl Shared {
         sources: Sources,
     ) -> Arc<Self> {
         let start = door.start;
-        let (parser, positions) = (hub.parser(), hub.positions());
+        let parser = hub.parser();
         let state = State {
             hub,
             kept: Progress::default(),
@@ -133,7 +134,6 @@ impl Shared {
         Arc::new(Self {
             state: Mutex::new(state),
             parser,
-            positions,
             sources,
             door,
             transport,

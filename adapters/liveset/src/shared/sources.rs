@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use liveset_core::Monotonic;
 use liveset_engine::Op;
+use liveset_hub::{Hub, SourceId};
 use parking_lot::Mutex;
 
 use super::NotDone;
-use crate::stats::SourceStats;
 
 /// All sources of an endpoint.
 #[derive(Default)]
@@ -17,12 +17,25 @@ pub(crate) struct Sources {
     pub(crate) all: Vec<Known>,
     /// The commits of the host that no storage keeps.
     pub(crate) host: Mutex<OfHost>,
+    /// The replacements of sets that are being gathered, each by its number. Changed with the lock on the hub held.
+    replaced: Mutex<Replaced>,
     /// The sets that belong to one.
     owners: HashMap<Arc<str>, usize>,
 }
 
+/// Sets whose content is being replaced.
+#[derive(Default)]
+struct Replaced {
+    by_set: HashMap<Arc<str>, u64>,
+    begun: u64,
+    /// Of the rows that were gathered.
+    bytes: u64,
+}
+
 pub(crate) struct Known {
     pub(crate) name: Arc<str>,
+    /// As the hub knows it.
+    pub(crate) id: SourceId,
     pub(crate) progress: Mutex<Progress>,
 }
 
@@ -33,6 +46,24 @@ pub(crate) struct Progress {
     pub(crate) position: u64,
     pub(crate) skipped: u64,
     pub(crate) news: News,
+}
+
+impl Progress {
+    /// True where the history is another one.
+    pub(crate) fn begin(&mut self, identity: &Arc<str>) -> bool {
+        let is_other = self.identity != *identity;
+        if is_other {
+            self.identity = identity.clone();
+            self.history += 1;
+            self.position = 0;
+        }
+        is_other
+    }
+
+    pub(crate) fn advance(&mut self, now: Monotonic, position: u64) {
+        self.position = self.position.max(position);
+        self.news.heard = Some(now);
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -76,15 +107,76 @@ impl Sources {
         let index = self.all.iter().position(|known| *known.name == *source).unwrap_or_else(|| {
             let identity = identity().into();
             let progress = Progress { identity, history: 0, position: 0, skipped: 0, news: News::default() };
-            self.all.push(Known { name: source.into(), progress: Mutex::new(progress) });
+            self.all.push(Known { name: source.into(), id: SourceId::OWN, progress: Mutex::new(progress) });
             self.all.len() - 1
         });
         self.owners.insert(set.into(), index);
     }
 
+    /// Tells the hub of all that are not the host.
+    pub(crate) fn declare_to(&mut self, hub: &mut Hub) {
+        for (index, known) in self.all.iter_mut().enumerate() {
+            let sets =
+                self.owners.iter().filter(|(_, owner)| **owner == index).map(|(set, _)| (&**set).into());
+            known.id = hub.declare_source(&known.progress.get_mut().identity, sets);
+        }
+    }
+
+    /// As what the hub knows the source of a set.
+    pub(crate) fn id_of(&self, set: &str) -> SourceId {
+        let index = self.owners.get(set);
+        index.and_then(|index| self.all.get(*index)).map_or(SourceId::OWN, |known| known.id)
+    }
+
     /// The source of a set; `None` where it is the host.
     pub(crate) fn of(&self, set: &str) -> Option<&Arc<str>> {
         self.owners.get(set).and_then(|index| self.all.get(*index)).map(|known| &known.name)
+    }
+
+    /// A replacement of a set begins, and any that is being gathered ends. Returns its number.
+    pub(crate) fn begin_replacement(&self, set: &Arc<str>) -> u64 {
+        let mut replaced = self.replaced.lock();
+        replaced.begun += 1;
+        let number = replaced.begun;
+        replaced.by_set.insert(set.clone(), number);
+        number
+    }
+
+    /// Whether a replacement is the one of its set.
+    pub(crate) fn is_replaced_by(&self, set: &str, number: u64) -> bool {
+        self.replaced.lock().by_set.get(set) == Some(&number)
+    }
+
+    pub(crate) fn end_replacement(&self, set: &str, number: u64) {
+        let mut replaced = self.replaced.lock();
+        if replaced.by_set.get(set) == Some(&number) {
+            replaced.by_set.remove(set);
+        }
+    }
+
+    /// Counts bytes that replacements gather, or give back. False where there would be more than `max`: then none are counted.
+    pub(crate) fn gather(&self, more: u64, less: u64, max: u64) -> bool {
+        let mut replaced = self.replaced.lock();
+        let bytes = (replaced.bytes + more).saturating_sub(less);
+        let has_room = bytes <= max || more <= less;
+        if has_room {
+            replaced.bytes = bytes;
+        }
+        has_room
+    }
+
+    /// Refuses a commit to a set that is being replaced, but by the replacement with this number; and one of a replacement in whose place
+    /// another one has come.
+    pub(crate) fn check_replaced(&self, ops: &[Op], by: Option<u64>) -> Result<(), NotDone> {
+        let replaced = self.replaced.lock();
+        if replaced.by_set.is_empty() && by.is_none() {
+            return Ok(());
+        }
+        let is_refused = |set: &&Arc<str>| replaced.by_set.get(*set).copied() != by;
+        match ops.iter().map(Op::set).find(is_refused) {
+            Some(set) => Err(NotDone::Replaced { set: set.clone() }),
+            None => Ok(()),
+        }
     }
 
     /// Refuses a commit to a set of another source.
@@ -94,7 +186,7 @@ impl Sources {
             Origin::Host => None,
             Origin::Source { index, .. } => Some(index),
         };
-        let mut sets = ops.iter().filter_map(Op::set);
+        let mut sets = ops.iter().map(Op::set);
         match sets.find(|set| self.owners.get(*set).copied() != origin) {
             Some(set) => Err(NotDone::ReadOnly { set: set.clone(), source: self.of(set).cloned() }),
             None => Ok(()),
@@ -102,10 +194,11 @@ impl Sources {
     }
 
     /// Whether a commit is of the history that there is, and was not made before; counts one that is not.
-    pub(crate) fn is_new(&self, origin: Origin) -> bool {
+    pub(crate) fn is_new(&self, origin: Origin, is_replacement: bool) -> bool {
         let Origin::Source { index, history, position } = origin else { return true };
         let mut progress = self.all[index].progress.lock();
-        let is_new = history == progress.history && position > progress.position;
+        // A replaced content does not come again by chance, and may be as old as it likes: nothing else has changed the set.
+        let is_new = history == progress.history && (position > progress.position || is_replacement);
         progress.skipped += u64::from(!is_new);
         is_new
     }
@@ -133,14 +226,5 @@ impl Sources {
         if let (Origin::Source { index, .. }, Some(why)) = (origin, reason.fault()) {
             self.all[index].progress.lock().news.failed(now, why);
         }
-    }
-
-    pub(crate) fn stats(&self) -> Vec<SourceStats> {
-        let stats = |Known { name, progress }: &Known| {
-            let Progress { identity, position, skipped, .. } = &*progress.lock();
-            let (name, identity) = (name.clone(), identity.clone());
-            SourceStats { name, identity, position: *position, skipped: *skipped }
-        };
-        self.all.iter().map(stats).collect()
     }
 }

@@ -16,6 +16,7 @@ mod parsed;
 mod pauses;
 mod ping_flood;
 mod reads;
+mod replace;
 mod runtime;
 mod segments;
 mod shards;

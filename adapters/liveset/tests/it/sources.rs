@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use fastrand::Rng;
 use liveset::{CommitError, Delivered, Liveset, Query, SetDef, Source, Tx};
@@ -83,8 +84,51 @@ fn another_history_counts_from_nothing() {
     assert_eq!(market.position(), 9);
     assert!(market.begin("b"));
     assert!(matches!(market.commit(1, put("prices", 1, 2)), Ok(Delivered::Applied(_))));
-    let stats = &liveset.stats().sources[0];
-    assert_eq!((&*stats.name, &*stats.identity, stats.position, stats.skipped), ("market", "b", 1, 0));
+    let info = &liveset.sources()[1];
+    let identity = info.identity.as_deref();
+    assert_eq!((info.source.as_str(), identity, info.position, info.skipped), ("market", Some("b"), 1, 0));
+}
+
+#[test]
+fn positions_are_of_a_history_whoever_follows_it() {
+    let (here, market, depot) = liveset();
+    let (there, same, _) = liveset();
+    market.begin("a");
+    same.begin("a");
+    let first = |source: &Source| match source.commit(7, put("prices", 1, 1)) {
+        Ok(Delivered::Applied(done)) => done.position,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(first(&market), here.position("prices"));
+    assert_eq!(first(&same), here.position("rates"), "of the same source");
+    depot.begin("c");
+    depot.advance(7);
+    assert_ne!(here.position("stock"), here.position("prices"), "of another");
+    same.begin("b");
+    same.advance(7);
+    assert_ne!(there.position("prices"), here.position("prices"), "of another history");
+    assert_ne!(here.position("orders"), there.position("orders"));
+}
+
+#[test]
+fn a_source_that_is_behind_is_named_and_counted() {
+    let (liveset, market, depot) = liveset();
+    let states =
+        |liveset: &Liveset| liveset.sources().iter().map(|it| it.status().as_str()).collect::<Vec<_>>();
+    market.notice(3, Duration::from_secs(4));
+    depot.expect_heartbeats();
+    assert_eq!(states(&liveset), ["live", "live", "live"]);
+    market.notice(4, Duration::from_secs(6));
+    assert_eq!(
+        states(&liveset),
+        ["live", "live", "live"],
+        "the commits of a source are made one behind the other"
+    );
+    market.commit(3, put("prices", 1, 1)).unwrap();
+    market.notice(9, Duration::from_secs(6));
+    assert!(liveset.sources()[1].lag < Duration::from_secs(6));
+    market.advance(4);
+    assert!(liveset.sources()[1].lag > Duration::ZERO);
 }
 
 /// Redelivery from any earlier place, gaps, heartbeats and commits that are refused: what is there is what each position did once.

@@ -167,6 +167,8 @@ struct Source<'a> {
     identity: Option<&'a str>,
     position: u64,
     /// Commits that are being stored.
+    /// For how long the oldest commit waits that it has and that is not applied.
+    lag_seconds: f64,
     waiting: u64,
     skipped: u64,
     quiet_seconds: Option<u64>,
@@ -198,6 +200,7 @@ impl<'a> Source<'a> {
             status: info.status().as_str(),
             identity: info.identity.as_deref(),
             position: info.position,
+            lag_seconds: info.lag.as_secs_f64(),
             waiting: info.waiting,
             skipped: info.skipped,
             quiet_seconds: info.quiet.map(|quiet| quiet.as_secs()),

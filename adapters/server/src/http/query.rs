@@ -17,6 +17,7 @@ use crate::limits::{HttpLimits, count_refusal};
 
 pub(super) async fn run(State(app): State<App>, caller: Caller, body: Body) -> Result<Response, ApiError> {
     let query = read(&app, body).await?;
+    let set = query.set.clone();
     let result = answer(&app, caller, query).await?.map_err(|error| refused(&error))?;
     let size: usize = result.rows.iter().map(|row| row.json().len() + 1).sum();
     let mut answer = Vec::with_capacity(size + 64);
@@ -28,7 +29,7 @@ pub(super) async fn run(State(app): State<App>, caller: Caller, body: Body) -> R
         answer.extend_from_slice(row.json());
     }
     let Count { total, capped } = result.count;
-    let position = app.liveset.position_of(&result);
+    let position = app.liveset.position(&set);
     let end = format!(r#"],"totalCount":{total},"capped":{capped},"position":"{position}"}}"#);
     answer.extend_from_slice(end.as_bytes());
     Ok(error::json(StatusCode::OK, answer))

@@ -6,7 +6,9 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::Request;
 use http_body_util::BodyExt as _;
-use liveset::{Grant, Liveset, Query, SetDef, StaticTokens, Storage, StorageCommit, StorageError, Tell};
+use liveset::{
+    Grant, Liveset, Loaded, Query, SetDef, StaticTokens, Storage, StorageCommit, StorageError, Tell,
+};
 use liveset_server::http::{self, HttpOptions};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -21,8 +23,8 @@ impl Storage for Slow {
     fn load(
         &mut self,
         _: &mut dyn FnMut(&str, &str) -> Result<(), StorageError>,
-    ) -> Result<u64, StorageError> {
-        Ok(0)
+    ) -> Result<Loaded, StorageError> {
+        Ok(Loaded { identity: "slow".into(), position: 0 })
     }
 
     fn submit(&self, commit: StorageCommit, tell: Tell) -> Result<(), StorageError> {

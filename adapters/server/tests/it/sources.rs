@@ -7,7 +7,8 @@ use axum::body::Body;
 use axum::http::Request;
 use http_body_util::BodyExt;
 use liveset::{
-    Builder, Grant, Liveset, SetDef, SetStatus, StaticTokens, Storage, StorageCommit, StorageError, Tell,
+    Builder, Grant, Liveset, Loaded, SetDef, SetStatus, StaticTokens, Storage, StorageCommit, StorageError,
+    Tell,
 };
 use liveset_server::http::{self, HttpOptions};
 use serde_json::{Value, json};
@@ -46,7 +47,7 @@ async fn each_source_is_listed_with_its_sets_and_how_far_it_is() {
     assert_eq!(names, ["host", "market", "depot"]);
     let set = |name: &str, rows: u64| json!({ "name": name, "rows": rows, "status": "live" });
     let host = json!({
-        "name": "host", "status": "live", "identity": null, "position": 0, "waiting": 0, "skipped": 0,
+        "name": "host", "status": "live", "identity": null, "position": 0, "lagSeconds": 0.0, "waiting": 0, "skipped": 0,
         "quietSeconds": null, "lastError": null, "sets": [set("orders", 0), set("people", 0)],
     });
     assert_eq!(before[0], host);
@@ -63,7 +64,7 @@ async fn each_source_is_listed_with_its_sets_and_how_far_it_is() {
     assert_eq!((&now[0]["position"], &now[0]["quietSeconds"]), (&json!(2), &json!(0)));
     let stale = json!({ "name": "prices", "rows": 1, "status": "stale", "since": "2025-12-07T20:03:00Z" });
     let of_market = json!({
-        "name": "market", "status": "stale", "identity": "history", "position": 7, "waiting": 0, "skipped": 1,
+        "name": "market", "status": "stale", "identity": "history", "position": 7, "lagSeconds": 0.0, "waiting": 0, "skipped": 1,
         "quietSeconds": 0, "lastError": null, "sets": [stale],
     });
     assert_eq!(now[1], of_market);
@@ -95,8 +96,8 @@ impl Storage for Held {
     fn load(
         &mut self,
         _: &mut dyn FnMut(&str, &str) -> Result<(), StorageError>,
-    ) -> Result<u64, StorageError> {
-        Ok(41)
+    ) -> Result<Loaded, StorageError> {
+        Ok(Loaded { identity: "kept".into(), position: 41 })
     }
 
     fn submit(&self, _: StorageCommit, tell: Tell) -> Result<(), StorageError> {

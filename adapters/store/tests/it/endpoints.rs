@@ -5,8 +5,8 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use liveset::{
-    BuildError, CommitError, LiveUpdate, Liveset, Query, SetDef, Storage, StorageCommit, StorageError,
-    StorageWrite, Tell, Tx,
+    BuildError, CommitError, LiveUpdate, Liveset, Loaded, Query, SetDef, Storage, StorageCommit,
+    StorageError, StorageWrite, Tell, Tx,
 };
 use liveset_store::{Durability, SetsFile, backup};
 use serde_json::json;
@@ -54,6 +54,7 @@ fn an_endpoint_has_its_sets_again() {
         })
         .unwrap();
     assert!(liveset.commit(|tx| tx.upsert("orders", &json!({ "total": 1 }))).is_err());
+    let position = liveset.commit(|tx| tx.remove("orders", "not there")).unwrap().position;
     let (expected, customers) =
         (totals(&liveset), liveset.query(Query::new("customers")).unwrap().count.total);
     assert_eq!((expected.len(), customers), (1_000.min(expected.len()), 1));
@@ -61,12 +62,15 @@ fn an_endpoint_has_its_sets_again() {
     drop(liveset);
     for path in [&path, &folder.file("copy.db")] {
         let liveset = open(path);
+        // A copy goes on by itself.
+        let is_copy = path.ends_with("copy.db");
+        assert_eq!(liveset.position("orders") == position, !is_copy);
         assert_eq!(totals(&liveset), expected);
         assert_eq!(liveset.query(Query::new("orders")).unwrap().count.total, 2_499);
         assert_eq!(liveset.query(Query::new("customers")).unwrap().count.total, 1);
         drop(liveset);
         let (store, rows) = open_store(path).unwrap();
-        assert_eq!((store.position(), rows.len()), (6, 2_500));
+        assert_eq!((store.position(), rows.len()), (7, 2_500));
     }
 }
 
@@ -123,9 +127,9 @@ impl Storage for Held {
     fn load(
         &mut self,
         see: &mut dyn FnMut(&str, &str) -> Result<(), StorageError>,
-    ) -> Result<u64, StorageError> {
+    ) -> Result<Loaded, StorageError> {
         see("orders", r#"{"id":1,"total":1}"#)?;
-        Ok(40)
+        Ok(Loaded { identity: "held".into(), position: 40 })
     }
 
     fn submit(&self, commit: StorageCommit, tell: Tell) -> Result<(), StorageError> {
