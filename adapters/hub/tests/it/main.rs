@@ -12,6 +12,7 @@ mod events;
 mod fan_out;
 mod initial_rows;
 mod language;
+mod moving;
 mod original_document;
 mod parsed;
 mod permissions;
