@@ -106,7 +106,7 @@ liveset_core::model::limits! {
             "the time for which a live query waits for a set that is loading" => "`OVERLOADED` with the `id`";
         /// A set that is replaced is there twice meanwhile: its old content, and what was gathered of the new one.
         replace_bytes: u64 = 1024 * 1024 * 1024,
-            "bytes of rows that are gathered to replace the content of sets, all together" => "over HTTP 413 `TOO_LARGE`; in Rust an error";
+            "bytes of rows that are gathered to replace the content of sets, all together" => "over HTTP 413; in Rust an error";
         source_lag: Duration = Duration::from_secs(5),
             "the time for which a source may know of a commit that is not applied" => "its sets are `stale`";
         /// A source that has said nothing for so long may have lost what it follows. Only of sources with heartbeats.

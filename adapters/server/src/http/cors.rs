@@ -32,7 +32,7 @@ pub(super) fn apply(router: Router, origins: &[String]) -> Router {
     }
     let layer = CorsLayer::new()
         .allow_origin(origins)
-        .allow_methods([Method::GET, Method::POST])
+        .allow_methods([Method::GET, Method::POST, Method::PUT])
         .allow_headers([AUTHORIZATION, CONTENT_TYPE])
         .max_age(MAX_AGE)
         // A cache must not hand one origin's answer to another.

@@ -116,6 +116,16 @@ impl ApiError {
         )
     }
 
+    /// 413: what came together is larger than the limit.
+    pub fn too_large_together(message: impl Into<String>) -> Self {
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "MESSAGE_TOO_LARGE", message)
+    }
+
+    /// 409: something is not as it has to be.
+    pub fn conflict(message: impl Into<String>) -> Self {
+        ApiError::new(StatusCode::CONFLICT, "CONFLICT", message)
+    }
+
     /// 422: readable, but refused: a node, a query or an event.
     pub fn refused(code: &'static str, message: impl Into<String>) -> Self {
         ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, code, message)
@@ -130,9 +140,7 @@ impl ApiError {
             error @ CommitError::ReadOnly { .. } => {
                 ApiError::new(StatusCode::FORBIDDEN, "READ_ONLY_SET", error.to_string())
             }
-            CommitError::Conflict(conflict) => {
-                ApiError::new(StatusCode::CONFLICT, "CONFLICT", conflict.to_string())
-            }
+            CommitError::Conflict(conflict) => ApiError::conflict(conflict.to_string()),
             CommitError::Refused(refused) => match *refused.problem {
                 OpProblem::NotFound { .. } => {
                     ApiError::new(StatusCode::NOT_FOUND, "NOT_FOUND", refused.to_string())

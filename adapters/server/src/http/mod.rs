@@ -9,6 +9,7 @@
 //! | `POST /explain` | a query | how changes find it and what it costs: `{"access": equality, range, …, scan, "probes": […], "hasResidue", "sharing", "isOpen", "candidates": nodes to look at, "isSlice", "hasOrderIndex", "cost": {"fixed", "perBlock"} steps to try the filter on a node, whatever its size and for each 16 bytes of it, "flipCost" to find when time changes it, "filterBytes" that the filter takes, "orderCost" to order it, "projectionCost" to write it, "text": the same for people}` |
 //! | `GET /sets` | | `{"sets": [{"name", "key", "count", "source": host, store or a name, "status": live, loading or stale, "strict", "declared": [{"name", "type", "required"}], "seen": [{"name", "types", "nodes": those that have it} of the first 1,000 nodes]}]}` |
 //! | `GET /sets/{name}` | | the whole set as it is at one moment, a node a line (`application/x-ndjson`), for who sees all of it; a body that is cut is not whole |
+//! | `PUT /sets/{name}` | a node a line, of any number | `{"rows", "commit", "changed", "position"}`: the set has these and no others, by one commit. An error has the `line`, and changes nothing |
 //! | `GET /sets/{name}/values?field=` | `limit=` up to 1,000, or 20 | the commonest values: `{"field", "nodes", "without", "different": values that were told apart, "others": values that were not, "values": [{"value", "count"}]}`; of a list, each item counts |
 //! | `GET /schema` | | JSON Schema of each set, by its name: what it declares |
 //! | `GET /livez`, `/healthz` | | `{"status": "ok"}`, open to all |
@@ -29,8 +30,8 @@
 //! | 403 | `READ_ONLY_SET` | the set belongs to a source, which alone commits to it |
 //! | 404, 405 | `NOT_FOUND`, `METHOD_NOT_ALLOWED` | no such path, set or connection, no row to patch; no such method |
 //! | 408 | `TIMEOUT` | the body did not arrive in time |
-//! | 409 | `CONFLICT` | the `if` of an op does not hold; nothing was applied |
-//! | 413 | `MESSAGE_TOO_LARGE` | the body is over the limit (8 MiB by default; for a query 64 KiB, as for a message over `/ws`) |
+//! | 409 | `CONFLICT` | the `if` of an op does not hold, or the content of the set is being replaced; nothing was applied |
+//! | 413 | `MESSAGE_TOO_LARGE` | the body is over the limit (8 MiB by default; for a query 64 KiB, as for a message over `/ws`); or new contents of sets are over 1 GiB together |
 //! | 422 | `INVALID_NODE` (a node whose JSON the policy refuses, too), `INVALID_QUERY`, `INVALID_PATH`, `INVALID_EVENT` | read, and refused; of a batch nothing was applied |
 //! | 422 | `LIMIT_EXCEEDED` | the rows of a query are too large (over 16 MiB by default), or it reads more fields than may be indexed: ask for fewer; or the data of an event is too large (over 1 MiB by default); or patches and conditions of a commit take too much work |
 //! | 429 | `RATE_LIMITED` | too many requests of this subject; or too many tokens from this address were refused, and this one was not looked at. `Retry-After` says when to try again |
@@ -47,11 +48,13 @@ mod error;
 mod events;
 mod explain;
 mod health;
+mod lines;
 mod linger;
 mod metrics;
 mod query;
 mod queue;
 mod rates;
+mod replace;
 mod sets;
 
 use std::sync::Arc;
@@ -227,7 +230,7 @@ impl Service {
             .route("/query", post(query::run))
             .route("/explain", post(explain::run))
             .route("/sets", get(sets::list))
-            .route("/sets/{name}", get(sets::export))
+            .route("/sets/{name}", get(sets::export).put(replace::replace))
             .route("/sets/{name}/values", get(sets::values))
             .route("/schema", get(sets::schema))
             .route("/admin/connections", get(admin::connections))

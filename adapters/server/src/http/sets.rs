@@ -517,11 +517,11 @@ impl Node {
 
 // --- what they share ---
 
-fn name_of(path: Result<Path<String>, PathRejection>) -> Result<String, ApiError> {
+pub(super) fn name_of(path: Result<Path<String>, PathRejection>) -> Result<String, ApiError> {
     path.map(|Path(name)| name).map_err(|error| ApiError::invalid_message(error.body_text()))
 }
 
-fn known(app: &App, name: &str) -> Result<(), ApiError> {
+pub(super) fn known(app: &App, name: &str) -> Result<(), ApiError> {
     match app.liveset.set_names().iter().any(|known| known == name) {
         true => Ok(()),
         false => Err(ApiError::not_found(&format!("/sets/{name}: there is no such set"))),

@@ -4,6 +4,7 @@ mod commit_streams;
 mod health;
 mod metrics_described;
 mod protocol_errors;
+mod replace;
 mod sources;
 #[allow(unreachable_pub, dead_code, reason = "these tests use a part of it")]
 #[path = "../../../cli/tests/it/support/ws.rs"]
