@@ -4,6 +4,7 @@
 mod admin;
 mod auth_failures;
 mod bench;
+mod comeback;
 mod commit_stream;
 mod crowd;
 mod demo_page;
