@@ -191,6 +191,10 @@ impl Hub {
         found.key = VersionKey::of_history(identity);
         found.reached = Reached::Position(reached);
         found.news.ahead.clear();
+        if let Some(behind) = &mut found.news.behind {
+            // What is shown is of the history before, until something of this one is there.
+            behind.until = reached.saturating_add(1);
+        }
         for (conn, ticket) in self.sources.waits.take(source, u64::MAX) {
             self.refuse_position(now, conn, ticket);
             self.unsettled.push_back(conn);

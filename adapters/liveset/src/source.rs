@@ -9,7 +9,7 @@ use liveset_engine::Timestamp;
 use crate::commit::{CommitError, Committed, Outcome, Tx};
 use crate::committing::{MOST_RUNS, gathered};
 use crate::handle::Liveset;
-use crate::shared::{Known, NotDone, Origin};
+use crate::shared::{Known, NotDone, Origin, history};
 
 /// The one writer of the sets that were declared with [`Builder::set_from`](crate::Builder::set_from): what follows a database, a log or a
 /// queue, and commits what comes; made by [`Liveset::source`]. Cloning gives another handle on the same.
@@ -103,7 +103,7 @@ impl Source {
         let begun = self.liveset.shared.run(|hub, now| {
             let is_other = known.progress.lock().begin(&identity);
             if is_other {
-                hub.begin_history(now, known.id, &identity, 0);
+                hub.begin_history(now, known.id, &history(&known.name, &identity), 0);
             }
             is_other
         });

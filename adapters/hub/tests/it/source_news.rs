@@ -183,6 +183,18 @@ fn what_a_source_says_itself_stays() {
     assert_eq!(*world.hub().status("orders"), since);
 }
 
+#[test]
+fn behind_another_history_a_stale_set_is_live_with_its_first_commit() {
+    let (mut world, source) = of_source("db", HubConfig::default());
+    notice(&mut world, source, 1_000, 9 * SECOND);
+    assert_eq!(status(&world), "stale");
+    let now = world.now();
+    world.hub_mut().begin_history(now, source, "db again", 0);
+    assert_eq!(status(&world), "stale");
+    reach(&mut world, source, 1);
+    assert_eq!(status(&world), "live");
+}
+
 /// The oldest is never forgotten, however many are known.
 #[test]
 fn many_that_are_known_take_little() {

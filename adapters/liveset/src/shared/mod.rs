@@ -38,7 +38,7 @@ use kept::Progress;
 pub(crate) use kept::{Done, NotDone, OfStorage};
 pub(crate) use seen::{Key, Seen};
 pub use shutdown::Drain;
-pub(crate) use sources::{Known, News, Origin, Sources};
+pub(crate) use sources::{Known, News, Origin, Sources, history};
 use timer::Timer;
 
 /// A timer that is later than this was not late by chance.

@@ -101,6 +101,11 @@ pub(crate) enum Origin {
     Source { index: usize, history: u64, position: u64 },
 }
 
+/// What the positions of a history belong to: two sources of an endpoint may follow one database.
+pub(crate) fn history(source: &str, identity: &str) -> String {
+    format!("{source}\0{identity}")
+}
+
 impl Sources {
     /// A set belongs to a source, which is made with the first.
     pub(crate) fn declare(&mut self, source: &str, set: &str, identity: impl FnOnce() -> String) {
@@ -118,7 +123,7 @@ impl Sources {
         for (index, known) in self.all.iter_mut().enumerate() {
             let sets =
                 self.owners.iter().filter(|(_, owner)| **owner == index).map(|(set, _)| (&**set).into());
-            known.id = hub.declare_source(&known.progress.get_mut().identity, sets);
+            known.id = hub.declare_source(&history(&known.name, &known.progress.get_mut().identity), sets);
         }
     }
 

@@ -101,7 +101,7 @@ fn positions_are_of_a_history_whoever_follows_it() {
     };
     assert_eq!(first(&market), here.position("prices"));
     assert_eq!(first(&same), here.position("rates"), "of the same source");
-    depot.begin("c");
+    depot.begin("a");
     depot.advance(7);
     assert_ne!(here.position("stock"), here.position("prices"), "of another");
     same.begin("b");
