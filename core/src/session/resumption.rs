@@ -1,6 +1,5 @@
 //! What makes what a client has into a result.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::model::{Batch, Change, Etag, Snapshot};
@@ -22,24 +21,46 @@ impl<'a> Resumption<'a> {
     /// them, so that the whole result costs less. With `positions` the rows that stay are in the order of the result, as many as can be.
     /// O(n log n) in the rows.
     pub fn of_rows(have: &[Etag], window: &'a Snapshot, positions: bool) -> Option<Resumption<'a>> {
-        // Ordered, not hashed: clients choose what they send. Of two places with one etag the first counts.
-        let mut places = BTreeMap::new();
-        for (place, etag) in have.iter().enumerate() {
-            places.entry(*etag).or_insert(place);
-        }
-        let mut kept: Vec<_> = window.rows.iter().map(|row| places.get(&row.etag()).copied()).collect();
+        let mut places = Places { have, next: 0, sorted: Vec::new() };
+        let mut kept: Vec<_> = window.rows.iter().map(|row| places.find(row.etag())).collect();
         if positions {
             keep_ascending(&mut kept);
         }
-        let stays: BTreeSet<usize> = kept.iter().copied().flatten().collect();
-        if stays.len() * 2 < window.rows.len() {
+        let mut stays = vec![false; have.len()];
+        kept.iter().flatten().for_each(|place| stays[*place] = true);
+        if stays.iter().filter(|stays| **stays).count() * 2 < window.rows.len() {
             return None;
         }
-        let drop = (0..have.len()).filter(|place| !stays.contains(place)).map(|place| place as u64).collect();
+        let drop = (0..).zip(&stays).filter(|(_, stays)| !**stays).map(|(place, _)| place).collect();
         let lacks = window.rows.iter().zip(kept).filter(|(_, place)| place.is_none());
         let changes = lacks.map(|(row, _)| Change::Added { row: row.clone(), reason: None }).collect();
         let batch = Batch { version: window.version, count: Some(window.count), changes };
         Some(Resumption { batch: Arc::new(batch), window, drop: Some(drop) })
+    }
+}
+
+/// Where etags stand in the list of a client.
+struct Places<'a> {
+    have: &'a [Etag],
+    /// Behind the one that was found last. Most clients have what there is, in its order.
+    next: usize,
+    /// All, once one did not stand there. Ordered, not hashed: clients choose what they send.
+    sorted: Vec<(Etag, usize)>,
+}
+
+impl Places<'_> {
+    /// Of two places with one etag, the first or the next.
+    fn find(&mut self, etag: Etag) -> Option<usize> {
+        if self.have.get(self.next) != Some(&etag) {
+            if self.sorted.is_empty() {
+                self.sorted = self.have.iter().copied().zip(0..).collect();
+                self.sorted.sort_unstable();
+            }
+            let place = self.sorted.partition_point(|(other, _)| *other < etag);
+            self.next = self.sorted.get(place).filter(|(other, _)| *other == etag)?.1;
+        }
+        self.next += 1;
+        Some(self.next - 1)
     }
 }
 
