@@ -28,6 +28,7 @@ pub(crate) fn options(config: &Config, others: &HttpOptions) -> HttpOptions {
         websocket_origins: config.websocket_origins(),
         admins: StaticTokens::new(grants(config, true)),
         metrics_public: config.metrics_public,
+        ready_stale_limit: config.ready_stale_limit,
         ..others.clone()
     }
 }

@@ -3,6 +3,7 @@
 //! ```toml
 //! listen = "127.0.0.1:8080"
 //! metrics_public = false           # true opens /metrics to everyone
+//! ready_stale_limit = "5m"         # /readyz says 503 once a set was stale for so long; without it, it does not
 //! trusted_proxies = ["10.0.0.5"]   # whose X-Forwarded-For is believed; without it, nobody's
 //! log = "info"                     # as RUST_LOG
 //! log_format = "text"              # or "json", an object a line
@@ -68,11 +69,13 @@ mod limits;
 mod locate;
 mod overrides;
 mod store;
+mod time;
 mod validate;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use liveset::http::Origins;
 use liveset::{FieldKind, Grant, SetDef};
@@ -102,6 +105,13 @@ pub struct Config {
     pub listen: String,
     /// Whether `/metrics` answers without a token.
     pub metrics_public: bool,
+    /// For how long a set may be stale before `/readyz` says 503; without it, for ever.
+    #[serde(
+        deserialize_with = "time::read",
+        serialize_with = "time::write",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub ready_stale_limit: Option<Duration>,
     /// Addresses and networks of proxies that are believed when they say, by `X-Forwarded-For`, for whom they call. Failed
     /// authentications and WebSockets then count for these clients. Only for proxies that add the address they were called from, or
     /// replace what is there.
@@ -148,6 +158,7 @@ impl Default for Config {
         Config {
             listen: "127.0.0.1:8080".into(),
             metrics_public: false,
+            ready_stale_limit: None,
             trusted_proxies: Vec::new(),
             log: "info".into(),
             log_format: Format::Text,
@@ -546,7 +557,16 @@ impl Config {
     /// Takes over what can be without a restart. Sets are added, and none is changed.
     pub(crate) fn take(&mut self, read: Config) {
         let Config {
-            metrics_public, trusted_proxies, log, auth, cors, websocket, resources, policies, ..
+            metrics_public,
+            ready_stale_limit,
+            trusted_proxies,
+            log,
+            auth,
+            cors,
+            websocket,
+            resources,
+            policies,
+            ..
         } = read;
         self.limits.take(read.limits);
         for set in read.sets {
@@ -564,6 +584,7 @@ impl Config {
         }
         *self = Config {
             metrics_public,
+            ready_stale_limit,
             trusted_proxies,
             log,
             auth,

@@ -87,6 +87,7 @@ fn the_documented_file_is_read() {
         r#"
         listen = "0.0.0.0:9000"
         metrics_public = true
+        ready_stale_limit = "5m"
         [auth]
         tokens = [{ token = "a", subject = "shop" }, { token = "b", subject = "screen", read_only = true }]
         [[set]]
@@ -122,6 +123,7 @@ fn the_documented_file_is_read() {
         "#,
     )
     .unwrap();
+    assert_eq!(config.ready_stale_limit, Some(Duration::from_secs(300)));
     assert_eq!(config.auth.tokens.len(), 2);
     assert!(config.auth.tokens[1].read_only);
     assert_eq!(config.sets[0].key, "id");
@@ -151,6 +153,7 @@ fn an_error_names_the_line_and_the_key() {
         ("listen = 1", ":1:10: listen: ", "expected a string"),
         ("listen = \"here\"", ":1:10: listen: ", "not an address and a port"),
         ("metrics_public = \"yes\"", ":1:18: metrics_public: ", "expected a boolean"),
+        ("ready_stale_limit = \"long\"", ":1:21: ready_stale_limit: ", "not a length of time"),
         ("a = = 1", ":1:5: ", "="),
         ("log = \"a=b=c\"", ":1:7: log: ", "not a log filter"),
         ("[auth]\ntoken = []", ":2:1: auth.token: ", "unknown field `token`"),

@@ -166,9 +166,9 @@ struct Source<'a> {
     status: &'a str,
     identity: Option<&'a str>,
     position: u64,
-    /// Commits that are being stored.
     /// For how long the oldest commit waits that it has and that is not applied.
     lag_seconds: f64,
+    /// Commits that are being stored.
     waiting: u64,
     skipped: u64,
     quiet_seconds: Option<u64>,

@@ -1,5 +1,6 @@
 //! Whether the server lives, and whether clients should be sent to it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -7,8 +8,9 @@ use axum::extract::{FromRequestParts, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::{HeaderValue, RETRY_AFTER};
 use axum::response::Response;
-use liveset::{Liveset, SetStatus};
+use liveset::SetStatus;
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::auth::Caller;
 use super::{ApiError, App, error};
@@ -24,6 +26,8 @@ pub struct Health(Arc<Mutex<Progress>>);
 struct Progress {
     loading: Vec<String>,
     is_draining: bool,
+    /// Of each set that is stale: since when it says so, and when that was first seen.
+    stale: BTreeMap<Arc<str>, (Arc<str>, Instant)>,
 }
 
 /// The status of a server that clients should be sent to.
@@ -32,7 +36,8 @@ const READY: &str = "ready";
 impl Health {
     /// Not ready before each of these sets is [loaded](Self::loaded).
     pub fn loading(sets: impl IntoIterator<Item = String>) -> Health {
-        Health(Arc::new(Mutex::new(Progress { loading: sets.into_iter().collect(), is_draining: false })))
+        let loading = sets.into_iter().collect();
+        Health(Arc::new(Mutex::new(Progress { loading, ..Progress::default() })))
     }
 
     /// A set is loaded.
@@ -46,32 +51,44 @@ impl Health {
     }
 
     /// With the sets whose sources have not given them their first content, or are behind.
-    fn report(&self, liveset: &Liveset) -> Report {
-        let (mut sets, is_draining) = {
-            let progress = self.lock();
-            (progress.loading.clone(), progress.is_draining)
-        };
-        let mut stale = Vec::new();
-        for set in liveset.sets() {
+    fn report(&self, app: &App) -> Report {
+        let all = app.liveset.sets();
+        let now = Instant::now();
+        let mut progress = self.lock();
+        let mut sets = progress.loading.clone();
+        let mut before = std::mem::take(&mut progress.stale);
+        for set in all {
+            let name: Arc<str> = Arc::from(&*set.definition.name);
             match set.status {
-                SetStatus::Loading if !sets.iter().any(|name| *name == *set.definition.name) => {
-                    sets.push(set.definition.name.to_string());
+                SetStatus::Loading if !sets.iter().any(|known| **known == *name) => {
+                    sets.push(name.to_string())
                 }
-                SetStatus::Stale { .. } => stale.push(set.definition.name.to_string()),
+                SetStatus::Stale { since } => {
+                    let known = before.remove(&name).filter(|(known, _)| *known == since);
+                    progress.stale.insert(name, known.unwrap_or((since, now)));
+                }
                 _ => {}
             }
         }
-        let status = match (is_draining, sets.is_empty()) {
-            (true, _) => "draining",
-            (false, true) => READY,
-            (false, false) => "loading",
+        let is_late = |(_, seen): &(_, Instant)| {
+            app.options.ready_stale_limit.is_some_and(|limit| now.saturating_duration_since(*seen) >= limit)
         };
+        let status = if progress.is_draining {
+            "draining"
+        } else if !sets.is_empty() {
+            "loading"
+        } else if progress.stale.values().any(is_late) {
+            "stale"
+        } else {
+            READY
+        };
+        let stale = progress.stale.keys().map(|name| name.to_string()).collect();
         Report { status, sets, stale }
     }
 
     /// Writes it into a gauge.
-    pub(super) fn record(&self, liveset: &Liveset) {
-        let is_ready = self.report(liveset).status == READY;
+    pub(super) fn record(&self, app: &App) {
+        let is_ready = self.report(app).status == READY;
         metrics::gauge!("liveset_ready").set(f64::from(u8::from(is_ready)));
     }
 
@@ -85,7 +102,7 @@ struct Report {
     status: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     sets: Vec<String>,
-    /// Sets that are served though their source has something newer: no reason to send clients elsewhere.
+    /// Sets that are served though their source has something newer. Up to `ready_stale_limit` that is no reason to send clients elsewhere.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     stale: Vec<String>,
 }
@@ -97,7 +114,7 @@ pub(super) async fn live() -> Response {
 
 /// Whether clients should come. Which sets are missing, or stale, is told to whoever has a token.
 pub(super) async fn ready(State(app): State<App>, request: Request) -> Response {
-    let mut report = app.options.health.report(&app.liveset);
+    let mut report = app.options.health.report(&app);
     if !(report.sets.is_empty() && report.stale.is_empty()) {
         let (mut parts, _) = request.into_parts();
         if Caller::from_request_parts(&mut parts, &app).await.is_err() {

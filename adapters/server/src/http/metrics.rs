@@ -55,7 +55,8 @@ pub fn install_recorder() -> Result<PrometheusHandle, BuildError> {
     Ok(handle)
 }
 
-/// Counters that alerts look at begin at 0: of one that appears with its first count, Prometheus sees no increase.
+/// Counters that alerts look at begin at 0: of one that appears with its first count, Prometheus sees no increase. So does a gauge that
+/// the dashboard shows.
 fn begin_at_zero() {
     let labelled: &[(&'static str, &'static str, &[&'static str])] = &[
         ("liveset_panics_total", "place", &["hub", "policy", "connection", "authenticator"]),
@@ -82,6 +83,7 @@ fn begin_at_zero() {
     }
     counter!("liveset_stuck_threads_total").increment(0);
     counter!("liveset_log_lines_lost_total").increment(0);
+    gauge!("liveset_stalled_connections").increment(0.0);
 }
 
 /// Gives the recorder the help text of every metric that a server has.
@@ -109,7 +111,7 @@ pub(super) async fn render(State(app): State<App>, request: Request) -> Result<R
     };
     let make = || {
         app.liveset.record_metrics();
-        app.options.health.record(&app.liveset);
+        app.options.health.record(&app);
         handle.render() + &process::render()
     };
     let text = app.rendered.text(make).await;

@@ -13,7 +13,7 @@
 //! | `GET /sets/{name}/values?field=` | `limit=` up to 1,000, or 20 | the commonest values: `{"field", "nodes", "without", "different": values that were told apart, "others": values that were not, "values": [{"value", "count"}]}`; of a list, each item counts |
 //! | `GET /schema` | | JSON Schema of each set, by its name: what it declares |
 //! | `GET /livez`, `/healthz` | | `{"status": "ok"}`, open to all |
-//! | `GET /readyz` | | `{"status": "ready"}`, open to all; 503 with `loading` or `draining`, and, for a token, `"sets"` that are loading |
+//! | `GET /readyz` | | `{"status": "ready"}`, open to all; 503 with `loading`, `draining` or `stale`; for a token also the `"sets"` that are loading, and those that are `"stale"` |
 //! | `GET /metrics` | | Prometheus text |
 //! | `GET /admin/connections`, `/admin/queries` | `limit=` up to 10,000, or 100; `subject=` | `{"count", "connections" or "queries": […]}`; the five want a token with `admin = true` |
 //! | `GET /admin/sources` | | `{"count", "sources": […]}`: where commits come from, and how far each is |
@@ -112,6 +112,9 @@ pub struct HttpOptions {
     pub websocket_origins: Origins,
     /// What `/readyz` says.
     pub health: Health,
+    /// For how long a set may be stale before `/readyz` says 503, counted from the first look at health or metrics that found it so. `None`:
+    /// for ever, so that a database that is down does not take all servers out of a balancer.
+    pub ready_stale_limit: Option<Duration>,
     /// The tokens of administrators. None by default.
     pub admins: StaticTokens,
     /// Subjects that administrators keep out, for the authenticator to go by.
@@ -138,6 +141,7 @@ impl Default for HttpOptions {
             cors_origins: Vec::new(),
             websocket_origins: Origins::Any,
             health: Health::default(),
+            ready_stale_limit: None,
             admins: StaticTokens::default(),
             banned: Banned::default(),
             metrics: None,

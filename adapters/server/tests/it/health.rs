@@ -1,5 +1,7 @@
 //! `/readyz` goes by what the sources of sets say.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
@@ -38,4 +40,41 @@ async fn a_set_that_was_never_whole_counts_and_one_that_is_stale_is_named() {
     assert_eq!(ready(&router, None).await, (200, json!({ "status": "ready" })));
     let named = json!({ "status": "ready", "stale": ["orders"] });
     assert_eq!(ready(&router, Some(TOKEN)).await, (200, named));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_set_that_is_stale_for_long_counts_where_it_is_told_so() {
+    let tokens = StaticTokens::new([(TOKEN, Grant::new("shop"))]);
+    let liveset = Liveset::builder().set(SetDef::new("orders")).authenticator(tokens).build().unwrap();
+    let with = |limit: Option<Duration>| {
+        let options = HttpOptions { ready_stale_limit: limit, ..HttpOptions::default() };
+        http::router(liveset.clone(), options, Router::new())
+    };
+    let limit = Duration::from_secs(300);
+    let (limited, at_once, unlimited) = (with(Some(limit)), with(Some(Duration::ZERO)), with(None));
+    let stale = |since: &str| liveset.set_status("orders", SetStatus::Stale { since: since.into() }).unwrap();
+    let statuses = async || {
+        let mut found = Vec::new();
+        for router in [&limited, &at_once, &unlimited] {
+            let (status, body) = ready(router, None).await;
+            assert_eq!(status == 200, body["status"] == "ready", "{body}");
+            found.push(status);
+        }
+        found
+    };
+    assert_eq!(statuses().await, [200, 200, 200]);
+    stale("2025-12-07T20:03:00Z");
+    assert_eq!(statuses().await, [200, 503, 200]);
+    tokio::time::advance(limit - Duration::from_secs(1)).await;
+    assert_eq!(statuses().await, [200, 503, 200]);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(statuses().await, [503, 503, 200]);
+    let named = json!({ "status": "stale", "stale": ["orders"] });
+    assert_eq!(ready(&limited, Some(TOKEN)).await, (503, named));
+    // Live for a moment: it begins again, also where nobody has looked meanwhile.
+    liveset.set_status("orders", SetStatus::Live).unwrap();
+    stale("2025-12-07T20:30:00Z");
+    assert_eq!(statuses().await, [200, 503, 200]);
+    liveset.set_status("orders", SetStatus::Live).unwrap();
+    assert_eq!(statuses().await, [200, 200, 200]);
 }
