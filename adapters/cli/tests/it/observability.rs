@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
+use crate::deploy::{named, read};
 use crate::support::demo::skip;
 use crate::support::follower::Follower;
 use crate::support::http::Http;
@@ -56,6 +57,21 @@ async fn every_metric_has_a_help_text_and_histograms_have_buckets() {
         assert!(metrics.value("process_open_fds") > 5);
     }
     drop(server);
+}
+
+#[tokio::test]
+async fn each_panel_of_the_dashboard_shows_something_of_a_server_that_is_used() {
+    let (_server, metrics) = used().await;
+    let dashboard: Value = serde_json::from_str(&read("grafana.json")).unwrap();
+    let targets = dashboard["panels"].as_array().unwrap().iter();
+    for target in targets.flat_map(|panel| panel["targets"].as_array().unwrap()) {
+        for name in named(target["expr"].as_str().unwrap()) {
+            // Of a store there is something where there is one, of a limit when it refuses.
+            let comes_later = name.starts_with("liveset_store_") || name == "liveset_limit_refusals_total";
+            let has = |line: &str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
+            assert!(comes_later || metrics.text().lines().any(has), "{name}");
+        }
+    }
 }
 
 #[tokio::test]
