@@ -11,6 +11,7 @@ use crate::support::demo::skip;
 use crate::support::follower::Follower;
 use crate::support::http::Http;
 use crate::support::metrics::Metrics;
+use crate::support::ws::Ws;
 use crate::support::{Server, TOKEN};
 
 const ORDERS: &str = "[[set]]\nname = \"orders\"\n";
@@ -26,6 +27,7 @@ async fn used() -> (Server, Metrics) {
     http.post("/query", r#"{"edge":"nonsense"}"#).await;
     http.post("/events", r#"{"path":"jobs/1","eventType":"jobStarted","data":1}"#).await;
     http.get("/nowhere", Some("nonsense")).await;
+    assert_eq!(Ws::open(&server.address).await.ask(json!({ "type": "nonsense" })).await["type"], "error");
     let metrics = Metrics::read(&server.address).await;
     (server, metrics)
 }
