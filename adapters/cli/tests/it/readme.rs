@@ -65,7 +65,11 @@ const BLOCKS: &[(&str, &str, How)] = &[
     ("toml", "[jwt]", How::Jwt),
     ("toml", "[store]", How::Store),
     ("text", "sqlite3 liveset.db", How::NotRun("sqlite3 may not be there")),
-    ("text", "cargo install --path adapters/cli --features store --root", How::NotRun("it changes the system")),
+    (
+        "text",
+        "cargo install --path adapters/cli --features store --root",
+        How::NotRun("it changes the system"),
+    ),
     ("text", "LIVESET_IMAGE_TO=", How::NotRun("the image takes minutes to build")),
     ("text", "rule_files:", How::NotRun("it is Prometheus' own")),
     ("toml", "", How::Section),
