@@ -67,7 +67,7 @@ const BLOCKS: &[(&str, &str, How)] = &[
     ("text", "sqlite3 liveset.db", How::NotRun("sqlite3 may not be there")),
     (
         "text",
-        "cargo install --path adapters/cli --features store --root",
+        "cargo install --path adapters/cli --features store --profile dist",
         How::NotRun("it changes the system"),
     ),
     ("text", "LIVESET_IMAGE_TO=", How::NotRun("the image takes minutes to build")),
