@@ -107,7 +107,7 @@ export class Live implements LiveQuery<object> {
   #chunks: Entry[] | undefined
   /** Where what comes replaces `shown` as a whole: only then are the changes known. */
   #isWhole = false
-  /** It was resumed, and whether changes follow is not known: the next frame or a moment says that none do. */
+  /** It was resumed, and whether all is there that follows is not known: the next frame says so, without frames a moment. */
   #isWaiting = false
   /** What the server was asked to go on from. */
   #asked: { since?: string; have?: string[] } = {}
@@ -276,9 +276,11 @@ export class Live implements LiveQuery<object> {
         }
         this.#isWhole = !!drop
         this.#next = { rows, totalCount, capped, version }
-        // By rows, a version says that nothing follows. By version, another one does; the same one, that nothing was
-        // committed, or that the changes follow at once.
-        this.#isWaiting = !drop && version === this.#asked.since
+        // A frame comes behind all that it lacks. Without frames: by rows, a version says that nothing follows. By version, another
+        // one does; the same one, that nothing was committed, or that the changes follow at once.
+        const { extended } = this.client.link
+        this.#isWaiting = extended || (!drop && version === this.#asked.since)
+        if (extended) break
         if (this.#isWaiting) this.#timer = setTimeout(() => this.#complete(), 200)
         else if (version) this.#complete()
         break
@@ -337,7 +339,7 @@ export class Live implements LiveQuery<object> {
 
   /** `#next` is whole. What was not live yet is shown at once, all else with what the commit has changed elsewhere. */
   #complete(): void {
-    if (this.isLive && this.client.isFramed) return
+    if (this.isLive ? this.client.isFramed : this.#isWaiting && this.client.link.extended) return
     this.show()
     this.client.notify([this])
   }

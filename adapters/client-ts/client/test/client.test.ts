@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { createClient, type ClientOptions, type LivesetClient } from '../src/index.js'
-import { FakeServer, type Row } from './fake.js'
+import { Chance, FakeServer, type Row } from './fake.js'
 
 let server: FakeServer
 let clients: LivesetClient[] = []
@@ -397,4 +397,24 @@ test('a closed client is closed everywhere, and stays so', async () => {
   await wait(60_000)
   expect(db.connection.status).toBe('closed')
   expect(server.sessions.size).toBe(0)
+})
+
+test('what was resumed is shown with the count that belongs to it', async () => {
+  for (let seed = 0; seed < 20; seed++) {
+    server = new FakeServer(new Chance(seed))
+    server.commit(row('a', 1), row('b', 2))
+    const q = connect().live({ from: 'rows', orderBy: 'n' })
+    const seen: [number, number][] = []
+    q.subscribe(() => seen.push([q.current.data.length, q.current.totalCount]))
+    await soon(q.ready())
+    // Each message takes up to three seconds from now on: much may lie between two of them.
+    server.latency = 3_000
+    if (seed % 2) server.restart()
+    else for (const session of [...server.sessions]) session.socket.end()
+    server.commit(row('c', 3), row('d', 4))
+    await wait(60_000)
+    expect(q.current.data.map(({ id }) => id)).toEqual(['a', 'b', 'c', 'd'])
+    expect(server.begun[seed % 2 ? 'have' : 'since']).toBeGreaterThan(0)
+    expect(seen.filter(([rows, count]) => rows !== count)).toEqual([])
+  }
 })
