@@ -8,7 +8,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
-use crate::support::demo::lines_of;
+use crate::support::demo::{Demo, lines_of};
 use crate::support::http::Http;
 use crate::support::metrics::wait_for;
 use crate::support::ws::Ws;
@@ -134,6 +134,18 @@ async fn sigint_waits_for_nothing() {
     ws.expect_close(1001).await;
     drop(ws);
     assert!(server.wait().success());
+}
+
+#[tokio::test]
+async fn a_demo_closes_its_connections_at_either_signal() {
+    for name in ["TERM", "INT"] {
+        let mut demo = Demo::start("127.0.0.1:0", &[]);
+        let mut ws = Ws::open(&demo.address).await;
+        demo.signal(name);
+        ws.expect_close(1001).await;
+        drop(ws);
+        assert!(demo.wait().success());
+    }
 }
 
 #[tokio::test]

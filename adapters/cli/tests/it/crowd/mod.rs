@@ -151,7 +151,7 @@ impl Honest {
         let asked = format!("/delay/{HONEST}");
         let answer = self.reads_during(async { Http::connect(&address).await.get(&asked, None).await }).await;
         let delay = answer.json();
-        let number = |name: &str| delay[name].as_u64().expect("a number");
+        let number = |name: &str| delay[name].as_u64().unwrap_or_else(|| panic!("no {name} in {delay}"));
         Delay { holds: number("holds"), steps: number("steps"), time }
     }
 

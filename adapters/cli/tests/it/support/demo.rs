@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
@@ -32,6 +32,16 @@ impl Demo {
             }
         };
         Self { child, address }
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) {
+        super::signal(self.child.id(), name);
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        super::wait(&mut self.child)
     }
 }
 
