@@ -49,11 +49,13 @@ pub mod engine;
 pub mod evaluate;
 #[cfg(feature = "frames")]
 pub mod frames;
+pub mod generate;
 #[cfg(feature = "jwt")]
 pub mod jwt;
 mod messages;
 #[cfg(feature = "server")]
 pub mod ndjson;
+pub mod operations;
 mod ops;
 pub mod oracle;
 pub mod policy;

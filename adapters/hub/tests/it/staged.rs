@@ -5,10 +5,10 @@ use std::collections::VecDeque;
 use fastrand::Rng;
 use liveset_core::Monotonic;
 use liveset_fuzz::engine_op;
+use liveset_fuzz::generate::{DATED, DECLARED_INSTANTS, Gen, THINGS};
 use liveset_fuzz::oracle::{self, Fault, Op, Store};
 use liveset_hub::{Hub, HubConfig, Now};
 
-use crate::simulator::generate::{DATED, DECLARED_INSTANTS, Gen, THINGS};
 use crate::simulator::run::{define, instant_of};
 
 /// Each is checked against the rows as those before it leave them: it is refused where the oracle refuses it, and what it changes

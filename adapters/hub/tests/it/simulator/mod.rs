@@ -7,7 +7,6 @@
 //! LIVESET_SIM_SEED=1000..2000 cargo test -p liveset-hub --test it simulator::in_step
 //! ```
 
-pub(crate) mod generate;
 mod mirror;
 pub(crate) mod run;
 

@@ -2,7 +2,6 @@
 
 #![allow(unreachable_pub, reason = "a test has no outside")]
 
-use fastrand::Rng;
 use liveset_core::{LiveQueryRequest, Query};
 use liveset_engine::{Op, SetDef};
 use liveset_hub::{
@@ -12,9 +11,7 @@ use liveset_hub::{
 use serde_json::Value;
 
 /// One of some.
-pub fn pick<'a, T>(random: &mut Rng, of: &'a [T]) -> &'a T {
-    &of[random.usize(..of.len())]
-}
+pub use liveset_fuzz::generate::pick;
 
 /// A world with the set `orders` (key `id`).
 pub fn world(config: HubConfig) -> World {

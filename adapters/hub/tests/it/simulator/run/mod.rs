@@ -14,17 +14,16 @@ use liveset_core::{
     AuthOptions, LiveQueryOptions, LiveQueryRequest, LiveResult, SessionLimits, SubscriptionSpec, Token,
 };
 use liveset_engine::{EngineLimits, FieldKind, Part, SetDef, Timestamp};
+use liveset_fuzz::generate::{DATED, DECLARED_INSTANTS, Gen, THINGS, pick};
 use liveset_hub::{
     Access, AllowAll, AuthRefused, HashSeed, Hub, HubConfig, Policy, Principal, Restriction, WatchId,
     test_kit::{ClientId, World},
 };
 
 use crate::simulator::{
-    generate::{DATED, DECLARED_INSTANTS, Gen, THINGS},
     mirror::{Held, Mirror, Options, State},
     oracle::{self, Nanos, Query, Store, Val, step},
 };
-use crate::support::pick;
 
 /// How the world of a run is.
 #[derive(Clone, Debug)]

@@ -1,18 +1,18 @@
 //! Random nodes, commits, filters and queries: few values, so that everything collides.
+#![allow(missing_docs, missing_debug_implementations)]
 
 use fastrand::Rng;
-use liveset_fuzz::oracle::build::names;
-use liveset_fuzz::oracle::{
+
+use crate::oracle::build::names;
+use crate::oracle::{
     Cmp, Direction, Expr, Lit, Nanos, Op, Path, Query, Sum, TextOp, Unit, format_instant, step,
 };
 
-use crate::support::pick;
-
 /// Without declared fields, ids are text.
-pub(crate) const THINGS: &str = "things";
+pub const THINGS: &str = "things";
 /// `at`, `due` and `o.when` are declared instants, ids are integers.
-pub(crate) const DATED: &str = "dated";
-pub(crate) const DECLARED_INSTANTS: [&str; 3] = ["at", "due", "o.when"];
+pub const DATED: &str = "dated";
+pub const DECLARED_INSTANTS: [&str; 3] = ["at", "due", "o.when"];
 
 const NUMBERS: [&str; 23] = [
     "0",
@@ -91,9 +91,14 @@ const DURATIONS: [(u64, Unit); 14] = [
     (9000, Unit::Years),
 ];
 
-pub(crate) struct Gen<'a> {
-    pub(crate) r: &'a mut Rng,
-    pub(crate) now: Nanos,
+/// One of some.
+pub fn pick<'a, T>(random: &mut Rng, of: &'a [T]) -> &'a T {
+    &of[random.usize(..of.len())]
+}
+
+pub struct Gen<'a> {
+    pub r: &'a mut Rng,
+    pub now: Nanos,
 }
 
 impl Gen<'_> {
@@ -103,12 +108,12 @@ impl Gen<'_> {
 
     // --- nodes ---
 
-    pub(crate) fn id(&mut self, set: &str, ids: usize) -> String {
+    pub fn id(&mut self, set: &str, ids: usize) -> String {
         let n = self.r.usize(..ids);
         if set == DATED { (n as i64 - 3).to_string() } else { format!("n{n}") }
     }
 
-    pub(crate) fn node(&mut self, set: &str, id: &str) -> String {
+    pub fn node(&mut self, set: &str, id: &str) -> String {
         let mut members =
             vec![if set == DATED { format!("\"no\":{id}") } else { format!("\"id\":\"{id}\"") }];
         let mut member = |r: &mut Rng, name: &str, of: usize, value: String| {
@@ -214,7 +219,7 @@ impl Gen<'_> {
     }
 
     /// One to many operations, sometimes several on one node.
-    pub(crate) fn ops(&mut self, ids: usize) -> Vec<Op> {
+    pub fn ops(&mut self, ids: usize) -> Vec<Op> {
         let count = match self.r.usize(..10) {
             0..=4 => 1,
             5..=7 => 1 + self.r.usize(..4),
@@ -258,7 +263,7 @@ impl Gen<'_> {
     }
 
     /// An operation that is refused. The oracle does not see every fault, so the caller must know.
-    pub(crate) fn bad_op(&mut self) -> Op {
+    pub fn bad_op(&mut self) -> Op {
         let deep = format!("{{\"id\":\"n1\",\"a\":{}1{}}}", "[".repeat(70), "]".repeat(70));
         let node = match self.r.usize(..15) {
             0 => "{\"id\":\"n1\",\"id\":\"n2\"}",
@@ -282,7 +287,7 @@ impl Gen<'_> {
 
     // --- queries ---
 
-    pub(crate) fn query(&mut self, limits: &[u64]) -> Query {
+    pub fn query(&mut self, limits: &[u64]) -> Query {
         let mut query = Query::new(if self.r.usize(..3) < 2 { THINGS } else { DATED });
         if self.r.usize(..8) != 0 {
             let depth = self.r.usize(..4);
@@ -329,7 +334,7 @@ impl Gen<'_> {
         names(self.word(&["at", "at", "due", "o.when", "s"]))
     }
 
-    pub(crate) fn expr(&mut self, depth: usize) -> Expr {
+    pub fn expr(&mut self, depth: usize) -> Expr {
         if depth == 0 {
             return self.leaf();
         }
@@ -428,6 +433,6 @@ impl Gen<'_> {
     }
 }
 
-pub(crate) fn text_json(text: &str) -> String {
+pub fn text_json(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
