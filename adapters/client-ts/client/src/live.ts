@@ -171,20 +171,32 @@ export class Live implements LiveQuery<object> {
     })
   }
 
-  async *changes(): AsyncGenerator<readonly Change<object>[], void> {
+  changes(): AsyncGenerator<readonly Change<object>[], void> {
+    const reader = { isDone: false, wake: () => {} }
+    const changes = this.#read(reader)
+    const end = changes.return.bind(changes)
+    // By itself it would end with the next change.
+    changes.return = (value) => {
+      reader.isDone = true
+      reader.wake()
+      return end(value)
+    }
+    return changes
+  }
+
+  async *#read(reader: { isDone: boolean; wake: () => void }): AsyncGenerator<readonly Change<object>[], void> {
     let seen: Rows<Entry> = []
-    let wake = () => {}
-    const off = this.subscribe(() => wake())
+    const off = this.subscribe(() => reader.wake())
     try {
-      while (!this.client.isClosed) {
+      while (!this.client.isClosed && !reader.isDone) {
         const { rows } = this.shown
         if (rows !== seen) {
-          const changes = this.#step.before === seen ? this.#step.changes : changesBetween(seen, rows)
+          const changes = this.#step.before === seen ? this.#step.changes : changesBetween(flatten(seen), flatten(rows))
           seen = rows
           if (changes.length) yield changes
         } else {
           if (this.#error) throw this.#error
-          await new Promise<void>((resolve) => (wake = resolve))
+          await new Promise<void>((resolve) => (reader.wake = resolve))
         }
       }
     } finally {
@@ -258,10 +270,7 @@ export class Live implements LiveQuery<object> {
           this.#chunks?.push(this.#entry(id, row, message.etags?.[at]))
         })
         if (!message.hasMore) {
-          const rows = this.#chunks ?? []
-          const old = flatten(this.shown.rows)
-          const isSame = rows.length === old.length && rows.every((entry, at) => entry === old[at])
-          this.#next = { ...this.#next, rows: isSame ? this.shown.rows : rowsOf(rows) }
+          this.#next = { ...this.#next, rows: rowsOf(this.#chunks ?? []) }
           this.#chunks = undefined
           this.#complete()
         }
@@ -307,17 +316,19 @@ export class Live implements LiveQuery<object> {
     let { rows } = this.#next
     const at = old ? indexOf(rows, old) : -1
     let entry: Entry | undefined
+    let isNews = true
     if (message.type === 'liveQueryRemovedNode') {
-      this.#known.delete(id)
       if (at >= 0) rows = splice(rows, at, 1)
     } else {
       entry = this.#entry(id, message.data, message.etag)
       const index = message.index ?? (at < 0 ? Infinity : at)
-      if (at === index) rows = splice(rows, at, 1, entry)
-      else rows = splice(at < 0 ? rows : splice(rows, at, 1), index, 0, entry)
+      if (at !== index) rows = splice(at < 0 ? rows : splice(rows, at, 1), index, 0, entry)
+      // Several changes that have become one may come to nothing.
+      else if (entry === old) isNews = false
+      else rows = splice(rows, at, 1, entry)
     }
     const row = (entry ?? old)?.row
-    if (row) {
+    if (row && isNews) {
       const type = !entry ? 'removed' : at < 0 ? 'added' : 'updated'
       this.#changes.push({ type, id, row, reason: message.reason })
     }
@@ -355,7 +366,16 @@ export class Live implements LiveQuery<object> {
   show(): void {
     clearTimeout(this.#timer)
     const before = this.shown.rows
-    const changes = this.#isWhole ? changesBetween(before, this.#next.rows) : this.#changes
+    let changes = this.#changes
+    const last = new Map(changes.map(({ id, type }) => [id, type]))
+    // Where a row has left and come back, or all have come, only a comparison tells what has changed.
+    if (this.#isWhole || last.size < changes.length) {
+      const [old, rows] = [flatten(before), flatten(this.#next.rows)]
+      changes = changesBetween(old, rows)
+      if (!changes.length && rows.every((entry, at) => entry === old[at])) this.#next = { ...this.#next, rows: before }
+    }
+    // They were kept for those that come back.
+    for (const [id, type] of last) if (type === 'removed') this.#known.delete(id)
     this.#step = { before, changes }
     this.shown = this.#next
     if (this.#isWhole) this.#restart(this.shown)
@@ -439,10 +459,10 @@ export class Live implements LiveQuery<object> {
 type Timer = ReturnType<typeof setTimeout> | undefined
 
 /** What makes the rows of one result into those of another. */
-function changesBetween(before: Rows<Entry>, after: Rows<Entry>): Change<object>[] {
-  const gone = new Map(flatten(before).map((entry) => [entry.id, entry]))
+function changesBetween(before: Entry[], after: Entry[]): Change<object>[] {
+  const gone = new Map(before.map((entry) => [entry.id, entry]))
   const changes: Change<object>[] = []
-  for (const { id, row } of flatten(after)) {
+  for (const { id, row } of after) {
     const old = gone.get(id)
     gone.delete(id)
     if (old?.row !== row) changes.push({ type: old ? 'updated' : 'added', id, row })

@@ -136,6 +136,49 @@ test('rows stay while the connection is lost, and the status says so at once', a
   expect(server.begun).toEqual({ created: 1, since: 0, have: 1 })
 })
 
+test('an update that comes to nothing is none', async () => {
+  server.commit(row('a', 1), row('b', 2))
+  const q = connect().live({ from: 'rows', orderBy: 'n' })
+  q.subscribe(() => {})
+  await soon(q.ready())
+  const { data } = q.current
+  // As a server sends it that has folded two commits, and does not keep how the row was before.
+  for (const session of server.sessions) {
+    const head = { type: 'liveQueryUpdatedNode', id: '1', version: 'later' } as const
+    session.send({ ...head, nodeId: 'b', data: row('b', 2), index: 1, etag: 'b' })
+    session.send({ type: 'commit' })
+  }
+  await wait(10)
+  expect(q.current.data).toBe(data)
+  expect(q.current.changes).toEqual([])
+})
+
+test('a row that leaves and comes back within a step is the same, and no change', async () => {
+  server.commit(row('a', 1), row('b', 2), row('c', 3))
+  const q = connect().live({ from: 'rows', orderBy: 'n' })
+  q.subscribe(() => {})
+  await soon(q.ready())
+  const { data } = q.current
+  // As for a slow connection: what several commits have changed is one step.
+  const tell = async (...messages: object[]) => {
+    for (const session of server.sessions)
+      for (const message of [...messages, { type: 'commit' }]) session.send({ id: '1', version: '9', ...message } as never)
+    await wait(10)
+  }
+  const [gone, back] = [{ type: 'liveQueryRemovedNode' }, { type: 'liveQueryAddedNode' }]
+  await tell({ ...gone, nodeId: 'b' }, { ...back, nodeId: 'b', data: row('b', 2), index: 1 })
+  expect(q.current.data).toBe(data)
+  expect(q.current.changes).toEqual([])
+  await tell({ ...gone, nodeId: 'b' }, { ...gone, nodeId: 'a' }, { ...back, nodeId: 'b', data: row('b', 2), index: 0 })
+  expect(q.current.data).toEqual([row('b', 2), row('c', 3)])
+  expect(q.current.data[0]).toBe(data[1])
+  expect(q.current.changes).toEqual([{ type: 'removed', id: 'a', row: row('a', 1) }])
+  // What has left for good is a new row when it comes again.
+  await tell({ ...back, nodeId: 'a', data: row('a', 1), index: 0 })
+  expect(q.current.changes).toEqual([{ type: 'added', id: 'a', row: row('a', 1), reason: undefined }])
+  expect(q.current.data[0]).not.toBe(data[0])
+})
+
 test('a query that was never answered says why', async () => {
   server.isReachable = false
   const q = connect().live({ from: 'rows' })
@@ -323,6 +366,17 @@ test('who stops reading changes stops listening', async () => {
   const changes = connect().live({ from: 'rows' }).changes()
   await soon(changes.next())
   await changes.return()
+  await wait(6_000)
+  expect(sent('destroyLiveQuery')).toBe(1)
+})
+
+test('who stops while waiting for changes stops listening too', async () => {
+  server.commit(row('a', 1))
+  const changes = connect().live({ from: 'rows' }).changes()
+  await soon(changes.next())
+  const next = changes.next()
+  await changes.return()
+  expect(await next).toEqual({ done: true, value: undefined })
   await wait(6_000)
   expect(sent('destroyLiveQuery')).toBe(1)
 })

@@ -31,6 +31,8 @@ export interface Row {
   id: string
   g: number
   n: number
+  /** What makes some messages large. */
+  text?: string
 }
 
 export type Table = ReadonlyMap<string, Row>

@@ -6,12 +6,17 @@ import { fileURLToPath } from 'node:url'
 
 const root = (path: string) => fileURLToPath(new URL(`../../../../${path}`, import.meta.url))
 
-/** The program `liveset`: the one that `LIVESET_BIN` names, or the one that cargo has built last. */
-export const program: string | undefined = [process.env['LIVESET_BIN'], `${process.env['CARGO_TARGET_DIR'] ?? root('target')}/debug/liveset`]
-  .filter((path) => path !== undefined)
-  .find((path) => existsSync(path))
+/** What cargo has built last under this name, if anything. */
+export const built = (name: string): string | undefined =>
+  [`${process.env['CARGO_TARGET_DIR'] ?? root('target')}/debug/${name}`].find((path) => existsSync(path))
 
-/** A real server with the token `s3cret`, and with the set `orders`, or with those that a configuration has. */
+/** The program `liveset`: the one that `LIVESET_BIN` names, or the one that cargo has built last. */
+export const program: string | undefined = [process.env['LIVESET_BIN']].find((path) => path && existsSync(path)) ?? built('liveset')
+
+/**
+ * A real server with the token `s3cret`, and with the set `orders`; or with those that a configuration has, which may load
+ * files that are given to `start`.
+ */
 export class Server {
   #child: ChildProcess | undefined
   readonly #folder = mkdtempSync(join(tmpdir(), 'liveset-'))
@@ -23,12 +28,16 @@ export class Server {
     return `ws://${this.address}/ws`
   }
 
-  /** Starts it where it was before, with these rows, and waits until it is ready. */
-  async start(rows: object[] = []): Promise<void> {
-    const file = join(this.#folder, this.config ? 'liveset.toml' : 'orders.ndjson')
-    writeFileSync(file, this.config ?? rows.map((row) => `${JSON.stringify(row)}\n`).join(''))
-    const sets = this.config ? ['--config', file] : ['--set', `orders=${file}`]
-    const options = ['--listen', this.address, '--token', 'shop=s3cret', ...sets]
+  /** Starts it where it was before, with these rows of `orders`, or these files, and waits until it is ready. */
+  async start(rows: object[] | Record<string, string[]> = []): Promise<void> {
+    const files = Array.isArray(rows) ? { 'orders.ndjson': rows.map((row) => JSON.stringify(row)) } : rows
+    for (const [name, lines] of Object.entries(files))
+      writeFileSync(join(this.#folder, name), lines.map((line) => `${line}\n`).join(''))
+    const file = join(this.#folder, 'liveset.toml')
+    if (this.config) writeFileSync(file, this.config)
+    const sets = this.config ? ['--config', file] : ['--set', `orders=${join(this.#folder, 'orders.ndjson')}`]
+    const tokens = this.config?.includes('[auth]') ? [] : ['--token', 'shop=s3cret']
+    const options = ['--listen', this.address, ...tokens, ...sets]
     const child = spawn(program!, ['serve', ...options], {
       stdio: ['ignore', 'pipe', 'pipe'],
     })
@@ -64,12 +73,12 @@ export class Server {
   }
 
   async commit(...ops: object[]): Promise<{ position?: string }> {
-    const answer = await fetch(`http://${this.address}/batch`, {
-      method: 'POST',
-      headers: { authorization: 'Bearer s3cret' },
-      body: JSON.stringify(ops),
-    })
+    const answer = await this.post('/batch', JSON.stringify(ops))
     if (!answer.ok) throw new Error(await answer.text())
     return (await answer.json()) as { position?: string }
+  }
+
+  post(path: string, body: string, token = 's3cret'): Promise<Response> {
+    return fetch(`http://${this.address}${path}`, { method: 'POST', headers: { authorization: `Bearer ${token}` }, body })
   }
 }

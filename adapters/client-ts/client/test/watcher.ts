@@ -10,7 +10,8 @@ export const queries = (from: string): Query[] => [
   { from, where: 'g == $g', params: { g: 2 }, limit: 0 },
 ]
 
-const json = (rows: readonly Row[]) => JSON.stringify(rows)
+/** Tells moments apart. Of a long text its length and its beginning do; all of it is compared when it is quiet. */
+const json = (rows: readonly Row[]) => rows.map(({ id, g, n, text }) => [id, g, n, text?.length, text?.[0]].join()).join(' ')
 
 /**
  * Checks each frame of one live query: it shows a moment that was, no earlier than the frame before, and rows that did not
