@@ -13,7 +13,7 @@ use tokio_rustls::rustls::ClientConfig;
 
 use crate::address::Address;
 use crate::client::Client;
-use crate::driver::{Driver, Source};
+use crate::driver::{Driver, Inspect, Settings, Source};
 use crate::error::BuildError;
 use crate::handle::Handle;
 use crate::status::{Connection, ConnectionStatus, Heard, State};
@@ -36,6 +36,7 @@ pub struct ClientBuilder {
     source: Source,
     timing: Timing,
     tls: Option<Arc<ClientConfig>>,
+    inspect: Option<Inspect>,
 }
 
 /// What a function for tokens is told.
@@ -51,7 +52,7 @@ impl Client {
     pub fn builder(address: impl Into<String>) -> ClientBuilder {
         // Whoever gives no token has a server that takes any.
         let source: Source = Arc::new(|_| Box::pin(std::future::ready(Ok(Token::new("")))));
-        ClientBuilder { address: address.into(), source, timing: Timing::default(), tls: None }
+        ClientBuilder { address: address.into(), source, timing: Timing::default(), tls: None, inspect: None }
     }
 }
 
@@ -100,6 +101,13 @@ impl ClientBuilder {
         self
     }
 
+    /// Calls the function with each message of the server, as it came, before the client takes it: for tools and logs. It runs in the task
+    /// of the client, so the client waits for what it waits for.
+    pub fn inspect(mut self, inspect: impl Fn(&[u8]) + Send + Sync + 'static) -> Self {
+        self.inspect = Some(Arc::new(inspect));
+        self
+    }
+
     /// Starts the client, without waiting for its first connection.
     ///
     /// # Errors
@@ -114,10 +122,12 @@ impl ClientBuilder {
         };
         let runtime = Runtime::try_current().map_err(|_| BuildError::NoRuntime)?;
         let (commands, asked) = mpsc::unbounded_channel();
-        let (tell, state) = watch::channel(State { status: ConnectionStatus::Connecting, error: None });
+        let (tell, state) =
+            watch::channel(State { status: ConnectionStatus::Connecting, error: None, pause: None });
         let connection = Connection { state, heard: Arc::new(Heard::default()) };
-        let driver =
-            Driver::new(address, tls, self.source, self.timing, asked, tell, connection.heard.clone());
+        let settings =
+            Settings { address, tls, source: self.source, timing: self.timing, inspect: self.inspect };
+        let driver = Driver::new(settings, asked, tell, connection.heard.clone());
         runtime.spawn(driver.run());
         Ok(Client::new(Handle::new(commands, connection)))
     }

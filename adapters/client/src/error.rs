@@ -27,6 +27,9 @@ pub enum Error {
     /// There is no connection. It is tried again for ever.
     #[error("{0}")]
     Offline(Arc<str>),
+    /// What answers at the address is no such server, or is not trusted. It is tried again for ever, but only a change over there helps.
+    #[error(transparent)]
+    WrongServer(#[from] WrongServer),
     /// The token was refused, and so was the next one.
     #[error("the token was refused twice: sign in again, so that there is another, then call `reconnect`")]
     NeedsAuth,
@@ -54,6 +57,27 @@ impl fmt::Display for ServerError {
 }
 
 impl std::error::Error for ServerError {}
+
+/// What is wrong with what answers at the address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WrongServer {
+    /// It does not speak HTTP.
+    #[error("what answers there does not speak HTTP ({0}); a server with TLS is called by wss://")]
+    NotHttp(Arc<str>),
+    /// It does not speak TLS, or none that is safe.
+    #[error("no TLS there: {0}; a server without TLS is called by ws://")]
+    NotTls(Arc<str>),
+    /// Nobody who is trusted vouches for it; see [`ClientBuilder::tls`](crate::ClientBuilder::tls).
+    #[error("the server's certificate is not trusted: {0}")]
+    NotTrusted(Arc<str>),
+    /// It has no WebSocket at this path.
+    #[error("no WebSocket is there: answered with {0}")]
+    NoWebSocket(Arc<str>),
+    /// It says what no Liveset server says.
+    #[error("what answers there speaks another protocol: {0}")]
+    NotLiveset(Arc<str>),
+}
 
 /// Why events were lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

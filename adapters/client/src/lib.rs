@@ -35,7 +35,7 @@ mod tls;
 
 pub use builder::{ClientBuilder, TokenRequest};
 pub use client::Client;
-pub use error::{BuildError, Error, Missed, ServerError};
+pub use error::{BuildError, Error, Missed, ServerError, WrongServer};
 pub use events::Events;
 pub use heard_events::Event;
 pub use live::{LiveBuilder, LiveQuery};

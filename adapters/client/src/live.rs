@@ -154,6 +154,11 @@ impl<T> LiveQuery<T> {
         self.shown.status()
     }
 
+    /// The field that identifies the rows; `None` before there are rows.
+    pub fn key(&self) -> Option<Arc<str>> {
+        self.shown.key()
+    }
+
     /// Waits for the first rows; returns at once where there are rows already.
     ///
     /// Cancel-safe.

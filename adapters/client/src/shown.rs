@@ -34,6 +34,8 @@ pub(crate) struct Shown(Mutex<Inner>);
 
 struct Inner {
     rows: Vec<Entry>,
+    /// The key field of the set, once there are rows.
+    key: Option<Arc<str>>,
     count: Count,
     /// Whether `rows` is what a server has said.
     has_rows: bool,
@@ -49,6 +51,7 @@ impl Shown {
     pub(crate) fn new(status: Status) -> Shown {
         Shown(Mutex::new(Inner {
             rows: Vec::new(),
+            key: None,
             count: Count::default(),
             has_rows: false,
             status,
@@ -136,6 +139,10 @@ impl Shown {
         self.lock().status.clone()
     }
 
+    pub(crate) fn key(&self) -> Option<Arc<str>> {
+        self.lock().key.clone()
+    }
+
     pub(crate) fn rows(&self) -> (Vec<Entry>, Count) {
         let inner = self.lock();
         (inner.rows.clone(), inner.count)
@@ -214,6 +221,9 @@ impl Inner {
     /// Whether anything has changed.
     fn replace(&mut self, result: &LiveResult) -> bool {
         let count = Count { total: result.total_count(), capped: result.capped() };
+        if self.key.as_deref() != Some(result.key()) {
+            self.key = Some(result.key().into());
+        }
         let before = std::mem::take(&mut self.rows);
         let places: HashMap<Arc<str>, usize> =
             before.iter().enumerate().map(|(place, entry)| (entry.id.clone(), place)).collect();

@@ -90,6 +90,7 @@ impl ConnectionStatus {
 pub(crate) struct State {
     pub(crate) status: ConnectionStatus,
     pub(crate) error: Option<Error>,
+    pub(crate) pause: Option<Duration>,
 }
 
 /// When the server was last heard: milliseconds of the wall clock since 1970, or 0.
@@ -137,13 +138,18 @@ impl Connection {
         self.state.borrow().error.clone()
     }
 
+    /// How long after this status began another attempt is made; `None` where none is going to be.
+    pub fn pause(&self) -> Option<Duration> {
+        self.state.borrow().pause
+    }
+
     /// When the server was last heard, by the wall clock.
     pub fn last_message_at(&self) -> Option<SystemTime> {
         self.heard.at()
     }
 
     /// Waits until the status has changed since this was last called, or since this look was taken. False: it does not change any more,
-    /// because the client is gone. Cancel-safe.
+    /// because the client is gone, and has said goodbye to the server. Cancel-safe.
     pub async fn changed(&mut self) -> bool {
         self.state.changed().await.is_ok()
     }

@@ -31,7 +31,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "liveset-store",
         ],
     ),
-    ("liveset-cli", &["liveset-core", "liveset-engine", "liveset", "liveset-server"]),
+    ("liveset-cli", &["liveset-core", "liveset-engine", "liveset", "liveset-client", "liveset-server"]),
     ("liveset-benches", &["liveset-core", "liveset-engine", "liveset-hub", "liveset", "liveset-cli"]),
     (
         "liveset-fuzz",

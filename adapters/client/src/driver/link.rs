@@ -1,12 +1,16 @@
 //! One WebSocket connection to a server.
 
 use std::convert::Infallible;
+use std::error::Error as StdError;
 use std::future::{Future, ready};
+use std::io;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use fastwebsockets::handshake::generate_key;
-use fastwebsockets::{Frame, OpCode, Payload, Role, WebSocketRead, WebSocketWrite, after_handshake_split};
+use fastwebsockets::{
+    Frame, OpCode, Payload, Role, WebSocketError, WebSocketRead, WebSocketWrite, after_handshake_split,
+};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming as Body;
 use hyper::client::conn::http1;
@@ -14,16 +18,18 @@ use hyper::header::{CONNECTION, HOST, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, 
 use hyper::upgrade::Upgraded;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite, BufWriter, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Duration, timeout};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{self, ClientConfig};
 
 use crate::address::Address;
+use crate::error::{Error, WrongServer};
 
 /// Messages that were read and not taken yet.
 const WAITING: usize = 16;
@@ -76,20 +82,22 @@ impl Link {
         address: &Address,
         tls: Option<Arc<ClientConfig>>,
         patience: Duration,
-    ) -> Result<Link, String> {
+    ) -> Result<Link, Error> {
         let connecting = async {
-            let tcp = TcpStream::connect((&*address.host, address.port)).await.map_err(told)?;
-            tcp.set_nodelay(true).map_err(told)?;
+            let tcp = TcpStream::connect((&*address.host, address.port)).await.map_err(away)?;
+            tcp.set_nodelay(true).map_err(away)?;
             match tls {
                 None => handshake(address, tcp).await,
                 Some(tls) => {
-                    let name = ServerName::try_from(address.host.clone()).map_err(told)?;
-                    handshake(address, TlsConnector::from(tls).connect(name, tcp).await.map_err(told)?).await
+                    let name = ServerName::try_from(address.host.clone()).map_err(away)?;
+                    let stream = TlsConnector::from(tls).connect(name, tcp).await;
+                    handshake(address, stream.map_err(|error| trouble(&error))?).await
                 }
             }
         };
-        let io =
-            timeout(patience, connecting).await.map_err(|_| format!("no connection in {patience:?}"))??;
+        let io = timeout(patience, connecting)
+            .await
+            .unwrap_or_else(|_| Err(away(format!("no connection in {patience:?}"))))?;
         Ok(Link::over(io, patience))
     }
 
@@ -163,11 +171,12 @@ async fn in_time<E: ToString>(
 }
 
 /// Asks for the upgrade.
-async fn handshake<S>(address: &Address, stream: S) -> Result<Io, String>
+async fn handshake<S>(address: &Address, stream: S) -> Result<Io, Error>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(told)?;
+    let connecting = http1::handshake(TokioIo::new(stream)).await;
+    let (mut sender, connection) = connecting.map_err(|error| trouble(&error))?;
     // It ends with the upgrade. Until then it does not outlive the attempt.
     let serving = tokio::spawn(async move { drop(connection.with_upgrades().await) });
     let _serving = AbortOnDrop::of(&serving);
@@ -178,21 +187,70 @@ where
         .header(SEC_WEBSOCKET_KEY, generate_key())
         .header(SEC_WEBSOCKET_VERSION, "13")
         .body(Empty::<Bytes>::new())
-        .map_err(told)?;
-    let mut answer = sender.send_request(request).await.map_err(told)?;
+        .map_err(away)?;
+    let mut answer = sender.send_request(request).await.map_err(|error| trouble(&error))?;
     if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Err(refused(answer).await);
     }
-    hyper::upgrade::on(&mut answer).await.map(TokioIo::new).map_err(told)
+    hyper::upgrade::on(&mut answer).await.map(TokioIo::new).map_err(away)
 }
 
-async fn refused(answer: Response<Body>) -> String {
+/// A server's refusal.
+#[derive(Deserialize)]
+struct Refusal {
+    code: String,
+    message: String,
+}
+
+/// What an answer means that is no upgrade. Only a server that is overloaded or broken, or a proxy whose server is away, may answer
+/// otherwise later.
+async fn refused(answer: Response<Body>) -> Error {
     let status = answer.status();
     let body = Limited::new(answer.into_body(), MAX_REFUSAL_BYTES).collect().await;
     let body = body.map(|body| body.to_bytes()).unwrap_or_default();
-    format!("no WebSocket is there: answered with {status} {}", String::from_utf8_lossy(&body))
-        .trim_end()
-        .into()
+    let said = serde_json::from_slice(&body)
+        .map(|Refusal { code, message }| format!(" ({code}: {message})"))
+        .unwrap_or_default();
+    let may_pass = status.is_server_error()
+        || matches!(
+            status,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY
+        );
+    match may_pass {
+        true => away(format!("answered with {status}{said}")),
+        false => WrongServer::NoWebSocket(format!("{status}{said}").into()).into(),
+    }
+}
+
+/// What an error says of the other end. One of TLS, or of what is no HTTP, comes again with every attempt; one of the network may pass.
+fn trouble(error: &(dyn StdError + 'static)) -> Error {
+    let mut last = error;
+    for cause in causes(error) {
+        if let Some(problem) = cause.downcast_ref::<rustls::Error>() {
+            let told = told(problem).into();
+            return match problem {
+                rustls::Error::InvalidCertificate(_) => WrongServer::NotTrusted(told).into(),
+                _ => WrongServer::NotTls(told).into(),
+            };
+        }
+        if cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
+            return WrongServer::NotHttp(told(cause).into()).into();
+        }
+        last = cause;
+    }
+    away(last)
+}
+
+/// An error and what it came from. What `std::io::Error` holds is no source of it, but what it is.
+fn causes<'e>(error: &'e (dyn StdError + 'static)) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| {
+        let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        held.map(|held| held as &(dyn StdError + 'static)).or(error.source())
+    })
+}
+
+fn away(problem: impl ToString) -> Error {
+    Error::Offline(told(problem).into())
 }
 
 /// Reads until the connection ends, or nobody wants to know; gives the reason.
@@ -204,6 +262,7 @@ async fn read_all(mut read: WebSocketRead<ReadHalf<Io>>, sender: &mpsc::Sender<I
         let frame = read.read_frame(&mut |_| ready(Ok::<_, Infallible>(()))).await;
         let frame = match frame {
             Ok(frame) => frame,
+            Err(WebSocketError::UnexpectedEOF) => return "the connection ended".into(),
             Err(error) => return error.to_string(),
         };
         let payload = match frame.payload {

@@ -40,15 +40,24 @@ type BoxError = Box<dyn StdError + Send + Sync>;
 pub(crate) type Source =
     Arc<dyn Fn(bool) -> Pin<Box<dyn Future<Output = Result<Token, BoxError>> + Send>> + Send + Sync>;
 
+/// Sees each message of the server.
+pub(crate) type Inspect = Arc<dyn Fn(&[u8]) + Send + Sync>;
+
+/// What the host has chosen.
+pub(crate) struct Settings {
+    pub(crate) address: Address,
+    pub(crate) tls: Option<Arc<ClientConfig>>,
+    pub(crate) source: Source,
+    pub(crate) timing: Timing,
+    pub(crate) inspect: Option<Inspect>,
+}
+
 /// Nobody wants the client any more.
 struct Stop;
 
 /// The task of a client.
 pub(crate) struct Driver {
-    address: Address,
-    tls: Option<Arc<ClientConfig>>,
-    source: Source,
-    timing: Timing,
+    settings: Settings,
     commands: mpsc::UnboundedReceiver<Command>,
     state: watch::Sender<State>,
     heard: Arc<Heard>,
@@ -62,19 +71,13 @@ pub(crate) struct Driver {
 
 impl Driver {
     pub(crate) fn new(
-        address: Address,
-        tls: Option<Arc<ClientConfig>>,
-        source: Source,
-        timing: Timing,
+        settings: Settings,
         commands: mpsc::UnboundedReceiver<Command>,
         state: watch::Sender<State>,
         heard: Arc<Heard>,
     ) -> Driver {
         Driver {
-            address,
-            tls,
-            source,
-            timing,
+            settings,
             commands,
             state,
             heard,
@@ -93,22 +96,22 @@ impl Driver {
     /// One connection, from the attempt to what follows from its end.
     async fn connect(&mut self) -> Result<(), Stop> {
         let attempt = open(
-            self.address.clone(),
-            self.tls.clone(),
-            self.source.clone(),
+            self.settings.address.clone(),
+            self.settings.tls.clone(),
+            self.settings.source.clone(),
             self.refusals > 0,
-            self.timing.patience,
+            self.settings.timing.patience,
         );
         let (loss, lasted) = match self.meanwhile(attempt).await? {
             Ok((link, token)) => self.serve(link, &token).await?,
-            Err(problem) => (Loss::of(problem), None),
+            Err(error) => (Loss::Broken(error), None),
         };
         self.recover(loss, lasted).await
     }
 
     /// Talks until the connection is lost: why it was, and how long the server has taken the token for good.
     async fn serve(&mut self, mut link: Link, token: &Token) -> Result<(Loss, Option<Duration>), Stop> {
-        let mut talk = Talk::new(token, self.timing, self.now());
+        let mut talk = Talk::new(token, self.settings.timing, self.now());
         let mut connected = None;
         let loss = loop {
             if let Err(loss) = self.send(&mut link, &mut talk).await {
@@ -126,7 +129,7 @@ impl Driver {
                         return Err(Stop);
                     }
                 },
-                () = tokio::time::sleep(timeout.unwrap_or(self.timing.silence)) => Ok(()),
+                () = tokio::time::sleep(timeout.unwrap_or(self.settings.timing.silence)) => Ok(()),
             };
             if let Err(loss) = turn.and_then(|()| talk.handle_timeout(self.now(), &mut self.wishes)) {
                 break loss;
@@ -134,7 +137,7 @@ impl Driver {
             if connected.is_none() && talk.is_authenticated() {
                 connected = Some(Instant::now());
                 self.refusals = 0;
-                self.tell(ConnectionStatus::Connected, None);
+                self.tell(ConnectionStatus::Connected, None, None);
             }
         };
         talk.end(&loss, &mut self.wishes);
@@ -159,7 +162,10 @@ impl Driver {
         let mut next = Some(first);
         while let Some(incoming) = next {
             match incoming {
-                Incoming::Text(text) => talk.handle_text(self.now(), &text, &mut self.wishes)?,
+                Incoming::Text(text) => {
+                    self.settings.inspect.iter().for_each(|inspect| inspect(&text));
+                    talk.handle_text(self.now(), &text, &mut self.wishes)?;
+                }
                 Incoming::Ping(payload) => {
                     link.pong(payload).await.map_err(|problem| talk.broken(problem))?;
                 }
@@ -180,23 +186,24 @@ impl Driver {
             Loss::Refused(error) => (true, error),
             Loss::Misled(error) | Loss::Broken(error) => (false, error),
         };
-        tracing::info!(address = self.address.authority, %error, "there is no connection to the Liveset server");
+        tracing::info!(address = self.settings.address.authority, %error, "there is no connection to the Liveset server");
         self.refusals += u32::from(is_refused);
         if self.refusals > 1 {
-            self.tell(ConnectionStatus::NeedsAuth, Some(Error::NeedsAuth));
+            self.tell(ConnectionStatus::NeedsAuth, Some(Error::NeedsAuth), None);
             self.rest(None).await?;
             (self.refusals, self.attempt) = (0, 0);
-            self.tell(ConnectionStatus::Reconnecting, None);
+            self.tell(ConnectionStatus::Reconnecting, None, Some(Duration::ZERO));
             return Ok(());
         }
-        self.tell(ConnectionStatus::Reconnecting, Some(error));
         // A token that was refused, or has expired in use, is exchanged at once. All else waits: others were cut off too.
-        if !(is_refused && (was_good || lasted.is_none())) {
-            let pause = pause(&self.timing, self.attempt);
-            self.attempt += 1;
-            self.rest(Some(pause)).await?;
+        if is_refused && (was_good || lasted.is_none()) {
+            self.tell(ConnectionStatus::Reconnecting, Some(error), Some(Duration::ZERO));
+            return Ok(());
         }
-        Ok(())
+        let pause = pause(&self.settings.timing, self.attempt);
+        self.attempt += 1;
+        self.tell(ConnectionStatus::Reconnecting, Some(error), Some(pause));
+        self.rest(Some(pause)).await
     }
 
     /// Takes commands until the future is done.
@@ -263,9 +270,9 @@ impl Driver {
     }
 
     /// There is another status of the connection.
-    fn tell(&mut self, status: ConnectionStatus, error: Option<Error>) {
+    fn tell(&mut self, status: ConnectionStatus, error: Option<Error>, pause: Option<Duration>) {
         self.wishes.doubt(status.cause());
-        self.state.send_replace(State { status, error });
+        self.state.send_replace(State { status, error, pause });
     }
 
     /// Ends whatever somebody waits for.
@@ -277,7 +284,7 @@ impl Driver {
         self.wishes.close();
         self.state.send_if_modified(|state| {
             let is_news = state.status != ConnectionStatus::Closed;
-            (state.status, state.error) = (ConnectionStatus::Closed, None);
+            (state.status, state.error, state.pause) = (ConnectionStatus::Closed, None, None);
             is_news
         });
     }
@@ -306,17 +313,18 @@ async fn open(
     source: Source,
     is_refused: bool,
     patience: Duration,
-) -> Result<(Link, Token), String> {
+) -> Result<(Link, Token), Error> {
     let mut asking = tokio::spawn(async move { source(is_refused).await });
     let token = match tokio::time::timeout(patience, &mut asking).await {
-        Ok(Ok(Ok(token))) => token,
-        Ok(Ok(Err(error))) => return Err(format!("there is no token: {error}")),
-        Ok(Err(error)) => return Err(format!("there is no token: {error}")),
+        Ok(Ok(Ok(token))) => Ok(token),
+        Ok(Ok(Err(error))) => Err(format!("there is no token: {error}")),
+        Ok(Err(error)) => Err(format!("there is no token: {error}")),
         Err(_) => {
             asking.abort();
-            return Err(format!("there is no token in {patience:?}"));
+            Err(format!("there is no token in {patience:?}"))
         }
     };
+    let token = token.map_err(|problem| Error::Offline(problem.into()))?;
     Ok((Link::connect(&address, tls, patience).await?, token))
 }
 

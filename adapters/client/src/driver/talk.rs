@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::pause::pause;
 use super::wishes::{Progress, Wishes};
-use crate::error::{Error, ServerError};
+use crate::error::{Error, ServerError, WrongServer};
 use crate::handle::Key;
 use crate::heard_events::Event;
 use crate::shown::Diff;
@@ -187,7 +187,13 @@ impl Talk {
     ) -> Result<(), Loss> {
         (self.heard, self.is_pinged) = (now, false);
         let heard = self.session.handle_text(now, text);
-        heard.map_err(|error| Loss::Misled(Error::Offline(error.to_string().into())))?;
+        heard.map_err(|error| {
+            let problem = error.to_string().into();
+            Loss::Misled(match self.is_authenticated() {
+                true => Error::Offline(problem),
+                false => WrongServer::NotLiveset(problem).into(),
+            })
+        })?;
         self.handle_events(now, wishes)
     }
 

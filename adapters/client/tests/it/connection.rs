@@ -1,11 +1,13 @@
 //! Connections: how they come, go, and come back.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use liveset::Limits;
 use liveset_client::{BuildError, Cause, Client, ConnectionStatus, Error, Status, Token};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use crate::support::network::Network;
@@ -170,6 +172,62 @@ async fn a_token_that_is_refused_twice_is_not_tried_again() {
     client.reconnect();
     until("the rows are there", || ids(&live) == ["a"]).await;
     assert_eq!(client.connection().status(), ConnectionStatus::Connected);
+}
+
+/// Answers whatever comes with this, and hangs up.
+async fn answers(answer: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4_096]).await;
+            let _ = stream.write_all(answer).await;
+        }
+    });
+    address.to_string()
+}
+
+#[tokio::test]
+async fn what_answers_and_is_no_server_is_told_apart_from_none() {
+    let mail = answers(b"220 mail.example ESMTP\r\n").await;
+    let page = answers(b"HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\nhi").await;
+    let busy = answers(
+        b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 40\r\n\r\n{\"code\":\"OVERLOADED\",\"message\":\"later\"} ",
+    )
+    .await;
+    for (address, expected) in [
+        (format!("ws://{mail}"), "what answers there does not speak HTTP"),
+        (format!("ws://{page}"), "no WebSocket is there: answered with 404 Not Found"),
+        (format!("wss://{page}"), "no TLS there"),
+        (format!("ws://{busy}"), "answered with 503 Service Unavailable (OVERLOADED: later)"),
+    ] {
+        let client = builder(&address).connect().unwrap();
+        until("it was tried", || client.connection().error().is_some()).await;
+        let (error, pause) = (client.connection().error().unwrap(), client.connection().pause());
+        assert!(error.to_string().starts_with(expected), "{address}: {error}");
+        assert_eq!(matches!(error, Error::WrongServer(_)), !address.contains(&busy), "{error:?}");
+        assert!(pause.is_some_and(|pause| pause <= Duration::from_millis(50)), "{pause:?}");
+    }
+}
+
+#[tokio::test]
+async fn messages_can_be_looked_at_as_they_come() {
+    let server = Server::start(&Arc::default(), &[row("a", 1, 1)]);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let kept = seen.clone();
+    let see = move |text: &[u8]| kept.lock().unwrap().push(String::from_utf8(text.to_vec()).unwrap());
+    let client = builder(&server.url()).inspect(see).connect().unwrap();
+    let live = soon(client.live::<Row>(ROWS).subscribe()).await.unwrap();
+    assert_eq!(live.key().as_deref(), Some("id"));
+    let types: Vec<_> =
+        seen.lock().unwrap().iter().filter_map(|text| Some(text.split('"').nth(3)?.to_owned())).collect();
+    assert_eq!(types[..3], ["authenticated", "liveQueryCreated", "liveQueryData"]);
+    // Who waits for the end of the look waits for the goodbye.
+    let mut connection = client.connection();
+    client.close();
+    while soon(connection.changed()).await {}
+    assert_eq!(connection.status(), ConnectionStatus::Closed);
+    until("the server has heard it", || server.liveset.connections().is_empty()).await;
 }
 
 #[tokio::test]

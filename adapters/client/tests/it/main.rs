@@ -3,6 +3,7 @@
 mod connection;
 mod events;
 mod live;
+mod operations;
 mod own_writes;
 mod schedules;
 mod support;

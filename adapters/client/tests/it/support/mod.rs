@@ -3,12 +3,14 @@
 
 pub mod network;
 pub mod server;
+pub mod text;
 pub mod truth;
 
 use std::time::Duration;
 
 use liveset_client::{Client, ClientBuilder, LiveQuery};
 use serde::{Deserialize, Serialize};
+use text::Text;
 use tokio::time::timeout;
 
 /// Longer than anything that a test waits for.
@@ -23,10 +25,13 @@ pub struct Row {
     pub id: String,
     pub g: u64,
     pub n: u64,
+    /// What makes some messages large.
+    #[serde(default, skip_serializing_if = "Text::is_empty")]
+    pub text: Text,
 }
 
 pub fn row(id: &str, g: u64, n: u64) -> Row {
-    Row { id: id.into(), g, n }
+    Row { id: id.into(), g, n, text: Text::default() }
 }
 
 /// A client that comes back soon.
