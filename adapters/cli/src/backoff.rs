@@ -21,11 +21,6 @@ impl Backoff {
         let random = RandomState::new().hash_one(self.attempts) >> 11;
         ceiling.mul_f64(0.5 + 0.5 * (random as f64 / (1u64 << 53) as f64))
     }
-
-    /// An attempt succeeded.
-    pub(crate) fn reset(&mut self) {
-        self.attempts = 0;
-    }
 }
 
 #[cfg(test)]
@@ -42,7 +37,5 @@ mod tests {
         }
         let longest: std::collections::BTreeSet<_> = (0..20).map(|_| backoff.next()).collect();
         assert!(longest.len() > 1, "there is no jitter");
-        backoff.reset();
-        assert!(backoff.next() <= FIRST);
     }
 }

@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Builder;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Request, StatusCode};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{self, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -59,7 +58,7 @@ pub(crate) enum Outcome {
 
 /// Why there is no connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Trouble {
+enum Trouble {
     /// The server may be there later.
     Passing(String),
     /// Trying again would not help: what is there is no such server, or is not trusted.
@@ -160,14 +159,9 @@ impl Client {
             .unwrap_or_else(|_| Outcome::Unanswered(format!("no answer in {ANSWER_TIMEOUT:?}")))
     }
 
-    /// Sends a request of another kind, as one for an upgrade. Bound it by a deadline.
-    pub(crate) async fn request(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Trouble> {
-        self.pool.request(request).await.map_err(|error| self.trouble(&error))
-    }
-
     /// What an error says of the other end. One of TLS, or of what is no HTTP, comes again with every attempt; one of the
     /// network may pass.
-    pub(crate) fn trouble(&self, error: &(dyn Error + 'static)) -> Trouble {
+    fn trouble(&self, error: &(dyn Error + 'static)) -> Trouble {
         let mut last = error;
         for cause in causes(error) {
             if let Some(problem) = cause.downcast_ref::<rustls::Error>() {

@@ -1,176 +1,119 @@
-//! One connection, from its beginning to its end.
+//! The live query, from its beginning to its end.
 
-use std::time::Instant;
+use std::time::Duration;
 
-use liveset_core::{ClientEvent, ClientLimits, ClientSession, ErrorCode, LiveQueryRequest, Monotonic};
+use liveset_client::{Cause, Client, Connection, ConnectionStatus, Error, ErrorCode, Status, WrongServer};
 use liveset_server::signals::Stop;
+use liveset_server::terminal;
 
-use super::Wanted;
 use super::output::Output;
-use super::socket::{Incoming, Socket};
 use super::trouble;
-use crate::backoff::Backoff;
-use crate::client::Trouble;
+use super::{Live, WatchArgs};
 
-/// The name of the live query on its connection.
-const ID: &str = "watch";
-
-/// How a connection ended.
-pub(super) enum End {
-    /// Whoever watches has seen enough.
-    Quit,
-    /// The connection was lost, for this reason; another may do better.
-    Lost(String),
-    /// There is no such server, or it refuses this token or this query; and always will.
-    Refused(String),
-}
-
-/// Connects, and shows what comes until that ends. What was held stays in `wanted`.
+/// Shows what comes until whoever watches has seen enough; an error says why no other attempt would help.
 pub(super) async fn follow(
-    wanted: &mut Wanted,
+    client: &Client,
+    args: &WatchArgs,
     output: &mut Output,
-    backoff: &mut Backoff,
     stop: &Stop,
-) -> End {
-    output.connecting(&wanted.address(), wanted.held.as_ref());
-    let socket = tokio::select! {
-        socket = Socket::connect(&wanted.server) => socket,
-        () = stop.clone().wait() => return End::Quit,
-    };
-    let socket = match socket {
-        Ok(socket) => socket,
-        Err(Trouble::Passing(error)) => return End::Lost(error),
-        Err(Trouble::Lasting(error)) => return End::Refused(wanted.told_of(&error)),
-    };
-    let mut connection = Connection::new(socket, wanted);
-    let end = connection.run(wanted, output, backoff, stop).await;
-    if let Some(held) = connection.session.live_query(ID) {
-        wanted.held = Some(held.clone());
+) -> Result<(), String> {
+    let mut connection = client.connection();
+    let mut live = client.live(args.query()).open();
+    output.doubt(&format!("connecting to {}", args.url.websocket()), &live);
+    // What happened before the first look is no change any more.
+    look(&connection, args, output, &live)?;
+    loop {
+        tokio::select! {
+            changed = live.changed() => {
+                show(&mut live, args, output).await?;
+                if !changed {
+                    return Ok(());
+                }
+            }
+            true = connection.changed() => look(&connection, args, output, &live)?,
+            () = sleep(output.redraw_in()) => output.redraw(&live),
+            () = output.closed() => return Ok(()),
+            () = stop.clone().wait() => return Ok(()),
+        }
+        if output.is_closed() {
+            return Ok(());
+        }
     }
-    if matches!(end, End::Quit) {
-        connection.socket.close().await;
-    }
-    end
 }
 
-struct Connection {
-    socket: Socket,
-    session: ClientSession,
-    opened: Instant,
-    /// The last error of the server, which says why it closes.
-    trouble: Option<String>,
-}
-
-impl Connection {
-    fn new(socket: Socket, wanted: &Wanted) -> Connection {
-        let mut session = ClientSession::new(ClientLimits::default(), Monotonic::ZERO);
-        session.authenticate(&wanted.token);
-        // The server holds it until the token is judged, so there is no need to wait.
-        let wanted = LiveQueryRequest {
-            options: wanted.options,
-            resume_from: wanted.held.clone(),
-            ..LiveQueryRequest::new(ID, wanted.query.clone())
+/// Shows what has changed.
+async fn show(live: &mut Live, args: &WatchArgs, output: &mut Output) -> Result<(), String> {
+    loop {
+        // All that is there, one commit at a time.
+        let batch = tokio::select! {
+            biased;
+            batch = live.next() => batch,
+            () = std::future::ready(()) => break,
         };
-        session.create_live_query(wanted);
-        Connection { socket, session, opened: Instant::now(), trouble: None }
-    }
-
-    fn now(&self) -> Monotonic {
-        Monotonic::from_epoch(self.opened.elapsed())
-    }
-
-    async fn run(&mut self, wanted: &Wanted, output: &mut Output, backoff: &mut Backoff, stop: &Stop) -> End {
-        loop {
-            let mut text = Vec::new();
-            while self.session.poll_transmit(&mut text) {
-                if let Err(error) = self.socket.send(&text).await {
-                    return End::Lost(error);
-                }
-                text.clear();
+        match batch {
+            Some(Ok(batch)) => output.batch(&batch, live),
+            // A row that is no JSON, which no server sends.
+            Some(Err(Error::Row { .. })) => {}
+            Some(Err(Error::Server(error))) => {
+                return Err(trouble::describe(&error.code_text, &error.message, &args.query()));
             }
-            while let Some(event) = self.session.poll_event() {
-                if matches!(
-                    event,
-                    ClientEvent::LiveQueryRows { loaded: true, .. } | ClientEvent::LiveQueryResumed { .. }
-                ) {
-                    backoff.reset();
-                }
-                output.event(&event, self.session.live_query(ID));
-                if let Some(end) = self.handle(event, wanted) {
-                    return end;
-                }
-            }
-            let silence = self.session.poll_timeout().map(|at| at.saturating_since(self.now()));
-            tokio::select! {
-                incoming = self.socket.next() => {
-                    if let Some(end) = self.take(incoming, wanted, output).await {
-                        return end;
-                    }
-                }
-                () = sleep(silence) => self.session.handle_timeout(self.now()),
-                () = sleep(output.redraw_in()) => output.redraw(self.session.live_query(ID)),
-                () = stop.clone().wait() => return End::Quit,
-            }
-            if output.is_closed() {
-                return End::Quit;
-            }
+            Some(Err(_)) | None => break,
         }
     }
-
-    async fn take(&mut self, incoming: Incoming, wanted: &Wanted, output: &mut Output) -> Option<End> {
-        match incoming {
-            Incoming::Text(text) => {
-                output.message(&text);
-                let now = self.now();
-                let error = self.session.handle_text(now, &text).err()?;
-                Some(if self.session.is_authenticated() {
-                    End::Lost(error.to_string())
-                } else {
-                    End::Refused(
-                        wanted.told_of(&format!("what answers there speaks another protocol: {error}")),
-                    )
-                })
-            }
-            Incoming::Ping(payload) => self.socket.pong(&payload).await.err().map(End::Lost),
-            Incoming::Closed(code, reason) => Some(End::Lost(self.trouble.take().unwrap_or_else(|| {
-                let code = code.map(|code| format!(" with {code}")).unwrap_or_default();
-                format!("the server closed{code} {reason}").trim_end().to_owned()
-            }))),
-            Incoming::Lost(error) => Some(End::Lost(self.trouble.take().unwrap_or(error))),
+    match live.status() {
+        Status::Live => output.trust(),
+        Status::Stale { cause: Cause::Source, .. } => output.doubt("the server is behind its source", live),
+        Status::Loading { cause: Some(Cause::Source) } => {
+            output.doubt("the server waits for its source", live)
         }
-    }
-
-    fn handle(&mut self, event: ClientEvent, wanted: &Wanted) -> Option<End> {
-        match event {
-            ClientEvent::Lost => Some(End::Lost("the server was silent for too long".into())),
-            ClientEvent::Error { code, code_text, message, .. } => {
-                let text = trouble::describe(&code_text, &message, &wanted.query);
-                match code {
-                    Some(ErrorCode::AuthFailed | ErrorCode::TokenExpired) => {
-                        Some(End::Refused(wanted.told_of(&text)))
-                    }
-                    Some(
-                        ErrorCode::Forbidden
-                        | ErrorCode::InvalidQuery
-                        | ErrorCode::LimitExceeded
-                        | ErrorCode::InvalidMessage
-                        | ErrorCode::UnknownType
-                        | ErrorCode::MessageTooLarge,
-                    ) => Some(End::Refused(text)),
-                    // The server closes, and says so next.
-                    _ => {
-                        self.trouble = Some(text);
-                        None
-                    }
-                }
-            }
-            _ => None,
+        Status::Stale { cause: Cause::Overloaded, .. }
+        | Status::Loading { cause: Some(Cause::Overloaded) } => {
+            output.doubt("the server has no room now", live);
         }
+        _ => {}
     }
+    Ok(())
+}
+
+/// Looks whether there is a connection, and where not, whether there can be one.
+fn look(connection: &Connection, args: &WatchArgs, output: &mut Output, live: &Live) -> Result<(), String> {
+    let Some(error) = connection.error() else { return Ok(()) };
+    let told_of = |text: &str| terminal::message(&format!("{}: {text}", args.url.websocket()));
+    match &error {
+        Error::WrongServer(problem) => {
+            let hint = match problem {
+                WrongServer::NotTrusted(_) => "; --ca FILE names who vouches for it",
+                WrongServer::NoWebSocket(_) => "; the address is that of the server, or of its /ws",
+                _ => "",
+            };
+            return Err(told_of(&format!("{problem}{hint}")));
+        }
+        Error::Server(refused) => {
+            let text = trouble::describe(&refused.code_text, &refused.message, &args.query());
+            match refused.code {
+                Some(ErrorCode::AuthFailed | ErrorCode::TokenExpired) => return Err(told_of(&text)),
+                Some(
+                    ErrorCode::Forbidden
+                    | ErrorCode::InvalidQuery
+                    | ErrorCode::LimitExceeded
+                    | ErrorCode::InvalidMessage
+                    | ErrorCode::UnknownType
+                    | ErrorCode::MessageTooLarge,
+                ) => return Err(text),
+                _ => {}
+            }
+        }
+        _ => {}
+    }
+    if connection.status() == ConnectionStatus::Reconnecting {
+        let pause = connection.pause().unwrap_or_default();
+        output.lost(&format!("{}; trying again in {pause:.1?}", told_of(&error.to_string())), live);
+    }
+    Ok(())
 }
 
 /// Sleeps; for ever where there is nothing to wait for.
-async fn sleep(time: Option<std::time::Duration>) {
+async fn sleep(time: Option<Duration>) {
     match time {
         Some(time) => tokio::time::sleep(time).await,
         None => std::future::pending().await,

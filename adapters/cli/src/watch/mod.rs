@@ -1,29 +1,35 @@
 //! `liveset watch`: a live query in the terminal.
 //!
 //! As a table that is redrawn, with what changed in the last moments marked, or (`--json`) as the messages of
-//! the server, a line each. A lost connection is made again, and goes on where it was lost if the server still
-//! knows what changed since.
+//! the server, a line each. It stands on `liveset-client`, which makes a lost connection again, and goes on where it was lost.
 
 mod follow;
 mod output;
 mod row;
-mod socket;
 mod table;
 mod trouble;
 
+use std::convert::Infallible;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
-use liveset_core::{LiveQueryOptions, LiveResult, Param, Query, Token};
+use liveset_client::{BuildError, Client, LiveQuery};
+use liveset_core::{Param, Query, Token};
 use liveset_server::config;
 use liveset_server::signals::Stop;
-use liveset_server::terminal;
+use liveset_server::tls::{self, TlsError};
+use serde_json::value::RawValue;
 
-use self::follow::End;
-use self::output::Output;
-use crate::backoff::Backoff;
-use crate::client::{Client, ClientError};
+use self::output::{Lines, Output};
 use crate::url::ServerUrl;
+
+/// A live query whose rows are not read.
+type Live = LiveQuery<Box<RawValue>>;
+
+/// How long the server may take to hear the goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Arguments of `liveset watch`.
 #[derive(Debug, Clone, Args)]
@@ -104,32 +110,13 @@ pub enum WatchError {
     Refused(String),
     /// The authorities that are to be trusted cannot be read.
     #[error(transparent)]
-    Client(#[from] ClientError),
+    Tls(#[from] TlsError),
+    /// There is no client for this address.
+    #[error(transparent)]
+    Client(#[from] BuildError),
     /// The system gives no signals.
     #[error("cannot listen to signals: {0}")]
     Signals(#[from] std::io::Error),
-}
-
-/// What a watch wants, and how far it is.
-struct Wanted {
-    server: Client,
-    token: Token,
-    query: Query,
-    options: LiveQueryOptions,
-    /// What was held when the connection was lost.
-    held: Option<LiveResult>,
-}
-
-impl Wanted {
-    /// Where the server is, as messages name it.
-    fn address(&self) -> String {
-        self.server.url.websocket()
-    }
-
-    /// A message about the server, with its address in front.
-    fn told_of(&self, text: &str) -> String {
-        terminal::message(&format!("{}: {text}", self.address()))
-    }
 }
 
 /// Shows a live query until it is stopped, or nobody reads any more.
@@ -138,38 +125,37 @@ impl Wanted {
 ///
 /// No such server is there, or it refuses the token or the query. A server that is away is waited for.
 pub async fn run(args: WatchArgs) -> Result<(), WatchError> {
-    let mut output = Output::new(&args);
-    let options = LiveQueryOptions {
-        positions: true,
-        counts: true,
-        reasons: args.json,
-        resume: true,
-        ..LiveQueryOptions::default()
-    };
-    let mut wanted = Wanted {
-        query: args.query(),
-        // The token is said by a message, not by a header.
-        server: Client::new(args.url, args.ca.as_deref(), "")?,
-        token: args.token,
-        options,
-        held: None,
-    };
+    let lines = args.json.then(Arc::<Lines>::default);
+    let client = connect(&args, lines.clone())?;
     let stop = Stop::on_signals()?;
-    let mut backoff = Backoff::default();
-    let result = loop {
-        match follow::follow(&mut wanted, &mut output, &mut backoff, &stop).await {
-            End::Quit => break Ok(()),
-            End::Refused(message) => break Err(WatchError::Refused(message)),
-            End::Lost(reason) => {
-                let pause = backoff.next();
-                output.lost(&wanted.told_of(&reason), pause, wanted.held.as_ref());
-                tokio::select! {
-                    () = tokio::time::sleep(pause) => {}
-                    () = stop.clone().wait() => break Ok(()),
-                }
-            }
-        }
-    };
+    let mut output = Output::new(&args, lines);
+    let result = follow::follow(&client, &args, &mut output, &stop).await;
     output.end();
-    result
+    let mut connection = client.connection();
+    client.close();
+    let goodbye = async { while connection.changed().await {} };
+    // Whether anybody hears it does not matter.
+    let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+    result.map_err(WatchError::Refused)
+}
+
+fn connect(args: &WatchArgs, lines: Option<Arc<Lines>>) -> Result<Client, WatchError> {
+    let token = args.token.clone();
+    let mut builder = Client::builder(args.url.websocket()).token_from(move |asked| {
+        let token = token.clone();
+        async move {
+            if asked.refused {
+                // There is no other. That it was refused ends the watch.
+                std::future::pending::<()>().await;
+            }
+            Ok::<_, Infallible>(token)
+        }
+    });
+    if args.url.is_tls {
+        builder = builder.tls(Arc::new(tls::client(tls::authorities(args.ca.as_deref())?)?));
+    }
+    if let Some(lines) = lines {
+        builder = builder.inspect(move |message| lines.print(message));
+    }
+    Ok(builder.connect()?)
 }

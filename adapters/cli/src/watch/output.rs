@@ -1,15 +1,19 @@
 //! What is shown: messages a line each, or a table.
 
 use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use console::Term;
-use liveset_core::{ClientEvent, LiveResult, NodeChange, Query, ServerMessage};
+use liveset_client::{Batch, Change, Rows};
+use liveset_core::{Query, ServerMessage};
 use liveset_engine::{Filter, Order, QueryLimits};
-use liveset_server::terminal;
+use serde_json::value::RawValue;
+use tokio::sync::Notify;
 
-use super::WatchArgs;
 use super::table::{self, Column, Columns, Mark, Marks, Size, Status};
+use super::{Live, WatchArgs};
 
 /// The table is drawn at most this often.
 const REDRAW: Duration = Duration::from_millis(100);
@@ -20,50 +24,45 @@ const NO_TERMINAL: Size = Size { width: 200, height: usize::MAX, color: false };
 
 /// Where a watch shows what it sees.
 pub(super) enum Output {
-    Json(Lines),
+    Json(Arc<Lines>),
     Table(Box<Screen>),
 }
 
 impl Output {
-    pub(super) fn new(args: &WatchArgs) -> Output {
-        match args.json {
-            true => Output::Json(Lines::default()),
-            false => Output::Table(Box::new(Screen::new(args))),
+    /// Messages go to the lines as they come; without lines there is a table.
+    pub(super) fn new(args: &WatchArgs, lines: Option<Arc<Lines>>) -> Output {
+        match lines {
+            Some(lines) => Output::Json(lines),
+            None => Output::Table(Box::new(Screen::new(args))),
         }
     }
 
-    /// A connection is being made.
-    pub(super) fn connecting(&mut self, url: &str, held: Option<&LiveResult>) {
+    /// What is shown is not to be relied on now, for this reason.
+    pub(super) fn doubt(&mut self, reason: &str, live: &Live) {
         if let Output::Table(screen) = self {
-            screen.status.connection = Some(format!("connecting to {url}"));
-            screen.redraw(held);
+            screen.doubt(reason, live);
         }
     }
 
     /// The connection was lost.
-    pub(super) fn lost(&mut self, reason: &str, pause: Duration, held: Option<&LiveResult>) {
-        let text = terminal::message(&format!("{reason}; trying again in {pause:.1?}"));
+    pub(super) fn lost(&mut self, text: &str, live: &Live) {
         match self {
-            Output::Json(_) => warn(&text),
-            Output::Table(screen) if screen.terminal.is_some() => {
-                screen.status.connection = Some(text);
-                screen.redraw(held);
-            }
-            Output::Table(_) => warn(&text),
+            Output::Table(screen) if screen.terminal.is_some() => screen.doubt(text, live),
+            _ => drop(writeln!(std::io::stderr(), "{text}")),
         }
     }
 
-    /// A message came, as it is.
-    pub(super) fn message(&mut self, text: &[u8]) {
-        if let Output::Json(lines) = self {
-            lines.print(text);
-        }
-    }
-
-    /// What it meant.
-    pub(super) fn event(&mut self, event: &ClientEvent, result: Option<&LiveResult>) {
+    /// What is shown is the result.
+    pub(super) fn trust(&mut self) {
         if let Output::Table(screen) = self {
-            screen.event(event, result);
+            screen.is_dirty |= screen.status.connection.take().is_some() && screen.terminal.is_some();
+        }
+    }
+
+    /// A commit has changed this.
+    pub(super) fn batch(&mut self, batch: &Batch<Box<RawValue>>, live: &Live) {
+        if let Output::Table(screen) = self {
+            screen.batch(batch, live);
         }
     }
 
@@ -75,17 +74,25 @@ impl Output {
         }
     }
 
-    pub(super) fn redraw(&mut self, result: Option<&LiveResult>) {
+    pub(super) fn redraw(&mut self, live: &Live) {
         if let Output::Table(screen) = self {
-            screen.redraw(result);
+            screen.redraw(live);
         }
     }
 
     /// Whether nobody reads any more.
     pub(super) fn is_closed(&self) -> bool {
         match self {
-            Output::Json(lines) => lines.is_closed,
+            Output::Json(lines) => lines.is_closed.load(Ordering::Relaxed),
             Output::Table(screen) => screen.is_closed,
+        }
+    }
+
+    /// Waits until nobody reads any more, where that is noticed elsewhere.
+    pub(super) async fn closed(&self) {
+        match self {
+            Output::Json(lines) => lines.closed.notified().await,
+            Output::Table(_) => std::future::pending().await,
         }
     }
 
@@ -97,21 +104,22 @@ impl Output {
     }
 }
 
-fn warn(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
-}
-
 /// The messages of the server, a line each.
 #[derive(Default)]
 pub(super) struct Lines {
-    is_closed: bool,
+    is_closed: AtomicBool,
+    closed: Notify,
 }
 
 impl Lines {
-    fn print(&mut self, text: &[u8]) {
+    /// Prints a message, as it is.
+    pub(super) fn print(&self, text: &[u8]) {
         let is_housekeeping = matches!(
             ServerMessage::parse(text),
-            Ok(ServerMessage::Authenticated { .. } | ServerMessage::Ping | ServerMessage::Pong { .. })
+            Ok(ServerMessage::Authenticated { .. }
+                | ServerMessage::Ping
+                | ServerMessage::Pong { .. }
+                | ServerMessage::Commit)
         );
         if is_housekeeping {
             return;
@@ -121,7 +129,10 @@ impl Lines {
             text.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }).collect();
         line.push(b'\n');
         let mut stdout = std::io::stdout().lock();
-        self.is_closed |= stdout.write_all(&line).and_then(|()| stdout.flush()).is_err();
+        if stdout.write_all(&line).and_then(|()| stdout.flush()).is_err() {
+            self.is_closed.store(true, Ordering::Relaxed);
+            self.closed.notify_one();
+        }
     }
 }
 
@@ -159,29 +170,28 @@ impl Screen {
         }
     }
 
-    fn event(&mut self, event: &ClientEvent, result: Option<&LiveResult>) {
+    fn doubt(&mut self, reason: &str, live: &Live) {
+        self.status.connection = Some(reason.to_owned());
+        self.redraw(live);
+    }
+
+    fn batch(&mut self, batch: &Batch<Box<RawValue>>, live: &Live) {
         let now = Instant::now();
-        match event {
-            ClientEvent::LiveQueryCreated { .. } => {
-                self.marks.clear();
-                if let Some(result) = result {
-                    self.columns = columns(&self.args, result.key());
-                }
-            }
-            ClientEvent::LiveQueryChanged { node_id, change, .. } => match change {
-                NodeChange::Added { .. } => self.marks.changed(node_id, Mark::Added, now),
-                NodeChange::Updated { .. } => self.marks.changed(node_id, Mark::Updated, now),
-                NodeChange::Removed { .. } => self.marks.removed(node_id, now),
-            },
-            ClientEvent::LiveQueryResumed { .. }
-            | ClientEvent::LiveQueryRows { .. }
-            | ClientEvent::LiveQueryCount { .. } => {}
-            _ => return,
+        // The first has the rows that are there: nothing has changed yet.
+        let is_first = self.status.total.is_none();
+        if let Some(key) = live.key().filter(|_| is_first) {
+            self.columns = columns(&self.args, &key);
         }
-        self.status.connection = None;
-        self.status.total = result.map(LiveResult::total_count);
-        // Half of the initial rows are no result.
-        self.is_dirty |= result.is_some_and(LiveResult::is_loaded);
+        for change in batch.changes.iter().filter(|_| !is_first) {
+            match change {
+                Change::Added { id, .. } => self.marks.changed(id, Mark::Added, now),
+                Change::Updated { id, .. } => self.marks.changed(id, Mark::Updated, now),
+                Change::Removed { id, .. } => self.marks.removed(id, now),
+                _ => {}
+            }
+        }
+        self.status.total = Some(batch.total_count);
+        self.is_dirty = true;
     }
 
     fn redraw_in(&self) -> Option<Duration> {
@@ -193,7 +203,7 @@ impl Screen {
         }
     }
 
-    fn redraw(&mut self, result: Option<&LiveResult>) {
+    fn redraw(&mut self, live: &Live) {
         let now = Instant::now();
         self.marks.fade(now);
         self.is_dirty = false;
@@ -208,7 +218,7 @@ impl Screen {
             }
             None => NO_TERMINAL,
         };
-        self.last = table::draw(&rows(result), &self.columns, &self.marks, &self.status, size);
+        self.last = table::draw(&rows(&live.rows()), &self.columns, &self.marks, &self.status, size);
         let mut text = String::new();
         if self.terminal.is_some() {
             // The other screen, without a cursor and without wrapped lines; then every line over the old one, and nothing below.
@@ -285,7 +295,6 @@ fn title(args: &WatchArgs) -> String {
 }
 
 /// Rows as the table takes them.
-pub(super) fn rows(result: Option<&LiveResult>) -> Vec<(&str, &[u8])> {
-    let Some(ordered) = result.and_then(LiveResult::ordered) else { return Vec::new() };
-    ordered.map(|(id, data)| (&**id, &**data)).collect()
+fn rows(rows: &Rows<Box<RawValue>>) -> Vec<(&str, &[u8])> {
+    rows.with_ids().map(|(id, row)| (id, row.get().as_bytes())).collect()
 }

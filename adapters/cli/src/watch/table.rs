@@ -76,10 +76,6 @@ impl Marks {
     pub(super) fn is_empty(&self) -> bool {
         self.rows.is_empty() && self.removed.is_none()
     }
-
-    pub(super) fn clear(&mut self) {
-        *self = Marks::default();
-    }
 }
 
 /// A column: its heading, and what of a row it shows.
