@@ -107,7 +107,8 @@ enum Outcome {
 
 const COMMANDS: &[(&str, Outcome)] = &[
     ("cargo run --release -p liveset-cli -- demo", Outcome::Serves),
-    ("cargo test --workspace", Outcome::NotRun("it is what runs this")),
+    ("npm ci --prefix adapters/client-ts", Outcome::NotRun(THE_EXAMPLE)),
+    ("npm run example --prefix adapters/client-ts", Outcome::NotRun(THE_EXAMPLE)),
     (
         "cargo run -p liveset --features hyper --example hyper",
         Outcome::ServesLike {
@@ -230,6 +231,8 @@ const COMMANDS: &[(&str, Outcome)] = &[
     ("liveset bench ws://127.0.0.1:8080/ws", Outcome::Measures(&["all agree"])),
     ("liveset bench --connections", Outcome::Measures(&["\"stalled\""])),
 ];
+
+const THE_EXAMPLE: &str = "a test of adapters/client-ts shows this page in Chromium, and runs it as `npm run example` does";
 
 const OF_THE_STORE: Outcome = Outcome::NotRun("it needs a feature: `--test store` runs it");
 

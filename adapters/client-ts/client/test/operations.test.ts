@@ -116,6 +116,8 @@ async function until(check: () => Promise<void> | void): Promise<void> {
 /** One tab, behind a network of its own. */
 class Tab {
   token = 'wide'
+  /** With which it has connected last. */
+  #given = ''
   wake = () => {}
   db!: LivesetClient
   readonly network: Network
@@ -129,10 +131,19 @@ class Tab {
   async start(chance: Chance): Promise<void> {
     this.db = createClient({
       url: await this.network.listen(),
-      token: () => this.token,
+      token: () => (this.#given = this.token),
       backoff: () => chance.below(50),
       online: (wake) => ((this.wake = wake), () => {}),
       linger: 100,
+    })
+  }
+
+  /** Connects with another token. A connection that is just being made may still have the old one. */
+  async change(token: string): Promise<void> {
+    this.token = token
+    await until(() => {
+      this.network.cut()
+      expect(this.#given).toBe(token)
     })
   }
 
@@ -232,10 +243,8 @@ async function run(seed: number): Promise<void> {
         for (const { network } of tabs) network.stall()
         for (const { wake } of tabs) wake()
       } else if (step.do === 'slow') for (const { network } of tabs) network.delay = step.millis
-      else if (step.do === 'token') {
-        tabs[step.client]!.token = step.token
-        tabs[step.client]!.network.cut()
-      } else if (step.do === 'restart') await restart()
+      else if (step.do === 'token') await tabs[step.client]!.change(step.token)
+      else if (step.do === 'restart') await restart()
       else if (step.do === 'pause') await sleep(step.millis)
       else await check()
     }

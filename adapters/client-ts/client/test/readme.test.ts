@@ -47,6 +47,10 @@ test('it fits the types', () => {
   expect(found.map(({ file, messageText }) => [file?.fileName, messageText])).toEqual([])
 })
 
+test('the first screen of the project is its example', () => {
+  expect(root).toBe(readFileSync(folder('example/main.tsx'), 'utf8'))
+})
+
 test.skipIf(!program)('the first example prints a list that follows', async () => {
   const server = new Server()
   await server.start([{ id: 'o1', status: 'new', total: 20 }])

@@ -20,7 +20,7 @@ use serde_json::value::RawValue;
 
 use crate::support::network::Network;
 use crate::support::server::{Gate, Server};
-use crate::support::{PATIENCE, builder, soon};
+use crate::support::{PATIENCE, builder, soon, until};
 
 const STEPS: usize = 150;
 
@@ -119,6 +119,8 @@ struct Peer {
     client: Client,
     network: Network,
     token: Arc<Mutex<&'static str>>,
+    /// With which it has connected last.
+    given: Arc<Mutex<&'static str>>,
     open: BTreeMap<u32, Watched>,
     subscribed: BTreeMap<u32, Events>,
 }
@@ -127,9 +129,14 @@ impl Peer {
     async fn new(server: &Server) -> Peer {
         let network = Network::to(server.address).await;
         let token = Arc::new(Mutex::new(WIDE));
-        let current = token.clone();
+        let given = Arc::new(Mutex::new(""));
+        let (current, last) = (token.clone(), given.clone());
         let client = builder(&network.url())
-            .token_from(move |_| ready(Ok::<_, io::Error>(Token::new(*current.lock().unwrap()))))
+            .token_from(move |_| {
+                let token = *current.lock().unwrap();
+                *last.lock().unwrap() = token;
+                ready(Ok::<_, io::Error>(Token::new(token)))
+            })
             .timing(|timing| {
                 timing.patience = Duration::from_millis(500);
                 timing.silence = Duration::from_millis(300);
@@ -137,7 +144,17 @@ impl Peer {
             })
             .connect()
             .unwrap();
-        Peer { client, network, token, open: BTreeMap::new(), subscribed: BTreeMap::new() }
+        Peer { client, network, token, given, open: BTreeMap::new(), subscribed: BTreeMap::new() }
+    }
+
+    /// Connects with another token. A connection that is just being made may still have the old one.
+    async fn change(&self, token: &'static str) {
+        *self.token.lock().unwrap() = token;
+        let is_given = || {
+            self.network.cut();
+            *self.given.lock().unwrap() == token
+        };
+        until("it asks for the token", is_given).await;
     }
 
     /// What was sent before has been answered.
@@ -215,10 +232,7 @@ impl World {
                 let delay = Duration::from_millis(millis);
                 self.peers.iter().for_each(|peer| peer.network.slow(delay, 65_536));
             }
-            Step::Token { client, token } => {
-                *self.peers[client].token.lock().unwrap() = token;
-                self.peers[client].network.cut();
-            }
+            Step::Token { client, token } => self.peers[client].change(token).await,
             Step::Restart => {
                 self.server = serve(&self.operations);
                 self.peers.iter().for_each(|peer| peer.network.lead_to(self.server.address));
