@@ -21,3 +21,4 @@ mod seeds;
 mod staging;
 mod support;
 mod time_without_timers;
+mod vectors;

@@ -232,7 +232,8 @@ const COMMANDS: &[(&str, Outcome)] = &[
     ("liveset bench --connections", Outcome::Measures(&["\"stalled\""])),
 ];
 
-const THE_EXAMPLE: &str = "a test of adapters/client-ts shows this page in Chromium, and runs it as `npm run example` does";
+const THE_EXAMPLE: &str =
+    "a test of adapters/client-ts shows this page in Chromium, and runs it as `npm run example` does";
 
 const OF_THE_STORE: Outcome = Outcome::NotRun("it needs a feature: `--test store` runs it");
 
