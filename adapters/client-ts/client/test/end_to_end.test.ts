@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { createClient, type LivesetClient, type Query } from '../src/index.js'
 import { Chance } from './fake.js'
+import { Network } from './network.js'
 import { program, Server } from './server.js'
 
 interface Order {
@@ -93,6 +94,40 @@ describe.skipIf(!program)('a real server', () => {
     await vi.waitFor(() => expect(other.connection.status).toBe('needs-auth'))
     expect(token.mock.calls).toEqual([[{ refused: false }], [{ refused: true }]])
     other.close()
+  })
+
+  test('the end of a socket is told within 1 s, and that of a link that died silently within 15 s', async () => {
+    const network = new Network(() => server.address)
+    const other = createClient({ url: await network.listen(), token: 's3cret', backoff: () => 50 })
+    const q = other.live({ from: 'orders' })
+    const told = async (ends: () => void) => {
+      await vi.waitFor(() => expect(q.current.status).toBe('live'))
+      const doubted = new Promise<void>((resolve) => {
+        const off = q.subscribe(() => {
+          if (q.current.status === 'live') return
+          expect(q.current).toMatchObject({ status: 'stale', reason: 'offline' })
+          off()
+          resolve()
+        })
+      })
+      const began = performance.now()
+      ends()
+      await doubted
+      return (performance.now() - began) / 1_000
+    }
+    const off = q.subscribe(() => {})
+    const [cut, stalled, killed] = [
+      await told(() => network.cut()),
+      await told(() => network.stall()),
+      await told(() => void server.kill()),
+    ]
+    console.log(`told after ${cut} s, ${stalled} s and ${killed} s`)
+    expect(cut).toBeLessThan(1)
+    expect(stalled).toBeLessThan(15)
+    expect(killed).toBeLessThan(1)
+    off()
+    other.close()
+    network.close()
   })
 
   test('killed, and started with other rows: the list never flashes, and what is the same stays the same', async () => {
