@@ -84,7 +84,8 @@ impl Watcher {
         let seen = self.seen.lock().unwrap();
         let (rows, count) = self.asked.result(table);
         let folded: Table = rows.iter().map(|row| (row.id.clone(), row.clone())).collect();
-        seen.is_live && seen.shown == rows && seen.count == count && seen.folded == folded
+        // Of no rows, nothing folded says that the stream has begun.
+        seen.batches > 0 && seen.is_live && seen.shown == rows && seen.count == count && seen.folded == folded
     }
 
     /// Frames and batches so far. Panics where one of them was wrong.
