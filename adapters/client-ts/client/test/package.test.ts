@@ -2,6 +2,7 @@
 import { createPackageFromTarballData, checkPackage } from '@arethetypeswrong/core'
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -37,6 +38,16 @@ test('what a page loads', async () => {
   console.log(`bytes, minified and gzipped: createClient ${client}, hooks ${react}`)
   expect(client).toBeLessThanOrEqual(5_000)
   expect(react).toBeLessThanOrEqual(1_500)
+})
+
+test('what is not imported is not loaded', async () => {
+  expect(await bytes('client/dist/index.js', 'LivesetError')).toBeLessThan(200)
+})
+
+test('the package can be required', () => {
+  const require = createRequire(import.meta.url)
+  expect(require(folder('client/dist/index.cjs'))).toMatchObject({ createClient: expect.any(Function) as unknown })
+  expect(require(folder('client/dist/builder.cjs'))).toMatchObject({ where: expect.any(Function) as unknown })
 })
 
 test.for(['client', 'react'])('%s can be imported in every way', async (name) => {

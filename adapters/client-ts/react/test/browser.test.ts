@@ -54,9 +54,16 @@ test.skipIf(!program || !existsSync(executablePath))('a list outlives its server
     await server.kill()
     await shows('suspense', 'stale: c=3 b=2 a=1')
     await shows('connection', 'reconnecting')
+    // Who comes while nobody is there waits, but not for ever.
+    const late = await browser.newPage()
+    await late.goto(page.url())
+    await late.locator('#waiting').waitFor()
+    await late.locator('#connection', { hasText: 'reconnecting' }).waitFor()
     await server.start([{ id: 'c', total: 3 }, { id: 'b', total: 5 }])
     await shows('suspense', 'live: b=5 c=3')
     await shows('count', 'live 2')
+    await late.locator('#suspense', { hasText: 'live: b=5 c=3' }).waitFor({ timeout: 20_000 })
+    expect(await late.evaluate('shown')).toEqual(['waiting', 'live: b=5 c=3'])
     const shown = await page.evaluate('shown')
     expect(shown).toEqual([
       'waiting',
