@@ -206,6 +206,25 @@ test('the connection is shown', async () => {
   expect(page.text()).toBe('reconnecting')
 })
 
+test.for([
+  ['online', () => window.dispatchEvent(new Event('online'))],
+  ['visible', () => document.dispatchEvent(new Event('visibilitychange'))],
+] as const)('the browser that is %s again ends the wait for the next attempt', async ([, wake]) => {
+  db.close()
+  db = createClient({ url: 'ws://fake/ws', token: 't', WebSocket: server.WebSocket, backoff: () => 60_000 })
+  await wait(10)
+  server.isReachable = false
+  server.restart()
+  server.isReachable = true
+  await wait(10_000)
+  expect(db.connection.status).toBe('reconnecting')
+  const isVisible = vi.spyOn(document, 'visibilityState', 'get').mockReturnValue('visible')
+  wake()
+  await wait(10)
+  expect(db.connection.status).toBe('connected')
+  isVisible.mockRestore()
+})
+
 test('a component without a provider says what is missing', () => {
   const errors = vi.spyOn(console, 'error').mockImplementation(() => {})
   expect(() => render(<List query={null} />)).toThrow('<LivesetProvider')
