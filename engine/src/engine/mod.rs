@@ -324,6 +324,7 @@ impl Engine {
             shards => run(&mut shards.iter_mut().map(part).collect::<Vec<_>>()),
         };
 
+        let mut behind: SmallVec<[usize; 1]> = SmallVec::new();
         for (number, mut changes) in changes {
             let is_behind = self.shards.iter().any(|shard| shard.first_entry(number).is_some());
             if let Some((_, set)) = self.sets.get_index_mut(number) {
@@ -340,13 +341,15 @@ impl Engine {
                 set.indexes.expire(set.len());
             }
             if is_behind {
-                self.bound_history(number);
+                behind.push(number);
             }
             changes.clear();
             if changes.capacity() <= SPARE_CHANGES {
                 self.spare.push(changes);
             }
         }
+        // Each of its sets has its entry by now: to bound one may finish the commit in all of them.
+        behind.into_iter().for_each(|number| self.bound_history(number));
         if !self.leaves_scans {
             self.finish_commit(0);
         }
