@@ -262,8 +262,10 @@ impl Feeds {
         if let Some(snapshot) = entry.shared(version, true) {
             return Some(Begun::Done(snapshot));
         }
-        if let Some((hashing, watcher)) = entry.hashing.take() {
-            return Some(Begun::Hashing { hashing, watcher, is_new: false });
+        if let Some((hashing, of)) = entry.hashing.take() {
+            // The one that it was begun for may be gone, and its turns with it.
+            let is_new = !entry.waiting.contains(&of);
+            return Some(Begun::Hashing { hashing, watcher: if is_new { watcher } else { of }, is_new });
         }
         let snapshot = match entry.shared(version, false) {
             Some(snapshot) => snapshot,

@@ -164,6 +164,36 @@ fn the_etags_of_a_large_result_are_computed_in_slices() {
     assert_eq!(types(&mut world, next), ["liveQueryResumed"]);
 }
 
+/// Whoever comes for a result whose etags were being computed for one that has gone has the turns for them.
+#[test]
+fn the_etags_that_were_begun_for_one_that_has_gone_are_computed_for_the_next() {
+    let limits = EngineLimits::default().hold_steps(2_000);
+    let mut config = HubConfig { engine: limits, ..HubConfig::default() };
+    config.hub.resume_log_changes = 10;
+    let mut world = world(config);
+    let wide = |n: u32| order_of(&format!(r#"{{"id":{n},"total":{n},"text":"{}"}}"#, "x".repeat(4_000)));
+    world.commit((0..100).map(wide).collect()).unwrap();
+    world.set_slice_time(Duration::from_millis(1)..=Duration::from_millis(1));
+    let options = LiveQueryOptions { resume: true, ..LiveQueryOptions::default() };
+    let asked = LiveQueryRequest { options, ..request("q", r#"{"edge":"orders"}"#) };
+    // Its feed is kept for when it comes back.
+    let one = client(&mut world, "a");
+    world.session(one).create_live_query(asked.clone());
+    world.settle();
+    world.commit((0..100).map(|n| order(n, 1_000 + n)).collect()).unwrap();
+    world.commit((0..100).map(wide).collect()).unwrap();
+    let other = client(&mut world, "a");
+    world.session(other).create_live_query(asked.clone());
+    world.run_for(Duration::from_millis(3));
+    assert!(types(&mut world, other).is_empty(), "its etags are being computed");
+    world.cut(one);
+    world.cut(other);
+    let next = client(&mut world, "a");
+    world.session(next).create_live_query(asked);
+    world.settle();
+    assert_eq!(types(&mut world, next)[0], "liveQueryCreated");
+}
+
 /// Clients wander between two processes that get the same commits, and are cut off wherever they are.
 #[test]
 fn clients_wander_between_two_servers() {
