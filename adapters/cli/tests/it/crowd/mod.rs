@@ -149,8 +149,17 @@ impl Honest {
         }
         let time = began.elapsed();
         let asked = format!("/delay/{HONEST}");
-        let answer = self.reads_during(async { Http::connect(&address).await.get(&asked, None).await }).await;
-        let delay = answer.json();
+        let ask = async {
+            loop {
+                let answer = Http::connect(&address).await.get(&asked, None).await;
+                // Hostile connections may have taken all room for handshakes.
+                if answer.status != 503 {
+                    return answer;
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let delay = self.reads_during(ask).await.json();
         let number = |name: &str| delay[name].as_u64().unwrap_or_else(|| panic!("no {name} in {delay}"));
         Delay { holds: number("holds"), steps: number("steps"), time }
     }

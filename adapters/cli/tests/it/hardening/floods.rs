@@ -161,7 +161,7 @@ async fn storm(row: Row) -> Line {
     raise_descriptors();
     let limits = liveset_server::accept::AcceptLimits::default();
     assert_eq!((limits.http.connections_per_second, limits.http.connection_burst), (2_000, 10_000));
-    let config = "[limits.http]\nmax_connections = 20000\nmax_handshakes = 200\nconnections_per_second = 500\nconnection_burst = 300\n\
+    let config = "[limits.http]\nmax_connections = 20000\nmax_handshakes = 200\nconnections_per_second = 200\nconnection_burst = 300\n\
                   [limits.session]\nauth_timeout = \"1h\"\nping_interval = \"1h\"\n[limits.hub]\nconnections_per_subject = 20000\n";
     let mut case = Case::start(row, config).await;
     let refused = Arc::new(AtomicU64::new(0));
@@ -194,7 +194,7 @@ async fn storm(row: Row) -> Line {
         "{CLIENTS} clients of the 10,000 at once (all in a build with optimisations), {storms} times, which try again until they are in; each with a live query"
     );
     let came_back = format!(
-        "{refused} times 503 with `retry-after` from the accept rate (300 at once, 500 a second); all are in in the end"
+        "{refused} times 503 with `retry-after` from the accept rate (300 at once, 200 a second); all are in in the end"
     );
     case.finish(&done, &came_back).await
 }
