@@ -133,7 +133,7 @@ mod value;
 mod window_memory;
 
 pub use allowance::{Allowance, Keeping, Opened, Share};
-pub use engine::{Committed, Engine, Hints, OneShot, Part, Scan, StagedWrite};
+pub use engine::{Applied, Committed, Engine, Hints, OneShot, Part, Scan, StagedWrite};
 pub use error::{CommitError, DefineError, OpProblem, OpenError, QueryError};
 pub use explain::Explain;
 #[doc(inline)]

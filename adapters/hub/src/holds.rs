@@ -12,6 +12,8 @@ impl Hub {
     pub(crate) fn begin_hold(&mut self, now: Now) {
         self.enter_hold();
         self.finish_commit(now, LITTLE);
+        // Results that have waited for it.
+        self.settle_all(now);
     }
 
     /// The same for an input that has nothing to do with live queries, or finishes the commit itself.

@@ -35,6 +35,7 @@ use crate::{
     turns::Turns,
     updates::{Marks, Moments},
     watches::Watches,
+    whole::Whole,
     work::Tasks,
 };
 
@@ -177,6 +178,8 @@ pub struct Hub {
     pub(crate) paced: Paced,
     /// Connections whose session has got something since it was last settled.
     pub(crate) unsettled: VecDeque<ConnectionId>,
+    /// What commits in slices have changed that are not told yet.
+    pub(crate) whole: Whole,
     /// What made the versions that may still be handed.
     pub(crate) makers: Makers,
     /// Inputs taken so far, and the steps done before the one that is being taken.
@@ -250,6 +253,7 @@ impl Hub {
             totals: Totals::default(),
             tasks: Tasks::default(),
             unsettled: VecDeque::new(),
+            whole: Whole::default(),
             makers: Makers::default(),
             inputs: 0,
             hold_from: 0,

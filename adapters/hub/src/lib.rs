@@ -157,6 +157,7 @@ mod timers;
 pub mod turns;
 mod updates;
 mod watches;
+mod whole;
 mod work;
 
 pub use delays::{Delay, Delays};

@@ -16,6 +16,7 @@ use crate::{
     plans::{NoScope, Scope},
     refusals::subscription_forbidden,
     turns::Turns,
+    whole,
     work::Task,
 };
 
@@ -219,6 +220,14 @@ impl Hub {
 
     /// Plans some live queries of a connection again.
     pub(crate) fn recheck_some(&mut self, now: Now, conn: ConnectionId) {
+        let connection = self.connections.find(conn);
+        let mut feeds = connection.into_iter().flat_map(|it| it.held.queries.values().map(|held| held.feed));
+        if self.engine.is_applying() || feeds.any(|feed| self.whole.is_partial(&self.engine, feed)) {
+            // What the client has must be what the engine has, to be made into something else.
+            let place = self.place(conn);
+            self.tasks.retain(&place, |task| *task != Task::Recheck);
+            return self.whole.put_off(whole::Task::Recheck(conn));
+        }
         for done in 0..RECHECKS_AT_ONCE {
             if done > 0 && self.left_of_hold() == 0 {
                 break;

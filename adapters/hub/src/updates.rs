@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, hash::BuildHasher, sync::Arc};
 
 use foldhash::fast::FixedState;
-use liveset_core::{DiffVersions, Diffs, Query, Ticket, VersionCode, VersionKey};
+use liveset_core::{Batch, DiffVersions, Diffs, Query, Ticket, VersionCode, VersionKey};
 use liveset_engine::{Committed, FeedId, Keyed, Lag, Plan};
 
 use crate::{
@@ -12,6 +12,9 @@ use crate::{
     feeds::Watcher,
     hashing::keep_etags,
     limits::UNHANDED_BATCHES,
+    turns::Turns,
+    whole,
+    work::Task,
 };
 
 impl Hub {
@@ -24,7 +27,12 @@ impl Hub {
     /// Takes everything that the engine has queued. Before the next input of the engine: a result that is there now is that of
     /// this moment, and follows the updates that led to it. The updates wait for [`fan_out`](Self::fan_out); what comes to a
     /// feed meanwhile tells by their version whether they concern it.
+    ///
+    /// In the middle of a commit that is applied in slices it takes nothing: what they have changed is told as one.
     pub(crate) fn take_updates(&mut self, now: Now) {
+        if self.engine.is_applying() {
+            return;
+        }
         let last = self.unhanded.back().map_or(0, |(_, batch)| batch.version);
         let (mut newest, mut is_sorted) = (last, true);
         while let Some(update) = self.engine.poll_update() {
@@ -32,12 +40,12 @@ impl Hub {
             if self.feeds.is_resumable(update.feed) {
                 self.counts.own_steps += keep_etags(&mut batch);
             }
-            let batch = Arc::new(batch);
-            self.counts.batches += 1;
-            self.feeds.changed(update.feed, &batch, &self.limits);
-            is_sorted &= newest <= batch.version;
-            newest = batch.version;
-            self.unhanded.push_back((update.feed, batch));
+            for batch in self.whole.hold(update.feed, batch).into_iter().flatten() {
+                self.take_batch(update.feed, Arc::new(batch), &mut newest, &mut is_sorted);
+            }
+        }
+        for (feed, batch) in self.whole.release(&self.engine) {
+            self.take_batch(feed, batch, &mut newest, &mut is_sorted);
         }
         if !is_sorted {
             // What lagged comes after what is newer. Those of one feed stay in their order.
@@ -54,6 +62,28 @@ impl Hub {
             self.finish_commit(now, 0);
             self.begin(now, feed);
         }
+        let due = self.whole.take_due(&self.engine);
+        if !due.is_empty() {
+            self.finish_commit(now, 0);
+        }
+        due.into_iter().for_each(|feed| self.begin(now, feed));
+        for task in self.whole.take_put_off(&self.engine) {
+            match task {
+                whole::Task::Fill(watcher) => self.put_off(watcher),
+                whole::Task::Recheck(conn) => {
+                    let place = self.place(conn);
+                    self.tasks.push(place, Task::Recheck);
+                }
+            }
+        }
+    }
+
+    fn take_batch(&mut self, feed: FeedId, batch: Arc<Batch>, newest: &mut u64, is_sorted: &mut bool) {
+        self.counts.batches += 1;
+        self.feeds.changed(feed, &batch, &self.limits);
+        *is_sorted &= *newest <= batch.version;
+        *newest = batch.version;
+        self.unhanded.push_back((feed, batch));
     }
 
     /// Hands every batch to everyone whom it concerns: those who have everything before it may get its messages from `take`,
@@ -114,7 +144,7 @@ impl Hub {
             }
         }
         let is_empty = self.moments.is_empty() && self.makers.is_empty();
-        if !is_empty && !self.engine.is_behind() {
+        if !is_empty && !self.engine.is_behind() && !self.engine.is_applying() {
             self.moments.clear();
             self.makers.clear();
         }
@@ -167,6 +197,9 @@ impl Hub {
 
     /// Gives those the result of a feed who wait for it.
     pub(crate) fn begin(&mut self, now: Now, feed: FeedId) {
+        if self.whole.puts_off(&self.engine, feed) {
+            return;
+        }
         // Counts change without an update where nobody follows them: a snapshot is good for its own moment only.
         let version = self.engine.version();
         let with_etags = self.with_etags(now, feed, version);

@@ -16,6 +16,7 @@ use crate::{
     limits::share,
     timers::Timer,
     turns::{Line, Ring, Turns},
+    whole,
 };
 
 /// Turns go round by subject, then by where connections come from, then by connection. The host's own live queries have the turns of one
@@ -113,6 +114,10 @@ impl Hub {
             }
         }
         if !is_being_made {
+            if self.whole.puts_off(&self.engine, feed) {
+                self.whole.put_off(whole::Task::Fill(watcher));
+                return 0;
+            }
             let before = self.steps();
             self.begin(now, feed);
             if self.feeds.hashes_for(feed, watcher) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use liveset_engine::{Op, OpProblem, Timestamp};
-use liveset_hub::{Hub, Now, SourceId};
+use liveset_hub::{Hub, Now};
 
 use crate::commit::{CommitError, Committed, Outcome, PublishError, Tx};
 use crate::contain::contain;
@@ -23,6 +23,10 @@ impl Liveset {
     ///
     /// Cost: that of what changes, times the queries that it concerns; nothing is looked at twice for the same query. Queries
     /// that no index finds are each tried on each change; [`explain`](Self::explain) tells which those are.
+    ///
+    /// A commit that takes more than half of [`EngineLimits::hold_steps`](crate::EngineLimits::hold_steps) by itself (some 2,000 rows of
+    /// 300 bytes) is applied in slices. Others have their turn between two of them: queries see the rows as they were before it, live
+    /// queries that are new begin when all of it is there, and further commits wait. Whoever watches sees it whole.
     ///
     /// ```
     /// # use liveset::{Liveset, Query, SetDef};
@@ -53,7 +57,8 @@ impl Liveset {
     }
 
     /// Changes data, as [`commit`](Self::commit) does, and waits for its [storage](crate::Storage) without blocking the thread. What the
-    /// closure gathered is handed over at once, also if the future is dropped then. Without a storage it is applied at once too.
+    /// closure gathered is handed over at once, also if the future is dropped then. Without a storage it is applied at once too, one of a
+    /// thousand operations or more by a thread for what blocks.
     ///
     /// # Errors
     ///
@@ -96,6 +101,11 @@ impl Liveset {
         loop {
             let (value, ops, seen) = gathered(&self.shared, &mut gather)?;
             let done = match self.shared.storage.get() {
+                None if ops.len() >= LARGE && tokio::runtime::Handle::try_current().is_ok() => {
+                    let liveset = self.clone();
+                    let commit = move || liveset.commit_at_once(at, ops, &seen, Origin::Host);
+                    tokio::task::spawn_blocking(commit).await.unwrap_or(Err(NotDone::Panicked))
+                }
                 None => self.commit_at_once(at, ops, &seen, Origin::Host),
                 Some(storage) => {
                     let (sender, done) = tokio::sync::oneshot::channel();
@@ -170,20 +180,21 @@ impl Liveset {
             }
             sources.check_replaced(&ops, seen.replacement)?;
             seen.check(hub)?;
-            let done = hub.commit_with(now, ops, |parts| shards.run(count, parts));
-            let done = done.map_err(|refused| NotDone::Refused(Box::new(refused)))?;
-            sources.done(origin, now.monotonic, done.commit);
-            let position = match origin {
-                Origin::Host => hub.position(SourceId::OWN),
-                Origin::Source { index, position, .. } => {
-                    let source = sources.all[index].id;
-                    hub.reach(now, source, position);
-                    hub.position(source)
-                }
-            };
-            Ok(Done { committed: done, position })
+            let applied = hub.commit_in_slices(now, ops, |parts| shards.run(count, parts));
+            let applied = applied.map_err(|refused| NotDone::Refused(Box::new(refused)))?;
+            Ok(self.shared.applied(hub, now, origin, applied))
         };
-        let result = allowed.and_then(|()| self.shared.run_at(at, commit).unwrap_or(Err(NotDone::Panicked)));
+        let in_one_piece = self.shared.commits.lock();
+        let mut result =
+            allowed.and_then(|()| self.shared.run_at(at, commit).unwrap_or(Err(NotDone::Panicked)));
+        let result = loop {
+            match result {
+                Ok(Some(done)) => break Ok(done),
+                Ok(None) => result = self.shared.next_slice(at, origin, count),
+                Err(reason) => break Err(reason),
+            }
+        };
+        drop(in_one_piece);
         if let Err(reason) = &result {
             sources.failed(origin, self.shared.monotonic(), reason);
         }
@@ -327,5 +338,7 @@ fn note_commit(
     telemetry::committed(outcome, count, started.elapsed());
 }
 
+/// A commit of so many operations takes a thread for as long as others wait for a turn.
+const LARGE: usize = 1_000;
 /// A commit to more sets has the rest of its rows read while the lock is held.
 const SETS_READ_AHEAD: usize = 16;

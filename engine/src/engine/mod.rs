@@ -5,6 +5,7 @@ mod one_shot;
 mod open;
 mod pending;
 mod scan;
+mod slices;
 mod stage;
 mod time;
 mod work;
@@ -44,6 +45,8 @@ pub use hints::Hints;
 pub use one_shot::OneShot;
 use pending::Pending;
 pub use scan::Scan;
+pub use slices::Applied;
+use slices::Sliced;
 pub use stage::StagedWrite;
 use stage::{OfSet, Staged};
 
@@ -133,6 +136,8 @@ pub struct Engine {
     next_feed: u64,
     /// Commits that were checked, and are still to be applied.
     staged: Pending,
+    /// The one that is being applied in slices.
+    sliced: Option<Sliced>,
     /// Empty buffers for the changes of a commit.
     spare: Vec<Vec<RowChange>>,
     stats: Stats,
@@ -189,6 +194,7 @@ impl Engine {
             version: 0,
             next_feed: 0,
             staged: Pending::new(keyed),
+            sliced: None,
             spare: Vec::new(),
             stats: Stats::default(),
         }
@@ -281,10 +287,22 @@ impl Engine {
         ops: Vec<Op>,
         spread: impl FnOnce(&mut [Part<'_>]),
     ) -> Result<Committed, CommitError> {
+        self.apply_rest(now);
         let staged = self.check(now, ops)?;
-        Ok(self.apply(now, staged, spread))
+        Ok(self.apply_whole(now, staged, spread))
     }
 
+    fn apply_whole(
+        &mut self,
+        now: Timestamp,
+        staged: Staged,
+        spread: impl FnOnce(&mut [Part<'_>]),
+    ) -> Committed {
+        self.stats.commits += 1;
+        self.apply(now, staged, spread)
+    }
+
+    /// Applies a commit, or a slice of one.
     fn apply(&mut self, now: Timestamp, staged: Staged, spread: impl FnOnce(&mut [Part<'_>])) -> Committed {
         let most = (self.limits.enforced_hold() / OF_HOLD_AT_COMMIT).max(1);
         let own_steps = self.own_steps(&staged);
@@ -294,7 +312,6 @@ impl Engine {
         self.take_again();
 
         self.version += 1;
-        self.stats.commits += 1;
         let mut changed = 0;
         let mut changes: SmallVec<[(usize, Vec<RowChange>); 1]> = SmallVec::new();
         for (number, writes) in staged {

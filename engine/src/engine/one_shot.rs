@@ -120,7 +120,9 @@ impl Engine {
         self.take_again();
         let identity = identity(plan);
         let shard = self.shard_of(&identity);
-        if let Some(view) = self.shards[shard].view_of(&identity)
+        let version = self.version_of(plan.set);
+        if version == self.version
+            && let Some(view) = self.shards[shard].view_of(&identity)
             && self.is_filled(shard, view)
             && self.is_complete(shard, view)
         {
@@ -130,7 +132,7 @@ impl Engine {
             return Ok(OneShot(State::Known(self.nothing())));
         };
         let asked = Asked {
-            version: self.version,
+            version,
             cap: plan.cap,
             shown: Shown { sorting, projection: plan.projection.clone() },
             matching,

@@ -55,6 +55,10 @@ impl Pending {
         self.commits.back()
     }
 
+    pub(super) fn oldest(&self) -> Option<&Staged> {
+        self.commits.front()
+    }
+
     /// What is written to a set, in order.
     pub(super) fn writes(&self, set: usize) -> impl Iterator<Item = &Write> + Clone {
         let of_set = self.commits.iter().flatten().filter(move |(other, _)| *other == set);

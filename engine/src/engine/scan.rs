@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use liveset_core::model;
 
-use super::Engine;
+use super::{Engine, slices::Sliced};
 use crate::{
     error::OpenError,
     filter::Compiled,
@@ -68,9 +68,15 @@ impl Engine {
     pub fn scan(&mut self, now: Timestamp, plan: &Plan) -> Result<Option<Scan>, OpenError> {
         let left = self.pass(now, self.limits.enforced_hold());
         self.take_again();
-        let version = self.version;
+        let version = self.version_of(plan.set);
         let matching = self.matching(now, plan, left)?;
         Ok(matching.map(|(matching, _)| Scan { matching, projection: plan.projection.clone(), version }))
+    }
+
+    /// The version of the rows of a set that are to be seen.
+    pub(super) fn version_of(&self, set: usize) -> u64 {
+        let sliced = self.sliced.as_ref().filter(|sliced| sliced.before(set).is_some());
+        sliced.map_or(self.version, Sliced::version)
     }
 
     /// Bytes of rows of a set that were replaced or taken out, over all commits: by how much this has grown, a [`Scan`] that was begun
@@ -86,12 +92,23 @@ impl Engine {
         plan: &Plan,
         left: u64,
     ) -> Result<Option<(Matching, Arc<Sorting>)>, OpenError> {
+        let before = self.sliced.as_ref().and_then(|sliced| sliced.before(plan.set)).cloned();
         let Some((_, set)) = self.sets.get_index_mut(plan.set) else { return Ok(None) };
         let max = self.limits.max_columns;
         let mut spent = 0;
         let prepared = Prepared::new(set, plan, now, &self.limits, &mut spent)
             .ok_or(OpenError::TooManyColumns { max })?;
         let Prepared { sorting, compiled, access, is_all, columns, .. } = prepared;
+        if let Some(slots) = before {
+            // The indexes are of a moment that nobody is to see.
+            let found = slots.len() as u64;
+            self.stats.work.steps += spent + slots.pieces() as u64;
+            self.stats.work.rows_visited += found;
+            self.stats.work.predicates_evaluated += if is_all { 0 } else { found };
+            let (current, layout) = (set.layout().clone(), Arc::new(Layout::of(&columns)));
+            let rows = Candidates::All(slots);
+            return Ok(Some((Matching { now, compiled, rows, current, layout, done: 0 }, sorting)));
+        }
         let source = Source::of(set, &access, Span::At(now)).within(left);
         let handles = match &source {
             Source::All { .. } => None,

@@ -81,13 +81,17 @@ impl Engine {
         now: Timestamp,
         spread: impl FnOnce(&mut [Part<'_>]),
     ) -> Option<Committed> {
+        self.apply_rest(now);
         let staged = self.staged.pop()?;
-        Some(self.apply(now, staged, spread))
+        Some(self.apply_whole(now, staged, spread))
     }
 
     /// Forgets the staged commits but for the first `kept`. Those behind one that is forgotten go too: they were checked against its rows.
+    ///
+    /// One that is being [applied in slices](Self::apply_slice) stays.
     pub fn abandon_staged(&mut self, kept: usize) {
-        self.staged.truncate(kept);
+        let is_applying = self.sliced.is_some() && self.staged.len() > 0;
+        self.staged.truncate(kept.max(usize::from(is_applying)));
     }
 
     /// Whether a row, `None` where there is none, has the same text as the staged commits leave it: in O(1) where it is the same
@@ -154,7 +158,9 @@ struct Draft<'e> {
 
 impl<'e> Draft<'e> {
     fn new(engine: &'e Engine, now: Timestamp, ops: &[Op]) -> Self {
-        let looks = ops.iter().any(|op| matches!(op, Op::Patch { .. } | Op::If { .. }));
+        // A large one is applied in slices, each row in one of them.
+        let looks = ops.iter().any(|op| matches!(op, Op::Patch { .. } | Op::If { .. }))
+            || ops.iter().map(|op| engine.storing_steps(op)).sum::<u64>() > engine.large_steps();
         Self {
             engine,
             now,

@@ -18,6 +18,7 @@ mod restrictions;
 mod scan;
 mod scans;
 mod seeds;
+mod slices;
 mod staging;
 mod support;
 mod time_without_timers;

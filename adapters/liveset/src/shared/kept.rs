@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use liveset_core::Position;
-use liveset_engine::{Committed, Op, StagedWrite, Timestamp};
+use liveset_engine::{Applied, Committed, Op, StagedWrite, Timestamp};
 use liveset_hub::{Now, SourceId};
 use parking_lot::Mutex;
 
@@ -21,6 +21,8 @@ pub(super) struct Progress {
     newest: u64,
     /// That of the newest that was applied.
     applied: u64,
+    /// A part of the one behind it was applied.
+    is_applying: bool,
     /// How often all commits that wait were given up, because one of them is not kept.
     given_up: u64,
     /// The latest moment that a commit named which waits: the clock of those behind it.
@@ -254,22 +256,44 @@ impl Pending {
     }
 
     fn apply(&self, shared: &Arc<Shared>) -> Result<Done, NotDone> {
+        let _in_one_piece = shared.commits.lock();
+        loop {
+            if let Some(done) = self.apply_slice(shared)? {
+                return Ok(done);
+            }
+        }
+    }
+
+    /// Applies it, or a slice of it: `None` where there is more.
+    fn apply_slice(&self, shared: &Arc<Shared>) -> Result<Option<Done>, NotDone> {
         let Self { at, operations, position, given_up, .. } = self;
         let applied = shared.run_locked(|state, monotonic| {
-            if state.kept.given_up != *given_up {
+            let is_given_up = state.kept.given_up != *given_up;
+            if is_given_up && !state.kept.is_applying {
                 return Err(NotDone::NotKept(StorageError::new("a commit before it is not kept")));
             }
             let wall = state.wall.now_with(*at);
             let now = Now { monotonic, wall };
-            let applied = state.hub.apply_staged(now, |parts| shared.shards.run(*operations, parts));
+            let applied = state.hub.apply_slice(now, |parts| shared.shards.run(*operations, parts));
             state.wall.advance(wall);
+            state.kept.is_applying = applied == Some(Applied::Partly);
+            if state.kept.is_applying {
+                return Ok(None);
+            }
             state.kept.applied = *position;
-            let committed = applied.ok_or(NotDone::Panicked)?;
+            let Some(Applied::Whole(committed)) = applied else { return Err(NotDone::Panicked) };
             state.kept.news.made(monotonic);
             state.hub.reach(now, SourceId::OWN, *position);
-            Ok(Done { committed, position: state.hub.position_at(SourceId::OWN, *position) })
+            Ok(Some(Done { committed, position: state.hub.position_at(SourceId::OWN, *position) }))
         });
-        applied.unwrap_or(Err(NotDone::Panicked))
+        applied.unwrap_or_else(|Panicked| {
+            let given_up = shared.give_up_slices(*at);
+            let kept = &mut shared.lock().kept;
+            if std::mem::take(&mut kept.is_applying) {
+                kept.applied = *position;
+            }
+            given_up
+        })
     }
 
     /// It is not kept: it goes, and with it all that were checked against its rows.
@@ -278,10 +302,11 @@ impl Pending {
         // Those that are told later have gone already, and others may wait in their place.
         if state.kept.given_up == self.given_up {
             state.kept.given_up += 1;
-            state.kept.newest = state.kept.applied;
+            let applying = u64::from(state.kept.is_applying);
+            state.kept.newest = state.kept.applied + applying;
             state.kept.at = None;
             state.kept.news.failed(shared.monotonic(), error.to_string());
-            state.hub.abandon_staged(0);
+            state.hub.abandon_staged(applying as usize);
         }
         Err(NotDone::NotKept(error))
     }

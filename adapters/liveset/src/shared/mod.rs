@@ -6,6 +6,7 @@ mod drain;
 mod kept;
 mod seen;
 mod shutdown;
+mod slices;
 mod sources;
 mod streams;
 pub(crate) mod timer;
@@ -51,6 +52,8 @@ pub(crate) struct Shared {
     /// A lock that is fair when it is held for long: whoever does one slice after the other hands it to those who wait between
     /// two of them.
     state: Mutex<State>,
+    /// Held while a commit is applied: a large one lets the lock go between its slices, and no other comes between them.
+    pub(crate) commits: Mutex<()>,
     /// Reads messages and queries, outside of the lock.
     pub(crate) parser: Parser,
     pub(crate) sources: Sources,
@@ -133,6 +136,7 @@ impl Shared {
         };
         Arc::new(Self {
             state: Mutex::new(state),
+            commits: Mutex::new(()),
             parser,
             sources,
             door,

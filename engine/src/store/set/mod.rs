@@ -52,7 +52,7 @@ impl RowChange {
 }
 
 /// One write, read and checked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Write {
     Put(Row),
     Remove(Box<str>),

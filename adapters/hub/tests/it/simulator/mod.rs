@@ -31,6 +31,7 @@ fn setup(ops: usize) -> Setup {
         room: 2_000,
         engine: EngineLimits::default(),
         slice_time: Duration::ZERO,
+        in_slices: false,
         seed: HashSeed::FIXED,
     }
 }
@@ -128,10 +129,11 @@ fn behind_their_sets() {
             latency: Duration::from_millis(2),
             settle: 15,
             room: 16_000,
+            in_slices: true,
             ..setup(1_000)
         };
         let tally = simulate("behind_their_sets", seed..seed + 1, setup);
-        assert!(tally.lagged > 0, "{tally:?}");
+        assert!(tally.lagged > 0 && tally.slices > 10, "{tally:?}");
         in_order += tally.in_order;
     }
     assert!(in_order > 600, "{in_order} versions were compared with others");

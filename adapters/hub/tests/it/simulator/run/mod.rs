@@ -13,7 +13,7 @@ use fastrand::Rng;
 use liveset_core::{
     AuthOptions, LiveQueryOptions, LiveQueryRequest, LiveResult, SessionLimits, SubscriptionSpec, Token,
 };
-use liveset_engine::{EngineLimits, FieldKind, Part, SetDef, Timestamp};
+use liveset_engine::{Applied, EngineLimits, FieldKind, Part, SetDef, Timestamp};
 use liveset_fuzz::generate::{DATED, DECLARED_INSTANTS, Gen, THINGS, pick};
 use liveset_hub::{
     Access, AllowAll, AuthRefused, HashSeed, Hub, HubConfig, Policy, Principal, Restriction, WatchId,
@@ -47,6 +47,8 @@ pub(crate) struct Setup {
     pub(crate) engine: EngineLimits,
     /// How long a slice of the engine's work may take.
     pub(crate) slice_time: Duration,
+    /// Whether every other commit lets others have their turn between its slices.
+    pub(crate) in_slices: bool,
     /// That of the hash tables.
     pub(crate) seed: HashSeed,
 }
@@ -57,6 +59,8 @@ pub(crate) struct Tally {
     pub(crate) operations: usize,
     pub(crate) commits: u64,
     pub(crate) refused_commits: usize,
+    /// Slices of commits behind the first.
+    pub(crate) slices: usize,
     /// Commits whose conditions did not hold, or that had nothing to patch.
     pub(crate) conflicts: usize,
     pub(crate) comparisons: usize,
@@ -281,6 +285,9 @@ impl Sim {
         }
         self.trace.note(format!("commit {ops:?}"));
         let now = self.world.now();
+        if self.setup.in_slices && self.r.bool() {
+            return self.commit_in_slices(&ops);
+        }
         // In whatever order the parts are run, and whoever runs them.
         let last_first = |parts: &mut [Part<'_>]| parts.iter_mut().skip(1).rev().for_each(Part::run);
         let committed = self.world.hub_mut().commit_with(now, engine_ops(&ops), last_first);
@@ -299,6 +306,62 @@ impl Sim {
         self.tally.commits += 1;
         self.moves += 1;
         assert_eq!((committed.commit, committed.changed), (self.tally.commits, changed), "of {ops:?}");
+    }
+
+    /// Others do something between two slices, and see nothing of the commit.
+    fn commit_in_slices(&mut self, ops: &[oracle::Op]) {
+        let now = self.world.now();
+        let mut after = self.store.clone();
+        let expected = after.apply_at(ops, self.wall());
+        let mut applied = self.world.hub_mut().commit_in_slices(now, engine_ops(ops), |_| ());
+        let mut slices = 1;
+        let committed = loop {
+            match applied {
+                Ok(Applied::Whole(committed)) => break Ok(committed),
+                Err(error) => break Err(error),
+                Ok(Applied::Partly) => {}
+            }
+            for _ in 0..self.r.usize(..3) {
+                self.meanwhile();
+            }
+            slices += 1;
+            let now = self.world.now();
+            applied = Ok(self.world.hub_mut().apply_slice(now, |_| ()).expect("it goes on"));
+        };
+        let changed = match expected {
+            Ok(changed) => changed,
+            Err(oracle::Fault(at)) => {
+                let error = committed.expect_err("the oracle refuses it");
+                assert_eq!(error.index, at, "{error}, of {:?}", ops[at]);
+                self.tally.conflicts += 1;
+                return;
+            }
+        };
+        self.store = after;
+        let committed = committed.unwrap_or_else(|e| panic!("{e}, of {ops:?}"));
+        self.tally.commits += 1;
+        self.tally.slices += slices - 1;
+        self.moves += 1;
+        self.trace.note(format!("{slices} slices"));
+        assert_eq!((committed.commit, committed.changed), (self.tally.commits, changed), "of {ops:?}");
+    }
+
+    /// What needs no commit, and compares nothing with what clients have.
+    fn meanwhile(&mut self) {
+        match self.r.usize(..10) {
+            0..=1 => self.create(),
+            2 => self.destroy(),
+            3 => self.stall_or_not(),
+            4 => self.cut(),
+            5 => self.watch_or_not(),
+            6..=7 => self.ask_once(),
+            8 => self.replace_query(),
+            _ => {
+                self.moves += 2;
+                let millis = self.r.u64(0..=20);
+                self.world.run_for(Duration::from_millis(millis));
+            }
+        }
     }
 
     fn pass_time(&mut self) {
@@ -439,7 +502,7 @@ impl Sim {
         } else {
             self.world.cut(id);
         }
-        if self.r.bool() {
+        if self.r.bool() && !self.world.hub().is_applying() {
             self.commit();
         }
         self.drain_records();
