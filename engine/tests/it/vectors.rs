@@ -17,7 +17,7 @@ const CASES: usize = 150;
 
 /// Fields, each with values that it has and that it is compared with.
 const FIELDS: &[(&str, &[&str])] = &[
-    ("total", &["0", "1", "2.5", "-1", "1e3"]),
+    ("total", &["0", "1", "2.5", "-1", "1000"]),
     ("status", &[r#""new""#, r#""paid""#, r#""it's""#, r#""$p1""#, r#""""#]),
     ("customer.name", &[r#""Ann""#, r#""O'Neil""#, r#""é𝄞""#, r#""a\"b\\c\nd""#]),
     ("customer.`zip code`", &[r#""1""#, r#""2""#]),
